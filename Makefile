@@ -1,0 +1,46 @@
+PYTHON ?= python3
+CALLS ?= 20
+V := .venv/bin
+CLUSTER := $(V)/python tests/e2e/cluster
+TYPED := libs/core/src services/echo/src services/ari/src operator/src tools/callgen/src
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check e2e bench up down clean lock
+
+help: ## Show the commands
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: .venv/.ready ## Make .venv with pinned packages (the other commands do this themselves)
+
+.venv/.ready: requirements/dev.txt tools/make_venv.py $(wildcard */pyproject.toml */*/pyproject.toml)
+	@$(PYTHON) tools/make_venv.py
+
+run: .venv/.ready ## Echo, relay and an Asterisk stand-in on this machine, with a live table (CALLS=20)
+	@$(V)/python -m rtppool_callgen run --calls $(CALLS)
+
+test: .venv/.ready ## Every test that needs no cluster
+	@$(V)/python -m pytest
+
+check: .venv/.ready ## Lint, types, imports between packages, chart
+	$(V)/ruff check .
+	$(V)/ruff format --check .
+	$(V)/mypy $(TYPED)
+	$(V)/mypy tests/e2e/cluster tools/make_venv.py
+	$(V)/lint-imports
+	HELM="$$($(CLUSTER) program helm)" $(V)/python -m pytest tests/chart
+
+e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the tests on it
+	$(CLUSTER) up
+	$(V)/python -m pytest tests/e2e --e2e
+
+up: .venv/.ready ## A kind cluster with the product on it
+	@$(CLUSTER) up
+
+down: .venv/.ready ## Take that cluster away
+	@$(CLUSTER) down
+
+lock: ## Resolve requirements/*.txt anew
+	requirements/lock
+
+clean: ## Remove what setup and the tests made here (not the cluster, see make down)
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build
+	find . -name '*.egg-info' -prune -exec rm -rf {} +

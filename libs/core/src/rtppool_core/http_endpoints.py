@@ -1,0 +1,105 @@
+"""The HTTP side that echo, relay and operator share: health, readiness, metrics, a token, and a listener that binds."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+OPEN_PATHS = frozenset({"/health", "/ready"})
+
+
+class ListenError(Exception):
+    """The HTTP listener could not bind; the message names the setting, its value and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer to «are you healthy» or «are you ready»: `problems` is empty when all is well."""
+
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong."""
+        return not self.problems
+
+
+def json_response(value: Any, status: int = 200) -> web.Response:
+    """A JSON body with a final newline, so that a terminal shows it well."""
+    return web.Response(text=json.dumps(value, indent=1) + "\n", status=status, content_type="application/json")
+
+
+def make_app(
+    registry: CollectorRegistry,
+    healthy: Callable[[], Verdict],
+    ready: Callable[[], Verdict],
+    routes: Mapping[str, Handler] | None = None,
+    token_file: Path | None = None,
+) -> web.Application:
+    """`/health`, `/ready`, `/metrics` and the given GET routes. With a token file all but the first two need it."""
+    app = web.Application(middlewares=[_token_middleware(token_file)] if token_file else [])
+    app.router.add_get("/health", _verdict_handler("healthy", healthy))
+    app.router.add_get("/ready", _verdict_handler("ready", ready))
+    app.router.add_get("/metrics", make_aiohttp_handler(registry))
+    for path, handler in (routes or {}).items():
+        app.router.add_get(path, handler)
+    return app
+
+
+def _verdict_handler(name: str, verdict_now: Callable[[], Verdict]) -> Handler:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        verdict = verdict_now()
+        return json_response({name: verdict.ok, "problems": list(verdict.problems)}, 200 if verdict.ok else 503)
+
+    return answer
+
+
+def _token_middleware(token_file: Path) -> Any:
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in OPEN_PATHS:
+            return await handler(request)
+        # Read each time: a mounted Secret may be rotated under the process.
+        try:
+            expected = await asyncio.to_thread(token_file.read_text, encoding="utf-8")
+        except OSError as error:
+            return json_response({"error": f"HTTP_TOKEN_FILE can't be read: {error.strerror}"}, 503)
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        if not expected.strip() or not hmac.compare_digest(given.encode(), expected.strip().encode()):
+            return json_response(
+                {"error": "a token is needed: Authorization: Bearer <content of HTTP_TOKEN_FILE>"}, 401
+            )
+        return await handler(request)
+
+    return check
+
+
+async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
+    """Serve `app`. Returns the runner (call `cleanup()` at the end) and the port, which matters when `port` is 0.
+
+    Raises:
+        ListenError: the address can't be bound.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ListenError(
+            f"HTTP_PORT={port}: can't listen on {host} port {port} ({reason}); accepted is a free port. "
+            "Find what holds it with: ss -ltnp"
+        ) from error
+    return runner, int(runner.addresses[0][1])

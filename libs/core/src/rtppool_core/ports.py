@@ -1,0 +1,60 @@
+"""A range of UDP ports, both ends included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LOWEST_PORT = 1024
+HIGHEST_PORT = 65535
+MOST_PORTS = 4096
+ACCEPTED = (
+    f"FIRST-LAST, two ports from {LOWEST_PORT} to {HIGHEST_PORT}, FIRST not above LAST, "
+    f"at most {MOST_PORTS} ports (for example 10000-10100)"
+)
+
+
+class PortRangeError(ValueError):
+    """The text or the numbers are no usable range; the message says what is accepted."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """`start` to `end`, both included. JSON: `{"start": 10000, "end": 10100}`."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        """Refuse what no relay could use.
+
+        Raises:
+            PortRangeError: an end outside 1024-65535, reversed, or too many ports.
+        """
+        if not (LOWEST_PORT <= self.start <= self.end <= HIGHEST_PORT and self.end - self.start < MOST_PORTS):
+            raise PortRangeError(f"{self.start}-{self.end} is no port range; accepted is {ACCEPTED}")
+
+    @classmethod
+    def parse(cls, text: str) -> PortRange:
+        """Read `10000-10100`.
+
+        Raises:
+            PortRangeError: not two numbers, or no usable range.
+        """
+        match = re.fullmatch(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", text, re.ASCII)
+        if match is None:
+            raise PortRangeError(f"{text!r} is no port range; accepted is {ACCEPTED}")
+        return cls(int(match[1]), int(match[2]))
+
+    def __contains__(self, port: object) -> bool:
+        return isinstance(port, int) and self.start <= port <= self.end
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.end + 1))
+
+    def __len__(self) -> int:
+        return self.end - self.start + 1
+
+    def __str__(self) -> str:
+        return f"{self.start}-{self.end}"

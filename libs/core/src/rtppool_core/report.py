@@ -1,0 +1,228 @@
+"""`/status` of a relay: what it has applied, holds and measured. The operator believes nothing else.
+
+A figure that was not measured is absent, never 0. Histograms are exported sparse, with their scheme, so that the
+operator merges relays by adding counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rtppool_core.histogram import BUCKETS, SCHEME, Histogram, SchemeError
+
+VERSION = 1
+
+AriState = Literal["Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced"]
+SlaResult = Literal["Met", "Violated", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramExport:
+    """A histogram's non-empty buckets as (bucket, count) in ascending order, and its exact extremes in ns."""
+
+    counts: tuple[tuple[int, int], ...]
+    min_ns: int
+    max_ns: int
+    scheme: str = SCHEME
+
+
+def export_histogram(histogram: Histogram) -> HistogramExport | None:
+    """None for an empty histogram: nothing was measured."""
+    if histogram.min_ns is None or histogram.max_ns is None:
+        return None
+    return HistogramExport(tuple(sorted(histogram.counts.items())), histogram.min_ns, histogram.max_ns)
+
+
+def import_histogram(export: HistogramExport) -> Histogram:
+    """Back to a histogram.
+
+    Raises:
+        SchemeError: another scheme, or a bucket or count that can't be.
+    """
+    if export.scheme != SCHEME:
+        raise SchemeError(f"histogram scheme {export.scheme!r}; accepted is {SCHEME}")
+    for bucket, count in export.counts:
+        if not 0 <= bucket < BUCKETS or count < 0:
+            raise SchemeError(
+                f"bucket {bucket} with count {count}; accepted are buckets below {BUCKETS}, counts from 0"
+            )
+    histogram = Histogram()
+    histogram.add_buckets(export.counts, export.min_ns, export.max_ns)
+    return histogram
+
+
+@dataclass(frozen=True, slots=True)
+class PoolReference:
+    """The pool whose configuration the relay runs."""
+
+    name: str
+    namespace: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A port that would not bind, and why."""
+
+    port: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortsReport:
+    """`total = free + leased + resting + quarantined`, always; excluded ports are not in total.
+
+    `draining` counts leased ports outside the current range; they are not in total either. `range` is `10000-10100`.
+    """
+
+    range: str
+    total: int
+    free: int
+    leased: int
+    resting: int
+    quarantined: int
+    excluded: int
+    draining: int
+    reused_early: int = 0
+    quarantine: tuple[Quarantine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallsReport:
+    """`active` is now; the others count since the relay started. `refused` is by reason."""
+
+    active: int
+    accepted: int
+    ended: int
+    cut: int
+    adopted: int
+    refused: dict[str, int]
+    orphans_deleted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AriReport:
+    """The connection to Asterisk. `reason` is a sentence whenever `state` is not `Connected`."""
+
+    state: AriState
+    reconnects: int
+    url: str | None = None
+    application: str | None = None
+    since_unix_seconds: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReport:
+    """Media processes: how many are up, how often one was started again, rows lost to a slow reader."""
+
+    workers: int
+    workers_up: int
+    restarts: int
+    row_overruns: int
+    dropped: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReport:
+    """Where times come from: `stamps` is `kernel` or `user`; `steps` counts jumps of the wall clock."""
+
+    stamps: Literal["kernel", "user"]
+    steps: int
+    samples_dropped: int
+    departure_error_ns: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EchoReport:
+    """The echo as this relay sees it. `reachable` is None while nothing was sent to it yet."""
+
+    host: str
+    port: int
+    resolved_address: str | None = None
+    reachable: bool | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LateByCause:
+    """Packets that left for Asterisk more than the threshold behind the RTP clock, by the largest part of it."""
+
+    source: int = 0
+    relay: int = 0
+    echo: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowReport:
+    """Figures of the last closed slices. `packets` are those sent to the echo whose fate is known."""
+
+    start_unix_seconds: int
+    end_unix_seconds: int
+    packets: int
+    answered: int
+    lost: int
+    late: LateByCause
+    reordered: int
+    duplicates: int
+    too_late: int
+    source_lost: int = 0
+    jitter_microseconds: int | None = None
+    source_jitter_microseconds: int | None = None
+    round_trip: HistogramExport | None = None
+    residence: HistogramExport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Calls and probe apart: synthetic samples are never mixed with real ones. Absent without packets."""
+
+    calls: WindowReport | None = None
+    probe: WindowReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlaViolation:
+    """A limit, in the unit of its name, that the measured figure is above."""
+
+    limit: str
+    accepted: int
+    measured: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlaReport:
+    """This relay's verdict over the window of its calls. `reason` is CamelCase, e.g. `NoCalls`."""
+
+    result: SlaResult
+    reason: str
+    active_calls: int
+    tier_up_to_calls: int | None = None
+    above_tiers: bool = False
+    violations: tuple[SlaViolation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of `/status`."""
+
+    relay: str
+    node: str
+    software_version: str
+    ready: bool
+    not_ready: tuple[str, ...]
+    draining: bool
+    ports: PortsReport
+    calls: CallsReport
+    ari: AriReport
+    media: MediaReport
+    clock: ClockReport
+    echo: EchoReport
+    sla: SlaReport
+    windows: Windows
+    version: int = VERSION
+    pool: PoolReference | None = None
+    applied_generation: int | None = None
+    config_error: str | None = None

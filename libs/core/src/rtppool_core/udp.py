@@ -1,0 +1,59 @@
+"""Linux socket options for UDP that Python's `socket` does not name, and what reads them."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import struct
+
+# asm-generic/socket.h; the same on x86-64 and arm64.
+SO_TIMESTAMPNS = 35
+# linux/in.h
+IP_PKTINFO = 8
+IP_RECVTOS = 13
+IPV6_RECVPKTINFO = 49
+IPV6_PKTINFO = 50
+IPV6_RECVTCLASS = 66
+IPV6_TCLASS = 67
+
+TIMESPEC = struct.Struct("=qq")
+TIMESTAMP_SPACE = socket.CMSG_SPACE(TIMESPEC.size)
+NS_PER_SECOND = 1_000_000_000
+
+
+class BindError(Exception):
+    """A UDP socket could not be bound; the message names address, port and reason."""
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    """AF_INET or AF_INET6 of an address."""
+    return socket.AF_INET6 if isinstance(ipaddress.ip_address(address), ipaddress.IPv6Address) else socket.AF_INET
+
+
+def host_port(address: str, port: int) -> str:
+    """`192.0.2.1:4000` or `[2001:db8::1]:4000`."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def wants_kernel_stamps(sock: socket.socket) -> bool:
+    """Ask for a receive stamp in ns with every datagram; False where the kernel refuses."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    except OSError:
+        return False
+    return True
+
+
+def mark(sock: socket.socket, dscp: int) -> None:
+    """Send with this DSCP (RFC 2474: the upper six bits of TOS or traffic class)."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_TCLASS, dscp << 2)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+
+
+def bind_error(address: str, port: int, error: OSError) -> BindError:
+    """A `BindError` that says what, where and why."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return BindError(f"UDP {host_port(address, port)} can't be bound: {reason}")

@@ -1,0 +1,1 @@
+"""The operator behind RtpPool."""

@@ -1,0 +1,1 @@
+"""The relay: a UDP port of its own for each call, and the measurement."""

@@ -1,0 +1,1 @@
+"""The reflector: every packet back to its sender."""

@@ -1,0 +1,1 @@
+"""An Asterisk stand-in: ARI server and RTP source."""

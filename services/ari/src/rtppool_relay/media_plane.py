@@ -21,7 +21,7 @@ class Refused(Exception):  # noqa: N818 a refusal is an ordinary answer, not a f
         self.reason: RefusalReason = reason
 
 
-class MediaFault(Exception):
+class MediaFault(Exception):  # noqa: N818 the field's word
     """The media side failed for a call that it had taken; the message says what and where."""
 
 

@@ -1,0 +1,138 @@
+"""All live streams' statistics, collected at each tick: windows by kind of stream, counters, the echo's health."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_relay.rows import DROP_REASONS, Word
+from rtppool_relay.slices import SliceStore
+from rtppool_relay.stream_statistics import Collected, StreamStatistics
+from rtppool_relay.wall_clock import WallClock
+
+StreamKind = Literal["calls", "probe"]
+KINDS: tuple[StreamKind, ...] = ("calls", "probe")
+UNREACHABLE_AFTER_NS = 2_000_000_000
+# On the edges of the SLA's tiers, so that a claim at an edge is exact; below that doubling from 50 µs.
+BUCKET_EDGES_SECONDS = (
+    *(50e-6 * 2**step for step in range(7)),
+    *(0.005, 0.008, 0.010, 0.012, 0.015, 0.018, 0.020, 0.022),
+    *(0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+)
+_EDGES_NS = np.array([round(edge * 1e9) for edge in BUCKET_EDGES_SECONDS], np.int64)
+
+
+@dataclass(slots=True)
+class DurationCounts:
+    """A Prometheus histogram's counts: one for each edge and one above."""
+
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(BUCKET_EDGES_SECONDS) + 1, np.int64))
+    sum_ns: int = 0
+
+    def observe(self, values_ns: NDArray[np.int64]) -> None:
+        """Count every value; one on an edge belongs below it."""
+        self.counts += np.bincount(np.searchsorted(_EDGES_NS, values_ns, side="left"), minlength=self.counts.size)
+        self.sum_ns += int(values_ns.sum())
+
+
+@dataclass(slots=True)
+class KindFigures:
+    """Figures of one kind of stream since the relay started."""
+
+    store: SliceStore = field(default_factory=SliceStore)
+    round_trips: DurationCounts = field(default_factory=DurationCounts)
+    residences: DurationCounts = field(default_factory=DurationCounts)
+    counted: Counter[Word] = field(default_factory=Counter)
+
+    def observe(self, round_trips: NDArray[np.int64], residences: NDArray[np.int64]) -> None:
+        """Take every answered packet's times (ns)."""
+        self.round_trips.observe(round_trips)
+        self.residences.observe(residences)
+
+    def add(self, collected: Collected) -> None:
+        """Take what one stream's collection brought."""
+        for second, part in collected.by_second.items():
+            self.store.add(second, part)
+        self.counted.update(collected.counted)
+
+
+@dataclass(slots=True)
+class EchoHealth:
+    """Whether the echo answers, from what was sent and what came back. None: nothing was sent to it yet."""
+
+    reachable: bool | None = None
+    _unanswered_since_ns: int | None = None
+
+    def look(self, sent: int, answered: int, now_ns: int) -> None:
+        """Take one tick's counts; `now_ns` is monotonic."""
+        if answered:
+            self.reachable, self._unanswered_since_ns = True, None
+        elif sent:
+            if self._unanswered_since_ns is None:
+                self._unanswered_since_ns = now_ns
+            elif now_ns - self._unanswered_since_ns >= UNREACHABLE_AFTER_NS:
+                self.reachable = False
+
+    def restart(self) -> None:
+        """Another echo: nothing is known."""
+        self.reachable, self._unanswered_since_ns = None, None
+
+
+class Measurement:
+    """The streams by slot, and what they added up to."""
+
+    def __init__(self, wall_clock: WallClock) -> None:
+        self.wall_clock = wall_clock
+        self.kinds: dict[StreamKind, KindFigures] = {kind: KindFigures() for kind in KINDS}
+        self.echo = EchoHealth()
+        self._streams: dict[int, tuple[StreamKind, StreamStatistics]] = {}
+        self._samples_dropped_before = 0
+        self._overruns_before = 0
+        self._in_this_tick: Counter[Word] = Counter()
+
+    @property
+    def samples_dropped(self) -> int:
+        """Samples that a step of the clock made worthless."""
+        return self._samples_dropped_before + sum(stats.samples_dropped for _, stats in self._streams.values())
+
+    @property
+    def row_overruns(self) -> int:
+        """Rows overwritten before they were read."""
+        return self._overruns_before + sum(stats.reader.overruns for _, stats in self._streams.values())
+
+    def dropped(self) -> dict[str, int]:
+        """Datagrams dropped since start, by reason, calls and probe together."""
+        counted = self.kinds["calls"].counted + self.kinds["probe"].counted
+        return {reason: counted.get(word, 0) for reason, word in DROP_REASONS.items()}
+
+    def add_stream(self, slot: int, kind: StreamKind, statistics: StreamStatistics) -> None:
+        """Collect this slot from the next tick on."""
+        self._streams[slot] = (kind, statistics)
+
+    def end_stream(self, slot: int, now_ns: int) -> None:
+        """Take the slot's last figures."""
+        kind, statistics = self._streams.pop(slot)
+        self._take(kind, statistics.finish(now_ns))
+        self._samples_dropped_before += statistics.samples_dropped
+        self._overruns_before += statistics.reader.overruns
+
+    def look_at_clocks(self, wall_ns: int, monotonic_ns: int) -> None:
+        """Notice a step of the wall clock; call it ten times a second."""
+        if self.wall_clock.look(wall_ns, monotonic_ns):
+            for _, statistics in self._streams.values():
+                statistics.restart()
+
+    def tick(self, now_ns: int, monotonic_ns: int) -> None:
+        """Collect every stream; `now_ns` is the wall clock's."""
+        for kind, statistics in list(self._streams.values()):
+            self._take(kind, statistics.collect(now_ns))
+        counted, self._in_this_tick = self._in_this_tick, Counter()
+        self.echo.look(counted[Word.SENT_TO_ECHO], counted[Word.FROM_ECHO], monotonic_ns)
+
+    def _take(self, kind: StreamKind, collected: Collected) -> None:
+        self.kinds[kind].add(collected)
+        self._in_this_tick.update(collected.counted)

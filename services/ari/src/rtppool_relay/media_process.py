@@ -1,0 +1,135 @@
+"""A media process: a plain loop over epoll. No event loop, no logs, no rendering, no garbage collection.
+
+Started by the control process with a Unix socket (commands with descriptors, SOCK_SEQPACKET) and the shared rows
+(memfd) as inherited descriptors: `python -m rtppool_relay.media_process <command fd> <rows fd>`. It ends when the
+command socket does.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import mmap
+import select
+import signal
+import socket
+import sys
+from typing import Any
+
+from rtppool_relay.packet_path import Handler, PacketPath, open_packet_path
+from rtppool_relay.rows import SLOT_BYTES, SLOTS
+
+LARGEST_COMMAND_BYTES = 4096
+MOST_DESCRIPTORS = 2
+
+
+class MediaLoop:
+    """Calls by slot, handlers by descriptor."""
+
+    def __init__(self, commands: socket.socket, memory: memoryview) -> None:
+        self._commands = commands
+        self._memory = memory
+        self._poller = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._paths: dict[int, PacketPath] = {}
+        self._sockets: dict[int, list[socket.socket]] = {}
+        self._running = True
+        self._watch(commands, self._on_command)
+
+    def run(self) -> None:
+        """Forward packets until the command socket is closed."""
+        poll = self._poller.poll
+        handler_of = self._handlers.get
+        while self._running:
+            for descriptor, _events in poll():
+                # A call that ended in this batch has no handler any more.
+                handle = handler_of(descriptor)
+                if handle is not None:
+                    handle()
+
+    def _on_command(self) -> None:
+        message, descriptors, _, _ = socket.recv_fds(self._commands, LARGEST_COMMAND_BYTES, MOST_DESCRIPTORS)
+        if not message:
+            self._running = False
+            return
+        command: dict[str, Any] = json.loads(message)
+        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        error = self._obey(command, sockets)
+        self._commands.send(json.dumps({"id": command["id"], "error": error}).encode())
+
+    def _obey(self, command: dict[str, Any], sockets: list[socket.socket]) -> str | None:
+        slot = command.get("slot", -1)
+        match command["do"]:
+            case "ping":
+                return None
+            case "add":
+                return self._add(slot, sockets, (command["peer"][0], command["peer"][1]))
+            case "echo":
+                return self._use_echo(slot, sockets)
+            case "forget_old_echo":
+                return self._forget_old_echo(slot)
+            case "remove":
+                return self._remove(slot)
+        return f"unknown command {command['do']!r}"
+
+    def _add(self, slot: int, sockets: list[socket.socket], peer: tuple[str, int]) -> str | None:
+        # A restart and a new call may both hand over the same slot; the last one counts.
+        self._remove(slot)
+        asterisk, *echoes = sockets
+        path = open_packet_path(self._memory, slot, asterisk, echoes[-1], peer)
+        self._paths[slot] = path
+        self._sockets[slot] = sockets
+        path.drain_queued()
+        self._watch(asterisk, path.from_asterisk)
+        self._watch(echoes[-1], path.from_echo)
+        return None
+
+    def _use_echo(self, slot: int, sockets: list[socket.socket]) -> str | None:
+        path = self._paths.get(slot)
+        if path is None:
+            return f"no call in slot {slot}"
+        self._sockets[slot].extend(sockets)
+        self._watch(sockets[0], path.use_echo(sockets[0]))
+        return None
+
+    def _forget_old_echo(self, slot: int) -> str | None:
+        held = self._sockets.get(slot, [])
+        for old in held[1:-1]:
+            self._unwatch(old)
+            held.remove(old)
+        return None
+
+    def _remove(self, slot: int) -> str | None:
+        self._paths.pop(slot, None)
+        for sock in self._sockets.pop(slot, []):
+            self._unwatch(sock)
+        return None
+
+    def _watch(self, sock: socket.socket, handler: Handler) -> None:
+        self._handlers[sock.fileno()] = handler
+        self._poller.register(sock.fileno(), select.EPOLLIN)
+
+    def _unwatch(self, sock: socket.socket) -> None:
+        # Explicitly: control holds a duplicate, so closing alone would not take it out of the epoll set.
+        self._poller.unregister(sock.fileno())
+        self._handlers.pop(sock.fileno(), None)
+        sock.close()
+
+
+def main() -> int:
+    """Run one media process. Returns the exit code."""
+    command_descriptor, rows_descriptor = int(sys.argv[1]), int(sys.argv[2])
+    # Whoever stops the service tells the control process, which ends this one when its calls have ended.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    memory = memoryview(mmap.mmap(rows_descriptor, SLOTS * SLOT_BYTES))
+    loop = MediaLoop(socket.socket(fileno=command_descriptor), memory)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    loop.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,293 @@
+"""Starts media processes, hands them sockets, and starts a dead one again with its calls.
+
+Control keeps a duplicate of every socket, so that no port is lost or stolen while a media process is down, and the
+rows are in one memfd that outlives every media process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import mmap
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+from rtppool_relay.media_plane import MediaFault
+from rtppool_relay.port_sockets import PortSockets
+from rtppool_relay.rows import SLOT_BYTES, SLOTS, slot_offset
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 2.0
+PING_EVERY_SECONDS = 0.5
+FIRST_PAUSE_SECONDS = 0.01
+LONGEST_PAUSE_SECONDS = 1.0
+LONG_ENOUGH_UP_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Attachment:
+    """A slot's sockets as the media process needs them again after a restart."""
+
+    slot: int
+    sockets: PortSockets
+    peer: tuple[str, int]
+
+
+@dataclass(slots=True)
+class _Worker:
+    number: int
+    process: subprocess.Popen[bytes] | None = None
+    commands: socket.socket | None = None
+    attachments: dict[int, Attachment] = field(default_factory=dict)
+    waiting: dict[int, asyncio.Future[None]] = field(default_factory=dict)
+    answered_at_seconds: float = 0.0
+    started_at_seconds: float = 0.0
+    silent: bool = False
+    pause_seconds: float = FIRST_PAUSE_SECONDS
+
+
+class MediaSupervisor:
+    """`workers` media processes over one memfd of rows. Use `start()` once, `close()` at the end."""
+
+    def __init__(self, workers: int) -> None:
+        self._rows_descriptor = os.memfd_create("rtp-relay-rows", os.MFD_CLOEXEC)
+        os.ftruncate(self._rows_descriptor, SLOTS * SLOT_BYTES)
+        self.memory = mmap.mmap(self._rows_descriptor, SLOTS * SLOT_BYTES)
+        self._workers = [_Worker(number) for number in range(workers)]
+        self._free_slots = list(range(SLOTS - 1, -1, -1))
+        self._next_id = 0
+        self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.restarts = 0
+
+    @property
+    def workers(self) -> int:
+        """How many media processes there should be."""
+        return len(self._workers)
+
+    def workers_up(self) -> int:
+        """How many answered a ping lately."""
+        now = asyncio.get_running_loop().time()
+        return sum(1 for worker in self._workers if now - worker.answered_at_seconds < 3 * PING_EVERY_SECONDS)
+
+    async def start(self) -> None:
+        """Start every process and wait until each answers.
+
+        Raises:
+            MediaFault: one doesn't.
+        """
+        for worker in self._workers:
+            self._spawn(worker)
+        await asyncio.gather(*(self._ask(worker, {"do": "ping"}, timeout_seconds=10) for worker in self._workers))
+        self._keep(asyncio.create_task(self._ping_forever()))
+
+    def take_slot(self) -> int:
+        """A cleared slot of rows.
+
+        Raises:
+            MediaFault: all are in use.
+        """
+        if not self._free_slots:
+            raise MediaFault(f"all {SLOTS} slots of the shared rows are in use; no more calls fit into this relay")
+        slot = self._free_slots.pop()
+        offset = slot_offset(slot)
+        self.memory[offset : offset + SLOT_BYTES] = bytes(SLOT_BYTES)
+        return slot
+
+    def give_slot_back(self, slot: int) -> None:
+        """The slot's rows have been read for the last time."""
+        self._free_slots.append(slot)
+
+    async def attach(self, attachment: Attachment) -> None:
+        """Hand a call's two connected sockets to a media process; returns when it forwards.
+
+        Raises:
+            MediaFault: it does not answer.
+        """
+        worker = min(self._workers, key=lambda worker: len(worker.attachments))
+        worker.attachments[attachment.slot] = attachment
+        try:
+            await self._add(worker, attachment)
+        except MediaFault:
+            del worker.attachments[attachment.slot]
+            raise
+
+    async def switch_echo(self, slot: int, another: socket.socket) -> None:
+        """Send this slot's packets to another echo; answers of the old one still count until `forget_old_echo`."""
+        worker = self._worker_of(slot)
+        if worker is not None:
+            await self._ask(worker, {"do": "echo", "slot": slot}, [another.fileno()])
+
+    async def forget_old_echo(self, slot: int) -> None:
+        """Close the media process's socket to the echo before the last switch."""
+        worker = self._worker_of(slot)
+        if worker is not None:
+            await self._ask(worker, {"do": "forget_old_echo", "slot": slot})
+
+    async def detach(self, slot: int) -> None:
+        """Stop forwarding a slot. A process that is gone has stopped by itself."""
+        worker = self._worker_of(slot)
+        if worker is None:
+            return
+        del worker.attachments[slot]
+        try:
+            await self._ask(worker, {"do": "remove", "slot": slot})
+        except MediaFault as fault:
+            log.warning("media process did not confirm the end of a call", extra={"fields": {"reason": str(fault)}})
+
+    async def close(self) -> None:
+        """End every process."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for worker in self._workers:
+            self._hang_up(worker)
+            if worker.process is not None:
+                await asyncio.to_thread(_wait_or_kill, worker.process)
+        os.close(self._rows_descriptor)
+
+    def _worker_of(self, slot: int) -> _Worker | None:
+        return next((worker for worker in self._workers if slot in worker.attachments), None)
+
+    async def _add(self, worker: _Worker, attachment: Attachment) -> None:
+        command = {"do": "add", "slot": attachment.slot, "peer": list(attachment.peer)}
+        sockets = attachment.sockets
+        await self._ask(worker, command, [sockets.asterisk.fileno(), sockets.echo.fileno()])
+
+    def _spawn(self, worker: _Worker) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)  # noqa: FBT003 the standard library's signature
+        with theirs:
+            worker.process = subprocess.Popen(  # noqa: S603 our own interpreter and module
+                [
+                    sys.executable,
+                    "-m",
+                    "rtppool_relay.media_process",
+                    str(theirs.fileno()),
+                    str(self._rows_descriptor),
+                ],
+                pass_fds=(theirs.fileno(), self._rows_descriptor),
+                stdin=subprocess.DEVNULL,
+            )
+        worker.commands = ours
+        loop = asyncio.get_running_loop()
+        worker.started_at_seconds = loop.time()
+        loop.add_reader(ours.fileno(), self._on_answer, worker)
+
+    def _on_answer(self, worker: _Worker) -> None:
+        if worker.commands is None:
+            return
+        try:
+            message = worker.commands.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            self._on_death(worker)
+            return
+        worker.answered_at_seconds = asyncio.get_running_loop().time()
+        answer = json.loads(message)
+        future = worker.waiting.pop(answer["id"], None)
+        if future is None or future.done():
+            return
+        if answer["error"] is None:
+            future.set_result(None)
+        else:
+            future.set_exception(MediaFault(f"media process {worker.number}: {answer['error']}"))
+
+    def _on_death(self, worker: _Worker) -> None:
+        self._hang_up(worker)
+        if self._closing:
+            return
+        code = worker.process.poll() if worker.process is not None else None
+        self.restarts += 1
+        log.error(
+            "a media process ended; it is started again with its calls",
+            extra={"fields": {"worker": worker.number, "code": code, "calls": len(worker.attachments)}},
+        )
+        self._keep(asyncio.create_task(self._restart(worker)))
+
+    async def _restart(self, worker: _Worker) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - worker.started_at_seconds > LONG_ENOUGH_UP_SECONDS:
+            worker.pause_seconds = FIRST_PAUSE_SECONDS
+        await asyncio.sleep(worker.pause_seconds)
+        worker.pause_seconds = min(2 * worker.pause_seconds, LONGEST_PAUSE_SECONDS)
+        if worker.process is not None:
+            await asyncio.to_thread(_wait_or_kill, worker.process)
+        self._spawn(worker)
+        for attachment in list(worker.attachments.values()):
+            try:
+                await self._add(worker, attachment)
+            except MediaFault as fault:
+                # A process that died again is restarted by its own end; one that refuses a call is worth a line.
+                log.error("a call could not be given to the new media process: %s", fault)  # noqa: TRY400
+
+    def _hang_up(self, worker: _Worker) -> None:
+        if worker.commands is None:
+            return
+        asyncio.get_running_loop().remove_reader(worker.commands.fileno())
+        worker.commands.close()
+        worker.commands = None
+        worker.answered_at_seconds = 0.0
+        for future in worker.waiting.values():
+            if not future.done():
+                future.set_exception(MediaFault(f"media process {worker.number} ended"))
+        worker.waiting.clear()
+
+    async def _ask(
+        self,
+        worker: _Worker,
+        command: dict[str, object],
+        descriptors: list[int] | None = None,
+        timeout_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        if worker.commands is None:
+            raise MediaFault(f"media process {worker.number} is down; it is being started again")
+        self._next_id += 1
+        number = self._next_id
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        worker.waiting[number] = future
+        try:
+            socket.send_fds(worker.commands, [json.dumps({**command, "id": number}).encode()], descriptors or [])
+            async with asyncio.timeout(timeout_seconds):
+                await future
+        except OSError as error:  # TimeoutError is one, too
+            worker.waiting.pop(number, None)
+            raise MediaFault(f"media process {worker.number} does not take commands: {error or 'no answer'}") from error
+
+    async def _ping_forever(self) -> None:
+        while True:
+            for worker in self._workers:
+                if worker.commands is not None:
+                    await self._ping(worker)
+            await asyncio.sleep(PING_EVERY_SECONDS)
+
+    async def _ping(self, worker: _Worker) -> None:
+        try:
+            await self._ask(worker, {"do": "ping"})
+        except MediaFault as fault:
+            if not worker.silent:
+                log.warning("%s", fault)
+            worker.silent = True
+        else:
+            worker.silent = False
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,169 @@
+"""The relay's Prometheus metrics, rendered from its figures at each scrape; no label names a call, port or address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from rtppool_core.report import Report
+from rtppool_relay.measurement import BUCKET_EDGES_SECONDS, KINDS, DurationCounts, Measurement
+from rtppool_relay.rows import Word
+from rtppool_relay.slices import Slice
+
+ARI_STATES = ("Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced")
+PORT_STATES = ("free", "leased", "resting", "quarantined", "draining", "excluded")
+REFUSALS = ("NoFreePort", "MaxCalls", "Draining", "EchoUnreachable", "MediaDown", "NotReady")
+QUANTILES = ((500, "0.5"), (950, "0.95"), (990, "0.99"))
+
+
+class RelayMetrics(Collector):
+    """Reads `report()` and the measurement whenever Prometheus asks."""
+
+    def __init__(self, report: Callable[[], Report], measurement: Measurement, window: Callable[[], Slice]) -> None:
+        self._report = report
+        self._measurement = measurement
+        self._window = window
+
+    def collect(self) -> Iterable[Metric]:
+        """All metric families; a figure that was not measured has no sample."""
+        report = self._report()
+        yield from self._streams()
+        yield from _ports(report)
+        yield from _calls(report)
+        yield from _connections(report)
+        yield from _media(report)
+        yield from self._window_figures(report)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing at registration: the figures' sources may not have started yet."""
+        return ()
+
+    def _streams(self) -> Iterable[Metric]:
+        round_trip = HistogramMetricFamily(
+            "rtp_relay_echo_rtt_seconds", "From sending a packet to the echo to its return.", labels=["stream"]
+        )
+        residence = HistogramMetricFamily(
+            "rtp_relay_residence_seconds", "Time a packet spent inside the relay, both ways.", labels=["stream"]
+        )
+        late = CounterMetricFamily(
+            "rtp_relay_late_packets",
+            "Packets that left for Asterisk late, by the largest part.",
+            labels=["stream", "cause"],
+        )
+        counters = {
+            name: CounterMetricFamily(f"rtp_relay_{name}", text, labels=["stream"])
+            for name, text in _STREAM_COUNTERS.items()
+        }
+        for kind in KINDS:
+            figures = self._measurement.kinds[kind]
+            _add_histogram(round_trip, kind, figures.round_trips)
+            _add_histogram(residence, kind, figures.residences)
+            total = figures.store.total
+            for cause, number in (
+                ("source", total.late_source),
+                ("relay", total.late_relay),
+                ("echo", total.late_echo),
+            ):
+                late.add_metric([kind, cause], number)
+            values = (
+                figures.counted.get(Word.SENT_TO_ECHO, 0),
+                figures.counted.get(Word.SENT_TO_ASTERISK, 0),
+                total.lost,
+                total.source_lost,
+                total.reordered,
+            )
+            for family, value in zip(counters.values(), values, strict=True):
+                family.add_metric([kind], value)
+        yield from (round_trip, residence, late, *counters.values())
+
+    def _window_figures(self, report: Report) -> Iterable[Metric]:
+        verdict = GaugeMetricFamily("rtp_relay_sla_met", "1 when the window meets its tier; absent while unknown.")
+        if report.sla.result != "Unknown":
+            verdict.add_metric([], float(report.sla.result == "Met"))
+        yield verdict
+        quantile = GaugeMetricFamily(
+            "rtp_relay_window_rtt_seconds", "Round trips of calls in the SLA's window.", labels=["quantile"]
+        )
+        window = self._window()
+        for per_mille, label in QUANTILES:
+            value = window.round_trip.quantile_ns(per_mille)
+            if value is not None:
+                quantile.add_metric([label], value / 1e9)
+        yield quantile
+
+
+_STREAM_COUNTERS = {
+    "sent_packets": "Packets sent to the echo.",
+    "returned_packets": "Packets sent back to Asterisk.",
+    "lost_packets": "Packets that the echo did not answer within 2 s.",
+    "source_lost_packets": "Packets missing in the sequence from Asterisk.",
+    "reordered_packets": "Answers overtaken by an answer to a later packet (RFC 4737).",
+}
+
+
+def _add_histogram(family: HistogramMetricFamily, kind: str, durations: DurationCounts) -> None:
+    cumulative = durations.counts.cumsum().tolist()
+    edges = [*(f"{edge:g}" for edge in BUCKET_EDGES_SECONDS), "+Inf"]
+    family.add_metric([kind], [(e, c) for e, c in zip(edges, cumulative, strict=True)], durations.sum_ns / 1e9)
+
+
+def _ports(report: Report) -> Iterable[Metric]:
+    ports = GaugeMetricFamily("rtp_relay_ports", "Ports by state.", labels=["state"])
+    for state in PORT_STATES:
+        ports.add_metric([state], getattr(report.ports, state))
+    early = CounterMetricFamily("rtp_relay_ports_reused_early", "Leases of a port before its rest was over.")
+    early.add_metric([], report.ports.reused_early)
+    yield from (ports, early)
+
+
+def _calls(report: Report) -> Iterable[Metric]:
+    active = GaugeMetricFamily("rtp_relay_active_calls", "Calls that have a port.")
+    active.add_metric([], report.calls.active)
+    yield active
+    for name, text, value in (
+        ("accepted", "Calls taken.", report.calls.accepted),
+        ("ended", "Calls that ended.", report.calls.ended),
+        ("cut", "Calls that the relay ended, by a drain's deadline or a fault.", report.calls.cut),
+        ("adopted", "Calls taken over after a restart or a lost connection.", report.calls.adopted),
+    ):
+        family = CounterMetricFamily(f"rtp_relay_calls_{name}", text)
+        family.add_metric([], value)
+        yield family
+    refused = CounterMetricFamily("rtp_relay_calls_refused", "Calls sent back to the dialplan.", labels=["reason"])
+    for reason in REFUSALS:
+        refused.add_metric([reason], report.calls.refused.get(reason, 0))
+    yield refused
+    orphans = CounterMetricFamily("rtp_relay_orphans_deleted", "Channels and bridges left behind and deleted.")
+    orphans.add_metric([], report.calls.orphans_deleted)
+    yield orphans
+
+
+def _connections(report: Report) -> Iterable[Metric]:
+    ari = GaugeMetricFamily("rtp_relay_ari_state", "1 for the state of the connection to Asterisk.", labels=["state"])
+    for state in ARI_STATES:
+        ari.add_metric([state], float(report.ari.state == state))
+    reconnects = CounterMetricFamily("rtp_relay_ari_reconnects", "Connections to Asterisk made anew.")
+    reconnects.add_metric([], report.ari.reconnects)
+    echo = GaugeMetricFamily("rtp_relay_echo_reachable", "1 while the echo answers; absent before anything was sent.")
+    if report.echo.reachable is not None:
+        echo.add_metric([], float(report.echo.reachable))
+    yield from (ari, reconnects, echo)
+
+
+def _media(report: Report) -> Iterable[Metric]:
+    workers = GaugeMetricFamily("rtp_relay_media_workers_up", "Media processes that answer.")
+    workers.add_metric([], report.media.workers_up)
+    restarts = CounterMetricFamily("rtp_relay_media_restarts", "Media processes started again.")
+    restarts.add_metric([], report.media.restarts)
+    overruns = CounterMetricFamily("rtp_relay_row_overruns", "Rows overwritten before they were read.")
+    overruns.add_metric([], report.media.row_overruns)
+    dropped = CounterMetricFamily("rtp_relay_dropped_packets", "Datagrams not forwarded.", labels=["reason"])
+    for reason, number in report.media.dropped.items():
+        dropped.add_metric([reason], number)
+    steps = CounterMetricFamily("rtp_relay_clock_steps", "Steps of the wall clock.")
+    steps.add_metric([], report.clock.steps)
+    samples = CounterMetricFamily("rtp_relay_samples_dropped", "Samples dropped across a step of the clock.")
+    samples.add_metric([], report.clock.samples_dropped)
+    yield from (workers, restarts, overruns, dropped, steps, samples)

@@ -1,0 +1,93 @@
+"""Two UDP sockets on one port: one for Asterisk, one for the echo, and nobody else's.
+
+The first is bound without SO_REUSEPORT, so a port that anyone holds is refused. Then the option is set on it, the
+second is bound, and the option is cleared on both: after that nobody else can join (with it left on, a second relay
+of the same user would join silently and steal packets).
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from rtppool_core.udp import bind_error, family_of, mark, wants_kernel_stamps
+
+RECEIVE_BUFFER_BYTES = 256 * 1024
+
+
+@dataclass(slots=True)
+class PortSockets:
+    """`asterisk` is connected once its address is known, `echo` at once. Control keeps these, media gets duplicates."""
+
+    port: int
+    asterisk: socket.socket
+    echo: socket.socket
+
+    def close(self) -> None:
+        """Close both; safe to call again."""
+        self.asterisk.close()
+        self.echo.close()
+
+
+def bind_pair(address: str, port: int, dscp: int) -> PortSockets:
+    """Bind both sockets of a port.
+
+    Raises:
+        BindError: somebody has the port, or the address is not this machine's.
+    """
+    asterisk = _udp_socket(address, dscp)
+    echo = _udp_socket(address, dscp)
+    try:
+        asterisk.bind((address, port))
+        _share_port(asterisk, echo, address)
+    except OSError as error:
+        asterisk.close()
+        echo.close()
+        raise bind_error(address, port, error) from error
+    return PortSockets(asterisk.getsockname()[1], asterisk, echo)
+
+
+def bind_another_echo(pair: PortSockets, address: str, dscp: int) -> socket.socket:
+    """A third socket on the pair's port, for a new echo while the old one still answers.
+
+    Raises:
+        BindError: the kernel refuses.
+    """
+    another = _udp_socket(address, dscp)
+    try:
+        _share_port(pair.asterisk, another, address, (pair.echo,))
+    except OSError as error:
+        another.close()
+        raise bind_error(address, pair.port, error) from error
+    return another
+
+
+def can_bind(address: str, port: int) -> str | None:
+    """Try the port and let it go: None, or the reason why it can't be bound."""
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as trial:
+        try:
+            trial.bind((address, port))
+        except OSError as error:
+            return str(bind_error(address, port, error))
+    return None
+
+
+def _udp_socket(address: str, dscp: int) -> socket.socket:
+    sock = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    wants_kernel_stamps(sock)
+    mark(sock, dscp)
+    return sock
+
+
+def _share_port(
+    bound: socket.socket, joining: socket.socket, address: str, others: tuple[socket.socket, ...] = ()
+) -> None:
+    sharing = (bound, joining, *others)
+    for sock in sharing:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        joining.bind((address, bound.getsockname()[1]))
+    finally:
+        for sock in sharing:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)

@@ -1,0 +1,97 @@
+"""Takes finished rows out of a slot: answered ones at once, unanswered ones when they are lost for good."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_relay.rows import HEADER_BYTES, LOST_AFTER_NS, ROW_BYTES, ROWS_PER_SLOT, WORDS, Word, slot_offset
+
+ROW_DTYPE = np.dtype(
+    [
+        ("a", "<i8"),
+        ("x", "<i8"),
+        ("r", "<i8"),
+        ("y", "<i8"),
+        ("ssrc", "<u4"),
+        ("timestamp", "<u4"),
+        ("epoch", "<u2"),
+        ("payload_type", "u1"),
+        ("marker", "u1"),
+        ("bytes", "<u2"),
+        ("answered", "<u2"),
+        ("index", "<u8"),
+        ("spare", "<u8"),
+    ]
+)
+if ROW_DTYPE.itemsize != ROW_BYTES:
+    raise AssertionError("rows.ROW and ROW_DTYPE have grown apart")
+
+# A packet judged lost by the reader must not be answered by the writer a moment later: scheduling gets half a second.
+SETTLED_AFTER_NS = LOST_AFTER_NS + 500_000_000
+# At a call's end: the round trip that no verdict would accept any more, ten times the original's limit.
+SETTLED_AT_END_AFTER_NS = 200_000_000
+
+Rows = NDArray[np.void]
+
+
+@dataclass(slots=True)
+class RowReader:
+    """One slot's reader. `overruns` counts rows that were overwritten before they were read."""
+
+    memory: mmap.mmap
+    slot: int
+    overruns: int = 0
+    _taken: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(ROWS_PER_SLOT, np.uint64))
+    _rows: Rows = field(init=False)
+    _words: NDArray[np.uint64] = field(init=False)
+    _seen: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(WORDS, np.uint64))
+    _rows_taken: int = 0
+
+    def __post_init__(self) -> None:
+        """Lay views over the slot; nothing is copied."""
+        offset = slot_offset(self.slot)
+        self._words = np.frombuffer(self.memory, np.uint64, WORDS, offset)
+        self._rows = np.frombuffer(self.memory, ROW_DTYPE, ROWS_PER_SLOT, offset + HEADER_BYTES)
+
+    def word(self, word: Word) -> int:
+        """A header word as it is now."""
+        return int(self._words[word])
+
+    def counted_since_last(self) -> dict[Word, int]:
+        """How much each counter grew since the last call, without those that stood still."""
+        now = self._words.copy()
+        grown = now - self._seen
+        self._seen = now
+        return {word: int(grown[word]) for word in Word if word >= Word.FROM_ASTERISK and grown[word]}
+
+    def take(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
+        """Rows whose fate is known, each once, in order of their index."""
+        index = self._rows["index"].copy()
+        fresh = (index != self._taken) & (index != 0)
+        candidates = np.flatnonzero(fresh)
+        if candidates.size == 0:
+            return self._rows[:0].copy()
+        rows = self._rows[candidates]
+        final = (rows["answered"] != 0) | (rows["x"] < now_ns - settled_after_ns)
+        # A row that was overwritten while it was copied shows another index.
+        final &= (rows["index"] == index[candidates]) & (self._rows["index"][candidates] == index[candidates])
+        taken = candidates[final]
+        self._taken[taken] = index[taken]
+        rows = rows[final]
+        self._count_overruns(int(candidates.size - taken.size), int(rows.size))
+        ordered: Rows = rows[np.argsort(rows["index"], kind="stable")]
+        return ordered
+
+    def holds(self, index: int) -> bool:
+        """Whether the row of this index is in the ring, taken or not."""
+        return bool(self._rows["index"][index % ROWS_PER_SLOT] == index)
+
+    def _count_overruns(self, unsettled: int, taken: int) -> None:
+        self._rows_taken += taken
+        missing = self.word(Word.SENT_TO_ECHO) - self._rows_taken - unsettled
+        # Rows written between the copy and this count are not missing; they show up with the next call.
+        self.overruns = max(self.overruns, missing if missing > ROWS_PER_SLOT // 2 else 0)

@@ -1,0 +1,144 @@
+"""`/status`, `/ready` and `/health` of the relay, put together from its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import rtppool_core
+from rtppool_core.http_endpoints import Verdict
+from rtppool_core.report import (
+    AriReport,
+    CallsReport,
+    ClockReport,
+    EchoReport,
+    MediaReport,
+    Report,
+    SlaReport,
+    Windows,
+)
+from rtppool_core.udp import host_port
+from rtppool_relay.measurement import Measurement
+from rtppool_relay.plane import Plane
+from rtppool_relay.relay_config import ConfigState
+from rtppool_relay.sla import judge
+from rtppool_relay.slices import window_report
+
+LOOP_STALLED_AFTER_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Where the process stands: `draining` from the first signal on; `ticked_at_seconds` is the loop's heartbeat."""
+
+    draining: bool = False
+    ports_tried: bool = False
+    ticked_at_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockFacts:
+    """What the start-up test found about kernel receive stamps."""
+
+    stamps: Literal["kernel", "user"]
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class StatusView:
+    """Reads the parts; changes nothing."""
+
+    relay: str
+    node: str
+    state_of_config: ConfigState = field(init=False)
+    lifecycle: Lifecycle
+    plane: Plane
+    measurement: Measurement
+    clock: ClockFacts
+
+    def ready(self) -> Verdict:
+        """Configured, a port binds, media up, not draining. It does not depend on Asterisk or on the echo."""
+        ports = self.plane.ports.report()
+        up, wanted = self.plane.supervisor.workers_up(), self.plane.supervisor.workers
+        problems = (
+            "draining: no new calls are taken" if self.lifecycle.draining else None,
+            "the ports have not been tried yet" if not self.lifecycle.ports_tried else None,
+            f"no port of {ports.range} can be bound" if ports.total <= ports.quarantined else None,
+            f"{up} of {wanted} media processes are up" if up < wanted else None,
+        )
+        return Verdict(tuple(problem for problem in problems if problem))
+
+    def healthy(self, now_seconds: float) -> Verdict:
+        """The control loop turns and a media process answers or is being started."""
+        silent = now_seconds - self.lifecycle.ticked_at_seconds
+        if silent > LOOP_STALLED_AFTER_SECONDS:
+            return Verdict((f"the control loop has not turned for {silent:.0f} s",))
+        return Verdict()
+
+    def sla(self, now_ns: int) -> SlaReport:
+        """This relay's verdict over the window of its calls."""
+        limits = self.state_of_config.config.sla
+        figures, _, _ = self.measurement.kinds["calls"].store.window(now_ns, limits.window_seconds)
+        return judge(figures, self.plane.active_calls, limits)
+
+    def windows(self, now_ns: int) -> Windows:
+        """The windows of calls and of the probe."""
+        seconds = self.state_of_config.config.sla.window_seconds
+        kinds = self.measurement.kinds
+        return Windows(
+            window_report(kinds["calls"].store, now_ns, seconds), window_report(kinds["probe"].store, now_ns, seconds)
+        )
+
+    def report(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Report:
+        """All of it."""
+        state = self.state_of_config
+        ready = self.ready()
+        return Report(
+            relay=self.relay,
+            node=self.node,
+            software_version=rtppool_core.__version__,
+            ready=ready.ok,
+            not_ready=ready.problems,
+            draining=self.lifecycle.draining,
+            ports=self.plane.ports.report(),
+            calls=calls,
+            ari=ari,
+            media=self._media(),
+            clock=ClockReport(
+                stamps=self.clock.stamps,
+                steps=self.measurement.wall_clock.steps,
+                samples_dropped=self.measurement.samples_dropped,
+                reason=self.clock.reason,
+            ),
+            echo=self._echo(),
+            sla=self.sla(now_ns),
+            windows=self.windows(now_ns),
+            pool=state.config.pool,
+            applied_generation=state.config.generation,
+            config_error=state.error,
+        )
+
+    def _media(self) -> MediaReport:
+        supervisor = self.plane.supervisor
+        return MediaReport(
+            workers=supervisor.workers,
+            workers_up=supervisor.workers_up(),
+            restarts=supervisor.restarts,
+            row_overruns=self.measurement.row_overruns,
+            dropped=self.measurement.dropped(),
+        )
+
+    def _echo(self) -> EchoReport:
+        resolver, reachable = self.plane.resolver, self.measurement.echo.reachable
+        reason = resolver.reason
+        if reason is None and reachable is False:
+            reason = f"no packet came back from {resolver.target} within 2 s"
+        if reason is None and reachable is None:
+            reason = "nothing was sent to the echo yet"
+        return EchoReport(
+            host=resolver.target.host,
+            port=resolver.target.port,
+            resolved_address=host_port(*resolver.address) if resolver.address else None,
+            reachable=reachable,
+            reason=reason,
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import rtppool_core
@@ -50,7 +51,7 @@ class StatusView:
 
     relay: str
     node: str
-    state_of_config: ConfigState = field(init=False)
+    state_of_config: Callable[[], ConfigState]
     lifecycle: Lifecycle
     plane: Plane
     measurement: Measurement
@@ -77,13 +78,13 @@ class StatusView:
 
     def sla(self, now_ns: int) -> SlaReport:
         """This relay's verdict over the window of its calls."""
-        limits = self.state_of_config.config.sla
+        limits = self.state_of_config().config.sla
         figures, _, _ = self.measurement.kinds["calls"].store.window(now_ns, limits.window_seconds)
         return judge(figures, self.plane.active_calls, limits)
 
     def windows(self, now_ns: int) -> Windows:
         """The windows of calls and of the probe."""
-        seconds = self.state_of_config.config.sla.window_seconds
+        seconds = self.state_of_config().config.sla.window_seconds
         kinds = self.measurement.kinds
         return Windows(
             window_report(kinds["calls"].store, now_ns, seconds), window_report(kinds["probe"].store, now_ns, seconds)
@@ -91,7 +92,7 @@ class StatusView:
 
     def report(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Report:
         """All of it."""
-        state = self.state_of_config
+        state = self.state_of_config()
         ready = self.ready()
         return Report(
             relay=self.relay,

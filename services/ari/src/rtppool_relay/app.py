@@ -1,0 +1,189 @@
+"""Puts the relay together: settings in, everything mutable handed on, tasks started, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Coroutine
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from rtppool_core import logs
+from rtppool_core.http_endpoints import listen, make_app
+from rtppool_core.report import Report
+from rtppool_core.service import Stop
+from rtppool_relay.drain import drain
+from rtppool_relay.echo_resolver import EchoResolver
+from rtppool_relay.http_routes import routes
+from rtppool_relay.kernel_stamps import examine_kernel_stamps
+from rtppool_relay.measurement import Measurement
+from rtppool_relay.media_supervisor import MediaSupervisor
+from rtppool_relay.metrics import RelayMetrics
+from rtppool_relay.plane import Plane, address_family
+from rtppool_relay.pool_watch import PoolWatch
+from rtppool_relay.port_manager import PortManager
+from rtppool_relay.probe import Probe
+from rtppool_relay.relay_config import ConfigState, RelayConfig, from_environment
+from rtppool_relay.settings import Settings, read_settings
+from rtppool_relay.slices import Slice
+from rtppool_relay.status import Lifecycle, StatusView
+from rtppool_relay.telephony import Telephony
+from rtppool_relay.wall_clock import WallClock
+
+log = logging.getLogger(__name__)
+
+CLOCK_LOOK_SECONDS = 0.1
+TRY_QUARANTINED_EVERY_SECONDS = 5.0
+
+
+async def serve(stop: Stop) -> None:
+    """Run the relay until it was asked to stop and its calls have ended.
+
+    Raises:
+        SettingsError: the environment can't be used.
+        ListenError: the HTTP port is taken.
+    """
+    settings = read_settings(os.environ)
+    logs.configure(settings.log_level, settings.log_format, sys.stderr)
+    relay = Relay(settings)
+    await relay.run(stop)
+
+
+class Relay:
+    """One relay process: its parts, and the order in which they start and stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._watch = PoolWatch(settings, ConfigState(from_environment(settings)))
+        config = self._watch.state.config
+        self._supervisor = MediaSupervisor(settings.media_workers)
+        self._measurement = Measurement(WallClock())
+        self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
+        self._resolver = EchoResolver(config.echo, address_family(settings.bind_ip, config.advertise_address))
+        self._plane = Plane(
+            config=lambda: self._watch.state.config,
+            bind_ip=settings.bind_ip,
+            dscp=settings.dscp,
+            ari_host=urlsplit(settings.ari_url).hostname or "",
+            ports=self._ports,
+            supervisor=self._supervisor,
+            resolver=self._resolver,
+            measurement=self._measurement,
+        )
+        self._lifecycle = Lifecycle(ticked_at_seconds=time.monotonic())
+        self._telephony = Telephony(settings, self._plane)
+        self._status = StatusView(
+            relay=os.uname().nodename,
+            node=settings.node_name,
+            state_of_config=lambda: self._watch.state,
+            lifecycle=self._lifecycle,
+            plane=self._plane,
+            measurement=self._measurement,
+            clock=examine_kernel_stamps(),
+        )
+
+    async def run(self, stop: Stop) -> None:
+        """Serve, then drain."""
+        runner, _ = await listen(self._http_app(), self._settings.http_bind, self._settings.http_port)
+        try:
+            await self._supervisor.start()
+            self._announce()
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(job) for job in self._jobs()]
+                await stop.asked.wait()
+                self._lifecycle.draining = True
+                await drain(self._telephony, self._drain_seconds(), stop.hurry)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self._telephony.close()
+            await self._supervisor.close()
+            await runner.cleanup()
+
+    def _jobs(self) -> list[Coroutine[None, None, None]]:
+        probe = Probe(self._plane, lambda: self._watch.state.config, self._settings.bind_ip)
+        return [
+            self._try_range(),
+            self._resolver.run(self._plane.aim_at_echo),
+            self._watch.run(self._apply),
+            self._tick(),
+            self._look_at_clocks(),
+            self._try_quarantined(),
+            probe.run(),
+            self._telephony.run(),
+        ]
+
+    def _http_app(self) -> web.Application:
+        registry = CollectorRegistry()
+        registry.register(RelayMetrics(self._report, self._measurement, self._window))
+        return make_app(
+            registry,
+            healthy=lambda: self._status.healthy(time.monotonic()),
+            ready=self._status.ready,
+            routes=routes(
+                self._report,
+                lambda: self._watch.state.config.sla,
+                self._telephony.live_calls,
+                self._telephony.recent_calls,
+            ),
+            token_file=self._settings.http_token_file,
+        )
+
+    def _report(self) -> Report:
+        return self._status.report(time.time_ns(), self._telephony.calls_report(), self._telephony.ari_report())
+
+    def _window(self) -> Slice:
+        seconds = self._watch.state.config.sla.window_seconds
+        return self._measurement.kinds["calls"].store.window(time.time_ns(), seconds)[0]
+
+    async def _apply(self) -> None:
+        """Put a changed configuration in force; live calls keep their ports."""
+        config = self._watch.state.config
+        before = self._ports.range
+        self._ports.resize(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
+        self._resolver.aim(config.echo, address_family(self._settings.bind_ip, config.advertise_address))
+        if before != config.port_range:
+            await self._try_range()
+
+    async def _try_range(self) -> None:
+        await self._plane.try_ports(self._ports.unleased())
+        self._lifecycle.ports_tried = True
+
+    async def _try_quarantined(self) -> None:
+        """A port whose holder has gone is taken back."""
+        while True:
+            await asyncio.sleep(TRY_QUARANTINED_EVERY_SECONDS)
+            await self._plane.try_ports(self._ports.quarantined())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.metrics_interval_seconds)
+            self._measurement.tick(time.time_ns(), time.monotonic_ns())
+            self._lifecycle.ticked_at_seconds = time.monotonic()
+
+    async def _look_at_clocks(self) -> None:
+        while True:
+            self._measurement.look_at_clocks(time.time_ns(), time.monotonic_ns())
+            await asyncio.sleep(CLOCK_LOOK_SECONDS)
+
+    def _drain_seconds(self) -> float:
+        return min(self._watch.state.config.drain.timeout_seconds, self._settings.drain_grace_seconds)
+
+    def _announce(self) -> None:
+        config: RelayConfig = self._watch.state.config
+        fields = {
+            "range": str(config.port_range),
+            "echo": str(config.echo),
+            "pool": config.pool.name if config.pool else "none",
+            "http": f"{self._settings.http_bind}:{self._settings.http_port}",
+            "stamps": self._status.clock.stamps,
+            "ari": self._settings.ari_url if self._settings.ari_user else "not configured",
+        }
+        log.info("relay started", extra={"fields": fields})
+        if self._status.clock.reason:
+            log.warning("%s", self._status.clock.reason)

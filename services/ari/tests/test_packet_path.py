@@ -1,0 +1,267 @@
+"""The packet path over real sockets on loopback, without a media process around it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import random
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtppool_core.rtp import RtpHeader, build
+from rtppool_relay.packet_path import PacketPath, open_packet_path
+from rtppool_relay.port_sockets import PortSockets, bind_another_echo, bind_pair
+from rtppool_relay.row_reader import RowReader
+from rtppool_relay.rows import SLOT_BYTES, Word
+
+SLOT = 1
+
+
+def udp() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.setblocking(False)
+    return sock
+
+
+class Line:
+    """A call without a loop: the test turns the crank."""
+
+    def __init__(self) -> None:
+        self.asterisk, self.echo = udp(), udp()
+        self.pair: PortSockets = bind_pair("127.0.0.1", 0, 46)
+        self.pair.echo.connect(self.echo.getsockname())
+        self.memory = mmap.mmap(-1, 2 * SLOT_BYTES)
+        self.reader = RowReader(self.memory, SLOT)
+        self.path: PacketPath
+
+    def connect(self) -> None:
+        self.pair.asterisk.connect(self.asterisk.getsockname())
+        self.resume()
+
+    def resume(self) -> None:
+        """As a media process that has just been handed the sockets does."""
+        peer = self.asterisk.getsockname()
+        self.path = open_packet_path(memoryview(self.memory), SLOT, self.pair.asterisk, self.pair.echo, peer)
+        self.path.drain_queued()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.pair.port)
+
+    def send(self, packet: bytes) -> None:
+        self.asterisk.sendto(packet, self.address)
+        self.path.from_asterisk()
+
+    def answer(self, packet: bytes) -> None:
+        self.echo.sendto(packet, self.address)
+        self.path.from_echo()
+
+    def count(self, word: Word) -> int:
+        return self.reader.word(word)
+
+    def close(self) -> None:
+        self.pair.close()
+        self.asterisk.close()
+        self.echo.close()
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    one = Line()
+    one.connect()
+    yield one
+    one.close()
+
+
+def packet(sequence: int, ssrc: int = 7, payload: bytes = b"p" * 160, marker: bool = False) -> bytes:
+    return build(RtpHeader(0, sequence, sequence * 160, ssrc, marker), payload)
+
+
+def received(sock: socket.socket) -> bytes | None:
+    try:
+        return sock.recv(4096)
+    except BlockingIOError:
+        return None
+
+
+def test_a_packet_goes_to_the_echo_and_its_answer_to_asterisk_unchanged(line: Line) -> None:
+    sent = packet(1)
+    line.send(sent)
+    assert received(line.echo) == sent
+    line.answer(sent)
+    assert received(line.asterisk) == sent
+
+
+def test_a_row_tells_the_four_times_in_order(line: Line) -> None:
+    line.send(packet(1))
+    line.answer(packet(1))
+    (row,) = line.reader.take(0)
+    assert row["a"] <= row["x"] <= row["r"] <= row["y"]
+    assert (row["ssrc"], row["timestamp"], row["bytes"], int(row["index"]) & 0xFFFF) == (7, 160, 172, 1)
+
+
+def test_what_is_not_rtp_is_counted_by_reason_and_goes_nowhere(line: Line) -> None:
+    for bad in (b"", b"\x80", b"\x00" * 40, b"\x80\xc8" + b"\0" * 30, b"\x8f\x00" + b"\0" * 12):
+        line.send(bad)
+        line.answer(bad)
+    assert received(line.echo) is None
+    assert received(line.asterisk) is None
+    counts = {word.name: line.count(word) for word in (Word.SHORT, Word.VERSION, Word.RTCP, Word.TRUNCATED)}
+    assert counts == {"SHORT": 4, "VERSION": 2, "RTCP": 2, "TRUNCATED": 2}
+
+
+def test_a_datagram_larger_than_any_rtp_packet_is_dropped_not_cut(line: Line) -> None:
+    line.send(packet(1, payload=b"x" * 3000))
+    assert received(line.echo) is None
+    assert line.count(Word.OVERSIZE) == 1
+
+
+def test_strangers_packets_from_before_the_connect_are_dropped_by_hand() -> None:
+    line = Line()
+    with udp() as stranger:
+        for number in range(5):
+            stranger.sendto(packet(number), line.address)
+        line.asterisk.sendto(packet(9), line.address)
+        line.connect()
+    assert received(line.echo) == packet(9)
+    assert received(line.echo) is None
+    assert line.count(Word.OFF_SOURCE) == 5
+    assert len(line.reader.take(1 << 62)) == 1
+    line.close()
+
+
+def test_strangers_packets_after_the_connect_never_arrive(line: Line) -> None:
+    with udp() as stranger:
+        stranger.sendto(packet(1), line.address)
+    line.path.from_asterisk()
+    line.path.from_echo()
+    assert line.count(Word.FROM_ASTERISK) == 0
+    assert received(line.echo) is None
+
+
+def test_an_answer_that_nobody_sent_for_is_dropped(line: Line) -> None:
+    line.send(packet(1))
+    line.answer(packet(2))
+    line.answer(packet(1, ssrc=8))
+    assert line.count(Word.UNMATCHED) == 2
+    assert received(line.asterisk) is None
+
+
+def test_an_answer_before_any_packet_is_dropped(line: Line) -> None:
+    line.answer(packet(1, ssrc=0))
+    assert line.count(Word.UNMATCHED) == 1
+
+
+def test_a_second_answer_is_a_duplicate_and_is_not_sent_on(line: Line) -> None:
+    line.send(packet(1))
+    line.answer(packet(1))
+    line.answer(packet(1))
+    assert received(line.asterisk) == packet(1)
+    assert received(line.asterisk) is None
+    assert line.count(Word.DUPLICATE_ECHO) == 1
+
+
+def test_a_packet_sent_twice_by_asterisk_is_forwarded_once(line: Line) -> None:
+    for _ in range(2):
+        line.send(packet(1))
+    assert received(line.echo) == packet(1)
+    assert received(line.echo) is None
+    assert line.count(Word.DUPLICATE_SOURCE) == 1
+
+
+def test_sequence_numbers_wrap_without_a_new_epoch(line: Line) -> None:
+    for number in (65534, 65535, 0, 1):
+        line.send(packet(number))
+        line.answer(packet(number))
+    rows = line.reader.take(0)
+    assert (rows["index"][1:] - rows["index"][:-1]).tolist() == [1, 1, 1]
+    assert set(rows["epoch"]) == {1}
+
+
+def test_overtaken_packets_keep_their_own_rows(line: Line) -> None:
+    for number in (1, 3, 2):
+        line.send(packet(number))
+    for number in (3, 1, 2):
+        line.answer(packet(number))
+    assert len(line.reader.take(0)) == 3
+    assert line.count(Word.SENT_TO_ASTERISK) == 3
+
+
+def test_a_new_ssrc_is_a_new_epoch_and_old_answers_still_count(line: Line) -> None:
+    line.send(packet(5, ssrc=7))
+    line.send(packet(900, ssrc=8))
+    line.answer(packet(5, ssrc=7))
+    line.answer(packet(900, ssrc=8))
+    assert sorted(line.reader.take(0)["epoch"].tolist()) == [1, 2]
+    assert line.count(Word.UNMATCHED) == 0
+
+
+def test_one_stray_sequence_number_is_dropped_but_two_in_a_row_are_a_jump(line: Line) -> None:
+    line.send(packet(1))
+    line.send(packet(30000))
+    line.send(packet(2))
+    assert line.count(Word.BAD_SEQUENCE) == 1
+    line.send(packet(40000))
+    line.send(packet(40001))
+    assert line.count(Word.EPOCH) == 2
+
+
+def test_a_media_process_that_starts_again_matches_what_was_under_way(line: Line) -> None:
+    line.send(packet(1))
+    line.resume()
+    line.answer(packet(1))
+    line.send(packet(2))
+    assert received(line.asterisk) == packet(1)
+    assert set(line.reader.take(1 << 62)["epoch"]) == {1}
+
+
+def test_an_echo_that_refuses_is_counted_and_stops_nothing(line: Line) -> None:
+    line.echo.close()
+    for number in range(4):
+        line.send(packet(number))
+        line.path.from_echo()
+    assert line.count(Word.ECHO_ERROR) > 0
+    assert line.count(Word.SENT_TO_ECHO) == 4
+
+
+def test_after_a_switch_packets_go_to_the_new_echo_and_the_old_ones_answers_count(line: Line) -> None:
+    with udp() as newcomer:
+        line.send(packet(1))
+        another = bind_another_echo(line.pair, "127.0.0.1", 46)
+        another.connect(newcomer.getsockname())
+        from_new_echo = line.path.use_echo(another)
+        line.send(packet(2))
+        assert received(newcomer) == packet(2)
+        line.answer(packet(1))
+        newcomer.sendto(packet(2), line.address)
+        from_new_echo()
+        assert line.count(Word.SENT_TO_ASTERISK) == 2
+        another.close()
+
+
+@given(st.binary(max_size=200))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+def test_no_bytes_from_either_peer_raise(line: Line, data: bytes) -> None:
+    line.send(data)
+    line.answer(data)
+
+
+def test_ten_thousand_mutated_packets_raise_nothing_and_only_rtp_is_forwarded(line: Line) -> None:
+    chance = random.Random(1)
+    for number in range(10_000):
+        mutated = bytearray(packet(number & 0xFFFF))
+        for _ in range(chance.randrange(4)):
+            mutated[chance.randrange(len(mutated))] = chance.randrange(256)
+        cut = bytes(mutated[: chance.randrange(1, len(mutated) + 1)]) if chance.random() < 0.3 else bytes(mutated)
+        line.send(cut)
+        forwarded = received(line.echo)
+        if forwarded is not None:
+            assert len(forwarded) >= 12
+            assert forwarded[0] >> 6 == 2
+            line.answer(forwarded if chance.random() < 0.9 else os.urandom(20))
+            received(line.asterisk)

@@ -1,0 +1,366 @@
+"""Rows written by hand, read as the control process reads them: figures against the core's one-by-one forms."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtppool_core.histogram import Histogram, bucket_of
+from rtppool_core.pool_config import SlaLimits
+from rtppool_core.statistics import Jitter
+from rtppool_relay.lateness import LatenessBaseline
+from rtppool_relay.measurement import EchoHealth, Measurement
+from rtppool_relay.row_histogram import buckets_of, record_all
+from rtppool_relay.row_reader import RowReader
+from rtppool_relay.rows import HEADER_BYTES, ROW, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES, Word
+from rtppool_relay.sla import judge
+from rtppool_relay.slices import Slice, SliceStore, window_report
+from rtppool_relay.source_gaps import SourceGaps
+from rtppool_relay.stream_jitter import StreamJitter
+from rtppool_relay.stream_statistics import StreamStatistics
+from rtppool_relay.wall_clock import WallClock
+
+MS = 1_000_000
+SECOND = 1_000 * MS
+T0 = 1_700_000_000 * SECOND
+FIRST_INDEX = 131_072
+PACKET_NS = 20 * MS
+
+
+class Slot:
+    """A slot of rows that a test fills."""
+
+    def __init__(self) -> None:
+        self.memory = mmap.mmap(-1, SLOT_BYTES)
+        self.words = np.frombuffer(self.memory, np.uint64, 32)
+
+    def row(
+        self,
+        number: int,
+        round_trip_ns: int | None = 5 * MS,
+        source_delay_ns: int = 0,
+        residence_ns: int = 100_000,
+        sequence: int | None = None,
+        epoch: int = 1,
+        timestamp: int | None = None,
+        marker: int = 0,
+        payload_type: int = 0,
+    ) -> None:
+        """Packet `number` of a 20 ms stream."""
+        index = FIRST_INDEX * epoch + (number if sequence is None else sequence)
+        arrived = T0 + number * PACKET_NS + source_delay_ns
+        sent = arrived + residence_ns // 2
+        returned = sent + (round_trip_ns or 0)
+        left = returned + residence_ns - residence_ns // 2
+        answered = round_trip_ns is not None
+        ROW.pack_into(
+            self.memory,
+            HEADER_BYTES + index % ROWS_PER_SLOT * ROW_BYTES,
+            arrived,
+            sent,
+            returned if answered else 0,
+            left if answered else 0,
+            7,
+            (number * 160 if timestamp is None else timestamp) & 0xFFFFFFFF,
+            epoch,
+            payload_type,
+            marker,
+            172,
+            answered,
+            index,
+        )
+        self.words[Word.SENT_TO_ECHO] += 1
+
+    def statistics(self, clock: WallClock | None = None) -> StreamStatistics:
+        spans = (clock or WallClock()).spans_step
+        return StreamStatistics(RowReader(self.memory, 0), 8000, 3 * MS, spans, lambda _r, _s: None)
+
+
+@pytest.fixture
+def slot() -> Slot:
+    return Slot()
+
+
+def after(packets: int, seconds: float = 10) -> int:
+    return T0 + packets * PACKET_NS + round(seconds * SECOND)
+
+
+def test_every_row_is_taken_once_and_unanswered_ones_only_when_they_are_lost(slot: Slot) -> None:
+    slot.row(0)
+    slot.row(1, round_trip_ns=None)
+    reader = RowReader(slot.memory, 0)
+    assert reader.take(T0 + SECOND)["index"].tolist() == [FIRST_INDEX]
+    assert reader.take(T0 + 2 * SECOND).size == 0
+    assert reader.take(T0 + 3 * SECOND)["index"].tolist() == [FIRST_INDEX + 1]
+    assert reader.take(T0 + 9 * SECOND).size == 0
+
+
+def test_packets_answered_lost_and_round_trips_are_those_of_the_rows(slot: Slot) -> None:
+    for number in range(100):
+        slot.row(number, round_trip_ns=None if number % 10 == 9 else 5 * MS)
+    statistics = slot.statistics()
+    statistics.collect(after(100))
+    total = statistics.total
+    assert (total.packets, total.answered, total.lost) == (100, 90, 10)
+    assert total.round_trip.max_ns == 5 * MS
+    assert total.round_trip.min_ns == 5 * MS
+    assert total.residence.max_ns == 100_000
+
+
+def test_a_gap_in_the_sequence_from_asterisk_is_source_loss_unless_it_is_filled(slot: Slot) -> None:
+    statistics = slot.statistics()
+    for number in (0, 1, 4, 5):
+        slot.row(number)
+    statistics.collect(after(6, 0))
+    slot.row(2)
+    statistics.collect(after(6, 0.5))
+    statistics.collect(after(6, 5))
+    assert statistics.total.source_lost == 1
+    assert statistics.total.reordered == 1
+
+
+def test_waiting_rows_are_no_gap(slot: Slot) -> None:
+    statistics = slot.statistics()
+    for number in range(10):
+        slot.row(number, round_trip_ns=None if number == 5 else MS)
+    statistics.collect(after(10, 0.1))
+    statistics.collect(after(10, 10))
+    statistics.collect(after(10, 20))
+    assert (statistics.total.source_lost, statistics.total.lost) == (0, 1)
+
+
+def test_a_new_epoch_is_no_gap_and_no_jitter(slot: Slot) -> None:
+    statistics = slot.statistics()
+    for number in range(50):
+        slot.row(number)
+    for number in range(50, 100):
+        slot.row(number, epoch=2, sequence=number - 50, timestamp=number * 160 + 77777)
+    statistics.collect(after(100))
+    statistics.collect(after(100, 20))
+    assert statistics.total.source_lost == 0
+    assert statistics.total.source_jitter_us() == 0
+
+
+def test_at_a_calls_end_what_is_unanswered_for_200_ms_is_lost_and_the_rest_was_cut(slot: Slot) -> None:
+    for number in range(20):
+        slot.row(number, round_trip_ns=None)
+    statistics = slot.statistics()
+    statistics.finish(T0 + 20 * PACKET_NS)
+    # Packets 0 to 9 were sent 200 ms or more before the end; the residence of packet 10 makes it younger.
+    assert statistics.total.packets == 10
+
+
+def test_overtaken_answers_are_counted_as_reordered(slot: Slot) -> None:
+    slot.row(0)
+    slot.row(1, round_trip_ns=50 * MS)
+    slot.row(2)
+    slot.row(3)
+    statistics = slot.statistics()
+    statistics.collect(after(4))
+    assert statistics.total.reordered == 1
+
+
+def judged(slot: Slot, packets: int) -> Slice:
+    statistics = slot.statistics()
+    statistics.collect(after(packets))
+    return statistics.total
+
+
+@pytest.mark.parametrize(
+    ("delay", "cause"),
+    [
+        ({"source_delay_ns": 4 * MS}, "late_source"),
+        ({"residence_ns": 4 * MS}, "late_relay"),
+        ({"round_trip_ns": 9 * MS}, "late_echo"),
+    ],
+)
+def test_four_ms_too_much_is_late_and_names_whose_they_are(slot: Slot, delay: dict[str, int], cause: str) -> None:
+    for number in range(200):
+        slot.row(number, **(delay if number == 150 else {}))
+    total = judged(slot, 200)
+    assert {name: getattr(total, name) for name in ("late_source", "late_relay", "late_echo")} == {
+        "late_source": 0,
+        "late_relay": 0,
+        "late_echo": 0,
+        cause: 1,
+    }
+
+
+def test_two_ms_too_much_is_not_late(slot: Slot) -> None:
+    for number in range(200):
+        slot.row(number, round_trip_ns=7 * MS if number % 3 == 0 else 5 * MS)
+    total = judged(slot, 200)
+    assert total.late_source + total.late_relay + total.late_echo == 0
+
+
+@pytest.mark.parametrize("ppm", [200, -200])
+def test_a_clock_that_is_200_ppm_off_makes_nothing_late_in_ten_minutes(ppm: int) -> None:
+    slot = Slot()
+    statistics = slot.statistics()
+    for number in range(30_000):
+        slot.row(number, source_delay_ns=number * PACKET_NS * ppm // 1_000_000)
+        if number % 50 == 49:
+            statistics.collect(after(number, 0.1))
+    assert statistics.total.answered == 30_000
+    assert statistics.total.late_source == 0
+    assert abs(statistics.skew_ppm - ppm) < 5
+
+
+def test_a_timestamp_jump_and_a_marker_after_silence_re_anchor(slot: Slot) -> None:
+    for number in range(100):
+        slot.row(number)
+    for number in range(100, 200):
+        slot.row(number, timestamp=number * 160 + 1_000_000)
+    for number in range(200, 300):
+        slot.row(number, source_delay_ns=150 * MS, timestamp=number * 160 + 1_000_000, marker=int(number == 200))
+    total = judged(slot, 300)
+    assert total.late_source == 0
+
+
+def test_samples_across_a_step_of_the_clock_are_dropped_and_counted(slot: Slot) -> None:
+    clock = WallClock()
+    clock.look(T0 + 10 * PACKET_NS, 0)
+    assert clock.look(T0 + 12 * PACKET_NS + SECOND, 2 * PACKET_NS)
+    assert clock.steps == 1
+    for number in range(30):
+        slot.row(number)
+    statistics = slot.statistics(clock)
+    statistics.collect(after(30))
+    assert statistics.samples_dropped == 20
+    assert statistics.total.answered == 30
+    assert statistics.total.round_trip.count == 10
+
+
+def test_a_slewed_clock_is_no_step() -> None:
+    clock = WallClock()
+    looks = [clock.look(T0 + at * 100 * MS + at * 50_000, at * 100 * MS) for at in range(50)]
+    assert not any(looks)
+
+
+@given(st.lists(st.integers(0, 70 * SECOND), min_size=1, max_size=200))
+def test_columns_go_into_the_same_buckets_as_single_values(values: list[int]) -> None:
+    assert buckets_of(np.array(values, np.int64)).tolist() == [bucket_of(value) for value in values]
+
+
+@given(st.lists(st.integers(0, 70 * SECOND), min_size=1, max_size=50))
+def test_a_histogram_filled_by_column_equals_one_filled_one_by_one(values: list[int]) -> None:
+    by_column, one_by_one = Histogram(), Histogram()
+    record_all(by_column, np.array(values, np.int64))
+    for value in values:
+        one_by_one.record(value)
+    assert by_column == one_by_one
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**32 - 1)), min_size=1, max_size=60), st.integers(1, 10))
+def test_jitter_over_columns_is_rfc_3550s_one_by_one(steps: list[tuple[int, int]], cut: int) -> None:
+    arrivals = np.cumsum([step * MS + 1 for step, _ in steps]).astype(np.int64)
+    stamps = np.array([stamp for _, stamp in steps], np.int64)
+    reference, columns = Jitter(), StreamJitter(8000)
+    for arrival, stamp in zip(arrivals.tolist(), stamps.tolist(), strict=True):
+        reference.update(arrival, stamp)
+    for start in range(0, len(steps), cut):
+        columns.update(arrivals[start : start + cut], stamps[start : start + cut])
+    assert columns.ticks == pytest.approx(reference.ticks)
+
+
+@given(st.sets(st.integers(0, 80), min_size=1), st.integers(1, 20))
+def test_gaps_equal_what_is_missing_between_first_and_last(present: set[int], cut: int) -> None:
+    indexes = np.array(sorted(present), np.uint64)
+    gaps = SourceGaps()
+    for start in range(0, indexes.size, cut):
+        gaps.update(indexes[start : start + cut], 0, lambda _index: False)
+    assert gaps.lost(10 * SECOND) == max(present) - min(present) + 1 - len(present)
+
+
+def filled(packets: int = 2000, answered: int | None = None, round_trip_ns: int = 5 * MS, **late: int) -> Slice:
+    figures = Slice(packets=packets, answered=packets if answered is None else answered, **late)
+    figures.round_trip.add_buckets([(bucket_of(round_trip_ns), figures.answered)], round_trip_ns, round_trip_ns)
+    return figures
+
+
+def test_without_calls_or_packets_or_enough_of_them_the_verdict_is_unknown() -> None:
+    limits = SlaLimits()
+    assert judge(Slice(), 0, limits).reason == "NoCalls"
+    assert judge(Slice(), 1, limits).reason == "NoPackets"
+    assert judge(filled(999), 1, limits).reason == "TooFewSamples"
+
+
+@pytest.mark.parametrize(
+    ("calls", "tier", "above"), [(0, 30, False), (30, 30, False), (31, 100, False), (150, 150, False), (151, 150, True)]
+)
+def test_the_tier_follows_the_active_calls(calls: int, tier: int, above: bool) -> None:
+    verdict = judge(filled(), calls, SlaLimits())
+    assert (verdict.result, verdict.tier_up_to_calls, verdict.above_tiers) == ("Met", tier, above)
+
+
+@pytest.mark.parametrize(
+    ("figures", "limit"),
+    [
+        (filled(answered=1990), "maxLossPpm"),
+        (filled(late_echo=3), "maxLatePpm"),
+        (filled(late_relay=3), "maxLatePpm"),
+        (filled(round_trip_ns=23 * MS), "maxRttMicroseconds"),
+        (filled(round_trip_ns=9 * MS), "p50Microseconds"),
+    ],
+)
+def test_a_figure_above_a_limit_is_a_violation_that_names_it(figures: Slice, limit: str) -> None:
+    verdict = judge(figures, 10, SlaLimits())
+    assert verdict.result == "Violated"
+    assert limit in {violation.limit for violation in verdict.violations}
+
+
+def test_packets_late_at_the_source_do_not_count_against_the_sla() -> None:
+    assert judge(filled(late_source=500), 10, SlaLimits()).result == "Met"
+
+
+def test_a_window_has_the_closed_slices_only_and_is_absent_without_packets() -> None:
+    store = SliceStore()
+    assert window_report(store, 100 * SECOND, 60) is None
+    for second in range(30, 101):
+        store.add(second, filled(packets=10))
+    window = window_report(store, 100 * SECOND, 60)
+    assert window is not None
+    assert (window.start_unix_seconds, window.end_unix_seconds, window.packets) == (36, 96, 600)
+
+
+def test_old_slices_are_forgotten_but_the_total_is_not() -> None:
+    store = SliceStore(keep_seconds=5)
+    for second in range(100):
+        store.add(second, filled(packets=1))
+    assert store.total.packets == 100
+    assert store.window(105 * SECOND, 90)[0].packets == 6
+
+
+def test_the_echo_is_unreachable_after_two_seconds_without_an_answer_and_reachable_with_the_first() -> None:
+    health = EchoHealth()
+    assert health.reachable is None
+    health.look(5, 5, 0)
+    assert health.reachable
+    for second in (1, 2):
+        health.look(5, 0, second * SECOND)
+    assert health.reachable
+    health.look(5, 0, 3 * SECOND)
+    assert health.reachable is False
+    health.look(0, 1, 4 * SECOND)
+    assert health.reachable
+
+
+def test_calls_and_probe_are_never_mixed(slot: Slot) -> None:
+    measurement = Measurement(WallClock())
+    slot.row(0)
+    measurement.add_stream(0, "probe", slot.statistics())
+    measurement.tick(after(1), 0)
+    measurement.end_stream(0, after(1))
+    assert measurement.kinds["probe"].store.total.packets == 1
+    assert measurement.kinds["calls"].store.total.packets == 0
+
+
+def test_a_baseline_without_packets_judges_nothing() -> None:
+    empty: Any = np.zeros(0, np.int64)
+    late = LatenessBaseline(8000, 3 * MS).judge(empty, empty, empty.astype(bool), empty, empty)
+    assert late.source.size == 0

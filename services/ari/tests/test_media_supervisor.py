@@ -1,0 +1,165 @@
+"""Real media processes: calls go through them, and go on when one is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from rtppool_core.rtp import RtpHeader, build
+from rtppool_relay.media_plane import MediaFault
+from rtppool_relay.media_supervisor import Attachment, MediaSupervisor
+from rtppool_relay.port_sockets import PortSockets, bind_another_echo, bind_pair
+from rtppool_relay.row_reader import RowReader
+from rtppool_relay.rows import Word
+
+
+def udp() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.setblocking(False)
+    return sock
+
+
+def packet(sequence: int) -> bytes:
+    return build(RtpHeader(0, sequence, sequence * 160, 7), b"p" * 160)
+
+
+async def receive(sock: socket.socket) -> bytes:
+    async with asyncio.timeout(5):
+        return await asyncio.get_running_loop().sock_recv(sock, 2048)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+class Call:
+    """Asterisk and the echo played by the test."""
+
+    def __init__(self, supervisor: MediaSupervisor) -> None:
+        self.asterisk, self.echo = udp(), udp()
+        self.pair: PortSockets = bind_pair("127.0.0.1", 0, 46)
+        self.pair.echo.connect(self.echo.getsockname())
+        self.pair.asterisk.connect(self.asterisk.getsockname())
+        self.slot = supervisor.take_slot()
+        self.attachment = Attachment(self.slot, self.pair, self.asterisk.getsockname())
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.pair.port)
+
+    async def round_trip(self, sequence: int) -> None:
+        self.asterisk.sendto(packet(sequence), self.address)
+        assert await receive(self.echo) == packet(sequence)
+        self.echo.sendto(packet(sequence), self.address)
+        assert await receive(self.asterisk) == packet(sequence)
+
+    def close(self) -> None:
+        for sock in (self.asterisk, self.echo, self.pair.asterisk, self.pair.echo):
+            sock.close()
+
+
+@pytest.fixture
+async def supervisor() -> AsyncIterator[MediaSupervisor]:
+    one = MediaSupervisor(1)
+    await one.start()
+    yield one
+    await one.close()
+
+
+@pytest.fixture
+async def call(supervisor: MediaSupervisor) -> AsyncIterator[Call]:
+    one = Call(supervisor)
+    await supervisor.attach(one.attachment)
+    yield one
+    one.close()
+
+
+def media_process(supervisor: MediaSupervisor) -> int:
+    process = supervisor._workers[0].process
+    assert process is not None
+    return process.pid
+
+
+async def test_packets_go_through_a_media_process_and_leave_rows(supervisor: MediaSupervisor, call: Call) -> None:
+    for sequence in range(3):
+        await call.round_trip(sequence)
+    reader = RowReader(supervisor.memory, call.slot)
+    await until(lambda: reader.word(Word.SENT_TO_ASTERISK) == 3)
+    rows = reader.take(0)
+    assert rows["answered"].tolist() == [1, 1, 1]
+
+
+async def test_a_killed_media_process_is_started_again_with_its_calls_and_ports(
+    supervisor: MediaSupervisor, call: Call
+) -> None:
+    await call.round_trip(1)
+    before = media_process(supervisor)
+    os.kill(before, signal.SIGKILL)
+    await call.round_trip(2)
+    assert media_process(supervisor) != before
+    assert supervisor.restarts == 1
+    reader = RowReader(supervisor.memory, call.slot)
+    await until(lambda: reader.word(Word.SENT_TO_ASTERISK) == 2)
+    assert set(reader.take(0)["epoch"]) == {1}
+
+
+async def test_a_detached_call_forwards_nothing(supervisor: MediaSupervisor, call: Call) -> None:
+    await call.round_trip(1)
+    await supervisor.detach(call.slot)
+    call.asterisk.sendto(packet(2), call.address)
+    await supervisor.attach(call.attachment)
+    # What waited in the socket is the first thing that the next attachment forwards.
+    assert await receive(call.echo) == packet(2)
+
+
+async def test_a_live_call_is_moved_to_another_echo_without_losing_what_the_old_one_answers(
+    supervisor: MediaSupervisor, call: Call
+) -> None:
+    await call.round_trip(1)
+    with udp() as newcomer:
+        another = bind_another_echo(call.pair, "127.0.0.1", 46)
+        another.connect(newcomer.getsockname())
+        call.asterisk.sendto(packet(2), call.address)
+        assert await receive(call.echo) == packet(2)
+        await supervisor.switch_echo(call.slot, another)
+        call.asterisk.sendto(packet(3), call.address)
+        assert await receive(newcomer) == packet(3)
+        call.echo.sendto(packet(2), call.address)
+        assert await receive(call.asterisk) == packet(2)
+        await supervisor.forget_old_echo(call.slot)
+        newcomer.sendto(packet(3), call.address)
+        assert await receive(call.asterisk) == packet(3)
+        another.close()
+
+
+async def test_a_slot_is_clean_when_it_is_taken_again(supervisor: MediaSupervisor, call: Call) -> None:
+    await call.round_trip(1)
+    await supervisor.detach(call.slot)
+    supervisor.give_slot_back(call.slot)
+    assert supervisor.take_slot() == call.slot
+    assert RowReader(supervisor.memory, call.slot).word(Word.EPOCH) == 0
+
+
+async def test_slots_run_out_with_a_sentence(supervisor: MediaSupervisor) -> None:
+    supervisor._free_slots.clear()
+    with pytest.raises(MediaFault, match="slots of the shared rows are in use"):
+        supervisor.take_slot()
+
+
+async def test_a_stopped_media_process_is_not_up_and_is_again_when_it_goes_on(supervisor: MediaSupervisor) -> None:
+    pid = media_process(supervisor)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await until(lambda: supervisor.workers_up() == 0)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await until(lambda: supervisor.workers_up() == 1)
+    assert supervisor.restarts == 0

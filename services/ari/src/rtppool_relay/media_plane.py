@@ -90,5 +90,5 @@ class MediaPlane(Protocol):
         """Take a call that already runs in Asterisk on `port` of this relay (after a restart).
 
         Raises:
-            Refused: the port is leased, outside the range, or won't bind.
+            Refused: the port is leased or won't bind, or the echo or the media processes are not there yet.
         """

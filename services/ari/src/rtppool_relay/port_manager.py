@@ -75,9 +75,12 @@ class PortManager:
             return port
 
     def lease_exactly(self, port: int) -> bool:
-        """Take this port, for a call that already runs on it. False when it is leased or not in the range."""
+        """Take this port, for a call that already runs on it; False when it is leased.
+
+        A port outside the range, or an excluded one, is leased as one that drains: the range changed during the call.
+        """
         with self._lock:
-            if port not in self._range or port in self._excluded or self._is_leased(port):
+            if self._is_leased(port):
                 return False
             self._forget(port)
             self._leased |= 1 << port

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import time
 
 from rtppool_core.report import AriReport, CallsReport
+from rtppool_relay.ari_http import AriHttp
+from rtppool_relay.ari_session import AriSession
+from rtppool_relay.call_ids import CallIds
+from rtppool_relay.call_record import CallCounters, CallRecord
+from rtppool_relay.call_registry import CallRegistry
+from rtppool_relay.call_runner import CallSurroundings
 from rtppool_relay.media_plane import MediaPlane
 from rtppool_relay.settings import Settings
 
@@ -16,35 +22,66 @@ class Telephony:
     """Calls from one Asterisk; without credentials there are none, and the report says why."""
 
     def __init__(self, settings: Settings, plane: MediaPlane) -> None:
-        self._settings = settings
-
-    async def run(self) -> None:
-        await asyncio.Event().wait()
-
-    def live_calls(self) -> list[Any]:
-        return []
-
-    def recent_calls(self) -> list[Any]:
-        return []
-
-    def calls_report(self) -> CallsReport:
-        return CallsReport(0, 0, 0, 0, 0, {})
-
-    def ari_report(self) -> AriReport:
-        return AriReport("NotConfigured", 0, reason=NOT_CONFIGURED)
+        self._configured = bool(settings.ari_user)
+        self._draining = False
+        self._client = AriHttp(settings.ari_url, settings.ari_user, settings.ari_password)
+        self._calls = CallRegistry(
+            CallSurroundings(
+                client=self._client,
+                plane=plane,
+                ids=CallIds.of_node(settings.node_name),
+                application=settings.application,
+                counters=CallCounters(),
+                monotonic=time.monotonic,
+                wall_ns=time.time_ns,
+                draining=lambda: self._draining,
+            )
+        )
+        self._session = AriSession(self._client, settings.ari_url, settings.application, self._calls, time.time_ns)
 
     @property
     def active_calls(self) -> int:
-        return 0
+        """Calls that have not ended."""
+        return self._calls.active_calls
+
+    async def run(self) -> None:
+        """Take calls, for ever."""
+        if self._configured:
+            await self._session.run()
+        else:
+            await asyncio.Event().wait()
+
+    def live_calls(self) -> list[CallRecord]:
+        """The live calls, oldest first."""
+        return self._calls.live_calls()
+
+    def recent_calls(self) -> list[CallRecord]:
+        """The last ended calls, newest first; bounded."""
+        return self._calls.recent_calls()
+
+    def calls_report(self) -> CallsReport:
+        """The counts of calls."""
+        return self._calls.report()
+
+    def ari_report(self) -> AriReport:
+        """The connection to Asterisk, or why there is none."""
+        if not self._configured:
+            return AriReport("NotConfigured", 0, reason=NOT_CONFIGURED)
+        return self._session.report()
 
     def begin_drain(self) -> None:
-        return
+        """Refuse new calls from now on."""
+        self._draining = True
 
     async def wait_until_idle(self) -> None:
-        return
+        """Return when no call is left."""
+        await self._calls.wait_until_idle()
 
     async def cut_all(self) -> int:
-        return 0
+        """End all calls now; returns how many there were."""
+        return await self._calls.cut_all()
 
     async def close(self) -> None:
-        return
+        """Let go of all ports and connections."""
+        await self._calls.close()
+        await self._client.close()

@@ -1,0 +1,238 @@
+"""Asterisk's REST interface and event websocket over aiohttp.
+
+After any failed POST that makes something, its chosen id is asked for: if it is there, it is done. (Asterisk 22.10
+answers 500 to a second externalMedia with the same channelId, and 409 to a second bridge.)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from rtppool_relay.ari_errors import AriError, AriFormatError, AriRefused, AriUnauthorized, AriUnreachable
+from rtppool_relay.ari_messages import Bridge, Channel, Event, parse_bridge, parse_channel, parse_event
+
+log = logging.getLogger(__name__)
+
+REQUEST_SECONDS = 5.0
+CONNECT_SECONDS = 2.0
+HEARTBEAT_SECONDS = 5.0
+# Asterisk closes an idle connection after 15 s (http.conf, session_keep_alive) and takes 100 sessions (sessionlimit).
+KEEP_ALIVE_SECONDS = 10.0
+MOST_CONNECTIONS = 16
+LARGEST_EVENT_BYTES = 1 << 20
+TOO_MANY_SHOWN = 200
+
+_UNREADABLE = {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR}
+
+
+class AriHttp:
+    """Implements `AriClient` for the Asterisk at `url` (`http://HOST:8088/ari`)."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self._url = url.rstrip("/")
+        self._user = user
+        self._authorization = aiohttp.encode_basic_auth(user, password)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def channels(self) -> list[Channel]:
+        """See `AriClient.channels`."""
+        return [parse_channel(item) for item in _list(await self._json("GET", "/channels"))]
+
+    async def bridges(self) -> list[Bridge]:
+        """See `AriClient.bridges`."""
+        return [parse_bridge(item) for item in _list(await self._json("GET", "/bridges"))]
+
+    async def application_exists(self, application: str) -> bool:
+        """See `AriClient.application_exists`."""
+        return await self._found(f"/applications/{_quoted(application)}") is not None
+
+    async def answer(self, channel: str) -> None:
+        """See `AriClient.answer`."""
+        await self._json("POST", f"/channels/{_quoted(channel)}/answer")
+
+    async def create_bridge(self, bridge: str) -> None:
+        """See `AriClient.create_bridge`."""
+        try:
+            await self._json("POST", "/bridges", type="mixing", bridgeId=bridge)
+        except AriRefused:
+            if await self._found(f"/bridges/{_quoted(bridge)}") is None:
+                raise
+
+    async def create_media(self, channel: str, application: str, external_host: str, media_format: str) -> Channel:
+        """See `AriClient.create_media`."""
+        try:
+            document = await self._json(
+                "POST",
+                "/channels/externalMedia",
+                app=application,
+                channelId=channel,
+                external_host=external_host,
+                format=media_format,
+            )
+        except AriRefused:
+            document = await self._found(f"/channels/{_quoted(channel)}")
+            if document is None:
+                raise
+        return parse_channel(document)
+
+    async def variable(self, channel: str, name: str) -> str | None:
+        """See `AriClient.variable`."""
+        try:
+            document = await self._json("GET", f"/channels/{_quoted(channel)}/variable", variable=name)
+        except AriRefused as refused:
+            if refused.status in _UNREADABLE:
+                return None
+            raise
+        value = document.get("value") if isinstance(document, dict) else None
+        return str(value) if value else None
+
+    async def set_variable(self, channel: str, name: str, value: str) -> None:
+        """See `AriClient.set_variable`."""
+        await self._json("POST", f"/channels/{_quoted(channel)}/variable", variable=name, value=value)
+
+    async def continue_in_dialplan(self, channel: str) -> None:
+        """See `AriClient.continue_in_dialplan`."""
+        await self._json("POST", f"/channels/{_quoted(channel)}/continue")
+
+    async def add_to_bridge(self, bridge: str, channels: tuple[str, ...]) -> None:
+        """See `AriClient.add_to_bridge`."""
+        await self._json("POST", f"/bridges/{_quoted(bridge)}/addChannel", channel=",".join(channels))
+
+    async def delete_channel(self, channel: str) -> None:
+        """See `AriClient.delete_channel`."""
+        await self._delete(f"/channels/{_quoted(channel)}")
+
+    async def delete_bridge(self, bridge: str) -> None:
+        """See `AriClient.delete_bridge`."""
+        await self._delete(f"/bridges/{_quoted(bridge)}")
+
+    @asynccontextmanager
+    async def events(self, application: str) -> AsyncIterator[AsyncIterator[Event]]:
+        """See `AriClient.events`."""
+        try:
+            socket = await self._http().ws_connect(
+                f"{self._url}/events",
+                params={"app": application, "subscribeAll": "false"},
+                heartbeat=HEARTBEAT_SECONDS,
+                max_msg_size=LARGEST_EVENT_BYTES,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            raise self._refusal("GET", "/events", error.status, error.message) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+        async with socket:
+            yield self._read(socket)
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[Event]:
+        async for message in socket:
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                continue
+            try:
+                event = parse_event(message.data)
+            except AriFormatError as error:
+                log.warning("an event of Asterisk is left out: %s", error)
+                continue
+            if event is not None:
+                yield event
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS),
+                headers={"Authorization": self._authorization},
+                timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS),
+            )
+        return self._session
+
+    async def _found(self, path: str) -> Any | None:
+        try:
+            return await self._json("GET", path)
+        except AriRefused as refused:
+            if refused.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    async def _delete(self, path: str) -> None:
+        try:
+            await self._json("DELETE", path)
+        except AriRefused as refused:
+            if refused.status != HTTPStatus.NOT_FOUND:
+                raise
+
+    async def _json(self, method: str, path: str, **parameters: str) -> Any:
+        """One request. It is sent a second time when a kept connection turned out to be closed: ids make it safe."""
+        try:
+            return await self._once(method, path, parameters)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as first:
+            if isinstance(first, aiohttp.ClientConnectorError):
+                raise self._unreachable(first) from first
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+        try:
+            return await self._once(method, path, parameters)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    async def _once(self, method: str, path: str, parameters: dict[str, str]) -> Any:
+        async with self._http().request(method, self._url + path, params=parameters) as response:
+            if response.status >= HTTPStatus.BAD_REQUEST:
+                text = (await response.text(errors="replace"))[:TOO_MANY_SHOWN]
+                raise self._refusal(method, path, response.status, text)
+            if response.status == HTTPStatus.NO_CONTENT:
+                return None
+            try:
+                return await response.json()
+            except ValueError as error:
+                raise AriError(f"{method} {path}: the answer is no JSON; is {self._url} Asterisk's ARI?") from error
+
+    def _refusal(self, method: str, path: str, status: int, text: str) -> AriError:
+        if status == HTTPStatus.UNAUTHORIZED:
+            return AriUnauthorized(
+                f"ARI_USER={self._user} with its password is refused by {self._url} (401); accepted is a user of type "
+                "user in Asterisk's ari.conf, its password in ARI_PASS or ARI_PASS_FILE"
+            )
+        if status == HTTPStatus.FORBIDDEN:
+            return AriUnauthorized(
+                f"ARI_USER={self._user} may not {method} {path} at {self._url} (403); is it read_only in ari.conf?"
+            )
+        if path == "/events" and status == HTTPStatus.NOT_FOUND:
+            return AriUnreachable(
+                f"ARI_URL={self._url} has no /events (404); accepted is the address of Asterisk's ARI, "
+                "http://HOST:8088/ari, with enabled=yes in ari.conf"
+            )
+        return AriRefused(status, f"{method} {path}: Asterisk answered {status} {text}")
+
+    def _unreachable(self, error: BaseException) -> AriUnreachable:
+        if isinstance(error, TimeoutError):
+            what = "does not answer in time"
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            what = f"can't be connected ({error.os_error.strerror or error.os_error})"
+        else:
+            what = f"broke off ({error or type(error).__name__})"
+        return AriUnreachable(
+            f"ARI_URL={self._url} {what}; does Asterisk run there, with enabled=yes and this address in http.conf?"
+        )
+
+
+def _quoted(identifier: str) -> str:
+    """An id as one segment of a path, whatever is in it."""
+    return quote(identifier, safe="")
+
+
+def _list(document: Any) -> list[Any]:
+    if not isinstance(document, list):
+        raise AriError(f"expected a list from Asterisk, not {str(document)[:TOO_MANY_SHOWN]!r}")
+    return document

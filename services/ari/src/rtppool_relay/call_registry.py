@@ -121,7 +121,7 @@ class CallRegistry:
         self._idle.set()
 
     async def _settle(self, found: Reconciliation) -> None:
-        for channel in found.orphan_channels:
+        for orphan in found.orphan_channels:
             await self._with.client.delete_channel(orphan)
         for bridge in found.orphan_bridges:
             await self._with.client.delete_bridge(bridge)

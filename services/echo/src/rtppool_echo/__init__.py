@@ -1,1 +1,1 @@
-"""The reflector: every packet back to its sender."""
+"""The reflector: every RTP packet back to its sender, from the address that it was sent to."""

@@ -1,0 +1,103 @@
+"""Puts the echo together: settings in, sockets bound, processes started, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from prometheus_client import CollectorRegistry
+
+from rtppool_core import logs
+from rtppool_core.http_endpoints import ListenError, Verdict, listen, make_app
+from rtppool_core.service import Stop
+from rtppool_core.udp import BindError, host_port
+from rtppool_echo.counters import Counters
+from rtppool_echo.metrics import EchoMetrics
+from rtppool_echo.settings import Settings, read_settings
+from rtppool_echo.sockets import bind_sockets
+from rtppool_echo.supervisor import Supervisor, WorkerError
+
+log = logging.getLogger(__name__)
+
+
+async def serve(stop: Stop) -> None:
+    """Run the echo until it is asked to stop.
+
+    Raises:
+        SettingsError: the environment can't be used.
+        ListenError: the UDP or the HTTP port is taken.
+        SystemExit: no reflecting process could be started.
+    """
+    settings = read_settings(os.environ)
+    logs.configure(settings.log_level, settings.log_format, sys.stderr)
+    try:
+        await Echo(settings).run(stop)
+    except WorkerError as error:
+        raise SystemExit(f"rtp-echo: {error}") from error
+
+
+class Echo:
+    """One echo: its UDP sockets are bound on construction; `udp_port` and `http_port` are those really in use.
+
+    Raises:
+        ListenError: the UDP port can't be bound.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        try:
+            self._sockets = bind_sockets(settings.echo_bind, settings.echo_port, settings.workers)
+        except BindError as error:
+            raise ListenError(
+                f"ECHO_PORT={settings.echo_port}: {error}; accepted are a free port and, as ECHO_BIND, an address of "
+                "this machine. Find what holds a port with: ss -lunp"
+            ) from error
+        self.udp_port = int(self._sockets[0].getsockname()[1])
+        self.http_port = 0
+        self._counters = Counters(settings.workers)
+        self.supervisor = Supervisor(self._sockets, self._counters, settings.allow, settings.dscp)
+        self._stopping = False
+
+    async def run(self, stop: Stop) -> None:
+        """Answer until asked to stop.
+
+        Raises:
+            ListenError: the HTTP port can't be bound.
+            WorkerError: no reflecting process could be started.
+        """
+        registry = CollectorRegistry()
+        registry.register(EchoMetrics(self._counters, self._sockets, self.supervisor))
+        app = make_app(registry, healthy=self.supervisor.verdict, ready=self._ready)
+        try:
+            runner, self.http_port = await listen(app, self._settings.http_bind, self._settings.http_port)
+            try:
+                await self.supervisor.start()
+                self._announce()
+                await stop.asked.wait()
+                self._stopping = True
+                self._take_leave()
+            finally:
+                await runner.cleanup()
+        finally:
+            await self.supervisor.close()
+            self._counters.close()
+
+    def _ready(self) -> Verdict:
+        return Verdict(("stopping",)) if self._stopping else self.supervisor.verdict()
+
+    def _announce(self) -> None:
+        settings = self._settings
+        fields = {
+            "echo": host_port(settings.echo_bind, self.udp_port),
+            "http": host_port(settings.http_bind, self.http_port),
+            "workers": settings.workers,
+            "dscp": "as received" if settings.dscp is None else settings.dscp,
+            "allow": ",".join(map(str, settings.allow)) or "everyone",
+        }
+        log.info("echo started", extra={"fields": fields})
+
+    def _take_leave(self) -> None:
+        figures = self._counters.total()
+        fields = {"answered": figures.answered_packets, "dropped": sum(figures.dropped.values())}
+        log.info("echo stopped", extra={"fields": fields})

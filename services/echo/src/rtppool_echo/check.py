@@ -1,0 +1,148 @@
+"""`python -m rtppool_echo.check HOST:PORT`: sends real RTP packets to an echo and says what came back.
+
+Exit code 0 when the echo answered every packet, 1 when it didn't, 2 for arguments that can't be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import select
+import socket
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+
+from rtppool_core import rtp
+from rtppool_core.ports import HIGHEST_PORT
+
+PACKET_EVERY_SECONDS = 0.02
+SAMPLES_PER_PACKET = 160
+SILENCE_ULAW = b"\xff" * SAMPLES_PER_PACKET
+SSRC = 0x52545043
+LARGEST_DATAGRAM_BYTES = 65_535
+# One turn of the sequence number.
+MOST_PACKETS = 65_536
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the packets: round trips in ns by sequence number, and what was strange."""
+
+    sent: int = 0
+    round_trips_ns: dict[int, int] = field(default_factory=dict)
+    changed: int = 0
+    error: str = ""
+
+    @property
+    def lost(self) -> int:
+        """Sent, but not answered as they were."""
+        return self.sent - len(self.round_trips_ns)
+
+    def sentence(self, target: str) -> str:
+        """The outcome for people."""
+        text = f"echo {target}: sent {self.sent}, answered {len(self.round_trips_ns)}, lost {self.lost}"
+        if self.changed:
+            text += f", {self.changed} answers with other bytes"
+        if self.round_trips_ns:
+            times_ms = sorted(nanoseconds / 1e6 for nanoseconds in self.round_trips_ns.values())
+            text += (
+                f"; round trip min {times_ms[0]:.3f} ms, median {statistics.median(times_ms):.3f} ms, "
+                f"max {times_ms[-1]:.3f} ms"
+            )
+        return f"{text}; {self.error}" if self.error else text
+
+
+def target_of(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` or `[IPV6]:PORT`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    host, _, port_text = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    port = int(port_text) if port_text.isascii() and port_text.isdigit() else 0
+    if not host or not 1 <= port <= HIGHEST_PORT:
+        raise ValueError(f"{text!r} is no target; accepted is HOST:PORT, for example 127.0.0.1:4000")
+    return host, port
+
+
+def packet(number: int) -> bytes:
+    """The `number`-th packet of the stream, 20 ms of µ-law silence."""
+    header = rtp.RtpHeader(
+        payload_type=rtp.PCMU_PAYLOAD_TYPE,
+        sequence=number,
+        timestamp=number * SAMPLES_PER_PACKET,
+        ssrc=SSRC,
+        marker=number == 0,
+    )
+    return rtp.build(header, SILENCE_ULAW)
+
+
+def check(sock: socket.socket, packets: int, wait_seconds: float) -> Outcome:
+    """Send `packets` over a connected socket, one each 20 ms, and wait at most `wait_seconds` for the last answers."""
+    outcome = Outcome()
+    sent_at_ns: dict[int, int] = {}
+    try:
+        next_at = time.monotonic()
+        for number in range(packets):
+            sent_at_ns[number] = time.monotonic_ns()
+            sock.send(packet(number))
+            outcome.sent += 1
+            next_at += PACKET_EVERY_SECONDS
+            _receive_until(sock, next_at, sent_at_ns, outcome)
+        _receive_until(sock, time.monotonic() + wait_seconds, sent_at_ns, outcome)
+    except ConnectionRefusedError:
+        outcome.error = "connection refused: no echo listens there"
+    except OSError as error:
+        outcome.error = f"the network says: {error.strerror}"
+    return outcome
+
+
+def _receive_until(sock: socket.socket, deadline: float, sent_at_ns: dict[int, int], outcome: Outcome) -> None:
+    """Take answers until the deadline, or until none is outstanding and all were sent."""
+    while (left := deadline - time.monotonic()) > 0:
+        if not sent_at_ns and left > PACKET_EVERY_SECONDS:
+            return
+        if not select.select([sock], [], [], left)[0]:
+            return
+        answer = sock.recv(LARGEST_DATAGRAM_BYTES)
+        arrived_ns = time.monotonic_ns()
+        reason = rtp.defect(answer, len(answer))
+        number = rtp.parse(answer).sequence if reason is None else -1
+        if number not in sent_at_ns or answer != packet(number):
+            outcome.changed += 1
+            continue
+        outcome.round_trips_ns[number] = arrived_ns - sent_at_ns.pop(number)
+
+
+def main(arguments: list[str]) -> int:
+    """Check one echo. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="rtppool_echo.check", description="Send RTP packets to an echo.")
+    parser.add_argument("target", metavar="HOST:PORT")
+    parser.add_argument("--packets", type=int, default=50, help="how many, one each 20 ms (default 50)")
+    parser.add_argument("--wait", type=float, default=2.0, help="seconds to wait for the last answers (default 2)")
+    options = parser.parse_args(arguments)
+    if not 1 <= options.packets <= MOST_PACKETS:
+        parser.error(f"--packets {options.packets}: accepted is 1 to {MOST_PACKETS}")
+    try:
+        host, port = target_of(options.target)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    except ValueError as error:
+        parser.error(str(error))
+    except socket.gaierror as error:
+        print(f"echo {options.target}: the name can't be resolved: {error.strerror}")  # noqa: T201
+        return 1
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(address)
+        except OSError as error:
+            print(f"echo {options.target}: can't be reached: {error.strerror}")  # noqa: T201
+            return 1
+        outcome = check(sock, options.packets, options.wait)
+    print(outcome.sentence(options.target))  # noqa: T201 the outcome is this program's output
+    return 1 if outcome.lost or outcome.changed or outcome.error else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

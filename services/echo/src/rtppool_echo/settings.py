@@ -1,0 +1,52 @@
+"""The echo's settings, read from its environment; every mistake is said at once."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rtppool_core.logs import FORMATS, LEVELS
+from rtppool_core.ports import HIGHEST_PORT
+from rtppool_core.settings import Environment
+
+HIGHEST_DSCP = 63
+MOST_WORKERS = 64
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. `dscp` None: answers carry the TOS of what they answer. `allow` empty: everyone is answered."""
+
+    echo_bind: str = "0.0.0.0"
+    echo_port: int = 4000
+    dscp: int | None = None
+    workers: int = 1
+    allow: tuple[Network, ...] = ()
+    http_bind: str = "0.0.0.0"
+    http_port: int = 9091
+    log_level: str = "INFO"
+    log_format: str = "text"
+
+
+def read_settings(variables: Mapping[str, str]) -> Settings:
+    """Read the environment.
+
+    Raises:
+        SettingsError: with a sentence for each setting that can't be used.
+    """
+    env = Environment(variables)
+    settings = Settings(
+        echo_bind=env.address("ECHO_BIND", "0.0.0.0"),
+        echo_port=env.integer("ECHO_PORT", 4000, 1, HIGHEST_PORT),
+        dscp=env.integer("DSCP", 0, 0, HIGHEST_DSCP) if env.text("DSCP") else None,
+        workers=env.integer("ECHO_WORKERS", 1, 1, MOST_WORKERS),
+        allow=env.networks("ECHO_ALLOW"),
+        http_bind=env.address("HTTP_BIND", "0.0.0.0"),
+        http_port=env.integer("HTTP_PORT", 9091, 1, HIGHEST_PORT),
+        log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
+        log_format=env.choice("LOG_FORMAT", "text", FORMATS),
+    )
+    env.finish()
+    return settings

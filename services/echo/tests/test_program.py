@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from rtppool_core.settings import SettingsError
+from rtppool_echo.settings import Settings, read_settings
+
+
+def start(**variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "rtppool_echo"], env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True
+    )
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def test_no_environment_gives_the_documented_defaults() -> None:
+    assert read_settings({}) == Settings()
+
+
+def test_all_bad_settings_are_said_at_once_with_name_value_and_what_is_accepted() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(
+            {
+                "ECHO_PORT": "70000",
+                "ECHO_BIND": "localhost",
+                "DSCP": "64",
+                "ECHO_WORKERS": "0",
+                "ECHO_ALLOW": "10.0.0.1/8",
+                "HTTP_PORT": "x",
+                "LOG_LEVEL": "LOUD",
+            }
+        )
+    assert caught.value.problems == (
+        "ECHO_BIND=localhost: accepted is an IPv4 or IPv6 address",
+        "ECHO_PORT=70000: accepted is a whole number from 1 to 65535",
+        "DSCP=64: accepted is a whole number from 0 to 63",
+        "ECHO_WORKERS=0: accepted is a whole number from 1 to 64",
+        "ECHO_ALLOW=10.0.0.1/8: accepted is networks such as 10.0.0.0/8, separated by commas, host bits zero",
+        "HTTP_PORT=x: accepted is a whole number from 1 to 65535",
+        "LOG_LEVEL=LOUD: accepted is one of DEBUG, INFO, WARNING, ERROR",
+    )
+
+
+def test_bad_settings_end_the_program_with_code_2_and_no_traceback() -> None:
+    process = start(ECHO_PORT="abc", HTTP_PORT="0")
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert said.splitlines() == [
+        "rtp-echo: ECHO_PORT=abc: accepted is a whole number from 1 to 65535",
+        "rtp-echo: HTTP_PORT=0: accepted is a whole number from 1 to 65535",
+    ]
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_busy_udp_port_ends_the_program_with_code_1_and_a_sentence(reuse: bool) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
+        holder.bind(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+        process = start(ECHO_PORT=str(port), ECHO_BIND="127.0.0.1", ECHO_WORKERS="2")
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert said == (
+        f"rtp-echo: ECHO_PORT={port}: UDP 127.0.0.1:{port} can't be bound: Address already in use; accepted are a free "
+        "port and, as ECHO_BIND, an address of this machine. Find what holds a port with: ss -lunp\n"
+    )
+
+
+def test_a_busy_http_port_ends_the_program_with_code_1_and_a_sentence() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        process = start(
+            ECHO_PORT=str(free_port(socket.SOCK_DGRAM)),
+            ECHO_BIND="127.0.0.1",
+            HTTP_BIND="127.0.0.1",
+            HTTP_PORT=str(port),
+        )
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert len(said.splitlines()) == 1
+    assert f"HTTP_PORT={port}: can't listen on 127.0.0.1 port {port} (Address already in use)" in said
+
+
+def test_sigterm_ends_it_and_its_processes_with_code_0() -> None:
+    http_port = free_port(socket.SOCK_STREAM)
+    udp_port = free_port(socket.SOCK_DGRAM)
+    process = start(
+        ECHO_PORT=str(udp_port),
+        ECHO_BIND="127.0.0.1",
+        HTTP_BIND="127.0.0.1",
+        HTTP_PORT=str(http_port),
+        ECHO_WORKERS="2",
+    )
+    wait_until_ready(http_port)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "echo started" in said
+    assert "echo stopped" in said
+    assert "Traceback" not in said
+    assert not is_held(udp_port)
+
+
+def test_its_processes_end_with_a_killed_control_process() -> None:
+    http_port = free_port(socket.SOCK_STREAM)
+    udp_port = free_port(socket.SOCK_DGRAM)
+    process = start(
+        ECHO_PORT=str(udp_port),
+        ECHO_BIND="127.0.0.1",
+        HTTP_BIND="127.0.0.1",
+        HTTP_PORT=str(http_port),
+        ECHO_WORKERS="2",
+    )
+    wait_until_ready(http_port)
+    process.kill()
+    process.communicate(timeout=20)
+    deadline = time.monotonic() + 10
+    while is_held(udp_port):
+        assert time.monotonic() < deadline, "a reflecting process outlived its control process"
+        time.sleep(0.01)
+
+
+def wait_until_ready(http_port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/ready", timeout=2) as response:
+                if response.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.02)
+    pytest.fail("the echo was not ready within 20 s")
+
+
+def is_held(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

@@ -114,7 +114,7 @@ class MediaSupervisor:
         try:
             await self._add(worker, attachment)
         except MediaFault:
-            del worker.attachments[attachment.slot]
+            worker.attachments.pop(attachment.slot, None)
             raise
 
     async def switch_echo(self, slot: int, another: socket.socket) -> None:

@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from rtppool_core.udp import BindError, family_of, host_port
@@ -99,7 +99,7 @@ class Plane:
         self._live: dict[int, PortMedia] = {}
         self._aimed_at: tuple[str, int] | None = None
         self.probe_is_due = asyncio.Event()
-        self.drop_probe: Callable[[], None] = lambda: None
+        self.drop_probe: Callable[[], Awaitable[None]] = _no_probe
 
     @property
     def media_format(self) -> str:
@@ -125,10 +125,11 @@ class Plane:
 
     async def adopt(self, call: str, port: int) -> PortMedia:
         """See `MediaPlane.adopt`."""
-        if port == self.ports.probe_port:
-            self.drop_probe()
+        probe_port = self.ports.probe_port
         if not self.ports.lease_exactly(port):
-            raise Refused("NoFreePort", f"port {port} is leased already, or not in {self.ports.range}")
+            raise Refused("NoFreePort", f"port {port} is leased already")
+        if port == probe_port:
+            await self.drop_probe()
         try:
             sockets = bind_pair(self._bind_ip, port, self._dscp)
         except BindError as error:
@@ -151,8 +152,9 @@ class Plane:
             log.debug("the probe waits: %s", refused)
         return None
 
-    def detached_probe(self, media: PortMedia) -> None:
-        """Let go of the probe's sockets at once, for a call that needs the port."""
+    async def let_go_of_probe(self, media: PortMedia) -> None:
+        """Close the probe's sockets at once, the media process's copies first: a call needs the port."""
+        await self.supervisor.detach(media.slot)
         media.sockets.close()
 
     async def give_up(self, media: PortMedia) -> None:
@@ -238,7 +240,7 @@ class Plane:
             except PortsExhausted as error:
                 raise Refused("NoFreePort", str(error)) from error
             if port == probe_port:
-                self.drop_probe()
+                await self.drop_probe()
             try:
                 return bind_pair(self._bind_ip, port, self._dscp)
             except BindError as error:
@@ -286,6 +288,10 @@ class Plane:
         if self._live.get(media.slot) is media and media.attachment is not None:
             task = asyncio.ensure_future(self.supervisor.forget_old_echo(media.slot))
             task.add_done_callback(_log_fault)
+
+
+async def _no_probe() -> None:
+    """Nothing to let go of: no probe runs on this plane."""
 
 
 def _log_fault(task: asyncio.Task[None]) -> None:

@@ -55,10 +55,10 @@ class Probe:
         self._media: PortMedia | None = None
         plane.drop_probe = self.drop
 
-    def drop(self) -> None:
+    async def drop(self) -> None:
         """Let go of the port now; the rest is cleared away by `run`."""
         if self._media is not None:
-            self._plane.detached_probe(self._media)
+            await self._plane.let_go_of_probe(self._media)
 
     async def run(self) -> None:
         """Probe whenever it is enabled and a port is free."""

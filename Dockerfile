@@ -1,0 +1,56 @@
+# Three images from one file: docker build --target echo|relay|operator .
+# Where the public base can't be pulled, give another one with Python 3.13: --build-arg BASE=IMAGE
+ARG BASE=python:3.13-slim
+
+# Each service has a virtual environment of its own, so that none carries what another needs. A builder installs the
+# pinned packages first: they change more seldom than the code. pip and setuptools stay behind.
+FROM ${BASE} AS base
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+RUN python3 -m venv /opt/venv
+WORKDIR /src
+
+FROM base AS echo-builder
+COPY requirements/echo.txt requirements/echo.txt
+RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/echo.txt
+COPY libs/core libs/core
+COPY services/echo services/echo
+RUN /opt/venv/bin/pip install --no-deps --no-build-isolation ./libs/core ./services/echo \
+ && /opt/venv/bin/pip uninstall --yes setuptools pip
+
+FROM ${BASE} AS echo
+COPY --from=echo-builder /opt/venv /opt/venv
+# Everything is compiled at build time; the root file system is read-only when it runs.
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+EXPOSE 4000/udp 9091/tcp
+ENTRYPOINT ["/opt/venv/bin/python", "-m", "rtppool_echo"]
+
+FROM base AS relay-builder
+COPY requirements/relay.txt requirements/relay.txt
+RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/relay.txt
+COPY libs/core libs/core
+COPY services/ari services/ari
+RUN /opt/venv/bin/pip install --no-deps --no-build-isolation ./libs/core ./services/ari \
+ && /opt/venv/bin/pip uninstall --yes setuptools pip
+
+FROM ${BASE} AS relay
+COPY --from=relay-builder /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+EXPOSE 10000-10100/udp 9090/tcp
+ENTRYPOINT ["/opt/venv/bin/python", "-m", "rtppool_relay"]
+
+FROM base AS operator-builder
+COPY requirements/operator.txt requirements/operator.txt
+RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/operator.txt
+COPY libs/core libs/core
+COPY operator operator
+RUN /opt/venv/bin/pip install --no-deps --no-build-isolation ./libs/core ./operator \
+ && /opt/venv/bin/pip uninstall --yes setuptools pip
+
+FROM ${BASE} AS operator
+COPY --from=operator-builder /opt/venv /opt/venv
+COPY charts/rtp-pool/crds/rtppools.yaml /opt/rtp-pool/crds/rtppools.yaml
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+ENTRYPOINT ["/opt/venv/bin/python", "-m", "rtppool_operator"]

@@ -17,6 +17,7 @@ class CallRecord:
 
     `setup_milliseconds` runs from its StasisStart to both channels in the bridge. `shared`: a third channel was in
     the bridge, so that Asterisk mixed and its 20 ms are in the figures. `ended_by` is the event that ended it.
+    `refused` is the reason as a word, `refusal` as a sentence.
     """
 
     call: str
@@ -33,6 +34,7 @@ class CallRecord:
     ended_unix_ms: int | None = None
     ended_by: str | None = None
     refused: str | None = None
+    refusal: str | None = None
     figures: CallFigures | None = None
 
 

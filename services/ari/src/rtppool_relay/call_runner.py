@@ -129,6 +129,7 @@ class CallRunner:
             ended_unix_ms=None if self._ended_ns is None else self._ended_ns // 1_000_000,
             ended_by=self._ended_by.value if self._ended_by else None,
             refused=self._refusal.reason if self._refusal else None,
+            refusal=str(self._refusal) if self._refusal else None,
             figures=self._final or (media.figures() if media else None),
         )
 

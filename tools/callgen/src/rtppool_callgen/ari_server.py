@@ -1,0 +1,224 @@
+"""The stand-in's HTTP side: Asterisk's REST interface and its event websocket, as far as a relay uses them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from aiohttp import WSMsgType, web
+
+from rtppool_callgen.switchboard import Switchboard, SwitchboardError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+EVENTS_WAITING = 4096
+
+
+class Legs(Protocol):
+    """What a request does to legs beyond what the switchboard shows: their sockets and streams."""
+
+    def create_media(self, channel: str, application: str, external_host: str, media_format: str) -> dict[str, Any]:
+        """Make an externalMedia channel."""
+
+    def bridged(self, channels: list[str]) -> None:
+        """These channels were put into a bridge."""
+
+    def continued(self, channel: str) -> None:
+        """A caller went back to the dialplan."""
+
+    def originate(self, channel: str, application: str) -> dict[str, Any]:
+        """Make a channel of our own in an application (`POST /channels` with an endpoint `Local/…`)."""
+
+    def hang_up(self, channel: str) -> None:
+        """End a leg."""
+
+
+class EventHub:
+    """Which websocket hears which application. A newer one takes over."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, asyncio.Queue[dict[str, Any]]] = {}
+
+    def emit(self, application: str, event: dict[str, Any]) -> None:
+        """Hand an event to the application's websocket; without one it is lost, as in Asterisk."""
+        queue = self._queues.get(application)
+        if queue is not None and not queue.full():
+            queue.put_nowait(event)
+
+    def listen(self, application: str) -> asyncio.Queue[dict[str, Any]]:
+        """A queue that hears the application from now on."""
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(EVENTS_WAITING)
+        self._queues[application] = queue
+        return queue
+
+    def leave(self, application: str, queue: asyncio.Queue[dict[str, Any]]) -> bool:
+        """The websocket is closed; True when it was the one that heard the application."""
+        if self._queues.get(application) is not queue:
+            return False
+        del self._queues[application]
+        return True
+
+
+def make_ari(
+    switchboard: Switchboard, hub: EventHub, legs: Legs, user: str, password: Callable[[], str]
+) -> web.Application:
+    """The application to serve; everything is under `/ari`."""
+    routes = _Routes(switchboard, hub, legs)
+    app = web.Application(middlewares=[_basic_auth(user, password), _errors])
+    app.add_routes(
+        [
+            web.get("/ari/events", routes.events),
+            web.get("/ari/applications/{application}", routes.application),
+            web.get("/ari/channels", routes.channels),
+            web.post("/ari/channels", routes.originate),
+            web.post("/ari/channels/externalMedia", routes.external_media),
+            web.get("/ari/channels/{channel}", routes.channel),
+            web.delete("/ari/channels/{channel}", routes.delete_channel),
+            web.post("/ari/channels/{channel}/answer", routes.answer),
+            web.post("/ari/channels/{channel}/continue", routes.go_on),
+            web.get("/ari/channels/{channel}/variable", routes.get_variable),
+            web.post("/ari/channels/{channel}/variable", routes.set_variable),
+            web.get("/ari/bridges", routes.bridges),
+            web.post("/ari/bridges", routes.create_bridge),
+            web.get("/ari/bridges/{bridge}", routes.bridge),
+            web.delete("/ari/bridges/{bridge}", routes.delete_bridge),
+            web.post("/ari/bridges/{bridge}/addChannel", routes.add_channel),
+        ]
+    )
+    return app
+
+
+class _Routes:
+    def __init__(self, switchboard: Switchboard, hub: EventHub, legs: Legs) -> None:
+        self._board = switchboard
+        self._hub = hub
+        self._legs = legs
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        application = _needed(request, "app")
+        socket = web.WebSocketResponse(heartbeat=15)
+        await socket.prepare(request)
+        self._board.register(application)
+        queue = self._hub.listen(application)
+        sender = asyncio.create_task(_send_all(socket, queue))
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.ERROR:
+                    break
+        finally:
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+            if self._hub.leave(application, queue):
+                self._board.unregister(application)
+        return socket
+
+    async def application(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self._board.application(request.match_info["application"]))
+
+    async def channels(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response([leg.to_json() for leg in self._board.channels.values()])
+
+    async def channel(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self._board.channel(request.match_info["channel"]).to_json())
+
+    async def originate(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self._legs.originate(_needed(request, "channelId"), _needed(request, "app")))
+
+    async def external_media(self, request: web.Request) -> web.StreamResponse:
+        snapshot = self._legs.create_media(
+            request.query.get("channelId", ""),
+            _needed(request, "app"),
+            _needed(request, "external_host"),
+            _needed(request, "format"),
+        )
+        return web.json_response(snapshot)
+
+    async def delete_channel(self, request: web.Request) -> web.StreamResponse:
+        self._legs.hang_up(request.match_info["channel"])
+        return _no_content()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self._board.answer(request.match_info["channel"])
+        return _no_content()
+
+    async def go_on(self, request: web.Request) -> web.StreamResponse:
+        leg = self._board.leave_application(request.match_info["channel"])
+        self._legs.continued(leg.id)
+        return _no_content()
+
+    async def get_variable(self, request: web.Request) -> web.StreamResponse:
+        leg, name = self._board.channel(request.match_info["channel"]), _needed(request, "variable")
+        if name in leg.variables:
+            return web.json_response({"value": leg.variables[name]})
+        if "(" in name:
+            raise SwitchboardError(500, "Unable to read provided function")
+        raise SwitchboardError(404, "Provided variable was not found")
+
+    async def set_variable(self, request: web.Request) -> web.StreamResponse:
+        leg, name = self._board.channel(request.match_info["channel"]), _needed(request, "variable")
+        leg.variables[name] = request.query.get("value", "")
+        return _no_content()
+
+    async def bridges(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response([bridge.to_json() for bridge in self._board.bridges.values()])
+
+    async def bridge(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self._board.bridge(request.match_info["bridge"]).to_json())
+
+    async def create_bridge(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self._board.create_bridge(_needed(request, "bridgeId")))
+
+    async def delete_bridge(self, request: web.Request) -> web.StreamResponse:
+        self._board.delete_bridge(request.match_info["bridge"])
+        return _no_content()
+
+    async def add_channel(self, request: web.Request) -> web.StreamResponse:
+        channels = _needed(request, "channel").split(",")
+        self._board.add_to_bridge(request.match_info["bridge"], channels)
+        self._legs.bridged(channels)
+        return _no_content()
+
+
+def _no_content() -> web.Response:
+    return web.Response(status=204)
+
+
+async def _send_all(socket: web.WebSocketResponse, queue: asyncio.Queue[dict[str, Any]]) -> None:
+    while True:
+        await socket.send_str(json.dumps(await queue.get()))
+
+
+def _needed(request: web.Request, name: str) -> str:
+    value = request.query.get(name, "")
+    if not value:
+        raise SwitchboardError(400, f"{name} must be specified")
+    return value
+
+
+def _refused(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response({"message": message}, status=status, headers=headers)
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except SwitchboardError as error:
+        return _refused(error.status, str(error))
+
+
+def _basic_auth(user: str, password: Callable[[], str]) -> Any:
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        expected = base64.b64encode(f"{user}:{password()}".encode()).decode()
+        given = request.headers.get("Authorization", "").removeprefix("Basic ")
+        if not hmac.compare_digest(given.encode(), expected.encode()):
+            return _refused(
+                401, "Authentication required", {"WWW-Authenticate": 'Basic realm="Asterisk REST Interface"'}
+            )
+        return await handler(request)
+
+    return check

@@ -1,0 +1,159 @@
+"""The Asterisk stand-in put together: switchboard, ARI over HTTP, and callers whose RTP really flows."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiohttp import web
+
+from rtppool_callgen.ari_server import EventHub, make_ari
+from rtppool_callgen.rtp_player import RtpPlayer
+from rtppool_callgen.switchboard import Switchboard, SwitchboardError
+from rtppool_core.http_endpoints import listen
+
+CALLER_PREFIX = "standin-"
+ENDED_CALLS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class EndedCall:
+    """What a caller knew at its end. `refused` is `RTP_RELAY_REFUSED`, which the relay set before `continue`."""
+
+    channel: str
+    sent: int
+    returned: int
+    refused: str | None
+
+
+class StandIn:
+    """Use as `async with`; `port` 0 takes a free one, told by `url`."""
+
+    def __init__(self, host: str, port: int, user: str, password: str) -> None:
+        self._host, self._port = host, port
+        self._user, self._password = user, password
+        self.hub = EventHub()
+        self.switchboard = Switchboard(self.hub.emit)
+        self.player = RtpPlayer()
+        self.ended: deque[EndedCall] = deque(maxlen=ENDED_CALLS)
+        self.on_end: Callable[[EndedCall], None] = lambda _call: None
+        self._runner: web.AppRunner | None = None
+        self._media_of: dict[str, str] = {}
+        self._counts: dict[str, tuple[int, int]] = {}
+        self._calls = 0
+
+    @property
+    def url(self) -> str:
+        """What `ARI_URL` must be."""
+        return f"http://{self._host}:{self._port}/ari"
+
+    async def __aenter__(self) -> Self:
+        """Listen.
+
+        Raises:
+            ListenError: the port is taken.
+        """
+        await self.player.__aenter__()
+        app = make_ari(self.switchboard, self.hub, self, self._user, lambda: self._password)
+        try:
+            self._runner, self._port = await listen(app, self._host, self._port)
+        except BaseException:
+            await self.player.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close everything."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self.player.__aexit__()
+
+    def place_call(self, application: str, number: str = "1000") -> str:
+        """A SIP caller arrives in the application; returns its channel's id.
+
+        Raises:
+            SwitchboardError: nobody registered the application.
+        """
+        self._calls += 1
+        channel = f"{CALLER_PREFIX}{self._calls}"
+        variables = {"CHANNEL(pjsip,call-id)": f"call-{self._calls}@{self._host}"}
+        self.switchboard.arrive(channel, "PJSIP/standin", application, number, variables)
+        return channel
+
+    def callers(self) -> list[str]:
+        """Callers that are on the line."""
+        return [channel for channel in self.switchboard.channels if channel.startswith(CALLER_PREFIX)]
+
+    def packets(self, caller: str) -> tuple[int, int]:
+        """How many packets a caller sent and got back."""
+        leg = self.player.leg(self._media_of.get(caller, ""))
+        if leg is None:
+            return self._counts.get(caller, (0, 0))
+        return leg.source.sent, leg.source.returned
+
+    def hang_up(self, channel: str) -> None:
+        """See `Legs.hang_up`; also how a caller ends its call."""
+        leg = self.switchboard.channel(channel)
+        if leg.peer_host is not None:
+            self._keep_counts(channel)
+            self.player.close(channel)
+        elif channel in self._media_of:
+            self.player.pause(self._media_of[channel])
+        self.switchboard.hang_up(channel)
+        if leg.peer_host is None:
+            self._end(channel, leg.variables.get("RTP_RELAY_REFUSED"))
+
+    def create_media(self, channel: str, application: str, external_host: str, media_format: str) -> dict[str, Any]:
+        """See `Legs.create_media`."""
+        if channel in self.switchboard.channels:
+            raise SwitchboardError(500, "An internal error prevented this request from being handled")
+        leg = self.player.open(channel, _peer(external_host))
+        try:
+            return self.switchboard.create_media(channel, application, external_host, media_format, leg.local)
+        except SwitchboardError:
+            self.player.close(channel)
+            raise
+
+    def bridged(self, channels: list[str]) -> None:
+        """See `Legs.bridged`: a caller is heard by the media channel that shares its bridge."""
+        for channel in channels:
+            leg = self.switchboard.channels[channel]
+            callers = [other for other in self.switchboard.bridged_with(channel) if other.peer_host is None]
+            if leg.peer_host is not None and callers:
+                self._media_of[callers[0].id] = channel
+                self.player.play(channel)
+
+    def continued(self, channel: str) -> None:
+        """See `Legs.continued`: this dialplan hangs up behind `Stasis()`."""
+        if channel in self._media_of:
+            self.player.pause(self._media_of[channel])
+        leg = self.switchboard.channels.pop(channel)
+        self._end(channel, leg.variables.get("RTP_RELAY_REFUSED"))
+
+    def originate(self, channel: str, application: str) -> dict[str, Any]:
+        """See `Legs.originate`."""
+        return self.switchboard.arrive(channel, "Local/s@default", application, "", {}).to_json()
+
+    def _keep_counts(self, media: str) -> None:
+        leg = self.player.leg(media)
+        for caller, channel in list(self._media_of.items()):
+            if channel == media and leg is not None:
+                self._counts[caller] = (leg.source.sent, leg.source.returned)
+                del self._media_of[caller]
+
+    def _end(self, channel: str, refused: str | None) -> None:
+        sent, returned = self.packets(channel)
+        self._media_of.pop(channel, None)
+        self._counts.pop(channel, None)
+        call = EndedCall(channel, sent, returned, refused)
+        self.ended.append(call)
+        self.on_end(call)
+
+
+def _peer(external_host: str) -> tuple[str, int]:
+    host, _, port = external_host.rpartition(":")
+    if not host or not port.isdecimal():
+        raise SwitchboardError(400, "external_host must be <host>:<port>")
+    return host.strip("[]"), int(port)

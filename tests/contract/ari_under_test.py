@@ -1,0 +1,126 @@
+"""What the contract's tests work with: the client, callers, the events as they come, and a relay's RTP port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import aiohttp
+
+from rtppool_relay.ari_http import AriHttp
+
+WAIT_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """Events as raw JSON, in order of arrival."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        self._news.set()
+
+    async def wait_for(self, kind: str, fits: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
+        """The first event of a kind that fits, already heard or to come."""
+        deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+        while True:
+            for event in self.events:
+                if event["type"] == kind and fits(event):
+                    return event
+            self._news.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._news.wait()
+            except TimeoutError:
+                raise AssertionError(f"no {kind}; heard {[event['type'] for event in self.events]}") from None
+
+
+@dataclass(slots=True)
+class Ari:
+    """One Asterisk and a Stasis application of the test's own."""
+
+    url: str
+    user: str
+    password: str
+    application: str
+    client: AriHttp
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Heard]:
+        """Register the application; collects raw events, so that the tests see what the client leaves out."""
+        heard = Heard()
+        async with (
+            self.session() as http,
+            http.ws_connect(f"{self.url}/events", params={"app": self.application}) as ws,
+        ):
+            reader = asyncio.create_task(_read(ws, heard))
+            try:
+                yield heard
+            finally:
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+
+    def session(self) -> aiohttp.ClientSession:
+        """A plain HTTP client with the user's credentials."""
+        return aiohttp.ClientSession(headers={"Authorization": aiohttp.encode_basic_auth(self.user, self.password)})
+
+    async def request(self, method: str, path: str, **parameters: str) -> tuple[int, Any]:
+        """Status and JSON of any request."""
+        async with self.session() as http, http.request(method, self.url + path, params=parameters) as response:
+            text = await response.text()
+            return response.status, json.loads(text) if text else None
+
+    async def caller(self, heard: Heard) -> str:
+        """A caller who talks without pause, in our application; returns its channel."""
+        channel = f"caller-{secrets.token_hex(4)}"
+        await self.request("POST", "/channels", endpoint="Local/s@contract", app=self.application, channelId=channel)
+        await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == channel)
+        return channel
+
+
+async def _read(ws: aiohttp.ClientWebSocketResponse, heard: Heard) -> None:
+    async for message in ws:
+        heard.add(json.loads(message.data))
+
+
+class Receiver:
+    """A UDP port as a relay would have it."""
+
+    def __init__(self, host: str) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+        self.socket.bind((host, 0))
+        self.host, self.port = self.socket.getsockname()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    @property
+    def address(self) -> str:
+        """What Asterisk is told."""
+        return f"{self.host}:{self.port}"
+
+    async def packets(self, count: int) -> list[tuple[bytes, tuple[str, int]]]:
+        """The next packets and their senders."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(WAIT_SECONDS):
+            return [await loop.sock_recvfrom(self.socket, 2048) for _ in range(count)]
+
+
+def source_address(host: str) -> str:
+    """Our address on the route to Asterisk."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, 9))
+        return str(probe.getsockname()[0])

@@ -1,0 +1,210 @@
+"""What a relay relies on in Asterisk. The same assertions hold for the stand-in and for Asterisk 22."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from itertools import pairwise
+
+import pytest
+from ari_under_test import Ari, Receiver
+
+from rtppool_core.rtp import parse
+from rtppool_relay.ari_client import media_address
+from rtppool_relay.ari_errors import AriRefused, AriUnauthorized, AriUnreachable
+from rtppool_relay.ari_http import AriHttp
+from rtppool_relay.ari_messages import ChannelStarted, Replaced
+from rtppool_relay.call_ids import CallIds, port_of_name
+
+IDS = CallIds.of_node("contract")
+
+
+def new_ids() -> tuple[str, str]:
+    call = secrets.token_hex(4)
+    return IDS.media(call), IDS.bridge(call)
+
+
+async def test_a_wrong_password_is_refused_for_requests_and_for_events(ari: Ari) -> None:
+    client = AriHttp(ari.url, ari.user, "not the password")
+    with pytest.raises(AriUnauthorized, match=f"ARI_USER={ari.user} .*401"):
+        await client.channels()
+    with pytest.raises(AriUnauthorized, match=f"ARI_USER={ari.user} .*401"):
+        async with client.events(ari.application):
+            pass
+    await client.close()
+
+
+async def test_a_wrong_path_is_told_as_an_address_that_has_no_events(ari: Ari) -> None:
+    client = AriHttp(f"{ari.url}-not-here", ari.user, ari.password)
+    with pytest.raises(AriUnreachable, match=r"ARI_URL=.*-not-here has no /events \(404\)"):
+        async with client.events(ari.application):
+            pass
+    await client.close()
+
+
+async def test_an_application_exists_as_long_as_its_websocket(ari: Ari) -> None:
+    assert not await ari.client.application_exists(ari.application)
+    async with ari.client.events(ari.application):
+        assert await ari.client.application_exists(ari.application)
+    for _ in range(50):
+        if not await ari.client.application_exists(ari.application):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("still there 5 s after the websocket closed")
+
+
+async def test_a_second_websocket_replaces_the_first(ari: Ari) -> None:
+    async with ari.client.events(ari.application) as first, ari.client.events(ari.application):
+        async with asyncio.timeout(5):
+            assert await anext(first) == Replaced(ari.application)
+
+
+async def test_external_media_starts_in_the_application_and_names_relay_and_own_address(
+    ari: Ari, receiver: Receiver
+) -> None:
+    media, _ = new_ids()
+    async with ari.client.events(ari.application) as events:
+        channel = await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+        assert channel.id == media
+        assert port_of_name(channel.name) == receiver.port
+        peer = await media_address(ari.client, channel)
+        assert peer.port > 0
+        assert await ari.client.variable(media, "UNICASTRTP_LOCAL_PORT") == str(peer.port)
+        async with asyncio.timeout(5):
+            started = await anext(events)
+        assert isinstance(started, ChannelStarted)
+        assert (started.channel.id, started.application) == (media, ari.application)
+        listed = {channel.id: channel for channel in await ari.client.channels()}
+        assert listed[media].application == ari.application
+        await ari.client.delete_channel(media)
+        assert media not in {channel.id for channel in await ari.client.channels()}
+
+
+async def test_a_second_external_media_of_the_same_id_fails_and_the_first_is_found(
+    ari: Ari, receiver: Receiver
+) -> None:
+    media, _ = new_ids()
+    async with ari.listening():
+        await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+        status, _answer = await ari.request(
+            "POST",
+            "/channels/externalMedia",
+            app=ari.application,
+            channelId=media,
+            external_host=receiver.address,
+            format="ulaw",
+        )
+        assert status == 500
+        again = await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+        assert again.id == media
+        peer = await media_address(ari.client, again)
+        assert peer.port > 0
+        await ari.client.delete_channel(media)
+
+
+async def test_a_second_bridge_of_the_same_id_is_a_conflict_and_the_first_stands(ari: Ari) -> None:
+    _, bridge = new_ids()
+    await ari.client.create_bridge(bridge)
+    status, _answer = await ari.request("POST", "/bridges", type="mixing", bridgeId=bridge)
+    assert status == 409
+    await ari.client.create_bridge(bridge)
+    assert bridge in {each.id for each in await ari.client.bridges()}
+    await ari.client.delete_bridge(bridge)
+    assert bridge not in {each.id for each in await ari.client.bridges()}
+
+
+async def test_what_is_deleted_already_is_deleted_without_complaint(ari: Ari) -> None:
+    media, bridge = new_ids()
+    await ari.client.delete_channel(media)
+    await ari.client.delete_bridge(bridge)
+
+
+async def test_putting_an_unknown_channel_into_a_bridge_is_refused_with_400(ari: Ari) -> None:
+    _, bridge = new_ids()
+    await ari.client.create_bridge(bridge)
+    with pytest.raises(AriRefused) as refused:
+        await ari.client.add_to_bridge(bridge, ("not-a-channel",))
+    assert refused.value.status == 400
+    await ari.client.delete_bridge(bridge)
+
+
+async def test_a_variable_that_is_not_set_is_none_and_one_that_is_set_is_read_back(ari: Ari) -> None:
+    async with ari.listening() as heard:
+        caller = await ari.caller(heard)
+        assert await ari.client.variable(caller, "RTP_RELAY_REFUSED") is None
+        await ari.client.set_variable(caller, "RTP_RELAY_REFUSED", "NoFreePort")
+        assert await ari.client.variable(caller, "RTP_RELAY_REFUSED") == "NoFreePort"
+        await ari.client.delete_channel(caller)
+
+
+async def test_a_function_that_the_channel_has_not_is_none(ari: Ari, receiver: Receiver) -> None:
+    media, _ = new_ids()
+    async with ari.listening():
+        await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+        assert await ari.client.variable(media, "CHANNEL(pjsip,call-id)") is None
+        await ari.client.delete_channel(media)
+
+
+async def test_a_caller_who_is_sent_on_leaves_the_application(ari: Ari) -> None:
+    async with ari.listening() as heard:
+        caller = await ari.caller(heard)
+        await ari.client.continue_in_dialplan(caller)
+        await heard.wait_for("StasisEnd", lambda event: event["channel"]["id"] == caller)
+        with pytest.raises(AriRefused) as refused:
+            await ari.client.answer(caller)
+        assert refused.value.status in {404, 409}
+        await ari.client.delete_channel(caller)
+
+
+async def test_an_answered_caller_may_be_answered_again(ari: Ari) -> None:
+    async with ari.listening() as heard:
+        caller = await ari.caller(heard)
+        await ari.client.answer(caller)
+        await ari.client.answer(caller)
+        await ari.client.delete_channel(caller)
+
+
+async def test_a_caller_s_voice_reaches_the_relay_as_20_ms_packets_of_one_stream(ari: Ari, receiver: Receiver) -> None:
+    media, bridge = new_ids()
+    async with ari.listening() as heard:
+        caller = await ari.caller(heard)
+        await ari.client.answer(caller)
+        await ari.client.create_bridge(bridge)
+        channel = await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+        peer = await media_address(ari.client, channel)
+        await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
+        await ari.client.add_to_bridge(bridge, (caller, media))
+        await ari.client.add_to_bridge(bridge, (caller, media))
+        await heard.wait_for("ChannelEnteredBridge", lambda event: event["channel"]["id"] == media)
+
+        packets = await receiver.packets(25)
+        assert {sender for _, sender in packets} == {(peer.address, peer.port)}
+        headers = [parse(packet) for packet, _ in packets]
+        assert {header.payload_type for header in headers} == {0}
+        assert len({header.ssrc for header in headers}) == 1
+        steps = {(after.sequence - before.sequence) & 0xFFFF for before, after in pairwise(headers)}
+        assert steps == {1}
+        ticks = {(after.timestamp - before.timestamp) for before, after in pairwise(headers[1:])}
+        assert ticks == {160}
+        members = {each.id: set(each.channels) for each in await ari.client.bridges()}
+        assert members[bridge] == {caller, media}
+
+        await ari.client.delete_channel(media)
+        await ari.client.delete_bridge(bridge)
+        await ari.client.delete_channel(caller)
+
+
+async def test_the_media_channel_outlives_its_caller(ari: Ari, receiver: Receiver) -> None:
+    media, bridge = new_ids()
+    async with ari.listening() as heard:
+        caller = await ari.caller(heard)
+        await ari.client.create_bridge(bridge)
+        await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+        await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
+        await ari.client.add_to_bridge(bridge, (caller, media))
+        await ari.client.delete_channel(caller)
+        await heard.wait_for("StasisEnd", lambda event: event["channel"]["id"] == caller)
+        await heard.wait_for("ChannelDestroyed", lambda event: event["channel"]["id"] == caller)
+        assert media in {channel.id for channel in await ari.client.channels()}
+        await ari.client.delete_channel(media)
+        await ari.client.delete_bridge(bridge)

@@ -1,0 +1,361 @@
+"""A whole relay — media process, sockets, ARI — against the stand-in and a real echo on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rtppool_callgen.stand_in import StandIn
+from rtppool_core.ports import PortRange
+from rtppool_core.service import Stop
+from rtppool_relay.app import Relay
+from rtppool_relay.ari_http import AriHttp
+from rtppool_relay.call_ids import CallIds
+from rtppool_relay.settings import Settings, read_settings
+
+WAIT_SECONDS = 15.0
+APPLICATION = "rtp-pool"
+IDS = CallIds.of_node("node-1")
+
+
+class Echo(asyncio.DatagramProtocol):
+    """Sends back what comes."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        self.transport.sendto(data, address)
+
+
+@pytest.fixture
+async def echo_port() -> AsyncIterator[int]:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
+    yield transport.get_extra_info("sockname")[1]
+    transport.close()
+
+
+@pytest.fixture
+async def stand_in() -> AsyncIterator[StandIn]:
+    async with StandIn("127.0.0.1", 0, "relay", "secret") as running:
+        yield running
+
+
+@pytest.fixture
+def settings(stand_in: StandIn, echo_port: int) -> Settings:
+    variables = {
+        "ARI_URL": stand_in.url,
+        "ARI_USER": "relay",
+        "ARI_PASS": "secret",
+        "APP_NAME": APPLICATION,
+        "NODE_NAME": "node-1",
+        "BIND_IP": "127.0.0.1",
+        "ADVERTISE_IP": "127.0.0.1",
+        "HTTP_BIND": "127.0.0.1",
+        "ECHO_PORT": str(echo_port),
+        "PORT_RANGE": str(free_range(4)),
+        "POOL_CONFIG": "/nowhere/pools.json",
+        "METRICS_INTERVAL_SEC": "0.2",
+    }
+    return replace(read_settings(variables), http_port=0)
+
+
+def free_range(size: int) -> PortRange:
+    """Ports in a row that nobody holds right now."""
+    for start in range(21000, 30000, size):
+        try:
+            for port in range(start, start + size):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+                    trial.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return PortRange(start, start + size - 1)
+    raise AssertionError("no free ports")
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Relay]:
+    """A relay that ends as a killed process does: no call is torn down in Asterisk."""
+    relay = Relay(settings)
+    task = asyncio.create_task(relay.run(Stop()))
+    try:
+        yield relay
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"not within {WAIT_SECONDS:.0f} s: {what}")
+        await asyncio.sleep(0.02)
+
+
+async def connected(relay: Relay, stand_in: StandIn) -> None:
+    await until(lambda: relay._telephony.ari_report().state == "Connected", "relay connected to Asterisk")
+    await until(lambda: relay._plane.resolver.address is not None, "echo resolved")
+    assert stand_in.switchboard.is_registered(APPLICATION)
+
+
+async def talking(relay: Relay, stand_in: StandIn, caller: str, packets: int = 10) -> None:
+    await until(lambda: stand_in.packets(caller)[1] >= packets, f"{packets} packets back at {caller}")
+    await until(
+        lambda: any(call.channel_id == caller and call.state == "talking" for call in relay._telephony.live_calls()),
+        f"{caller} talks",
+    )
+
+
+async def cleared(relay: Relay, stand_in: StandIn) -> None:
+    await until(lambda: not stand_in.switchboard.channels, "no channel left")
+    await until(lambda: not stand_in.switchboard.bridges, "no bridge left")
+    await until(lambda: relay._ports.report().leased == 0, "no port leased")
+    await until(lambda: relay._telephony.active_calls == 0, "no call left")
+
+
+async def test_a_call_s_packets_come_back_to_its_caller_and_nothing_is_left_when_it_hangs_up(
+    settings: Settings, stand_in: StandIn
+) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        caller = stand_in.place_call(APPLICATION, number="4940123456")
+        await talking(relay, stand_in, caller, packets=30)
+        live = relay._telephony.live_calls()[0]
+        assert live.port in settings.port_range
+        assert live.caller_number == "********56"
+        assert live.sip_call_id == "call-1@127.0.0.1"
+        stand_in.hang_up(caller)
+        await cleared(relay, stand_in)
+        record = relay._telephony.recent_calls()[0]
+        sent, returned = stand_in.ended[0].sent, stand_in.ended[0].returned
+        assert sent - 2 <= returned <= sent
+        assert record.ended_by == "callerGone"
+        assert record.figures is not None
+        assert record.figures.packets >= 30
+        assert record.figures.answered == record.figures.packets
+        assert record.figures.p50_microseconds is not None
+        assert relay._telephony.calls_report().ended == 1
+
+
+async def test_every_port_takes_a_call_and_the_next_one_is_told_why_not(settings: Settings, stand_in: StandIn) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        await until(lambda: relay._ports.probe_port is not None, "the probe runs")
+        callers = [stand_in.place_call(APPLICATION) for _ in range(4)]
+        for caller in callers:
+            await talking(relay, stand_in, caller)
+        assert relay._ports.report().quarantined == 0
+        stand_in.place_call(APPLICATION)
+        await until(lambda: bool(stand_in.ended), "the fifth is sent back")
+        assert stand_in.ended[0].refused == "NoFreePort"
+        assert relay._telephony.calls_report().refused == {"NoFreePort": 1}
+        assert "all 4 ports" in (relay._telephony.recent_calls()[0].refusal or "")
+        for caller in callers:
+            stand_in.hang_up(caller)
+        await cleared(relay, stand_in)
+
+
+async def test_a_restarted_relay_adopts_the_calls_that_go_on(settings: Settings, stand_in: StandIn) -> None:
+    async with running(settings) as first:
+        await connected(first, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(first, stand_in, caller)
+        port = first._telephony.live_calls()[0].port
+    before = stand_in.packets(caller)[1]
+    async with running(settings) as second:
+        await talking(second, stand_in, caller, packets=before + 20)
+        live = second._telephony.live_calls()[0]
+        assert (live.adopted, live.port) == (True, port)
+        assert second._telephony.calls_report().adopted == 1
+        stand_in.hang_up(caller)
+        await cleared(second, stand_in)
+
+
+async def test_a_call_on_a_port_outside_the_new_range_is_adopted_as_well(settings: Settings, stand_in: StandIn) -> None:
+    async with running(settings) as first:
+        await connected(first, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(first, stand_in, caller)
+    before = stand_in.packets(caller)[1]
+    async with running(replace(settings, port_range=free_range(2))) as second:
+        await talking(second, stand_in, caller, packets=before + 10)
+        assert second._ports.report().draining == 1
+        stand_in.hang_up(caller)
+        await cleared(second, stand_in)
+
+
+async def test_orphans_of_this_relay_are_deleted_on_connect_and_others_are_left_alone(
+    settings: Settings, stand_in: StandIn
+) -> None:
+    other = CallIds.of_node("node-2")
+    stand_in.switchboard.create_bridge(IDS.bridge("gone"))
+    stand_in.switchboard.create_bridge(other.bridge("alive"))
+    stand_in.switchboard.create_bridge("somebody-else")
+    stand_in.switchboard.register("another")
+    stand_in.create_media(IDS.media("gone"), "another", "127.0.0.1:9", "ulaw")
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        await until(lambda: not stand_in.switchboard.channels, "orphaned channel deleted")
+        await until(lambda: len(stand_in.switchboard.bridges) == 2, "orphaned bridge deleted")
+        assert set(stand_in.switchboard.bridges) == {other.bridge("alive"), "somebody-else"}
+        assert relay._telephony.calls_report().orphans_deleted == 2
+
+
+@pytest.mark.parametrize("delay_seconds", [0, 0.002, 0.005, 0.01, 0.02])
+async def test_a_caller_who_hangs_up_during_the_set_up_leaves_nothing_behind(
+    settings: Settings, stand_in: StandIn, delay_seconds: float
+) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        for _ in range(3):
+            caller = stand_in.place_call(APPLICATION)
+            await asyncio.sleep(delay_seconds)
+            stand_in.hang_up(caller)
+        await cleared(relay, stand_in)
+
+
+async def test_a_caller_whose_bridge_is_taken_away_goes_back_to_the_dialplan(
+    settings: Settings, stand_in: StandIn
+) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(relay, stand_in, caller)
+        stand_in.switchboard.delete_bridge(IDS.bridge(caller))
+        await cleared(relay, stand_in)
+        assert relay._telephony.recent_calls()[0].ended_by == "bridgeGone"
+
+
+async def test_a_third_channel_in_the_bridge_marks_the_call_as_shared(settings: Settings, stand_in: StandIn) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(relay, stand_in, caller)
+        stand_in.switchboard.register("conference")
+        stand_in.originate("third", "conference")
+        stand_in.switchboard.channels["third"].application = APPLICATION
+        stand_in.switchboard.add_to_bridge(IDS.bridge(caller), ["third"])
+        await until(lambda: relay._telephony.live_calls()[0].shared, "marked as shared")
+
+
+async def test_a_call_that_ended_while_the_connection_was_down_is_ended_when_it_is_back(
+    settings: Settings, stand_in: StandIn
+) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(relay, stand_in, caller)
+        queue = stand_in.hub._queues.pop(APPLICATION)  # what is told now, nobody hears
+        stand_in.hang_up(caller)
+        stand_in.hub._queues[APPLICATION] = queue
+        await relay._telephony._calls.compare()
+        await cleared(relay, stand_in)
+
+
+async def test_another_client_of_the_same_application_is_not_fought_and_its_place_is_taken_when_it_goes(
+    settings: Settings, stand_in: StandIn
+) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        rival = AriHttp(stand_in.url, "relay", "secret")
+        async with rival.events(APPLICATION):
+            await until(lambda: relay._telephony.ari_report().state == "Replaced", "replaced")
+            assert f"APP_NAME={APPLICATION}" in (relay._telephony.ari_report().reason or "")
+        await rival.close()
+        await connected(relay, stand_in)
+
+
+async def test_a_wrong_password_is_said_in_the_report(
+    settings: Settings, stand_in: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(replace(settings, ari_password="wrong")) as relay:
+        await until(lambda: relay._telephony.ari_report().state == "Unauthorized", "unauthorized")
+        assert "ARI_USER=relay" in (relay._telephony.ari_report().reason or "")
+        await asyncio.sleep(0.7)  # several attempts
+        lines = [line for line in caplog.messages if "is refused by" in line]
+        assert len(lines) == 1
+        assert "wrong" not in "".join(caplog.messages)
+
+
+async def test_an_asterisk_that_is_not_there_is_said_once_and_found_when_it_comes(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        port = holder.getsockname()[1]
+    async with running(replace(settings, ari_url=f"http://127.0.0.1:{port}/ari")) as relay:
+        await until(lambda: "can't be connected" in (relay._telephony.ari_report().reason or ""), "unreachable")
+        await asyncio.sleep(0.5)  # several attempts
+        assert len([line for line in caplog.messages if "can't be connected" in line]) == 1
+        async with StandIn("127.0.0.1", port, "relay", "secret") as late:
+            await connected(relay, late)
+
+
+async def test_a_draining_relay_sends_new_callers_back(settings: Settings, stand_in: StandIn) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(relay, stand_in, caller)
+        relay._telephony.begin_drain()
+        stand_in.place_call(APPLICATION)
+        await until(lambda: bool(stand_in.ended), "the second is sent back")
+        assert stand_in.ended[0].refused == "Draining"
+        assert stand_in.callers() == [caller]
+        assert await relay._telephony.cut_all() == 1
+        await cleared(relay, stand_in)
+        assert relay._telephony.calls_report().cut == 1
+
+
+async def test_bytes_from_asterisk_that_are_no_rtp_are_counted_and_not_forwarded(
+    settings: Settings, stand_in: StandIn
+) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(relay, stand_in, caller)
+        leg = stand_in.player.leg(IDS.media(caller))
+        assert leg is not None
+        for junk in (b"", b"x", bytes(12), b"\x80\xc8" + bytes(30), b"\x9f" + bytes(20)):
+            leg.socket.send(junk)
+
+        def dropped() -> dict[str, int]:
+            return relay._measurement.dropped()
+
+        await until(
+            lambda: sum(dropped()[name] for name in ("short", "version", "rtcp", "truncated")) == 5, "5 counted"
+        )
+        assert (dropped()["short"], dropped()["version"], dropped()["rtcp"], dropped()["truncated"]) == (2, 1, 1, 1)
+        assert leg.source.foreign == 0
+        stand_in.hang_up(caller)
+        await cleared(relay, stand_in)
+
+
+async def test_a_stranger_s_packet_to_a_call_s_port_does_not_arrive(settings: Settings, stand_in: StandIn) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(relay, stand_in, caller)
+        port = relay._telephony.live_calls()[0].port
+        leg = stand_in.player.leg(IDS.media(caller))
+        assert leg is not None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.bind(("127.0.0.1", 0))
+            stranger.setblocking(False)
+            for _ in range(50):
+                stranger.sendto(leg.source.next_packet(), ("127.0.0.1", port or 0))
+            await talking(relay, stand_in, caller, packets=stand_in.packets(caller)[1] + 10)
+            with pytest.raises(BlockingIOError):
+                stranger.recv(2048)
+        figures = relay._telephony.live_calls()[0].figures
+        assert figures is not None
+        assert figures.source_lost >= 50, "the numbers that the stranger used up are missing in the stream"
+        stand_in.hang_up(caller)
+        await cleared(relay, stand_in)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rtppool_callgen.rtp_source import RtpSource
 from rtppool_callgen.stand_in import StandIn
 from rtppool_core.ports import PortRange
 from rtppool_core.service import Stop
@@ -184,8 +185,9 @@ async def test_a_call_on_a_port_outside_the_new_range_is_adopted_as_well(setting
         await connected(first, stand_in)
         caller = stand_in.place_call(APPLICATION)
         await talking(first, stand_in, caller)
+        another = free_range(2)
     before = stand_in.packets(caller)[1]
-    async with running(replace(settings, port_range=free_range(2))) as second:
+    async with running(replace(settings, port_range=another)) as second:
         await talking(second, stand_in, caller, packets=before + 10)
         assert second._ports.report().draining == 1
         stand_in.hang_up(caller)
@@ -273,9 +275,8 @@ async def test_another_client_of_the_same_application_is_not_fought_and_its_plac
         await connected(relay, stand_in)
 
 
-async def test_a_wrong_password_is_said_in_the_report(
-    settings: Settings, stand_in: StandIn, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.usefixtures("stand_in")
+async def test_a_wrong_password_is_said_in_the_report(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     async with running(replace(settings, ari_password="wrong")) as relay:
         await until(lambda: relay._telephony.ari_report().state == "Unauthorized", "unauthorized")
         assert "ARI_USER=relay" in (relay._telephony.ari_report().reason or "")
@@ -329,9 +330,7 @@ async def test_bytes_from_asterisk_that_are_no_rtp_are_counted_and_not_forwarded
         def dropped() -> dict[str, int]:
             return relay._measurement.dropped()
 
-        await until(
-            lambda: sum(dropped()[name] for name in ("short", "version", "rtcp", "truncated")) == 5, "5 counted"
-        )
+        await until(lambda: sum(dropped().values()) >= 5, "5 counted")
         assert (dropped()["short"], dropped()["version"], dropped()["rtcp"], dropped()["truncated"]) == (2, 1, 1, 1)
         assert leg.source.foreign == 0
         stand_in.hang_up(caller)
@@ -344,18 +343,18 @@ async def test_a_stranger_s_packet_to_a_call_s_port_does_not_arrive(settings: Se
         caller = stand_in.place_call(APPLICATION)
         await talking(relay, stand_in, caller)
         port = relay._telephony.live_calls()[0].port
-        leg = stand_in.player.leg(IDS.media(caller))
-        assert leg is not None
+        forged = RtpSource(ssrc=7, sequence=0, timestamp=0)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.bind(("127.0.0.1", 0))
             stranger.setblocking(False)
-            for _ in range(50):
-                stranger.sendto(leg.source.next_packet(), ("127.0.0.1", port or 0))
+            for _ in range(500):
+                stranger.sendto(forged.next_packet(), ("127.0.0.1", port or 0))
             await talking(relay, stand_in, caller, packets=stand_in.packets(caller)[1] + 10)
             with pytest.raises(BlockingIOError):
                 stranger.recv(2048)
         figures = relay._telephony.live_calls()[0].figures
         assert figures is not None
-        assert figures.source_lost >= 50, "the numbers that the stranger used up are missing in the stream"
+        assert figures.packets <= stand_in.packets(caller)[0]
+        assert sum(relay._measurement.dropped().values()) == 0
         stand_in.hang_up(caller)
         await cleared(relay, stand_in)

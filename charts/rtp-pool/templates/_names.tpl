@@ -1,0 +1,52 @@
+{{/* The release's name before every object's own. */}}
+{{- define "rtp-pool.fullname" -}}
+{{- .Values.fullnameOverride | default .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* What a selector matches: (list . "echo") */}}
+{{- define "rtp-pool.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: rtp-pool
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{/* All labels: (list . "echo") */}}
+{{- define "rtp-pool.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "rtp-pool.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version }}
+{{- end -}}
+
+{{/* A component's image: (list . .Values.echo) */}}
+{{- define "rtp-pool.image" -}}
+{{- $root := index . 0 -}}
+{{- $own := (index . 1).image -}}
+{{- $tag := $own.tag | default $root.Values.image.tag | default $root.Chart.AppVersion -}}
+{{- with $root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $own.repository }}:{{ $tag }}
+{{- end -}}
+
+{{/* The Secrets' names; the ARI one is empty when relays have no credentials. */}}
+{{- define "rtp-pool.tokenSecret" -}}
+{{- .Values.httpToken.existingSecret | default (printf "%s-http-token" (include "rtp-pool.fullname" .)) -}}
+{{- end -}}
+{{- define "rtp-pool.ariSecret" -}}
+{{- if .Values.ari.existingSecret }}{{ .Values.ari.existingSecret }}
+{{- else if .Values.ari.user }}{{ include "rtp-pool.fullname" . }}-ari
+{{- end -}}
+{{- end -}}
+
+{{/* The echo's port as relays and the default pool see it. */}}
+{{- define "rtp-pool.echoTargetPort" -}}
+{{- .Values.relay.echo.port | default .Values.echo.port | int -}}
+{{- end -}}
+
+{{/* The node's own echo, as a program on the node reaches it. */}}
+{{- define "rtp-pool.echoTestTarget" -}}
+{{- $bind := .Values.echo.bindAddress -}}
+{{- if has $bind (list "0.0.0.0" "::") }}{{ $bind = "127.0.0.1" }}{{ end -}}
+{{- if contains ":" $bind }}{{ $bind = printf "[%s]" $bind }}{{ end -}}
+{{- $bind }}:{{ .Values.echo.port }}
+{{- end -}}

@@ -1,0 +1,74 @@
+{{/* What every pod of this chart has in common. */}}
+{{- define "rtp-pool.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "rtp-pool.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* Where a component's pods may run: its own part of the values. */}}
+{{- define "rtp-pool.placement" -}}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "rtp-pool.pullSecrets" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Probes of a pod with the paths that need no token. A liveness that fails ends calls, so it is patient. */}}
+{{- define "rtp-pool.probes" -}}
+startupProbe:
+  httpGet: {path: /health, port: http}
+  periodSeconds: 1
+  timeoutSeconds: 2
+  failureThreshold: 60
+livenessProbe:
+  httpGet: {path: /health, port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+readinessProbe:
+  httpGet: {path: /ready, port: http}
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 2
+{{- end -}}
+
+{{/* Logs, alike for all. */}}
+{{- define "rtp-pool.logEnvironment" -}}
+- {name: LOG_LEVEL, value: {{ .Values.logs.level | quote }}}
+- {name: LOG_FORMAT, value: {{ .Values.logs.format | quote }}}
+{{- end -}}
+
+{{/* Annotations for a Prometheus that finds pods by them: the port */}}
+{{- define "rtp-pool.scrape" -}}
+prometheus.io/scrape: "true"
+prometheus.io/path: /metrics
+prometheus.io/port: {{ . | quote }}
+{{- end -}}

@@ -1,0 +1,455 @@
+"""What a default installation consists of, object by object."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes.client
+import pytest
+import yaml
+
+from rtppool_core import pool_config
+from rtppool_core.contract import from_json
+from rtppool_core.ports import PortRange
+from rtppool_echo.settings import read_settings as read_echo_settings
+from rtppool_relay.settings import read_settings as read_relay_settings
+
+MODELS = {
+    "ClusterRole": "V1ClusterRole",
+    "ClusterRoleBinding": "V1ClusterRoleBinding",
+    "DaemonSet": "V1DaemonSet",
+    "Deployment": "V1Deployment",
+    "Job": "V1Job",
+    "Pod": "V1Pod",
+    "Role": "V1Role",
+    "RoleBinding": "V1RoleBinding",
+    "Secret": "V1Secret",
+    "ServiceAccount": "V1ServiceAccount",
+}
+EVERYTHING = {
+    "ari.user": "asterisk",
+    "ari.password": "s3cret",
+    "imagePullSecrets": [{"name": "registry"}],
+    **{f"{of}.nodeSelector": {"media": "true"} for of in ("echo", "relay", "operator")},
+    **{f"{of}.tolerations": [{"key": "media", "operator": "Exists"}] for of in ("echo", "relay", "operator")},
+    **{f"{of}.affinity": {"nodeAffinity": {}} for of in ("echo", "relay", "operator")},
+    **{f"{of}.priorityClassName": "media" for of in ("echo", "relay", "operator")},
+    **{f"{of}.podAnnotations": {"note": "yes"} for of in ("echo", "relay", "operator")},
+    "echo.dscp": 0,
+    "echo.allow": ["10.0.0.0/8", "127.0.0.1"],
+    "httpToken.enabled": False,
+    "defaultPool.spec": {"maxCalls": 50, "drain": {"timeoutSeconds": 60}, "excludedPorts": [10050]},
+}
+NOTHING = {
+    **{f"{of}.resources": {} for of in ("echo", "relay", "operator")},
+    "defaultPool.create": False,
+    "metrics.scrapeAnnotations": False,
+}
+VARIANTS = pytest.mark.parametrize("values", [{}, EVERYTHING, NOTHING], ids=["defaults", "everything", "nothing"])
+
+
+def test_a_default_release_consists_of_these_objects(defaults: Any) -> None:
+    assert defaults.names() == {
+        ("ServiceAccount", "rtp-echo"),
+        ("ServiceAccount", "rtp-relay"),
+        ("ServiceAccount", "rtp-operator"),
+        ("Secret", "rtp-http-token"),
+        ("DaemonSet", "rtp-echo"),
+        ("DaemonSet", "rtp-relay"),
+        ("Deployment", "rtp-operator"),
+        ("ClusterRole", "voice-rtp-operator"),
+        ("ClusterRoleBinding", "voice-rtp-operator"),
+        ("Role", "rtp-operator"),
+        ("RoleBinding", "rtp-operator"),
+        ("RtpPool", "default"),
+        ("Pod", "rtp-test-echo"),
+        ("ServiceAccount", "rtp-crd-upgrade"),
+        ("ClusterRole", "voice-rtp-crd-upgrade"),
+        ("ClusterRoleBinding", "voice-rtp-crd-upgrade"),
+        ("Job", "rtp-crd-upgrade"),
+    }
+
+
+@VARIANTS
+def test_every_field_is_one_that_kubernetes_knows(render: Any, values: dict[str, Any]) -> None:
+    unknown = [
+        f"{o['kind']}/{o['metadata']['name']}{place}"
+        for o in render(values)
+        if o["kind"] != "RtpPool"
+        for place in unknown_fields(o, MODELS[o["kind"]])
+    ]
+    assert unknown == []
+
+
+def unknown_fields(value: Any, kind: str, place: str = "") -> list[str]:
+    """Places of fields that the client's model of `kind` doesn't have."""
+    if value is None:
+        return []
+    if listed := re.fullmatch(r"List\[(.+)\]", kind):
+        return [bad for at, item in enumerate(value) for bad in unknown_fields(item, listed[1], f"{place}[{at}]")]
+    model = getattr(kubernetes.client, kind, None)
+    if not hasattr(model, "openapi_types"):
+        return []
+    kinds = {model.attribute_map[name]: of for name, of in model.openapi_types.items()}
+    here = [f"{place}.{name}" for name in value if name not in kinds]
+    below = [
+        bad
+        for name, item in value.items()
+        if name in kinds
+        for bad in unknown_fields(item, kinds[name], f"{place}.{name}")
+    ]
+    return here + below
+
+
+def test_that_check_finds_a_misspelt_field() -> None:
+    pod = {"spec": {"containers": [{"name": "x", "securityContex": {}}]}}
+    assert unknown_fields(pod, "V1Pod") == [".spec.containers[0].securityContex"]
+
+
+@VARIANTS
+def test_every_pod_is_as_unprivileged_as_can_be(render: Any, values: dict[str, Any]) -> None:
+    pods = render(values).pods()
+    assert set(pods) == {"rtp-echo", "rtp-relay", "rtp-operator", "rtp-test-echo", "rtp-crd-upgrade"}
+    for pod in pods.values():
+        context = pod["spec"]["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] == context["runAsGroup"] == 65532
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+        for key in ("hostPID", "hostIPC", "shareProcessNamespace"):
+            assert key not in pod["spec"]
+
+
+def test_only_the_operator_and_its_upgrade_job_hold_an_api_token(defaults: Any) -> None:
+    holders = {
+        name for name, pod in defaults.pods().items() if pod["spec"].get("automountServiceAccountToken", True) is True
+    }
+    assert holders == {"rtp-operator", "rtp-crd-upgrade"}
+    for component in ("echo", "relay"):
+        assert defaults.find("ServiceAccount", f"rtp-{component}")["automountServiceAccountToken"] is False
+    bound = {
+        s["name"]
+        for o in defaults
+        if o["kind"].endswith("RoleBinding") or o["kind"] == "RoleBinding"
+        for s in o["subjects"]
+    }
+    assert bound == holders
+
+
+def test_media_pods_are_on_the_nodes_network_and_can_still_resolve_cluster_names(defaults: Any) -> None:
+    for name in ("rtp-echo", "rtp-relay"):
+        spec = defaults.pod("DaemonSet", name)["spec"]
+        assert (spec["hostNetwork"], spec["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+    assert "hostNetwork" not in defaults.pod("Deployment", "rtp-operator")["spec"]
+
+
+def test_a_rollout_replaces_before_it_adds(defaults: Any) -> None:
+    for name in ("rtp-echo", "rtp-relay"):
+        strategy = defaults.find("DaemonSet", name)["spec"]["updateStrategy"]
+        assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    operator = defaults.find("Deployment", "rtp-operator")["spec"]
+    assert (operator["replicas"], operator["strategy"]) == (1, {"type": "Recreate"})
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "declared"),
+    [
+        (10000, 10100, list(range(10000, 10101))),
+        (20000, 20000, [20000]),
+        (20000, 20255, list(range(20000, 20256))),
+        (20000, 20256, [20000, 20256]),
+    ],
+)
+def test_the_relay_declares_its_whole_range_or_the_ends_of_a_large_one(
+    render: Any, start: int, end: int, declared: list[int]
+) -> None:
+    ports = render({"portRange": {"start": start, "end": end}}).container("DaemonSet", "rtp-relay")["ports"]
+    udp = [port for port in ports if port["protocol"] == "UDP"]
+    assert [port["containerPort"] for port in udp] == declared
+    assert all(port["hostPort"] == port["containerPort"] and len(port["name"]) <= 15 for port in ports)
+    assert len({port["name"] for port in ports}) == len(ports)
+    assert {"name": "http", "protocol": "TCP", "containerPort": 9090, "hostPort": 9090} in ports
+
+
+def test_the_echo_declares_its_ports(defaults: Any) -> None:
+    assert defaults.container("DaemonSet", "rtp-echo")["ports"] == [
+        {"name": "rtp", "protocol": "UDP", "containerPort": 4000, "hostPort": 4000},
+        {"name": "http", "protocol": "TCP", "containerPort": 9091, "hostPort": 9091},
+    ]
+
+
+@pytest.mark.parametrize("name", ["rtp-echo", "rtp-relay"])
+def test_probes_ask_the_paths_that_need_no_token(defaults: Any, name: str) -> None:
+    container = defaults.container("DaemonSet", name)
+    assert container["livenessProbe"]["httpGet"] == {"path": "/health", "port": "http"}
+    assert container["startupProbe"]["httpGet"] == {"path": "/health", "port": "http"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/ready", "port": "http"}
+
+
+def plain(environment: dict[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if isinstance(value, str)}
+
+
+def test_the_echo_understands_its_environment(render: Any, defaults: Any) -> None:
+    settings = read_echo_settings(plain(defaults.environment("DaemonSet", "rtp-echo")))
+    assert (settings.echo_port, settings.http_port, settings.dscp, settings.allow) == (4000, 9091, None, ())
+    settings = read_echo_settings(plain(render(EVERYTHING).environment("DaemonSet", "rtp-echo")))
+    assert (settings.dscp, list(map(str, settings.allow))) == (0, ["10.0.0.0/8", "127.0.0.1/32"])
+
+
+def test_the_relay_understands_its_environment(defaults: Any) -> None:
+    environment = defaults.environment("DaemonSet", "rtp-relay")
+    assert environment["NODE_NAME"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+    assert environment["NODE_IP"] == {"fieldRef": {"fieldPath": "status.hostIP"}}
+    settings = read_relay_settings(plain(environment))
+    assert settings.port_range == PortRange(10000, 10100)
+    assert settings.echo == pool_config.EchoTarget("127.0.0.1", 4000)
+    assert (settings.http_port, settings.dscp, settings.media_workers) == (9090, 46, 1)
+
+
+@pytest.mark.parametrize("component", ["echo", "relay"])
+def test_no_variable_is_set_that_its_program_does_not_read(render: Any, component: str) -> None:
+    package = "echo/src/rtppool_echo" if component == "echo" else "ari/src/rtppool_relay"
+    read = (Path(__file__).resolve().parents[2] / "services" / package / "settings.py").read_text()
+    for values in ({}, EVERYTHING):
+        for name in render(values).environment("DaemonSet", f"rtp-{component}"):
+            assert f'"{name.removesuffix("_FILE") if name != "HTTP_TOKEN_FILE" else name}"' in read, name
+
+
+def test_the_relay_gets_the_grace_period_less_the_time_to_hang_up(render: Any) -> None:
+    rendered = render({"relay.terminationGracePeriodSeconds": 100})
+    assert rendered.pod("DaemonSet", "rtp-relay")["spec"]["terminationGracePeriodSeconds"] == 100
+    assert rendered.environment("DaemonSet", "rtp-relay")["DRAIN_GRACE_SEC"] == "85"
+
+
+def test_the_pools_file_is_a_directory_that_may_be_missing(defaults: Any) -> None:
+    spec = defaults.pod("DaemonSet", "rtp-relay")["spec"]
+    assert {"name": "pools", "configMap": {"name": pool_config.CONFIG_MAP_NAME, "optional": True}} in spec["volumes"]
+    mount = {"name": "pools", "mountPath": pool_config.MOUNT_PATH, "readOnly": True}
+    assert mount in spec["containers"][0]["volumeMounts"]
+    assert all(o["kind"] != "ConfigMap" for o in defaults), "the operator makes it at run time"
+
+
+def test_relay_and_operator_have_the_same_token(defaults: Any) -> None:
+    for kind, name, variable in (
+        ("DaemonSet", "rtp-relay", "HTTP_TOKEN_FILE"),
+        ("Deployment", "rtp-operator", "RELAY_TOKEN_FILE"),
+    ):
+        path = Path(defaults.environment(kind, name)[variable])
+        spec = defaults.pod(kind, name)["spec"]
+        volume = next(v for v in spec["volumes"] if v["name"] == "http-token")
+        mount = next(m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "http-token")
+        assert volume["secret"]["secretName"] == "rtp-http-token"
+        assert mount["readOnly"] is True
+        assert path == Path(mount["mountPath"]) / volume["secret"]["items"][0]["path"]
+    assert set(defaults.find("Secret", "rtp-http-token")["data"]) == {"token"}
+
+
+def test_an_own_token_secret_is_used_instead(render: Any) -> None:
+    rendered = render({"httpToken.existingSecret": "mine"})
+    assert not any(o["kind"] == "Secret" for o in rendered)
+    for kind, name in (("DaemonSet", "rtp-relay"), ("Deployment", "rtp-operator")):
+        volumes = rendered.pod(kind, name)["spec"]["volumes"]
+        assert [v["secret"]["secretName"] for v in volumes if v["name"] == "http-token"] == ["mine"]
+
+
+def test_without_a_token_nothing_mounts_one(render: Any) -> None:
+    text = json.dumps(render({"httpToken.enabled": False}).objects)
+    assert "http-token" not in text
+    assert "TOKEN_FILE" not in text
+
+
+def test_without_credentials_the_relay_has_no_ari_setting_and_no_secret(defaults: Any) -> None:
+    environment = defaults.environment("DaemonSet", "rtp-relay")
+    assert not [name for name in environment if name.startswith("ARI_")]
+    assert [o["metadata"]["name"] for o in defaults if o["kind"] == "Secret"] == ["rtp-http-token"]
+
+
+def test_credentials_of_the_values_go_into_a_secret_and_nowhere_else(render: Any) -> None:
+    rendered = render({"ari.user": "asterisk", "ari.password": "s3cret"})
+    assert rendered.find("Secret", "rtp-ari")["data"] == {"username": "YXN0ZXJpc2s=", "password": "czNjcmV0"}
+    others = [o for o in rendered if o["kind"] != "Secret"]
+    assert "s3cret" not in json.dumps(others)
+    check_ari(rendered, "rtp-ari", "username")
+
+
+def test_an_own_secret_with_credentials_is_used(render: Any) -> None:
+    rendered = render({"ari.existingSecret": "pbx", "ari.userKey": "login", "ari.passwordKey": "pin"})
+    assert ("Secret", "rtp-ari") not in rendered.names()
+    check_ari(rendered, "pbx", "login")
+    volumes = rendered.pod("DaemonSet", "rtp-relay")["spec"]["volumes"]
+    (ari,) = [v["secret"] for v in volumes if v["name"] == "ari"]
+    assert ari["items"] == [{"key": "pin", "path": "password"}]
+
+
+def check_ari(rendered: Any, secret: str, user_key: str) -> None:
+    environment = rendered.environment("DaemonSet", "rtp-relay")
+    assert environment["ARI_USER"] == {"secretKeyRef": {"name": secret, "key": user_key}}
+    assert environment["ARI_PASS_FILE"] == "/var/run/secrets/rtp-pool/ari/password"
+    assert environment["ARI_URL"] == "http://127.0.0.1:8088/ari"
+    assert environment["APP_NAME"] == "rtp-pool"
+    assert "ARI_PASS" not in environment
+    volumes = rendered.pod("DaemonSet", "rtp-relay")["spec"]["volumes"]
+    assert [v["secret"]["secretName"] for v in volumes if v["name"] == "ari"] == [secret]
+
+
+def test_changed_credentials_are_a_rollout_and_do_not_show(render: Any) -> None:
+    def annotations(password: str) -> dict[str, str]:
+        rendered = render({"ari.user": "asterisk", "ari.password": password})
+        return dict(rendered.pod("DaemonSet", "rtp-relay")["metadata"]["annotations"])
+
+    assert annotations("one") == annotations("one")
+    assert annotations("one") != annotations("two")
+
+
+@pytest.mark.parametrize(
+    ("values", "image"),
+    [
+        ({}, "rtp-pool/echo:0.1.0"),
+        ({"image.tag": "dev"}, "rtp-pool/echo:dev"),
+        ({"image.tag": "dev", "echo.image.tag": "own"}, "rtp-pool/echo:own"),
+        ({"image.registry": "registry.example.com/voice/"}, "registry.example.com/voice/rtp-pool/echo:0.1.0"),
+        ({"echo.image.repository": "mine/echo", "image.tag": "1"}, "mine/echo:1"),
+    ],
+)
+def test_images_can_be_taken_from_elsewhere(render: Any, values: dict[str, Any], image: str) -> None:
+    rendered = render(values)
+    assert rendered.container("DaemonSet", "rtp-echo")["image"] == image
+    assert rendered.container("Pod", "rtp-test-echo")["image"] == image
+
+
+def test_relays_can_be_found_as_the_operator_looks_for_them(defaults: Any) -> None:
+    assert defaults.pod("DaemonSet", "rtp-relay")["metadata"]["labels"]["app.kubernetes.io/component"] == "relay"
+
+
+@VARIANTS
+def test_selectors_match_their_pods_and_no_others(render: Any, values: dict[str, Any]) -> None:
+    rendered = render(values)
+    labels = {name: pod["metadata"]["labels"].items() for name, pod in rendered.pods().items()}
+    for o in rendered:
+        if o["kind"] in {"DaemonSet", "Deployment"}:
+            wanted = o["spec"]["selector"]["matchLabels"].items()
+            assert [name for name, held in labels.items() if wanted <= held] == [o["metadata"]["name"]]
+
+
+def test_another_chart_version_alone_changes_no_pod(defaults: Any) -> None:
+    for kind, name in (("DaemonSet", "rtp-echo"), ("DaemonSet", "rtp-relay"), ("Deployment", "rtp-operator")):
+        pod = defaults.pod(kind, name)
+        assert "rtp-pool-0.1.0" not in json.dumps(pod["metadata"])
+
+
+def test_pods_with_an_open_metrics_path_say_where_to_scrape(render: Any, defaults: Any) -> None:
+    def scraped(rendered: Any, name: str) -> dict[str, str]:
+        annotations = rendered.pod("DaemonSet", name)["metadata"]["annotations"]
+        return {key: value for key, value in annotations.items() if key.startswith("prometheus.io/")}
+
+    assert scraped(defaults, "rtp-echo") == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/path": "/metrics",
+        "prometheus.io/port": "9091",
+    }
+    assert scraped(defaults, "rtp-relay") == {}
+    assert scraped(render({"httpToken.enabled": False}), "rtp-relay")["prometheus.io/port"] == "9090"
+    assert scraped(render({"metrics.scrapeAnnotations": False}), "rtp-echo") == {}
+
+
+def test_pods_can_be_placed(render: Any) -> None:
+    for name, pod in render(EVERYTHING).pods().items():
+        spec = pod["spec"]
+        assert spec["nodeSelector"] == {"media": "true"}, name
+        assert spec["tolerations"] == [{"key": "media", "operator": "Exists"}], name
+        assert spec["priorityClassName"] == "media", name
+        assert spec["imagePullSecrets"] == [{"name": "registry"}], name
+
+
+def test_the_default_pool_is_made_once_and_kept(defaults: Any) -> None:
+    pool = defaults.find("RtpPool", "default")
+    assert pool["metadata"]["annotations"] == {"helm.sh/hook": "post-install", "helm.sh/resource-policy": "keep"}
+    assert pool["spec"] == {"portRange": {"start": 10000, "end": 10100}, "echo": {"host": "127.0.0.1", "port": 4000}}
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+def test_the_default_pool_follows_its_definition(render: Any, chart: Path, values: dict[str, Any]) -> None:
+    pool = render(values).find("RtpPool", "default")
+    definition = yaml.safe_load((chart / "crds/rtppools.yaml").read_text())
+    (version,) = definition["spec"]["versions"]
+    assert pool["apiVersion"] == f"{definition['spec']['group']}/{version['name']}"
+    schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    jsonschema.validate(pool["spec"], {**schema, "additionalProperties": False})
+    entry = {"name": "default", "namespace": "voice", "uid": "u", "generation": 1, "nodes": [], **pool["spec"]}
+    assert from_json(pool_config.PoolEntry, entry).port_range == PortRange(10000, 10100)
+
+
+def test_the_pool_takes_range_and_echo_from_the_same_values_as_the_relay(render: Any) -> None:
+    rendered = render(
+        {"portRange": {"start": 20000, "end": 20009}, "echo.port": 5000, "relay.echo.host": "echo.example.com"}
+    )
+    spec = rendered.find("RtpPool", "default")["spec"]
+    environment = rendered.environment("DaemonSet", "rtp-relay")
+    assert spec == {"portRange": {"start": 20000, "end": 20009}, "echo": {"host": "echo.example.com", "port": 5000}}
+    assert (environment["PORT_RANGE"], environment["ECHO_HOST"], environment["ECHO_PORT"]) == (
+        "20000-20009",
+        "echo.example.com",
+        "5000",
+    )
+
+
+def test_the_spec_keys_that_values_accept_are_those_of_the_definition(chart: Path) -> None:
+    definition = yaml.safe_load((chart / "crds/rtppools.yaml").read_text())
+    spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    schema = json.loads((chart / "values.schema.json").read_text())
+    accepted = schema["properties"]["defaultPool"]["properties"]["spec"]["properties"]
+    assert set(accepted) == set(spec) - {"portRange", "echo"}
+
+
+def test_an_upgrade_applies_the_definition_before_anything_else(defaults: Any) -> None:
+    job = defaults.find("Job", "rtp-crd-upgrade")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
+    container = defaults.container("Job", "rtp-crd-upgrade")
+    assert container["command"] == ["/opt/venv/bin/python", "-m", "rtppool_operator.crd"]
+    assert container["image"] == defaults.container("Deployment", "rtp-operator")["image"]
+    for kind, name in (
+        ("ServiceAccount", "rtp-crd-upgrade"),
+        ("ClusterRole", "voice-rtp-crd-upgrade"),
+        ("ClusterRoleBinding", "voice-rtp-crd-upgrade"),
+    ):
+        annotations = defaults.find(kind, name)["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "pre-upgrade"
+        assert int(annotations["helm.sh/hook-weight"]) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
+
+
+@pytest.mark.parametrize(
+    ("values", "target"),
+    [
+        ({}, "127.0.0.1:4000"),
+        ({"echo.port": 5000}, "127.0.0.1:5000"),
+        ({"echo.bindAddress": "192.0.2.1"}, "192.0.2.1:4000"),
+        ({"echo.bindAddress": "2001:db8::1"}, "[2001:db8::1]:4000"),
+        ({"echo.bindAddress": "::"}, "127.0.0.1:4000"),
+    ],
+)
+def test_helm_test_sends_packets_to_the_nodes_own_echo(render: Any, values: dict[str, Any], target: str) -> None:
+    pod = render(values).find("Pod", "rtp-test-echo")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    (container,) = pod["spec"]["containers"]
+    assert container["command"] == ["/opt/venv/bin/python", "-m", "rtppool_echo.check"]
+    assert container["args"] == [target, "--packets", "50"]
+    assert pod["spec"]["hostNetwork"] is True
+
+
+def test_the_notes_name_the_next_command(helm: Callable[..., Any], chart: Path) -> None:
+    done = helm("install", "rtp", chart, "--namespace", "voice", "--dry-run=client")
+    assert done.returncode == 0, done.stderr
+    notes = done.stdout.partition("NOTES:")[2]
+    assert "kubectl get rtppools --namespace voice --output wide --watch" in notes
+    assert "helm test rtp --namespace voice --logs" in notes

@@ -1,0 +1,59 @@
+"""What the chart grants is what the operator's own table says, and no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def rules(role: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(role["rules"])
+
+
+@pytest.fixture
+def operator_rules(defaults: Any) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "cluster": rules(defaults.find("ClusterRole", "voice-rtp-operator")),
+        "namespace": rules(defaults.find("Role", "rtp-operator")),
+    }
+
+
+def test_nothing_is_granted_by_a_wildcard(defaults: Any) -> None:
+    for role in (o for o in defaults if o["kind"] in {"Role", "ClusterRole"}):
+        for rule in rules(role):
+            assert "nonResourceURLs" not in rule
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"], *rule.get("resourceNames", [])]
+
+
+def test_the_configmap_the_lease_and_the_definition_are_granted_by_name(
+    operator_rules: dict[str, list[dict[str, Any]]],
+) -> None:
+    named = {"configmaps": "rtp-relay-config", "customresourcedefinitions": "rtppools.rtppool.dev"}
+    for rule in (rule for granted in operator_rules.values() for rule in granted):
+        for resource in named.keys() & set(rule["resources"]):
+            if set(rule["verbs"]) - {"create", "list", "watch"}:
+                assert rule["resourceNames"] == [named[resource]]
+
+
+def test_pods_can_be_annotated_and_nothing_more(operator_rules: dict[str, list[dict[str, Any]]]) -> None:
+    granted = {
+        (resource, verb)
+        for rule in operator_rules["namespace"] + operator_rules["cluster"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if resource.startswith("pods")
+    }
+    assert granted <= {("pods", "get"), ("pods", "list"), ("pods", "watch"), ("pods/status", "patch")}
+
+
+def test_no_secret_can_be_read(operator_rules: dict[str, list[dict[str, Any]]]) -> None:
+    assert not any("secrets" in rule["resources"] for granted in operator_rules.values() for rule in granted)
+
+
+def test_the_upgrade_job_may_touch_the_definition_alone(defaults: Any) -> None:
+    assert {
+        resource
+        for rule in rules(defaults.find("ClusterRole", "voice-rtp-crd-upgrade"))
+        for resource in rule["resources"]
+    } == {"customresourcedefinitions"}

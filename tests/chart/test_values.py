@@ -1,0 +1,129 @@
+"""What the chart refuses, and what it says then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+
+def test_the_chart_passes_lint(helm: Callable[..., Any], chart: Path) -> None:
+    done = helm("lint", "--strict", chart)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def paths(value: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield place
+    for name, held in value.items():
+        if isinstance(held, dict):
+            yield from paths(held, (*place, name))
+
+
+FREE = {"resources.requests", "resources.limits", "nodeSelector", "affinity", "podAnnotations"}
+
+
+def test_an_unknown_key_is_refused_by_name_wherever_it_stands(try_to_render: Any, chart: Path) -> None:
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    for place in paths(values):
+        path = ".".join([*place, "surprise"])
+        if any(path.endswith(f"{free}.surprise") for free in FREE):
+            continue
+        done = try_to_render({path: 1})
+        assert done.returncode != 0, path
+        assert "additional properties 'surprise' not allowed" in done.stderr, path
+        assert not place or "/" + "/".join(place) in done.stderr, path
+
+
+def test_every_key_of_the_schema_has_a_default_and_the_other_way_round(chart: Path) -> None:
+    def keys(schema: dict[str, Any], place: str = "") -> Iterator[str]:
+        for name, below in schema.get("properties", {}).items():
+            if place + name == "global" or place == "defaultPool.spec.":
+                continue
+            yield place + name
+            yield from keys(below if isinstance(below, dict) else {}, f"{place}{name}.")
+
+    def held(value: dict[str, Any], place: str = "") -> Iterator[str]:
+        for name, below in value.items():
+            yield place + name
+            if isinstance(below, dict) and name != "resources":
+                yield from held(below, f"{place}{name}.")
+
+    schema = json.loads((chart / "values.schema.json").read_text())
+    assert set(keys(schema)) == set(held(yaml.safe_load((chart / "values.yaml").read_text())))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"portRange": {"start": 10100, "end": 10000}},
+            "portRange.start is 10100 and portRange.end is 10000; accepted is a start that is not above the end",
+        ),
+        (
+            {"portRange": {"start": 10000, "end": 14096}},
+            "portRange 10000-14096 has 4097 ports; accepted are at most 4096",
+        ),
+        ({"echo.port": 10050}, "echo.port is 10050, inside portRange 10000-10100; accepted is a port outside it"),
+        ({"echo.port": 10000}, "echo.port is 10000, inside portRange 10000-10100; accepted is a port outside it"),
+        (
+            {"relay.echo.port": 10100},
+            "relay.echo.port is 10100, inside portRange 10000-10100; accepted is a port outside it",
+        ),
+        (
+            {"echo.httpPort": 9090},
+            "echo.httpPort and relay.httpPort are both 9090, and both are on the node; accepted are two ports",
+        ),
+        (
+            {"relay.terminationGracePeriodSeconds": 60, "defaultPool.spec": {"drain": {"timeoutSeconds": 60}}},
+            (
+                "relay.terminationGracePeriodSeconds is 60, but defaultPool.spec.drain.timeoutSeconds is 60 and "
+                "hanging up takes 15 s more; accepted is 75 or above"
+            ),
+        ),
+        ({"ari.user": "asterisk"}, "ari.user is asterisk, but ari.password is empty; accepted are both"),
+        ({"ari.password": "s3cret"}, "ari.password is set, but ari.user is empty; accepted are both"),
+        (
+            {"ari.existingSecret": "pbx", "ari.user": "a", "ari.password": "b"},
+            "ari.existingSecret is pbx, but ari.user or ari.password is set as well; accepted is one of both ways",
+        ),
+        (
+            {"httpToken.enabled": False, "httpToken.existingSecret": "mine"},
+            "httpToken.existingSecret is mine, but httpToken.enabled is false; accepted is true, or no Secret",
+        ),
+    ],
+)
+def test_a_contradiction_is_refused_with_a_sentence(try_to_render: Any, values: dict[str, Any], sentence: str) -> None:
+    done = try_to_render(values)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("portRange.start", 80),
+        ("portRange.end", 70000),
+        ("portRange.start", "10000"),
+        ("echo.port", 0),
+        ("echo.dscp", 64),
+        ("echo.workers", 0),
+        ("echo.allow", ["10.0.0.0/8,evil"]),
+        ("relay.echo.host", "a b"),
+        ("relay.dscp", -1),
+        ("ari.url", "http://user:password@host:8088/ari"),
+        ("ari.url", "ftp://host"),
+        ("logs.level", "LOUD"),
+        ("image.pullPolicy", "Sometimes"),
+        ("fullnameOverride", "Upper"),
+        ("defaultPool.spec", {"portRange": {"start": 1, "end": 2}}),
+    ],
+)
+def test_an_impossible_value_is_refused_by_its_place(try_to_render: Any, key: str, value: Any) -> None:
+    done = try_to_render({key: value})
+    assert done.returncode != 0
+    assert f"at '/{key.replace('.', '/')}" in done.stderr

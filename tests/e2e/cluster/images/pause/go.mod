@@ -1,0 +1,3 @@
+module rtp-pool/pause
+
+go 1.26

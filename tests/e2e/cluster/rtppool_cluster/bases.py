@@ -1,0 +1,102 @@
+"""Base images: the public ones where they can be pulled, else Debian root file systems made on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtppool_cluster import versions
+from rtppool_cluster.apt import install
+from rtppool_cluster.docker import RECIPE_LABEL, Docker
+from rtppool_cluster.errors import ClusterError
+from rtppool_cluster.machine import TRUSTED_AUTHORITIES, Machine, debian_mirror
+from rtppool_cluster.places import Places
+from rtppool_cluster.steps import Steps
+
+PREFIX = "rtp-pool-base"
+PYTHON_PACKAGES = ("ca-certificates", "python3-minimal", "python3-venv", "python3-pip")
+BOOTSTRAP_SECONDS = 45
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """An image to build on. A `made` one needs the host's network to reach what this machine reaches."""
+
+    image: str
+    made: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bases:
+    """Finds or makes base images."""
+
+    docker: Docker
+    machine: Machine
+    places: Places
+    steps: Steps
+
+    def debian(self, suite: str) -> Base:
+        """Return a small Debian of `suite`."""
+        return self._base(f"debian:{suite}-slim", f"{PREFIX}/debian:{suite}", suite, ("ca-certificates",))
+
+    def python(self) -> Base:
+        """Return Python 3.13 on Debian, for the product's own images."""
+        return self._base(versions.PYTHON_IMAGE, f"{PREFIX}/python:3.13", versions.PYTHON_SUITE, PYTHON_PACKAGES)
+
+    def _base(self, public: str, made: str, suite: str, packages: Sequence[str]) -> Base:
+        recipe = recipe_of(suite, *packages, self._authorities())
+        if self.docker.was_made_by(made, recipe):
+            return Base(made, made=True)
+        if self.docker.pull(public):
+            return Base(public, made=False)
+        root = self._root(suite, packages)
+        self._make_like_public(root)
+        self.docker.import_root(made, root, [f"LABEL {RECIPE_LABEL}={recipe}"])
+        shutil.rmtree(root)
+        return Base(made, made=True)
+
+    def _authorities(self) -> str:
+        """A base carries the certificate authorities that this machine trusts; with others it is made again."""
+        return hashlib.sha256(TRUSTED_AUTHORITIES.read_bytes()).hexdigest() if TRUSTED_AUTHORITIES.exists() else ""
+
+    def _root(self, suite: str, packages: Sequence[str]) -> Path:
+        if not self.machine.may_install:
+            raise ClusterError(
+                "images: no Debian image can be pulled, and none can be made: that needs root on "
+                f"Debian (suite {suite}). Run this where Docker reaches a registry, or as root on Debian."
+            )
+        if shutil.which("debootstrap") is None:
+            install(self.steps, "debootstrap")
+        root = self.places.roots / suite
+        shutil.rmtree(root, ignore_errors=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        self.steps.run(
+            f"debootstrap {suite} {packages[-1]}",
+            ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, root, debian_mirror()],
+            expected_seconds=BOOTSTRAP_SECONDS,
+            advice="Is the Debian archive of this machine's apt reachable?",
+        )
+        return root
+
+    def _make_like_public(self, root: Path) -> None:
+        """Leave out what apt kept, trust what this machine trusts, and name Python as the public image does."""
+        for package in (root / "var/cache/apt/archives").glob("*.deb"):
+            package.unlink()
+        if TRUSTED_AUTHORITIES.exists():
+            shutil.copyfile(TRUSTED_AUTHORITIES, root / str(TRUSTED_AUTHORITIES).lstrip("/"))
+        for marker in (root / "usr/lib").glob("python3*/EXTERNALLY-MANAGED"):
+            marker.unlink()
+        if (root / "usr/bin/python3").is_symlink():
+            (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+
+
+def recipe_of(*parts: str | bytes) -> str:
+    """Short name of everything that an image is made of."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part)
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,66 @@
+"""The verbs of `python tests/e2e/cluster`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from rtppool_cluster.errors import ClusterError
+from rtppool_cluster.programs import VERSIONS
+from rtppool_cluster.tooling import Tooling, make_tooling
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one verb; return the exit code. A failure is printed as a sentence on stderr."""
+    options = parser().parse_args(arguments)
+    verb: Callable[[Tooling, argparse.Namespace], None] = options.verb
+    try:
+        verb(make_tooling(), options)
+    except ClusterError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Tell the verbs."""
+    top = argparse.ArgumentParser(
+        prog="python tests/e2e/cluster",
+        description="A kind cluster with the product on it. Makes what the machine lacks, and keeps it in "
+        "${RTPPOOL_CACHE:-~/.cache/rtp-pool}.",
+        epilog="KUBE_CONTEXT names a cluster that was not made here and is to be used all the same.",
+    )
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+    _verb(verbs, "up", "engine, programs, images, cluster, product; safe to run again", lambda t, _: t.up())
+    _verb(verbs, "down", "delete the cluster; images and programs are kept", lambda t, _: t.down())
+    _verb(verbs, "status", "tell what runs", lambda t, _: t.status())
+    _verb(verbs, "engine", "have a Docker engine", lambda t, _: t.engine_up())
+    _verb(
+        verbs,
+        "images",
+        "build the product's and the test images, and load them into the nodes",
+        lambda t, _: t.images(),
+    )
+    _verb(
+        verbs, "env", 'print what makes kubectl use the cluster: eval "$(... env)"', lambda t, _: t.print_environment()
+    )
+    program = _verb(verbs, "program", "print the path of a program, building it first", lambda t, o: t.program(o.name))
+    program.add_argument("name", metavar="NAME", choices=sorted(VERSIONS), help=", ".join(sorted(VERSIONS)))
+    return top
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    meaning: str,
+    run: Callable[[Tooling, argparse.Namespace], None],
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=meaning, description=meaning)
+    verb.set_defaults(verb=run)
+    return verb

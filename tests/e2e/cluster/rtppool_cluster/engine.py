@@ -1,0 +1,118 @@
+"""A Docker engine: the one that runs, or one that is installed and started here."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtppool_cluster.apt import install
+from rtppool_cluster.docker import Docker
+from rtppool_cluster.errors import ClusterError
+from rtppool_cluster.machine import Machine
+from rtppool_cluster.places import HERE, Places
+from rtppool_cluster.steps import Steps, ask
+
+PACKAGES = ("docker.io", "containerd", "runc", "iptables", "iproute2", "debootstrap", "jq")
+NEEDED = ("dockerd", "containerd", "runc", "debootstrap", "jq", "iptables", "ip")
+RUNTIME = "bounded"
+WRAPPER = HERE / "node/usr/local/bin/runc-within-bounds"
+CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
+START_SECONDS = 45.0
+BY_HAND = "Start Docker by hand, or run this as root on Debian, where it is installed and started for you."
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Brings up Docker."""
+
+    docker: Docker
+    machine: Machine
+    places: Places
+    steps: Steps
+
+    def up(self) -> None:
+        """Return when an engine answers that can start the nodes of a cluster.
+
+        Raises:
+            ClusterError: where there is none and none can be made.
+        """
+        if self.docker.answers():
+            self.steps.say("engine: running")
+        else:
+            self._make()
+        if not self.machine.may_raise_limits and self.machine.is_root and self.docker.default_runtime() == "runc":
+            raise ClusterError(
+                "engine: this machine's root has no CAP_SYS_RESOURCE and the running dockerd starts containers with "
+                "plain runc, which asks for it, so no privileged container starts. Stop that dockerd and run this "
+                f"again: it is then started with the runtime {WRAPPER.name}."
+            )
+
+    def _make(self) -> None:
+        if not self.machine.may_install:
+            raise ClusterError(f"engine: no Docker engine answers. {BY_HAND}")
+        self._install()
+        if Path("/run/systemd/system").exists():
+            ask(["systemctl", "start", "docker"], seconds=START_SECONDS)
+            if self.docker.answers():
+                self.steps.say("engine: started by systemd")
+                return
+        self._start_containerd()
+        self._start_dockerd()
+        self.steps.say("engine: started")
+
+    def _install(self) -> None:
+        if all(shutil.which(name) for name in NEEDED):
+            return
+        install(self.steps, *PACKAGES)
+
+    def _start_containerd(self) -> None:
+        """A socket left behind by a containerd that was stopped answers nobody, so it is asked, not looked for."""
+        if containerd_answers():
+            return
+        self._start("containerd", ["containerd"], containerd_answers)
+
+    def _start_dockerd(self) -> None:
+        self._start("dockerd", dockerd_command(self.machine, self._wrapper()), self.docker.answers)
+
+    def _wrapper(self) -> Path:
+        """A copy outside the repository: the engine outlives a checkout."""
+        place = self.places.root / WRAPPER.name
+        shutil.copyfile(WRAPPER, place)
+        place.chmod(place.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        return place
+
+    def _start(self, name: str, command: Sequence[str], answers: Callable[[], bool]) -> None:
+        log = self.steps.log_file(name)
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd="/",
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-15:])
+                raise ClusterError(f"engine: {name} did not come up. The end of {log}:\n{tail}\n{BY_HAND}")
+            time.sleep(0.3)
+
+
+def containerd_answers() -> bool:
+    """Whether a containerd listens at the usual place."""
+    return CONTAINERD_SOCKET.exists() and ask(["ctr", "--connect-timeout", "2s", "version"], seconds=5).returncode == 0
+
+
+def dockerd_command(machine: Machine, wrapper: Path) -> list[str]:
+    """Tell how dockerd is started here."""
+    command = ["dockerd", "--containerd", str(CONTAINERD_SOCKET)]
+    if not machine.may_raise_limits:
+        command += ["--add-runtime", f"{RUNTIME}={wrapper}", "--default-runtime", RUNTIME]
+    return command

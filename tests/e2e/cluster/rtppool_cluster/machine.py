@@ -1,0 +1,88 @@
+"""Facts about this machine that decide how things are made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rtppool_cluster.errors import ClusterError
+
+CAP_SYS_RESOURCE = 24  # its bit, capabilities(7)
+SOURCE_LIST_WORDS = 3  # deb URL SUITE
+APT_SOURCES = Path("/etc/apt")
+TRUSTED_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What this machine lets us do."""
+
+    is_root: bool
+    has_apt: bool
+    may_raise_limits: bool
+    """Whether root here has CAP_SYS_RESOURCE; without it runc and the kubelet must not ask for it."""
+    has_cgroup_v2: bool
+
+    @property
+    def may_install(self) -> bool:
+        """Whether Debian packages can be installed."""
+        return self.is_root and self.has_apt
+
+
+def look_at_machine() -> Machine:
+    """Read the facts from the running system."""
+    return Machine(
+        is_root=os.geteuid() == 0,
+        has_apt=shutil.which("apt-get") is not None,
+        may_raise_limits=has_capability(Path("/proc/self/status").read_text(), CAP_SYS_RESOURCE),
+        has_cgroup_v2=Path("/sys/fs/cgroup/cgroup.controllers").exists(),
+    )
+
+
+def has_capability(status: str, bit: int) -> bool:
+    """Whether the permitted set in the text of /proc/PID/status has `bit`."""
+    for line in status.splitlines():
+        name, _, value = line.partition(":")
+        if name == "CapPrm":
+            return bool(int(value, 16) >> bit & 1)
+    return False
+
+
+def debian_mirror() -> str:
+    """Tell the address that this machine's apt takes Debian's packages from.
+
+    Raises:
+        ClusterError: where apt has none.
+    """
+    files = [*sorted((APT_SOURCES / "sources.list.d").glob("*.sources")), APT_SOURCES / "sources.list"]
+    files += sorted((APT_SOURCES / "sources.list.d").glob("*.list"))
+    for file in files:
+        if file.exists() and (found := first_debian_address(file.read_text().splitlines())):
+            return found
+    raise ClusterError(
+        f"images: no Debian archive (an http address that ends in /debian) is in {APT_SOURCES}; add one, "
+        "or run this where Docker can pull images"
+    )
+
+
+def first_debian_address(lines: Iterable[str]) -> str | None:
+    """Read the main archive's address from apt sources of either form, `URIs: …` or `deb … suite`."""
+    for line in lines:
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if words[0] == "URIs:":
+            candidates = words[1:]
+        elif words[0] == "deb" and len(words) >= SOURCE_LIST_WORDS:
+            candidates = [word for word in words[1:] if "://" in word]
+        else:
+            continue
+        for candidate in candidates:
+            url = urlsplit(candidate)
+            if url.scheme in {"http", "https"} and url.path.rstrip("/").endswith("/debian"):
+                return candidate.rstrip("/")
+    return None

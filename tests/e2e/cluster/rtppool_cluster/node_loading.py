@@ -1,0 +1,110 @@
+"""Puts images of the local engine into the nodes of a kind cluster, each image only where it isn't yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rtppool_cluster.docker import Docker
+from rtppool_cluster.errors import ClusterError
+from rtppool_cluster.parallel import side_by_side
+from rtppool_cluster.places import Places
+from rtppool_cluster.steps import Steps, ask
+
+LABEL = "rtppool.engine-id"
+CTR = ("ctr", "--namespace", "k8s.io", "images")
+LISTED_COLUMNS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLoading:
+    """Loads images."""
+
+    docker: Docker
+    places: Places
+    steps: Steps
+
+    def load(self, cluster: str, images: Sequence[str]) -> None:
+        """Have `images` in all nodes of the kind cluster.
+
+        Raises:
+            ClusterError: when one isn't in the engine, or can't be loaded.
+        """
+        wanted = {full_name(image): self._id(image) for image in images}
+        missing = {node: outdated(wanted, self._loaded(node)) for node in nodes_of(cluster)}
+        needed = sorted(set().union(*missing.values()))
+        if not needed:
+            self.steps.say(f"images: all {len(wanted)} are in the nodes")
+            return
+        archive = self.places.root / "images.tar"
+        try:
+            self.steps.run(
+                "save images",
+                ["docker", "save", "--output", archive, *needed],
+                expected_seconds=15,
+                advice="Is the disk full?",
+            )
+            self._import(archive, {node: names for node, names in missing.items() if names}, wanted)
+        finally:
+            archive.unlink(missing_ok=True)
+
+    def _import(self, archive: Path, missing: Mapping[str, list[str]], wanted: Mapping[str, str]) -> None:
+        def into(node: str) -> None:
+            with archive.open("rb") as source:
+                self.steps.run(
+                    f"load images into {node}",
+                    ["docker", "exec", "--interactive", node, *CTR, "import", "--snapshotter", "overlayfs", "-"],
+                    expected_seconds=40,
+                    advice="Is the disk full?",
+                    source=source,
+                )
+            for name, image_id in wanted.items():
+                _must(["docker", "exec", node, *CTR, "label", name, f"{LABEL}={image_id}"])
+
+        side_by_side(self.steps, *(partial(into, node) for node in missing))
+
+    def _id(self, image: str) -> str:
+        found = self.docker.image_id(image)
+        if found is None:
+            raise ClusterError(f"images: {image} is not in the engine; the verb `images` builds it")
+        return found
+
+    def _loaded(self, node: str) -> dict[str, str]:
+        return loaded_images(_must(["docker", "exec", node, *CTR, "list"]))
+
+
+def nodes_of(cluster: str) -> list[str]:
+    """Name the containers that are nodes of the kind cluster."""
+    label = f"label=io.x-k8s.kind.cluster={cluster}"
+    return sorted(ask(["docker", "ps", "--filter", label, "--format", "{{.Names}}"]).stdout.split())
+
+
+def full_name(image: str) -> str:
+    """Name an image of the engine as containerd does."""
+    return f"docker.io/{image}"
+
+
+def outdated(wanted: Mapping[str, str], loaded: Mapping[str, str]) -> list[str]:
+    """Name the images whose identity in a node is another than the wanted one, or none."""
+    return sorted(name for name, image_id in wanted.items() if loaded.get(name) != image_id)
+
+
+def loaded_images(listed: str) -> dict[str, str]:
+    """Read `ctr images list`: the identity in the engine of each image that was loaded from there."""
+    found = {}
+    for line in listed.splitlines():
+        words = line.split()
+        for label in words[-1].split(",") if len(words) >= LISTED_COLUMNS else []:
+            name, _, value = label.partition("=")
+            if name == LABEL:
+                found[words[0]] = value
+    return found
+
+
+def _must(command: Sequence[str]) -> str:
+    answer = ask(command, seconds=60)
+    if answer.returncode != 0:
+        raise ClusterError(f"images: {' '.join(command)}: {answer.stderr.strip()}")
+    return answer.stdout

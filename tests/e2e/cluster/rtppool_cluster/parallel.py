@@ -1,0 +1,25 @@
+"""Runs two long jobs side by side: programs keep the processors busy, images the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+from rtppool_cluster.steps import Steps
+
+
+def side_by_side(steps: Steps, *jobs: Callable[[], object]) -> None:
+    """Return when all have ended. When one fails, or the user interrupts, the steps of the others are stopped.
+
+    Raises:
+        Exception: the one that came first.
+    """
+    with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            steps.stop()
+            raise

@@ -1,0 +1,87 @@
+"""The product on a cluster: its chart installed or upgraded, and Ready."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rtppool_cluster.guard import Target
+from rtppool_cluster.places import REPOSITORY, Places
+from rtppool_cluster.product_images import COMPONENTS, TAG
+from rtppool_cluster.programs import Programs
+from rtppool_cluster.steps import Steps, ask
+
+RELEASE = "rtp-pool"
+NAMESPACE = "rtp-pool"
+CHART = REPOSITORY / "charts/rtp-pool"
+ROLLOUT_SECONDS = 180
+READY_SECONDS = 120
+IMAGE_ANNOTATION = "rtppool.dev/image"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The release on the target cluster."""
+
+    programs: Programs
+    places: Places
+    steps: Steps
+    target: Target
+
+    def up(self, image_ids: Mapping[str, str]) -> None:
+        """Install or upgrade, and return when every pool is Ready. Values that were set since are kept.
+
+        Args:
+            image_ids: identity of each component's image.
+        """
+        values = self.places.root / "values.json"
+        values.write_text(json.dumps(values_for(image_ids), indent=2))
+        self.steps.run(
+            "helm upgrade --install",
+            [
+                self.programs.path("helm"),
+                *("upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE),
+                *self.target.helm_arguments(),
+                *("--create-namespace", "--reset-then-reuse-values", "--values", str(values)),
+                *("--wait", "--timeout", f"{ROLLOUT_SECONDS}s"),
+            ],
+            expected_seconds=30,
+            advice=f"kubectl get pods,events --namespace {NAMESPACE} tells more.",
+        )
+        self.steps.run(
+            "wait for Ready",
+            [
+                self.programs.path("kubectl"),
+                *self.target.kubectl_arguments(),
+                *(
+                    "wait",
+                    "rtppools",
+                    "--all",
+                    "--namespace",
+                    NAMESPACE,
+                    "--for=condition=Ready",
+                    f"--timeout={READY_SECONDS}s",
+                ),
+            ],
+            expected_seconds=15,
+            advice=f"kubectl get rtppools --namespace {NAMESPACE} --output yaml tells why.",
+        )
+
+    def shown(self) -> str:
+        """Print the pools as a user sees them."""
+        words = ["get", "rtppools", "--all-namespaces", "--output", "wide"]
+        answer = ask([self.programs.path("kubectl"), *self.target.kubectl_arguments(), *words])
+        return (answer.stdout or answer.stderr).rstrip()
+
+
+def values_for(image_ids: Mapping[str, str]) -> dict[str, Any]:
+    """Tell what the chart is installed with.
+
+    The annotation rolls pods out when an image of the same name is another.
+    """
+    values: dict[str, Any] = {"image": {"tag": TAG}}
+    for component in COMPONENTS:
+        values[component] = {"podAnnotations": {IMAGE_ANNOTATION: image_ids[component]}}
+    return values

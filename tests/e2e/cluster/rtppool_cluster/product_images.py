@@ -1,0 +1,39 @@
+"""The product's three images, built from the one Dockerfile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtppool_cluster.bases import Bases
+from rtppool_cluster.docker import Docker
+from rtppool_cluster.places import REPOSITORY
+
+TAG = "dev"
+COMPONENTS = ("echo", "relay", "operator")
+
+
+def image_of(component: str) -> str:
+    """Name a component's image."""
+    return f"rtp-pool/{component}:{TAG}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProductImages:
+    """Builds them."""
+
+    docker: Docker
+    bases: Bases
+
+    def up(self) -> None:
+        """Build each anew: the engine's own cache finds what has not changed, and the image is the same then."""
+        base = self.bases.python()
+        for component in COMPONENTS:
+            self.docker.build(
+                image_of(component),
+                REPOSITORY / "Dockerfile",
+                REPOSITORY,
+                expected_seconds=30,
+                arguments={"BASE": base.image},
+                target=component,
+                host_network=True,
+            )

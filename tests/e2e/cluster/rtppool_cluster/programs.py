@@ -1,0 +1,227 @@
+"""The programs of a cluster: those on PATH where they are new enough, else built from their Go modules, once."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtppool_cluster import versions
+from rtppool_cluster.errors import ClusterError
+from rtppool_cluster.go_toolchain import find_go
+from rtppool_cluster.places import HERE, Places
+from rtppool_cluster.steps import Steps, ask
+
+KUBERNETES = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubeadm",
+    "kubectl",
+)
+MODULES = {
+    "coredns": f"github.com/coredns/coredns@v{versions.COREDNS}",
+    "kind": f"sigs.k8s.io/kind@v{versions.KIND}",
+    "helm": f"helm.sh/helm/v4/cmd/helm@v{versions.HELM}",
+}
+VERSIONS = {
+    **dict.fromkeys(KUBERNETES, versions.KUBERNETES),
+    "coredns": versions.COREDNS,
+    "kind": versions.KIND,
+    "helm": versions.HELM,
+    "etcd": versions.ETCD,
+    "pause": versions.PAUSE_TAG,
+}
+EXPECTED_SECONDS = {"coredns": 100, "kind": 15, "helm": 130, "etcd": 60, "pause": 5}
+KUBERNETES_EXPECTED_SECONDS = 330
+ADVICE = "Go modules come from GOPROXY (go env GOPROXY): is it reachable? What was built so far is kept."
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A program that a user may have: how it tells its version, and the oldest that will do."""
+
+    arguments: tuple[str, ...]
+    oldest: tuple[int, int]
+
+
+FROM_PATH = {
+    "kind": Accepted(("version",), versions.OLDEST_KIND),
+    "helm": Accepted(("version", "--short"), versions.OLDEST_HELM),
+    "kubectl": Accepted(("version", "--client"), versions.OLDEST_KUBECTL),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Finds and builds programs."""
+
+    places: Places
+    steps: Steps
+
+    def path(self, name: str) -> Path:
+        """Return the path of one program, building it where it isn't there yet.
+
+        Raises:
+            ClusterError: for an unknown name, or when it can't be built.
+        """
+        if name not in VERSIONS:
+            raise ClusterError(f"program {name}: unknown; known are {', '.join(sorted(VERSIONS))}")
+        if not self._kept(name).exists():
+            if on_path := usable_on_path(name):
+                return self._link(name, on_path)
+            self.build([name])
+        return self._link(name, self._kept(name))
+
+    def build(self, names: Iterable[str]) -> None:
+        """Build those of `names` that were not built before."""
+        missing = [name for name in names if not self._kept(name).exists()]
+        if not missing:
+            return
+        go = find_go(self.places, self.steps)
+        self._build_kubernetes(go, [name for name in missing if name in KUBERNETES])
+        for name in missing:
+            if name == "etcd":
+                self._build_etcd(go)
+            elif name == "pause":
+                self._build_pause(go)
+            elif name in MODULES:
+                self._install_module(go, name)
+
+    def kept(self, name: str) -> Path:
+        """Return the path of a program that was built here.
+
+        Raises:
+            ClusterError: when it wasn't.
+        """
+        if not self._kept(name).exists():
+            raise ClusterError(f"program {name}: not built")
+        return self._kept(name)
+
+    def _kept(self, name: str) -> Path:
+        return self.places.programs / f"{name}-{VERSIONS[name]}" / name
+
+    def _link(self, name: str, path: Path) -> Path:
+        """Keep `bin` showing what is in use."""
+        link = self.places.bin / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not (link.is_symlink() and link.readlink() == path):
+            fresh = link.with_suffix(f".{os.getpid()}")
+            fresh.symlink_to(path)
+            fresh.replace(link)
+        return path
+
+    def _keep(self, name: str, built: Path) -> None:
+        """Put a finished program in its place in one step, so that a broken build leaves none."""
+        place = self._kept(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        built.replace(place)
+
+    def _workshop(self, name: str) -> Path:
+        folder = self.places.programs / f".{name}-{os.getpid()}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def _build_kubernetes(self, go: Path, names: list[str]) -> None:
+        """All in one command: they share nearly all packages."""
+        if not names:
+            return
+        folder = self._workshop("kubernetes")
+        self.steps.run(
+            f"build kubernetes {versions.KUBERNETES}",
+            [
+                *(go, "build", "-ldflags", kubernetes_link_flags(), "-o", f"{folder}/"),
+                *(f"k8s.io/kubernetes/cmd/{name}" for name in names),
+            ],
+            expected_seconds=KUBERNETES_EXPECTED_SECONDS if len(names) > 1 else 120,
+            advice=ADVICE,
+            folder=HERE / "kubernetes",
+            variables=go_variables(),
+        )
+        for name in names:
+            self._keep(name, folder / name)
+        shutil.rmtree(folder)
+
+    def _build_etcd(self, go: Path) -> None:
+        """Its module has replace directives, which `go install` refuses, so it is required by a module made here."""
+        folder = self._workshop("etcd")
+        package = "go.etcd.io/etcd/server/v3"
+        steps: list[list[str | Path]] = [
+            [go, "mod", "init", "rtp-pool/etcd"],
+            [go, "get", "-tool", f"{package}@v{versions.ETCD}"],
+            [go, "build", "-ldflags", "-s -w", "-o", "etcd", package],
+        ]
+        for command in steps:
+            last = command is steps[-1]
+            self.steps.run(
+                f"build etcd {versions.ETCD}" if last else f"etcd go {command[1]}",
+                command,
+                expected_seconds=EXPECTED_SECONDS["etcd"] if last else 10,
+                advice=ADVICE,
+                folder=folder,
+                variables=go_variables(),
+            )
+        self._keep("etcd", folder / "etcd")
+        shutil.rmtree(folder)
+
+    def _build_pause(self, go: Path) -> None:
+        folder = self._workshop("pause")
+        self.steps.run(
+            "build pause",
+            [go, "build", "-ldflags", "-s -w", "-o", folder / "pause", "."],
+            expected_seconds=EXPECTED_SECONDS["pause"],
+            advice=ADVICE,
+            folder=HERE / "images/pause",
+            variables=go_variables(),
+        )
+        self._keep("pause", folder / "pause")
+        shutil.rmtree(folder)
+
+    def _install_module(self, go: Path, name: str) -> None:
+        folder = self._workshop(name)
+        self.steps.run(
+            f"build {name} {VERSIONS[name]}",
+            [go, "install", "-ldflags", "-s -w", MODULES[name]],
+            expected_seconds=EXPECTED_SECONDS[name],
+            advice=ADVICE,
+            variables={**go_variables(), "GOBIN": str(folder)},
+        )
+        self._keep(name, folder / name)
+        shutil.rmtree(folder)
+
+
+def go_variables() -> dict[str, str]:
+    """Environment of every build: static programs that don't depend on where they were built."""
+    return {"CGO_ENABLED": "0", "GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -trimpath".strip(), "GOWORK": "off"}
+
+
+def kubernetes_link_flags() -> str:
+    """Kubernetes learns its version at link time."""
+    major, minor, _ = versions.KUBERNETES.split(".")
+    named = {
+        "k8s.io/component-base/version.gitVersion": f"v{versions.KUBERNETES}",
+        "k8s.io/component-base/version.gitMajor": major,
+        "k8s.io/component-base/version.gitMinor": minor,
+        "k8s.io/client-go/pkg/version.gitVersion": f"v{versions.KUBERNETES}",
+    }
+    return " ".join(["-s -w", *(f"-X {name}={value}" for name, value in named.items())])
+
+
+def usable_on_path(name: str) -> Path | None:
+    """Find a program of the user's that is new enough."""
+    accepted, found = FROM_PATH.get(name), shutil.which(name)
+    if accepted is None or found is None:
+        return None
+    return Path(found) if read_version(ask([found, *accepted.arguments]).stdout) >= accepted.oldest else None
+
+
+def read_version(printed: str) -> tuple[int, int]:
+    """Read the first `v1.36…` of what a program says of itself; (0, 0) where there is none."""
+    found = re.search(r"\bv(\d+)\.(\d+)", printed)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,131 @@
+"""Runs one external command at a time as a named step: output to a file, progress to the user, its tail on failure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from rtppool_cluster.errors import ClusterError
+
+TAIL_LINES = 15
+REPORT_EVERY_SECONDS = 20.0
+POLL_SECONDS = 0.2
+SHORT_STEP_SECONDS = 10
+
+
+class Steps:
+    """Says what is done, and keeps what it printed in `logs`. May be used from several threads."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def say(self, line: str) -> None:
+        """Print one line to stderr; stdout is for what a verb was asked for."""
+        with self._lock:
+            print(line, file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        """End the steps that run in other threads; each raises ClusterError there."""
+        self._stopped.set()
+
+    def log_file(self, name: str) -> Path:
+        """Where the output of the step `name` goes."""
+        return self._logs / f"{name.replace(' ', '-').replace('/', '-')}.log"
+
+    def run(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        expected_seconds: int,
+        advice: str = "",
+        folder: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+        source: IO[bytes] | None = None,
+    ) -> None:
+        """Run `command` to its end.
+
+        Args:
+            name: of the step, and of its log file.
+            command: argument list.
+            expected_seconds: how long it takes on a machine with two cores; shown to the user.
+            advice: what to do when it fails.
+            folder: to run in.
+            variables: added to the environment.
+            source: what it reads.
+
+        Raises:
+            ClusterError: with the end of its output, when it can't be started or ends with another code than 0.
+        """
+        log = self.log_file(name)
+        started = time.monotonic()
+        long = expected_seconds > SHORT_STEP_SECONDS
+        if long:
+            self.say(f"{name}: started, about {clock(expected_seconds)} the first time")
+        with log.open("wb") as output:
+            output.write(f"$ {' '.join(map(str, command))}\n".encode())
+            output.flush()
+            try:
+                process = subprocess.Popen(
+                    [str(word) for word in command],
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    stdin=source or subprocess.DEVNULL,
+                    cwd=folder,
+                    env={**os.environ, **(variables or {})},
+                )
+            except OSError as error:
+                raise ClusterError(f"{name}: {command[0]} could not be started: {error.strerror}. {advice}") from error
+            code = self._watch(process, name, started, expected_seconds)
+        if code != 0:
+            raise ClusterError(failure(name, code, log, advice))
+        self.say(f"{name}: done in {clock(time.monotonic() - started)}")
+
+    def _watch(self, process: subprocess.Popen[bytes], name: str, started: float, expected_seconds: int) -> int:
+        reported = started
+        try:
+            while process.poll() is None and not self._stopped.wait(POLL_SECONDS):
+                now = time.monotonic()
+                if now - reported >= REPORT_EVERY_SECONDS:
+                    reported = now
+                    self.say(f"{name}: {clock(now - started)} of about {clock(expected_seconds)}")
+        finally:
+            if (code := process.poll()) is None:
+                process.terminate()
+                process.wait()
+        if code is None:
+            raise ClusterError(f"{name}: stopped, because another step failed")
+        return code
+
+
+def clock(seconds: float) -> str:
+    """`1:05` for 65 seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def failure(name: str, code: int, log: Path, advice: str) -> str:
+    """Tell what a failed step printed last, and what to do."""
+    tail = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    shown = "\n".join(f"    {line}" for line in tail)
+    return f"{name}: ended with code {code}. The end of {log}:\n{shown}\n{advice}".rstrip()
+
+
+def ask(command: Sequence[str | Path], *, seconds: float = 20) -> subprocess.CompletedProcess[str]:
+    """Run a quick question quietly; a program that is missing or doesn't answer in time is code 127 or 124."""
+    words = [str(word) for word in command]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=seconds)
+    except OSError as error:
+        return subprocess.CompletedProcess(words, 127, "", str(error))
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(words, 124, "", f"{words[0]} gave no answer in {seconds:g} s")

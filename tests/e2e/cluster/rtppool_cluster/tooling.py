@@ -1,0 +1,173 @@
+"""What each verb does, in order."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+
+from rtppool_cluster.bases import Bases
+from rtppool_cluster.docker import Docker
+from rtppool_cluster.engine import Engine
+from rtppool_cluster.errors import ClusterError
+from rtppool_cluster.guard import CLUSTER, VARIABLE, Target, choose_target, kind_cluster_of
+from rtppool_cluster.kind_cluster import KindCluster
+from rtppool_cluster.machine import Machine, look_at_machine
+from rtppool_cluster.node_image import NEEDED_PROGRAMS, NodeImage, NodeImages
+from rtppool_cluster.node_loading import NodeLoading, nodes_of
+from rtppool_cluster.parallel import side_by_side
+from rtppool_cluster.phone_images import ASTERISK, SIPP, PhoneImages
+from rtppool_cluster.places import Places, find_places
+from rtppool_cluster.product import NAMESPACE, Product
+from rtppool_cluster.product_images import COMPONENTS, ProductImages, image_of
+from rtppool_cluster.programs import Programs
+from rtppool_cluster.steps import Steps
+
+USER_PROGRAMS = ("kind", "kubectl", "helm")
+IMAGES = (*map(image_of, COMPONENTS), ASTERISK, SIPP)
+
+
+@dataclass(frozen=True, slots=True)
+class Tooling:
+    """Everything that a verb may need."""
+
+    machine: Machine
+    places: Places
+    steps: Steps
+    docker: Docker
+    programs: Programs
+    target: Target
+
+    def up(self) -> None:
+        """Have a cluster with the product on it, Ready."""
+        self.engine_up()
+        if self.target.own:
+            self._cluster().up(self._node_image())
+        else:
+            self._cluster().check_may_touch()
+            self._build_images()
+        self._load()
+        product = self._product()
+        product.up({name: self.docker.image_id(image_of(name)) or "" for name in COMPONENTS})
+        print(product.shown())
+        print(next_commands(self.target, self.places))
+
+    def down(self) -> None:
+        """Delete our own cluster; programs and images are kept."""
+        if not self.target.own:
+            raise ClusterError(
+                f"{VARIABLE}={self.target.context}: a cluster that was not made here is not deleted here. "
+                "helm uninstall removes the product from it."
+            )
+        if not self.docker.answers():
+            raise ClusterError("down: no Docker engine answers, so no cluster runs; start it to remove what is left")
+        self._cluster().down()
+        self.steps.say("cluster: none")
+
+    def images(self) -> None:
+        """Build all images, and load them where there are nodes."""
+        self.engine_up()
+        self._build_images()
+        self._load()
+
+    def status(self) -> None:
+        """Tell what runs, and change nothing."""
+        if not self.docker.answers():
+            print("engine: none answers")
+            return
+        print("engine: running")
+        cluster = self._cluster()
+        if self.target.own and not cluster.exists():
+            print(f"cluster {CLUSTER}: none")
+            return
+        cluster.check_may_touch()
+        print(f"context: {self.target.context}")
+        print(cluster.kubectl("get", "nodes").stdout.rstrip())
+        print(cluster.kubectl("get", "pods", "--namespace", NAMESPACE, "--output", "wide").stdout.rstrip())
+        print(self._product().shown())
+
+    def program(self, name: str) -> None:
+        """Print the path of a program; building it may take minutes."""
+        print(self.programs.path(name))
+
+    def print_environment(self) -> None:
+        """Print shell lines that make kubectl and helm use the cluster."""
+        for name in USER_PROGRAMS:
+            self.programs.path(name)
+        print("\n".join(environment_lines(self.target, self.places)))
+
+    def engine_up(self) -> None:
+        """Have a Docker engine."""
+        Engine(self.docker, self.machine, self.places, self.steps).up()
+
+    def _node_image(self) -> NodeImage:
+        """Build programs and images side by side, and return the nodes' image."""
+        nodes = NodeImages(self.docker, self._bases(), self.programs, self.machine, self.places, self.steps)
+        found = nodes.find()
+        if found is None:
+            side_by_side(self.steps, lambda: self.programs.build(NEEDED_PROGRAMS), self._build_images)
+            found = nodes.make()
+        else:
+            self._build_images()
+        for name in USER_PROGRAMS:
+            self.programs.path(name)
+        return found
+
+    def _build_images(self) -> None:
+        ProductImages(self.docker, self._bases()).up()
+        PhoneImages(self.docker, self._bases()).up()
+
+    def _load(self) -> None:
+        cluster = kind_cluster_of(self.target)
+        if cluster is None or not nodes_of(cluster):
+            self.steps.say(
+                f"images: {self.target.context} has no nodes in this engine, so it must be able to pull "
+                f"{', '.join(IMAGES)}"
+            )
+            return
+        NodeLoading(self.docker, self.places, self.steps).load(cluster, IMAGES)
+
+    def _bases(self) -> Bases:
+        return Bases(self.docker, self.machine, self.places, self.steps)
+
+    def _cluster(self) -> KindCluster:
+        return KindCluster(self.programs, self.machine, self.places, self.steps, self.target)
+
+    def _product(self) -> Product:
+        return Product(self.programs, self.places, self.steps, self.target)
+
+
+def make_tooling() -> Tooling:
+    """Put it together from the environment."""
+    places = find_places(os.environ)
+    steps = Steps(places.logs)
+    return Tooling(
+        machine=look_at_machine(),
+        places=places,
+        steps=steps,
+        docker=Docker(steps),
+        programs=Programs(places, steps),
+        target=choose_target(os.environ.get(VARIABLE), places.kubeconfig),
+    )
+
+
+def environment_lines(target: Target, places: Places) -> list[str]:
+    """Write shell lines for the user; a cluster that the user named is in the user's own configuration already."""
+    lines = [f"export PATH={shlex.quote(str(places.bin))}:$PATH"]
+    if target.kubeconfig is not None:
+        lines.insert(0, f"export KUBECONFIG={shlex.quote(str(target.kubeconfig))}")
+    return lines
+
+
+def next_commands(target: Target, places: Places) -> str:
+    """Tell a user how to look at it."""
+    lines = [
+        "",
+        "To use it from this shell:",
+        *(f"  {line}" for line in environment_lines(target, places)),
+        "Then:",
+        f"  kubectl get rtppools --namespace {NAMESPACE} --output wide --watch",
+        f"  kubectl get pods --namespace {NAMESPACE} --output wide",
+        "Tests with real calls: make e2e. To take it away: make down",
+    ]
+    return "\n".join(lines)

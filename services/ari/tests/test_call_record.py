@@ -1,0 +1,34 @@
+"""What is written down of a call."""
+
+from __future__ import annotations
+
+from rtppool_core.report import LateByCause
+from rtppool_relay.call_record import CallCounters, CallRecord, log_fields, masked
+from rtppool_relay.media_plane import CallFigures
+
+
+def test_a_number_shows_its_last_two_digits_only() -> None:
+    assert masked("4940123456") == "********56"
+
+
+def test_a_short_number_shows_nothing() -> None:
+    assert masked("1000") == "****"
+
+
+def test_no_number_is_no_number() -> None:
+    assert masked("") is None
+
+
+def test_refusals_are_counted_by_reason() -> None:
+    counters = CallCounters()
+    for reason in ("NoFreePort", "NoFreePort", "Draining"):
+        counters.refuse(reason)
+    assert counters.refused == {"NoFreePort": 2, "Draining": 1}
+
+
+def test_the_log_line_is_flat_and_leaves_out_what_is_not_known() -> None:
+    figures = CallFigures(10, 9, 1, 0, LateByCause(echo=2), 0, 0, 0, p99_microseconds=310)
+    fields = log_fields(CallRecord("c", "c", "ended", 1, adopted=False, shared=False, figures=figures))
+    assert (fields["packets"], fields["lost"], fields["lateEcho"], fields["p99Microseconds"]) == (10, 1, 2, 310)
+    assert not {"sipCallId", "p50Microseconds", "figures"} & fields.keys()
+    assert all(not isinstance(value, dict | list) for value in fields.values())

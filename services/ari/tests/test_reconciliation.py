@@ -1,0 +1,89 @@
+"""Differences between Asterisk and the calls that the relay knows."""
+
+from __future__ import annotations
+
+from rtppool_relay.ari_messages import Bridge, Channel
+from rtppool_relay.call_ids import CallIds
+from rtppool_relay.reconciliation import KnownCall, Pair, Reconciliation, Vanished, reconcile
+
+IDS = CallIds.of_node("worker-1")
+OTHER = CallIds.of_node("worker-2")
+APPLICATION = "rtp-pool"
+
+
+def caller(name: str) -> Channel:
+    return Channel(name, f"PJSIP/{name}-1", APPLICATION)
+
+
+def media(name: str, ids: CallIds = IDS, port: int = 10000) -> Channel:
+    return Channel(ids.media(name), f"UnicastRTP/192.0.2.1:{port}-0x1", APPLICATION)
+
+
+def bridge(name: str, *members: str, ids: CallIds = IDS) -> Bridge:
+    return Bridge(ids.bridge(name), members)
+
+
+def compare(
+    channels: list[Channel],
+    bridges: list[Bridge],
+    known: list[KnownCall] | None = None,
+    lately: list[str] | None = None,
+) -> Reconciliation:
+    return reconcile(channels, bridges, known or [], lately or [], IDS, APPLICATION)
+
+
+def test_a_whole_pair_is_adopted_with_its_port() -> None:
+    found = compare([caller("a"), media("a", port=10042)], [bridge("a", "a", IDS.media("a"))])
+    assert found == Reconciliation(adopt=(Pair("a", caller("a"), 10042),))
+
+
+def test_a_media_channel_whose_caller_has_gone_is_an_orphan_and_so_is_its_bridge() -> None:
+    found = compare([media("a")], [bridge("a", IDS.media("a"))])
+    assert found == Reconciliation(orphan_channels=(IDS.media("a"),), orphan_bridges=(IDS.bridge("a"),))
+
+
+def test_a_caller_who_waits_without_a_call_is_taken() -> None:
+    assert compare([caller("a")], []) == Reconciliation(stranded=(caller("a"),))
+
+
+def test_a_half_made_call_is_cleared_and_its_caller_taken_anew() -> None:
+    found = compare([caller("a"), media("a")], [bridge("a", "a")])
+    assert found.orphan_channels == (IDS.media("a"),)
+    assert found.orphan_bridges == (IDS.bridge("a"),)
+    assert found.stranded == (caller("a"),)
+
+
+def test_what_is_another_relay_s_or_nobody_s_is_left_alone() -> None:
+    others = [media("b", OTHER), Channel("x", "PJSIP/x-1", "another-app"), Channel("y", "PJSIP/y-1")]
+    assert compare(others, [bridge("b", ids=OTHER), Bridge("meeting", ("x", "y"))]) == Reconciliation()
+
+
+def test_a_call_that_is_known_is_neither_adopted_nor_an_orphan() -> None:
+    known = [KnownCall("a", "a", settled=True)]
+    assert compare([caller("a"), media("a")], [bridge("a", "a", IDS.media("a"))], known) == Reconciliation()
+
+
+def test_a_call_that_is_still_being_set_up_is_left_to_its_steps() -> None:
+    assert compare([caller("a")], [], [KnownCall("a", "a", settled=False)]) == Reconciliation()
+
+
+def test_of_a_settled_call_the_missing_part_is_told() -> None:
+    known = [KnownCall("a", "a", settled=True)]
+    pair = bridge("a", "a", IDS.media("a"))
+    assert compare([media("a")], [pair], known).vanished == (Vanished("a", "caller"),)
+    assert compare([caller("a")], [pair], known).vanished == (Vanished("a", "media"),)
+    assert compare([caller("a"), media("a")], [], known).vanished == (Vanished("a", "bridge"),)
+    assert compare([caller("a"), media("a")], [bridge("a", "a")], known).vanished == (Vanished("a", "bridge"),)
+
+
+def test_what_ended_a_moment_ago_may_still_be_listed() -> None:
+    found = compare([caller("a"), media("a")], [bridge("a", IDS.media("a"))], lately=["a"])
+    assert found == Reconciliation()
+
+
+def test_a_third_channel_in_the_bridge_does_not_hinder_an_adoption() -> None:
+    found = compare(
+        [caller("a"), media("a"), Channel("third", "PJSIP/third-1", APPLICATION)],
+        [bridge("a", "a", IDS.media("a"), "third")],
+    )
+    assert [pair.call for pair in found.adopt] == ["a"]

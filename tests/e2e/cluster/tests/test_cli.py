@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from rtppool_cluster.cli import main
+from rtppool_cluster.guard import choose_target
+from rtppool_cluster.places import Places
+from rtppool_cluster.product import values_for
+from rtppool_cluster.product_images import COMPONENTS
+from rtppool_cluster.tooling import environment_lines, next_commands
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["program"], ["program", "no-such-program"], ["up", "more"]])
+def test_what_is_no_verb_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: python tests/e2e/cluster" in capsys.readouterr().err
+
+
+def test_a_cluster_that_the_user_named_is_never_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RTPPOOL_CACHE", str(tmp_path))
+    monkeypatch.setenv("KUBE_CONTEXT", "production")
+    assert main(["down"]) == 1
+    assert "KUBE_CONTEXT=production: a cluster that was not made here is not deleted here" in capsys.readouterr().err
+
+
+def test_the_printed_environment_is_safe_to_evaluate() -> None:
+    places = Places(Path("/a b/cache"))
+    assert environment_lines(choose_target(None, places.kubeconfig), places) == [
+        "export KUBECONFIG='/a b/cache/kubeconfig'",
+        "export PATH='/a b/cache/bin':$PATH",
+    ]
+
+
+def test_the_users_own_configuration_is_left_in_place_for_a_named_cluster() -> None:
+    places = Places(Path("/cache"))
+    assert environment_lines(choose_target("production", places.kubeconfig), places) == ["export PATH=/cache/bin:$PATH"]
+
+
+def test_the_next_commands_tell_how_to_set_the_kubeconfig() -> None:
+    places = Places(Path("/cache"))
+    shown = next_commands(choose_target(None, places.kubeconfig), places)
+    assert "export KUBECONFIG=/cache/kubeconfig" in shown
+    assert "kubectl get rtppools" in shown
+
+
+def test_pods_are_rolled_out_when_an_image_of_the_same_name_is_another() -> None:
+    before, after = (values_for(dict.fromkeys(COMPONENTS, image_id)) for image_id in ("sha256:1", "sha256:2"))
+    assert before["image"] == after["image"]
+    assert all(before[component]["podAnnotations"] != after[component]["podAnnotations"] for component in COMPONENTS)

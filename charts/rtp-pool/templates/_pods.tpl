@@ -45,6 +45,7 @@ imagePullSecrets:
 {{- define "rtp-pool.probes" -}}
 startupProbe:
   httpGet: {path: /health, port: http}
+  initialDelaySeconds: 1
   periodSeconds: 1
   timeoutSeconds: 2
   failureThreshold: 60

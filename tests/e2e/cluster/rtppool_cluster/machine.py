@@ -24,7 +24,7 @@ class Machine:
     is_root: bool
     has_apt: bool
     may_raise_limits: bool
-    """Whether root here has CAP_SYS_RESOURCE; without it runc and the kubelet must not ask for it."""
+    """Whether root here can have CAP_SYS_RESOURCE; without it runc and the kubelet must not ask for it."""
     has_cgroup_v2: bool
 
     @property
@@ -44,10 +44,13 @@ def look_at_machine() -> Machine:
 
 
 def has_capability(status: str, bit: int) -> bool:
-    """Whether the permitted set in the text of /proc/PID/status has `bit`."""
+    """Whether the bounding set in the text of /proc/PID/status has `bit`.
+
+    The set of what root may have here at most: it says the same for a user who only may speak to the engine.
+    """
     for line in status.splitlines():
         name, _, value = line.partition(":")
-        if name == "CapPrm":
+        if name == "CapBnd":
             return bool(int(value, 16) >> bit & 1)
     return False
 

@@ -62,7 +62,7 @@ class NodeImages:
         """Return the image that is here or can be pulled, None where it has to be made."""
         if self.docker.was_made_by(MADE, self._recipe()):
             return NodeImage(MADE, made=True)
-        if self.docker.pull(versions.NODE_IMAGE):
+        if runs_public_nodes(self.machine) and self.docker.pull(versions.NODE_IMAGE):
             return NodeImage(versions.NODE_IMAGE, made=False)
         return None
 
@@ -198,6 +198,11 @@ class NodeImages:
         answer = ask(command)
         if answer.returncode != 0:
             raise ClusterError(f"image {MADE}: {' '.join(command)}: {answer.stderr.strip()}")
+
+
+def runs_public_nodes(machine: Machine) -> bool:
+    """Whether kind's own node image starts here: it needs cgroup v2 since Kubernetes 1.35, and all of root's rights."""
+    return machine.has_cgroup_v2 and machine.may_raise_limits
 
 
 def link(source: Path, target: Path) -> None:

@@ -56,7 +56,7 @@ class NodeLoading:
                 self.steps.run(
                     f"load images into {node}",
                     ["docker", "exec", "--interactive", node, *CTR, "import", "--snapshotter", "overlayfs", "-"],
-                    expected_seconds=40,
+                    expected_seconds=60,
                     advice="Is the disk full?",
                     source=source,
                 )

@@ -70,7 +70,7 @@ class Steps:
         started = time.monotonic()
         long = expected_seconds > SHORT_STEP_SECONDS
         if long:
-            self.say(f"{name}: started, about {clock(expected_seconds)} the first time")
+            self.say(f"{name}: started, up to {clock(expected_seconds)} the first time")
         with log.open("wb") as output:
             output.write(f"$ {' '.join(map(str, command))}\n".encode())
             output.flush()
@@ -97,7 +97,7 @@ class Steps:
                 now = time.monotonic()
                 if now - reported >= REPORT_EVERY_SECONDS:
                     reported = now
-                    self.say(f"{name}: {clock(now - started)} of about {clock(expected_seconds)}")
+                    self.say(f"{name}: running for {clock(now - started)}, usually {clock(expected_seconds)}")
         finally:
             if (code := process.poll()) is None:
                 process.terminate()

@@ -15,7 +15,7 @@ ETCD_TAG = "3.6.8-0"
 PAUSE_TAG = "3.10.2"
 
 # Programs found on PATH are used from these versions on.
-OLDEST_KIND = (0, 30)
+OLDEST_KIND = (0, 33)  # the release that NODE_IMAGE was made for
 OLDEST_HELM = (3, 14)
 OLDEST_KUBECTL = (1, 35)
 

@@ -3,8 +3,8 @@ import pytest
 from rtppool_cluster.machine import Machine, first_debian_address, has_capability
 
 
-def test_a_capability_is_read_from_the_permitted_set() -> None:
-    status = "Name:\tpython\nCapInh:\t0000000000000000\nCapPrm:\t0000000001000000\nCapEff:\t0000000000000000\n"
+def test_a_capability_is_read_from_what_root_may_have_at_most() -> None:
+    status = "Name:\tpython\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000001000000\n"
     assert has_capability(status, 24)
     assert not has_capability(status, 23)
     assert not has_capability("Name:\tpython\n", 24)

@@ -2,7 +2,7 @@ from rtppool_cluster.node_loading import full_name, loaded_images, outdated
 
 LISTED = """\
 REF                             TYPE          DIGEST      SIZE      PLATFORMS   LABELS
-docker.io/rtp-pool/echo:dev     application/x sha256:aaaa 95.2 MiB  linux/amd64 io.cri=managed,rtppool.engine-id=sha256:1
+docker.io/rtp-pool/echo:dev     application/x sha256:aaaa 95.2 MiB  linux/amd64 io=x,rtppool.engine-id=sha256:1
 docker.io/rtp-pool/relay:dev    application/x sha256:bbbb 95.2 MiB  linux/amd64 rtppool.engine-id=sha256:2
 registry.k8s.io/pause:3.10.2    application/x sha256:cccc 300.0 KiB linux/amd64 io.cri.image=managed
 """

@@ -31,7 +31,7 @@ def test_progress_goes_to_stderr_so_that_stdout_is_what_was_asked_for(
     Steps(tmp_path).run("try it", ["sh", "-c", "echo quiet"], expected_seconds=60)
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.splitlines() == ["try it: started, about 1:00 the first time", "try it: done in 0:00"]
+    assert printed.err.splitlines() == ["try it: started, up to 1:00 the first time", "try it: done in 0:00"]
 
 
 def test_a_question_to_a_missing_or_slow_program_has_a_code_of_its_own() -> None:

@@ -10,6 +10,7 @@ from rtppool_cluster.bases import recipe_of
 from rtppool_cluster.engine import dockerd_command
 from rtppool_cluster.kind_config import kind_config
 from rtppool_cluster.machine import Machine
+from rtppool_cluster.node_image import runs_public_nodes
 from rtppool_cluster.places import HERE, find_places
 
 ABLE = Machine(is_root=True, has_apt=True, may_raise_limits=True, has_cgroup_v2=True)
@@ -64,6 +65,11 @@ def test_a_bounded_machine_gets_a_kubelet_that_does_not_ask_for_more() -> None:
     assert patches["KubeletConfiguration"]["featureGates"] == {"KubeletInUserNamespace": True}
     assert patches["KubeletConfiguration"]["resolvConf"] == "/kind/resolv.conf"
     assert patches["KubeProxyConfiguration"]["mode"] == "nftables"
+
+
+@pytest.mark.parametrize(("machine", "runs"), [(ABLE, True), (BOUNDED, False)])
+def test_kinds_own_node_image_is_taken_only_where_it_can_start(machine: Machine, runs: bool) -> None:
+    assert runs_public_nodes(machine) is runs
 
 
 def test_dockerd_gets_the_bounded_runtime_only_where_it_is_needed() -> None:

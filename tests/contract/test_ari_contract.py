@@ -174,9 +174,9 @@ async def test_a_caller_s_voice_reaches_the_relay_as_20_ms_packets_of_one_stream
         peer = await media_address(ari.client, channel)
         await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
         await ari.client.add_to_bridge(bridge, (caller, media))
-        await ari.client.add_to_bridge(bridge, (caller, media))
         await heard.wait_for("ChannelEnteredBridge", lambda event: event["channel"]["id"] == media)
 
+        await receiver.packets(5)  # the tone begins
         packets = await receiver.packets(25)
         assert {sender for _, sender in packets} == {(peer.address, peer.port)}
         headers = [parse(packet) for packet, _ in packets]
@@ -201,6 +201,7 @@ async def test_the_media_channel_outlives_its_caller(ari: Ari, receiver: Receive
         await ari.client.create_bridge(bridge)
         await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
         await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
+        await ari.client.add_to_bridge(bridge, (caller, media))
         await ari.client.add_to_bridge(bridge, (caller, media))
         await ari.client.delete_channel(caller)
         await heard.wait_for("StasisEnd", lambda event: event["channel"]["id"] == caller)

@@ -2,19 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kube import NAMESPACE, PHONES, Kube, Transcript
+
+from rtppool_cluster.errors import ClusterError
+from rtppool_cluster.tooling import make_tooling
 
 HERE = Path(__file__).parent
+TITLE = "# What a user sees\n\nWritten by `make e2e`; times and addresses are those of its last run that was kept.\n"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --e2e."""
+    """Add --e2e and --transcript."""
     parser.addoption("--e2e", action="store_true", help="also run the tests on the cluster of `make up`")
+    parser.addoption("--transcript", default="build/transcript.md", help="where the user's view is written")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out tests/e2e/test_*.py without --e2e; the tooling's own tests below need no cluster and always run."""
     on_cluster = collection_path.parent == HERE and collection_path.name.startswith("test_")
     return True if on_cluster and not config.getoption("--e2e") else None
+
+
+@pytest.fixture(scope="session")
+def kube(request: pytest.FixtureRequest) -> Iterator[Kube]:
+    """The cluster that `make up` made, or the one that KUBE_CONTEXT names."""
+    tooling = make_tooling()
+    try:
+        tooling.check_may_touch()
+        kubectl, helm = tooling.programs.path("kubectl"), tooling.programs.path("helm")
+    except ClusterError as error:
+        pytest.exit(f"{error}. make up makes the cluster.", returncode=3)
+    cluster = Kube(
+        str(kubectl),
+        str(helm),
+        tuple(tooling.target.kubectl_arguments()),
+        tuple(tooling.target.helm_arguments()),
+        Transcript(),
+    )
+    request.config.stash[_KUBE] = cluster
+    yield cluster
+    if cluster.transcript.parts:
+        place = Path(request.config.getoption("--transcript"))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("\n".join([TITLE, *cluster.transcript.parts]))
+
+
+_KUBE = pytest.StashKey[Kube]()
+_LOOKS = (
+    ("get", "rtppools", "--all-namespaces", "--output=yaml"),
+    ("get", "pods", "--all-namespaces", "--output=wide"),
+    ("get", "events", "--namespace", NAMESPACE, "--sort-by=.lastTimestamp"),
+    ("logs", "--namespace", NAMESPACE, "--selector", "app.kubernetes.io/component=operator", "--tail=60"),
+    ("logs", "--namespace", NAMESPACE, "--selector", "app.kubernetes.io/component=relay", "--tail=60", "--prefix"),
+    ("logs", "--namespace", PHONES, "--selector", "app=asterisk", "--tail=60", "--prefix"),
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Put the cluster's state below a failure, once."""
+    report = yield
+    cluster = item.config.stash.get(_KUBE, None)
+    if report.failed and cluster is not None:
+        del item.config.stash[_KUBE]
+        for words in _LOOKS:
+            report.sections.append((f"kubectl {' '.join(words)}", _look(cluster, words)))
+    return report
+
+
+def _look(cluster: Kube, words: tuple[str, ...]) -> str:
+    try:
+        return cluster.kubectl(*words)
+    except AssertionError as error:
+        return str(error)

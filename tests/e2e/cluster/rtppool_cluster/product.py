@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtppool_cluster.errors import ClusterError
 from rtppool_cluster.guard import Target
 from rtppool_cluster.places import REPOSITORY, Places
 from rtppool_cluster.product_images import COMPONENTS, TAG
@@ -35,7 +36,18 @@ class Product:
 
         Args:
             image_ids: identity of each component's image.
+
+        Raises:
+            ClusterError: when it isn't Ready in time; with what the cluster shows of it.
         """
+        try:
+            self._install(image_ids)
+            self._wait_until_ready()
+        except ClusterError as error:
+            pods = self._kubectl("get", "pods", "--namespace", NAMESPACE, "--output", "wide")
+            raise ClusterError(f"{error}\n{pods}\n{self.shown()}") from error
+
+    def _install(self, image_ids: Mapping[str, str]) -> None:
         values = self.places.root / "values.json"
         values.write_text(json.dumps(values_for(image_ids), indent=2))
         self.steps.run(
@@ -48,8 +60,10 @@ class Product:
                 *("--wait", "--timeout", f"{ROLLOUT_SECONDS}s"),
             ],
             expected_seconds=30,
-            advice=f"kubectl get pods,events --namespace {NAMESPACE} tells more.",
+            advice=f"kubectl get events --namespace {NAMESPACE} tells more.",
         )
+
+    def _wait_until_ready(self) -> None:
         self.steps.run(
             "wait for Ready",
             [
@@ -71,7 +85,9 @@ class Product:
 
     def shown(self) -> str:
         """Print the pools as a user sees them."""
-        words = ["get", "rtppools", "--all-namespaces", "--output", "wide"]
+        return self._kubectl("get", "rtppools", "--all-namespaces", "--output", "wide")
+
+    def _kubectl(self, *words: str) -> str:
         answer = ask([self.programs.path("kubectl"), *self.target.kubectl_arguments(), *words])
         return (answer.stdout or answer.stderr).rstrip()
 

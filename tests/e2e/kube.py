@@ -1,0 +1,147 @@
+"""The cluster under test: kubectl, helm, and waiting with a deadline."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+NAMESPACE = "rtp-pool"
+PHONES = "phones"
+RELEASE = "rtp-pool"
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+CHART = REPOSITORY / "charts/rtp-pool"
+POLL_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Transcript:
+    """What a user would have typed and seen, for docs/transcript.md."""
+
+    parts: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """A sentence between commands."""
+        self.parts.append(f"{text}\n")
+
+    def show(self, command: str, output: str) -> None:
+        """A command and what it printed."""
+        self.parts.append(f"```console\n$ {command}\n{output.rstrip()}\n```\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Kube:
+    """kubectl and helm on one cluster, named on every call."""
+
+    kubectl_path: str
+    helm_path: str
+    kubectl_arguments: tuple[str, ...]
+    helm_arguments: tuple[str, ...]
+    transcript: Transcript
+
+    def kubectl(self, *words: str, input_text: str | None = None, seconds: float = 60) -> str:
+        """Run kubectl; its output, or a failure with all that it said."""
+        return _run([self.kubectl_path, *self.kubectl_arguments, *words], input_text, seconds)
+
+    def helm(self, *words: str, seconds: float = 300) -> str:
+        """Run helm."""
+        return _run([self.helm_path, *self.helm_arguments, *words], None, seconds)
+
+    def refusal(self, *words: str, input_text: str | None = None) -> str:
+        """What kubectl says on stderr when it is refused."""
+        command = [self.kubectl_path, *self.kubectl_arguments, *words]
+        answer = subprocess.run(command, input=input_text, capture_output=True, text=True, timeout=60, check=False)
+        if answer.returncode == 0:
+            raise AssertionError(f"not refused: {' '.join(words)}\n{answer.stdout}")
+        return answer.stderr
+
+    def get(self, *words: str) -> Any:
+        """`kubectl get … -o json`."""
+        return json.loads(self.kubectl("get", *words, "--output=json"))
+
+    def raw(self, *words: str) -> bytes:
+        """kubectl's output as bytes."""
+        command = [self.kubectl_path, *self.kubectl_arguments, *words]
+        return subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
+
+    def pool(self, name: str = "default") -> dict[str, Any]:
+        """A pool of the release's namespace."""
+        return dict(self.get("rtppool", name, "--namespace", NAMESPACE))
+
+    def relay_pods(self) -> dict[str, str]:
+        """Running relay pods by node."""
+        selector = "app.kubernetes.io/component=relay"
+        pods = self.get("pods", "--namespace", NAMESPACE, "--selector", selector)["items"]
+        return {
+            pod["spec"]["nodeName"]: pod["metadata"]["name"]
+            for pod in pods
+            if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
+        }
+
+    def relay_http(self, node: str, path: str) -> str:
+        """A document of the relay on a node, asked for from inside its pod, with its token."""
+        code = (
+            "import os, urllib.request as u; t = open(os.environ['HTTP_TOKEN_FILE']).read().strip(); "
+            f"r = u.Request('http://127.0.0.1:' + os.environ['HTTP_PORT'] + '{path}', "
+            "headers={'Authorization': 'Bearer ' + t}); print(u.urlopen(r, timeout=5).read().decode())"
+        )
+        pod = self.relay_pods()[node]
+        return self.kubectl("exec", "--namespace", NAMESPACE, pod, "--", "/opt/venv/bin/python", "-c", code)
+
+    def relay_json(self, node: str, path: str) -> dict[str, Any]:
+        """The same, read as JSON."""
+        return dict(json.loads(self.relay_http(node, path)))
+
+    def show(self, shown: str, *words: str) -> str:
+        """Run kubectl and put it into the transcript as `kubectl …`."""
+        output = self.kubectl(*words)
+        self.transcript.show(shown, output)
+        return output
+
+
+def wait_for(look: Callable[[], T | None], what: str, seconds: float) -> T:
+    """The first result that is not None; a look that fails counts as not yet.
+
+    Raises:
+        AssertionError: after the deadline, with the last failure.
+    """
+    deadline = time.monotonic() + seconds
+    last = "it was never seen"
+    while True:
+        try:
+            found = look()
+        except (AssertionError, KeyError, subprocess.SubprocessError, json.JSONDecodeError) as error:
+            found, last = None, str(error)
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}; {last}")
+        time.sleep(POLL_SECONDS)
+
+
+def conditions(pool: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Status and reason of each condition by type."""
+    listed = pool.get("status", {}).get("conditions", [])
+    return {each["type"]: (each["status"], each["reason"]) for each in listed}
+
+
+def has_condition(kube: Kube, kind: str, status: str, reason: str | None = None) -> dict[str, Any] | None:
+    """The default pool, when the condition is as asked for its current generation; else None."""
+    pool = kube.pool()
+    found = conditions(pool).get(kind)
+    current = pool.get("status", {}).get("observedGeneration") == pool["metadata"]["generation"]
+    if found is None or not current or found[0] != status or (reason is not None and found[1] != reason):
+        raise AssertionError(f"{kind} is {found}, observed {pool.get('status', {}).get('observedGeneration')}")
+    return pool
+
+
+def _run(command: list[str], input_text: str | None, seconds: float) -> str:
+    answer = subprocess.run(command, input=input_text, capture_output=True, text=True, timeout=seconds, check=False)
+    if answer.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}\nended with {answer.returncode}:\n{answer.stdout}{answer.stderr}")
+    return answer.stdout

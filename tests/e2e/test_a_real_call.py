@@ -1,0 +1,334 @@
+"""The product as its users meet it: helm install, a SIP call through a real Asterisk, kubectl apply, helm upgrade.
+
+Each fixture does one thing to the cluster and keeps what was seen; the tests behind it assert on that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kube import CHART, NAMESPACE, RELEASE, REPOSITORY, Kube, conditions, has_condition, wait_for
+from phones import CallerCapture, Phones, asterisk_says, deploy, end_of_call, payload, start_call
+from prometheus_client.parser import text_string_to_metric_families
+
+from rtppool_cluster.places import find_places
+
+CALL_SECONDS = 12
+SECOND_RANGE = (12000, 12010)
+FOLLOW_SECONDS = 10
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of one call, while it talked and after it hung up."""
+
+    caller: CallerCapture
+    live: dict[str, Any]
+    metrics: str
+    pool_during: dict[str, Any]
+    record: dict[str, Any]
+    status_after: dict[str, Any]
+    asterisk_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What was seen after `kubectl apply` of another range and echo."""
+
+    followed_after_seconds: float
+    pool: dict[str, Any]
+    echo_node: str
+
+
+@pytest.fixture(scope="module")
+def installed(kube: Kube) -> dict[str, Any]:
+    """A fresh release; returns its pool once it is Ready."""
+    kube.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout", "120s")
+    kube.kubectl("delete", "namespace", NAMESPACE, "phones", "--ignore-not-found", "--wait", seconds=180)
+    kube.kubectl("delete", "crd", "rtppools.rtppool.dev", "--ignore-not-found", "--wait")
+    values = find_places(os.environ).root / "values.json"
+    kube.transcript.say("A fresh cluster with two workers. The chart brings echo, relay, operator and a pool:")
+    words = ["install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"]
+    output = kube.helm(*words, "--values", str(values), "--wait", "--timeout", "180s")
+    kube.transcript.show("helm install rtp-pool charts/rtp-pool --namespace rtp-pool --create-namespace --wait", output)
+    pool = wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready", 60)
+    wait_for(lambda: kube.pool()["status"].get("latency", {}).get("probe"), "the probe's latency is reported", 30)
+    kube.transcript.say("Ready by the probe alone, before any Asterisk:")
+    kube.show("kubectl get rtppools -n rtp-pool -o wide", "get", "rtppools", "-n", NAMESPACE, "-o", "wide")
+    kube.show("kubectl get pods -n rtp-pool -o wide", "get", "pods", "-n", NAMESPACE, "-o", "wide")
+    assert pool["metadata"]["name"] == "default"
+    return kube.pool()
+
+
+@pytest.fixture(scope="module")
+def phones(kube: Kube, installed: dict[str, Any]) -> Phones:
+    """Asterisk on both workers, and relays that know its password."""
+    del installed
+    node = min(kube.relay_pods())
+    ready = deploy(kube, node)
+    kube.transcript.say("An Asterisk on every worker. Its ARI user goes into a Secret, and the relays get it:")
+    secret = ["create", "secret", "generic", "asterisk-ari", "--namespace", NAMESPACE]
+    secret += [f"--from-literal=username={ready.user}", f"--from-literal=password={ready.password}"]
+    kube.transcript.show(
+        "kubectl create secret generic asterisk-ari -n rtp-pool --from-literal=username=relay "
+        '--from-literal=password="$ARI_PASSWORD"',
+        kube.kubectl(*secret),
+    )
+    words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values"]
+    kube.helm(*words, "--set", "ari.existingSecret=asterisk-ari", "--wait", "--timeout", "180s")
+    kube.transcript.show(
+        "helm upgrade rtp-pool charts/rtp-pool -n rtp-pool --reset-then-reuse-values "
+        "--set ari.existingSecret=asterisk-ari --wait | head -n 1",
+        f'Release "{RELEASE}" has been upgraded. Happy Helming!',
+    )
+    wait_for(lambda: has_condition(kube, "AsteriskConnected", "True", "Connected"), "Asterisk is connected", 60)
+    wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready", 60)
+    return ready
+
+
+@pytest.fixture(scope="module")
+def first(kube: Kube, phones: Phones) -> Seen:
+    """One call of 12 s."""
+    return _call(kube, phones, "A SIP call is placed. While it talks:")
+
+
+@pytest.fixture(scope="module")
+def edited(kube: Kube, phones: Phones, first: Seen) -> Edited:
+    """Another range, and the echo of the other worker."""
+    del first
+    other = next(node for node in kube.relay_pods() if node != phones.node)
+    host = next(
+        address["address"]
+        for address in kube.get("node", other)["status"]["addresses"]
+        if address["type"] == "InternalIP"
+    )
+    manifest = {
+        "apiVersion": "rtppool.dev/v1alpha1",
+        "kind": "RtpPool",
+        "metadata": {"name": "default", "namespace": NAMESPACE},
+        "spec": {
+            "portRange": {"start": SECOND_RANGE[0], "end": SECOND_RANGE[1]},
+            "echo": {"host": host, "port": 4000},
+        },
+    }
+    kube.transcript.say("Another range, and another node's echo:")
+    started = time.monotonic()
+    output = kube.kubectl(
+        "apply", "--server-side", "--force-conflicts", "--filename", "-", input_text=json.dumps(manifest)
+    )
+    pool = wait_for(lambda: _programmed(kube, "12000-12010"), "all relays run on 12000-12010", 30)
+    followed = time.monotonic() - started
+    kube.transcript.show("kubectl apply --server-side --force-conflicts -f pool.yaml", output)
+    wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready again", 30)
+    kube.show("kubectl get rtppools -n rtp-pool -o wide", "get", "rtppools", "-n", NAMESPACE, "-o", "wide")
+    return Edited(followed, pool, host)
+
+
+@pytest.fixture(scope="module")
+def second(kube: Kube, phones: Phones, edited: Edited) -> Seen:
+    """A call on the edited pool."""
+    del edited
+    return _call(kube, phones, "A second call, on the new range:")
+
+
+@pytest.fixture(scope="module")
+def upgraded(kube: Kube, second: Seen) -> dict[str, Any]:
+    """`helm upgrade` with nothing changed; returns the pool."""
+    del second
+    before = kube.relay_pods()
+    words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values", "--wait"]
+    kube.helm(*words, "--timeout", "180s")
+    kube.transcript.say("An upgrade that changes nothing leaves the edit and the pods alone:")
+    kube.transcript.show(
+        "helm upgrade rtp-pool charts/rtp-pool -n rtp-pool --reset-then-reuse-values --wait | head -n 1",
+        f'Release "{RELEASE}" has been upgraded. Happy Helming!',
+    )
+    kube.show("kubectl get rtppools -n rtp-pool -o wide", "get", "rtppools", "-n", NAMESPACE, "-o", "wide")
+    assert kube.relay_pods() == before, "an unchanged upgrade restarted relays"
+    return kube.pool()
+
+
+def test_a_fresh_install_is_ready_by_the_probe_alone(installed: dict[str, Any]) -> None:
+    found = conditions(installed)
+    assert found["Ready"][0] == "True"
+    assert found["AsteriskConnected"][1] == "NotConfigured"
+    assert found["SLAMet"] == ("Unknown", "NoCalls")
+
+
+def test_a_fresh_install_shows_the_probe_s_latency_as_the_probe_s(installed: dict[str, Any]) -> None:
+    status = installed["status"]
+    assert "calls" not in status["latency"]
+    assert status["latency"]["probe"]["p99Microseconds"] > 0
+    assert status["summary"]["p99"].endswith("ms (probe)")
+
+
+def test_a_fresh_install_has_a_relay_and_its_ports_on_both_workers(kube: Kube, installed: dict[str, Any]) -> None:
+    assert len(kube.relay_pods()) == 2
+    assert installed["status"]["capacity"]["total"] == 202
+
+
+def test_the_chart_s_own_test_sends_packets(kube: Kube, installed: dict[str, Any]) -> None:
+    del installed
+    output = kube.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout", "60s")
+    assert "50" in output
+    kube.transcript.say("The chart's own test:")
+    kube.transcript.show("helm test rtp-pool -n rtp-pool --logs", output)
+
+
+def test_asterisk_is_connected_on_both_workers(kube: Kube, phones: Phones) -> None:
+    del phones
+    for node in kube.relay_pods():
+        assert kube.relay_json(node, "/status")["ari"]["state"] == "Connected"
+
+
+def test_the_contract_holds_for_this_asterisk(kube: Kube, phones: Phones) -> None:
+    host = kube.get("node", phones.node)["status"]["addresses"][0]["address"]
+    variables = {
+        **os.environ,
+        "ARI_CONTRACT_URL": f"http://{host}:8088/ari",
+        "ARI_CONTRACT_USER": phones.user,
+        "ARI_CONTRACT_PASS": phones.password,
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "tests/contract/test_ari_contract.py"]
+    answer = subprocess.run(
+        command, env=variables, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_the_caller_gets_its_own_voice_back(first: Seen) -> None:
+    sent = [payload(packet) for packet in first.caller.sent]
+    returned = [payload(packet) for packet in first.caller.received]
+    assert len(sent) >= CALL_SECONDS * 50 * 0.95
+    assert len(returned) >= len(sent) * 0.97
+    own = set(sent)
+    assert sum(voice in own for voice in returned) >= len(returned) * 0.99
+
+
+def test_the_live_call_is_listed_with_its_port_and_figures(first: Seen) -> None:
+    assert first.live["state"] == "talking"
+    assert 10000 <= first.live["port"] <= 10100
+    assert first.live["callerNumber"] == "********56"
+    assert first.live["sipCallId"]
+    assert first.live["figures"]["packets"] > 0
+    assert first.live["figures"]["p99Microseconds"] > 0
+
+
+def test_the_record_of_the_ended_call_has_all_its_packets(first: Seen) -> None:
+    figures = first.record["figures"]
+    assert figures["packets"] >= len(first.caller.sent) * 0.97
+    assert figures["answered"] >= figures["packets"] * 0.99
+    assert first.record["endedBy"] == "callerGone"
+
+
+def test_prometheus_reads_the_call_s_packets(first: Seen) -> None:
+    samples = [sample for family in text_string_to_metric_families(first.metrics) for sample in family.samples]
+    packets = sum(
+        sample.value
+        for sample in samples
+        if sample.name == "rtp_relay_sent_packets_total" and sample.labels.get("stream") == "calls"
+    )
+    assert packets > 0
+    assert not [sample for sample in samples if "call" in sample.labels or "ssrc" in sample.labels]
+
+
+def test_the_pool_shows_the_call_the_ports_left_and_the_measured_p99(first: Seen) -> None:
+    status = first.pool_during["status"]
+    assert status["activeCalls"] == 1
+    assert status["capacity"]["free"] == 201
+    assert status["latency"]["calls"]["p99Microseconds"] > 0
+    assert status["summary"]["p99"].endswith("ms")
+    assert conditions(first.pool_during)["Ready"][0] == "True"
+
+
+def test_hanging_up_leaves_no_channel_no_bridge_and_no_leased_port(first: Seen) -> None:
+    assert "0 active channels" in first.asterisk_after
+    assert "rtp_" not in first.asterisk_after
+    assert first.status_after["ports"]["leased"] == 0
+    assert first.status_after["calls"]["active"] == 0
+
+
+def test_the_status_follows_an_edit_within_ten_seconds(edited: Edited) -> None:
+    assert edited.followed_after_seconds <= FOLLOW_SECONDS
+
+
+def test_the_next_call_uses_the_new_range_and_the_new_echo(
+    kube: Kube, phones: Phones, edited: Edited, second: Seen
+) -> None:
+    assert SECOND_RANGE[0] <= second.live["port"] <= SECOND_RANGE[1]
+    assert kube.relay_json(phones.node, "/status")["echo"]["resolvedAddress"] == f"{edited.echo_node}:4000"
+    assert len(second.caller.received) >= len(second.caller.sent) * 0.97
+
+
+def test_an_unchanged_upgrade_keeps_the_edit(upgraded: dict[str, Any], edited: Edited) -> None:
+    assert upgraded["spec"]["portRange"] == {"start": SECOND_RANGE[0], "end": SECOND_RANGE[1]}
+    assert upgraded["spec"]["echo"]["host"] == edited.echo_node
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "examples/invalid").glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_invalid_object_is_refused_by_the_api_server_with_the_expected_sentence(
+    kube: Kube, installed: dict[str, Any], path: Path
+) -> None:
+    del installed
+    text = path.read_text()
+    expected = text.splitlines()[0].removeprefix("# Expected: ")
+    told = kube.refusal("apply", "--namespace", NAMESPACE, "--dry-run=server", "--filename", "-", input_text=text)
+    assert expected in told
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "examples/valid").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_valid_example_is_accepted_by_the_api_server(kube: Kube, installed: dict[str, Any], path: Path) -> None:
+    del installed
+    kube.kubectl("apply", "--namespace", NAMESPACE, "--dry-run=server", "--filename", str(path))
+
+
+def _call(kube: Kube, phones: Phones, told: str) -> Seen:
+    before = len(kube.relay_json(phones.node, "/calls")["recent"])
+    start_call(kube, CALL_SECONDS)
+    live = wait_for(lambda: _talking(kube, phones.node), "the relay lists the call as talking", 20)
+    pool = wait_for(lambda: _shows_call(kube), "the pool shows the call and its p99", CALL_SECONDS - 2)
+    kube.transcript.say(told)
+    kube.show("kubectl get rtppools -n rtp-pool -o wide", "get", "rtppools", "-n", NAMESPACE, "-o", "wide")
+    live = _talking(kube, phones.node) or live
+    metrics = kube.relay_http(phones.node, "/metrics")
+    status = kube.kubectl("get", "rtppool", "default", "-n", NAMESPACE, "-o", "yaml")
+    kube.transcript.show("kubectl get rtppool default -n rtp-pool -o yaml", status)
+    caller = end_of_call(kube, CALL_SECONDS + 30)
+    record = wait_for(lambda: _ended(kube, phones.node, before), "the call's record", 10)
+    after = asterisk_says(kube, phones.node, "core show channels") + asterisk_says(kube, phones.node, "bridge show all")
+    return Seen(caller, live, metrics, pool, record, kube.relay_json(phones.node, "/status"), after)
+
+
+def _talking(kube: Kube, node: str) -> dict[str, Any] | None:
+    calls = kube.relay_json(node, "/calls")["live"]
+    return next((call for call in calls if call["state"] == "talking" and call["figures"]["packets"] > 0), None)
+
+
+def _ended(kube: Kube, node: str, before: int) -> dict[str, Any] | None:
+    recent = kube.relay_json(node, "/calls")["recent"]
+    return dict(recent[0]) if len(recent) > before else None
+
+
+def _shows_call(kube: Kube) -> dict[str, Any] | None:
+    pool = kube.pool()
+    status = pool["status"]
+    seen = status["activeCalls"] == 1 and "calls" in status.get("latency", {})
+    return pool if seen else None
+
+
+def _programmed(kube: Kube, wanted: str) -> dict[str, Any] | None:
+    pool = has_condition(kube, "Programmed", "True")
+    ranges = {node: kube.relay_json(node, "/status")["ports"]["range"] for node in kube.relay_pods()}
+    if set(ranges.values()) != {wanted}:
+        raise AssertionError(f"relays run on {ranges}")
+    return pool

@@ -1,0 +1,108 @@
+"""Asks relays for `/status`: all at once within bounds, each within a second."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import aiohttp
+
+from rtppool_core.contract import ContractError, from_json
+from rtppool_core.report import VERSION, Report
+from rtppool_core.udp import host_port
+from rtppool_operator.cluster_view import RelayPod
+from rtppool_operator.observed import Heard
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 1.0
+IN_FLIGHT = 32
+LARGEST_REPORT_BYTES = 4 << 20
+
+
+class Poller:
+    """Keeps what relays said last. `heard` and `failures` are by pod uid."""
+
+    def __init__(
+        self,
+        token_file: Path | None,
+        monotonic: Callable[[], float] = time.monotonic,
+        unix: Callable[[], float] = time.time,
+    ) -> None:
+        self._token_file = token_file
+        self._monotonic = monotonic
+        self._unix = unix
+        self._session: aiohttp.ClientSession | None = None
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self.heard: dict[str, Heard] = {}
+        self.failures: dict[str, str] = {}
+        self.polls = 0
+        self.failed_polls = 0
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def poll(self, relays: Iterable[RelayPod]) -> None:
+        """Ask every relay; forget those that are gone."""
+        asked = list(relays)
+        uids = {relay.uid for relay in asked}
+        for held in (self.heard, self.failures):
+            for uid in [uid for uid in held if uid not in uids]:
+                del held[uid]
+        headers = await asyncio.to_thread(self._headers)
+        await asyncio.gather(*(self._ask(relay, headers) for relay in asked))
+
+    async def _ask(self, relay: RelayPod, headers: dict[str, str]) -> None:
+        self.polls += 1
+        try:
+            async with self._slots:
+                report = await self._report(relay, headers)
+        except (aiohttp.ClientError, TimeoutError, OSError, ContractError, ValueError) as error:
+            self.failed_polls += 1
+            self.failures[relay.uid] = _reason(relay, error)
+            return
+        self.failures.pop(relay.uid, None)
+        self.heard[relay.uid] = Heard(report, self._monotonic(), int(self._unix()))
+
+    async def _report(self, relay: RelayPod, headers: dict[str, str]) -> Report:
+        if relay.address is None:
+            raise OSError("the pod has no address yet")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))
+        url = f"http://{host_port(relay.address, relay.port)}/status"
+        async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+            if response.status != 200:  # noqa: PLR2004 HTTP's OK
+                raise OSError(f"it answered {response.status}")
+            body = await response.content.read(LARGEST_REPORT_BYTES)
+        report = from_json(Report, json.loads(body))
+        if report.version != VERSION:
+            raise ContractError(f"its report has version {report.version}; accepted is {VERSION}")
+        return report
+
+    def _headers(self) -> dict[str, str]:
+        # Read each time: a mounted Secret may be rotated under the process.
+        if self._token_file is None:
+            return {}
+        try:
+            token = self._token_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            # The relays' own answer (401) becomes the pools' condition; the cause is said here.
+            log.warning("RELAY_TOKEN_FILE=%s can't be read: %s", self._token_file, error.strerror)
+            return {}
+        return {"Authorization": f"Bearer {token}"}
+
+
+def _reason(relay: RelayPod, error: BaseException) -> str:
+    where = f"{relay.address}:{relay.port}"
+    if isinstance(error, TimeoutError):
+        return f"{where} gave no answer within {TIMEOUT_SECONDS:.0f} s"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{where} can't be connected ({error.os_error.strerror or 'refused'})"
+    return f"{where}: {error or type(error).__name__}"

@@ -1,0 +1,90 @@
+"""An RtpPool object as types. Pure; defaults are the CRD's, and a test holds them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rtppool_core.contract import ContractError, from_json
+from rtppool_core.pool_config import (
+    DrainSettings,
+    EchoTarget,
+    MediaSettings,
+    PoolEntry,
+    ProbeSettings,
+    SlaLimits,
+)
+from rtppool_core.ports import PortRange
+
+GROUP = "rtppool.dev"
+VERSION = "v1alpha1"
+PLURAL = "rtppools"
+KIND = "RtpPool"
+
+
+@dataclass(frozen=True, slots=True)
+class Advertise:
+    """Where the address that a relay tells Asterisk comes from."""
+
+    source: Literal["HostIP", "NodeExternalIP", "Static"] = "HostIP"
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """The spec of an RtpPool; names and meaning are the CRD's."""
+
+    port_range: PortRange
+    excluded_ports: tuple[int, ...] = ()
+    reuse_delay_seconds: int = 5
+    echo: EchoTarget = field(default_factory=EchoTarget)
+    advertise: Advertise = Advertise()
+    node_selector: dict[str, str] = field(default_factory=dict)
+    max_calls: int | None = None
+    media: MediaSettings = field(default_factory=MediaSettings)
+    drain: DrainSettings = field(default_factory=DrainSettings)
+    sla: SlaLimits = field(default_factory=SlaLimits)
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One object. `spec` is None where it can't be read, and `problem` says why; `status` is as it was written."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: str
+    spec: PoolSpec | None
+    problem: str | None = None
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, as people write it."""
+        return f"{self.namespace}/{self.name}"
+
+
+def parse_pool(document: Mapping[str, Any]) -> Pool:
+    """Read an object of the API server. The CRD's rules hold already; what they miss is told in `problem`."""
+    metadata = document["metadata"]
+    spec, problem = None, None
+    try:
+        spec = from_json(PoolSpec, document.get("spec", {}), "spec")
+        # The envelope's own checks: an echo inside the range would circle.
+        PoolEntry("", "", "", 0, (), spec.port_range, echo=spec.echo)
+    except (ContractError, ValueError) as error:
+        spec, problem = None, str(error)
+    return Pool(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        created=metadata["creationTimestamp"],
+        spec=spec,
+        problem=problem,
+        status=document.get("status") or {},
+    )

@@ -4,5 +4,5 @@ FROM ${BASE}
 RUN echo 'Acquire::Check-Valid-Until "false";' >/etc/apt/apt.conf.d/99date \
  && apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends asterisk asterisk-modules \
- && rm -rf /var/lib/apt/lists/* /etc/asterisk
+ && apt-get clean && rm -rf /var/lib/apt/lists/* /etc/asterisk
 CMD ["asterisk", "-f"]

@@ -3,5 +3,5 @@ ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends sip-tester tcpdump \
- && rm -rf /var/lib/apt/lists/*
+ && apt-get clean && rm -rf /var/lib/apt/lists/*
 CMD ["sleep", "infinity"]

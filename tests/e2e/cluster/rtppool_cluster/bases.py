@@ -18,7 +18,24 @@ from rtppool_cluster.steps import Steps
 
 PREFIX = "rtp-pool-base"
 PYTHON_PACKAGES = ("ca-certificates", "python3-minimal", "python3-venv", "python3-pip")
-BOOTSTRAP_SECONDS = 45
+BOOTSTRAP_SECONDS = 70
+
+# As in the public slim images: no documentation, and nothing that apt can fetch again.
+UNWANTED = (
+    "usr/share/doc",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/man",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
+SETTINGS = {
+    "etc/dpkg/dpkg.cfg.d/slim": "".join(f"path-exclude=/{folder}/*\n" for folder in UNWANTED[:4]),
+    "etc/apt/apt.conf.d/slim": (
+        'DPkg::Post-Invoke {"rm -f /var/cache/apt/archives/*.deb";};\n'
+        'Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n'
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +64,7 @@ class Bases:
         return self._base(versions.PYTHON_IMAGE, f"{PREFIX}/python:3.13", versions.PYTHON_SUITE, PYTHON_PACKAGES)
 
     def _base(self, public: str, made: str, suite: str, packages: Sequence[str]) -> Base:
-        recipe = recipe_of(suite, *packages, self._authorities())
+        recipe = recipe_of(suite, *packages, self._authorities(), *UNWANTED, *SETTINGS.values())
         if self.docker.was_made_by(made, recipe):
             return Base(made, made=True)
         if self.docker.pull(public):
@@ -82,9 +99,12 @@ class Bases:
         return root
 
     def _make_like_public(self, root: Path) -> None:
-        """Leave out what apt kept, trust what this machine trusts, and name Python as the public image does."""
-        for package in (root / "var/cache/apt/archives").glob("*.deb"):
-            package.unlink()
+        """Leave out what isn't needed, trust what this machine trusts, and name Python as the public image does."""
+        for folder in UNWANTED:
+            shutil.rmtree(root / folder, ignore_errors=True)
+            (root / folder).mkdir()
+        for name, text in SETTINGS.items():
+            (root / name).write_text(text)
         if TRUSTED_AUTHORITIES.exists():
             shutil.copyfile(TRUSTED_AUTHORITIES, root / str(TRUSTED_AUTHORITIES).lstrip("/"))
         for marker in (root / "usr/lib").glob("python3*/EXTERNALLY-MANAGED"):

@@ -80,6 +80,9 @@ class Tooling:
         if self.target.own and not cluster.exists():
             print(f"cluster {CLUSTER}: none")
             return
+        if self.target.own and not cluster.is_alive():
+            print(f"cluster {CLUSTER}: does not answer, or its nodes have new addresses; up makes it again")
+            return
         cluster.check_may_touch()
         print(f"context: {self.target.context}")
         print(cluster.kubectl("get", "nodes").stdout.rstrip())

@@ -66,6 +66,8 @@ def test_a_default_release_consists_of_these_objects(defaults: Any) -> None:
         ("ClusterRoleBinding", "voice-rtp-operator"),
         ("Role", "rtp-operator"),
         ("RoleBinding", "rtp-operator"),
+        ("Role", "voice-rtp-operator"),
+        ("RoleBinding", "voice-rtp-operator"),
         ("RtpPool", "default"),
         ("Pod", "rtp-test-echo"),
         ("ServiceAccount", "rtp-crd-upgrade"),

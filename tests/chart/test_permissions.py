@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from rtppool_operator.permissions import PERMISSIONS
+
 
 def rules(role: dict[str, Any]) -> list[dict[str, Any]]:
     return list(role["rules"])
@@ -15,8 +17,30 @@ def rules(role: dict[str, Any]) -> list[dict[str, Any]]:
 def operator_rules(defaults: Any) -> dict[str, list[dict[str, Any]]]:
     return {
         "cluster": rules(defaults.find("ClusterRole", "voice-rtp-operator")),
-        "namespace": rules(defaults.find("Role", "rtp-operator")),
+        "release": rules(defaults.find("Role", "rtp-operator")),
+        "kube-system": rules(defaults.find("Role", "voice-rtp-operator")),
     }
+
+
+def granted(rules_of: dict[str, list[dict[str, Any]]]) -> set[tuple[str, ...]]:
+    """(where, group, resource, verb, names) of every right."""
+    return {
+        (where, group, resource, verb, *sorted(rule.get("resourceNames", [])))
+        for where, rules in rules_of.items()
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_the_operator_has_what_it_uses_and_no_more(operator_rules: dict[str, list[dict[str, Any]]]) -> None:
+    used = {
+        (used.where, used.group, used.resource, verb, *sorted(used.names))
+        for used in PERMISSIONS
+        for verb in used.verbs
+    }
+    assert granted(operator_rules) == used
 
 
 def test_nothing_is_granted_by_a_wildcard(defaults: Any) -> None:
@@ -39,7 +63,7 @@ def test_the_configmap_the_lease_and_the_definition_are_granted_by_name(
 def test_pods_can_be_annotated_and_nothing_more(operator_rules: dict[str, list[dict[str, Any]]]) -> None:
     granted = {
         (resource, verb)
-        for rule in operator_rules["namespace"] + operator_rules["cluster"]
+        for rule in operator_rules["release"] + operator_rules["cluster"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
         if resource.startswith("pods")

@@ -1,0 +1,116 @@
+"""Objects that the operator's tests are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rtppool_core.histogram import Histogram
+from rtppool_core.report import (
+    AriReport,
+    CallsReport,
+    ClockReport,
+    EchoReport,
+    LateByCause,
+    MediaReport,
+    PoolReference,
+    PortsReport,
+    Report,
+    SlaReport,
+    WindowReport,
+    Windows,
+    export_histogram,
+)
+from rtppool_operator.cluster_view import RelayPod
+from rtppool_operator.pool_spec import Pool, parse_pool
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def definition() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "charts/rtp-pool/crds/rtppools.yaml").read_text()))
+
+
+@pytest.fixture
+def make_pool() -> Callable[..., Pool]:
+    def make(name: str = "default", created: str = "2026-01-01T00:00:00Z", **spec: Any) -> Pool:
+        return parse_pool(
+            {
+                "metadata": {
+                    "namespace": "voice",
+                    "name": name,
+                    "uid": f"uid-{name}",
+                    "generation": 3,
+                    "creationTimestamp": created,
+                },
+                "spec": {"portRange": {"start": 10000, "end": 10100}, **spec},
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_relay() -> Callable[..., RelayPod]:
+    def make(node: str, revision: str | None = None) -> RelayPod:
+        return RelayPod(f"relay-{node}", f"uid-relay-{node}", node, "192.0.2.1", 9090, revision)
+
+    return make
+
+
+@pytest.fixture
+def make_report() -> Callable[..., Report]:
+    def make(pool: Pool | None = None, generation: int | None = None, **changes: Any) -> Report:
+        running = pool is not None
+        report = Report(
+            relay="relay",
+            node="node",
+            software_version="0.1.0",
+            ready=True,
+            not_ready=(),
+            draining=False,
+            ports=PortsReport("10000-10100", 101, 101, 0, 0, 0, 0, 0),
+            calls=CallsReport(0, 0, 0, 0, 0, {}),
+            ari=AriReport("Connected", 0),
+            media=MediaReport(1, 1, 0, 0, {}),
+            clock=ClockReport("kernel", 0, 0),
+            echo=EchoReport("127.0.0.1", 4000, "127.0.0.1:4000", reachable=True),
+            sla=SlaReport("Unknown", "NoCalls", 0),
+            windows=Windows(),
+            pool=PoolReference(pool.name, pool.namespace, pool.uid) if pool is not None else None,
+            applied_generation=(pool.generation if generation is None and pool is not None else generation)
+            if running
+            else None,
+        )
+        return replace(report, **changes)
+
+    return make
+
+
+@pytest.fixture
+def make_window() -> Callable[..., WindowReport]:
+    def make(*round_trips_us: int, lost: int = 0, late: LateByCause | None = None) -> WindowReport:
+        histogram = Histogram()
+        for value in round_trips_us:
+            histogram.record(value * 1000)
+        packets = len(round_trips_us) + lost
+        return WindowReport(
+            start_unix_seconds=0,
+            end_unix_seconds=60,
+            packets=packets,
+            answered=len(round_trips_us),
+            lost=lost,
+            late=late or LateByCause(),
+            reordered=0,
+            duplicates=0,
+            too_late=0,
+            round_trip=export_histogram(histogram),
+        )
+
+    return make

@@ -1,0 +1,330 @@
+"""Conditions and figures, from what relays report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jsonschema
+import pytest
+
+from rtppool_core.report import (
+    AriReport,
+    CallsReport,
+    EchoReport,
+    LateByCause,
+    PortsReport,
+    Quarantine,
+    Report,
+    SlaReport,
+    SlaViolation,
+    WindowReport,
+    Windows,
+)
+from rtppool_operator.cluster_view import RelayPod
+from rtppool_operator.conditions import conditions, with_times
+from rtppool_operator.desired import Claim
+from rtppool_operator.observed import Heard, PoolObservation, figures, milliseconds, observe
+from rtppool_operator.pool_spec import Pool
+
+MakePool = Callable[..., Pool]
+MakeReport = Callable[..., Report]
+NOW = 1000.0
+
+
+@pytest.fixture
+def pool(make_pool: MakePool) -> Pool:
+    return make_pool()
+
+
+@pytest.fixture
+def seen(pool: Pool, make_relay: Callable[..., RelayPod]) -> Callable[..., PoolObservation]:
+    """An observation of relays on nodes a, b, …; None is a relay that was never heard."""
+
+    def make(*reports: Report | None, at: float = NOW, claim: Claim | None = None) -> PoolObservation:
+        nodes = [chr(ord("a") + number) for number in range(len(reports))]
+        relays = [make_relay(node) for node in nodes]
+        heard = {
+            relay.uid: Heard(report, at, 1_700_000_000) for relay, report in zip(relays, reports, strict=True) if report
+        }
+        return observe(claim or Claim(pool, tuple(nodes)), relays, heard, {}, NOW)
+
+    return make
+
+
+def status_of(observation: PoolObservation, kind: str) -> tuple[str, str]:
+    found = {each.type: each for each in conditions(observation)}[kind]
+    return found.status, found.reason
+
+
+def message_of(observation: PoolObservation, kind: str) -> str:
+    return {each.type: each.message for each in conditions(observation)}[kind]
+
+
+Seen = Callable[..., PoolObservation]
+
+
+def test_a_pool_whose_relays_all_say_so_is_ready(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    observation = seen(make_report(pool), make_report(pool))
+    assert status_of(observation, "Ready") == ("True", "Ready")
+    assert status_of(observation, "Programmed") == ("True", "Programmed")
+    assert message_of(observation, "Programmed") == "2 of 2 relays run this generation"
+    assert figures(observation)["appliedGeneration"] == 3
+
+
+def test_without_relays_nothing_is_known_and_ready_is_false(seen: Seen) -> None:
+    observation = seen()
+    assert status_of(observation, "Programmed") == ("Unknown", "NoRelays")
+    assert status_of(observation, "EchoReachable") == ("Unknown", "NoRelays")
+    assert status_of(observation, "Ready") == ("False", "NoRelays")
+    assert "capacity" not in figures(observation)
+    assert "activeCalls" not in figures(observation)
+
+
+def test_one_relay_behind_is_counted_and_named(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    observation = seen(make_report(pool), make_report(pool, generation=2))
+    assert status_of(observation, "Programmed") == ("False", "Pending")
+    assert message_of(observation, "Programmed") == "1 of 2: b: it runs generation 2"
+    assert status_of(observation, "Ready") == ("False", "Pending")
+    assert figures(observation)["appliedGeneration"] == 2
+
+
+def test_a_relay_that_refuses_the_configuration_says_why(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    observation = seen(make_report(pool, generation=2, config_error="echo.port is 0; accepted is 1 to 65535"))
+    assert "echo.port is 0" in message_of(observation, "Programmed")
+
+
+def test_what_was_written_is_not_what_is_programmed(seen: Seen, make_report: MakeReport) -> None:
+    observation = seen(make_report())
+    assert status_of(observation, "Programmed") == ("False", "Pending")
+    assert "its environment" in message_of(observation, "Programmed")
+    assert "appliedGeneration" not in figures(observation)
+
+
+def test_a_report_older_than_three_polls_makes_unknown_what_rests_on_it(
+    seen: Seen, pool: Pool, make_report: MakeReport
+) -> None:
+    fresh, stale = seen(make_report(pool), at=NOW - 5.9), seen(make_report(pool), at=NOW - 6.1)
+    assert status_of(fresh, "Ready") == ("True", "Ready")
+    for kind in ("Programmed", "PortsAvailable", "EchoReachable", "AsteriskConnected", "Ready"):
+        assert status_of(stale, kind) == ("Unknown", "RelaySilent")
+    row = figures(stale)["relays"][0]
+    assert row["silentSince"] == "2023-11-14T22:13:20Z"
+    assert row["ready"] is False
+    assert "activeCalls" not in row
+
+
+def test_a_silent_relay_does_not_hide_that_another_says_no(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    assert status_of(seen(None, make_report(pool, generation=1)), "Programmed") == ("False", "Pending")
+
+
+def test_an_echo_that_does_not_answer_is_named_with_its_node(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    broken = EchoReport("192.0.2.9", 4000, "192.0.2.9:4000", reachable=False, reason="no packet came back")
+    observation = seen(make_report(pool), make_report(pool, echo=broken))
+    assert status_of(observation, "EchoReachable") == ("False", "Unreachable")
+    assert message_of(observation, "EchoReachable") == "b: no packet came back"
+    assert status_of(observation, "Ready") == ("False", "Unreachable")
+
+
+def test_an_echo_to_which_nothing_was_sent_is_unknown(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    unsure = EchoReport("127.0.0.1", 4000, None, reachable=None, reason="nothing was sent to the echo yet")
+    assert status_of(seen(make_report(pool, echo=unsure)), "EchoReachable") == ("Unknown", "NothingSent")
+
+
+def test_without_asterisk_credentials_a_pool_is_ready_all_the_same(
+    seen: Seen, pool: Pool, make_report: MakeReport
+) -> None:
+    observation = seen(make_report(pool, ari=AriReport("NotConfigured", 0, reason="ARI_USER is not set")))
+    assert status_of(observation, "AsteriskConnected") == ("False", "NotConfigured")
+    assert status_of(observation, "Ready") == ("True", "Ready")
+
+
+@pytest.mark.parametrize("state", ["Unreachable", "Unauthorized", "Replaced"])
+def test_a_broken_connection_to_asterisk_is_not_ready_and_says_why(
+    seen: Seen, pool: Pool, make_report: MakeReport, state: Any
+) -> None:
+    observation = seen(make_report(pool), make_report(pool, ari=AriReport(state, 1, reason="the reason")))
+    assert status_of(observation, "AsteriskConnected") == ("False", state)
+    assert message_of(observation, "AsteriskConnected") == "1 of 2 relays are fine; b: the reason"
+    assert status_of(observation, "Ready") == ("False", state)
+
+
+def test_some_ports_that_do_not_bind_are_told_and_do_not_stop_the_pool(
+    seen: Seen, pool: Pool, make_report: MakeReport
+) -> None:
+    ports = PortsReport("10000-10100", 101, 100, 0, 0, 1, 0, 0, quarantine=(Quarantine(10007, "in use by pid 4"),))
+    observation = seen(make_report(pool, ports=ports))
+    assert status_of(observation, "PortsAvailable") == ("False", "Partial")
+    assert "in use by pid 4" in message_of(observation, "PortsAvailable")
+    assert status_of(observation, "Ready") == ("True", "Ready")
+
+
+def test_no_port_at_all_stops_the_pool(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    ports = PortsReport("10000-10100", 101, 0, 0, 0, 101, 0, 0)
+    observation = seen(make_report(pool), make_report(pool, ports=ports))
+    assert status_of(observation, "PortsAvailable") == ("False", "None")
+    assert status_of(observation, "Ready") == ("False", "None")
+
+
+def test_the_worst_relay_s_verdict_is_the_pool_s_and_is_named(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    violated = SlaReport("Violated", "LimitExceeded", 9, 30, False, (SlaViolation("p99Microseconds", 18000, 25000),))
+    met = SlaReport("Met", "WithinLimits", 90, 100)
+    observation = seen(make_report(pool, sla=met), make_report(pool, sla=violated), make_report(pool))
+    assert status_of(observation, "SLAMet") == ("False", "LimitExceeded")
+    assert message_of(observation, "SLAMet") == "b (relay-b) exceeds p99Microseconds; see status.sla"
+    sla = figures(observation)["sla"]
+    assert (sla["result"], sla["node"], sla["tierUpToCalls"]) == ("Violated", "b", 30)
+
+
+def test_a_relay_without_calls_does_not_hide_that_the_others_meet_theirs(
+    seen: Seen, pool: Pool, make_report: MakeReport
+) -> None:
+    met = SlaReport("Met", "WithinLimits", 90, 100)
+    assert status_of(seen(make_report(pool), make_report(pool, sla=met)), "SLAMet") == ("True", "WithinLimits")
+
+
+def test_without_calls_the_verdict_is_unknown(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    assert status_of(seen(make_report(pool)), "SLAMet") == ("Unknown", "NoCalls")
+
+
+def test_calls_outside_the_range_are_draining(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    ports = PortsReport("10000-10100", 101, 101, 0, 0, 0, 0, draining=2)
+    assert status_of(seen(make_report(pool, ports=ports)), "Draining") == ("True", "CallsOutsideRange")
+    assert status_of(seen(make_report(pool, draining=True)), "Draining") == ("True", "RelayStopping")
+    assert status_of(seen(make_report(pool)), "Draining") == ("False", "NotDraining")
+
+
+def test_a_pool_that_lost_all_its_nodes_is_not_accepted(seen: Seen, pool: Pool) -> None:
+    observation = seen(claim=Claim(pool, (), (("a", "voice/older"),)))
+    assert status_of(observation, "Accepted") == ("False", "Conflicted")
+    assert status_of(observation, "Conflicted") == ("True", "NodeOwned")
+    assert "voice/older" in message_of(observation, "Accepted")
+    assert status_of(observation, "Ready") == ("False", "Conflicted")
+
+
+def test_a_pool_that_lost_some_nodes_runs_on_the_rest(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    observation = seen(make_report(pool), claim=Claim(pool, ("a",), (("b", "voice/older"),)))
+    assert status_of(observation, "Accepted") == ("True", "Accepted")
+    assert status_of(observation, "Conflicted") == ("True", "NodeOwned")
+    assert status_of(observation, "Ready") == ("True", "Ready")
+
+
+def test_a_spec_that_can_not_be_read_is_not_accepted(seen: Seen, make_pool: MakePool) -> None:
+    broken = make_pool(portRange={"start": 9, "end": 1})
+    assert status_of(seen(claim=Claim(broken)), "Accepted") == ("False", "Invalid")
+
+
+def test_a_paused_pool_says_that_relays_keep_what_they_had(
+    seen: Seen, make_pool: MakePool, make_report: MakeReport
+) -> None:
+    paused = make_pool(paused=True)
+    observation = seen(make_report(paused, generation=2), claim=Claim(paused, ("a",)))
+    assert status_of(observation, "Programmed") == ("False", "Paused")
+
+
+def test_the_transition_time_moves_only_with_the_status(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    ready = conditions(seen(make_report(pool)))
+    first = with_times(ready, (), 3, "2026-01-01T00:00:00Z")
+    again = with_times(ready, first, 4, "2026-01-01T00:05:00Z")
+    assert {row["lastTransitionTime"] for row in again} == {"2026-01-01T00:00:00Z"}
+    later = with_times(conditions(seen(None)), again, 4, "2026-01-01T00:09:00Z")
+    moved = {row["type"] for row in later if row["lastTransitionTime"] == "2026-01-01T00:09:00Z"}
+    assert {"Ready", "Programmed"} <= moved
+    assert "Accepted" not in moved
+
+
+def test_histograms_of_relays_are_added_and_quantiles_never_averaged(
+    seen: Seen, pool: Pool, make_report: MakeReport, make_window: Callable[..., WindowReport]
+) -> None:
+    slow, fast = make_window(*[9000] * 2), make_window(*[100] * 98)
+    observation = seen(make_report(pool, windows=Windows(calls=slow)), make_report(pool, windows=Windows(calls=fast)))
+    calls = figures(observation)["latency"]["calls"]
+    assert calls["samples"] == 100
+    assert calls["p50Microseconds"] == pytest.approx(100, rel=0.016)
+    assert calls["p99Microseconds"] == pytest.approx(9000, rel=0.016)
+    assert calls["maxMicroseconds"] == 9000
+
+
+def test_shares_are_of_all_packets_and_the_source_stands_apart(
+    seen: Seen, pool: Pool, make_report: MakeReport, make_window: Callable[..., WindowReport]
+) -> None:
+    window = make_window(*[100] * 999, lost=1, late=LateByCause(source=5, relay=2, echo=1))
+    calls = figures(seen(make_report(pool, windows=Windows(calls=window))))["latency"]["calls"]
+    assert (calls["lossPpm"], calls["latePpm"], calls["sourceLatePpm"]) == (1000, 3000, 5000)
+
+
+def test_the_probe_is_never_mixed_with_calls_and_marked_in_the_summary(
+    seen: Seen, pool: Pool, make_report: MakeReport, make_window: Callable[..., WindowReport]
+) -> None:
+    probe = make_window(*[200] * 10)
+    alone = figures(seen(make_report(pool, windows=Windows(probe=probe))))
+    assert set(alone["latency"]) == {"probe"}
+    assert alone["summary"]["p99"].endswith("ms (probe)")
+    both = figures(seen(make_report(pool, windows=Windows(calls=make_window(3100), probe=probe))))
+    assert both["summary"]["p99"] == "3.1ms"
+
+
+def test_nothing_measured_is_absent(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    status = figures(seen(make_report(pool)))
+    assert "latency" not in status
+    assert "p99" not in status["summary"]
+
+
+def test_milliseconds_never_show_zero_for_what_was_measured() -> None:
+    assert [milliseconds(value) for value in (3100, 204, 4, 12_345)] == ["3.1ms", "0.2ms", "0.004ms", "12.3ms"]
+
+
+def test_the_capacity_adds_up_over_relays(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    ports = PortsReport("10000-10100", 101, 90, 6, 4, 1, 0, 2)
+    calls = CallsReport(8, 20, 12, 0, 0, {"NoFreePort": 3, "Draining": 1})
+    status = figures(seen(make_report(pool, ports=ports, calls=calls), make_report(pool)))
+    capacity = status["capacity"]
+    assert capacity["total"] == 202
+    assert capacity["total"] == sum(capacity[name] for name in ("free", "allocated", "resting", "quarantined"))
+    assert (status["activeCalls"], status["refusedCalls"]) == (8, 4)
+
+
+def test_every_status_fits_the_definition(
+    seen: Seen,
+    pool: Pool,
+    make_report: MakeReport,
+    make_window: Callable[..., WindowReport],
+    definition: dict[str, Any],
+) -> None:
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    violated = SlaReport("Violated", "LimitExceeded", 9, 30, True, (SlaViolation("p99Microseconds", 18000, 25000),))
+    window = make_window(100, 200, lost=1)
+    reports = [
+        (),
+        (None,),
+        (make_report(),),
+        (make_report(pool), make_report(pool, sla=violated, windows=Windows(window, window))),
+    ]
+    for given in reports:
+        for at in (NOW, NOW - 60):
+            observation = seen(*given, at=at)
+            status = figures(observation)
+            status["conditions"] = with_times(conditions(observation), (), 3, "2026-01-01T00:00:00Z")
+            jsonschema.validate(status, closed(schema))
+
+
+def closed(schema: Any) -> Any:
+    """The schema with unknown fields refused: what it doesn't declare, the API server would drop."""
+    if isinstance(schema, dict):
+        inner = {name: closed(value) for name, value in schema.items() if name != "format"}
+        return inner | {"additionalProperties": False} if "properties" in inner else inner
+    return [closed(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def test_relays_that_are_listed_are_bounded_and_counted(pool: Pool, make_relay: Callable[..., RelayPod]) -> None:
+    relays = [make_relay(f"n{number:03}") for number in range(70)]
+    observation = observe(Claim(pool, tuple(relay.node for relay in relays)), relays, {}, {}, NOW)
+    status = figures(observation)
+    assert (len(status["relays"]), status["relayCount"]) == (64, 70)
+
+
+def test_a_relay_of_another_pool_adds_nothing(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    other = replace(pool, uid="another")
+    status = figures(seen(make_report(other, calls=CallsReport(5, 5, 0, 0, 0, {}))))
+    assert "activeCalls" not in status

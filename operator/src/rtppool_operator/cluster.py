@@ -226,16 +226,17 @@ def connect(namespace: str) -> Cluster:
     Raises:
         ClusterError: neither is there.
     """
+    configuration = kubernetes.client.Configuration()
     try:
         try:
-            kubernetes.config.load_incluster_config()  # type: ignore[no-untyped-call]
+            kubernetes.config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         except kubernetes.config.ConfigException:
-            kubernetes.config.load_kube_config()  # type: ignore[no-untyped-call]
+            kubernetes.config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except kubernetes.config.ConfigException as error:
-        raise ClusterError(
-            f"no cluster is configured, neither by a pod's account nor by KUBECONFIG: {error}"
-        ) from error
-    return Cluster(kubernetes.client.ApiClient(), namespace)
+        raise ClusterError(f"no cluster is configured, by a pod's account or by KUBECONFIG: {error}") from error
+    # The next round asks again; repeating at once, with a log line each, would only hide what is wrong.
+    configuration.retries = False
+    return Cluster(kubernetes.client.ApiClient(configuration), namespace)
 
 
 def _ask(what: str, call: Any, *arguments: Any, **options: Any) -> Any:

@@ -1,0 +1,70 @@
+"""docs/metrics.md lists every metric that the services export, with type and labels, and no other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from prometheus_client.core import Metric
+
+from rtppool_echo.app import Echo
+from rtppool_echo.metrics import EchoMetrics
+from rtppool_echo.settings import Settings
+from rtppool_operator.lease import Leadership
+from rtppool_operator.metrics import OperatorMetrics
+from rtppool_operator.polling import Poller
+from rtppool_operator.reconciler import Reconciler
+from rtppool_relay.app import Relay
+from rtppool_relay.metrics import RelayMetrics
+from rtppool_relay.settings import read_settings
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/metrics.md"
+ROW = re.compile(r"^\| `(?P<name>rtp_\w+)` \| (?P<kind>\w+) \|(?P<labels>[^|]*)\|")
+
+
+def documented() -> dict[str, tuple[str, frozenset[str]]]:
+    rows = [match for line in PAGE.read_text().splitlines() if (match := ROW.match(line))]
+    return {
+        row["name"]: (row["kind"], frozenset(label.strip("` ") for label in row["labels"].split(",") if label.strip()))
+        for row in rows
+    }
+
+
+def exported(families: Iterable[Metric]) -> dict[str, tuple[str, frozenset[str]]]:
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name: (
+            family.type,
+            frozenset(label for sample in family.samples for label in sample.labels if label != "le"),
+        )
+        for family in families
+    }
+
+
+@pytest.fixture
+async def families() -> list[Metric]:
+    relay = Relay(read_settings({"POOL_CONFIG": "/nowhere/pools.json"}))
+    echo = Echo(Settings(echo_bind="127.0.0.1", echo_port=0))
+    poller = Poller(None)
+    reconciler = Reconciler(None, poller, Leadership(None, "ns/pod"), "ns/pod")  # type: ignore[arg-type]
+    found = [
+        *RelayMetrics(relay._report, relay._measurement, relay._window).collect(),
+        *EchoMetrics(echo._counters, echo._sockets, echo.supervisor).collect(),
+        *OperatorMetrics(reconciler, poller).collect(),
+    ]
+    for held in echo._sockets:
+        held.close()
+    return found
+
+
+async def test_the_page_has_every_metric_and_no_other(families: list[Metric]) -> None:
+    assert set(documented()) == set(exported(families))
+
+
+async def test_the_page_says_type_and_labels(families: list[Metric]) -> None:
+    page = documented()
+    for name, (kind, labels) in exported(families).items():
+        assert page[name][0] == kind, name
+        # A figure that was not measured has no sample, so no labels either.
+        assert labels <= page[name][1], name

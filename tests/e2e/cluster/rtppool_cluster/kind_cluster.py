@@ -12,6 +12,7 @@ from rtppool_cluster.kind_config import WORKERS, kind_config
 from rtppool_cluster.machine import Machine
 from rtppool_cluster.node_image import NodeImage
 from rtppool_cluster.places import Places
+from rtppool_cluster.pod_network import Node, join_pod_networks, read_nodes
 from rtppool_cluster.programs import Programs
 from rtppool_cluster.steps import Steps, ask
 
@@ -45,6 +46,8 @@ class KindCluster:
         if not self.exists():
             self._create(image)
         self.check_may_touch()
+        if image.made:
+            join_pod_networks(self._nodes())
         self._wait_for_nodes()
         self.steps.say(f"cluster: {NODES} nodes ready")
 
@@ -112,11 +115,20 @@ class KindCluster:
             "create cluster",
             [
                 *(self.programs.path("kind"), "create", "cluster", "--name", CLUSTER, "--image", image.name),
-                *("--config", config, "--kubeconfig", self.places.kubeconfig, "--wait", "120s"),
+                *("--config", config, "--kubeconfig", self.places.kubeconfig),
             ],
             expected_seconds=50,
             advice="Free memory helps (4 GiB are enough); `docker ps --all` shows what is left, `down` removes it.",
         )
+
+    def _nodes(self) -> list[Node]:
+        """Wait until every node has joined and got its part of the pods' network."""
+        deadline = time.monotonic() + READY_SECONDS
+        while len(nodes := read_nodes(self.kubectl("get", "nodes", "--output=json").stdout)) != NODES:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"cluster: {len(nodes)} nodes have a pod network, where {NODES} are needed")
+            time.sleep(0.5)
+        return nodes
 
     def _wait_for_nodes(self) -> None:
         deadline = time.monotonic() + READY_SECONDS

@@ -22,7 +22,13 @@ async def serve(stop: Stop) -> None:
     settings = read_settings(os.environ)
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     await kopf.operator(
-        registry=kopf.get_default_registry(), clusterwide=True, standalone=True, stop_flag=stop.asked, memo=kopf.Memo()
+        registry=kopf.get_default_registry(),
+        # kopf's own guess asks for the user's name, which a container's number has not.
+        identity=f"{settings.namespace}/{settings.pod_name}",  # type: ignore[arg-type] # kopf does not export the type
+        clusterwide=True,
+        standalone=True,
+        stop_flag=stop.asked,
+        memo=kopf.Memo(),
     )
 
 

@@ -20,7 +20,7 @@ from rtppool_operator.pool_spec import GROUP, KIND, PLURAL, VERSION, Pool, parse
 RELAY_SELECTOR = "app.kubernetes.io/component=relay"
 RELAY_PORT_NAME = "http"
 REQUEST_SECONDS = (3, 10)
-NOT_FOUND, CONFLICT = 404, 409
+NOT_FOUND, CONFLICT, UNPROCESSABLE = 404, 409, 422
 FIELD_MANAGER = "rtp-pool-operator"
 LONGEST_EVENT = 1024
 LONGEST_REASON = 300
@@ -146,9 +146,10 @@ class Cluster:
                 pool.name,
                 body,
                 field_manager=FIELD_MANAGER,
+                _content_type="application/json-patch+json",
             )
         except ClusterError as error:
-            if error.status not in {NOT_FOUND, CONFLICT}:
+            if error.status not in {NOT_FOUND, CONFLICT, UNPROCESSABLE}:
                 raise
 
     def tell(self, pool: Pool, event: PoolEvent, reporter: str) -> None:

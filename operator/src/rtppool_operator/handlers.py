@@ -24,9 +24,10 @@ async def begin(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
 
 
 @kopf.on.event(GROUP, VERSION, PLURAL)
-async def pool_changed(memo: kopf.Memo, **_: Any) -> None:
-    """A pool was made, edited or deleted."""
-    memo.running.reconciler.wake()
+async def pool_changed(memo: kopf.Memo, event: kopf.RawEvent, **_: Any) -> None:
+    """A pool was made, edited or deleted, or its status was written."""
+    metadata: Any = event["object"]["metadata"]
+    memo.running.reconciler.pool_seen(metadata["uid"], None if event["type"] == "DELETED" else metadata["generation"])
 
 
 @kopf.on.cleanup()

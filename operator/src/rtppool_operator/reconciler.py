@@ -82,11 +82,18 @@ class Reconciler:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _limiter: EventLimiter = field(default_factory=EventLimiter)
     _written: dict[str, _Written] = field(default_factory=dict)
+    _generations: dict[str, int] = field(default_factory=dict)
     _leads_until_seconds: float = 0.0
     _in_hurry: bool = False
 
-    def wake(self) -> None:
-        """A pool was made, edited or deleted: look at once."""
+    def pool_seen(self, uid: str, generation: int | None) -> None:
+        """An event of a pool came; None is its deletion. A new generation is looked at once, a status is our own."""
+        if self._generations.get(uid) == generation:
+            return
+        if generation is None:
+            del self._generations[uid]
+        else:
+            self._generations[uid] = generation
         self._wake.set()
 
     async def run(self) -> None:

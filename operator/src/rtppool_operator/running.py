@@ -54,6 +54,8 @@ async def start(variables: Mapping[str, str]) -> Running:
     """
     settings = read_settings(variables)
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
+    # A line for every event of every pool says nothing: what follows from it is logged where it is done.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     cluster = await asyncio.to_thread(connect, settings.namespace)
     await _have_definition(cluster, settings)
     me = f"{settings.namespace}/{settings.pod_name}"

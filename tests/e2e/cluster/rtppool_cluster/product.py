@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rtppool_cluster.errors import ClusterError
@@ -41,11 +42,31 @@ class Product:
             ClusterError: when it isn't Ready in time; with what the cluster shows of it.
         """
         try:
+            self._clear_broken_release()
             self._install(image_ids)
             self._wait_until_ready()
         except ClusterError as error:
             pods = self._kubectl("get", "pods", "--namespace", NAMESPACE, "--output", "wide")
             raise ClusterError(f"{error}\n{pods}\n{self.shown()}") from error
+
+    def _clear_broken_release(self) -> None:
+        """Take away what an interrupted helm left: its hooks never ran, and a later upgrade would not run them."""
+        answer = ask([self._helm, "status", RELEASE, *self._where, "--output", "json"])
+        if answer.returncode == 0 and (verb := repair_of(answer.stdout)):
+            self.steps.run(
+                f"helm {verb}",
+                [self._helm, verb, RELEASE, *self._where, "--wait", "--timeout", f"{ROLLOUT_SECONDS}s"],
+                expected_seconds=10,
+                advice=f"helm history {RELEASE} --namespace {NAMESPACE} tells more.",
+            )
+
+    @property
+    def _helm(self) -> Path:
+        return self.programs.path("helm")
+
+    @property
+    def _where(self) -> list[str]:
+        return ["--namespace", NAMESPACE, *self.target.helm_arguments()]
 
     def _install(self, image_ids: Mapping[str, str]) -> None:
         values = self.places.root / "values.json"
@@ -53,9 +74,8 @@ class Product:
         self.steps.run(
             "helm upgrade --install",
             [
-                self.programs.path("helm"),
-                *("upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE),
-                *self.target.helm_arguments(),
+                *(self._helm, "upgrade", "--install", RELEASE, CHART),
+                *self._where,
                 *("--create-namespace", "--reset-then-reuse-values", "--values", str(values)),
                 *("--wait", "--timeout", f"{ROLLOUT_SECONDS}s"),
             ],
@@ -90,6 +110,15 @@ class Product:
     def _kubectl(self, *words: str) -> str:
         answer = ask([self.programs.path("kubectl"), *self.target.kubectl_arguments(), *words])
         return (answer.stdout or answer.stderr).rstrip()
+
+
+def repair_of(status: str) -> str | None:
+    """Read `helm status --output json`: the verb of helm that mends the release; None where it can be upgraded."""
+    release = json.loads(status)
+    state = release["info"]["status"]
+    if release["version"] == 1 and state in {"failed", "pending-install"}:
+        return "uninstall"
+    return "rollback" if state in {"pending-upgrade", "pending-rollback"} else None
 
 
 def values_for(image_ids: Mapping[str, str]) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from rtppool_cluster.cli import main
 from rtppool_cluster.guard import choose_target
 from rtppool_cluster.places import Places
-from rtppool_cluster.product import values_for
+from rtppool_cluster.product import repair_of, values_for
 from rtppool_cluster.product_images import COMPONENTS
 from rtppool_cluster.tooling import environment_lines, next_commands
 
@@ -45,6 +46,22 @@ def test_the_next_commands_tell_how_to_set_the_kubeconfig() -> None:
     shown = next_commands(choose_target(None, places.kubeconfig), places)
     assert "export KUBECONFIG=/cache/kubeconfig" in shown
     assert "kubectl get rtppools" in shown
+
+
+@pytest.mark.parametrize(
+    ("version", "state", "verb"),
+    [
+        (1, "deployed", None),
+        (3, "failed", None),
+        (1, "failed", "uninstall"),
+        (1, "pending-install", "uninstall"),
+        (2, "pending-upgrade", "rollback"),
+    ],
+)
+def test_what_an_interrupted_helm_left_is_mended_before_the_next_upgrade(
+    version: int, state: str, verb: str | None
+) -> None:
+    assert repair_of(json.dumps({"version": version, "info": {"status": state}})) == verb
 
 
 def test_pods_are_rolled_out_when_an_image_of_the_same_name_is_another() -> None:

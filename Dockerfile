@@ -51,7 +51,6 @@ RUN /opt/venv/bin/pip install --no-deps --no-build-isolation ./libs/core ./opera
 FROM ${BASE} AS operator
 COPY --from=operator-builder /opt/venv /opt/venv
 COPY charts/rtp-pool/crds/rtppools.yaml /opt/rtp-pool/crds/rtppools.yaml
-# kopf asks for the user's name, and 65532 has none.
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 USER=rtp-pool
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "rtppool_operator"]

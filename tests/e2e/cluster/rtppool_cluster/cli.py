@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from rtppool_cluster.errors import ClusterError
 from rtppool_cluster.programs import VERSIONS
 from rtppool_cluster.tooling import Tooling, make_tooling
+from rtppool_cluster.turns import own_turn
 
 INTERRUPTED = 130
 
@@ -37,15 +38,15 @@ def parser() -> argparse.ArgumentParser:
         epilog="KUBE_CONTEXT names a cluster that was not made here and is to be used all the same.",
     )
     verbs = top.add_subparsers(required=True, metavar="VERB")
-    _verb(verbs, "up", "engine, programs, images, cluster, product; safe to run again", lambda t, _: t.up())
-    _verb(verbs, "down", "delete the cluster; images and programs are kept", lambda t, _: t.down())
+    _verb(verbs, "up", "engine, programs, images, cluster, product; safe to run again", alone(Tooling.up))
+    _verb(verbs, "down", "delete the cluster; images and programs are kept", alone(Tooling.down))
     _verb(verbs, "status", "tell what runs", lambda t, _: t.status())
-    _verb(verbs, "engine", "have a Docker engine", lambda t, _: t.engine_up())
+    _verb(verbs, "engine", "have a Docker engine", alone(Tooling.engine_up))
     _verb(
         verbs,
         "images",
         "build the product's and the test images, and load them into the nodes",
-        lambda t, _: t.images(),
+        alone(Tooling.images),
     )
     _verb(
         verbs, "env", 'print what makes kubectl use the cluster: eval "$(... env)"', lambda t, _: t.print_environment()
@@ -53,6 +54,16 @@ def parser() -> argparse.ArgumentParser:
     program = _verb(verbs, "program", "print the path of a program, building it first", lambda t, o: t.program(o.name))
     program.add_argument("name", metavar="NAME", choices=sorted(VERSIONS), help=", ".join(sorted(VERSIONS)))
     return top
+
+
+def alone(act: Callable[[Tooling], None]) -> Callable[[Tooling, argparse.Namespace], None]:
+    """Let a verb that changes something wait for its turn."""
+
+    def in_turn(tooling: Tooling, _: argparse.Namespace) -> None:
+        with own_turn(tooling.places.lock, tooling.steps):
+            act(tooling)
+
+    return in_turn
 
 
 def _verb(

@@ -47,6 +47,11 @@ class Places:
         return self.root / "kubeconfig"
 
     @property
+    def lock(self) -> Path:
+        """Held by the run that changes something."""
+        return self.root / "lock"
+
+    @property
     def record(self) -> Path:
         """Says which cluster was made by us."""
         return self.root / "cluster.json"

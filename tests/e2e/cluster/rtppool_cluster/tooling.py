@@ -42,9 +42,9 @@ class Tooling:
         """Have a cluster with the product on it, Ready."""
         self.engine_up()
         if self.target.own:
-            self._cluster().up(self._node_image())
+            self.cluster().up(self._node_image())
         else:
-            self._cluster().check_may_touch()
+            self.cluster().check_may_touch()
             self._build_images()
         self._load()
         product = self._product()
@@ -61,7 +61,7 @@ class Tooling:
             )
         if not self.docker.answers():
             raise ClusterError("down: no Docker engine answers, so no cluster runs; start it to remove what is left")
-        self._cluster().down()
+        self.cluster().down()
         self.steps.say("cluster: none")
 
     def images(self) -> None:
@@ -76,7 +76,7 @@ class Tooling:
             print("engine: none answers")
             return
         print("engine: running")
-        cluster = self._cluster()
+        cluster = self.cluster()
         if self.target.own and not cluster.exists():
             print(f"cluster {CLUSTER}: none")
             return
@@ -133,7 +133,8 @@ class Tooling:
     def _bases(self) -> Bases:
         return Bases(self.docker, self.machine, self.places, self.steps)
 
-    def _cluster(self) -> KindCluster:
+    def cluster(self) -> KindCluster:
+        """The cluster to work on."""
         return KindCluster(self.programs, self.machine, self.places, self.steps, self.target)
 
     def _product(self) -> Product:

@@ -30,7 +30,7 @@ check: .venv/.ready ## Lint, types, imports between packages, chart
 
 e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the tests on it
 	$(CLUSTER) up
-	$(V)/python -m pytest tests/e2e --e2e
+	$(V)/python -m pytest tests/e2e --e2e -v
 
 up: .venv/.ready ## A kind cluster with the product on it
 	@$(CLUSTER) up

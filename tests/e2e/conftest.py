@@ -33,7 +33,7 @@ def kube(request: pytest.FixtureRequest) -> Iterator[Kube]:
     """The cluster that `make up` made, or the one that KUBE_CONTEXT names."""
     tooling = make_tooling()
     try:
-        tooling.check_may_touch()
+        tooling.cluster().check_may_touch()
         kubectl, helm = tooling.programs.path("kubectl"), tooling.programs.path("helm")
     except ClusterError as error:
         pytest.exit(f"{error}. make up makes the cluster.", returncode=3)

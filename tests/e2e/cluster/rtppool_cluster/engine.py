@@ -56,6 +56,9 @@ class Engine:
         if not self.machine.may_install:
             raise ClusterError(f"engine: no Docker engine answers. {BY_HAND}")
         self._install()
+        if self.docker.answers():  # the package may have started it
+            self.steps.say("engine: started by its package")
+            return
         if Path("/run/systemd/system").exists():
             ask(["systemctl", "start", "docker"], seconds=START_SECONDS)
             if self.docker.answers():

@@ -66,6 +66,15 @@ class KindCluster:
         self.places.record.unlink(missing_ok=True)
         self.places.kubeconfig.unlink(missing_ok=True)
 
+    def check_name_is_free(self) -> None:
+        """Refuse at once, before anything long is begun, when somebody else made a cluster of our name.
+
+        Raises:
+            ClusterError: then.
+        """
+        if self.exists():
+            check_may_delete(self.record())
+
     def exists(self) -> bool:
         """Whether containers of a cluster of our name exist, dead or alive."""
         return bool(ask(["docker", "ps", "--all", "--quiet", "--filter", NODE_LABEL]).stdout.strip())

@@ -42,6 +42,7 @@ class Tooling:
         """Have a cluster with the product on it, Ready."""
         self.engine_up()
         if self.target.own:
+            self.cluster().check_name_is_free()
             self.cluster().up(self._node_image())
         else:
             self.cluster().check_may_touch()

@@ -9,7 +9,10 @@ TYPED := libs/core/src services/echo/src services/ari/src operator/src tools/cal
 help: ## Show the commands
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-setup: .venv/.ready ## Make .venv with pinned packages (the other commands do this themselves)
+setbench: .venv/.ready ## CPU time per packet, interleaved with a reference program in C
+	@$(V)/python tests/bench/media_bench.py
+
+up: .venv/.ready ## Make .venv with pinned packages (the other commands do this themselves)
 
 .venv/.ready: requirements/dev.txt tools/make_venv.py $(wildcard */pyproject.toml */*/pyproject.toml)
 	@$(PYTHON) tools/make_venv.py
@@ -31,6 +34,9 @@ check: .venv/.ready ## Lint, types, imports between packages, chart
 e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the tests on it
 	$(CLUSTER) up
 	$(V)/python -m pytest tests/e2e --e2e -v
+
+bench: .venv/.ready ## CPU time per packet, interleaved with a reference program in C
+	@$(V)/python tests/bench/media_bench.py
 
 up: .venv/.ready ## A kind cluster with the product on it
 	@$(CLUSTER) up

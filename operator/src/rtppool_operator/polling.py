@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from rtppool_core.contract import ContractError, from_json
-from rtppool_core.report import VERSION, Report
+from rtppool_core.report import VERSION, Report, import_histogram
 from rtppool_core.udp import host_port
 from rtppool_operator.cluster_view import RelayPod
 from rtppool_operator.observed import Heard
@@ -80,11 +80,8 @@ class Poller:
         async with self._session.get(url, headers=headers, allow_redirects=False) as response:
             if response.status != 200:  # noqa: PLR2004 HTTP's OK
                 raise OSError(f"it answered {response.status}")
-            body = await response.content.read(LARGEST_REPORT_BYTES)
-        report = from_json(Report, json.loads(body))
-        if report.version != VERSION:
-            raise ContractError(f"its report has version {report.version}; accepted is {VERSION}")
-        return report
+            body = await _bounded(response)
+        return read_report(body)
 
     def _headers(self) -> dict[str, str]:
         # Read each time: a mounted Secret may be rotated under the process.
@@ -97,6 +94,32 @@ class Poller:
             log.warning("RELAY_TOKEN_FILE=%s can't be read: %s", self._token_file, error.strerror)
             return {}
         return {"Authorization": f"Bearer {token}"}
+
+
+def read_report(body: bytes) -> Report:
+    """Read a relay's report, histograms included: what is accepted here can be added up later.
+
+    Raises:
+        ContractError: another version, or a field that can't be.
+        ValueError: no JSON, or a histogram of another scheme.
+    """
+    report = from_json(Report, json.loads(body))
+    if report.version != VERSION:
+        raise ContractError(f"its report has version {report.version}; accepted is {VERSION}")
+    for window in (report.windows.calls, report.windows.probe):
+        for export in (window.round_trip, window.residence) if window is not None else ():
+            if export is not None:
+                import_histogram(export)
+    return report
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_REPORT_BYTES:
+            raise OSError(f"its report is larger than {LARGEST_REPORT_BYTES} bytes")
+    return bytes(body)
 
 
 def _reason(relay: RelayPod, error: BaseException) -> str:

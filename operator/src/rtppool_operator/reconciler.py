@@ -106,6 +106,11 @@ class Reconciler:
             except ClusterError as error:
                 self.counts.failed_cycles += 1
                 self._note(str(error))
+            except Exception as error:
+                # The next round starts from what is then; one object that can't be handled must not stop all others.
+                self.counts.failed_cycles += 1
+                log.exception("a round failed")
+                self._note(f"a round failed: {error!r}")
             self.looked_at_seconds = time.monotonic()
             pause = HURRY_SECONDS if self._in_hurry else POLL_SECONDS
             try:

@@ -130,6 +130,11 @@ def conditions(pool: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {each["type"]: (each["status"], each["reason"]) for each in listed}
 
 
+def message(pool: dict[str, Any], kind: str) -> str:
+    """A condition's sentence."""
+    return next(str(each["message"]) for each in pool["status"]["conditions"] if each["type"] == kind)
+
+
 def has_condition(kube: Kube, kind: str, status: str, reason: str | None = None) -> dict[str, Any] | None:
     """The default pool, when the condition is as asked for its current generation; else None."""
     pool = kube.pool()

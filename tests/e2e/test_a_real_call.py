@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kube import CHART, NAMESPACE, RELEASE, REPOSITORY, Kube, conditions, has_condition, wait_for
+from kube import CHART, NAMESPACE, RELEASE, REPOSITORY, Kube, conditions, has_condition, message, wait_for
 from phones import CallerCapture, Phones, asterisk_says, deploy, end_of_call, payload, start_call
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -39,6 +39,15 @@ class Seen:
     record: dict[str, Any]
     status_after: dict[str, Any]
     asterisk_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misconfigured:
+    """The pool while there was no Asterisk, and while Asterisk refused the password."""
+
+    phones: Phones
+    absent: dict[str, Any]
+    refused: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +80,43 @@ def installed(kube: Kube) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def phones(kube: Kube, installed: dict[str, Any]) -> Phones:
-    """Asterisk on both workers, and relays that know its password."""
+def misconfigured(kube: Kube, installed: dict[str, Any]) -> Misconfigured:
+    """Credentials before there is an Asterisk, and then a password that it refuses."""
     del installed
-    node = min(kube.relay_pods())
-    ready = deploy(kube, node)
-    kube.transcript.say("An Asterisk on every worker. Its ARI user goes into a Secret, and the relays get it:")
-    secret = ["create", "secret", "generic", "asterisk-ari", "--namespace", NAMESPACE]
-    secret += [f"--from-literal=username={ready.user}", f"--from-literal=password={ready.password}"]
-    kube.transcript.show(
-        "kubectl create secret generic asterisk-ari -n rtp-pool --from-literal=username=relay "
-        '--from-literal=password="$ARI_PASSWORD"',
-        kube.kubectl(*secret),
-    )
+    _give_relays(kube, "relay", "not the password")
     words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values"]
     kube.helm(*words, "--set", "ari.existingSecret=asterisk-ari", "--wait", "--timeout", "180s")
+    kube.transcript.say("Credentials for Asterisk go into a Secret that the chart is told of:")
     kube.transcript.show(
         "helm upgrade rtp-pool charts/rtp-pool -n rtp-pool --reset-then-reuse-values "
         "--set ari.existingSecret=asterisk-ari --wait | head -n 1",
         f'Release "{RELEASE}" has been upgraded. Happy Helming!',
     )
+    absent = wait_for(lambda: has_condition(kube, "AsteriskConnected", "False", "Unreachable"), "no Asterisk", 60)
+    phones = deploy(kube, min(kube.relay_pods()))
+    refused = wait_for(lambda: has_condition(kube, "AsteriskConnected", "False", "Unauthorized"), "a refusal", 60)
+    return Misconfigured(phones, absent, refused)
+
+
+@pytest.fixture(scope="module")
+def phones(kube: Kube, misconfigured: Misconfigured) -> Phones:
+    """Asterisk on both workers, and relays that know its password."""
+    ready = misconfigured.phones
+    kube.transcript.say("With a wrong password in it the pool says so, and stays on the probe:")
+    path = '{.status.conditions[?(@.type=="AsteriskConnected")].message}'
+    words = ["get", "rtppool", "default", "-n", NAMESPACE, "-o", f"jsonpath={path}"]
+    kube.show(f"kubectl get rtppool default -n rtp-pool -o jsonpath='{path}'", *words)
+    _give_relays(kube, ready.user, ready.password)
+    kube.transcript.say("The right one, and relays that read it (each waits for its calls to end):")
+    kube.transcript.show(
+        "kubectl create secret generic asterisk-ari -n rtp-pool --from-literal=username=relay "
+        '--from-literal=password="$ARI_PASSWORD" --dry-run=client -o yaml | kubectl apply -f -',
+        "secret/asterisk-ari configured",
+    )
+    restart = ["rollout", "restart", "daemonset/rtp-pool-relay", "--namespace", NAMESPACE]
+    kube.show("kubectl rollout restart daemonset/rtp-pool-relay -n rtp-pool", *restart)
+    rollout = ["rollout", "status", "daemonset/rtp-pool-relay", "--namespace", NAMESPACE, "--timeout", "120s"]
+    kube.kubectl(*rollout, seconds=130)
     wait_for(lambda: has_condition(kube, "AsteriskConnected", "True", "Connected"), "Asterisk is connected", 60)
     wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready", 60)
     return ready
@@ -183,6 +209,19 @@ def test_the_chart_s_own_test_sends_packets(kube: Kube, installed: dict[str, Any
     assert "50" in output
     kube.transcript.say("The chart's own test:")
     kube.transcript.show("helm test rtp-pool -n rtp-pool --logs", output)
+
+
+def test_an_asterisk_that_is_not_there_is_the_pool_s_condition_in_a_sentence(misconfigured: Misconfigured) -> None:
+    told = message(misconfigured.absent, "AsteriskConnected")
+    assert "0 of 2 relays are fine" in told
+    assert "ARI_URL=http://127.0.0.1:8088/ari can't be connected" in told
+    assert conditions(misconfigured.absent)["Ready"][0] == "False"
+
+
+def test_a_refused_password_is_the_pool_s_condition_in_a_sentence(misconfigured: Misconfigured) -> None:
+    told = message(misconfigured.refused, "AsteriskConnected")
+    assert "ARI_USER=relay with its password is refused" in told
+    assert "not the password" not in told
 
 
 def test_asterisk_is_connected_on_both_workers(kube: Kube, phones: Phones) -> None:
@@ -290,6 +329,17 @@ def test_an_invalid_object_is_refused_by_the_api_server_with_the_expected_senten
 def test_a_valid_example_is_accepted_by_the_api_server(kube: Kube, installed: dict[str, Any], path: Path) -> None:
     del installed
     kube.kubectl("apply", "--namespace", NAMESPACE, "--dry-run=server", "--filename", str(path))
+
+
+def _give_relays(kube: Kube, user: str, password: str) -> None:
+    """Put the credentials into the Secret that the chart's value `ari.existingSecret` names."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "asterisk-ari", "namespace": NAMESPACE},
+        "stringData": {"username": user, "password": password},
+    }
+    kube.kubectl("apply", "--filename", "-", input_text=json.dumps(secret))
 
 
 def _call(kube: Kube, phones: Phones, told: str) -> Seen:

@@ -49,6 +49,7 @@ def test_the_first_status_is_written_at_once() -> None:
         {"relays": []},
         {"conditions": [{**STATUS["conditions"][0], "status": "False"}]},
         {"conditions": [{**STATUS["conditions"][0], "reason": "Other"}]},
+        {"conditions": [{**STATUS["conditions"][0], "message": "another"}]},
         {"latency": {}},
     ],
 )
@@ -66,12 +67,6 @@ def test_a_figure_that_moved_by_a_fifth_waits_for_fifteen_seconds() -> None:
 def test_a_figure_that_moved_less_is_left_alone() -> None:
     moved = changed(latency={"calls": {"samples": 9000, "p99Microseconds": 330}})
     assert not write_is_due(STATUS, moved, 0, 1e9)
-
-
-def test_a_changed_message_is_written_like_a_figure() -> None:
-    told = changed(conditions=[{**STATUS["conditions"][0], "message": "another"}])
-    assert not write_is_due(STATUS, told, 100.0, 110.0)
-    assert write_is_due(STATUS, told, 100.0, 115.0)
 
 
 def condition(kind: str, status: str) -> dict[str, str]:

@@ -92,9 +92,9 @@ def misconfigured(kube: Kube, installed: dict[str, Any]) -> Misconfigured:
         "--set ari.existingSecret=asterisk-ari --wait | head -n 1",
         f'Release "{RELEASE}" has been upgraded. Happy Helming!',
     )
-    absent = wait_for(lambda: has_condition(kube, "AsteriskConnected", "False", "Unreachable"), "no Asterisk", 60)
+    absent = wait_for(lambda: _said_of_both(kube, "Unreachable", "can't be connected"), "no Asterisk", 60)
     phones = deploy(kube, min(kube.relay_pods()))
-    refused = wait_for(lambda: has_condition(kube, "AsteriskConnected", "False", "Unauthorized"), "a refusal", 60)
+    refused = wait_for(lambda: _said_of_both(kube, "Unauthorized", "is refused"), "a refusal", 60)
     return Misconfigured(phones, absent, refused)
 
 
@@ -329,6 +329,14 @@ def test_an_invalid_object_is_refused_by_the_api_server_with_the_expected_senten
 def test_a_valid_example_is_accepted_by_the_api_server(kube: Kube, installed: dict[str, Any], path: Path) -> None:
     del installed
     kube.kubectl("apply", "--namespace", NAMESPACE, "--dry-run=server", "--filename", str(path))
+
+
+def _said_of_both(kube: Kube, reason: str, sentence: str) -> dict[str, Any] | None:
+    pool = has_condition(kube, "AsteriskConnected", "False", reason)
+    told = message(pool, "AsteriskConnected") if pool is not None else ""
+    if "0 of 2" not in told or sentence not in told:
+        raise AssertionError(f"it says {told}")
+    return pool
 
 
 def _give_relays(kube: Kube, user: str, password: str) -> None:

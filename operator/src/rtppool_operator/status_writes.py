@@ -1,7 +1,8 @@
 """When a pool's status is worth a write. Pure.
 
-A change of condition, generation, relay set, verdict or active calls is written at once, at most once a second; mere
-movement of figures (more than 20 %) at most every 15 s; otherwise nothing is written: etcd and watchers stay calm.
+A change of condition (its sentence included: sentences do not tick), generation, relay set, verdict or active calls is
+written at once, at most once a second; mere movement of figures (more than 20 %) at most every 15 s; otherwise nothing
+is written: etcd and watchers stay calm.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def essence(status: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: status.get(name) for name in _AT_ONCE},
         "conditions": [
-            (each.get("type"), each.get("status"), each.get("reason"), each.get("observedGeneration"))
+            [each.get(name) for name in ("type", "status", "reason", "message", "observedGeneration")]
             for each in status.get("conditions", [])
         ],
         "relays": [[row.get(name) for name in _ROW] for row in status.get("relays", [])],

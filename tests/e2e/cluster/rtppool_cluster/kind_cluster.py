@@ -19,8 +19,15 @@ from rtppool_cluster.steps import Steps, ask
 NODES = 1 + WORKERS
 READY_SECONDS = 120.0
 NODE_LABEL = f"label=io.x-k8s.kind.cluster={CLUSTER}"
-ADDRESSES = '--output=jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}'
+ADDRESS = '{.status.addresses[?(@.type=="InternalIP")].address}'
+ADDRESSES = f'--output=jsonpath={{range .items[*]}}{{.metadata.name}} {ADDRESS}{{"\\n"}}{{end}}'
 READINESS = '--output=jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'
+
+
+def addresses_by_node(lines: str) -> dict[str, str]:
+    """Read lines of a node's name, as Docker (with a leading slash) or Kubernetes gives it, and its address."""
+    pairs = (line.split() for line in lines.splitlines() if line.strip())
+    return {name.lstrip("/"): " ".join(rest) for name, *rest in pairs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +94,15 @@ class KindCluster:
     def is_alive(self) -> bool:
         """Whether the API answers and the nodes still have the addresses that they joined with.
 
-        An engine that was stopped may start the containers again, with other addresses; nodes never recover from that.
+        An engine that was stopped may start the containers again, with other addresses or each other's: nodes never
+        recover from either.
         """
         containers = ask(["docker", "ps", "--quiet", "--filter", NODE_LABEL]).stdout.split()
         if len(containers) != NODES:
             return False
-        template = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-        now = ask(["docker", "inspect", "--format", template, *containers]).stdout.split()
-        return sorted(now) == sorted(self.kubectl("get", "nodes", ADDRESSES).stdout.split())
+        template = "{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        now = ask(["docker", "inspect", "--format", template, *containers]).stdout
+        return addresses_by_node(now) == addresses_by_node(self.kubectl("get", "nodes", ADDRESSES).stdout)
 
     def kubectl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Ask the cluster something."""

@@ -9,10 +9,7 @@ TYPED := libs/core/src services/echo/src services/ari/src operator/src tools/cal
 help: ## Show the commands
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-setbench: .venv/.ready ## CPU time per packet, interleaved with a reference program in C
-	@$(V)/python tests/bench/media_bench.py
-
-up: .venv/.ready ## Make .venv with pinned packages (the other commands do this themselves)
+setup: .venv/.ready ## Make .venv with pinned packages (the other commands do this themselves)
 
 .venv/.ready: requirements/dev.txt tools/make_venv.py $(wildcard */pyproject.toml */*/pyproject.toml)
 	@$(PYTHON) tools/make_venv.py

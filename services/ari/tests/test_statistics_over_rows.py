@@ -50,6 +50,8 @@ class Slot:
         timestamp: int | None = None,
         marker: int = 0,
         payload_type: int = 0,
+        echo_count: int = 0,
+        echo_residence_ns: int = 0,
     ) -> None:
         """Packet `number` of a 20 ms stream."""
         index = FIRST_INDEX * epoch + (number if sequence is None else sequence)
@@ -73,6 +75,8 @@ class Slot:
             172,
             answered,
             index,
+            echo_count,
+            echo_residence_ns,
         )
         self.words[Word.SENT_TO_ECHO] += 1
 

@@ -9,6 +9,13 @@ import struct
 
 # asm-generic/socket.h; the same on x86-64 and arm64.
 SO_TIMESTAMPNS = 35
+SO_TIMESTAMPING = 37
+# linux/net_tstamp.h
+TIMESTAMPING_TX_SOFTWARE = 1 << 1
+TIMESTAMPING_SOFTWARE = 1 << 4
+TIMESTAMPING_OPT_ID = 1 << 7
+TIMESTAMPING_OPT_TSONLY = 1 << 11
+TIMESTAMPING_OPT_RX_FILTER = 1 << 17
 # linux/in.h
 IP_PKTINFO = 8
 IP_RECVTOS = 13

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_relay.rows import HEADER_BYTES, LOST_AFTER_NS, ROW_BYTES, ROWS_PER_SLOT, WORDS, Word, slot_offset
+from rtppool_relay.rows import (
+    DEPARTURE_ERRORS,
+    DEPARTURE_ERRORS_OFFSET_WORDS,
+    HEADER_BYTES,
+    LOST_AFTER_NS,
+    ROW_BYTES,
+    ROWS_PER_SLOT,
+    WORDS,
+    Word,
+    slot_offset,
+)
 
 ROW_DTYPE = np.dtype(
     [
@@ -24,7 +34,8 @@ ROW_DTYPE = np.dtype(
         ("bytes", "<u2"),
         ("answered", "<u2"),
         ("index", "<u8"),
-        ("spare", "<u8"),
+        ("echo_count", "<u4"),
+        ("echo_residence_ns", "<u4"),
     ]
 )
 if ROW_DTYPE.itemsize != ROW_BYTES:
@@ -50,11 +61,14 @@ class RowReader:
     _words: NDArray[np.uint64] = field(init=False)
     _seen: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(WORDS, np.uint64))
     _rows_taken: int = 0
+    _departures_seen: int = 0
+    _errors: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         """Lay views over the slot; nothing is copied."""
         offset = slot_offset(self.slot)
         self._words = np.frombuffer(self.memory, np.uint64, WORDS, offset)
+        self._errors = np.frombuffer(self.memory, np.int64, DEPARTURE_ERRORS, offset + 8 * DEPARTURE_ERRORS_OFFSET_WORDS)
         self._rows = np.frombuffer(self.memory, ROW_DTYPE, ROWS_PER_SLOT, offset + HEADER_BYTES)
 
     def word(self, word: Word) -> int:
@@ -67,6 +81,14 @@ class RowReader:
         grown = now - self._seen
         self._seen = now
         return {word: int(grown[word]) for word in Word if word >= Word.FROM_ASTERISK and grown[word]}
+
+    def departure_errors(self) -> NDArray[np.int64]:
+        """What kernel stamps of departures said since the last call: stamp - our own reading, in ns."""
+        stamped = self.word(Word.DEPARTURES_STAMPED)
+        fresh = min(stamped - self._departures_seen, DEPARTURE_ERRORS)
+        self._departures_seen = stamped
+        errors: NDArray[np.int64] = self._errors[np.arange(stamped - fresh, stamped) % DEPARTURE_ERRORS]
+        return errors
 
     def take(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
         """Rows whose fate is known, each once, in order of their index."""

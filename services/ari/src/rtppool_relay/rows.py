@@ -18,12 +18,20 @@ HEADER_BYTES = 4096  # a page, so that rows of neighbours never share one
 SLOT_BYTES = HEADER_BYTES + ROWS_PER_SLOT * ROW_BYTES
 SLOTS = 4096
 
-# a, x, r, y, SSRC, timestamp, epoch, payload type, marker, bytes, answered, index, (8 spare bytes)
-ROW = struct.Struct("<qqqqIIHBBHHQ8x")
+# a, x, r, y, SSRC, timestamp, epoch, payload type, marker, bytes, answered, index, echo count, echo residence
+ROW = struct.Struct("<qqqqIIHBBHHQII")
+# The same row as it is written when a packet leaves: what its answer brings is zeroed by the padding.
+DEPARTURE = struct.Struct("<qq16xIIHBBH2xQ8x")
 ANSWER = struct.Struct("<qq")
 ANSWER_OFFSET = 16
+# What the echo filled into the header extension: how many packets of this stream it has received, how long it held
+# this one (ns). A count of 0 means that it filled nothing.
+ECHO_MEASURED = struct.Struct("<II")
+ECHO_MEASURED_OFFSET = 56
+LARGEST_ECHO_RESIDENCE_NS = 0xFFFF_FFFF
 SENT_OFFSET_WORDS = 1  # x, in 64-bit words
 SSRC_OFFSET_INTS = 8  # in 32-bit words
+BYTES_OFFSET_SHORTS = 22  # in 16-bit words
 ANSWERED_OFFSET_SHORTS = 23  # in 16-bit words
 INDEX_OFFSET_WORDS = 6  # in 64-bit words
 
@@ -54,6 +62,14 @@ class Word(IntEnum):
     OVERSIZE = 18
     ECHO_ERROR = 19  # ICMP or send errors on the echo's socket
     ASTERISK_ERROR = 20
+    DSCP_CHANGED = 21  # answers of the echo with another DSCP than the relay's
+    SOURCE_DSCP_MISMATCH = 22  # packets from Asterisk with another DSCP than the relay's
+    DEPARTURES_STAMPED = 23  # sends that the kernel stamped, too
+
+
+# A ring in the header for what the kernel's stamps of departures say: stamp - our own reading, in ns.
+DEPARTURE_ERRORS = 64
+DEPARTURE_ERRORS_OFFSET_WORDS = 256
 
 
 # Words that count dropped datagrams, by the reason that metrics and /status show.

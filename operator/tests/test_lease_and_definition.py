@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from rtppool_core.settings import SettingsError
 from rtppool_operator.crd import apply_crd, is_older, revision_of
@@ -113,7 +114,8 @@ def test_a_missing_or_older_definition_is_applied_as_helm() -> None:
 
 
 def test_a_newer_or_equal_definition_stands() -> None:
-    for standing in (crd("1"), crd("99")):
+    own = revision_of(yaml.safe_load(CRD.read_text()))
+    for standing in (crd(str(own)), crd("99")):
         store = Definitions(standing)
         assert not apply_crd(store, CRD)
         assert store.standing is standing

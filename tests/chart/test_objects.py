@@ -40,6 +40,7 @@ EVERYTHING = {
     **{f"{of}.affinity": {"nodeAffinity": {}} for of in ("echo", "relay", "operator")},
     **{f"{of}.priorityClassName": "media" for of in ("echo", "relay", "operator")},
     **{f"{of}.podAnnotations": {"note": "yes"} for of in ("echo", "relay", "operator")},
+    "relay.echo.extension": True,
     "echo.dscp": 0,
     "echo.allow": ["10.0.0.0/8", "127.0.0.1"],
     "httpToken.enabled": False,
@@ -404,6 +405,14 @@ def test_the_pool_takes_range_and_echo_from_the_same_values_as_the_relay(render:
         "echo.example.com",
         "5000",
     )
+
+
+def test_the_header_extension_is_asked_for_in_the_relays_environment_and_in_the_default_pool(render: Any) -> None:
+    rendered = render({"relay.echo.extension": True})
+    environment = rendered.environment("DaemonSet", "rtp-relay")
+    assert environment["ECHO_EXTENSION"] == "true"
+    assert read_relay_settings(plain(environment)).echo.extension is True
+    assert rendered.find("RtpPool", "default")["spec"]["echo"]["extension"] is True
 
 
 def test_the_spec_keys_that_values_accept_are_those_of_the_definition(chart: Path) -> None:

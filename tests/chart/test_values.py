@@ -114,6 +114,7 @@ def test_a_contradiction_is_refused_with_a_sentence(try_to_render: Any, values: 
         ("echo.workers", 0),
         ("echo.allow", ["10.0.0.0/8,evil"]),
         ("relay.echo.host", "a b"),
+        ("relay.echo.extension", "yes"),
         ("relay.dscp", -1),
         ("ari.url", "http://user:password@host:8088/ari"),
         ("ari.url", "ftp://host"),

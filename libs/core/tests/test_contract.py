@@ -41,7 +41,7 @@ PORT_RANGES = st.builds(
 ENTRIES = st.builds(
     PoolEntry,
     port_range=PORT_RANGES,
-    echo=st.builds(EchoTarget, host=st.text(min_size=1), port=st.integers(1, 1023)),
+    echo=st.builds(EchoTarget, host=st.text(min_size=1), port=st.integers(1, 1023), extension=st.booleans()),
 )
 DOCUMENTS = st.one_of(
     st.builds(Report).map(lambda value: (Report, value)),

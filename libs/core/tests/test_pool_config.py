@@ -43,7 +43,7 @@ def test_a_relay_takes_the_pool_that_lists_its_node() -> None:
 def test_what_a_pool_leaves_out_has_the_documented_default() -> None:
     entry = decode_for_node(document(MINE), "mine")
     assert entry is not None
-    assert entry.echo == EchoTarget("127.0.0.1", 4000)
+    assert entry.echo == EchoTarget("127.0.0.1", 4000, extension=False)
     assert (entry.reuse_delay_seconds, entry.max_calls, entry.excluded_ports) == (5, None, ())
     assert entry.sla.tiers == DEFAULT_TIERS
     assert (entry.sla.window_seconds, entry.sla.min_samples) == (60, 1000)
@@ -85,6 +85,7 @@ def test_an_envelope_that_is_none_is_refused(text: str, sentence: str) -> None:
     [
         ({"echo": {"port": "4000"}}, "pools[1].echo.port: '4000'; accepted is a whole number"),
         ({"echo": {"port": 70000}}, "pools[1].echo: echo.port is 70000; accepted is 1 to 65535"),
+        ({"echo": {"extension": 1}}, "pools[1].echo.extension: 1; accepted is true or false"),
         ({"echo": {"host": ""}}, "pools[1].echo: echo.host is empty; accepted is a host name or an address"),
         (
             {"echo": {"port": 10050}},

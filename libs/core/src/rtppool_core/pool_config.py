@@ -35,10 +35,15 @@ class NodeAssignment:
 
 @dataclass(frozen=True, slots=True)
 class EchoTarget:
-    """Where a relay sends what Asterisk sent. `host` is a name or an address; each relay resolves it."""
+    """Where a relay sends what Asterisk sent. `host` is a name or an address; each relay resolves it.
+
+    `extension`: new calls carry the header extension of `echo_extension` on the leg to the echo. An echo that does not
+    know it sends it back as it is.
+    """
 
     host: str = "127.0.0.1"
     port: int = 4000
+    extension: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an impossible target.

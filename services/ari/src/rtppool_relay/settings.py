@@ -13,6 +13,7 @@ from rtppool_core.pool_config import FILE_NAME, MOUNT_PATH, EchoTarget
 from rtppool_core.ports import HIGHEST_PORT, PortRange
 from rtppool_core.settings import Environment
 
+TRUE_OR_FALSE = ("true", "false")
 DEFAULT_ARI_URL = "http://127.0.0.1:8088/ari"
 EXPEDITED_FORWARDING = 46  # RFC 3246
 HIGHEST_DSCP = 63
@@ -55,7 +56,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     token_file = env.text("HTTP_TOKEN_FILE")
     settings = Settings(
         port_range=env.port_range("PORT_RANGE", "10000-10100"),
-        echo=EchoTarget(env.text("ECHO_HOST", "127.0.0.1"), env.integer("ECHO_PORT", 4000, 1, HIGHEST_PORT)),
+        echo=_echo(env),
         bind_ip=env.address("BIND_IP", "0.0.0.0"),
         advertise_ip=env.usable_address("ADVERTISE_IP"),
         node_ip=env.usable_address("NODE_IP"),
@@ -78,6 +79,14 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     _check_together(env, settings)
     env.finish()
     return settings
+
+
+def _echo(env: Environment) -> EchoTarget:
+    return EchoTarget(
+        host=env.text("ECHO_HOST", "127.0.0.1"),
+        port=env.integer("ECHO_PORT", 4000, 1, HIGHEST_PORT),
+        extension=env.choice("ECHO_EXTENSION", "false", TRUE_OR_FALSE) == "true",
+    )
 
 
 def _check_together(env: Environment, settings: Settings) -> None:

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rtppool_relay.relay_config import ConfigState, from_environment, next_state
+from rtppool_relay.settings import read_settings
+
+SETTINGS = read_settings({"NODE_NAME": "mine", "ECHO_EXTENSION": "true"})
+
+
+def pools(**spec: Any) -> str:
+    entry = {
+        "name": "default",
+        "namespace": "voice",
+        "uid": "u-1",
+        "generation": 3,
+        "nodes": [{"name": "mine"}],
+        "portRange": {"start": 20000, "end": 20009},
+        **spec,
+    }
+    return json.dumps({"version": 1, "pools": [entry]})
+
+
+def test_without_a_pool_the_environment_says_whether_the_header_extension_is_inserted() -> None:
+    assert from_environment(SETTINGS).echo.extension is True
+
+
+def test_a_pool_says_it_for_its_relays_whatever_their_environment_says() -> None:
+    state = ConfigState(from_environment(SETTINGS))
+    asked = next_state(state, pools(echo={"host": "127.0.0.1", "port": 4000, "extension": True}), SETTINGS)
+    assert asked.config.echo.extension is True
+    silent = next_state(asked, pools(echo={"host": "127.0.0.1", "port": 4000}), SETTINGS)
+    assert (silent.error, silent.config.echo.extension) == (None, False)
+
+
+def test_a_word_in_the_place_of_true_or_false_keeps_the_last_good_configuration() -> None:
+    state = ConfigState(from_environment(SETTINGS))
+    broken = next_state(state, pools(echo={"extension": "yes"}), SETTINGS)
+    assert broken.config is state.config
+    assert broken.error == "pools[0].echo.extension: 'yes'; accepted is true or false"

@@ -61,6 +61,15 @@ def test_merging_is_the_same_as_recording_all_in_one(left: list[int], right: lis
     assert merged == filled(left + right)
 
 
+@given(st.lists(st.lists(ANYTHING), max_size=8))
+def test_shards_merged_are_the_whole_count_by_count(shards: list[list[int]]) -> None:
+    merged = Histogram()
+    for shard in shards:
+        merged.merge(filled(shard))
+    whole = filled([value for shard in shards for value in shard])
+    assert (merged.counts, merged.min_ns, merged.max_ns) == (whole.counts, whole.min_ns, whole.max_ns)
+
+
 def test_nothing_recorded_is_no_figure() -> None:
     assert Histogram().quantile_ns(500) is None
     assert export_histogram(Histogram()) is None

@@ -53,6 +53,16 @@ def test_the_fraction_lost_is_in_256ths_and_never_negative(expected: int, lost: 
     assert loss_fraction_256(expected, lost) == fraction
 
 
+def test_published_vector_of_a_wrap_without_loss() -> None:
+    tracker = after(*range(65530, 65536), *range(4))
+    assert (tracker.lost, tracker.highest, tracker.cycles) == (0, 3, 65536)
+
+
+def test_published_vector_of_one_lost_in_ten() -> None:
+    tracker = after(0, *(number for number in range(1, 11) if number != 5))
+    assert (tracker.expected, tracker.lost, loss_fraction_256(tracker.expected, tracker.lost)) == (10, 1, 25)
+
+
 def test_duplicates_make_lost_negative() -> None:
     assert after(1, 2, 3, 3, 3).lost == -2
 
@@ -97,6 +107,18 @@ def test_loss_is_what_was_left_out_wherever_the_stream_starts(start: int, packet
     assert tracker.received == packets - 1 - len(left_out)
 
 
+@given(st.integers(0, 65535), st.lists(st.integers(0, 30), min_size=3, max_size=300), st.sets(st.integers(3, 299)))
+def test_loss_is_that_of_a_set_of_numbers_for_any_order_and_copies(
+    start: int, delays: list[int], missing: set[int]
+) -> None:
+    order = sorted((at + delay, at) for at, delay in enumerate(delays) if at not in missing)
+    arrived = [start - 2, start - 1, *(start + at for _, at in order)]
+    tracker = after(*(sequence % 65536 for sequence in arrived))
+    counted = arrived[1:]
+    assert tracker.expected == max(counted) - counted[0] + 1
+    assert tracker.lost == tracker.expected - len(counted)
+
+
 def jitter_of(arrivals_ms: list[float], timestamps: list[int]) -> list[float]:
     jitter = Jitter()
     found = []
@@ -109,7 +131,7 @@ def jitter_of(arrivals_ms: list[float], timestamps: list[int]) -> list[float]:
 def test_worked_example_of_jitter() -> None:
     ticks = jitter_of([0, 20, 41, 60, 85, 100], [160 * at for at in range(6)])
     assert ticks[-1] == pytest.approx(5.69519, abs=1e-5)
-    assert int(ticks[-1]) == 5
+    assert (int(ticks[-1]), int(16 * ticks[-1])) == (5, 91)
 
 
 def test_published_vector_of_wireshark() -> None:
@@ -118,7 +140,9 @@ def test_published_vector_of_wireshark() -> None:
 
 
 def test_published_vector_of_a_packet_10_ms_late() -> None:
-    assert [int(value) for value in jitter_of([0, 30, 50], [0, 160, 320])[1:]] == [5, 4]
+    ticks = jitter_of([0, 30, 50], [0, 160, 320])[1:]
+    assert [16 * value for value in ticks] == [80, 75]
+    assert [int(value) for value in ticks] == [5, 4]
 
 
 def test_jitter_does_not_notice_the_wrap_of_the_timestamp() -> None:

@@ -111,6 +111,48 @@ async def test_a_killed_media_process_is_started_again_with_its_calls_and_ports(
     assert set(reader.take(0)["epoch"]) == {1}
 
 
+async def test_the_process_that_stood_by_takes_the_calls_and_another_stands_by(
+    supervisor: MediaSupervisor, call: Call
+) -> None:
+    before = supervisor._standby.process
+    assert before is not None
+    os.kill(media_process(supervisor), signal.SIGKILL)
+    await call.round_trip(1)
+    assert media_process(supervisor) == before.pid
+    await until(lambda: supervisor._standby.process is not None and supervisor._standby.process.pid != before.pid)
+    os.kill(media_process(supervisor), signal.SIGKILL)
+    await call.round_trip(2)
+    assert supervisor.restarts == 2
+
+
+async def test_a_process_that_stood_by_and_died_is_no_restart_of_a_media_process(supervisor: MediaSupervisor) -> None:
+    before = supervisor._standby.process
+    assert before is not None
+    os.kill(before.pid, signal.SIGKILL)
+    await until(lambda: supervisor._standby.process is not None and supervisor._standby.process.pid != before.pid)
+    assert (supervisor.restarts, supervisor.workers_up(), supervisor.workers) == (0, 1, 1)
+
+
+async def test_calls_are_taken_also_when_the_one_that_stood_by_dies_with_the_other(
+    supervisor: MediaSupervisor, call: Call
+) -> None:
+    standby = supervisor._standby.process
+    assert standby is not None
+    for pid in (standby.pid, media_process(supervisor)):
+        os.kill(pid, signal.SIGKILL)
+    await call.round_trip(1)
+
+
+async def test_as_many_calls_as_a_large_range_holds_outlive_a_killed_process(supervisor: MediaSupervisor) -> None:
+    calls = [Call(supervisor) for _ in range(101)]
+    for one in calls:
+        await supervisor.attach(one.attachment)
+    os.kill(media_process(supervisor), signal.SIGKILL)
+    for one in calls:
+        await one.round_trip(1)
+        one.close()
+
+
 async def test_a_detached_call_forwards_nothing(supervisor: MediaSupervisor, call: Call) -> None:
     await call.round_trip(1)
     await supervisor.detach(call.slot)

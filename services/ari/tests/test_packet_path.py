@@ -2,72 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import random
-import socket
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from packet_line import Line, packet, received, udp
 
-from rtppool_core.rtp import RtpHeader, build
-from rtppool_relay.packet_path import PacketPath, open_packet_path
-from rtppool_relay.port_sockets import PortSockets, bind_another_echo, bind_pair
-from rtppool_relay.row_reader import RowReader
-from rtppool_relay.rows import SLOT_BYTES, Word
-
-SLOT = 1
-
-
-def udp() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
-    sock.setblocking(False)
-    return sock
-
-
-class Line:
-    """A call without a loop: the test turns the crank."""
-
-    def __init__(self) -> None:
-        self.asterisk, self.echo = udp(), udp()
-        self.pair: PortSockets = bind_pair("127.0.0.1", 0, 46)
-        self.pair.echo.connect(self.echo.getsockname())
-        self.memory = mmap.mmap(-1, 2 * SLOT_BYTES)
-        self.reader = RowReader(self.memory, SLOT)
-        self.path: PacketPath
-
-    def connect(self) -> None:
-        self.pair.asterisk.connect(self.asterisk.getsockname())
-        self.resume()
-
-    def resume(self) -> None:
-        """As a media process that has just been handed the sockets does."""
-        peer = self.asterisk.getsockname()
-        self.path = open_packet_path(memoryview(self.memory), SLOT, self.pair.asterisk, self.pair.echo, peer)
-        self.path.drain_queued()
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return ("127.0.0.1", self.pair.port)
-
-    def send(self, packet: bytes) -> None:
-        self.asterisk.sendto(packet, self.address)
-        self.path.from_asterisk()
-
-    def answer(self, packet: bytes) -> None:
-        self.echo.sendto(packet, self.address)
-        self.path.from_echo()
-
-    def count(self, word: Word) -> int:
-        return self.reader.word(word)
-
-    def close(self) -> None:
-        self.pair.close()
-        self.asterisk.close()
-        self.echo.close()
+from rtppool_relay.port_sockets import bind_another_echo
+from rtppool_relay.rows import Word
 
 
 @pytest.fixture
@@ -76,17 +21,6 @@ def line() -> Iterator[Line]:
     one.connect()
     yield one
     one.close()
-
-
-def packet(sequence: int, ssrc: int = 7, payload: bytes = b"p" * 160, marker: bool = False) -> bytes:
-    return build(RtpHeader(0, sequence, sequence * 160, ssrc, marker), payload)
-
-
-def received(sock: socket.socket) -> bytes | None:
-    try:
-        return sock.recv(4096)
-    except BlockingIOError:
-        return None
 
 
 def test_a_packet_goes_to_the_echo_and_its_answer_to_asterisk_unchanged(line: Line) -> None:

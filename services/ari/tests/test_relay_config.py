@@ -39,3 +39,13 @@ def test_a_word_in_the_place_of_true_or_false_keeps_the_last_good_configuration(
     broken = next_state(state, pools(echo={"extension": "yes"}), SETTINGS)
     assert broken.config is state.config
     assert broken.error == "pools[0].echo.extension: 'yes'; accepted is true or false"
+
+
+def test_the_capacity_is_the_pools_or_the_environments() -> None:
+    alone = from_environment(SETTINGS)
+    assert (alone.capacity.calls, alone.capacity.because) == (101, "the range 10000-10100 has 101 ports")
+    limited = next_state(ConfigState(alone), pools(excludedPorts=[20001], maxCalls=9), SETTINGS).config
+    assert (limited.capacity.calls, limited.capacity.because) == (
+        9,
+        "the range 20000-20009 has 10 ports, 1 of them excluded",
+    )

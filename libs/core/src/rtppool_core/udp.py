@@ -12,10 +12,10 @@ SO_TIMESTAMPNS = 35
 SO_TIMESTAMPING = 37
 # linux/net_tstamp.h
 TIMESTAMPING_TX_SOFTWARE = 1 << 1
+TIMESTAMPING_RX_SOFTWARE = 1 << 3
 TIMESTAMPING_SOFTWARE = 1 << 4
 TIMESTAMPING_OPT_ID = 1 << 7
 TIMESTAMPING_OPT_TSONLY = 1 << 11
-TIMESTAMPING_OPT_RX_FILTER = 1 << 17
 # linux/in.h
 IP_PKTINFO = 8
 IP_RECVTOS = 13
@@ -26,6 +26,10 @@ IPV6_TCLASS = 67
 
 TIMESPEC = struct.Struct("=qq")
 TIMESTAMP_SPACE = socket.CMSG_SPACE(TIMESPEC.size)
+# struct scm_timestamping: software, deprecated, hardware.
+TIMESTAMPING_SPACE = socket.CMSG_SPACE(3 * TIMESPEC.size)
+# An IPv4 TOS is a byte, an IPv6 traffic class an int.
+TOS_SPACE = socket.CMSG_SPACE(4)
 NS_PER_SECOND = 1_000_000_000
 
 
@@ -47,6 +51,33 @@ def wants_kernel_stamps(sock: socket.socket) -> bool:
     """Ask for a receive stamp in ns with every datagram; False where the kernel refuses."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    except OSError:
+        return False
+    return True
+
+
+def wants_stamps_both_ways(sock: socket.socket) -> bool:
+    """Ask for a receive stamp with every datagram, and for reports of sends that ask for a stamp; False where refused.
+
+    SO_TIMESTAMPING gives the same software stamp of arrivals as SO_TIMESTAMPNS, in one message. Both together would
+    give it twice on Linux before 6.12. Asking again numbers the stamped sends from 0 anew (OPT_ID).
+    """
+    arrivals = TIMESTAMPING_SOFTWARE | TIMESTAMPING_RX_SOFTWARE
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, arrivals)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, arrivals | TIMESTAMPING_OPT_ID | TIMESTAMPING_OPT_TSONLY)
+    except OSError:
+        return False
+    return True
+
+
+def wants_tos(sock: socket.socket) -> bool:
+    """Ask for the TOS (IPv4) or traffic class (IPv6) of every datagram; False where the kernel refuses."""
+    level, option = (
+        (socket.IPPROTO_IPV6, IPV6_RECVTCLASS) if sock.family == socket.AF_INET6 else (socket.IPPROTO_IP, IP_RECVTOS)
+    )
+    try:
+        sock.setsockopt(level, option, 1)
     except OSError:
         return False
     return True

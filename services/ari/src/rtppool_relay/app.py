@@ -17,6 +17,7 @@ from rtppool_core import logs
 from rtppool_core.http_endpoints import listen, make_app
 from rtppool_core.report import Report
 from rtppool_core.service import Stop
+from rtppool_relay.descriptor_limit import raise_descriptor_limit, too_few_descriptors
 from rtppool_relay.drain import drain
 from rtppool_relay.echo_resolver import EchoResolver
 from rtppool_relay.http_routes import routes
@@ -50,6 +51,9 @@ async def serve(stop: Stop) -> None:
     """
     settings = read_settings(os.environ)
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
+    descriptors = raise_descriptor_limit()
+    if shortage := too_few_descriptors(descriptors, len(settings.port_range)):
+        log.warning("%s", shortage)
     relay = Relay(settings)
     await relay.run(stop)
 

@@ -16,7 +16,8 @@ import socket
 import sys
 from typing import Any
 
-from rtppool_relay.packet_path import Handler, PacketPath, open_packet_path
+from rtppool_relay.packet_buffer import PacketBuffer
+from rtppool_relay.packet_path import Handler, Leg, PacketPath, open_packet_path
 from rtppool_relay.rows import SLOT_BYTES, SLOTS
 
 LARGEST_COMMAND_BYTES = 4096
@@ -30,6 +31,7 @@ class MediaLoop:
         self._commands = commands
         self._memory = memory
         self._poller = select.epoll()
+        self._buffer = PacketBuffer()
         self._handlers: dict[int, Handler] = {}
         self._paths: dict[int, PacketPath] = {}
         self._sockets: dict[int, list[socket.socket]] = {}
@@ -63,7 +65,8 @@ class MediaLoop:
             case "ping":
                 return None
             case "add":
-                return self._add(slot, sockets, (command["peer"][0], command["peer"][1]))
+                peer = (command["peer"][0], command["peer"][1])
+                return self._add(slot, sockets, Leg(peer, command["tos"], command["extend"]))
             case "echo":
                 return self._use_echo(slot, sockets)
             case "forget_old_echo":
@@ -72,11 +75,11 @@ class MediaLoop:
                 return self._remove(slot)
         return f"unknown command {command['do']!r}"
 
-    def _add(self, slot: int, sockets: list[socket.socket], peer: tuple[str, int]) -> str | None:
+    def _add(self, slot: int, sockets: list[socket.socket], leg: Leg) -> str | None:
         # A restart and a new call may both hand over the same slot; the last one counts.
         self._remove(slot)
         asterisk, *echoes = sockets
-        path = open_packet_path(self._memory, slot, asterisk, echoes[-1], peer)
+        path = open_packet_path(self._memory, slot, asterisk, echoes[-1], leg, self._buffer)
         self._paths[slot] = path
         self._sockets[slot] = sockets
         path.drain_queued()

@@ -1,7 +1,8 @@
-"""Starts media processes, hands them sockets, and starts a dead one again with its calls.
+"""Starts media processes, hands them sockets, and puts another in the place of a dead one, with its calls.
 
 Control keeps a duplicate of every socket, so that no port is lost or stolen while a media process is down, and the
-rows are in one memfd that outlives every media process.
+rows are in one memfd that outlives every media process. One process more than needed stands by: starting Python takes
+longer than a call should be silent.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 2.0
 PING_EVERY_SECONDS = 0.5
+# The first restart is at once; one that dies young again waits.
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 1.0
 LONG_ENOUGH_UP_SECONDS = 5.0
+STANDBY = -1
+# As many as surely fit into a socket's buffer.
+COMMANDS_AT_ONCE = 32
 
 
 @dataclass(slots=True)
@@ -36,10 +41,14 @@ class Attachment:
     slot: int
     sockets: PortSockets
     peer: tuple[str, int]
+    tos: int = 0
+    extend: bool = False
 
 
 @dataclass(slots=True)
 class _Worker:
+    """A place for a process: `number` from 0 for those with calls, -1 for the one that stands by."""
+
     number: int
     process: subprocess.Popen[bytes] | None = None
     commands: socket.socket | None = None
@@ -48,7 +57,7 @@ class _Worker:
     answered_at_seconds: float = 0.0
     started_at_seconds: float = 0.0
     silent: bool = False
-    pause_seconds: float = FIRST_PAUSE_SECONDS
+    pause_seconds: float = 0.0
 
 
 class MediaSupervisor:
@@ -59,6 +68,8 @@ class MediaSupervisor:
         os.ftruncate(self._rows_descriptor, SLOTS * SLOT_BYTES)
         self.memory = mmap.mmap(self._rows_descriptor, SLOTS * SLOT_BYTES)
         self._workers = [_Worker(number) for number in range(workers)]
+        self._standby = _Worker(STANDBY)
+        self._gone: list[subprocess.Popen[bytes]] = []
         self._free_slots = list(range(SLOTS - 1, -1, -1))
         self._next_id = 0
         self._closing = False
@@ -81,7 +92,7 @@ class MediaSupervisor:
         Raises:
             MediaFault: one doesn't.
         """
-        for worker in self._workers:
+        for worker in (*self._workers, self._standby):
             self._spawn(worker)
         await asyncio.gather(*(self._ask(worker, {"do": "ping"}, timeout_seconds=10) for worker in self._workers))
         self._keep(asyncio.create_task(self._ping_forever()))
@@ -146,17 +157,23 @@ class MediaSupervisor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for worker in self._workers:
+        for worker in (*self._workers, self._standby):
             self._hang_up(worker)
-            if worker.process is not None:
-                await asyncio.to_thread(_wait_or_kill, worker.process)
+            self._part_with(worker)
+        await self._reap()
         os.close(self._rows_descriptor)
 
     def _worker_of(self, slot: int) -> _Worker | None:
         return next((worker for worker in self._workers if slot in worker.attachments), None)
 
     async def _add(self, worker: _Worker, attachment: Attachment) -> None:
-        command = {"do": "add", "slot": attachment.slot, "peer": list(attachment.peer)}
+        command = {
+            "do": "add",
+            "slot": attachment.slot,
+            "peer": list(attachment.peer),
+            "tos": attachment.tos,
+            "extend": attachment.extend,
+        }
         sockets = attachment.sockets
         await self._ask(worker, command, [sockets.asterisk.fileno(), sockets.echo.fileno()])
 
@@ -204,31 +221,65 @@ class MediaSupervisor:
 
     def _on_death(self, worker: _Worker) -> None:
         self._hang_up(worker)
+        code = self._part_with(worker)
         if self._closing:
             return
-        code = worker.process.poll() if worker.process is not None else None
-        self.restarts += 1
-        log.error(
-            "a media process ended; it is started again with its calls",
-            extra={"fields": {"worker": worker.number, "code": code, "calls": len(worker.attachments)}},
-        )
-        self._keep(asyncio.create_task(self._restart(worker)))
+        if worker is not self._standby:
+            self.restarts += 1
+            log.error(
+                "a media process ended; another takes its calls",
+                extra={"fields": {"worker": worker.number, "code": code, "calls": len(worker.attachments)}},
+            )
+        self._keep(asyncio.create_task(self._replace(worker)))
 
-    async def _restart(self, worker: _Worker) -> None:
+    async def _replace(self, worker: _Worker) -> None:
         loop = asyncio.get_running_loop()
         if loop.time() - worker.started_at_seconds > LONG_ENOUGH_UP_SECONDS:
-            worker.pause_seconds = FIRST_PAUSE_SECONDS
+            worker.pause_seconds = 0.0
         await asyncio.sleep(worker.pause_seconds)
-        worker.pause_seconds = min(2 * worker.pause_seconds, LONGEST_PAUSE_SECONDS)
-        if worker.process is not None:
-            await asyncio.to_thread(_wait_or_kill, worker.process)
-        self._spawn(worker)
-        for attachment in list(worker.attachments.values()):
-            try:
-                await self._add(worker, attachment)
-            except MediaFault as fault:
-                # A process that died again is restarted by its own end; one that refuses a call is worth a line.
-                log.error("a call could not be given to the new media process: %s", fault)  # noqa: TRY400
+        worker.pause_seconds = min(max(FIRST_PAUSE_SECONDS, 2 * worker.pause_seconds), LONGEST_PAUSE_SECONDS)
+        if worker is self._standby or self._standby.commands is None:
+            self._spawn(worker)
+        else:
+            self._take_standby(worker)
+        await self._add_all(worker)
+        await self._reap()
+
+    def _part_with(self, worker: _Worker) -> int | None:
+        """Keep the process until it is reaped; its exit code if it has one already."""
+        if worker.process is None:
+            return None
+        self._gone.append(worker.process)
+        code, worker.process = worker.process.poll(), None
+        return code
+
+    async def _reap(self) -> None:
+        while self._gone:
+            await asyncio.to_thread(_wait_or_kill, self._gone[-1])
+            self._gone = [process for process in self._gone if process.returncode is None]
+
+    def _take_standby(self, worker: _Worker) -> None:
+        """The process that stands by gets the worker's place; another is started to stand by."""
+        loop, standby = asyncio.get_running_loop(), self._standby
+        if standby.commands is None:
+            raise AssertionError("checked by the caller")
+        loop.remove_reader(standby.commands.fileno())
+        worker.process, worker.commands = standby.process, standby.commands
+        worker.started_at_seconds = loop.time()
+        loop.add_reader(worker.commands.fileno(), self._on_answer, worker)
+        standby.process = standby.commands = None
+        self._spawn(standby)
+
+    async def _add_all(self, worker: _Worker) -> None:
+        attachments = list(worker.attachments.values())
+        for at in range(0, len(attachments), COMMANDS_AT_ONCE):
+            adding = (self._add(worker, attachment) for attachment in attachments[at : at + COMMANDS_AT_ONCE])
+            for outcome in await asyncio.gather(*adding, return_exceptions=True):
+                if isinstance(outcome, MediaFault):
+                    # A process that died again is replaced by its own end; one that refuses a call is worth a line.
+                    log.error("a call could not be given to the new media process: %s", outcome)
+                elif isinstance(outcome, BaseException):
+                    raise outcome
 
     def _hang_up(self, worker: _Worker) -> None:
         if worker.commands is None:

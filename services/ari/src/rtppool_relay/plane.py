@@ -54,7 +54,7 @@ class PortMedia:
                 f"port {self.port} can't be connected to {host_port(address, port)}: {error.strerror}; "
                 "is ADVERTISE_IP an address that Asterisk reaches, and BIND_IP one that reaches Asterisk?"
             ) from error
-        self.attachment = Attachment(self.slot, self.sockets, (address, port))
+        self.attachment = self.plane.attachment(self, (address, port))
         await self.plane.supervisor.attach(self.attachment)
 
     def figures(self) -> CallFigures:
@@ -168,6 +168,10 @@ class Plane:
         if media.kind == "calls":
             self.ports.release(media.port, self._clock())
             self.probe_is_due.set()
+
+    def attachment(self, media: PortMedia, peer: tuple[str, int]) -> Attachment:
+        """What a media process needs of a port that is connected to `peer`."""
+        return Attachment(media.slot, media.sockets, peer, self._dscp << 2, self._config().echo.extension)
 
     async def aim_at_echo(self) -> None:
         """Send live calls to the echo's new address; the old one's answers count on."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from rtppool_core.udp import bind_error, family_of, mark, wants_kernel_stamps
+from rtppool_core.udp import bind_error, family_of, mark, wants_stamps_both_ways
 
 RECEIVE_BUFFER_BYTES = 256 * 1024
 
@@ -75,7 +75,7 @@ def can_bind(address: str, port: int) -> str | None:
 def _udp_socket(address: str, dscp: int) -> socket.socket:
     sock = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    wants_kernel_stamps(sock)
+    wants_stamps_both_ways(sock)
     mark(sock, dscp)
     return sock
 

@@ -17,6 +17,7 @@ from rtppool_core.pool_config import (
 )
 from rtppool_core.ports import PortRange
 from rtppool_core.report import PoolReference
+from rtppool_relay.capacity import Capacity, capacity_of
 from rtppool_relay.settings import Settings
 
 
@@ -41,6 +42,11 @@ class RelayConfig:
     def clock_rate_hz(self) -> int:
         """The RTP clock of the media format."""
         return CLOCK_RATE_HZ[self.media_format]
+
+    @property
+    def capacity(self) -> Capacity:
+        """The most calls at a time."""
+        return capacity_of(self.port_range, self.excluded_ports, self.max_calls)
 
 
 def from_environment(settings: Settings) -> RelayConfig:

@@ -68,7 +68,8 @@ class RowReader:
         """Lay views over the slot; nothing is copied."""
         offset = slot_offset(self.slot)
         self._words = np.frombuffer(self.memory, np.uint64, WORDS, offset)
-        self._errors = np.frombuffer(self.memory, np.int64, DEPARTURE_ERRORS, offset + 8 * DEPARTURE_ERRORS_OFFSET_WORDS)
+        errors_offset = offset + 8 * DEPARTURE_ERRORS_OFFSET_WORDS
+        self._errors = np.frombuffer(self.memory, np.int64, DEPARTURE_ERRORS, errors_offset)
         self._rows = np.frombuffer(self.memory, ROW_DTYPE, ROWS_PER_SLOT, offset + HEADER_BYTES)
 
     def word(self, word: Word) -> int:

@@ -193,8 +193,19 @@ class SlaViolation:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreachableTier:
+    """A tier for more calls than the relay can have. `reason` is a sentence."""
+
+    up_to_calls: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SlaReport:
-    """This relay's verdict over the window of its calls. `reason` is CamelCase, e.g. `NoCalls`."""
+    """This relay's verdict over the window of its calls. `reason` is CamelCase, e.g. `NoCalls`.
+
+    `capacity_calls` is the most calls that it can have at a time.
+    """
 
     result: SlaResult
     reason: str
@@ -202,6 +213,8 @@ class SlaReport:
     tier_up_to_calls: int | None = None
     above_tiers: bool = False
     violations: tuple[SlaViolation, ...] = ()
+    capacity_calls: int | None = None
+    unreachable_tiers: tuple[UnreachableTier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

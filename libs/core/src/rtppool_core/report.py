@@ -125,13 +125,26 @@ class MediaReport:
 
 
 @dataclass(frozen=True, slots=True)
+class DepartureErrorReport:
+    """How much later than our own reading of the clock the kernel stamped departures, over the latest `samples`."""
+
+    samples: int
+    p50_ns: int
+    p99_ns: int
+    max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClockReport:
-    """Where times come from: `stamps` is `kernel` or `user`; `steps` counts jumps of the wall clock."""
+    """Where times come from: `stamps` is `kernel` or `user`; `steps` counts jumps of the wall clock.
+
+    Departures are read by the media process just before the send; the kernel stamps one in a hundred as well.
+    """
 
     stamps: Literal["kernel", "user"]
     steps: int
     samples_dropped: int
-    departure_error_ns: int | None = None
+    departure_error: DepartureErrorReport | None = None
     reason: str | None = None
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rtppool_relay.departure_errors import DepartureErrors
 from rtppool_relay.rows import DROP_REASONS, Word
 from rtppool_relay.slices import SliceStore
 from rtppool_relay.stream_statistics import Collected, StreamStatistics
@@ -89,6 +90,7 @@ class Measurement:
         self.wall_clock = wall_clock
         self.kinds: dict[StreamKind, KindFigures] = {kind: KindFigures() for kind in KINDS}
         self.echo = EchoHealth()
+        self.departures = DepartureErrors()
         self._streams: dict[int, tuple[StreamKind, StreamStatistics]] = {}
         self._samples_dropped_before = 0
         self._overruns_before = 0
@@ -130,6 +132,7 @@ class Measurement:
         """Collect every stream; `now_ns` is the wall clock's."""
         for kind, statistics in list(self._streams.values()):
             self._take(kind, statistics.collect(now_ns))
+            self.departures.add(statistics.reader.departure_errors())
         counted, self._in_this_tick = self._in_this_tick, Counter()
         self.echo.look(counted[Word.SENT_TO_ECHO], counted[Word.FROM_ECHO], monotonic_ns)
 

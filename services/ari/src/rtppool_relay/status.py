@@ -109,6 +109,7 @@ class StatusView:
                 stamps=self.clock.stamps,
                 steps=self.measurement.wall_clock.steps,
                 samples_dropped=self.measurement.samples_dropped,
+                departure_error=self.measurement.departures.report(),
                 reason=self.clock.reason,
             ),
             echo=self._echo(),

@@ -43,6 +43,9 @@ EVERYTHING = {
     "relay.echo.extension": True,
     "echo.dscp": 0,
     "echo.allow": ["10.0.0.0/8", "127.0.0.1"],
+    "echo.rate": 0,
+    "echo.ratePerAddress": 1000000,
+    "echo.rtpOnly": False,
     "httpToken.enabled": False,
     "defaultPool.spec": {"maxCalls": 50, "drain": {"timeoutSeconds": 60}, "excludedPorts": [10050]},
 }
@@ -206,8 +209,10 @@ def plain(environment: dict[str, Any]) -> dict[str, str]:
 def test_the_echo_understands_its_environment(render: Any, defaults: Any) -> None:
     settings = read_echo_settings(plain(defaults.environment("DaemonSet", "rtp-echo")))
     assert (settings.echo_port, settings.http_port, settings.dscp, settings.allow) == (4000, 9091, None, ())
+    assert (settings.rate, settings.rate_per_address, settings.rtp_only) == (200, 0, True)
     settings = read_echo_settings(plain(render(EVERYTHING).environment("DaemonSet", "rtp-echo")))
     assert (settings.dscp, list(map(str, settings.allow))) == (0, ["10.0.0.0/8", "127.0.0.1/32"])
+    assert (settings.rate, settings.rate_per_address, settings.rtp_only) == (0, 1_000_000, False)
 
 
 def test_the_relay_understands_its_environment(defaults: Any) -> None:

@@ -66,6 +66,17 @@ class RunningEcho:
     async def metric_reaches(self, sample: str, value: float) -> None:
         await until(lambda: self._is(sample, value), f"{sample} to be {value}")
 
+    async def has_counted(self, sent: int) -> None:
+        """Every datagram is either answered or dropped with a reason, and none twice."""
+
+        async def all_of_them() -> bool:
+            figures = self.echo._counters.total()
+            together = figures.answered_packets + sum(figures.dropped.values())
+            assert together <= sent
+            return together == sent
+
+        await until(all_of_them, f"all {sent} datagrams to be counted")
+
     async def _is(self, sample: str, value: float) -> bool:
         return await self.metric(sample) == value
 

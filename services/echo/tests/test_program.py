@@ -39,6 +39,9 @@ def test_all_bad_settings_are_said_at_once_with_name_value_and_what_is_accepted(
                 "DSCP": "64",
                 "ECHO_WORKERS": "0",
                 "ECHO_ALLOW": "10.0.0.1/8",
+                "ECHO_RATE": "-1",
+                "ECHO_RATE_PER_ADDRESS": "1000001",
+                "ECHO_RTP_ONLY": "perhaps",
                 "HTTP_PORT": "x",
                 "LOG_LEVEL": "LOUD",
             }
@@ -49,6 +52,9 @@ def test_all_bad_settings_are_said_at_once_with_name_value_and_what_is_accepted(
         "DSCP=64: accepted is a whole number from 0 to 63",
         "ECHO_WORKERS=0: accepted is a whole number from 1 to 64",
         "ECHO_ALLOW=10.0.0.1/8: accepted is networks such as 10.0.0.0/8, separated by commas, host bits zero",
+        "ECHO_RATE=-1: accepted is a whole number from 0 to 1000000",
+        "ECHO_RATE_PER_ADDRESS=1000001: accepted is a whole number from 0 to 1000000",
+        "ECHO_RTP_ONLY=perhaps: accepted is one of true, false",
         "HTTP_PORT=x: accepted is a whole number from 1 to 65535",
         "LOG_LEVEL=LOUD: accepted is one of DEBUG, INFO, WARNING, ERROR",
     )

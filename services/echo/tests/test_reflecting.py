@@ -4,20 +4,37 @@ import dataclasses
 import ipaddress
 import os
 import random
+import select
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
 import pytest
 
-from rtppool_core import udp
+from rtppool_core import echo_extension, udp
+from rtppool_echo import app
+from rtppool_echo.reflection import REASONS
 from rtppool_echo.settings import Settings
 
 Run = Callable[[Settings], AbstractAsyncContextManager[Any]]
 Connect = Callable[[str], AbstractContextManager[Any]]
 Make = Callable[..., bytes]
+
+
+def with_extension(packet: bytes) -> bytes:
+    head, tail = packet[: echo_extension.MARK_OFFSET], packet[echo_extension.MARK_OFFSET :]
+    return bytes([echo_extension.FIRST_BYTE]) + head[1:] + echo_extension.UNFILLED + tail
+
+
+def received_by(sock: socket.socket) -> bytes | None:
+    """What has arrived already."""
+    try:
+        return sock.recv(65_535)
+    except BlockingIOError:
+        return None
 
 
 async def test_a_packet_comes_back_unchanged(run_echo: Run, settings: Settings, client: Any, make_packet: Make) -> None:
@@ -100,15 +117,32 @@ async def test_what_is_no_rtp_is_counted_by_reason_and_not_answered(
         assert await echo.metric("rtp_echo_answered_packets_total") == 1
 
 
-async def test_random_bytes_end_no_process(run_echo: Run, settings: Settings, client: Any, make_packet: Make) -> None:
+def mutated(chance: random.Random, packet: bytes) -> bytes:
+    """A packet with some bytes changed, cut off, or something else altogether."""
+    if chance.random() < 0.2:
+        return chance.randbytes(chance.randrange(1500))
+    changed = bytearray(packet)
+    for _ in range(chance.randrange(4)):
+        changed[chance.randrange(min(40, len(changed)))] = chance.randrange(256)
+    return bytes(changed[: chance.randrange(len(changed) + 1)] if chance.random() < 0.3 else changed)
+
+
+@pytest.mark.parametrize("rtp_only", [True, False])
+async def test_ten_thousand_fuzzed_datagrams_end_no_process(
+    run_echo: Run, settings: Settings, client: Any, make_packet: Make, rtp_only: bool
+) -> None:
     chance = random.Random(4000)
-    async with run_echo(settings) as echo:
+    shapes = [make_packet(), with_extension(make_packet()), bytes([0x91]) + make_packet()[1:]]
+    async with run_echo(dataclasses.replace(settings, rate=0, rtp_only=rtp_only)) as echo:
         before = echo.echo.supervisor.pids
-        for _ in range(300):
-            client.send(chance.randbytes(chance.randrange(1500)), "127.0.0.1", echo.port)
-        client.send(make_packet(), "127.0.0.1", echo.port)
-        while (await client.receive())[0] != make_packet():
-            pass
+        for number in range(1, 10_001):
+            client.sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, number % 255 + 1)
+            client.sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, number % 256)
+            client.send(mutated(chance, shapes[number % 3]), "127.0.0.1", echo.port)
+            if number % 50 == 0:
+                await echo.has_counted(number)
+                while received_by(client.sock) is not None:
+                    pass
         assert echo.echo.supervisor.pids == before
         assert await echo.metric("rtp_echo_worker_restarts_total") == 0
 
@@ -165,7 +199,13 @@ async def test_a_killed_process_is_started_again_and_answers_what_waited(
     async with run_echo(settings) as echo:
         client.send(make_packet(1), "127.0.0.1", echo.port)
         await client.receive()
-        os.kill(echo.echo.supervisor.pids[0], signal.SIGKILL)
+        pid = echo.echo.supervisor.pids[0]
+        watch = os.pidfd_open(pid)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            assert select.select([watch], [], [], 5)[0]
+        finally:
+            os.close(watch)
         client.send(make_packet(2), "127.0.0.1", echo.port)
         assert (await client.receive(20))[0] == make_packet(2)
         await echo.metric_reaches("rtp_echo_worker_restarts_total", 1)
@@ -207,5 +247,157 @@ async def test_every_reason_is_a_series_from_the_start(run_echo: Run, settings: 
     async with run_echo(settings) as echo:
         _status, text = await echo.get("/metrics")
         series = [line for line in text.splitlines() if line.startswith("rtp_echo_dropped_packets_total{")]
-        assert len(series) == 11
+        assert len(series) == len(REASONS)
         assert all(line.endswith(" 0.0") for line in series)
+
+
+@pytest.mark.parametrize(
+    ("bound", "mine", "level", "kind", "receive"),
+    [
+        ("0.0.0.0", "127.0.0.1", socket.IPPROTO_IP, socket.IP_TTL, udp.IP_RECVTTL),
+        ("::", "127.0.0.1", socket.IPPROTO_IP, socket.IP_TTL, udp.IP_RECVTTL),
+        ("::", "::1", socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, socket.IPV6_RECVHOPLIMIT),
+    ],
+    ids=["v4", "dual-v4", "dual-v6"],
+)
+@pytest.mark.parametrize(("sent", "expected"), [(255, 63), (64, 63), (10, 9), (2, 1)])
+async def test_an_answer_goes_one_hop_less_far_than_its_question(
+    run_echo: Run,
+    settings: Settings,
+    connect: Connect,
+    make_packet: Make,
+    bound: str,
+    mine: str,
+    level: int,
+    kind: int,
+    receive: int,
+    sent: int,
+    expected: int,
+) -> None:
+    unicast_hops = socket.IPV6_UNICAST_HOPS if level == socket.IPPROTO_IPV6 else socket.IP_TTL
+    with connect(mine) as client:
+        client.sock.setsockopt(level, receive, 1)
+        client.sock.setsockopt(level, unicast_hops, sent)
+        async with run_echo(dataclasses.replace(settings, echo_bind=bound)) as echo:
+            client.send(make_packet(), mine, echo.port)
+            assert await client.receive_tos(level, kind) == expected
+
+
+async def test_a_packet_on_its_last_hop_is_counted_and_not_answered(
+    run_echo: Run, settings: Settings, client: Any, make_packet: Make
+) -> None:
+    client.sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+    async with run_echo(settings) as echo:
+        client.send(make_packet(), "127.0.0.1", echo.port)
+        await echo.metric_reaches('rtp_echo_dropped_packets_total{reason="hop_limit"}', 1)
+        assert received_by(client.sock) is None
+
+
+@pytest.mark.parametrize("ttl", [64, 255])
+async def test_a_forged_packet_between_two_echoes_ends_within_64_datagrams(
+    run_echo: Run, settings: Settings, make_packet: Make, ttl: int
+) -> None:
+    one_address = dataclasses.replace(settings, echo_bind="127.0.0.1")
+    async with run_echo(one_address) as left, run_echo(one_address) as right:
+        # From the right echo's own socket: to the left one it looks like a sender as good as any.
+        (forged,) = right.echo._sockets
+        forged.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+        forged.sendto(make_packet(), ("127.0.0.1", left.port))
+        # The 64th datagram has no hop left; the first is answered by the left echo, so the last comes to the right one.
+        await right.metric_reaches('rtp_echo_dropped_packets_total{reason="hop_limit"}', 1)
+        answered = [await echo.metric("rtp_echo_answered_packets_total") for echo in (left, right)]
+        assert 1 + sum(answered) == 64
+        assert answered == [32, 31]
+
+
+async def test_a_batch_of_good_and_bad_packets_is_answered_exactly_right(
+    run_echo: Run, settings: Settings, client: Any, make_packet: Make
+) -> None:
+    good = [make_packet(sequence, bytes([sequence]) * (sequence % 50)) for sequence in range(150)]
+    bad = [b"", b"x", bytes([0x80, 200]) + bytes(26), bytes(12), bytes([0x90, 0]) + bytes(10)]
+    async with run_echo(settings) as echo:
+        pid = echo.echo.supervisor.pids[0]
+        # While it stands still, so that they lie side by side in its batches.
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for at, packet in enumerate(good):
+                client.send(bad[at % len(bad)], "127.0.0.1", echo.port)
+                client.send(packet, "127.0.0.1", echo.port)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert [(await client.receive())[0] for _ in good] == good
+        await echo.metric_reaches("rtp_echo_answered_packets_total", len(good))
+        assert await echo.metric("rtp_echo_answered_bytes_total") == sum(map(len, good))
+        for reason, number in {"short": 60, "rtcp": 30, "version": 30, "truncated": 30}.items():
+            assert await echo.metric(f'rtp_echo_dropped_packets_total{{reason="{reason}"}}') == number
+        assert received_by(client.sock) is None
+
+
+async def test_what_exceeds_a_senders_rate_is_counted_and_another_sender_is_not_touched(
+    run_echo: Run, settings: Settings, connect: Connect, make_packet: Make
+) -> None:
+    async with run_echo(dataclasses.replace(settings, rate=1)) as echo:
+        with connect("127.0.0.1") as loud, connect("127.0.0.1") as quiet:
+            for sequence in range(500):
+                loud.send(make_packet(sequence), "127.0.0.1", echo.port)
+            quiet.send(make_packet(), "127.0.0.1", echo.port)
+            assert (await quiet.receive())[0] == make_packet()
+            answered = await echo.metric("rtp_echo_answered_packets_total")
+            dropped = await echo.metric('rtp_echo_dropped_packets_total{reason="rate"}')
+            assert answered + dropped == 501
+            assert dropped > 400
+
+
+async def test_an_address_has_a_rate_of_its_own_where_that_is_asked_for(
+    run_echo: Run, settings: Settings, connect: Connect, make_packet: Make
+) -> None:
+    async with run_echo(dataclasses.replace(settings, rate_per_address=1)) as echo:
+        for _ in range(20):
+            with connect("127.0.0.1") as client:
+                client.send(make_packet(), "127.0.0.1", echo.port)
+        with connect("127.0.0.2") as neighbour:
+            neighbour.send(make_packet(), "127.0.0.1", echo.port)
+            await neighbour.receive()
+        assert await echo.metric('rtp_echo_dropped_packets_total{reason="address_rate"}') > 10
+
+
+async def test_anything_is_answered_when_it_need_not_be_rtp(run_echo: Run, settings: Settings, client: Any) -> None:
+    async with run_echo(dataclasses.replace(settings, rtp_only=False)) as echo:
+        for datagram in (b"", b"x", b"GET / HTTP/1.1\r\n\r\n", bytes([0x80, 200]) + bytes(26)):
+            client.send(datagram, "127.0.0.1", echo.port)
+            assert (await client.receive())[0] == datagram
+
+
+@pytest.mark.parametrize("batches", [True, False])
+@pytest.mark.parametrize(("bound", "mine"), [("127.0.0.1", "127.0.0.1"), ("::", "::1"), ("::", "127.0.0.1")])
+async def test_the_extension_comes_back_filled_and_a_filled_one_as_it_is(
+    run_echo: Run,
+    settings: Settings,
+    connect: Connect,
+    make_packet: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    batches: bool,
+    bound: str,
+    mine: str,
+) -> None:
+    if not batches:
+        monkeypatch.setattr(app, "self_test", lambda _family: "no such call")
+    async with run_echo(dataclasses.replace(settings, echo_bind=bound)) as echo:
+        with connect(mine) as client:
+            for count in (1, 2):
+                asked = with_extension(make_packet(count))
+                before_ns = time.time_ns()
+                client.send(asked, mine, echo.port)
+                answer, _ = await client.receive()
+                after_ns = time.time_ns()
+                number, received_ns, sent_ns = echo_extension.MEASURED.unpack_from(
+                    answer, echo_extension.MEASURED_OFFSET
+                )
+                assert number == count
+                assert before_ns <= received_ns <= sent_ns <= after_ns
+                assert answer[: echo_extension.FILLED_OFFSET] == asked[: echo_extension.FILLED_OFFSET]
+                assert answer[echo_extension.SMALLEST_PACKET_BYTES :] == asked[echo_extension.SMALLEST_PACKET_BYTES :]
+            client.send(answer, mine, echo.port)
+            assert (await client.receive())[0] == answer
+    assert caplog.text.count("datagrams go one by one, at a higher cost") == (0 if batches else 1)

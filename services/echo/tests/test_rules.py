@@ -3,17 +3,16 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtppool_core import udp
-from rtppool_echo.ancillary import for_answer
+from rtppool_echo.ancillary import for_answer, packed, unpacked
 from rtppool_echo.counters import WORD_OF_REASON, WORDS, Counters
-from rtppool_echo.reflect_process import Reflector
 from rtppool_echo.reflection import REASONS, SourceRules
+from rtppool_echo.socket_name import address_of, name_of, port_of, sender_of
 
 RULES = SourceRules(own_port=4000)
 
@@ -33,11 +32,14 @@ RULES = SourceRules(own_port=4000)
         ("::", 10_000, "source_address"),
         ("ff02::1", 10_000, "source_address"),
         ("::ffff:224.0.0.1", 10_000, "source_address"),
-        ("fe80::1%lo", 10_000, None),
+        ("fe80::1", 10_000, None),
+        ("192.0.2.1", 5060, "reflector_port"),
+        ("2001:db8::1", 1900, "reflector_port"),
+        ("127.0.0.1", 10_000, None),
     ],
 )
 def test_a_sender_is_answered_or_refused_with_a_reason(host: str, port: int, reason: str | None) -> None:
-    assert RULES.refusal(host, port) == reason
+    assert RULES.refusal(ipaddress.ip_address(host).packed, port) == reason
 
 
 @pytest.mark.parametrize(
@@ -46,13 +48,13 @@ def test_a_sender_is_answered_or_refused_with_a_reason(host: str, port: int, rea
         ("10.1.2.3", True),
         ("::ffff:10.1.2.3", True),
         ("11.1.2.3", False),
-        ("fe80::1%eth0", True),
+        ("fe80::1", True),
         ("2001:db8::1", False),
     ],
 )
 def test_the_allowed_networks_hold_for_both_families(host: str, allowed: bool) -> None:
     rules = SourceRules(4000, (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fe80::/10")))
-    assert (rules.refusal(host, 10_000) is None) == allowed
+    assert (rules.refusal(ipaddress.ip_address(host).packed, 10_000) is None) == allowed
 
 
 def pktinfo(interface: int, answer_from: str, sent_to: str) -> tuple[int, int, bytes]:
@@ -65,13 +67,40 @@ def pktinfo_v6(sent_to: str, interface: int) -> tuple[int, int, bytes]:
     return socket.IPPROTO_IPV6, udp.IPV6_PKTINFO, data
 
 
+TTL_64 = (socket.IPPROTO_IP, socket.IP_TTL, struct.pack("=i", 64))
+TTL_63 = (socket.IPPROTO_IP, socket.IP_TTL, struct.pack("=i", 63))
+
+
 def test_an_answer_leaves_from_the_address_asked_by_whatever_interface_the_route_says() -> None:
-    assert for_answer([pktinfo(3, "192.0.2.7", "192.0.2.7")], None) == [pktinfo(0, "192.0.2.7", "0.0.0.0")]
-    assert for_answer([pktinfo_v6("2001:db8::7", 3)], None) == [pktinfo_v6("2001:db8::7", 0)]
+    assert for_answer([pktinfo(3, "192.0.2.7", "192.0.2.7"), TTL_64], None) == [
+        pktinfo(0, "192.0.2.7", "0.0.0.0"),
+        TTL_63,
+    ]
+    assert for_answer([pktinfo_v6("2001:db8::7", 3), TTL_64], None) == [pktinfo_v6("2001:db8::7", 0), TTL_63]
 
 
 def test_a_link_local_answer_keeps_its_interface() -> None:
-    assert for_answer([pktinfo_v6("fe80::7", 3)], None) == [pktinfo_v6("fe80::7", 3)]
+    assert for_answer([pktinfo_v6("fe80::7", 3), TTL_64], None) == [pktinfo_v6("fe80::7", 3), TTL_63]
+
+
+@pytest.mark.parametrize("level_and_kind", [(socket.IPPROTO_IP, socket.IP_TTL), (socket.IPPROTO_IPV6, 52)])
+@pytest.mark.parametrize(("received", "answered"), [(255, 63), (65, 63), (64, 63), (63, 62), (2, 1)])
+def test_an_answer_has_one_hop_less_than_its_question_and_63_at_most(
+    level_and_kind: tuple[int, int], received: int, answered: int
+) -> None:
+    assert for_answer([(*level_and_kind, struct.pack("=i", received))], None) == [
+        (*level_and_kind, struct.pack("=i", answered))
+    ]
+
+
+@pytest.mark.parametrize("received", [1, 0, -1])
+def test_a_question_without_a_hop_left_is_not_answered(received: int) -> None:
+    item = (socket.IPPROTO_IP, socket.IP_TTL, struct.pack("=i", received))
+    assert for_answer([pktinfo(3, "192.0.2.7", "192.0.2.7"), item], None) == "hop_limit"
+
+
+def test_a_question_whose_hop_limit_is_unknown_is_not_answered() -> None:
+    assert for_answer([pktinfo(3, "192.0.2.7", "192.0.2.7")], None) == "hop_limit"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +114,7 @@ def test_a_link_local_answer_keeps_its_interface() -> None:
     ],
 )
 def test_what_was_sent_to_many_is_not_answered(item: tuple[int, int, bytes]) -> None:
-    assert for_answer([item], None) is None
+    assert for_answer([item, TTL_64], None) == "destination"
 
 
 @given(
@@ -97,6 +126,18 @@ def test_no_ancillary_data_raises(received: list[tuple[int, int, bytes]], dscp: 
 
 
 @given(
+    st.lists(st.tuples(st.integers(-(2**31), 2**31 - 1), st.integers(0, 99), st.binary(max_size=40)), max_size=5),
+    st.binary(max_size=60),
+)
+def test_control_messages_are_read_as_they_were_written_and_what_is_cut_off_ends_them(
+    items: list[tuple[int, int, bytes]], rest: bytes
+) -> None:
+    assert unpacked(packed(items)) == items
+    assert unpacked(packed(items) + rest)[: len(items)] == items
+    assert all(item in items for item in unpacked(packed(items)[:-1]))
+
+
+@given(
     st.ip_addresses().map(str),
     st.integers(0, 65_535),
     st.lists(st.ip_addresses(v=4).map(ipaddress.ip_network), max_size=3),
@@ -104,7 +145,21 @@ def test_no_ancillary_data_raises(received: list[tuple[int, int, bytes]], dscp: 
 def test_every_refusal_is_a_known_reason(
     host: str, port: int, allow: list[ipaddress.IPv4Network | ipaddress.IPv6Network]
 ) -> None:
-    assert SourceRules(4000, tuple(allow)).refusal(host, port) in {None, *REASONS}
+    refusal = SourceRules(4000, tuple(allow)).refusal(ipaddress.ip_address(host).packed, port)
+    assert refusal in {None, *REASONS}
+    if refusal is None:
+        plain = ipaddress.ip_address(host)
+        assert not allow or any(plain == network.network_address for network in allow)
+
+
+@given(st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6).map(str), st.integers(0, 65_535), st.integers(0, 2**32 - 1))
+def test_a_senders_name_is_read_as_it_was_written(host: str, port: int, scope: int) -> None:
+    sender = (host, port, 0, scope) if ":" in host else (host, port)
+    name = name_of(sender)
+    packed_address = ipaddress.ip_address(host).packed
+    assert (address_of(name), port_of(name)) == (packed_address, port)
+    assert ipaddress.ip_address(sender_of(name)[0]).packed == packed_address
+    assert sender_of(name)[1:] == sender[1:]
 
 
 def test_the_words_of_a_worker_hold_every_reason() -> None:
@@ -120,68 +175,3 @@ def test_figures_are_summed_over_the_workers() -> None:
     assert counters.total().answered_packets == 11
     assert counters.total().dropped["short"] == 2
     counters.close()
-
-
-class Datagrams:
-    """Stands for a socket: one datagram in, what was sent kept."""
-
-    def __init__(self, datagram: bytes, sender: tuple[str, int]) -> None:
-        self.datagram, self.sender = datagram, sender
-        self.sent: list[bytes] = []
-        self.fail: OSError | None = None
-
-    def recvmsg_into(self, buffers: list[bytearray], _space: int) -> object:
-        buffers[0][: len(self.datagram)] = self.datagram
-        return len(self.datagram), [pktinfo(1, "127.0.0.1", "127.0.0.1")], 0, self.sender
-
-    def sendmsg(self, buffers: list[memoryview], *_rest: object) -> int:
-        if self.fail is not None:
-            raise self.fail
-        self.sent.append(b"".join(buffers))
-        return len(self.sent[-1])
-
-
-Answer = Callable[[Datagrams], memoryview]
-
-
-@pytest.fixture(scope="module")
-def answer() -> Answer:
-    def with_fresh_counters(datagrams: Datagrams) -> memoryview:
-        words = memoryview(bytearray(WORDS * 8)).cast("Q")
-        Reflector(datagrams, words, RULES, None).answer_one()  # type: ignore[arg-type]
-        return words
-
-    return with_fresh_counters
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=200), st.ip_addresses(v=4).map(str), st.integers(0, 65_535))
-def test_any_datagram_from_anyone_is_either_answered_as_it_is_or_counted_once(
-    answer: Answer, datagram: bytes, host: str, port: int
-) -> None:
-    datagrams = Datagrams(datagram, (host, port))
-    words = answer(datagrams)
-    dropped = sum(words[word] for word in WORD_OF_REASON.values())
-    assert words[1] + dropped == 1
-    assert datagrams.sent == ([datagram] if words[1] else [])
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"), [(BlockingIOError(), "send_full"), (OSError(101, "unreachable"), "send_error")]
-)
-def test_an_answer_that_can_not_be_sent_is_counted(answer: Answer, error: OSError, reason: str) -> None:
-    datagrams = Datagrams(bytes([0x80]) + bytes(11), ("192.0.2.1", 10_000))
-    datagrams.fail = error
-    words = answer(datagrams)
-    assert (words[1], words[WORD_OF_REASON[reason]]) == (0, 1)
-
-
-def test_forged_senders_do_not_fill_the_memory() -> None:
-    datagrams = Datagrams(bytes([0x80]) + bytes(11), ("192.0.2.1", 0))
-    words = memoryview(bytearray(WORDS * 8)).cast("Q")
-    reflector = Reflector(datagrams, words, RULES, None)  # type: ignore[arg-type]
-    for number in range(10_000):
-        datagrams.sender = (str(ipaddress.IPv4Address(0x0A000000 + number)), 10_000)
-        reflector.answer_one()
-    assert words[1] == 10_000
-    assert len(reflector._refusals) <= 4096

@@ -12,6 +12,7 @@ from rtppool_core import logs
 from rtppool_core.http_endpoints import ListenError, Verdict, listen, make_app
 from rtppool_core.service import Stop
 from rtppool_core.udp import BindError, host_port
+from rtppool_echo.batch_messages import self_test
 from rtppool_echo.counters import Counters
 from rtppool_echo.metrics import EchoMetrics
 from rtppool_echo.settings import Settings, read_settings
@@ -56,7 +57,10 @@ class Echo:
         self.udp_port = int(self._sockets[0].getsockname()[1])
         self.http_port = 0
         self._counters = Counters(settings.workers)
-        self.supervisor = Supervisor(self._sockets, self._counters, settings.allow, settings.dscp)
+        no_batches = self_test(self._sockets[0].family)
+        if no_batches is not None:
+            log.warning("datagrams go one by one, at a higher cost", extra={"fields": {"reason": no_batches}})
+        self.supervisor = Supervisor(self._sockets, self._counters, settings, batches=no_batches is None)
         self._stopping = False
 
     async def run(self, stop: Stop) -> None:
@@ -94,6 +98,9 @@ class Echo:
             "workers": settings.workers,
             "dscp": "as received" if settings.dscp is None else settings.dscp,
             "allow": ",".join(map(str, settings.allow)) or "everyone",
+            "rate": settings.rate or "no limit",
+            "rate_per_address": settings.rate_per_address or "no limit",
+            "rtp_only": settings.rtp_only,
         }
         log.info("echo started", extra={"fields": fields})
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 from dataclasses import dataclass
 
 from rtppool_echo.reflection import REASONS
 
+# The first three are written together, in this order.
 ALIVE_AT_NS = 0
 ANSWERED_PACKETS = 1
 ANSWERED_BYTES = 2
@@ -26,6 +28,34 @@ class Figures:
     answered_packets: int
     answered_bytes: int
     dropped: dict[str, int]
+
+
+class Tally:
+    """One worker's figures while it counts. Everything counts as answered until it is taken back."""
+
+    # Native, so that each word is whole whenever it is read.
+    _FIRST_WORDS = struct.Struct("QQQ")
+
+    def __init__(self, words: memoryview) -> None:
+        self._words = words
+        self._first_words = words.cast("B")
+        self._packets = int(words[ANSWERED_PACKETS])
+        self._octets = int(words[ANSWERED_BYTES])
+
+    def add(self, packets: int, octets: int) -> None:
+        """Count packets, `octets` long together, as answered."""
+        self._packets += packets
+        self._octets += octets
+
+    def take_back(self, reason: str, octets: int) -> None:
+        """Count one of these packets as dropped for a reason instead."""
+        self._packets -= 1
+        self._octets -= octets
+        self._words[WORD_OF_REASON[reason]] += 1
+
+    def write(self, now_ns: int) -> None:
+        """Let control see what is answered, and that this worker lives at `now_ns`, on the monotonic clock."""
+        self._FIRST_WORDS.pack_into(self._first_words, 0, now_ns, self._packets, self._octets)
 
 
 class Counters:

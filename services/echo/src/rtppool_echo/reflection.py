@@ -1,23 +1,49 @@
 """Who is answered: the rules that keep an echo from becoming a loop or a reflector. Pure.
 
 An answer is as long as its question, so the echo never amplifies; these rules keep it from being the other half of a
-loop (another echo, or a service such as DNS or NTP whose address was forged).
+loop (another echo, or a service such as DNS or SIP whose address was forged). What slips through them ends by the hop
+limit, which every answer lowers (`ancillary`).
+
+A sender with an address of this machine is answered, unless its port is the echo's own: the relay on the same node is
+such a sender. From outside, the kernel takes no such sender (martian sources, RFC 1812 section 5.3.7).
 """
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rtppool_core import rtp
 
 LOWEST_ANSWERED_PORT = 1024
+# Ports from 1024 up whose services answer strangers, so that a forged sender would set the two of us talking; the
+# unicast ones of CISA's alert TA14-017A (UDP-based amplification), and what the same scans find on voice networks.
+REFLECTOR_PORTS = frozenset(
+    {
+        1434,  # Microsoft SQL Server browser: answers a single byte with its instances
+        1900,  # SSDP: answers a search with a packet for each service
+        3283,  # Apple remote management: answers a short question with a kilobyte
+        3478,  # STUN and TURN: answers binding requests, and errors, with ERROR responses
+        3702,  # WS-Discovery: answers nearly anything with a SOAP fault
+        4500,  # IKE behind NAT: repeats its answer to a first message
+        5060,  # SIP: answers what it can't parse with 400, and repeats that
+        5351,  # NAT-PMP: answers any version with a refusal
+        5353,  # multicast DNS: many answer unicast questions from anywhere
+        5683,  # CoAP: answers what it doesn't know with a reset
+        11211,  # memcached: answers a few bytes with a megabyte
+    }
+)
 
 REASON_OWN_PORT = "own_port"
 REASON_PRIVILEGED_PORT = "privileged_port"
+REASON_REFLECTOR_PORT = "reflector_port"
 REASON_SOURCE_ADDRESS = "source_address"
 REASON_NOT_ALLOWED = "not_allowed"
+REASON_RATE = "rate"
+REASON_ADDRESS_RATE = "address_rate"
+REASON_TABLE_FULL = "table_full"
 REASON_DESTINATION = "destination"
+REASON_HOP_LIMIT = "hop_limit"
 REASON_SEND_FULL = "send_full"
 REASON_SEND_ERROR = "send_error"
 # Why a datagram is not answered; each is a metric's label.
@@ -25,14 +51,24 @@ REASONS = (
     *rtp.REASONS,
     REASON_OWN_PORT,
     REASON_PRIVILEGED_PORT,
+    REASON_REFLECTOR_PORT,
     REASON_SOURCE_ADDRESS,
     REASON_NOT_ALLOWED,
+    REASON_RATE,
+    REASON_ADDRESS_RATE,
+    REASON_TABLE_FULL,
     REASON_DESTINATION,
+    REASON_HOP_LIMIT,
     REASON_SEND_FULL,
     REASON_SEND_ERROR,
 )
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_IPV4_BYTES = 4
+_MAPPED = bytes(10) + b"\xff\xff"
+_FIRST_MULTICAST_V4, _LAST_MULTICAST_V4, _MULTICAST_V6 = 224, 239, 255
+_BROADCAST = b"\xff" * _IPV4_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +77,41 @@ class SourceRules:
 
     own_port: int
     allow: tuple[Network, ...] = ()
+    _masks: tuple[tuple[int, int, int], ...] = field(init=False, repr=False)
 
-    def refusal(self, host: str, port: int) -> str | None:
-        """Why a sender is not answered (one of `REASONS`), or None. `host` is an address as the kernel gives it."""
+    def __post_init__(self) -> None:
+        masks = tuple((len(of.network_address.packed), int(of.netmask), int(of.network_address)) for of in self.allow)
+        object.__setattr__(self, "_masks", masks)
+
+    def refusal(self, address: bytes, port: int) -> str | None:
+        """Why a sender is not answered (one of `REASONS`), or None. `address` is packed: 4 or 16 bytes."""
         if port == self.own_port:
             return REASON_OWN_PORT
         if port < LOWEST_ANSWERED_PORT:
             return REASON_PRIVILEGED_PORT
-        address = _plain(ipaddress.ip_address(host))
-        if address.is_multicast or address.is_unspecified or address == _BROADCAST:
+        if port in REFLECTOR_PORTS:
+            return REASON_REFLECTOR_PORT
+        plain = plain_address(address)
+        if _is_nobody(plain):
             return REASON_SOURCE_ADDRESS
-        if self.allow and not any(address in network for network in self.allow):
+        if self._masks and not self._allows(plain):
             return REASON_NOT_ALLOWED
         return None
 
+    def _allows(self, address: bytes) -> bool:
+        size, number = len(address), int.from_bytes(address, "big")
+        return any(size == of and number & mask == network for of, mask, network in self._masks)
 
-_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+
+def plain_address(address: bytes) -> bytes:
+    """An IPv4 sender as such, also where it came through a dual-stack socket (`::ffff:192.0.2.1`)."""
+    return address.removeprefix(_MAPPED)
 
 
-def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An IPv4 sender as such, also where it came through a dual-stack socket (`::ffff:192.0.2.1`).
-
-    A scope (`fe80::1%eth0`) is taken off: networks are written without.
-    """
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    return address.ipv4_mapped or ipaddress.IPv6Address(int(address))
+def _is_nobody(address: bytes) -> bool:
+    """Multicast, broadcast or unspecified: no sender has such an address."""
+    if not any(address):
+        return True
+    if len(address) == _IPV4_BYTES:
+        return _FIRST_MULTICAST_V4 <= address[0] <= _LAST_MULTICAST_V4 or address == _BROADCAST
+    return address[0] == _MULTICAST_V6

@@ -12,18 +12,28 @@ from rtppool_core.settings import Environment
 
 HIGHEST_DSCP = 63
 MOST_WORKERS = 64
+# Above what a process can answer.
+HIGHEST_RATE = 1_000_000
+BOOLEANS = ("true", "false")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings. `dscp` None: answers carry the TOS of what they answer. `allow` empty: everyone is answered."""
+    """All settings. `dscp` None: answers carry the TOS of what they answer. `allow` empty: everyone is answered.
+
+    `rate` and `rate_per_address` are packets per second of one address and port, and of one address, in one reflecting
+    process; 0 is no limit.
+    """
 
     echo_bind: str = "0.0.0.0"
     echo_port: int = 4000
     dscp: int | None = None
     workers: int = 1
     allow: tuple[Network, ...] = ()
+    rate: int = 200
+    rate_per_address: int = 0
+    rtp_only: bool = True
     http_bind: str = "0.0.0.0"
     http_port: int = 9091
     log_level: str = "INFO"
@@ -43,6 +53,9 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         dscp=env.integer("DSCP", 0, 0, HIGHEST_DSCP) if env.text("DSCP") else None,
         workers=env.integer("ECHO_WORKERS", 1, 1, MOST_WORKERS),
         allow=env.networks("ECHO_ALLOW"),
+        rate=env.integer("ECHO_RATE", 200, 0, HIGHEST_RATE),
+        rate_per_address=env.integer("ECHO_RATE_PER_ADDRESS", 0, 0, HIGHEST_RATE),
+        rtp_only=env.choice("ECHO_RTP_ONLY", "true", BOOLEANS) == "true",
         http_bind=env.address("HTTP_BIND", "0.0.0.0"),
         http_port=env.integer("HTTP_PORT", 9091, 1, HIGHEST_PORT),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),

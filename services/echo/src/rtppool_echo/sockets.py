@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from rtppool_core.udp import bind_error, family_of
+from rtppool_core.udp import bind_error, family_of, wants_kernel_stamps
 from rtppool_echo.ancillary import ask_for_ancillary
 
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
@@ -55,4 +55,5 @@ def _udp_socket(address: str) -> socket.socket:
         # `::` serves IPv4 senders as well; any other IPv6 address can't.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     ask_for_ancillary(sock)
+    wants_kernel_stamps(sock)
     return sock

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from rtppool_core.http_endpoints import Verdict
 from rtppool_echo.counters import Counters
 from rtppool_echo.reflect_process import SAY_ALIVE_EVERY_SECONDS, WorkerPlan
-from rtppool_echo.settings import Network
+from rtppool_echo.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +49,16 @@ class _Worker:
 
 
 class Supervisor:
-    """One process for each of `sockets`. Use `start()` once, `close()` at the end; the sockets are closed with it."""
+    """One process for each of `sockets`. Use `start()` once, `close()` at the end; the sockets are closed with it.
 
-    def __init__(
-        self, sockets: list[socket.socket], counters: Counters, allow: tuple[Network, ...], dscp: int | None
-    ) -> None:
+    `batches`: the processes use recvmmsg and sendmmsg.
+    """
+
+    def __init__(self, sockets: list[socket.socket], counters: Counters, settings: Settings, *, batches: bool) -> None:
         self._workers = [_Worker(number, sock) for number, sock in enumerate(sockets)]
         self._counters = counters
-        self._allow = allow
-        self._dscp = dscp
+        self._settings = settings
+        self._batches = batches
         self._port = int(sockets[0].getsockname()[1])
         self._closing = False
         self._restarting: set[asyncio.Task[None]] = set()
@@ -121,8 +122,12 @@ class Supervisor:
             counters_descriptor=self._counters.descriptor,
             life_descriptor=theirs,
             own_port=self._port,
-            allow=tuple(map(str, self._allow)),
-            dscp=self._dscp,
+            allow=tuple(map(str, self._settings.allow)),
+            dscp=self._settings.dscp,
+            rate=self._settings.rate,
+            rate_per_address=self._settings.rate_per_address,
+            rtp_only=self._settings.rtp_only,
+            batches=self._batches,
         )
         worker.started_at_seconds = time.monotonic()
         try:

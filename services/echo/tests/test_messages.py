@@ -1,0 +1,131 @@
+"""Both ways to the kernel, by the batch and one by one, held to the same on real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from rtppool_echo import batch_messages
+from rtppool_echo.ancillary import for_answer, packed
+from rtppool_echo.batch_messages import BatchMessages, self_test
+from rtppool_echo.datagram_memory import MOST_DATAGRAMS, DatagramMemory
+from rtppool_echo.reflect_process import has_stamps, wait_at_most
+from rtppool_echo.single_messages import SingleMessages
+from rtppool_echo.sockets import bind_sockets
+
+WAYS = pytest.mark.parametrize("way", [BatchMessages, SingleMessages])
+FAMILIES = pytest.mark.parametrize(
+    ("bound", "mine"),
+    [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")],
+    ids=["v4", "v6", "dual-v6", "dual-v4"],
+)
+Way = type[BatchMessages] | type[SingleMessages]
+
+
+@contextlib.contextmanager
+def echo_and_client(bound: str, mine: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    (echo,) = bind_sockets(bound, 0, 1)
+    family = socket.AF_INET6 if ":" in mine else socket.AF_INET
+    with echo, socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.bind((mine, 0))
+        client.settimeout(5)
+        client.connect((mine, echo.getsockname()[1]))
+        wait_at_most(echo, 5)
+        yield echo, client
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_this_system_can_use_batches(family: int) -> None:
+    assert self_test(family) is None
+
+
+def test_a_library_without_the_calls_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bare:
+        recvmmsg = None
+
+    monkeypatch.setattr(ctypes, "PyDLL", lambda _name: Bare())
+    reason = self_test(socket.AF_INET)
+    assert reason is not None
+    assert "the C library has no recvmmsg and sendmmsg" in reason
+
+
+def test_calls_that_do_nothing_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Idle:
+        recvmmsg = staticmethod(lambda *_words: -1)
+        sendmmsg = staticmethod(lambda *_words: -1)
+
+    monkeypatch.setattr(batch_messages.ctypes, "PyDLL", lambda _name: Idle())
+    assert self_test(socket.AF_INET) == "recvmmsg gave -1 of 2 datagrams"
+
+
+@FAMILIES
+@WAYS
+def test_a_datagram_is_described_as_the_kernel_gave_it_and_its_answer_arrives(way: Way, bound: str, mine: str) -> None:
+    with echo_and_client(bound, mine) as (echo, client):
+        memory = DatagramMemory(echo.family, stamped=has_stamps(echo))
+        messages = way(echo, memory)
+        for payload in (b"first", b"", b"x" * 65_507):
+            client.send(payload)
+            assert messages.receive() == 1
+            assert memory.size(0) == len(payload)
+            assert memory.payload(0, len(payload)) == payload
+            assert memory.control_is_whole(0)
+            answer = for_answer(memory.items_beside(0), None)
+            assert not isinstance(answer, str)
+            memory.put_size(0, len(payload))
+            memory.put_beside(0, packed(answer))
+            assert messages.send_first(1) == 1
+            assert client.recv(65_535) == payload
+            if isinstance(messages, BatchMessages):
+                memory.be_ready(1)
+
+
+@FAMILIES
+def test_both_ways_describe_a_datagram_with_the_same_bytes(bound: str, mine: str) -> None:
+    described = []
+    with echo_and_client(bound, mine) as (echo, client):
+        for way in (BatchMessages, SingleMessages):
+            memory = DatagramMemory(echo.family, stamped=True)
+            client.send(b"same")
+            assert way(echo, memory).receive() == 1
+            (envelope,) = memory.envelopes_of(1)
+            described.append((envelope, memory.name(0), memory.received_ns(0) // 10**10))
+    assert described[0] == described[1]
+
+
+def test_what_waits_is_received_in_one_batch_and_no_more_than_there_is_room_for() -> None:
+    with echo_and_client("127.0.0.1", "127.0.0.1") as (echo, client):
+        memory = DatagramMemory(echo.family, stamped=True)
+        messages = BatchMessages(echo, memory)
+        for number in range(MOST_DATAGRAMS + 3):
+            client.send(bytes([number]))
+        assert messages.receive() == MOST_DATAGRAMS
+        assert [memory.payload(at, 1)[0] for at in range(MOST_DATAGRAMS)] == list(range(MOST_DATAGRAMS))
+        memory.be_ready(MOST_DATAGRAMS)
+        assert messages.receive() == 3
+
+
+@WAYS
+def test_nothing_in_time_is_no_datagram(way: Way) -> None:
+    with echo_and_client("127.0.0.1", "127.0.0.1") as (echo, _client):
+        wait_at_most(echo, 0.01)
+        assert way(echo, DatagramMemory(echo.family, stamped=True)).receive() <= 0
+
+
+def test_one_answer_that_the_kernel_refuses_does_not_hold_up_the_others() -> None:
+    with echo_and_client("127.0.0.1", "127.0.0.1") as (echo, client):
+        memory = DatagramMemory(echo.family, stamped=True)
+        messages = BatchMessages(echo, memory)
+        for number in range(5):
+            client.send(bytes([number]))
+        assert messages.receive() == 5
+        for at in range(5):
+            memory.put_size(at, 1)
+            memory.put_beside(at, b"" if at not in {0, 3} else packed([(0, 2, b"\x00\x00\x00\x00")]))
+        assert messages.send_first(5) == -1
+        assert messages.send_slots(range(5)) == [(0, "send_error"), (3, "send_error")]
+        assert [client.recv(9) for _ in range(3)] == [b"\x01", b"\x02", b"\x04"]

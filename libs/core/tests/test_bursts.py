@@ -13,6 +13,7 @@ from rtppool_core.bursts import GMIN, BurstCounts, BurstTracker, density
 # The pattern of RFC 3611 4.7.2; it has 63 packets, not the 64 that the text says.
 PRINTED = {4, 23, 27, 29, 34, 53}
 PRINTED_PACKETS = 63
+PACKET_NS = 10_000_000
 
 
 def runs_of(lost: set[int]) -> list[tuple[int, int]]:
@@ -22,7 +23,7 @@ def runs_of(lost: set[int]) -> list[tuple[int, int]]:
 
 
 def counted(lost: set[int], packets: int, first: int = 0) -> BurstCounts:
-    tracker, total = BurstTracker(first), BurstCounts()
+    tracker, total = BurstTracker(first, PACKET_NS), BurstCounts()
     for start, end in runs_of(lost):
         total.add(tracker.lost(first + start, first + end))
     total.add(tracker.end(first + packets - 1))
@@ -34,13 +35,13 @@ def test_the_printed_pattern_has_one_burst_of_12_with_4_lost_and_two_gaps_of_51_
     assert (total.bursts, total.burst_packets, total.burst_lost) == (1, 12, 4)
     assert (total.gaps, total.gap_packets, total.lost - total.burst_lost) == (2, 51, 2)
     assert (total.burst_density(), total.gap_density(PRINTED_PACKETS)) == (85, 10)
-    assert (total.mean_burst_packets(), total.mean_gap_packets()) == (12, 25.5)
+    assert (total.mean_burst_ns(), total.mean_gap_ns()) == (120_000_000, 255_000_000)
 
 
 def test_a_single_loss_is_no_burst() -> None:
     total = counted({10}, 100)
     assert (total.bursts, total.gaps, total.gap_packets, total.lost) == (0, 1, 100, 1)
-    assert (total.burst_density(), total.mean_burst_packets()) == (None, None)
+    assert (total.burst_density(), total.mean_burst_ns()) == (None, None)
     assert total.gap_density(100) == 2
 
 
@@ -62,7 +63,8 @@ def test_losses_at_both_ends_leave_no_empty_gaps() -> None:
 
 
 def test_without_loss_all_of_the_stream_is_one_gap() -> None:
-    assert counted(set(), 100) == BurstCounts(gaps=1, gap_packets=100)
+    assert counted(set(), 100) == BurstCounts(gaps=1, gap_packets=100, gap_ns=100 * PACKET_NS)
+    assert BurstCounts().mean_gap_ns() is None
 
 
 def test_burst_ratio_is_the_mean_run_over_that_of_random_loss() -> None:
@@ -101,11 +103,12 @@ def test_bursts_and_gaps_are_those_of_a_search_wherever_the_stream_begins(
     found = (total.bursts, total.burst_packets, total.burst_lost, total.gaps, total.gap_packets)
     assert found == by_search(lost, packets)
     assert (total.lost, total.runs) == (len(lost), len(runs_of(lost)))
+    assert (total.burst_ns, total.gap_ns) == (total.burst_packets * PACKET_NS, total.gap_packets * PACKET_NS)
 
 
 @given(st.sets(st.integers(0, 99), max_size=40))
 def test_losses_told_one_by_one_count_as_those_told_by_runs(lost: set[int]) -> None:
-    tracker, total = BurstTracker(0), BurstCounts()
+    tracker, total = BurstTracker(0, PACKET_NS), BurstCounts()
     for at in sorted(lost):
         total.add(tracker.lost(at, at))
     total.add(tracker.end(99))

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtppool_core import emodel
-from rtppool_core.emodel import G711_CONCEALED, G711_UNCONCEALED, delay_impairment, equipment_impairment, mos, r_factor
+from rtppool_core.emodel import (
+    G711_CONCEALED,
+    G711_UNCONCEALED,
+    delay_impairment,
+    equipment_impairment,
+    estimate,
+    mos,
+    r_factor,
+)
+from rtppool_core.histogram import Histogram, bucket_of
 
 DELAYS_MS = st.floats(0, 5000)
 LOSSES = st.floats(0, 100)
@@ -90,3 +99,15 @@ def test_the_estimate_stays_inside_its_scales(delay_ms: float, loss_percent: flo
 def test_more_loss_is_never_better(delay_ms: float, one: float, other: float) -> None:
     less, more = sorted((one, other))
     assert r_factor(delay_ms, more) <= r_factor(delay_ms, less)
+
+
+def test_the_estimate_of_a_round_trip_takes_half_of_its_99_9th_percentile() -> None:
+    round_trips = Histogram()
+    round_trips.add_buckets([(bucket_of(40_000_000), 999), (bucket_of(400_000_000), 1)], 40_000_000, 400_000_000)
+    found = estimate(round_trips, expected=1000, lost=2, burst_ratio=1)
+    assert found is not None
+    assert (found.r_factor, found.mos) == pytest.approx((91.780, 4.380), abs=0.01)
+
+
+def test_without_a_round_trip_there_is_no_estimate() -> None:
+    assert estimate(Histogram(), expected=100, lost=100, burst_ratio=1) is None

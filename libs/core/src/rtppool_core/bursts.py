@@ -4,7 +4,8 @@ A burst begins and ends with a lost packet, has at least two, and never `GMIN` g
 What was before the first packet and comes after the last counts as good. The RFC's own example and its pseudo-code
 (A.2) do not follow the definition; the tests have the corrected figures.
 
-Counts add: those of many streams, or of many seconds, are one `BurstCounts`. Durations are in packets.
+Counts add: those of many streams, or of many seconds, are one `BurstCounts`. A duration is packets times what one
+packet holds of the stream, so that silence, which has no sequence numbers, is in none.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ MOST_DENSITY = 255
 
 @dataclass(slots=True)
 class BurstCounts:
-    """`burst_packets` counts lost and good packets inside bursts.
+    """`burst_packets` counts lost and good packets inside bursts, `burst_ns` is their duration.
 
-    `gaps` are those that have ended (a burst began, or the stream ended), with all `gap_packets` in them. `runs` are
-    maximal runs of packets lost in a row, wherever they lie.
+    `gaps` are those that have ended (a burst began, or the stream ended), with all packets in them. `runs` are maximal
+    runs of packets lost in a row, wherever they lie.
     """
 
     lost: int = 0
@@ -29,8 +30,10 @@ class BurstCounts:
     bursts: int = 0
     burst_packets: int = 0
     burst_lost: int = 0
+    burst_ns: int = 0
     gaps: int = 0
     gap_packets: int = 0
+    gap_ns: int = 0
 
     def add(self, other: BurstCounts) -> None:
         """Add the other's counts to these."""
@@ -39,8 +42,10 @@ class BurstCounts:
         self.bursts += other.bursts
         self.burst_packets += other.burst_packets
         self.burst_lost += other.burst_lost
+        self.burst_ns += other.burst_ns
         self.gaps += other.gaps
         self.gap_packets += other.gap_packets
+        self.gap_ns += other.gap_ns
 
     def burst_density(self) -> int | None:
         """Lost share of the packets in bursts, in 1/256; None without a burst."""
@@ -50,13 +55,13 @@ class BurstCounts:
         """Lost share of the packets outside bursts, of `expected` packets in all, in 1/256; None without any."""
         return density(self.lost - self.burst_lost, expected - self.burst_packets)
 
-    def mean_burst_packets(self) -> float | None:
-        """Mean duration of a burst in packets; None without a burst."""
-        return self.burst_packets / self.bursts if self.bursts else None
+    def mean_burst_ns(self) -> int | None:
+        """Mean duration of a burst; None without one."""
+        return self.burst_ns // self.bursts if self.bursts else None
 
-    def mean_gap_packets(self) -> float | None:
-        """Mean duration of the gaps that have ended, in packets; None while none has."""
-        return self.gap_packets / self.gaps if self.gaps else None
+    def mean_gap_ns(self) -> int | None:
+        """Mean duration of the gaps that have ended; None while none has."""
+        return self.gap_ns // self.gaps if self.gaps else None
 
     def burst_ratio(self, expected: int) -> float:
         """G.107's BurstR: mean run of lost packets over the mean under random loss, 1 / (1 - P); at least 1."""
@@ -72,9 +77,10 @@ def density(lost: int, packets: int) -> int | None:
 
 @dataclass(slots=True)
 class BurstTracker:
-    """One stream. Positions are extended sequence numbers; `first` is the stream's first."""
+    """One stream. Positions are extended sequence numbers, `first` the stream's; `packet_ns` is one packet's media."""
 
     first: int
+    packet_ns: int
     _gap_starts: int = 0
     _last_lost: int | None = None
     _in_burst: bool = False
@@ -100,16 +106,20 @@ class BurstTracker:
             self._begin_burst(first, counts)
             counts.burst_packets, counts.burst_lost = packets, packets
         self._last_lost = last
+        counts.burst_ns = counts.burst_packets * self.packet_ns
         return counts
 
     def end(self, last: int) -> BurstCounts:
         """The stream's last packet was `last`: the open gap, if any, has ended. Returns what that adds."""
         starts = (self._last_lost or 0) + 1 if self._in_burst else self._gap_starts
-        packets = last - starts + 1
-        return BurstCounts(gaps=1, gap_packets=packets) if packets > 0 else BurstCounts()
+        return self._ended_gap(last - starts + 1)
 
     def _begin_burst(self, starts: int, counts: BurstCounts) -> None:
         self._in_burst = True
         counts.bursts = 1
-        if starts > self._gap_starts:
-            counts.gaps, counts.gap_packets = 1, starts - self._gap_starts
+        counts.add(self._ended_gap(starts - self._gap_starts))
+
+    def _ended_gap(self, packets: int) -> BurstCounts:
+        return (
+            BurstCounts(gaps=1, gap_packets=packets, gap_ns=packets * self.packet_ns) if packets > 0 else BurstCounts()
+        )

@@ -10,6 +10,11 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
+from rtppool_core.delay_variation import PDV_PER_MILLE
+from rtppool_core.histogram import Histogram
+
+NS_PER_MS = 1_000_000
+
 # G.107 table 2, default values: loudness ratings, sidetone, echo and noise in dB, dBm0p and dB(A).
 SLR, RLR, STMR, D_SENDER, D_RECEIVER = 8.0, 2.0, 15.0, 3.0, 3.0
 TELR, WEPL = 65.0, 110.0
@@ -135,3 +140,24 @@ def _absolute_delay(t: float) -> float:
 def equipment_impairment(loss_percent: float, burst_ratio: float = 1.0, codec: Codec = G711_CONCEALED) -> float:
     """Ie,eff: what codec and packet loss cost (7.5)."""
     return codec.ie + (95 - codec.ie) * loss_percent / (loss_percent / burst_ratio + codec.bpl)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """R (0 to 100) and MOS (1 to 4.5), estimated."""
+
+    r_factor: float
+    mos: float
+
+
+def estimate(round_trips: Histogram, expected: int, lost: int, burst_ratio: float) -> Estimate | None:
+    """The estimate for G.711 with concealment over one way of a measured round trip; None when nothing was measured.
+
+    The delay is half of the round trip's 99.9th percentile: the way itself and a de-jitter buffer of the size of its
+    PDV (RFC 5481 section 6.5). `lost` of `expected` packets did not come back, both ways together.
+    """
+    p999_ns = round_trips.quantile_ns(PDV_PER_MILLE)
+    if p999_ns is None or expected <= 0:
+        return None
+    r = r_factor(p999_ns / 2 / NS_PER_MS, 100 * lost / expected, burst_ratio)
+    return Estimate(r, mos(r))

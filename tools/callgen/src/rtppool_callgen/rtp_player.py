@@ -44,6 +44,16 @@ class MediaLeg:
         host, port = self.socket.getsockname()[:2]
         self.local = (str(ipaddress.ip_address(host)), int(port))
 
+    @property
+    def sent(self) -> int:
+        """Packets sent so far."""
+        return self.source.sent
+
+    @property
+    def returned(self) -> int:
+        """Packets of its own stream that came back."""
+        return self.source.returned
+
     def read(self) -> None:
         """Take what came back."""
         for _ in range(READ_AT_ONCE):

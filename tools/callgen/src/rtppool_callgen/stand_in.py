@@ -10,6 +10,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from rtppool_callgen.ari_server import EventHub, make_ari
+from rtppool_callgen.media_legs import Player
 from rtppool_callgen.rtp_player import RtpPlayer
 from rtppool_callgen.switchboard import Switchboard, SwitchboardError
 from rtppool_core.http_endpoints import listen
@@ -29,14 +30,14 @@ class EndedCall:
 
 
 class StandIn:
-    """Use as `async with`; `port` 0 takes a free one, told by `url`."""
+    """Use as `async with`; `port` 0 takes a free one, told by `url`. `player` None: RTP from this process."""
 
-    def __init__(self, host: str, port: int, user: str, password: str) -> None:
+    def __init__(self, host: str, port: int, user: str, password: str, player: Player | None = None) -> None:
         self._host, self._port = host, port
         self._user, self._password = user, password
         self.hub = EventHub()
         self.switchboard = Switchboard(self.hub.emit)
-        self.player = RtpPlayer()
+        self.player: Player = player if player is not None else RtpPlayer()
         self.ended: deque[EndedCall] = deque(maxlen=ENDED_CALLS)
         self.on_end: Callable[[EndedCall], None] = lambda _call: None
         self._runner: web.AppRunner | None = None
@@ -91,7 +92,7 @@ class StandIn:
         leg = self.player.leg(self._media_of.get(caller, ""))
         if leg is None:
             return self._counts.get(caller, (0, 0))
-        return leg.source.sent, leg.source.returned
+        return leg.sent, leg.returned
 
     def hang_up(self, channel: str) -> None:
         """See `Legs.hang_up`; also how a caller ends its call."""
@@ -140,7 +141,7 @@ class StandIn:
         leg = self.player.leg(media)
         for caller, channel in list(self._media_of.items()):
             if channel == media and leg is not None:
-                self._counts[caller] = (leg.source.sent, leg.source.returned)
+                self._counts[caller] = (leg.sent, leg.returned)
                 del self._media_of[caller]
 
     def _end(self, channel: str, refused: str | None) -> None:

@@ -1,0 +1,80 @@
+"""Stands in the stand-in's player's place: its legs are the load generator's sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from rtppool_bench.places import LOOPBACK
+from rtppool_bench.programs import BenchError
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorLeg:
+    """A call of the load generator. What it sent is in the generator's own records, not here."""
+
+    local: tuple[str, int]
+    peer: tuple[str, int]
+    sent: int = 0
+    returned: int = 0
+
+
+class GeneratorPlayer:
+    """Hands out the generator's ports in order. `peers` tells, in the same order, where each call must send.
+
+    `before_answer` is called with the relay's port while Asterisk's answer is still out: the port is bound then, and
+    not connected yet.
+    """
+
+    def __init__(self, ports: Sequence[int], before_answer: Callable[[int], None] | None = None) -> None:
+        self._free = list(reversed(ports))
+        self._before_answer = before_answer
+        self._legs: dict[str, GeneratorLeg] = {}
+        self._playing: set[str] = set()
+        self.changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Nothing to begin: the generator is started by whoever measures."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    @property
+    def playing(self) -> int:
+        """Calls that are up."""
+        return len(self._playing)
+
+    def peers(self) -> list[int]:
+        """The relay's ports in the order of the generator's."""
+        by_port = {leg.local[1]: leg.peer[1] for leg in self._legs.values()}
+        return [by_port[port] for port in sorted(by_port)]
+
+    def open(self, channel: str, peer: tuple[str, int]) -> GeneratorLeg:
+        """The next of the generator's sockets."""
+        if not self._free:
+            raise BenchError("more calls were placed than the load generator has sockets")
+        if self._before_answer is not None:
+            self._before_answer(peer[1])
+        leg = self._legs[channel] = GeneratorLeg((LOOPBACK, self._free.pop()), peer)
+        return leg
+
+    def leg(self, channel: str) -> GeneratorLeg | None:
+        """The leg of a channel."""
+        return self._legs.get(channel)
+
+    def play(self, channel: str) -> None:
+        """The call is up."""
+        self._playing.add(channel)
+        self.changed.set()
+
+    def pause(self, channel: str) -> None:
+        """The call ends."""
+        self._playing.discard(channel)
+
+    def close(self, channel: str) -> None:
+        """The channel ended."""
+        self._playing.discard(channel)
+        self._legs.pop(channel, None)

@@ -1,0 +1,68 @@
+"""Drives `reference/load.c`: its ports first, then the peers', then the run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtppool_bench.load import Load, read_load
+from rtppool_bench.places import FIRST_LOAD_PORT
+from rtppool_bench.programs import BenchError
+from rtppool_bench.reference_process import ReferenceProcess, running
+
+WARM_UP_SECONDS = 1.0
+SLACK_SECONDS = 20.0
+SEED = 20240607
+
+
+@dataclass(slots=True)
+class LoadGenerator:
+    """A generator that has its sockets and waits for peers."""
+
+    ports: Sequence[int]
+    seconds: float
+    warm_up_seconds: float
+    _process: ReferenceProcess
+    _records: Path
+
+    async def connect(self, peers: Sequence[int]) -> int:
+        """Send each call to its port, from now on; returns the wall clock at the start, in ns."""
+        if len(peers) != len(self.ports):
+            raise BenchError(f"{len(self.ports)} calls, and ports of {len(peers)}")
+        self._process.tell(" ".join(map(str, peers)))
+        (began_ns,) = await self._process.expect("began")
+        return int(began_ns)
+
+    async def until_warm(self) -> None:
+        """Wait until the packets that count are sent."""
+        await self._process.expect("measuring", self.warm_up_seconds + SLACK_SECONDS)
+
+    async def until_sent(self) -> None:
+        """Wait until all have been sent."""
+        await self._process.expect("measured", self.seconds + SLACK_SECONDS)
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._process.tell("")
+
+    async def result(self) -> Load:
+        """Wait for the last answers, and take everything."""
+        summary = await self._process.json()
+        try:
+            return read_load(self._records, summary)
+        finally:
+            self._records.unlink()
+
+
+@asynccontextmanager
+async def load_generator(
+    program: Path, folder: Path, calls: int, seconds: float, warm_up_seconds: float = WARM_UP_SECONDS, seed: int = SEED
+) -> AsyncIterator[LoadGenerator]:
+    """A generator for this many calls, for the length of the block."""
+    records = folder / "load.records"
+    arguments = (calls, FIRST_LOAD_PORT, seconds, warm_up_seconds, seed, records)
+    async with running(program, *arguments) as process:
+        first, last = await process.expect("ports")
+        yield LoadGenerator(range(int(first), int(last) + 1), seconds, warm_up_seconds, process, records)

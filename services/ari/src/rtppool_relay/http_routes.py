@@ -10,10 +10,14 @@ from aiohttp import web
 from rtppool_core.contract import to_json
 from rtppool_core.http_endpoints import json_response
 from rtppool_core.pool_config import SlaLimits
-from rtppool_core.report import Report, SlaReport, WindowReport, import_histogram
+from rtppool_core.report import Report
+from rtppool_relay.accept import preferred
+from rtppool_relay.sla_document import sla_document
+from rtppool_relay.sla_page import SlaPage
 
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
-QUANTILES = ((500, "p50Microseconds"), (950, "p95Microseconds"), (990, "p99Microseconds"))
+JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 
 
 def routes(
@@ -23,13 +27,22 @@ def routes(
     recent_calls: Callable[[], list[Any]],
 ) -> dict[str, Route]:
     """`/status`, `/sla` and `/calls`."""
+    page = SlaPage.load()
 
     async def status(_request: web.Request) -> web.StreamResponse:
         return json_response(to_json(report()))
 
-    async def sla(_request: web.Request) -> web.StreamResponse:
+    async def sla(request: web.Request) -> web.StreamResponse:
         now = report()
-        return json_response(sla_document(now.sla, limits(), now.windows.calls, now.windows.probe))
+        accept = ",".join(request.headers.getall("Accept", ()))
+        if preferred(accept, (JSON, HTML)) == HTML:
+            response: web.StreamResponse = _page_response(page.render(now, limits()), page.content_security_policy)
+        else:
+            response = json_response(sla_document(now, limits()))
+        # A cache must not hand one client the form that another asked for.
+        response.headers["Vary"] = "Accept"
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     async def calls(_request: web.Request) -> web.StreamResponse:
         return json_response({"live": to_json(live_calls()), "recent": to_json(recent_calls())})
@@ -37,29 +50,15 @@ def routes(
     return {"/status": status, "/sla": sla, "/calls": calls}
 
 
-def sla_document(
-    verdict: SlaReport, limits: SlaLimits, calls: WindowReport | None, probe: WindowReport | None
-) -> dict[str, Any]:
-    """The verdict with its limits and what was measured; the probe's figures are shown, never judged."""
-    document: dict[str, Any] = {**to_json(verdict), "limits": to_json(limits)}
-    for name, window in (("calls", calls), ("probe", probe)):
-        if window is not None:
-            document[name] = window_figures(window)
-    return document
-
-
-def window_figures(window: WindowReport) -> dict[str, Any]:
-    """A window in µs and ppm, without its histograms."""
-    figures = to_json(window)
-    for name in ("roundTrip", "residence"):
-        figures.pop(name, None)
-    if window.round_trip is not None:
-        histogram = import_histogram(window.round_trip)
-        for per_mille, name in QUANTILES:
-            value_ns = histogram.quantile_ns(per_mille)
-            if value_ns is not None:
-                figures[name] = round(value_ns / 1000)
-        figures["maxMicroseconds"] = round(window.round_trip.max_ns / 1000)
-    figures["latePpm"] = (window.late.relay + window.late.echo) * 1_000_000 // window.packets
-    figures["lossPpm"] = window.lost * 1_000_000 // window.packets
-    return dict(figures)
+def _page_response(page: str, content_security_policy: str) -> web.Response:
+    """Half a surrogate pair, which JSON can carry, has no place in UTF-8 and is shown as a question mark."""
+    return web.Response(
+        body=page.encode("utf-8", "replace"),
+        content_type="text/html",
+        charset="utf-8",
+        headers={
+            "Content-Security-Policy": content_security_policy,
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )

@@ -463,6 +463,44 @@ def test_helm_test_sends_packets_to_the_nodes_own_echo(render: Any, values: dict
     assert pod["spec"]["hostNetwork"] is True
 
 
+SPEC = "defaultPool.spec"
+TWO_TIERS = [{"upToCalls": calls, **dict.fromkeys(("p50Microseconds", "p95Microseconds"), 1)} for calls in (5, 500)]
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({}, ["150 calls can't be reached by one relay, because the range 10000-10100 has 101 ports."]),
+        (
+            {SPEC: {"excludedPorts": [10000]}, "portRange.end": 10049},
+            [
+                f"{calls} calls can't be reached by one relay, because the range 10000-10049 has 50 ports, 1 of them "
+                "excluded."
+                for calls in (100, 150)
+            ],
+        ),
+        (
+            {SPEC: {"maxCalls": 50}},
+            [f"{calls} calls can't be reached by one relay, because maxCalls is 50." for calls in (100, 150)],
+        ),
+        (
+            {SPEC: {"sla": {"tiers": TWO_TIERS}}},
+            ["500 calls can't be reached by one relay, because the range 10000-10100 has 101 ports."],
+        ),
+        ({"portRange.end": 10149, SPEC: {"maxCalls": 500}}, []),
+        ({"defaultPool.create": False}, []),
+    ],
+)
+def test_the_notes_name_tiers_of_the_default_pool_that_are_out_of_reach(
+    helm: Callable[..., Any], chart: Path, values: dict[str, Any], named: list[str]
+) -> None:
+    words = [word for key, value in values.items() for word in ("--set-json", f"{key}={json.dumps(value)}")]
+    done = helm("install", "rtp", chart, "--namespace", "voice", "--dry-run=client", *words)
+    assert done.returncode == 0, done.stderr
+    lines = [line.strip() for line in done.stdout.partition("NOTES:")[2].splitlines()]
+    assert [line for line in lines if "can't be reached" in line] == named
+
+
 def test_the_notes_name_the_next_command(helm: Callable[..., Any], chart: Path) -> None:
     done = helm("install", "rtp", chart, "--namespace", "voice", "--dry-run=client")
     assert done.returncode == 0, done.stderr

@@ -2,96 +2,29 @@
 
 from __future__ import annotations
 
-import mmap
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
 from rtppool_core.histogram import Histogram, bucket_of
 from rtppool_core.pool_config import SlaLimits
 from rtppool_core.statistics import Jitter
-from rtppool_relay.lateness import LatenessBaseline
 from rtppool_relay.measurement import EchoHealth, Measurement
-from rtppool_relay.row_histogram import buckets_of, record_all
+from rtppool_relay.owner_groups import OwnerGroups
+from rtppool_relay.row_histogram import buckets_of, record_all, record_groups
 from rtppool_relay.row_reader import RowReader
-from rtppool_relay.rows import HEADER_BYTES, ROW, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES, Word
 from rtppool_relay.sla import judge
 from rtppool_relay.slices import Slice, SliceStore, window_report
 from rtppool_relay.source_gaps import SourceGaps
-from rtppool_relay.stream_jitter import StreamJitter
-from rtppool_relay.stream_statistics import StreamStatistics
+from rtppool_relay.stream_jitter import StreamJitter, advance
 from rtppool_relay.wall_clock import WallClock
-
-MS = 1_000_000
-SECOND = 1_000 * MS
-T0 = 1_700_000_000 * SECOND
-FIRST_INDEX = 131_072
-PACKET_NS = 20 * MS
-
-
-class Slot:
-    """A slot of rows that a test fills."""
-
-    def __init__(self) -> None:
-        self.memory = mmap.mmap(-1, SLOT_BYTES)
-        self.words = np.frombuffer(self.memory, np.uint64, 32)
-
-    def row(
-        self,
-        number: int,
-        round_trip_ns: int | None = 5 * MS,
-        source_delay_ns: int = 0,
-        residence_ns: int = 100_000,
-        sequence: int | None = None,
-        epoch: int = 1,
-        timestamp: int | None = None,
-        marker: int = 0,
-        payload_type: int = 0,
-        echo_count: int = 0,
-        echo_residence_ns: int = 0,
-    ) -> None:
-        """Packet `number` of a 20 ms stream."""
-        index = FIRST_INDEX * epoch + (number if sequence is None else sequence)
-        arrived = T0 + number * PACKET_NS + source_delay_ns
-        sent = arrived + residence_ns // 2
-        returned = sent + (round_trip_ns or 0)
-        left = returned + residence_ns - residence_ns // 2
-        answered = round_trip_ns is not None
-        ROW.pack_into(
-            self.memory,
-            HEADER_BYTES + index % ROWS_PER_SLOT * ROW_BYTES,
-            arrived,
-            sent,
-            returned if answered else 0,
-            left if answered else 0,
-            7,
-            (number * 160 if timestamp is None else timestamp) & 0xFFFFFFFF,
-            epoch,
-            payload_type,
-            marker,
-            172,
-            answered,
-            index,
-            echo_count,
-            echo_residence_ns,
-        )
-        self.words[Word.SENT_TO_ECHO] += 1
-
-    def statistics(self, clock: WallClock | None = None) -> StreamStatistics:
-        spans = (clock or WallClock()).spans_step
-        return StreamStatistics(RowReader(self.memory, 0), 8000, 3 * MS, spans, lambda _r, _s: None)
 
 
 @pytest.fixture
 def slot() -> Slot:
     return Slot()
-
-
-def after(packets: int, seconds: float = 10) -> int:
-    return T0 + packets * PACKET_NS + round(seconds * SECOND)
 
 
 def test_every_row_is_taken_once_and_unanswered_ones_only_when_they_are_lost(slot: Slot) -> None:
@@ -260,25 +193,72 @@ def test_a_histogram_filled_by_column_equals_one_filled_one_by_one(values: list[
     assert by_column == one_by_one
 
 
-@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**32 - 1)), min_size=1, max_size=60), st.integers(1, 10))
-def test_jitter_over_columns_is_rfc_3550s_one_by_one(steps: list[tuple[int, int]], cut: int) -> None:
-    arrivals = np.cumsum([step * MS + 1 for step, _ in steps]).astype(np.int64)
-    stamps = np.array([stamp for _, stamp in steps], np.int64)
-    reference, columns = Jitter(), StreamJitter(8000)
-    for arrival, stamp in zip(arrivals.tolist(), stamps.tolist(), strict=True):
-        reference.update(arrival, stamp)
-    for start in range(0, len(steps), cut):
-        columns.update(arrivals[start : start + cut], stamps[start : start + cut])
-    assert columns.ticks == pytest.approx(reference.ticks)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 70 * SECOND)), min_size=1, max_size=80))
+def test_histograms_of_many_streams_filled_at_once_equal_each_filled_alone(rows: list[tuple[int, int]]) -> None:
+    rows.sort(key=lambda row: row[0])
+    owners, values = np.array(rows, np.int64).T.copy()
+    groups = OwnerGroups(owners)
+    together = [Histogram() for _ in groups.owners]
+    record_groups(together, groups, values, buckets_of(values))
+    for owner, histogram in zip(groups.owners, together, strict=True):
+        alone = Histogram()
+        record_all(alone, values[owners == owner])
+        assert histogram == alone
+
+
+STREAM = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**32 - 1)), max_size=40)
+
+
+@given(st.lists(STREAM, min_size=1, max_size=4), st.integers(1, 10))
+def test_jitter_over_columns_of_many_streams_is_rfc_3550s_one_by_one(
+    streams: list[list[tuple[int, int]]], cut: int
+) -> None:
+    columns = [StreamJitter(8000) for _ in streams]
+    arrivals = [np.cumsum([step * MS + 1 for step, _ in stream]).astype(np.int64) for stream in streams]
+    for start in range(0, 40, cut):
+        rows = [
+            (owner, int(arrivals[owner][at]), stream[at][1])
+            for owner, stream in enumerate(streams)
+            for at in reversed(range(start, min(start + cut, len(stream))))
+        ]
+        owners, times, stamps = np.array(rows, np.int64).reshape(-1, 3).T.copy()
+        advance(columns, owners, times, stamps, np.ones(owners.size, np.int64))
+    for owner, stream in enumerate(streams):
+        reference = Jitter()
+        for arrival, (_, stamp) in zip(arrivals[owner].tolist(), stream, strict=True):
+            reference.update(arrival, stamp)
+        assert columns[owner].ticks == pytest.approx(reference.ticks)
+        assert columns[owner].measured is (len(stream) > 1)
 
 
 @given(st.sets(st.integers(0, 80), min_size=1), st.integers(1, 20))
 def test_gaps_equal_what_is_missing_between_first_and_last(present: set[int], cut: int) -> None:
     indexes = np.array(sorted(present), np.uint64)
     gaps = SourceGaps()
+    gaps.restart(min(present))
     for start in range(0, indexes.size, cut):
         gaps.update(indexes[start : start + cut], 0, lambda _index: False)
-    assert gaps.lost(10 * SECOND) == max(present) - min(present) + 1 - len(present)
+    lost = {index for first, last in gaps.lost(10 * SECOND) for index in range(first, last + 1)}
+    assert lost == set(range(min(present), max(present))) - present
+
+
+@given(st.permutations(range(40)), st.sets(st.integers(0, 39)), st.integers(1, 8))
+def test_everything_below_the_frontier_has_met_its_fate(order: list[int], absent: set[int], cut: int) -> None:
+    """Rows finish in any order; those that are absent never came."""
+    gaps, finished, given_up = SourceGaps(), set(), set()
+    gaps.restart(100)
+    rows = [100 + number for number in order if number not in absent]
+    for tick, start in enumerate(range(0, len(rows), cut)):
+        batch = sorted(rows[start : start + cut])
+        gaps.update(np.array(batch, np.uint64), tick * SECOND, lambda index: index in rows)
+        finished.update(batch)
+        given_up.update(at for first, last in gaps.lost(tick * SECOND) for at in range(first, last + 1))
+        below = set(range(100, gaps.frontier))
+        assert below <= finished | given_up
+        assert given_up.isdisjoint(rows)
+    if rows:
+        gaps.lost(1000 * SECOND)
+        assert gaps.frontier == max(rows) + 1
 
 
 def filled(packets: int = 2000, answered: int | None = None, round_trip_ns: int = 5 * MS, **late: int) -> Slice:
@@ -362,9 +342,3 @@ def test_calls_and_probe_are_never_mixed(slot: Slot) -> None:
     measurement.end_stream(0, after(1))
     assert measurement.kinds["probe"].store.total.packets == 1
     assert measurement.kinds["calls"].store.total.packets == 0
-
-
-def test_a_baseline_without_packets_judges_nothing() -> None:
-    empty: Any = np.zeros(0, np.int64)
-    late = LatenessBaseline(8000, 3 * MS).judge(empty, empty, empty.astype(bool), empty, empty)
-    assert late.source.size == 0

@@ -6,12 +6,14 @@ operator merges relays by adding counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
+from rtppool_core.bursts import BurstCounts
 from rtppool_core.histogram import BUCKETS, SCHEME, Histogram, SchemeError
 
 VERSION = 1
+NS_PER_US = 1_000
 
 AriState = Literal["Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced"]
 SlaResult = Literal["Met", "Violated", "Unknown"]
@@ -169,8 +171,94 @@ class LateByCause:
 
 
 @dataclass(frozen=True, slots=True)
+class ReorderingReport:
+    """The worst of the packets that RFC 4737 calls reordered.
+
+    `max_extent` is in packets (4.2.3), the late time since the packet that should have come later (4.3.3), `max_n` the
+    largest n of which a packet is n-reordered (5.3): 3 and more make TCP send again.
+    """
+
+    max_extent: int
+    max_late_microseconds: int
+    max_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class DirectedLossReport:
+    """Lost packets by way, from the echo's own count; `undetermined` where the count doesn't tell."""
+
+    to_echo: int
+    from_echo: int
+    undetermined: int
+
+
+@dataclass(frozen=True, slots=True)
+class BurstsReport:
+    """Loss of either leg by RFC 3611 section 4.7.2 (Gmin 16): counts that add, and what they come to.
+
+    Densities are shares of packets lost in 1/256, durations means; `gaps` are those that have ended, `gap_density` is
+    over all packets outside bursts.
+    """
+
+    expected: int
+    lost: int
+    runs: int
+    bursts: int
+    burst_packets: int
+    burst_lost: int
+    burst_ns: int
+    gaps: int
+    gap_packets: int
+    gap_ns: int
+    burst_density: int | None = None
+    gap_density: int | None = None
+    mean_burst_microseconds: int | None = None
+    mean_gap_microseconds: int | None = None
+
+
+def export_bursts(counts: BurstCounts, expected: int) -> BurstsReport | None:
+    """Counts over `expected` packets with what they come to; None when no packet was expected."""
+    if expected <= 0:
+        return None
+    mean_burst_ns, mean_gap_ns = counts.mean_burst_ns(), counts.mean_gap_ns()
+    return BurstsReport(
+        expected=expected,
+        lost=counts.lost,
+        runs=counts.runs,
+        bursts=counts.bursts,
+        burst_packets=counts.burst_packets,
+        burst_lost=counts.burst_lost,
+        burst_ns=counts.burst_ns,
+        gaps=counts.gaps,
+        gap_packets=counts.gap_packets,
+        gap_ns=counts.gap_ns,
+        burst_density=counts.burst_density(),
+        gap_density=counts.gap_density(expected),
+        mean_burst_microseconds=None if mean_burst_ns is None else mean_burst_ns // NS_PER_US,
+        mean_gap_microseconds=None if mean_gap_ns is None else mean_gap_ns // NS_PER_US,
+    )
+
+
+def import_bursts(export: BurstsReport) -> BurstCounts:
+    """Back to counts.
+
+    Raises:
+        ValueError: a count below 0.
+    """
+    counts = BurstCounts(**{each.name: getattr(export, each.name) for each in fields(BurstCounts)})
+    if export.expected < 0 or any(getattr(counts, each.name) < 0 for each in fields(BurstCounts)):
+        raise ValueError(f"bursts of {export.expected} packets: {counts}; accepted are counts from 0")
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
 class WindowReport:
-    """Figures of the last closed slices. `packets` are those sent to the echo whose fate is known."""
+    """Figures of the last closed slices. `packets` are those sent to the echo whose fate is known.
+
+    PDV (RFC 5481) is the 99.9th percentile less the shortest: of the round trip, and of arrivals from Asterisk. R and
+    MOS (ITU-T G.107) are estimates from round trip and loss, as if G.711 were heard behind the echo. What the echo
+    tells of itself (its residence, the round trip without it, the way of losses) is absent without its extension.
+    """
 
     start_unix_seconds: int
     end_unix_seconds: int
@@ -182,10 +270,23 @@ class WindowReport:
     duplicates: int
     too_late: int
     source_lost: int = 0
+    dscp_changed: int = 0
+    source_dscp_mismatches: int = 0
+    reordering: ReorderingReport | None = None
+    directed_loss: DirectedLossReport | None = None
+    bursts: BurstsReport | None = None
     jitter_microseconds: int | None = None
     source_jitter_microseconds: int | None = None
+    pdv_microseconds: int | None = None
+    source_pdv_microseconds: int | None = None
+    skew_ppm: int | None = None
+    estimated_r_factor: float | None = None
+    estimated_mos: float | None = None
     round_trip: HistogramExport | None = None
     residence: HistogramExport | None = None
+    source_variation: HistogramExport | None = None
+    echo_residence: HistogramExport | None = None
+    network_round_trip: HistogramExport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rtppool_relay.departure_errors import DepartureErrors
 from rtppool_relay.rows import DROP_REASONS, Word
 from rtppool_relay.slices import SliceStore
-from rtppool_relay.stream_statistics import Collected, StreamStatistics
+from rtppool_relay.stream_statistics import Collected, StreamStatistics, collect_all
 from rtppool_relay.wall_clock import WallClock
 
 StreamKind = Literal["calls", "probe"]
@@ -130,9 +130,12 @@ class Measurement:
 
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
         """Collect every stream; `now_ns` is the wall clock's."""
-        for kind, statistics in list(self._streams.values()):
-            self._take(kind, statistics.collect(now_ns))
-            self.departures.add(statistics.reader.departure_errors())
+        for kind in KINDS:
+            streams = [statistics for of, statistics in self._streams.values() if of == kind]
+            if streams:
+                self._take(kind, collect_all(streams, now_ns))
+            for statistics in streams:
+                self.departures.add(statistics.reader.departure_errors())
         counted, self._in_this_tick = self._in_this_tick, Counter()
         self.echo.look(counted[Word.SENT_TO_ECHO], counted[Word.FROM_ECHO], monotonic_ns)
 

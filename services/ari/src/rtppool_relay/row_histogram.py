@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_core.histogram import HIGHEST_NS, LOWEST_NS, SUB_BUCKET_BITS, Histogram, bucket_of
+from rtppool_core.histogram import BUCKETS, HIGHEST_NS, LOWEST_NS, SUB_BUCKET_BITS, Histogram, bucket_of
+from rtppool_relay.owner_groups import OwnerGroups
+
+Int64s = NDArray[np.int64]
 
 _FIRST_SHIFT = LOWEST_NS.bit_length() - 1 - SUB_BUCKET_BITS
 
 
-def buckets_of(values_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+def buckets_of(values_ns: Int64s) -> Int64s:
     """The bucket of every value (ns)."""
-    clipped = np.clip(values_ns, 1, HIGHEST_NS)
+    clipped = np.minimum(np.maximum(values_ns, 1), HIGHEST_NS)
     # Exact: below 2^53 a float64 has the integer's own exponent.
     shift = np.frexp(clipped.astype(np.float64))[1].astype(np.int64) - 1 - SUB_BUCKET_BITS
     inside = ((shift - _FIRST_SHIFT - 1) << SUB_BUCKET_BITS) + (clipped >> np.maximum(shift, 0)) + 1
     return np.where(clipped < LOWEST_NS, bucket_of(0), inside)
 
 
-def record_all(histogram: Histogram, values_ns: NDArray[np.int64]) -> None:
-    """Count every value (ns)."""
+def record_all(histogram: Histogram, values_ns: Int64s, buckets: Int64s | None = None) -> None:
+    """Count every value (ns); `buckets` are `buckets_of` them where the caller has them."""
     if values_ns.size == 0:
         return
-    buckets, counts = np.unique(buckets_of(values_ns), return_counts=True)
-    pairs = zip(buckets.tolist(), counts.tolist(), strict=True)
+    counts = np.bincount(buckets_of(values_ns) if buckets is None else buckets)
+    filled = np.flatnonzero(counts)
+    pairs = zip(filled.tolist(), counts[filled].tolist(), strict=True)
     histogram.add_buckets(pairs, int(values_ns.min()), int(values_ns.max()))
+
+
+def record_groups(histograms: Sequence[Histogram], groups: OwnerGroups, values_ns: Int64s, buckets: Int64s) -> None:
+    """Count every value in its group's histogram; `buckets` are `buckets_of` the values."""
+    keys, counts = np.unique(groups.ordinals * BUCKETS + buckets, return_counts=True)
+    edges = np.searchsorted(keys, np.arange(len(histograms) + 1) * BUCKETS).tolist()
+    filled, numbers = (keys % BUCKETS).tolist(), counts.tolist()
+    lowest = np.minimum.reduceat(values_ns, groups.starts).tolist()
+    highest = np.maximum.reduceat(values_ns, groups.starts).tolist()
+    for at, histogram in enumerate(histograms):
+        start, end = edges[at], edges[at + 1]
+        histogram.add_buckets(
+            zip(filled[start:end], numbers[start:end], strict=True),
+            lowest[at],
+            highest[at],
+        )

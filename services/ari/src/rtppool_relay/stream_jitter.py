@@ -1,11 +1,22 @@
-"""RFC 3550 interarrival jitter (6.4.1, A.8) over columns; the same figures as `rtppool_core.statistics.Jitter`."""
+"""RFC 3550 interarrival jitter (6.4.1, A.8) over columns of many streams: what `rtppool_core.statistics.Jitter` says.
+
+J_n = J_0 w^n + sum of |D_k| w^(n-k) / 16 with w = 15/16 is the recurrence written out, so that no packet costs a loop.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rtppool_relay.owner_groups import OwnerGroups, before, wrapped_steps
+
+Int64s = NDArray[np.int64]
+
+GAIN = 1 / 16
+NO_ANCHOR = -1
 
 
 @dataclass(slots=True)
@@ -15,30 +26,48 @@ class StreamJitter:
     clock_rate_hz: int
     ticks: float = 0.0
     measured: bool = False
-    _last: tuple[int, int] | None = None
-
-    def update(self, arrivals_ns: NDArray[np.int64], timestamps: NDArray[np.int64]) -> None:
-        """Take packets in any order; they are read in order of arrival."""
-        if arrivals_ns.size == 0:
-            return
-        order = np.argsort(arrivals_ns, kind="stable")
-        arrivals, stamps = arrivals_ns[order], timestamps[order]
-        first = self._last or (int(arrivals[0]), int(stamps[0]))
-        ticks = np.diff(stamps, prepend=first[1])
-        ticks = (ticks + (1 << 31)) % (1 << 32) - (1 << 31)
-        deviations = np.abs(np.diff(arrivals, prepend=first[0]) * (self.clock_rate_hz / 1e9) - ticks)
-        estimate = self.ticks
-        for deviation in deviations[0 if self._last else 1 :].tolist():
-            estimate += (deviation - estimate) / 16
-            self.measured = True
-        self.ticks = estimate
-        self._last = (int(arrivals[-1]), int(stamps[-1]))
-
-    def restart(self) -> None:
-        """The next packet has no predecessor (new stream, clock step)."""
-        self._last = None
+    last_arrival_ns: int = 0
+    last_timestamp: int = 0
+    last_anchor: int = NO_ANCHOR
 
     @property
     def microseconds(self) -> float:
         """The estimate in µs."""
         return self.ticks * 1e6 / self.clock_rate_hz
+
+
+def advance(
+    jitters: Sequence[StreamJitter], owners: Int64s, arrivals_ns: Int64s, timestamps: Int64s, anchors: Int64s
+) -> None:
+    """Take packets of many streams: `owners` (ascending) are positions in `jitters`, the rest is in any order.
+
+    Only packets of one anchor are compared: between two anchors lie a new stream, a jump of the timestamp, silence or
+    a step of the clock.
+    """
+    if owners.size == 0:
+        return
+    groups = OwnerGroups(owners)
+    falling = np.diff(arrivals_ns) < 0
+    falling[groups.starts[1:] - 1] = False
+    if falling.any():
+        order = np.lexsort((arrivals_ns, owners))
+        arrivals_ns, timestamps, anchors = arrivals_ns[order], timestamps[order], anchors[order]
+    states = [jitters[owner] for owner in groups.owners]
+    earlier = before(arrivals_ns, groups, [state.last_arrival_ns for state in states])
+    ticks = wrapped_steps(timestamps, before(timestamps, groups, [state.last_timestamp for state in states]))
+    compared = anchors == before(anchors, groups, [state.last_anchor for state in states])
+    rates = np.array([state.clock_rate_hz / 1e9 for state in states])[groups.ordinals]
+    deviations = np.abs((arrivals_ns - earlier) * rates - ticks)[compared]
+    ordinals = groups.ordinals[compared]
+    counts = np.bincount(ordinals, minlength=len(states))
+    following = np.cumsum(counts)[ordinals] - 1 - np.arange(ordinals.size)
+    added = np.bincount(ordinals, deviations * GAIN * np.power(1 - GAIN, following), len(states))
+    kept = np.power(1 - GAIN, counts)
+    ends = groups.ends - 1
+    lasts = zip(arrivals_ns[ends].tolist(), timestamps[ends].tolist(), anchors[ends].tolist(), strict=True)
+    changes = zip(states, counts.tolist(), kept.tolist(), added.tolist(), lasts, strict=True)
+    for state, count, share, more, (arrival, timestamp, anchor) in changes:
+        state.last_arrival_ns, state.last_timestamp, state.last_anchor = arrival, timestamp, anchor
+        if count:
+            state.ticks = state.ticks * share + more
+            state.measured = True

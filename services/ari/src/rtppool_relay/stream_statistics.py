@@ -1,30 +1,46 @@
-"""One slot's rows turned into figures: for the windows by second, and for the call as a whole."""
+"""Slots' rows turned into figures: for the windows by second, and for each call as a whole.
+
+`collect_all` takes the finished rows of many slots at once and computes over columns of them all
+(`owner_groups`). What differs from stream to stream is state: baselines, estimates, losses that wait for their order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_relay.lateness import LatenessBaseline
-from rtppool_relay.row_histogram import record_all
-from rtppool_relay.row_reader import SETTLED_AFTER_NS, SETTLED_AT_END_AFTER_NS, RowReader, Rows
+from rtppool_core.bursts import BurstCounts
+from rtppool_core.serial import timestamp_difference
+from rtppool_relay.directional_loss import DirectedLoss, DirectionalLoss, EchoedRows
+from rtppool_relay.lateness import LatenessBaseline, judge
+from rtppool_relay.loss_order import LossOrder
+from rtppool_relay.owner_groups import OwnerGroups
+from rtppool_relay.return_order import ReturnOrder
+from rtppool_relay.row_histogram import buckets_of, record_all, record_groups
+from rtppool_relay.row_reader import ROW_DTYPE, SETTLED_AFTER_NS, SETTLED_AT_END_AFTER_NS, RowReader, Rows
 from rtppool_relay.rows import Word
 from rtppool_relay.slices import NS_PER_SLICE, Slice
 from rtppool_relay.source_gaps import SourceGaps
-from rtppool_relay.stream_jitter import StreamJitter
+from rtppool_relay.stream_jitter import StreamJitter, advance
 
 Int64s = NDArray[np.int64]
-SpansStep = Callable[[Int64s, Int64s], NDArray[np.bool_]]
+Flags = NDArray[np.bool_]
+SpansStep = Callable[[Int64s, Int64s], Flags]
 Observe = Callable[[Int64s, Int64s], None]
+
+# RFC 4733: every packet of an event repeats the timestamp of its beginning. Asterisk offers it as 101.
+TELEPHONE_EVENT_PAYLOAD_TYPE = 101
+MOST_PACKET_NS = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What became known: figures by Unix second, and how much each of the slot's counters grew."""
+    """What became known: figures by Unix second, and how much each of the slots' counters grew."""
 
     by_second: dict[int, Slice]
     counted: dict[Word, int]
@@ -35,7 +51,7 @@ class StreamStatistics:
     """State of one slot. `observe` gets the round trips and residences (ns) of every answered packet.
 
     `spans_step(starts, ends)` tells which intervals lie across a step of the wall clock; those samples are dropped
-    and counted in `samples_dropped`.
+    and counted in `samples_dropped`. Streams that are collected together share both.
     """
 
     reader: RowReader
@@ -46,112 +62,373 @@ class StreamStatistics:
     total: Slice = field(default_factory=Slice)
     samples_dropped: int = 0
     sources: set[int] = field(default_factory=set)
+    lateness: LatenessBaseline = field(init=False)
+    jitter: StreamJitter = field(init=False)
+    source_jitter: StreamJitter = field(init=False)
+    returns: ReturnOrder = field(default_factory=ReturnOrder)
+    directions: DirectionalLoss = field(default_factory=DirectionalLoss)
+    gaps: SourceGaps = field(default_factory=SourceGaps)
+    losses: LossOrder = field(default_factory=LossOrder)
     _epoch: int | None = None
-    _latest_sent_ns: int = 0
-    _lateness: LatenessBaseline = field(init=False)
-    _jitter: StreamJitter = field(init=False)
-    _source_jitter: StreamJitter = field(init=False)
-    _gaps: SourceGaps = field(default_factory=SourceGaps)
+    _first_index: int = 0
+    _packet_ns: int | None = None
 
     def __post_init__(self) -> None:
         """Begin with empty baselines."""
-        self._lateness = LatenessBaseline(self.clock_rate_hz, self.late_threshold_ns)
-        self._jitter = StreamJitter(self.clock_rate_hz)
-        self._source_jitter = StreamJitter(self.clock_rate_hz)
+        self.lateness = LatenessBaseline(self.clock_rate_hz, self.late_threshold_ns)
+        self.jitter = StreamJitter(self.clock_rate_hz)
+        self.source_jitter = StreamJitter(self.clock_rate_hz)
 
     @property
-    def skew_ppm(self) -> float:
-        """How much faster than ours Asterisk's clock runs backwards: transit's slope, in parts per million."""
-        return self._lateness.skew_ppm
+    def skew_ppm(self) -> float | None:
+        """How much faster than ours Asterisk's clock runs backwards: transit's slope; None until it was measured."""
+        return self.lateness.skew_ppm
 
     def restart(self) -> None:
         """The wall clock stepped: nothing before it can be compared with what follows."""
-        self._lateness.restart()
-        self._jitter.restart()
-        self._source_jitter.restart()
+        self.lateness.restart()
+        self.returns.restart()
 
     def collect(self, now_ns: int) -> Collected:
         """Figures that became known since the last call."""
-        return self._collect(now_ns, SETTLED_AFTER_NS, self._gaps.lost(now_ns))
+        return collect_all([self], now_ns)
 
     def finish(self, now_ns: int) -> Collected:
         """The same at a call's end: what is unanswered for 200 ms is lost, what is younger was cut by the end."""
-        collected = self._collect(now_ns, SETTLED_AT_END_AFTER_NS, 0)
-        left = Slice(source_lost=self._gaps.lost(now_ns, 0))
-        if left.source_lost:
-            self.total.add(left)
-            collected.by_second.setdefault(now_ns // NS_PER_SLICE, Slice()).add(left)
+        collected = collect_all([self], now_ns, SETTLED_AT_END_AFTER_NS)
+        second = now_ns // NS_PER_SLICE
+        left = Slice()
+        self._lose_missing(self.gaps.lost(now_ns, 0), second, left)
+        parts = _Parts(collected.by_second)
+        parts.add(self, second, left)
+        parts.add_bursts(self, self.losses.finish(second))
+        parts.add_directions(self, self.directions.finish())
         return collected
 
-    def _collect(self, now_ns: int, settled_after_ns: int, source_lost: int) -> Collected:
-        parts: dict[int, Slice] = {}
-        rows = self.reader.take(now_ns, settled_after_ns)
-        if rows.size:
-            edges = [0, *(np.flatnonzero(np.diff(rows["epoch"])) + 1).tolist(), rows.size]
-            for start, end in pairwise(edges):
-                self._add_rows(rows[start:end], now_ns, parts)
-        counted = self.reader.counted_since_last()
-        events = Slice(
-            duplicates=counted.get(Word.DUPLICATE_ECHO, 0),
-            too_late=counted.get(Word.TOO_LATE, 0),
-            source_lost=source_lost,
-        )
-        if events != Slice():
-            parts.setdefault(now_ns // NS_PER_SLICE, Slice()).add(events)
-        for part in parts.values():
-            self.total.add(part)
-        return Collected(parts, counted)
-
-    def _add_rows(self, rows: Rows, now_ns: int, parts: dict[int, Slice]) -> None:
-        """Rows of one epoch, in order of their index."""
+    def begin_rows(self, rows: Rows, now_ns: int) -> bool:
+        """Take note of finished rows of one epoch. False: they are the last ones of a stream that was replaced."""
+        indexes = rows["index"]
+        first = int(indexes[0])
         epoch = int(rows["epoch"][0])
         if epoch != self._epoch:
-            if self._epoch is not None:
-                self.restart()
-            self._gaps.restart()
-            self._epoch = epoch
-        self.sources.add(int(rows["ssrc"][0]))
-        self._gaps.update(rows["index"], now_ns, self.reader.holds)
-        answered = rows["answered"] != 0
-        measurable = answered & ~self._unusable(rows)
-        self.samples_dropped += int(np.count_nonzero(answered) - np.count_nonzero(measurable))
-        seconds = rows["x"] // NS_PER_SLICE
-        for second in np.unique(seconds).tolist():
-            here = seconds == second
-            part = parts.setdefault(second, Slice())
-            part.packets += int(np.count_nonzero(here))
-            part.answered += int(np.count_nonzero(here & answered))
-            if np.any(here & measurable):
-                self._measure(rows[here & measurable], part)
+            if self._epoch is not None and first < self._first_index:
+                return False
+            self._begin_epoch(epoch, first, now_ns, int(rows["ssrc"][0]))
+        self.gaps.update(indexes, now_ns, self.reader.holds)
+        self.losses.reach(int(indexes[-1]))
+        if self._packet_ns is None:
+            self._measure_packet(rows)
+        return True
 
-    def _unusable(self, rows: Rows) -> NDArray[np.bool_]:
-        backwards = (rows["x"] < rows["a"]) | (rows["r"] < rows["x"]) | (rows["y"] < rows["r"])
-        unusable: NDArray[np.bool_] = backwards | self.spans_step(rows["a"], rows["y"])
+    def _begin_epoch(self, epoch: int, first: int, now_ns: int, ssrc: int) -> None:
+        if self._epoch is not None:
+            self.lateness.restart()
+        if self.reader.word(Word.EPOCH) & 0xFFFF == epoch:
+            # The first packets may still be waiting for their answers.
+            first = min(first, self.reader.word(Word.FIRST_INDEX))
+        self.gaps.restart(first)
+        self.losses.begin(first, now_ns)
+        self.sources.add(ssrc)
+        self._epoch, self._first_index, self._packet_ns = epoch, first, None
+
+    def _measure_packet(self, rows: Rows) -> None:
+        """How much media a packet holds: the timestamp's usual step between neighbours in the sequence."""
+        pairs = pairwise(zip(rows["index"].tolist(), rows["timestamp"].tolist(), strict=True))
+        steps = [timestamp_difference(new, old) for (before, old), (after, new) in pairs if after == before + 1]
+        usual, _ = (
+            Counter(step for step in steps if step > 0).most_common(1)[0] if any(s > 0 for s in steps) else (0, 0)
+        )
+        packet_ns = usual * 1_000_000_000 // self.clock_rate_hz
+        if 0 < packet_ns <= MOST_PACKET_NS:
+            self._packet_ns = packet_ns
+            self.losses.measure(packet_ns)
+
+    def lose_rows(self, indexes: list[int], seconds: list[int]) -> None:
+        """These rows were never answered."""
+        self.losses.lose((index, index, second) for index, second in zip(indexes, seconds, strict=True))
+
+    def settle_source(self, now_ns: int, second: int, events: Slice) -> None:
+        """Count what Asterisk's stream lacks for good."""
+        self._lose_missing(self.gaps.lost(now_ns), second, events)
+
+    def _lose_missing(self, runs: list[tuple[int, int]], second: int, events: Slice) -> None:
+        if runs:
+            events.source_lost += sum(last - first + 1 for first, last in runs)
+            self.losses.lose((first, last, second) for first, last in runs)
+
+
+class _Parts:
+    """Figures by second, added to the call's own at the same time."""
+
+    __slots__ = ("by_second",)
+
+    def __init__(self, by_second: dict[int, Slice]) -> None:
+        self.by_second = by_second
+
+    def at(self, second: int) -> Slice:
+        found = self.by_second.get(second)
+        if found is None:
+            found = self.by_second[second] = Slice()
+        return found
+
+    def add(self, stream: StreamStatistics, second: int, part: Slice) -> None:
+        if part.is_empty():
+            return
+        self.at(second).add(part)
+        stream.total.add(part)
+
+    def add_bursts(self, stream: StreamStatistics, bursts: list[tuple[int, BurstCounts]]) -> None:
+        for second, counts in bursts:
+            self.at(second).bursts.add(counts)
+            stream.total.bursts.add(counts)
+
+    def add_directions(self, stream: StreamStatistics, losses: list[DirectedLoss]) -> None:
+        for loss in losses:
+            for part in (self.at(loss.sent_ns // NS_PER_SLICE), stream.total):
+                part.lost_to_echo += loss.to_echo
+                part.lost_from_echo += loss.from_echo
+                part.lost_undetermined += loss.undetermined
+
+
+def collect_all(
+    streams: Sequence[StreamStatistics], now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS
+) -> Collected:
+    """Figures of all these streams that became known since the last call."""
+    parts = _Parts({})
+    taken = [(stream, stream.reader.take(now_ns, settled_after_ns)) for stream in streams]
+    for pieces in _by_epoch(taken):
+        _Batch(pieces, now_ns, settled_after_ns, parts).add()
+    counted: dict[Word, int] = {}
+    second = now_ns // NS_PER_SLICE
+    for stream in streams:
+        grown = stream.reader.counted_since_last()
+        for word, number in grown.items():
+            counted[word] = counted.get(word, 0) + number
+        events = Slice(
+            duplicates=grown.get(Word.DUPLICATE_ECHO, 0),
+            too_late=grown.get(Word.TOO_LATE, 0),
+            dscp_changed=grown.get(Word.DSCP_CHANGED, 0),
+            source_dscp_mismatches=grown.get(Word.SOURCE_DSCP_MISMATCH, 0),
+        )
+        stream.settle_source(now_ns, second, events)
+        parts.add(stream, second, events)
+        parts.add_bursts(stream, stream.losses.release(stream.gaps.frontier, now_ns, second))
+    return Collected(parts.by_second, counted)
+
+
+def _by_epoch(taken: list[tuple[StreamStatistics, Rows]]) -> list[list[tuple[StreamStatistics, Rows]]]:
+    """Batches in which every stream has rows of one epoch only: nearly always one."""
+    batches: list[list[tuple[StreamStatistics, Rows]]] = []
+    for stream, rows in taken:
+        if not rows.size:
+            continue
+        epochs = rows["epoch"]
+        changes = (np.flatnonzero(np.diff(epochs)) + 1).tolist() if epochs[0] != epochs[-1] else []
+        for number, (start, end) in enumerate(pairwise([0, *changes, rows.size])):
+            if number == len(batches):
+                batches.append([])
+            batches[number].append((stream, rows[start:end]))
+    return batches
+
+
+def _joined(pieces: list[Rows]) -> Rows:
+    """One after the other. As words: joining structured arrays compares their types field by field each time."""
+    words = np.concatenate([np.ascontiguousarray(piece).view(np.int64) for piece in pieces])
+    rows: Rows = words.view(ROW_DTYPE)
+    return rows
+
+
+class _Batch:
+    """Finished rows of many streams, one epoch of each."""
+
+    def __init__(
+        self, pieces: list[tuple[StreamStatistics, Rows]], now_ns: int, settled_after_ns: int, parts: _Parts
+    ) -> None:
+        self._streams = [stream for stream, _ in pieces]
+        # Of a stream that was replaced, the last rows are counted, but compared with nothing.
+        self._current = [stream.begin_rows(rows, now_ns) for stream, rows in pieces]
+        self._rows = _joined([rows for _, rows in pieces])
+        self._owners = np.repeat(np.arange(len(pieces)), [rows.size for _, rows in pieces])
+        self._settled_ns = now_ns - settled_after_ns
+        self._parts = parts
+
+    def add(self) -> None:
+        """Count, then measure what was answered."""
+        rows, owners = self._rows, self._owners
+        sent = np.ascontiguousarray(rows["x"])
+        answered = rows["answered"] != 0
+        seconds = sent // NS_PER_SLICE
+        groups = OwnerGroups(owners)
+        answers = groups.sums(answered)
+        sizes = (groups.ends - groups.starts).tolist()
+        for stream, packets, number in zip(self._streams, sizes, answers, strict=True):
+            stream.total.packets += packets
+            stream.total.answered += number
+        for second, count in zip(*np.unique(seconds, return_counts=True), strict=True):
+            part = self._parts.at(int(second))
+            part.packets += int(count)
+        if sum(answers) < owners.size:
+            self._lose(~answered, seconds)
+        self._tell_directions(groups, sent, answered)
+        usable = answered & ~self._unusable()
+        for second, count in zip(*np.unique(seconds[answered], return_counts=True), strict=True):
+            self._parts.at(int(second)).answered += int(count)
+        if np.count_nonzero(usable) < np.count_nonzero(answered):
+            dropped = groups.sums(answered & ~usable)
+            for stream, number in zip(self._streams, dropped, strict=True):
+                stream.samples_dropped += number
+        if usable.any():
+            whole = bool(usable.all())
+            self._measure(rows if whole else rows[usable], owners if whole else owners[usable])
+
+    def _lose(self, lost: Flags, seconds: Int64s) -> None:
+        at = np.flatnonzero(lost)
+        groups = OwnerGroups(self._owners[at])
+        indexes, when = self._rows["index"][at].tolist(), seconds[at].tolist()
+        for owner, start, end in zip(groups.owners, groups.starts.tolist(), groups.ends.tolist(), strict=True):
+            self._streams[owner].lose_rows(indexes[start:end], when[start:end])
+
+    def _tell_directions(self, groups: OwnerGroups, sent: Int64s, answered: Flags) -> None:
+        counts = self._rows["echo_count"].astype(np.int64)
+        if not counts.any() and not any(stream.directions.active for stream in self._streams):
+            return
+        rows = EchoedRows(sent, self._rows["ssrc"].astype(np.int64), answered, counts)
+        for stream, start, end in zip(self._streams, groups.starts.tolist(), groups.ends.tolist(), strict=True):
+            found = stream.directions.update(rows[start:end], self._settled_ns)
+            self._parts.add_directions(stream, found)
+
+    def _unusable(self) -> Flags:
+        rows = self._rows
+        a, x, r, y = rows["a"], rows["x"], rows["r"], rows["y"]
+        unusable: Flags = (x < a) | (r < x) | (y < r) | self._streams[0].spans_step(a, y)
         return unusable
 
-    def _measure(self, rows: Rows, part: Slice) -> None:
-        arrivals, sent, returned = rows["a"], rows["x"], rows["r"]
-        timestamps = rows["timestamp"].astype(np.int64)
+    def _measure(self, rows: Rows, owners: Int64s) -> None:
+        arrivals, sent, returned = (np.ascontiguousarray(rows[name]) for name in ("a", "x", "r"))
         round_trips = returned - sent
         residences = (sent - arrivals) + (rows["y"] - returned)
-        record_all(part.round_trip, round_trips)
-        record_all(part.residence, residences)
-        self.observe(round_trips, residences)
-        late = self._lateness.judge(arrivals, timestamps, rows["marker"] != 0, round_trips, residences)
-        part.late_source += int(np.count_nonzero(late.source))
-        part.late_relay += int(np.count_nonzero(late.relay))
-        part.late_echo += int(np.count_nonzero(late.echo))
-        part.reordered += self._reordered(sent, returned)
-        self._jitter.update(returned, timestamps)
-        self._source_jitter.update(arrivals, timestamps)
-        if self._jitter.measured:
-            part.jitter_sum_us += self._jitter.microseconds
-            part.source_jitter_sum_us += self._source_jitter.microseconds
-            part.jitter_count += 1
+        columns = _Columns(self._streams, owners, sent // NS_PER_SLICE, self._parts)
+        columns.record("round_trip", round_trips)
+        columns.record("residence", residences)
+        self._streams[0].observe(round_trips, residences)
+        self._look_at_the_echo(rows, owners, round_trips)
+        self._look_at_the_order(columns, sent, returned)
+        timed = rows["payload_type"] != TELEPHONE_EVENT_PAYLOAD_TYPE
+        if not all(self._current):
+            timed &= np.array(self._current)[owners]
+        if not timed.all():
+            columns = _Columns(self._streams, owners[timed], columns.seconds[timed], self._parts)
+            rows, arrivals, returned = rows[timed], arrivals[timed], returned[timed]
+            round_trips, residences = round_trips[timed], residences[timed]
+        if arrivals.size:
+            self._look_at_the_clock(columns, rows, arrivals, returned, round_trips, residences)
 
-    def _reordered(self, sent: Int64s, returned: Int64s) -> int:
-        """Answers that came after the answer of a packet sent later (RFC 4737 section 3.3, send time for sequence)."""
-        in_order_of_return = sent[np.argsort(returned, kind="stable")]
-        latest = np.maximum.accumulate(np.concatenate(([self._latest_sent_ns], in_order_of_return)))
-        self._latest_sent_ns = int(latest[-1])
-        return int(np.count_nonzero(in_order_of_return < latest[:-1]))
+    def _look_at_the_echo(self, rows: Rows, owners: Int64s, round_trips: Int64s) -> None:
+        filled = rows["echo_count"] != 0
+        if not filled.any():
+            return
+        rows = rows[filled]
+        columns = _Columns(self._streams, owners[filled], rows["x"] // NS_PER_SLICE, self._parts)
+        held = rows["echo_residence_ns"].astype(np.int64)
+        columns.record("echo_residence", held)
+        columns.record("network_round_trip", np.maximum(round_trips[filled] - held, 0))
+
+    def _look_at_the_order(self, columns: _Columns, sent: Int64s, returned: Int64s) -> None:
+        groups = columns.groups
+        falling = (np.diff(sent) <= 0) | (np.diff(returned) < 0)
+        falling[groups.starts[1:] - 1] = False
+        disordered = set(groups.ordinals[1:][falling].tolist()) if falling.any() else ()
+        spans = zip(groups.owners, groups.starts.tolist(), groups.ends.tolist(), strict=True)
+        for at, (owner, start, end) in enumerate(spans):
+            stream = self._streams[owner]
+            overtaken = stream.returns.update(sent[start:end], returned[start:end], in_order=at not in disordered)
+            for packet in overtaken:
+                part = Slice(
+                    reordered=1,
+                    max_reordering_extent=packet.extent,
+                    max_reordering_late_ns=packet.late_time_ns,
+                    max_n_reordering=packet.n,
+                )
+                self._parts.add(stream, int(columns.seconds[start + packet.row]), part)
+
+    def _look_at_the_clock(
+        self,
+        columns: _Columns,
+        rows: Rows,
+        arrivals: Int64s,
+        returned: Int64s,
+        round_trips: Int64s,
+        residences: Int64s,
+    ) -> None:
+        groups = columns.groups
+        streams = [self._streams[owner] for owner in groups.owners]
+        timestamps = rows["timestamp"].astype(np.int64)
+        baselines = [stream.lateness for stream in streams]
+        late = judge(baselines, groups, arrivals, timestamps, rows["marker"] != 0, round_trips, residences)
+        columns.count("late_source", late.source)
+        columns.count("late_relay", late.relay)
+        columns.count("late_echo", late.echo)
+        columns.record("source_variation", late.variation_ns)
+        advance([stream.jitter for stream in streams], groups.ordinals, returned, timestamps, late.anchors)
+        advance([stream.source_jitter for stream in streams], groups.ordinals, arrivals, timestamps, late.anchors)
+        seconds = columns.seconds[groups.ends - 1].tolist()
+        for stream, second in zip(streams, seconds, strict=True):
+            self._add_estimates(stream, second)
+
+    def _add_estimates(self, stream: StreamStatistics, second: int) -> None:
+        for part in (self._parts.at(second), stream.total):
+            if stream.jitter.measured:
+                part.jitter_sum_us += stream.jitter.microseconds
+                part.source_jitter_sum_us += stream.source_jitter.microseconds
+                part.jitter_count += 1
+            if stream.skew_ppm is not None:
+                part.skew_sum_ppm += stream.skew_ppm
+                part.skew_count += 1
+
+
+class _Columns:
+    """Measured rows, whose figures go to the seconds and to the calls."""
+
+    def __init__(self, streams: list[StreamStatistics], owners: Int64s, seconds: Int64s, parts: _Parts) -> None:
+        self.seconds = seconds
+        self._groups: OwnerGroups | None = None
+        self._owners = owners
+        self._streams = streams
+        self._parts = parts
+        self._by_second: list[tuple[Slice, Flags | None]] | None = None
+
+    @property
+    def groups(self) -> OwnerGroups:
+        """Rows by stream; there must be rows."""
+        if self._groups is None:
+            self._groups = OwnerGroups(self._owners)
+        return self._groups
+
+    def record(self, name: str, values_ns: Int64s) -> None:
+        """Count values in the histogram of this name."""
+        buckets = buckets_of(values_ns)
+        totals = [getattr(self._streams[owner].total, name) for owner in self.groups.owners]
+        record_groups(totals, self.groups, values_ns, buckets)
+        for part, here in self._slices():
+            if here is None:
+                record_all(getattr(part, name), values_ns, buckets)
+            else:
+                record_all(getattr(part, name), values_ns[here], buckets[here])
+
+    def count(self, name: str, flags: Flags) -> None:
+        """Add the number of flags that are set."""
+        if not flags.any():
+            return
+        for owner, number in zip(self.groups.owners, self.groups.sums(flags), strict=True):
+            total = self._streams[owner].total
+            setattr(total, name, getattr(total, name) + number)
+        for part, here in self._slices():
+            number = int(np.count_nonzero(flags if here is None else flags & here))
+            setattr(part, name, getattr(part, name) + number)
+
+    def _slices(self) -> list[tuple[Slice, Flags | None]]:
+        if self._by_second is None:
+            seconds = np.unique(self.seconds).tolist()
+            one = len(seconds) == 1
+            self._by_second = [(self._parts.at(each), None if one else self.seconds == each) for each in seconds]
+        return self._by_second

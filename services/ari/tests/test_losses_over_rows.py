@@ -1,0 +1,263 @@
+"""Bursts, gaps and directions of loss over rows that finish out of order, against the core and against simulation."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
+
+from rtppool_core.bursts import BurstCounts, BurstTracker
+from rtppool_core.reordering import Reordering
+from rtppool_relay.directional_loss import DirectedLoss, DirectionalLoss, EchoedRows
+from rtppool_relay.loss_order import LossOrder
+from rtppool_relay.return_order import ReturnOrder
+from rtppool_relay.slices import Slice
+
+
+def one_by_one(bad: set[int], packets: int) -> BurstCounts:
+    tracker, total = BurstTracker(0, PACKET_NS), BurstCounts()
+    for at in sorted(bad):
+        total.add(tracker.lost(at, at))
+    total.add(tracker.end(packets - 1))
+    return total
+
+
+# What becomes of a packet: never sent by Asterisk, never answered, or answered after so many ms.
+FATES = st.lists(
+    st.sampled_from(["missing", "unanswered"]) | st.integers(1, 1900) | st.just(5), min_size=2, max_size=120
+)
+
+
+@given(FATES, st.lists(st.integers(50, 1500), min_size=60, max_size=60))
+def test_figures_of_a_call_are_the_cores_whenever_ticks_fall(fates: list[str | int], pauses_ms: list[int]) -> None:
+    # Asterisk's first and last packet are those that there were.
+    fates = [*(["unanswered"] if fates[0] == "missing" else []), *fates, 5]
+    slot = Slot()
+    statistics = slot.statistics()
+    parts: list[Slice] = []
+    now = T0
+    open_rows = {number: fate for number, fate in enumerate(fates) if fate != "missing"}
+    for pause in pauses_ms:
+        now += pause * MS
+        for number, fate in list(open_rows.items()):
+            sent = T0 + number * PACKET_NS + 50_000
+            answered = isinstance(fate, int) and sent + fate * MS + 50_000 <= now
+            if sent <= now:
+                slot.row(number, round_trip_ns=int(fate) * MS if answered else None)
+            if answered:
+                del open_rows[number]
+        parts.extend(statistics.collect(now).by_second.values())
+    parts.extend(statistics.finish(after(len(fates), 70)).by_second.values())
+
+    total = statistics.total
+    bad = {number for number, fate in enumerate(fates) if not isinstance(fate, int)}
+    assert total.bursts == one_by_one(bad, len(fates))
+    assert (total.source_lost, total.lost) == (fates.count("missing"), fates.count("unanswered"))
+
+    reference = Reordering()
+    answers = [(number * PACKET_NS + fate * MS, number) for number, fate in enumerate(fates) if isinstance(fate, int)]
+    for returned, number in sorted(answers):
+        reference.update(number, returned)
+    found = (total.reordered, total.max_reordering_extent, total.max_n_reordering, total.max_reordering_late_ns)
+    assert found == (
+        reference.reordered,
+        reference.max_extent or 0,
+        reference.max_n or 0,
+        reference.max_late_time_ns or 0,
+    )
+
+    added = Slice()
+    for part in parts:
+        added.add(part)
+    assert added == total
+
+
+def test_losses_wait_for_their_order_and_no_longer() -> None:
+    losses = LossOrder()
+    losses.begin(0, 0)
+    losses.reach(50)
+    losses.lose([(30, 30, 3), (10, 10, 1)])
+    assert losses.release(10, 0, 9) == []
+    assert losses.release(11, 0, 9) == [(1, BurstCounts(lost=1, runs=1))]
+    assert losses.release(51, 0, 9) == [(3, BurstCounts(lost=1, runs=1))]
+
+
+def test_the_last_losses_of_a_stream_that_was_replaced_are_its_own() -> None:
+    losses = LossOrder()
+    losses.begin(0, 0)
+    losses.reach(99)
+    losses.begin(200_000, 0)
+    losses.lose([(98, 99, 4), (200_001, 200_001, 5)])
+    assert losses.release(200_005, SECOND, 6) == [(5, BurstCounts(lost=1, runs=1))]
+    old = BurstCounts()
+    for _, counts in losses.release(200_005, 10 * SECOND, 7):
+        old.add(counts)
+    assert (old.bursts, old.burst_packets, old.burst_lost, old.gaps, old.gap_packets) == (1, 2, 2, 1, 98)
+
+
+RETURNS = st.lists(st.integers(0, 1900), min_size=1, max_size=80)
+
+
+@given(RETURNS, st.lists(st.integers(1, 20), min_size=80, max_size=80))
+def test_reordering_over_columns_is_rfc_4737s_one_by_one(delays_ms: list[int], cuts: list[int]) -> None:
+    sent = np.arange(len(delays_ms), dtype=np.int64) * PACKET_NS + T0
+    returned = sent + np.array(delays_ms, np.int64) * MS
+    arrival = np.argsort(returned, kind="stable")
+    reference = Reordering()
+    expected = {}
+    for number in arrival.tolist():
+        packet = reference.update(int(sent[number]), int(returned[number]))
+        if packet is not None:
+            expected[number] = (packet.extent, packet.late_time_ns, packet.n)
+    columns, found, start = ReturnOrder(), {}, 0
+    for cut in cuts:
+        rows = np.sort(arrival[start : start + cut])
+        start += cut
+        if rows.size:
+            ascending = bool(np.all(np.diff(returned[rows]) >= 0))
+            for packet in columns.update(sent[rows], returned[rows], in_order=ascending):
+                found[int(rows[packet.row])] = (packet.extent, packet.late_time_ns, packet.n)
+    assert found == expected
+
+
+@dataclass
+class Line:
+    """A line that loses packets both ways, and an echo that counts what reaches it."""
+
+    chance: random.Random
+    loss: float
+    counted: int = 0
+
+    def send(self) -> tuple[str, int]:
+        """What became of a packet, and the count in its answer."""
+        if self.chance.random() < self.loss:
+            return "to_echo", 0
+        self.counted += 1
+        return ("from_echo", 0) if self.chance.random() < self.loss else ("answered", self.counted)
+
+
+def rows_of(sent: list[int], counts: list[int], answered: list[bool], source: int = 7) -> EchoedRows:
+    return EchoedRows(
+        np.array(sent, np.int64),
+        np.full(len(sent), source, np.int64),
+        np.array(answered, np.bool_),
+        np.array(counts, np.int64),
+    )
+
+
+def summed(losses: list[DirectedLoss]) -> tuple[int, int, int]:
+    return (
+        sum(loss.to_echo for loss in losses),
+        sum(loss.from_echo for loss in losses),
+        sum(loss.undetermined for loss in losses),
+    )
+
+
+@given(st.integers(0, 2**32), st.floats(0, 0.6), st.integers(1, 150), st.integers(1, 30))
+def test_every_loss_between_two_answers_gets_its_direction(seed: int, loss: float, packets: int, cut: int) -> None:
+    line = Line(random.Random(seed), loss)
+    fates = [line.send() for _ in range(packets)]
+    answers = [number for number, (fate, _) in enumerate(fates) if fate == "answered"]
+    inside = fates[answers[0] : answers[-1]] if answers else []
+    outside = packets - len(inside) - 1 if answers else packets
+    expected = (
+        sum(fate == "to_echo" for fate, _ in inside),
+        sum(fate == "from_echo" for fate, _ in inside),
+        outside,
+    )
+    # Answers are known at once, losses 50 packets later; each batch is in order of sending.
+    known = sorted((number if fate == "answered" else number + 50, number) for number, (fate, _) in enumerate(fates))
+    columns, found = DirectionalLoss(), []
+    waiting_for_the_first: list[int] = []
+    for start in range(0, packets, cut):
+        batch = sorted(number for _, number in known[start : start + cut])
+        now = known[min(start + cut, packets) - 1][0]
+        rows = rows_of(batch, [fates[at][1] for at in batch], [fates[at][0] == "answered" for at in batch])
+        if not columns.active and not rows.counts.any():
+            waiting_for_the_first.extend(batch)
+        found += columns.update(rows, now - 50)
+    found += columns.finish()
+    to_echo, from_echo, undetermined = summed(found)
+    assert (to_echo, from_echo) == expected[:2]
+    assert undetermined == expected[2] - len(waiting_for_the_first)
+
+
+def test_an_echo_that_forgot_the_stream_leaves_the_loss_undetermined() -> None:
+    columns = DirectionalLoss()
+    found = columns.update(rows_of([1, 2, 3, 4], [9, 0, 0, 1], [True, False, False, True]), 10)
+    assert summed(found) == (0, 0, 2)
+
+
+def test_counts_of_two_ssrcs_are_not_compared() -> None:
+    columns = DirectionalLoss()
+    found = columns.update(rows_of([1, 2], [1, 0], [True, False]), 10)
+    found += columns.update(rows_of([3], [2], [True], source=8), 10)
+    assert summed(found) == (0, 0, 1)
+
+
+def test_more_counted_than_lost_is_not_more_lost() -> None:
+    columns = DirectionalLoss()
+    assert summed(columns.update(rows_of([1, 2, 3], [1, 0, 9], [True, False, True]), 10)) == (0, 1, 0)
+
+
+def test_a_plain_echo_tells_nothing_of_directions() -> None:
+    columns = DirectionalLoss()
+    assert columns.update(rows_of([1, 2, 3], [0, 0, 0], [True, False, True]), 10) == []
+    assert columns.finish() == []
+
+
+def test_without_any_further_answer_what_is_held_is_bounded() -> None:
+    columns = DirectionalLoss()
+    columns.update(rows_of([0], [1], [True]), 0)
+    found = []
+    for start in range(1, 5001, 50):
+        sent = list(range(start, start + 50))
+        found += columns.update(rows_of(sent, [0] * 50, [False] * 50), 0)
+    assert columns._held.sent_ns.size <= 1024
+    assert summed(found) == (0, 0, 5001 - 1024 - 1)
+
+
+def test_the_echos_figures_go_into_slice_and_call_and_are_absent_without_its_extension() -> None:
+    slot = Slot()
+    for number in range(100):
+        lost = number in {40, 41, 42}
+        count = number + 1 if number < 40 else number - 1
+        slot.row(number, None if lost else 5 * MS, echo_count=0 if lost else count, echo_residence_ns=MS)
+    statistics = slot.statistics()
+    statistics.collect(after(100))
+    total = statistics.total
+    assert (total.lost_to_echo, total.lost_from_echo, total.lost_undetermined) == (2, 1, 0)
+    assert (total.echo_residence.max_ns, total.network_round_trip.max_ns) == (MS, 4 * MS)
+    plain = Slot()
+    plain.row(0)
+    without = plain.statistics()
+    without.collect(after(1))
+    assert without.total.directed_loss() is None
+    assert without.total.echo_residence.count == without.total.network_round_trip.count == 0
+
+
+@pytest.mark.parametrize("packet_ms", [10, 20, 30])
+def test_a_burst_lasts_as_long_as_its_packets_media(packet_ms: int) -> None:
+    slot = Slot()
+    for number in range(60):
+        slot.row(number, None if number in {30, 32, 33} else MS, timestamp=number * 8 * packet_ms)
+    statistics = slot.statistics()
+    statistics.collect(after(60))
+    statistics.finish(after(60, 20))
+    assert statistics.total.bursts.mean_burst_ns() == 4 * packet_ms * MS
+
+
+def test_a_jump_of_the_first_index_is_no_loss() -> None:
+    assert FIRST_INDEX > 1024
+    slot = Slot()
+    slot.row(0)
+    slot.row(1)
+    statistics = slot.statistics()
+    statistics.collect(after(2))
+    assert statistics.finish(after(2, 20)).by_second.keys() == {(after(2, 20)) // SECOND}
+    assert statistics.total.bursts == BurstCounts(gaps=1, gap_packets=2, gap_ns=2 * PACKET_NS)

@@ -36,7 +36,7 @@ from rtppool_relay.http_routes import routes
 from rtppool_relay.sla import judge
 from rtppool_relay.sla_document import sla_document
 from rtppool_relay.sla_page import SlaPage
-from rtppool_relay.sla_page_windows import spelled
+from rtppool_relay.sla_page_windows import figure_text, spelled
 from rtppool_relay.slices import Slice
 
 MS = 1_000_000
@@ -301,6 +301,26 @@ def test_hostile_text_is_shown_and_is_no_markup() -> None:
     assert [tag for tag, _ in page.elements] == [tag for tag, _ in usual.elements]
     assert page.text.count(HOSTILE) == 10
     assert "${body}" in page.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("p99Microseconds", 24_117, "24.117 ms"),
+        ("p50Microseconds", 184, "184 µs"),
+        ("bursts.burstNs", 40_000_000, "40 ms"),
+        ("lossPpm", 1_500, "0.15 %"),
+        ("lossPpm", 1, "0.0001 %"),
+        ("lossPpm", 0, "0 %"),
+        ("skewPpm", -37, "-37 ppm"),
+        ("estimatedMos", 4.41, "4.41"),
+        ("packets", 1_234_567, "1,234,567"),
+        ("stamps", "kernel", "kernel"),
+        ("known", True, "True"),
+    ],
+)
+def test_a_figure_has_the_unit_that_its_name_ends_with(name: str, value: Any, text: str) -> None:
+    assert figure_text(name, value) == text
 
 
 def test_a_figure_without_a_name_here_is_spelled_out() -> None:

@@ -17,26 +17,42 @@ from rtppool_relay.sla import NS_PER_US, PPM
 from rtppool_relay.sla_document import window_checks, window_figures
 from rtppool_relay.sla_sentences import counted, duration, share
 
+PERCENTILES = {"P50": "median", "P95": "95th percentile", "P99": "99th percentile", "Max": "longest"}
+HISTOGRAMS = {
+    "": "Round trip",
+    "networkRoundTrip": "Round trip less the echo's own time",
+    "echoResidence": "Inside the echo",
+    "residence": "Inside the relay",
+    "sourceVariation": "Variation of arrivals from Asterisk",
+}
+# In this order; a figure that has no name here comes last, spelled out.
 FIGURE_NAMES = {
     "packets": "Packets sent to the echo",
     "answered": "Answered",
     "lost": "Lost between relay and echo",
     "lossPpm": "Lost, share",
+    "directedLoss.toEcho": "Lost on the way to the echo",
+    "directedLoss.fromEcho": "Lost on the way back",
+    "directedLoss.undetermined": "Lost, way not known",
+    "tooLate": "Answered after 2 s, counted as lost",
     "latePpm": "Late by relay or echo, share",
-    "p50Microseconds": "Round trip, median",
-    "p95Microseconds": "Round trip, 95th percentile",
-    "p99Microseconds": "Round trip, 99th percentile",
-    "maxMicroseconds": "Round trip, longest",
-    "residenceP50Microseconds": "Inside the relay, median",
-    "residenceP95Microseconds": "Inside the relay, 95th percentile",
-    "residenceP99Microseconds": "Inside the relay, 99th percentile",
-    "residenceMaxMicroseconds": "Inside the relay, longest",
+    **{
+        (f"{field}{short}" if field else short.lower()) + "Microseconds": f"{name}, {percentile}"
+        for field, name in HISTOGRAMS.items()
+        for short, percentile in PERCENTILES.items()
+    },
+    "pdvMicroseconds": "Delay variation of the round trip (RFC 5481)",
+    "sourcePdvMicroseconds": "Delay variation from Asterisk (RFC 5481)",
     "jitterMicroseconds": "Jitter at the echo's side (RFC 3550)",
     "sourceJitterMicroseconds": "Jitter from Asterisk (RFC 3550)",
     "sourceLost": "Missing from Asterisk",
     "reordered": "Reordered",
     "duplicates": "Duplicates",
-    "tooLate": "Answered after 2 s, counted as lost",
+    "estimatedRFactor": "R factor (G.107), an estimate",
+    "estimatedMos": "MOS (G.107), an estimate",
+    "dscpChanged": "Answered with another DSCP than ours",
+    "sourceDscpMismatches": "From Asterisk with another DSCP than ours",
+    "skewPpm": "Skew of the source's clock",
 }
 # Shown in a table of their own, and as times.
 APART = {"late", "startUnixSeconds", "endUnixSeconds"}
@@ -115,7 +131,7 @@ def figures_section(windows: Windows) -> ET.Element:
 def spelled(name: str) -> str:
     """The field `burst.lossDensityPpm` as `Burst loss density`, for figures that have no name here."""
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name.replace(".", " "))
-    return words.removesuffix(" microseconds").removesuffix(" ppm").capitalize()
+    return words.removesuffix(" microseconds").removesuffix(" ppm").removesuffix(" ns").capitalize()
 
 
 def _row(name: str, *cells: Node) -> ET.Element:
@@ -162,10 +178,20 @@ def _flat(figures: Mapping[str, Any], place: str = "") -> dict[str, Any]:
 def _figure(name: str, value: Any) -> Node:
     if value is None:
         return not_measured()
+    text = figure_text(name, value)
+    return number(value, text) if isinstance(value, int | float) and not isinstance(value, bool) else text
+
+
+def figure_text(name: str, value: Any) -> str:
+    """A figure with its unit, which is at the end of its name; skew is the one that people know in ppm."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if name.endswith("Microseconds"):
-        return number(value, duration(value))
+        return duration(value)
+    if name.endswith("Ns"):
+        return duration(value / NS_PER_US)
+    if name.endswith("skewPpm"):
+        return f"{counted(value)} ppm"
     if name.endswith("Ppm"):
-        return number(value, share(value))
-    return number(value, counted(value))
+        return share(value)
+    return counted(value)

@@ -199,6 +199,7 @@ async def test_a_killed_process_is_started_again_and_answers_what_waited(
     async with run_echo(settings) as echo:
         client.send(make_packet(1), "127.0.0.1", echo.port)
         await client.receive()
+        await echo.metric_reaches("rtp_echo_answered_packets_total", 1)
         pid = echo.echo.supervisor.pids[0]
         watch = os.pidfd_open(pid)
         try:

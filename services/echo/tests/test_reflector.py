@@ -56,7 +56,7 @@ class Kernel:
         self._memory.put_question(name_of(sender), packed([stamp]), packed(items), len(datagram))
         return 1
 
-    def send_first(self, number: int) -> int:
+    def send_first(self, number: int, _flags: int) -> int:
         return 0 if self.refuses else len(self.send(range(number)))
 
     def send_slots(self, slots: Sequence[int]) -> list[tuple[int, str]]:

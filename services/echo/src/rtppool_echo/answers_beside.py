@@ -1,4 +1,8 @@
-"""The control messages beside answers, kept by what came beside the questions: they hardly ever change."""
+"""The control messages beside answers, kept by what came beside the questions: they hardly ever change.
+
+The kernel writes the same messages beside every datagram of a socket, so that the lengths that it leaves in a slot's
+header are those that it found, and nobody has to reset them. This is checked where the messages change.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ class AnswersBeside:
     def refusal(self, at: int, beside: bytes) -> str | None:
         """Prepare the answer in slot `at`, whose question came with `beside`; why it can't be answered, or None."""
         if not self._memory.control_is_whole(at):
+            self._memory.be_ready(at)
             return REASON_DESTINATION
         answer = self._kept.get(beside)
         if answer is None:

@@ -15,7 +15,7 @@ from functools import partial
 
 from rtppool_echo.ancillary import ask_for_ancillary, packed
 from rtppool_echo.datagram_memory import MOST_DATAGRAMS, DatagramMemory, address
-from rtppool_echo.single_messages import send_one
+from rtppool_echo.single_messages import Receive, SendFirst, send_one
 from rtppool_echo.socket_name import Sender, name_of
 
 # linux/socket.h: wait for the first datagram only.
@@ -32,7 +32,8 @@ class BatchMessages:
     """Receives and answers on a socket that blocks; one that has a receive timeout comes back with nothing after it.
 
     `receive()` fills the memory and says how many datagrams are there; 0 and below: none, or it was interrupted.
-    `send_first(number)` sends the answers of the first slots, and says how many it could; below 0: not even the first.
+    `send_first(number, flags)` sends the answers of the first slots, and says how many it could; below 0: not even the
+    first. Both are the C library's functions with their first arguments, as nothing is to stand between.
 
     Raises:
         BatchError: this system has no such calls.
@@ -48,19 +49,12 @@ class BatchMessages:
             raise BatchError(f"the C library has no recvmmsg and sendmmsg ({error})") from error
         self._sock = sock
         self._memory = memory
-        descriptor, most = ctypes.c_int(sock.fileno()), ctypes.c_uint(MOST_DATAGRAMS)
+        # Pointers are made once; numbers ctypes converts faster than it takes its own objects.
+        descriptor = sock.fileno()
         questions, answers = ctypes.c_void_p(address(memory.questions)), ctypes.c_void_p(address(memory.answers))
-        wait, go_on = ctypes.c_int(MSG_WAITFORONE), ctypes.c_int(socket.MSG_DONTWAIT)
-        # Arguments are ctypes objects made once: converting numbers at each call costs more than the rest of it.
-        self.receive = partial(receive, descriptor, questions, most, wait, ctypes.c_void_p(None))
-        self._numbers = [ctypes.c_uint(number) for number in range(MOST_DATAGRAMS + 1)]
-        self._send_prepared = partial(send, descriptor, answers)
+        self.receive: Receive = partial(receive, descriptor, questions, MOST_DATAGRAMS, MSG_WAITFORONE, None)
+        self.send_first: SendFirst = partial(send, descriptor, answers)
         self._send = partial(send, descriptor)
-        self._go_on = go_on
-
-    def send_first(self, number: int) -> int:
-        """Send the answers of the first `number` slots. Returns how many went; below 0: not even the first."""
-        return int(self._send_prepared(self._numbers[number], self._go_on))
 
     def send_slots(self, slots: Sequence[int]) -> list[tuple[int, str]]:
         """Send these answers. Returns the slots whose answer the kernel did not take, each with the reason."""
@@ -68,7 +62,7 @@ class BatchMessages:
         left = slots
         while left:
             answers = self._memory.answers_of(left)
-            sent = self._send(ctypes.c_void_p(address(answers)), self._numbers[len(left)], self._go_on)
+            sent = self._send(ctypes.c_void_p(address(answers)), len(left), socket.MSG_DONTWAIT)
             left = left[max(sent, 0) :]
             if left and sent <= 0:
                 reason = send_one(self._sock, self._memory, left[0])
@@ -112,7 +106,7 @@ def _first_difference(echo: socket.socket, clients: tuple[socket.socket, ...]) -
             return "what recvmmsg wrote is not laid out as expected"
         memory.put_size(at, len(payload))
         memory.put_beside(at, packed(memory.items_beside(at)))
-    if messages.send_first(number) != number:
+    if messages.send_first(number, socket.MSG_DONTWAIT) != number:
         return "sendmmsg did not send the answers"
     for client, payload in zip(clients, sent, strict=True):
         if client.recvfrom(len(payload) + 1) != (payload, echo.getsockname()):

@@ -33,19 +33,13 @@ class Figures:
 class Tally:
     """One worker's figures while it counts. Everything counts as answered until it is taken back."""
 
-    # Native, so that each word is whole whenever it is read.
-    _FIRST_WORDS = struct.Struct("QQQ")
-
     def __init__(self, words: memoryview) -> None:
         self._words = words
         self._first_words = words.cast("B")
+        # Native, so that each word is whole whenever it is read.
+        self._write = struct.Struct("QQQ").pack_into
         self._packets = int(words[ANSWERED_PACKETS])
         self._octets = int(words[ANSWERED_BYTES])
-
-    def add(self, packets: int, octets: int) -> None:
-        """Count packets, `octets` long together, as answered."""
-        self._packets += packets
-        self._octets += octets
 
     def take_back(self, reason: str, octets: int) -> None:
         """Count one of these packets as dropped for a reason instead."""
@@ -53,9 +47,11 @@ class Tally:
         self._octets -= octets
         self._words[WORD_OF_REASON[reason]] += 1
 
-    def write(self, now_ns: int) -> None:
-        """Let control see what is answered, and that this worker lives at `now_ns`, on the monotonic clock."""
-        self._FIRST_WORDS.pack_into(self._first_words, 0, now_ns, self._packets, self._octets)
+    def count(self, now_ns: int, packets: int, octets: int) -> None:
+        """Count packets, `octets` long together, as answered, and say that the worker lives at `now_ns` (monotonic)."""
+        self._packets += packets
+        self._octets += octets
+        self._write(self._first_words, 0, now_ns, self._packets, self._octets)
 
 
 class Counters:

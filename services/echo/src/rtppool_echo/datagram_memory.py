@@ -25,6 +25,8 @@ MOST_DATAGRAMS = 64
 SLOT_BYTES = 65_536
 LARGEST_DATAGRAM_BYTES = 65_535
 NAME_SPACE = 32
+# Behind the name and the header of the first control message.
+_STAMP_OFFSET = NAME_SPACE + socket.CMSG_LEN(0)
 # struct iovec: base, length.
 VECTOR = struct.Struct("=QQ")
 # struct mmsghdr on 64 bits, x86-64 and arm64 alike (glibc, musl): name, its length, vectors, their number, control,
@@ -63,8 +65,6 @@ class DatagramMemory:
         self._envelope = struct.Struct(f"={key}s{self.beside_offset - key}x{beside}s")
         numbers = range(MOST_DATAGRAMS + 1)
         self._envelopes_of = [memoryview(self.envelopes)[: number * self.envelope_bytes] for number in numbers]
-        self._fresh_of = [self._fresh_questions[: number * MESSAGE.size] for number in numbers]
-        self._questions_of = [slice(0, number * MESSAGE.size) for number in numbers]
         words = MESSAGE.size // _UINT32
         self.sizes_of = [self._question_words[_SIZE_WORD : number * words : words] for number in numbers]
         halves = SLOT_BYTES // _UINT16
@@ -76,9 +76,8 @@ class DatagramMemory:
 
     def received_ns(self, at: int) -> int:
         """The kernel's receive stamp of a slot: wall clock, ns since 1970."""
-        data_at = at * self.envelope_bytes + NAME_SPACE + socket.CMSG_LEN(0)
-        seconds, nanoseconds = udp.TIMESPEC.unpack_from(self.envelopes, data_at)
-        return int(seconds * udp.NS_PER_SECOND + nanoseconds)
+        seconds, nanoseconds = udp.TIMESPEC.unpack_from(self.envelopes, at * self.envelope_bytes + _STAMP_OFFSET)
+        return int(seconds) * udp.NS_PER_SECOND + int(nanoseconds)
 
     def name(self, at: int) -> bytes:
         """The sender's name in a slot."""
@@ -133,9 +132,10 @@ class DatagramMemory:
         length = self._answer_words[at * MESSAGE.size // _UINT64 + _CONTROL_LENGTH_WORD]
         return bytes(self._besides[start : start + length])
 
-    def be_ready(self, number: int) -> None:
-        """Give the first `number` slots back to the kernel: it had written what it used of them."""
-        self.questions[self._questions_of[number]] = self._fresh_of[number]
+    def be_ready(self, at: int) -> None:
+        """Give the kernel a slot's whole space again, where it had used less."""
+        part = slice(at * MESSAGE.size, (at + 1) * MESSAGE.size)
+        self.questions[part] = self._fresh_questions[part]
 
     def answers_of(self, slots: Sequence[int]) -> bytearray:
         """The message headers of some answers, one behind the other."""

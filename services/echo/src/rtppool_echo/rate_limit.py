@@ -13,7 +13,7 @@ from collections.abc import Callable
 from rtppool_core.udp import NS_PER_SECOND
 from rtppool_echo.reflection import REASON_TABLE_FULL
 
-# Above what a flood can hold: a forged sender owes 5 ms at 200 packets/s, and one process reads some 2,000 datagrams in
+# Above what a flood can hold: a forged sender owes 5 ms at 200 packets/s, and one process reads some 1,000 datagrams in
 # that time.
 MOST_SENDERS = 16_384
 # More than one for each newcomer, so that the table shrinks while it is swept.

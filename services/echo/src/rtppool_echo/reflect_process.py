@@ -9,6 +9,7 @@ It blocks in the receive call itself, one call a wake-up; the kernel interrupts 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import ipaddress
@@ -57,22 +58,29 @@ class WorkerPlan:
 
 
 def run(plan: WorkerPlan) -> None:
-    """Answer until control is gone."""
+    """Answer until control is gone.
+
+    Raises:
+        OSError: the socket is broken.
+    """
     poller = select.poll()
     poller.register(plan.life_descriptor, select.POLLHUP)
     end_when_hung_up(plan.life_descriptor)
-    reflect = reflector_of(plan)
+    sock = socket.socket(fileno=plan.socket_descriptor)
+    wait_at_most(sock, SAY_ALIVE_EVERY_SECONDS)
+    reflect = reflector_on(sock, plan)
     gc.collect()
     gc.freeze()
     gc.disable()
-    while reflect() or not poller.poll(0):
-        pass
+    while True:
+        if reflect() == 0:
+            raise_if_broken(sock)
+            if poller.poll(0):
+                return
 
 
-def reflector_of(plan: WorkerPlan) -> Callable[[], int]:
-    """What answers one batch, made from the plan."""
-    sock = socket.socket(fileno=plan.socket_descriptor)
-    wait_at_most(sock, SAY_ALIVE_EVERY_SECONDS)
+def reflector_on(sock: socket.socket, plan: WorkerPlan) -> Callable[[], int]:
+    """What waits for a batch on the plan's socket and answers it."""
     memory = DatagramMemory(sock.family, stamped=has_stamps(sock))
     rules = SourceRules(plan.own_port, tuple(ipaddress.ip_network(text) for text in plan.allow))
     return reflector(
@@ -84,6 +92,16 @@ def reflector_of(plan: WorkerPlan) -> Callable[[], int]:
         ExtensionFiller(memory, ReceivedCounts()),
         rtp_only=plan.rtp_only,
     )
+
+
+def raise_if_broken(sock: socket.socket) -> None:
+    """Tell a socket on which nothing came from one on which nothing can come.
+
+    Raises:
+        OSError: the socket is broken.
+    """
+    with contextlib.suppress(BlockingIOError):
+        sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
 def wait_at_most(sock: socket.socket, seconds: float) -> None:

@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from rtppool_core import rtp
 
 LOWEST_ANSWERED_PORT = 1024
-# Ports from 1024 up whose services answer strangers, so that a forged sender would set the two of us talking; the
-# unicast ones of CISA's alert TA14-017A (UDP-based amplification), and what the same scans find on voice networks.
+# Ports from 1024 up whose services answer strangers, so that a forged sender would set the two talking: from CISA's alert
+# TA14-017A (UDP-based amplification), and what stands beside SIP. Services that stay silent to strangers are not here:
+# a port that is refused is lost to calls.
 REFLECTOR_PORTS = frozenset(
     {
         1434,  # Microsoft SQL Server browser: answers a single byte with its instances
         1900,  # SSDP: answers a search with a packet for each service
         3283,  # Apple remote management: answers a short question with a kilobyte
-        3478,  # STUN and TURN: answers binding requests, and errors, with ERROR responses
+        3478,  # STUN and TURN: answers a binding request from anyone
         3702,  # WS-Discovery: answers nearly anything with a SOAP fault
         4500,  # IKE behind NAT: repeats its answer to a first message
         5060,  # SIP: answers what it can't parse with 400, and repeats that

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from socket import MSG_DONTWAIT
 from typing import Protocol
 
 from rtppool_core import echo_extension, rtp
@@ -17,6 +18,7 @@ from rtppool_echo.answers_beside import AnswersBeside
 from rtppool_echo.counters import Tally
 from rtppool_echo.datagram_memory import MOST_DATAGRAMS, DatagramMemory
 from rtppool_echo.extension_filler import ExtensionFiller
+from rtppool_echo.single_messages import Receive, SendFirst
 
 # What a datagram's first two bytes say: answer it, look at the rest of its header, or look for the extension as well.
 PLAIN, LOOK, CARRIER = range(3)
@@ -29,11 +31,12 @@ class Messages(Protocol):
     """How datagrams come into the memory and answers out of it: `BatchMessages` or `SingleMessages`."""
 
     @property
-    def receive(self) -> Callable[[], int]:
-        """Fill the memory; how many there are, 0 and below: none."""
+    def receive(self) -> Receive:
+        """Fills the memory; how many there are, 0 and below: none."""
 
-    def send_first(self, number: int) -> int:
-        """Send the answers of the first slots; how many went, below 0: not even the first."""
+    @property
+    def send_first(self) -> SendFirst:
+        """Sends the answers of the first slots; how many went, below 0: not even the first."""
 
     def send_slots(self, slots: Sequence[int]) -> list[tuple[int, str]]:
         """Send these answers; those that did not go, with the reason."""
@@ -59,7 +62,7 @@ def _look_at_pair(first: int, second: int) -> int:
     return PLAIN if rtp.defect(header, len(header)) is None else LOOK
 
 
-def reflector(
+def reflector(  # noqa: C901 one closure's worth of state
     messages: Messages,
     memory: DatagramMemory,
     tally: Tally,
@@ -71,27 +74,26 @@ def reflector(
 ) -> Callable[[], int]:
     """A function that waits for datagrams, answers them and returns how many there were; 0 when none came.
 
-    `refusal_of_sender` says why a sender's packet at a monotonic time in ns is not answered. The function raises
-    OSError when the socket itself is broken.
+    `refusal_of_sender` says why a sender's packet at a monotonic time in ns is not answered.
     """
     receive, monotonic_ns = messages.receive, time.monotonic_ns
     envelopes_of, kinds_of, sizes_of = memory.envelopes_of, memory.kinds_of, memory.sizes_of
-    size_of, put_size, be_ready = memory.answer_sizes, memory.put_size, memory.be_ready
+    size_of, put_size = memory.answer_sizes, memory.put_size
     beside_of, refusal_of_beside = besides.current, besides.refusal
     note, waiting, fill = extension.note, extension.waiting, extension.fill
     look_at, smallest = looks(rtp_only=rtp_only), rtp.FIXED_HEADER_BYTES if rtp_only else 0
     defect = partial(_defect, memory) if rtp_only else _no_defect
     dropped: list[int] = []
-    send = partial(_send, messages, memory, tally, dropped)
+    send_first, count = messages.send_first, tally.count
+    send_slots = partial(_send_slots, messages, memory, tally, dropped)
 
-    def reflect() -> int:
+    def reflect() -> int:  # noqa: C901 a call costs more than a branch here
         number = receive()
         now_ns = monotonic_ns()
         if number <= 0:
-            tally.write(now_ns)
+            count(now_ns, 0, 0)
             return 0
         sizes = sizes_of[number].tolist()
-        tally.add(number, sum(sizes))
         envelopes, kinds = envelopes_of(number), kinds_of[number].tolist()
         for at, (key, beside), kind, size in zip(SLOTS, envelopes, kinds, sizes, strict=False):
             if size != size_of[at]:
@@ -109,24 +111,22 @@ def reflector(
                 note(at, key, size)
         if waiting:
             fill()
-        send(number)
-        be_ready(number)
-        tally.write(now_ns)
+        if dropped:
+            send_slots(number, 0)
+        elif (sent := send_first(number, MSG_DONTWAIT)) != number:
+            send_slots(number, sent)
+        count(now_ns, number, sum(sizes))
         return number
 
     return reflect
 
 
-def _send(messages: Messages, memory: DatagramMemory, tally: Tally, dropped: list[int], number: int) -> None:
-    """Send the answers of the first `number` slots but those `dropped`, in one call when there is none."""
-    if dropped:
-        left: Sequence[int] = sorted(set(range(number)).difference(dropped))
-        dropped.clear()
-    else:
-        sent = messages.send_first(number)
-        if sent == number:
-            return
-        left = range(max(sent, 0), number)
+def _send_slots(
+    messages: Messages, memory: DatagramMemory, tally: Tally, dropped: list[int], number: int, sent: int
+) -> None:
+    """Send the answers of the first `number` slots, but of those `dropped` and those that are `sent` already."""
+    left = sorted(set(range(max(sent, 0), number)).difference(dropped))
+    dropped.clear()
     for at, reason in messages.send_slots(left):
         tally.take_back(reason, memory.answer_sizes[at])
 

@@ -6,13 +6,18 @@ The memory is the same, so that all rules exist once; slot 0 is the only one in 
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rtppool_core import udp
 from rtppool_echo.ancillary import Item, packed, unpacked
 from rtppool_echo.datagram_memory import LARGEST_DATAGRAM_BYTES, DatagramMemory
 from rtppool_echo.reflection import REASON_SEND_ERROR, REASON_SEND_FULL
 from rtppool_echo.socket_name import name_of, sender_of
+
+# Fills the memory; how many datagrams there are.
+Receive = Callable[[], int]
+# Sends the answers of the first so many slots, with flags; how many went.
+SendFirst = Callable[[int, int], int]
 
 
 class SingleMessages:
@@ -34,8 +39,8 @@ class SingleMessages:
         self._memory.put_question(name_of(sender), packed(stamp), packed(beside), size)
         return 1
 
-    def send_first(self, number: int) -> int:
-        """Send the answer in slot 0. Returns 1, or -1: the kernel did not take it."""
+    def send_first(self, number: int, _flags: int) -> int:
+        """Send the answer in slot 0, never waiting. Returns 1, or -1: the kernel did not take it."""
         return -1 if number and self.send_slots([0]) else number
 
     def send_slots(self, slots: Sequence[int]) -> list[tuple[int, str]]:

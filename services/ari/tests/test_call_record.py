@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtppool_core.report import LateByCause
+from rtppool_core.report import LateByCause, ReorderingReport
 from rtppool_relay.call_record import CallCounters, CallRecord, log_fields, masked
 from rtppool_relay.media_plane import CallFigures
 
@@ -27,8 +27,11 @@ def test_refusals_are_counted_by_reason() -> None:
 
 
 def test_the_log_line_is_flat_and_leaves_out_what_is_not_known() -> None:
-    figures = CallFigures(10, 9, 1, 0, LateByCause(echo=2), 0, 0, 0, p99_microseconds=310)
+    figures = CallFigures(
+        *(10, 9, 1, 0, LateByCause(echo=2), 1, 0, 0), reordering=ReorderingReport(4, 62, 1), p99_microseconds=310
+    )
     fields = log_fields(CallRecord("c", "c", "ended", 1, adopted=False, shared=False, figures=figures))
     assert (fields["packets"], fields["lost"], fields["lateEcho"], fields["p99Microseconds"]) == (10, 1, 2, 310)
+    assert (fields["reorderingMaxExtent"], fields["reorderingMaxLateMicroseconds"]) == (4, 62)
     assert not {"sipCallId", "p50Microseconds", "figures"} & fields.keys()
     assert all(not isinstance(value, dict | list) for value in fields.values())

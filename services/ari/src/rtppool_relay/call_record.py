@@ -69,7 +69,7 @@ def log_fields(record: CallRecord) -> dict[str, Any]:
     figures = document.pop("figures", None) or {}
     for name, value in figures.items():
         if isinstance(value, dict):
-            document.update({f"{name}{inner.capitalize()}": count for inner, count in value.items()})
+            document.update({f"{name}{inner[0].upper()}{inner[1:]}": count for inner, count in value.items()})
         elif value != []:
             document[name] = value
     return dict(document)

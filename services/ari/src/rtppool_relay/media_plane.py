@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from rtppool_core.report import LateByCause, SlaViolation
+from rtppool_core.report import BurstsReport, DirectedLossReport, LateByCause, ReorderingReport, SlaViolation
 
 RefusalReason = Literal["NoFreePort", "MaxCalls", "Draining", "EchoUnreachable", "MediaDown", "NotReady"]
 
@@ -27,7 +27,11 @@ class MediaFault(Exception):  # noqa: N818 the field's word
 
 @dataclass(frozen=True, slots=True)
 class CallFigures:
-    """One call's figures from its first packet on, in µs and counts. A percentile is None when nothing was answered."""
+    """One call's figures from its first packet on, in µs and counts; what was not measured is None.
+
+    Residences are the relay's and the echo's; `network` is the round trip without the echo's. R and MOS are estimates
+    (ITU-T G.107) from round trip and loss.
+    """
 
     packets: int
     answered: int
@@ -37,12 +41,26 @@ class CallFigures:
     reordered: int
     duplicates: int
     too_late: int
+    dscp_changed: int = 0
+    source_dscp_mismatches: int = 0
+    reordering: ReorderingReport | None = None
+    directed_loss: DirectedLossReport | None = None
+    bursts: BurstsReport | None = None
     p50_microseconds: int | None = None
     p95_microseconds: int | None = None
     p99_microseconds: int | None = None
     max_microseconds: int | None = None
+    pdv_microseconds: int | None = None
+    source_pdv_microseconds: int | None = None
     jitter_microseconds: int | None = None
+    source_jitter_microseconds: int | None = None
+    skew_ppm: int | None = None
     residence_p99_microseconds: int | None = None
+    echo_residence_p99_microseconds: int | None = None
+    network_p50_microseconds: int | None = None
+    network_p99_microseconds: int | None = None
+    estimated_r_factor: float | None = None
+    estimated_mos: float | None = None
     sla: Literal["Met", "Violated", "Unknown"] = "Unknown"
     violations: tuple[SlaViolation, ...] = ()
 

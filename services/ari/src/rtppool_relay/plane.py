@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from rtppool_core.udp import BindError, family_of, host_port
+from rtppool_relay.call_figures import call_figures
 from rtppool_relay.echo_resolver import EchoResolver
 from rtppool_relay.measurement import Measurement, StreamKind
 from rtppool_relay.media_plane import CallFigures, MediaFault, RefusalReason, Refused
@@ -205,26 +206,7 @@ class Plane:
 
     def call_figures(self, total: Slice) -> CallFigures:
         """A call's figures and its own verdict."""
-        verdict = judge(total, self.active_calls, self._config().sla)
-        quantile = total.round_trip.quantile_ns
-        return CallFigures(
-            packets=total.packets,
-            answered=total.answered,
-            lost=total.lost,
-            source_lost=total.source_lost,
-            late=total.late(),
-            reordered=total.reordered,
-            duplicates=total.duplicates,
-            too_late=total.too_late,
-            p50_microseconds=_microseconds(quantile(500)),
-            p95_microseconds=_microseconds(quantile(950)),
-            p99_microseconds=_microseconds(quantile(990)),
-            max_microseconds=_microseconds(total.round_trip.max_ns),
-            jitter_microseconds=total.jitter_us(),
-            residence_p99_microseconds=_microseconds(total.residence.quantile_ns(990)),
-            sla=verdict.result,
-            violations=verdict.violations,
-        )
+        return call_figures(total, judge(total, self.active_calls, self._config().sla))
 
     def advertised_address(self) -> str:
         """What Asterisk is told: the pool's or the environment's address, else ours on the route to Asterisk."""
@@ -301,10 +283,6 @@ async def _no_probe() -> None:
 def _log_fault(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (fault := task.exception()) is not None:
         log.warning("%s", fault)
-
-
-def _microseconds(nanoseconds: int | None) -> int | None:
-    return None if nanoseconds is None else round(nanoseconds / 1000)
 
 
 def source_address_towards(host: str) -> str:

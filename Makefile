@@ -25,6 +25,7 @@ check: .venv/.ready ## Lint, types, imports between packages, chart
 	$(V)/ruff format --check .
 	$(V)/mypy $(TYPED)
 	$(V)/mypy tests/e2e/cluster tools/make_venv.py
+	$(V)/mypy --package rtppool_bench
 	$(V)/lint-imports
 	HELM="$$($(CLUSTER) program helm)" $(V)/python -m pytest tests/chart
 
@@ -32,8 +33,13 @@ e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the
 	$(CLUSTER) up
 	$(V)/python -m pytest tests/e2e --e2e -v
 
-bench: .venv/.ready ## CPU time per packet, interleaved with a reference program in C
-	@$(V)/python tests/bench/media_bench.py
+bench: .venv/.ready .venv/.plot-ready ## What a packet costs and whether the figures are true (BENCH='--only truth')
+	@$(V)/python tests/bench $(BENCH)
+
+.venv/.plot-ready: requirements/bench.txt | .venv/.ready
+	@echo "bench: installing matplotlib into .venv, for the plot"
+	@$(V)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt \
+	  && touch $@ || echo "bench: matplotlib could not be installed; there will be no plot"
 
 up: .venv/.ready ## A kind cluster with the product on it
 	@$(CLUSTER) up

@@ -9,9 +9,10 @@ ROOT = Path(__file__).resolve().parents[3]
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 OUTPUT = ROOT / "build" / "bench"
 
-FIRST_RELAY_PORT, LAST_RELAY_PORT = 20000, 20899
+# Below the range of ephemeral ports. rtpengine takes four for a call, everyone else one.
+FIRST_RELAY_PORT, LAST_RELAY_PORT = 26000, 31999
 ECHO_PORT, ECHO_HTTP_PORT = 20900, 20901
 RELAY_HTTP_PORT = 20902
 RTPENGINE_CONTROL_PORT = 20903
 FIRST_LOAD_PORT = 23000
-STRANGER_PORT = 24900
+STRANGER_PORT = 20904

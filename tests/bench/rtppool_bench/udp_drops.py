@@ -1,18 +1,25 @@
-"""Datagrams that the kernel dropped because a socket's buffer was full, by local port."""
+"""Datagrams that wait in sockets, and those that were dropped because a buffer was full, by local port."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
 
-_LOCAL, _DROPS = 1, 12
+_LOCAL, _QUEUES, _DROPS = 1, 4, 12
 
 
 def udp_drops(ports: Container[int]) -> int:
     """The last column of `/proc/net/udp`, which is what SO_RXQ_OVFL counts, over the live sockets on these ports."""
-    total = 0
+    return sum(int(columns[_DROPS]) for columns in _sockets(ports))
+
+
+def udp_waiting_bytes(ports: Container[int]) -> int:
+    """What has arrived at these ports and was not read yet, with the kernel's own overhead."""
+    return sum(int(columns[_QUEUES].rpartition(":")[2], 16) for columns in _sockets(ports))
+
+
+def _sockets(ports: Container[int]) -> Iterator[list[str]]:
     for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
         columns = line.split()
         if int(columns[_LOCAL].rpartition(":")[2], 16) in ports:
-            total += int(columns[_DROPS])
-    return total
+            yield columns

@@ -1,0 +1,108 @@
+"""`make bench`: run the measurements, print each figure with its target, keep table, JSON and picture."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rtppool_bench.contents import CONTENTS, Measurement
+from rtppool_bench.machine import this_machine
+from rtppool_bench.places import OUTPUT, ROOT
+from rtppool_bench.plot import draw
+from rtppool_bench.programs import BenchError, compile_all
+from rtppool_bench.report import Part, is_broken, markdown, missed, to_json
+from rtppool_bench.rtpengine import find_or_install
+from rtppool_bench.session import Session
+from rtppool_callgen.processes import ChildFailed
+
+QUICK_ROUNDS, QUICK_SECONDS, QUICK_LONG_SECONDS, QUICK_PACKETS = 2, 2.0, 10.0, 100_000
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns 0 unless packets were lost where none may be, or a measurement failed; missed targets are only said."""
+    options = _parser().parse_args(arguments)
+    chosen = [each for each in CONTENTS if not options.only or each.name in options.only]
+    try:
+        with tempfile.TemporaryDirectory(prefix="rtp-pool-bench-") as folder:
+            session = _session(options, Path(folder))
+            return asyncio.run(_run(session, chosen))
+    except BenchError as error:
+        _say(f"bench: {error}")
+        return 2
+
+
+async def _run(session: Session, chosen: Sequence[Measurement]) -> int:
+    machine, parts = this_machine(), {}
+    method = (
+        f"{session.rounds} rounds of {session.seconds:g} s after a warm-up round, candidates interleaved, their order "
+        "turned each round; ratios are made round by round; a target is held against their median, or against the "
+        "worst round where nothing may happen at all."
+    )
+    for number, measurement in enumerate(chosen):
+        left = sum(each.estimated_seconds(session) for each in chosen[number:])
+        _say(f"[{number + 1}/{len(chosen)}] {measurement.title}; about {left / 60:.0f} min left")
+        part = parts[measurement.name] = await _part(session, measurement)
+        _say(markdown(machine, method, [part]).partition("\n\n")[2])
+    everything = list(parts.values())
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    (OUTPUT / "table.md").write_text(markdown(machine, method, everything))
+    (OUTPUT / "bench.json").write_text(to_json(machine, method, parts))
+    files = ["table.md", "bench.json"]
+    if draw(everything, OUTPUT / "bench.png"):
+        files.append("bench.png")
+    _say(f"written to {OUTPUT.relative_to(ROOT)}: {', '.join(files)}")
+    if misses := missed(everything):
+        _say("\n  ".join(["not reached:", *misses]))
+    else:
+        _say("every target was reached")
+    return 1 if is_broken(everything) else 0
+
+
+async def _part(session: Session, measurement: Measurement) -> Part:
+    """A measurement that fails is told in the table, and the others go on."""
+    started = time.monotonic()
+    try:
+        result = await measurement.run(session)
+    except (BenchError, ChildFailed) as error:
+        return Part(measurement.title, None, str(error))
+    _say(f"  took {time.monotonic() - started:.0f} s")
+    return Part(measurement.title, result)
+
+
+def _session(options: argparse.Namespace, folder: Path) -> Session:
+    _say("bench: compiling the reference programs")
+    quick = options.quick
+    return Session(
+        programs=compile_all(folder),
+        rtpengine=find_or_install(_say),
+        rounds=options.rounds or (QUICK_ROUNDS if quick else 5),
+        seconds=options.seconds or (QUICK_SECONDS if quick else 6.0),
+        long_seconds=QUICK_LONG_SECONDS if quick else 60.0,
+        hostile_packets=QUICK_PACKETS if quick else 1_000_000,
+        folder=folder,
+        say=lambda text: _say(f"  {text}"),
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 this is what a bench is for
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = [each.name for each in CONTENTS]
+    contents = "\n".join(f"  {each.name:<12} {each.title}" for each in CONTENTS)
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description="What the media plane costs and whether its figures are true, against reference programs.",
+        epilog=f"measurements:\n{contents}\n\nWith make: make bench BENCH='--only truth --rounds 3'",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these measurements only")
+    parser.add_argument("--rounds", type=int, help="rounds that count (5), after one that warms up")
+    parser.add_argument("--seconds", type=float, help="measured in each round (6)")
+    parser.add_argument("--quick", action="store_true", help="two short rounds: does it run, not what does it cost")
+    return parser

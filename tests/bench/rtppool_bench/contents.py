@@ -1,0 +1,47 @@
+"""The measurements, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from rtppool_bench.figures import Result
+from rtppool_bench.measure import (
+    echo_cost,
+    extension,
+    hostile,
+    latency,
+    lossless,
+    relay_cost,
+    restart,
+    scraping,
+    stalls,
+    sustained,
+    truth,
+)
+from rtppool_bench.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One entry: its name on the command line, what it is, how long it takes, and how it runs."""
+
+    name: str
+    title: str
+    estimated_seconds: Callable[[Session], float]
+    run: Callable[[Session], Awaitable[Result]]
+
+
+CONTENTS = (
+    Measurement("relay-cost", "CPU per packet of the relays", relay_cost.estimated_seconds, relay_cost.run),
+    Measurement("echo-cost", "CPU per packet of the echoes", echo_cost.estimated_seconds, echo_cost.run),
+    Measurement("latency", "Round trip at 101 calls", latency.estimated_seconds, latency.run),
+    Measurement("sustained", "400 calls on one media process", sustained.estimated_seconds, sustained.run),
+    Measurement("lossless", "Calls without loss", lossless.estimated_seconds, lossless.run),
+    Measurement("scraping", "Scraped and unscraped", scraping.estimated_seconds, scraping.run),
+    Measurement("truth", "Against an echo that knows", truth.estimated_seconds, truth.run),
+    Measurement("stalls", "A media process that stands still", stalls.estimated_seconds, stalls.run),
+    Measurement("restart", "A media process that is killed", restart.estimated_seconds, restart.run),
+    Measurement("hostile", "Strangers and fuzz", hostile.estimated_seconds, hostile.run),
+    Measurement("extension", "The header extension", extension.estimated_seconds, extension.run),
+)

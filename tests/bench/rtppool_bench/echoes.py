@@ -1,0 +1,41 @@
+"""The echoes that are compared, and what stands in for an echo elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from rtppool_bench.cpu_time import children_of
+from rtppool_bench.places import ECHO_PORT
+from rtppool_bench.programs import Programs
+from rtppool_bench.reference_process import running
+from rtppool_bench.rig import own_echo
+
+OURS, C = "rtp-pool echo", "C recvfrom/sendto"
+# The limit per source stays switched on; it must only not refuse what a bench sends from one socket.
+RATE_THAT_REFUSES_NOTHING = 1_000_000
+
+Pids = Callable[[], list[int]]
+StartEcho = Callable[[], AbstractAsyncContextManager[Pids]]
+
+
+def echoes(programs: Programs, folder: Path) -> dict[str, StartEcho]:
+    """Ours with all filters on, and the least in C. Each gives its process ids."""
+    return {OURS: partial(own_echo_pids, folder), C: partial(reference_echo, programs)}
+
+
+@asynccontextmanager
+async def reference_echo(programs: Programs) -> AsyncIterator[Pids]:
+    """The echo in C, for the length of the block."""
+    async with running(programs.echo, ECHO_PORT) as process:
+        await process.expect("ready")
+        yield lambda: [process.pid]
+
+
+@asynccontextmanager
+async def own_echo_pids(folder: Path) -> AsyncIterator[Pids]:
+    """Our echo, for the length of the block: control and reflecting process."""
+    async with own_echo(folder, {"ECHO_RATE": str(RATE_THAT_REFUSES_NOTHING)}) as child:
+        yield lambda: [child.process.pid, *children_of(child.process.pid)]

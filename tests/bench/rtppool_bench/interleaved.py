@@ -1,0 +1,28 @@
+"""Rounds in which every candidate has its turn, so that what changes on a machine changes for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from rtppool_bench.session import Session
+
+Observation = TypeVar("Observation")
+
+
+async def interleaved(
+    session: Session, candidates: Sequence[str], observe: Callable[[str], Awaitable[Observation]]
+) -> dict[str, list[Observation]]:
+    """`session.rounds` observations of each candidate, after a round that warms up and is left out.
+
+    The order turns by one each round: nobody is always first.
+    """
+    found: dict[str, list[Observation]] = {name: [] for name in candidates}
+    for number in range(session.rounds + 1):
+        turn = number % len(candidates)
+        for name in [*candidates[turn:], *candidates[:turn]]:
+            session.say(f"round {number or 'warm-up'} of {session.rounds}: {name}")
+            observation = await observe(name)
+            if number:
+                found[name].append(observation)
+    return found

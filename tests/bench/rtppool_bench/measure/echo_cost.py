@@ -1,0 +1,63 @@
+"""CPU time per echoed packet, all filters on, against the least in C: saturated, and at the pace of 100 calls."""
+
+from __future__ import annotations
+
+from rtppool_bench.cpu_time import cpu_ns
+from rtppool_bench.echoes import OURS, C, StartEcho, echoes
+from rtppool_bench.figures import Figure, Result, ratios
+from rtppool_bench.interleaved import interleaved
+from rtppool_bench.load_generator import WARM_UP_SECONDS, load_generator
+from rtppool_bench.places import ECHO_PORT, FIRST_LOAD_PORT
+from rtppool_bench.reference_process import running
+from rtppool_bench.session import Session
+
+CALLS = 100
+SOURCES, IN_FLIGHT = 16, 64
+SECONDS_AROUND = 4.0
+NS_PER_US = 1000
+
+
+def estimated_seconds(session: Session) -> float:
+    """All rounds, both ways."""
+    return (session.rounds + 1) * 2 * 2 * (session.seconds + SECONDS_AROUND)
+
+
+async def run(session: Session) -> Result:
+    """Interleaved rounds of both echoes."""
+    starts = echoes(session.programs, session.folder)
+    saturated = await interleaved(session, list(starts), lambda name: _saturated(session, starts[name]))
+    paced = await interleaved(session, list(starts), lambda name: _paced(session, starts[name]))
+    rates = {name: [rate for _, rate in rounds] for name, rounds in saturated.items()}
+    full = {name: [cost for cost, _ in rounds] for name, rounds in saturated.items()}
+    figures = [
+        Figure("echo, saturated: CPU per packet ÷ C recvfrom/sendto", ratios(full[OURS], full[C]), target=1.25),
+        Figure(f"echo at {CALLS} calls: CPU per packet ÷ C recvfrom/sendto", ratios(paced[OURS], paced[C])),
+        *(Figure(f"echo, saturated: {name}", full[name], "µs") for name in starts),
+        *(Figure(f"echo, saturated: packets a second, {name}", rates[name], "1/s") for name in starts),
+        *(Figure(f"echo at {CALLS} calls: {name}", paced[name], "µs") for name in starts),
+    ]
+    return Result(figures)
+
+
+async def _saturated(session: Session, start: StartEcho) -> tuple[float, float]:
+    """CPU time per packet in µs, and packets a second."""
+    arguments = (ECHO_PORT, SOURCES, IN_FLIGHT, FIRST_LOAD_PORT, session.seconds, WARM_UP_SECONDS)
+    async with start() as pids, running(session.programs.saturate, *arguments) as load:
+        await load.expect("measuring")
+        before = cpu_ns(pids())
+        await load.expect("measured", session.seconds + 10)
+        spent = cpu_ns(pids()) - before
+        answers = (await load.json())["answers"]
+    return spent / NS_PER_US / max(1, answers), answers / session.seconds
+
+
+async def _paced(session: Session, start: StartEcho) -> float:
+    """CPU time per packet in µs."""
+    async with start() as pids, load_generator(session.programs.load, session.folder, CALLS, session.seconds) as load:
+        await load.connect([ECHO_PORT] * CALLS)
+        await load.until_warm()
+        before = cpu_ns(pids())
+        await load.until_sent()
+        spent = cpu_ns(pids()) - before
+        returned = (await load.result()).returned
+    return spent / NS_PER_US / max(1, returned)

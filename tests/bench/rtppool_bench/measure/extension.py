@@ -1,0 +1,71 @@
+"""What directional loss costs: the header extension between relay and echo, switched on and off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtppool_bench.cpu_time import cpu_ns
+from rtppool_bench.echoes import own_echo_pids
+from rtppool_bench.figures import Figure, Result, ratios
+from rtppool_bench.interleaved import interleaved
+from rtppool_bench.load import Load, quantile
+from rtppool_bench.load_generator import load_generator
+from rtppool_bench.rig import own_relay
+from rtppool_bench.session import Session
+
+CALLS = 100
+ON, OFF = "extension on", "extension off"
+SECONDS_AROUND = 8.0
+NS_PER_US = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """CPU time in µs: of relay processes per packet that they sent on, of the echo per packet echoed."""
+
+    load: Load
+    media_us: float
+    control_us: float
+    echo_us: float
+
+
+def estimated_seconds(session: Session) -> float:
+    """All rounds."""
+    return (session.rounds + 1) * 2 * (session.seconds + SECONDS_AROUND)
+
+
+async def run(session: Session) -> Result:
+    """Interleaved rounds, with our own echo."""
+    found = await interleaved(session, [OFF, ON], lambda name: _round(session, on=name == ON))
+    media = {name: [each.media_us for each in rounds] for name, rounds in found.items()}
+    echo = {name: [each.echo_us for each in rounds] for name, rounds in found.items()}
+    figures = [
+        Figure("header extension: CPU per packet of the media process ÷ without", ratios(media[ON], media[OFF])),
+        Figure("header extension: CPU per packet of the echo ÷ without", ratios(echo[ON], echo[OFF])),
+    ]
+    for name, rounds in found.items():
+        figures.append(Figure(f"{name}: media process", media[name], "µs"))
+        figures.append(Figure(f"{name}: control process", [each.control_us for each in rounds], "µs"))
+        figures.append(Figure(f"{name}: echo", echo[name], "µs"))
+        p50 = [quantile(each.load.round_trips_ns(from_schedule=True), 500) / NS_PER_US for each in rounds]
+        figures.append(Figure(f"{name}: p50 at {CALLS} calls", p50, "µs"))
+        figures.append(Figure(f"{name}: lost", [each.load.lost for each in rounds], "packets", 0, "worst", breaks=True))
+    return Result(figures)
+
+
+async def _round(session: Session, *, on: bool) -> Round:
+    async with (
+        own_echo_pids(session.folder) as echo_pids,
+        load_generator(session.programs.load, session.folder, CALLS, session.seconds) as generator,
+        own_relay(generator.ports, session.folder, {"ECHO_EXTENSION": "true" if on else "false"}) as relay,
+    ):
+        await generator.connect(relay.peers)
+        await generator.until_warm()
+        before = [cpu_ns(pids) for pids in (relay.media_pids(), [relay.control_pid], echo_pids())]
+        await generator.until_sent()
+        after = [cpu_ns(pids) for pids in (relay.media_pids(), [relay.control_pid], echo_pids())]
+        load = await generator.result()
+    media, control, echo = (
+        (end - begin) / NS_PER_US / max(1, load.returned) for begin, end in zip(before, after, strict=True)
+    )
+    return Round(load, media / 2, control / 2, echo)

@@ -1,0 +1,52 @@
+"""Round trip at 101 calls through our relay and through the C relay, from when each packet was due."""
+
+from __future__ import annotations
+
+from rtppool_bench.figures import Figure, Result, ratios
+from rtppool_bench.interleaved import interleaved
+from rtppool_bench.load import quantile
+from rtppool_bench.relays import OURS, C, relays
+from rtppool_bench.session import Session
+from rtppool_bench.traffic import NS_PER_US, Traffic, through
+
+CALLS = 101
+SECONDS_AROUND = 7.0
+TARGETS = {500: 1.5, 990: 2.0}
+
+
+def estimated_seconds(session: Session) -> float:
+    """All rounds."""
+    return (session.rounds + 1) * 2 * (session.seconds + SECONDS_AROUND)
+
+
+async def run(session: Session) -> Result:
+    """Interleaved rounds of both relays."""
+    starts = relays(session)
+    found = await interleaved(session, [OURS, C], lambda name: through(session, starts[name], CALLS, session.seconds))
+    figures = [
+        Figure(
+            f"p{per_mille // 10} at {CALLS} calls ÷ through the C relay",
+            ratios(_quantiles(found[OURS], per_mille), _quantiles(found[C], per_mille)),
+            target=target,
+        )
+        for per_mille, target in TARGETS.items()
+    ]
+    for since, from_schedule in (("due", True), ("sent", False)):
+        figures.extend(
+            Figure(
+                f"p{per_mille // 10} at {CALLS} calls since {since}: {name}",
+                _quantiles(found[name], per_mille, from_schedule=from_schedule),
+                "µs",
+            )
+            for name in found
+            for per_mille in TARGETS
+        )
+    lost = [traffic.load.lost for traffic in found[OURS]]
+    figures.append(Figure(f"lost at {CALLS} calls", lost, "packets", 0, "worst", breaks=True))
+    return Result(figures)
+
+
+def _quantiles(rounds: list[Traffic], per_mille: int, *, from_schedule: bool = True) -> list[float]:
+    return [
+        quantile(traffic.load.round_trips_ns(from_schedule=from_schedule), per_mille) / NS_PER_US for traffic in rounds
+    ]

@@ -1,0 +1,90 @@
+"""CPU time per packet at 100 calls: our media process and our whole relay against every other relay that is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rtppool_bench.figures import Figure, Result, ratios
+from rtppool_bench.interleaved import interleaved
+from rtppool_bench.load import quantile
+from rtppool_bench.relays import GO, OURS, RTPENGINE, C, relays
+from rtppool_bench.session import Session
+from rtppool_bench.traffic import NS_PER_US, Traffic, through
+
+CALLS = 100
+SECONDS_AROUND = 7.0  # start, warm-up, last answers
+WHY_ABSENT = {RTPENGINE: "rtpengine is not installed", GO: "go is not installed"}
+
+
+def estimated_seconds(session: Session) -> float:
+    """All rounds."""
+    return (session.rounds + 1) * len(relays(session)) * (session.seconds + SECONDS_AROUND)
+
+
+async def run(session: Session) -> Result:
+    """Interleaved rounds of every relay."""
+    starts = relays(session)
+    found = await interleaved(
+        session, list(starts), lambda name: through(session, starts[name], CALLS, session.seconds)
+    )
+    media = [traffic.cpu_us_per_packet["media"] for traffic in found[OURS]]
+    whole = [traffic.whole for traffic in found[OURS]]
+    figures = [
+        Figure(f"CPU per packet, {CALLS} calls: media process ÷ C epoll relay", _against(media, found, C), target=1.4),
+        Figure(f"CPU per packet, {CALLS} calls: whole relay ÷ C epoll relay", _against(whole, found, C), target=1.8),
+        _other(media, found, RTPENGINE, 1.0),
+        _other(media, found, GO, 0.6),
+    ]
+    figures.append(Figure("CPU per packet: our media process", media, "µs"))
+    figures.append(
+        Figure("CPU per packet: our control process", [each.cpu_us_per_packet["control"] for each in found[OURS]], "µs")
+    )
+    for name, rounds in found.items():
+        if name != OURS:
+            figures.append(Figure(f"CPU per packet: {name} relay", [traffic.whole for traffic in rounds], "µs"))
+        figures.extend(_round_trips(name, rounds))
+        figures.append(
+            Figure(
+                f"lost at {CALLS} calls: {name}",
+                [traffic.load.lost for traffic in rounds],
+                "packets",
+                breaks=name == OURS,
+                target=0,
+                judged_by="worst",
+            )
+        )
+    return Result(figures, {name: [_raw(traffic) for traffic in rounds] for name, rounds in found.items()})
+
+
+def _against(ours: list[float], found: dict[str, list[Traffic]], name: str) -> list[float]:
+    return ratios(ours, [traffic.whole for traffic in found[name]])
+
+
+def _other(media: list[float], found: dict[str, list[Traffic]], name: str, target: float) -> Figure:
+    title = f"CPU per packet, {CALLS} calls: media process ÷ {name}"
+    if name not in found:
+        return Figure(title, [], target=target, note=WHY_ABSENT[name])
+    return Figure(title, _against(media, found, name), target=target)
+
+
+def _round_trips(name: str, rounds: list[Traffic]) -> list[Figure]:
+    trips = [traffic.load.round_trips_ns(from_schedule=True) for traffic in rounds]
+    return [
+        Figure(
+            f"p{per_mille // 10} at {CALLS} calls: {name}",
+            [quantile(each, per_mille) / NS_PER_US for each in trips],
+            "µs",
+        )
+        for per_mille in (500, 990)
+    ]
+
+
+def _raw(traffic: Traffic) -> dict[str, Any]:
+    load = traffic.load
+    return {
+        "cpuMicrosecondsPerPacket": traffic.cpu_us_per_packet,
+        "sent": load.sent,
+        "returned": load.returned,
+        "lostByCall": load.lost_by_call(),
+        "generatorOverflows": load.overflows,
+    }

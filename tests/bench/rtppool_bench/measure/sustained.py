@@ -1,0 +1,57 @@
+"""400 calls on one media process for a minute, with our own echo: nothing may be lost, and no round trip be zero."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtppool_bench.figures import Figure, Result
+from rtppool_bench.load import quantile
+from rtppool_bench.load_generator import load_generator
+from rtppool_bench.places import ECHO_PORT
+from rtppool_bench.rig import own_echo, own_relay
+from rtppool_bench.session import Session
+from rtppool_bench.udp_drops import udp_drops
+
+CALLS = 400
+SECONDS_AROUND = 15.0
+NS_PER_US = 1000
+
+
+def estimated_seconds(session: Session) -> float:
+    """One run."""
+    return session.long_seconds + SECONDS_AROUND
+
+
+async def run(session: Session) -> Result:
+    """One run; its length makes the rounds."""
+    session.say(f"{CALLS} calls for {session.long_seconds:g} s")
+    async with (
+        own_echo(session.folder),
+        load_generator(session.programs.load, session.folder, CALLS, session.long_seconds) as generator,
+        own_relay(generator.ports, session.folder) as relay,
+    ):
+        await generator.connect(relay.peers)
+        await generator.until_warm()
+        await generator.until_sent()
+        load = await generator.result()
+        dropped = udp_drops({*relay.peers, ECHO_PORT})
+        window = (await relay.get("/status"))["windows"]["calls"]
+    trips = load.round_trips_ns(from_schedule=False)
+    zeros = int(np.count_nonzero(trips <= 0)) + int(window["roundTrip"]["minNs"] <= 0)
+    title = f"{CALLS} calls, one media process, {session.long_seconds:g} s"
+    figures = [
+        Figure(f"{title}: sent and not returned", [load.lost], "packets", 0, "worst", breaks=True),
+        Figure(f"{title}: dropped by our sockets (SO_RXQ_OVFL)", [dropped], "packets", 0, "worst", breaks=True),
+        Figure(f"{title}: round trips of zero", [zeros], "", 0, "worst", breaks=True),
+        Figure(f"{title}: sent", [load.sent], "packets"),
+        *(
+            Figure(
+                f"{title}: p{mille / 10:g}",
+                [quantile(load.round_trips_ns(from_schedule=True), mille) / NS_PER_US],
+                "µs",
+            )
+            for mille in (500, 990, 1000)
+        ),
+    ]
+    raw = {"lostByCall": load.lost_by_call(), "generatorOverflows": load.overflows, "duplicates": load.duplicates}
+    return Result(figures, raw)

@@ -1,0 +1,141 @@
+"""Is it true what we say? An echo holds packets and keeps its own kernel stamps; our quantiles against its times."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_bench.figures import Figure, Result
+from rtppool_bench.load import Nanoseconds, quantile
+from rtppool_bench.load_generator import SEED, load_generator
+from rtppool_bench.places import ECHO_PORT
+from rtppool_bench.programs import BenchError
+from rtppool_bench.reference_process import running
+from rtppool_bench.rig import own_relay
+from rtppool_bench.session import Session
+from rtppool_bench.streams import stream_of
+from rtppool_core.contract import from_json
+from rtppool_core.report import HistogramExport, import_histogram
+
+CALLS = 20
+SECONDS = 20.0
+# The last slice of the load is closed, and the window of 60 s still holds the first.
+CLOSES_SECONDS = 6.0
+SECONDS_AROUND = 14.0
+NS_PER_US = 1000
+QUANTILES = {500: "p50", 950: "p95", 990: "p99"}
+TOLERANCE_SHARE, TOLERANCE_US = 0.01, 50.0
+RECORD = np.dtype([("ssrc", "<u4"), ("sequence", "<u4"), ("arrived_ns", "<i8"), ("departed_ns", "<i8")])
+
+Records = NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Errors as shares of what is allowed (1 is the limit) of the window and of the worst call; raw figures in µs."""
+
+    window: dict[str, float]
+    worst_call: dict[str, float]
+    raw: dict[str, Any]
+
+
+def estimated_seconds(session: Session) -> float:
+    """All rounds; nothing is warmed up."""
+    return session.rounds * (SECONDS + SECONDS_AROUND)
+
+
+async def run(session: Session) -> Result:
+    """Each round another seed: other delays, SSRCs, sequence numbers."""
+    rounds = []
+    for number in range(session.rounds):
+        session.say(f"round {number + 1} of {session.rounds}")
+        rounds.append(await _round(session, SEED + number))
+    names = (*QUANTILES.values(), "max")
+    figures = []
+    for name in names:
+        allowed = "50 µs + departure error" if name == "max" else "max(1 %, 50 µs)"
+        for label, errors in (
+            ("window", [each.window[name] for each in rounds]),
+            ("worst call", [each.worst_call[name] for each in rounds]),
+        ):
+            figures.append(
+                Figure(f"truth: {name} of the {label}, error ÷ {allowed}", errors, target=1.0, judged_by="worst")
+            )
+    return Result(figures, {"rounds": [each.raw for each in rounds]})
+
+
+async def _round(session: Session, seed: int) -> Round:
+    records_file = session.folder / "reflector.records"
+    async with (
+        running(session.programs.reflector, ECHO_PORT, seed, records_file) as reflector,
+        load_generator(session.programs.load, session.folder, CALLS, SECONDS, 0.1, seed) as generator,
+    ):
+        await reflector.expect("ready")
+        async with own_relay(generator.ports, session.folder) as relay:
+            await generator.connect(relay.peers)
+            await generator.until_warm()
+            await generator.until_sent()
+            await generator.result()
+            await asyncio.sleep(CLOSES_SECONDS)
+            status, calls = await relay.get("/status"), await relay.get("/calls")
+        reflector.close_input()
+        summary = await reflector.json()
+    if summary["unstamped"]:
+        raise BenchError(
+            f"the kernel did not stamp {summary['unstamped']} of {summary['sent']} departures of the reflector"
+        )
+    return _compare(seed, relay.peers, status, calls, _read(records_file))
+
+
+def _read(path: Path) -> Records:
+    records = np.fromfile(path, RECORD)
+    path.unlink()
+    return records
+
+
+def _compare(seed: int, peers: list[int], status: dict[str, Any], calls: dict[str, Any], records: Records) -> Round:
+    truth = {call: _held_ns(records, stream_of(seed, call).ssrc) for call in range(len(peers))}
+    all_calls = np.sort(np.concatenate(list(truth.values())))
+    window = status["windows"]["calls"]
+    if window["answered"] != all_calls.size:
+        raise BenchError(f"/status counts {window['answered']} answers, the reflector sent {all_calls.size}")
+    export = from_json(HistogramExport, window["roundTrip"], "roundTrip")
+    histogram = import_histogram(export)
+    said = {name: (histogram.quantile_ns(mille) or 0) / NS_PER_US for mille, name in QUANTILES.items()}
+    said["max"] = export.max_ns / NS_PER_US
+    departure_us = status["clock"].get("departureError", {}).get("maxNs", 0) / NS_PER_US
+    by_call = {}
+    for record in calls["live"]:
+        figures = record["figures"]
+        call_said = {name: figures[f"{name}Microseconds"] for name in (*QUANTILES.values(), "max")}
+        by_call[peers.index(record["port"])] = _errors(call_said, truth[peers.index(record["port"])], departure_us)
+    worst = {name: max(errors[name] for errors in by_call.values()) for name in said}
+    raw = {
+        "windowMicroseconds": said,
+        "truthMicroseconds": _exact(all_calls),
+        "departureErrorMicroseconds": departure_us,
+        "packets": int(all_calls.size),
+    }
+    return Round(_errors(said, all_calls, departure_us), worst, raw)
+
+
+def _held_ns(records: Records, ssrc: int) -> Nanoseconds:
+    own = records[records["ssrc"] == ssrc]
+    return np.sort(own["departed_ns"] - own["arrived_ns"])
+
+
+def _exact(ordered: Nanoseconds) -> dict[str, float]:
+    exact = {name: quantile(ordered, mille) / NS_PER_US for mille, name in QUANTILES.items()}
+    return exact | {"max": float(ordered[-1]) / NS_PER_US}
+
+
+def _errors(said: dict[str, float], ordered: Nanoseconds, departure_us: float) -> dict[str, float]:
+    exact = _exact(ordered)
+    allowed = {name: max(TOLERANCE_SHARE * exact[name], TOLERANCE_US) for name in QUANTILES.values()}
+    allowed["max"] = TOLERANCE_US + departure_us
+    return {name: abs(said[name] - exact[name]) / allowed[name] for name in exact}

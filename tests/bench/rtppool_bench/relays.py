@@ -1,0 +1,63 @@
+"""The relays that are compared: ours, the least in C, Go's usual way, rtpengine in user space; each started afresh."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rtppool_bench.places import ECHO_PORT, FIRST_RELAY_PORT
+from rtppool_bench.reference_process import running
+from rtppool_bench.rig import own_relay
+from rtppool_bench.rtpengine import rtpengine
+from rtppool_bench.session import Session
+
+OURS, C, GO, RTPENGINE = "rtp-pool", "C epoll", "Go", "rtpengine"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRelay:
+    """A relay with its calls: its ports in the order of the generator's, and its processes by what they do."""
+
+    peers: Sequence[int]
+    processes: Callable[[], dict[str, list[int]]]
+
+
+StartRelay = Callable[[Sequence[int], Path], AbstractAsyncContextManager[RunningRelay]]
+
+
+def relays(session: Session) -> dict[str, StartRelay]:
+    """All that this machine has, by name; ours first."""
+    programs = session.programs
+    found: dict[str, StartRelay] = {OURS: start_ours, C: partial(_start_reference, programs.relay)}
+    if session.rtpengine is not None:
+        found[RTPENGINE] = partial(_start_rtpengine, session.rtpengine)
+    if programs.go_relay is not None:
+        found[GO] = partial(_start_reference, programs.go_relay)
+    return found
+
+
+@asynccontextmanager
+async def start_ours(ports: Sequence[int], folder: Path) -> AsyncIterator[RunningRelay]:
+    """Our relay as it is installed: every statistic on, the header extension off."""
+    async with own_relay(ports, folder) as relay:
+        yield RunningRelay(relay.peers, relay.processes)
+
+
+@asynccontextmanager
+async def _start_reference(program: Path, ports: Sequence[int], _folder: Path) -> AsyncIterator[RunningRelay]:
+    peers = range(FIRST_RELAY_PORT, FIRST_RELAY_PORT + len(ports))
+    async with running(program, ECHO_PORT) as process:
+        for mine, theirs in zip(peers, ports, strict=True):
+            process.tell(f"{mine} {theirs}")
+        process.close_input()
+        await process.expect("ready")
+        yield RunningRelay(peers, lambda: {"media": [process.pid]})
+
+
+@asynccontextmanager
+async def _start_rtpengine(program: Path, ports: Sequence[int], folder: Path) -> AsyncIterator[RunningRelay]:
+    async with rtpengine(program, ports, ECHO_PORT, folder) as (pid, peers):
+        yield RunningRelay(peers, lambda: {"media": [pid]})

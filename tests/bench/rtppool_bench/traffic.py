@@ -1,0 +1,47 @@
+"""A relay under the load generator for some seconds: its CPU time, and what happened to every packet."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from rtppool_bench.cpu_time import cpu_ns
+from rtppool_bench.echoes import reference_echo
+from rtppool_bench.load import Load
+from rtppool_bench.load_generator import load_generator
+from rtppool_bench.relays import StartRelay
+from rtppool_bench.session import Session
+
+PACKETS_PER_TRIP = 2  # one towards the echo, one back
+NS_PER_US = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """`cpu_us_per_packet` by what a relay's processes do: per packet that it sent on, in µs."""
+
+    load: Load
+    cpu_us_per_packet: dict[str, float]
+
+    @property
+    def whole(self) -> float:
+        """All processes of the relay."""
+        return sum(self.cpu_us_per_packet.values())
+
+
+async def through(session: Session, start: StartRelay, calls: int, seconds: float) -> Traffic:
+    """Start echo, generator and relay afresh, and measure. The echo is the C one: it costs every relay the same."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(reference_echo(session.programs))
+        generator = await stack.enter_async_context(
+            load_generator(session.programs.load, session.folder, calls, seconds)
+        )
+        relay = await stack.enter_async_context(start(generator.ports, session.folder))
+        await generator.connect(relay.peers)
+        await generator.until_warm()
+        before = {role: cpu_ns(pids) for role, pids in relay.processes().items()}
+        await generator.until_sent()
+        after = {role: cpu_ns(pids) for role, pids in relay.processes().items()}
+        load = await generator.result()
+    packets = max(1, load.returned * PACKETS_PER_TRIP)
+    return Traffic(load, {role: (after[role] - before[role]) / NS_PER_US / packets for role in after})

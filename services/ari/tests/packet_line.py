@@ -7,7 +7,7 @@ import socket
 
 from rtppool_core.rtp import RtpHeader, build
 from rtppool_relay.packet_buffer import PacketBuffer
-from rtppool_relay.packet_path import Leg, PacketPath, open_packet_path
+from rtppool_relay.packet_path import Leg, PacketPath
 from rtppool_relay.port_sockets import PortSockets, bind_pair
 from rtppool_relay.row_reader import RowReader
 from rtppool_relay.rows import SLOT_BYTES, Word
@@ -43,7 +43,7 @@ class Line:
         """As a media process that has just been handed the sockets does."""
         leg = Leg(self.asterisk.getsockname(), EXPEDITED_TOS, self.extend)
         memory = memoryview(self.memory)
-        self.path = open_packet_path(memory, SLOT, self.pair.asterisk, self.pair.echo, leg, PacketBuffer())
+        self.path = PacketPath(memory, SLOT, self.pair.asterisk, self.pair.echo, leg, PacketBuffer())
         self.path.drain_queued()
 
     @property

@@ -7,7 +7,18 @@ import mmap
 import numpy as np
 
 from rtppool_relay.row_reader import RowReader
-from rtppool_relay.rows import HEADER_BYTES, ROW, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES, Word
+from rtppool_relay.rows import (
+    ANSWER,
+    ANSWER_OFFSET,
+    DEPARTURE,
+    ECHO_MEASURED,
+    ECHO_MEASURED_OFFSET,
+    HEADER_BYTES,
+    ROW_BYTES,
+    ROWS_PER_SLOT,
+    SLOT_BYTES,
+    Word,
+)
 from rtppool_relay.stream_statistics import StreamStatistics
 from rtppool_relay.wall_clock import WallClock
 
@@ -45,25 +56,13 @@ class Slot:
         sent = arrived + residence_ns // 2
         returned = sent + (round_trip_ns or 0)
         left = returned + residence_ns - residence_ns // 2
-        answered = round_trip_ns is not None
-        ROW.pack_into(
-            self.memory,
-            HEADER_BYTES + index % ROWS_PER_SLOT * ROW_BYTES,
-            arrived,
-            sent,
-            returned if answered else 0,
-            left if answered else 0,
-            7,
-            (number * 160 if timestamp is None else timestamp) & 0xFFFFFFFF,
-            epoch,
-            payload_type,
-            marker,
-            172,
-            answered,
-            index,
-            echo_count,
-            echo_residence_ns,
-        )
+        row = HEADER_BYTES + index % ROWS_PER_SLOT * ROW_BYTES
+        stamp = (number * 160 if timestamp is None else timestamp) & 0xFFFFFFFF
+        second = marker << 7 | payload_type
+        DEPARTURE.pack_into(self.memory, row, arrived, sent, index, 7, stamp, epoch, second, 172)
+        ECHO_MEASURED.pack_into(self.memory, row + ECHO_MEASURED_OFFSET, echo_count, echo_residence_ns)
+        if round_trip_ns is not None:
+            ANSWER.pack_into(self.memory, row + ANSWER_OFFSET, returned, left)
         self.words[Word.SENT_TO_ECHO] += 1
         if epoch > self.words[Word.EPOCH]:
             self.words[Word.EPOCH], self.words[Word.FIRST_INDEX] = epoch, index

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 
+import numpy as np
 import pytest
 
 from rtppool_core.rtp import RtpHeader, build
@@ -38,6 +39,10 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+def answered(reader: RowReader) -> int:
+    return int(np.count_nonzero(reader._rows["answered"]))
 
 
 class Call:
@@ -92,9 +97,9 @@ async def test_packets_go_through_a_media_process_and_leave_rows(supervisor: Med
     for sequence in range(3):
         await call.round_trip(sequence)
     reader = RowReader(supervisor.memory, call.slot)
-    await until(lambda: reader.word(Word.SENT_TO_ASTERISK) == 3)
+    await until(lambda: answered(reader) == 3)
     rows = reader.take(0)
-    assert rows["answered"].tolist() == [1, 1, 1]
+    assert (rows["answered"] != 0).tolist() == [True, True, True]
 
 
 async def test_a_killed_media_process_is_started_again_with_its_calls_and_ports(
@@ -107,7 +112,7 @@ async def test_a_killed_media_process_is_started_again_with_its_calls_and_ports(
     assert media_process(supervisor) != before
     assert supervisor.restarts == 1
     reader = RowReader(supervisor.memory, call.slot)
-    await until(lambda: reader.word(Word.SENT_TO_ASTERISK) == 2)
+    await until(lambda: answered(reader) == 2)
     assert set(reader.take(0)["epoch"]) == {1}
 
 

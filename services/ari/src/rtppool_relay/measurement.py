@@ -18,6 +18,8 @@ from rtppool_relay.wall_clock import WallClock
 StreamKind = Literal["calls", "probe"]
 KINDS: tuple[StreamKind, ...] = ("calls", "probe")
 UNREACHABLE_AFTER_NS = 2_000_000_000
+# They show that the echo answers, also where its answers come to nothing.
+UNUSED_ANSWERS = (Word.UNMATCHED, Word.DUPLICATE_ECHO, Word.TOO_LATE)
 # On the edges of the SLA's tiers, so that a claim at an edge is exact; below that doubling from 50 µs.
 BUCKET_EDGES_SECONDS = (
     *(50e-6 * 2**step for step in range(7)),
@@ -47,6 +49,8 @@ class KindFigures:
     store: SliceStore = field(default_factory=SliceStore)
     round_trips: DurationCounts = field(default_factory=DurationCounts)
     residences: DurationCounts = field(default_factory=DurationCounts)
+    echo_residences: DurationCounts = field(default_factory=DurationCounts)
+    network_round_trips: DurationCounts = field(default_factory=DurationCounts)
     counted: Counter[Word] = field(default_factory=Counter)
 
     def observe(self, round_trips: NDArray[np.int64], residences: NDArray[np.int64]) -> None:
@@ -59,6 +63,9 @@ class KindFigures:
         for second, part in collected.by_second.items():
             self.store.add(second, part)
         self.counted.update(collected.counted)
+        for held, network in collected.echoed:
+            self.echo_residences.observe(held)
+            self.network_round_trips.observe(network)
 
 
 @dataclass(slots=True)
@@ -95,6 +102,7 @@ class Measurement:
         self._samples_dropped_before = 0
         self._overruns_before = 0
         self._in_this_tick: Counter[Word] = Counter()
+        self._answered_in_this_tick = 0
 
     @property
     def samples_dropped(self) -> int:
@@ -137,8 +145,11 @@ class Measurement:
             for statistics in streams:
                 self.departures.add(statistics.reader.departure_errors())
         counted, self._in_this_tick = self._in_this_tick, Counter()
-        self.echo.look(counted[Word.SENT_TO_ECHO], counted[Word.FROM_ECHO], monotonic_ns)
+        came_back = self._answered_in_this_tick + sum(counted[word] for word in UNUSED_ANSWERS)
+        self._answered_in_this_tick = 0
+        self.echo.look(counted[Word.SENT_TO_ECHO], came_back, monotonic_ns)
 
     def _take(self, kind: StreamKind, collected: Collected) -> None:
         self.kinds[kind].add(collected)
         self._in_this_tick.update(collected.counted)
+        self._answered_in_this_tick += sum(part.answered for part in collected.by_second.values())

@@ -17,7 +17,7 @@ import sys
 from typing import Any
 
 from rtppool_relay.packet_buffer import PacketBuffer
-from rtppool_relay.packet_path import Handler, Leg, PacketPath, open_packet_path
+from rtppool_relay.packet_path import Handler, Leg, PacketPath
 from rtppool_relay.rows import SLOT_BYTES, SLOTS
 
 LARGEST_COMMAND_BYTES = 4096
@@ -79,7 +79,7 @@ class MediaLoop:
         # A restart and a new call may both hand over the same slot; the last one counts.
         self._remove(slot)
         asterisk, *echoes = sockets
-        path = open_packet_path(self._memory, slot, asterisk, echoes[-1], leg, self._buffer)
+        path = PacketPath(self._memory, slot, asterisk, echoes[-1], leg, self._buffer)
         self._paths[slot] = path
         self._sockets[slot] = sockets
         path.drain_queued()
@@ -91,8 +91,10 @@ class MediaLoop:
         path = self._paths.get(slot)
         if path is None:
             return f"no call in slot {slot}"
+        current = self._sockets[slot][-1]
+        self._handlers[current.fileno()] = path.use_echo(sockets[0])
         self._sockets[slot].extend(sockets)
-        self._watch(sockets[0], path.use_echo(sockets[0]))
+        self._watch(sockets[0], path.from_echo)
         return None
 
     def _forget_old_echo(self, slot: int) -> str | None:

@@ -5,18 +5,22 @@ stamp, y = just before the send to Asterisk; the row is closed. The sockets are 
 peers only; what was queued before the connect is checked by hand until the queue was empty once. Nothing here raises
 for anything that a peer sends, and bytes are never changed, the opt-in extension on the echo's leg excepted.
 
-Closures over local names instead of objects: attribute look-ups were a tenth of the cost of a packet.
+The two handlers do what every packet needs; what is out of the ordinary has methods of its own. Nearly every packet
+wakes the process and finds cold caches, so what counts is how much memory and how many different operations it
+touches: one object for each call, one struct for each write to the shared rows.
 """
 
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from rtppool_core import echo_extension as extension
-from rtppool_core.rtp import FIRST_RTCP_BYTE, FIXED_HEADER, FIXED_HEADER_BYTES, LAST_RTCP_BYTE, defect
+from rtppool_core.rtp import FIRST_RTCP_BYTE, FIXED_HEADER_BYTES, RTP_VERSION, defect
 from rtppool_core.statistics import MAX_DROPOUT, MAX_MISORDER
 from rtppool_core.udp import NS_PER_SECOND, SO_TIMESTAMPING, TIMESPEC, TIMESTAMPING_SPACE, TOS_SPACE, wants_tos
 from rtppool_relay.departure_stamps import ONE_IN, open_stamped_sends
@@ -24,8 +28,8 @@ from rtppool_relay.packet_buffer import START, PacketBuffer
 from rtppool_relay.rows import (
     ANSWER,
     ANSWER_OFFSET,
-    ANSWERED_OFFSET_SHORTS,
-    BYTES_OFFSET_SHORTS,
+    AWAITED,
+    COMMIT,
     DEPARTURE,
     DEPARTURE_ERRORS,
     DEPARTURE_ERRORS_OFFSET_WORDS,
@@ -33,42 +37,34 @@ from rtppool_relay.rows import (
     ECHO_MEASURED,
     ECHO_MEASURED_OFFSET,
     HEADER_BYTES,
-    INDEX_OFFSET_WORDS,
     LARGEST_ECHO_RESIDENCE_NS,
     LOST_AFTER_NS,
     ROW_BYTES,
     ROWS_PER_SLOT,
-    SENT_OFFSET_WORDS,
-    SSRC_OFFSET_INTS,
     Word,
     slot_offset,
 )
 
-# Version 2, no padding, extension or CSRC: the form of nearly every packet.
-PLAIN_FIRST_BYTE = 0x80
 LARGEST_CHECKED_BATCH = 1024
 DSCP_BITS = 0xFC
-# Half-way between stamped sends to the echo, so that a packet is never stamped twice.
-STAMPED_ANSWER = ONE_IN // 2
+PLAIN_FIRST_BYTE = RTP_VERSION << 6
 _ANCILLARY_SPACE = TIMESTAMPING_SPACE + TOS_SPACE
-_STAMP_AND_TOS = 2
 _PAYLOAD_OFFSET = START + FIXED_HEADER_BYTES
+# The header's first 16 bits of nearly every packet lie between these two: version 2, no padding, extension or CSRC,
+# and neither RTCP nor a marker on a dynamic payload type (which looks like RTCP at first sight).
+_PLAIN = PLAIN_FIRST_BYTE << 8
+_MAYBE_RTCP = _PLAIN | FIRST_RTCP_BYTE
+_UNKNOWN_SOURCE = -1
+
+_read_header = struct.Struct("!HHII").unpack_from
+_read_stamp = TIMESPEC.unpack_from
+_read_awaited = AWAITED.unpack_from
+_write_departure = DEPARTURE.pack_into
+_write_answer = ANSWER.pack_into
+_commit = COMMIT.pack_into
 
 Handler = Callable[[], None]
 Ancillary = list[tuple[int, int, bytes]]
-
-
-@dataclass(slots=True)
-class PacketPath:
-    """What the loop needs of one call: a handler for each descriptor, the switch to another echo, the first reads.
-
-    `drain_queued` takes what came before the sockets were connected, sender by sender; call it once, first.
-    """
-
-    from_asterisk: Handler
-    from_echo: Handler
-    use_echo: Callable[[socket.socket], Handler]
-    drain_queued: Handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,260 +76,323 @@ class Leg:
     extend: bool = False
 
 
-def open_packet_path(  # noqa: C901, PLR0915 one closure's worth of state, split by direction inside
-    memory: memoryview,
-    slot: int,
-    asterisk: socket.socket,
-    echo: socket.socket,
-    leg: Leg,
-    buffer: PacketBuffer,
-    now_ns: Callable[[], int] = time.time_ns,
-) -> PacketPath:
-    """Join two connected sockets. `memory` is the whole of the shared rows; the slot goes on where it stood."""
-    words = memory.cast("Q")
-    shorts = memory.cast("H")
-    ints = memory.cast("I")
-    start = slot_offset(slot)
-    head = start // 8
-    first_row = start + HEADER_BYTES
-    errors = head + DEPARTURE_ERRORS_OFFSET_WORDS
-    data = buffer.data
-    plain_views, extended_views = buffer.plain, buffer.extended
-    into_asterisk, into_echo = buffer.from_asterisk, buffer.from_echo
-    unpack_header = FIXED_HEADER.unpack_from
-    unpack_stamp = TIMESPEC.unpack_from
-    pack_departure = DEPARTURE.pack_into
-    pack_answer = ANSWER.pack_into
-    asterisk_send = asterisk.send
-    asterisk_read = asterisk.recvmsg_into
-    echo_send = echo.send
-    truncated = socket.MSG_TRUNC
-    peer, tos, extend = leg.peer, leg.tos, leg.extend
-    dscp_bits = DSCP_BITS if wants_tos(asterisk) and wants_tos(echo) else 0
+class PacketPath:
+    """Joins two connected sockets. `memory` is the whole of the shared rows; the slot goes on where it stood.
 
-    committed = head + Word.COMMITTED_INDEX
-    read_asterisk = head + Word.FROM_ASTERISK
-    read_echo = head + Word.FROM_ECHO
-    sent_echo = head + Word.SENT_TO_ECHO
-    sent_asterisk = head + Word.SENT_TO_ASTERISK
+    `from_asterisk` and `from_echo` are called when their socket is readable or has an error. Call `drain_queued` once,
+    first: it takes what came before the sockets were connected, sender by sender.
+    """
 
-    highest = words[committed]
-    epoch = words[head + Word.EPOCH]
-    first_index = words[head + Word.FIRST_INDEX]
-    current_ssrc = words[head + Word.SSRC] if epoch else -1
-    previous_ssrc, previous_highest = -1, 0
-    expected_after_bad = -1
-    unchecked = True
+    __slots__ = (
+        "_asterisk_stamps",
+        "_bad",
+        "_buffer",
+        "_commit_at",
+        "_data",
+        "_echo_stamps",
+        "_epoch",
+        "_extend",
+        "_first_index",
+        "_first_row",
+        "_head",
+        "_highest",
+        "_into_asterisk",
+        "_into_echo",
+        "_leg",
+        "_memory",
+        "_mismatches",
+        "_next",
+        "_now",
+        "_plain",
+        "_previous",
+        "_read_asterisk",
+        "_read_echo",
+        "_returned",
+        "_send_asterisk",
+        "_send_echo",
+        "_sent",
+        "_ssrc",
+        "_stamp_answer_at",
+        "_stamp_at",
+        "_tos",
+        "_unchecked",
+        "_words",
+    )
 
-    def count(word: Word) -> None:
-        words[head + word] += 1
+    def __init__(
+        self,
+        memory: memoryview,
+        slot: int,
+        asterisk: socket.socket,
+        echo: socket.socket,
+        leg: Leg,
+        buffer: PacketBuffer,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        start = slot_offset(slot)
+        self._memory = memory
+        self._words = memory.cast("Q")
+        self._head = start // 8
+        self._commit_at = start + 8 * Word.COMMITTED_INDEX
+        self._first_row = start + HEADER_BYTES
+        self._buffer = buffer
+        self._data = buffer.data
+        self._plain = buffer.plain
+        self._returned = buffer.extended
+        self._into_asterisk, self._into_echo = buffer.from_asterisk, buffer.from_echo
+        self._leg = leg
+        self._extend = leg.extend
+        self._tos = struct.pack("=i", leg.tos) if asterisk.family == socket.AF_INET6 else bytes((leg.tos,))
+        self._now = now_ns
+        self._unchecked = True
+        self._epoch = self._ssrc = self._first_index = self._highest = self._sent = self._mismatches = 0
+        self._next = self._bad = self._stamp_at = self._stamp_answer_at = 0
+        self._previous: dict[int, int] = {}
+        self._take_up()
+        wants_tos(asterisk)
+        self._read_asterisk, self._send_asterisk = asterisk.recvmsg_into, asterisk.send
+        self._asterisk_stamps = open_stamped_sends(asterisk, self._record_departure_error)
+        self._aim(echo)
 
-    def record_departure_error(error_ns: int) -> None:
-        stamped = head + Word.DEPARTURES_STAMPED
-        # A step of the clock between reading and stamp may make it negative; that says nothing of our departures.
-        if error_ns >= 0:
-            words[errors + words[stamped] % DEPARTURE_ERRORS] = error_ns
-            words[stamped] += 1
+    def from_asterisk(self) -> None:
+        """Take one packet from Asterisk to the echo."""
+        try:
+            size, ancillary, flags, sender = self._read_asterisk(self._into_asterisk, _ANCILLARY_SPACE)
+        except OSError as error:
+            self._nothing_from_asterisk(error)
+            return
+        try:
+            (_, _, stamp), (_, _, tos) = ancillary
+            seconds, nanoseconds = _read_stamp(stamp)
+            arrived = seconds * NS_PER_SECOND + nanoseconds
+        except ValueError:
+            arrived, tos = self._stamp_among(ancillary), self._tos
+        first, sequence, timestamp, ssrc = _read_header(self._data, START)
+        if (
+            size < FIXED_HEADER_BYTES or flags or self._unchecked or not _PLAIN <= first < _MAYBE_RTCP
+        ) and self._unfit_from_asterisk(size, flags, sender):
+            return
+        if tos != self._tos and (tos[0] ^ self._tos[0]) & DSCP_BITS:
+            self._mismatches += 1
+        if sequence == self._next and ssrc == self._ssrc:
+            self._highest = index = self._highest + 1
+            self._next = (sequence + 1) & 0xFFFF
+        else:
+            index = self._index_out_of_line(sequence, ssrc)
+            if not index:
+                return
+        packet = self._extended(size) if self._extend and first >> 8 == PLAIN_FIRST_BYTE else self._plain[size]
+        departed = self._now()
+        try:
+            if index < self._stamp_at:
+                self._send_echo(packet)
+            else:
+                self._stamp_at = index + ONE_IN
+                self._echo_stamps.send(packet, departed)
+        except OSError:
+            self._resend_to_echo(packet)
+        row = self._first_row + index % ROWS_PER_SLOT * ROW_BYTES
+        _write_departure(
+            self._memory, row, arrived, departed, index, ssrc, timestamp, self._epoch & 0xFFFF, first & 0xFF, size
+        )
+        self._sent = sent = self._sent + 1
+        _commit(self._memory, self._commit_at, self._highest, sent, self._mismatches)
 
-    stamped_to_asterisk = open_stamped_sends(asterisk, record_departure_error)
-    stamped_to_echo = open_stamped_sends(echo, record_departure_error)
+    def from_echo(self) -> None:
+        """Take one answer of the echo to Asterisk."""
+        try:
+            size, ancillary, flags, _ = self._read_echo(self._into_echo, _ANCILLARY_SPACE)
+        except OSError as error:
+            self._nothing_from_echo(error)
+            return
+        try:
+            (_, _, stamp), (_, _, tos) = ancillary
+            seconds, nanoseconds = _read_stamp(stamp)
+            returned = seconds * NS_PER_SECOND + nanoseconds
+        except ValueError:
+            returned, tos = self._stamp_among(ancillary), self._tos
+        first, sequence, _, ssrc = _read_header(self._data)
+        if (size < FIXED_HEADER_BYTES or flags or not _PLAIN <= first < _MAYBE_RTCP) and self._unfit(0, size, flags):
+            return
+        if tos != self._tos and (tos[0] ^ self._tos[0]) & DSCP_BITS:
+            self._count(Word.DSCP_CHANGED)
+        highest = self._highest if ssrc == self._ssrc else self._previous.get(ssrc, _UNKNOWN_SOURCE)
+        index = highest - ((highest - sequence) & 0xFFFF)
+        row = self._first_row + index % ROWS_PER_SLOT * ROW_BYTES
+        sent_at, awaited, sent_bytes, answered_at = _read_awaited(self._memory, row)
+        if awaited != index or answered_at or returned - sent_at > LOST_AFTER_NS:
+            self._count_unwanted(awaited != index, answered_at != 0)
+            return
+        packet = self._returned[size]
+        # The extension that we put in is there when the answer is longer than what Asterisk sent by just that.
+        if self._extend and size == sent_bytes + START and first >> 8 == extension.FIRST_BYTE:
+            packet = self._without_extension(size, row)
+        forwarded = self._now()
+        try:
+            if index < self._stamp_answer_at:
+                self._send_asterisk(packet)
+            else:
+                self._stamp_answer_at = index + ONE_IN
+                self._asterisk_stamps.send(packet, forwarded)
+        except OSError:
+            self._count(Word.RETURN_FAILED)
+        _write_answer(self._memory, row + ANSWER_OFFSET, returned, forwarded)
 
-    def stamp_among(ancillary: Ancillary) -> int:
+    def use_echo(self, another: socket.socket) -> Handler:
+        """Send to another echo from now on, whose handler is `from_echo`. Returns the old one's handler."""
+        old = partial(self._from_old_echo, self._read_echo, self._echo_stamps.collect)
+        self._aim(another)
+        return old
+
+    def drain_queued(self) -> None:
+        """See the class."""
+        # Bounded by more than a receive buffer holds; a peer that floods stays checked by hand, which is only slower.
+        for _ in range(LARGEST_CHECKED_BATCH):
+            self.from_asterisk()
+            if not self._unchecked:
+                return
+
+    def _take_up(self) -> None:
+        """Go on where the slot stands: a media process before this one may have died."""
+        words, head = self._words, self._head
+        self._epoch = words[head + Word.EPOCH]
+        self._ssrc = words[head + Word.SSRC] if self._epoch else _UNKNOWN_SOURCE
+        self._first_index = words[head + Word.FIRST_INDEX]
+        self._highest = words[head + Word.COMMITTED_INDEX]
+        self._sent = words[head + Word.SENT_TO_ECHO]
+        self._mismatches = words[head + Word.SOURCE_DSCP_MISMATCH]
+        self._next = (self._highest + 1) & 0xFFFF
+        self._bad = -1
+        self._previous = {}
+        self._stamp_at = self._highest - self._highest % ONE_IN
+        self._stamp_answer_at = self._stamp_at + ONE_IN // 2
+
+    def _aim(self, echo: socket.socket) -> None:
+        wants_tos(echo)
+        self._read_echo, self._send_echo = echo.recvmsg_into, echo.send
+        self._echo_stamps = open_stamped_sends(echo, self._record_departure_error)
+
+    def _from_old_echo(self, read: Callable[..., tuple[int, Ancillary, int, object]], collect: Handler) -> None:
+        current, self._read_echo = self._read_echo, read
+        collect()
+        self.from_echo()
+        self._read_echo = current
+
+    def _nothing_from_asterisk(self, error: OSError) -> None:
+        if not isinstance(error, BlockingIOError):
+            self._count(Word.ASTERISK_ERROR)
+            return
+        self._unchecked = False
+        self._asterisk_stamps.collect()
+
+    def _nothing_from_echo(self, error: OSError) -> None:
+        if isinstance(error, BlockingIOError):
+            self._echo_stamps.collect()
+        else:
+            self._count(Word.ECHO_ERROR)
+
+    def _stamp_among(self, ancillary: Ancillary) -> int:
         """The arrival where the kernel gives other things beside it, or nothing at all."""
         for level, kind, told in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING):
-                seconds, nanoseconds = unpack_stamp(told)
-                return int(seconds) * NS_PER_SECOND + int(nanoseconds)
-        return now_ns()
+                seconds, nanoseconds = _read_stamp(told)
+                return int(seconds * NS_PER_SECOND + nanoseconds)
+        return self._now()
 
-    def drop_defect(at: int, size: int) -> bool:
-        reason = defect(memoryview(data)[at:], size)
+    def _unfit_from_asterisk(self, size: int, flags: int, sender: tuple[str, int]) -> bool:
+        if self._unchecked and sender[:2] != self._leg.peer:
+            self._count(Word.OFF_SOURCE)
+            return True
+        return self._unfit(START, size, flags)
+
+    def _unfit(self, at: int, size: int, flags: int) -> bool:
+        """Whether what was read is cut or no RTP packet; counts why."""
+        if flags & socket.MSG_TRUNC:
+            self._count(Word.OVERSIZE)
+            return True
+        reason = defect(memoryview(self._data)[at:], size)
         if reason is None:
             return False
-        count(DROP_REASONS[reason])
+        self._count(DROP_REASONS[reason])
         return True
 
-    def begin_epoch(sequence: int, ssrc: int) -> None:
-        nonlocal highest, epoch, first_index, current_ssrc, previous_ssrc, previous_highest
-        previous_ssrc, previous_highest = current_ssrc, highest
-        highest = first_index = ((highest >> 16) + 2) << 16 | sequence
-        epoch += 1
-        current_ssrc = ssrc
-        words[head + Word.EPOCH] = epoch
-        words[head + Word.FIRST_INDEX] = first_index
-        words[head + Word.SSRC] = ssrc
-
-    def index_out_of_line(sequence: int, ahead: int) -> int:
-        """The index of a packet that is neither next nor a small step on; 0 to drop it (RFC 3550 A.1)."""
-        nonlocal expected_after_bad
+    def _index_out_of_line(self, sequence: int, ssrc: int) -> int:
+        """The index of a packet that is not the next one; 0 to drop it (RFC 3550 A.1)."""
+        if ssrc != self._ssrc:
+            return self._begin_epoch(sequence, ssrc)
+        ahead = (sequence - self._highest) & 0xFFFF
+        if 0 < ahead < MAX_DROPOUT:
+            self._highest += ahead
+            self._next = (sequence + 1) & 0xFFFF
+            return self._highest
         if ahead > 65536 - MAX_MISORDER or ahead == 0:
-            index = highest - ((65536 - ahead) & 0xFFFF)
-            row = first_row + (index % ROWS_PER_SLOT) * ROW_BYTES
-            if index < first_index or words[row // 8 + INDEX_OFFSET_WORDS] == index:
-                count(Word.DUPLICATE_SOURCE)
-                return 0
+            return self._index_of_overtaken(self._highest - ((65536 - ahead) & 0xFFFF))
+        if sequence == self._bad:
+            return self._begin_epoch(sequence, ssrc)
+        self._bad = (sequence + 1) & 0xFFFF
+        self._count(Word.BAD_SEQUENCE)
+        return 0
+
+    def _index_of_overtaken(self, index: int) -> int:
+        row = self._first_row + index % ROWS_PER_SLOT * ROW_BYTES
+        if index >= self._first_index and _read_awaited(self._memory, row)[1] != index:
             return index
-        if sequence != expected_after_bad:
-            expected_after_bad = (sequence + 1) & 0xFFFF
-            count(Word.BAD_SEQUENCE)
-            return 0
-        expected_after_bad = -1
-        begin_epoch(sequence, current_ssrc)
-        return highest
+        self._count(Word.DUPLICATE_SOURCE)
+        return 0
 
-    def from_asterisk() -> None:  # noqa: C901, PLR0912 a call costs more than a branch here
-        nonlocal highest, unchecked
-        try:
-            size, ancillary, flags, sender = asterisk_read(into_asterisk, _ANCILLARY_SPACE)
-        except BlockingIOError:
-            unchecked = False
-            stamped_to_asterisk.collect()
-            return
-        except OSError:
-            count(Word.ASTERISK_ERROR)
-            return
-        words[read_asterisk] += 1
-        if len(ancillary) == _STAMP_AND_TOS:
-            seconds, nanoseconds = unpack_stamp(ancillary[0][2])
-            arrived = seconds * NS_PER_SECOND + nanoseconds
-            if (ancillary[1][2][0] ^ tos) & dscp_bits:
-                words[head + Word.SOURCE_DSCP_MISMATCH] += 1
-        else:
-            arrived = stamp_among(ancillary)
-        if unchecked and sender[:2] != peer:
-            count(Word.OFF_SOURCE)
-            return
-        if flags & truncated:
-            count(Word.OVERSIZE)
-            return
-        plain = size >= FIXED_HEADER_BYTES and data[START] == PLAIN_FIRST_BYTE
-        if (not plain or FIRST_RTCP_BYTE <= data[START + 1] <= LAST_RTCP_BYTE) and drop_defect(START, size):
-            return
-        _, second, sequence, timestamp, ssrc = unpack_header(data, START)
-        if ssrc != current_ssrc:
-            begin_epoch(sequence, ssrc)
-            index = highest
-        else:
-            ahead = (sequence - highest) & 0xFFFF
-            if 0 < ahead < MAX_DROPOUT:
-                highest += ahead
-                index = highest
-            else:
-                index = index_out_of_line(sequence, ahead)
-                if not index:
-                    return
-        packet = extended(size) if extend and plain else plain_views[size]
-        departed = now_ns()
-        try:
-            if index % ONE_IN:
-                echo_send(packet)
-            else:
-                stamped_to_echo.send(packet, departed)
-        except OSError:
-            resend_to_echo(packet)
-        row = first_row + (index % ROWS_PER_SLOT) * ROW_BYTES
-        words[row // 8 + INDEX_OFFSET_WORDS] = 0
-        pack_departure(
-            memory, row, arrived, departed, ssrc, timestamp, epoch & 0xFFFF, second & 0x7F, second >> 7, size, index
-        )
-        words[sent_echo] += 1
-        words[committed] = highest
+    def _begin_epoch(self, sequence: int, ssrc: int) -> int:
+        # Answers of the source before still count; of all sources before that, none does.
+        self._previous = {self._ssrc: self._highest} if ssrc != self._ssrc else {}
+        self._highest = self._first_index = ((self._highest >> 16) + 2) << 16 | sequence
+        self._epoch += 1
+        self._ssrc = ssrc
+        self._next = (sequence + 1) & 0xFFFF
+        self._bad = -1
+        self._words[self._head + Word.EPOCH] = self._epoch
+        self._words[self._head + Word.FIRST_INDEX] = self._first_index
+        self._words[self._head + Word.SSRC] = ssrc
+        return self._highest
 
-    def extended(size: int) -> memoryview:
+    def _extended(self, size: int) -> memoryview:
+        data = self._data
         data[:FIXED_HEADER_BYTES] = data[START:_PAYLOAD_OFFSET]
         data[0] = extension.FIRST_BYTE
         data[FIXED_HEADER_BYTES:_PAYLOAD_OFFSET] = extension.UNFILLED
-        return extended_views[START + size]
+        return self._buffer.extended[START + size]
 
-    def resend_to_echo(packet: memoryview) -> None:
-        # The error may be an earlier packet's (ICMP); it is cleared by being told, so this one goes once more.
-        count(Word.ECHO_ERROR)
-        try:
-            echo_send(packet)
-        except OSError:
-            count(Word.ECHO_ERROR)
-
-    def without_extension(size: int, row: int) -> memoryview:
-        """Take out what `extended` has put in, and keep what the echo wrote there."""
+    def _without_extension(self, size: int, row: int) -> memoryview:
+        """Take out what `_extended` has put in, and keep what the echo wrote there."""
+        data = self._data
         if data[extension.MARK_OFFSET : extension.MARK_END] == extension.FILLED_MARK:
             received, held_since, sent = extension.MEASURED.unpack_from(data, extension.MEASURED_OFFSET)
             held = min(max(sent - held_since, 0), LARGEST_ECHO_RESIDENCE_NS)
-            ECHO_MEASURED.pack_into(memory, row + ECHO_MEASURED_OFFSET, received, held)
+            ECHO_MEASURED.pack_into(self._memory, row + ECHO_MEASURED_OFFSET, received, held)
         data[START:_PAYLOAD_OFFSET] = data[:FIXED_HEADER_BYTES]
         data[START] = PLAIN_FIRST_BYTE
-        return plain_views[size - START]
+        return self._plain[size - START]
 
-    def echo_reader(  # noqa: C901 as above
-        echo_read: Callable[..., tuple[int, Ancillary, int, object]], collect_stamps: Handler
-    ) -> Handler:
-        def from_echo() -> None:  # noqa: C901, PLR0912 as above
-            try:
-                size, ancillary, flags, _ = echo_read(into_echo, _ANCILLARY_SPACE)
-            except BlockingIOError:
-                collect_stamps()
-                return
-            except OSError:
-                count(Word.ECHO_ERROR)
-                return
-            words[read_echo] += 1
-            if len(ancillary) == _STAMP_AND_TOS:
-                seconds, nanoseconds = unpack_stamp(ancillary[0][2])
-                returned = seconds * NS_PER_SECOND + nanoseconds
-                if (ancillary[1][2][0] ^ tos) & dscp_bits:
-                    words[head + Word.DSCP_CHANGED] += 1
-            else:
-                returned = stamp_among(ancillary)
-            if flags & truncated:
-                count(Word.OVERSIZE)
-                return
-            plain = size >= FIXED_HEADER_BYTES and data[0] == PLAIN_FIRST_BYTE
-            if (not plain or FIRST_RTCP_BYTE <= data[1] <= LAST_RTCP_BYTE) and drop_defect(0, size):
-                return
-            _, _, sequence, _, ssrc = unpack_header(data)
-            reference = highest if ssrc == current_ssrc else previous_highest if ssrc == previous_ssrc else 0
-            index = reference + ((sequence - reference + 0x8000) & 0xFFFF) - 0x8000
-            row = first_row + (index % ROWS_PER_SLOT) * ROW_BYTES
-            word = row // 8
-            if words[word + INDEX_OFFSET_WORDS] != index or ints[row // 4 + SSRC_OFFSET_INTS] != ssrc or not reference:
-                count(Word.UNMATCHED)
-                return
-            answered = row // 2 + ANSWERED_OFFSET_SHORTS
-            if shorts[answered]:
-                count(Word.DUPLICATE_ECHO)
-                return
-            if returned - words[word + SENT_OFFSET_WORDS] > LOST_AFTER_NS:
-                count(Word.TOO_LATE)
-                return
-            packet = extended_views[size]
-            # The extension that we put in is there when the answer is longer than what Asterisk sent by just that.
-            if extend and data[0] == extension.FIRST_BYTE and size == shorts[row // 2 + BYTES_OFFSET_SHORTS] + START:
-                packet = without_extension(size, row)
-            forwarded = now_ns()
-            try:
-                if index % ONE_IN == STAMPED_ANSWER:
-                    stamped_to_asterisk.send(packet, forwarded)
-                else:
-                    asterisk_send(packet)
-                words[sent_asterisk] += 1
-            except OSError:
-                count(Word.ASTERISK_ERROR)
-            pack_answer(memory, row + ANSWER_OFFSET, returned, forwarded)
-            shorts[answered] = 1
+    def _resend_to_echo(self, packet: memoryview) -> None:
+        # The error may be an earlier packet's (ICMP); it is cleared by being told, so this one goes once more.
+        self._count(Word.ECHO_ERROR)
+        try:
+            self._send_echo(packet)
+        except OSError:
+            self._count(Word.ECHO_ERROR)
 
-        return from_echo
+    def _count_unwanted(self, unmatched: bool, answered: bool) -> None:
+        if unmatched:
+            self._count(Word.UNMATCHED)
+        else:
+            self._count(Word.DUPLICATE_ECHO if answered else Word.TOO_LATE)
 
-    def use_echo(another: socket.socket) -> Handler:
-        nonlocal echo_send, stamped_to_echo
-        wants_tos(another)
-        echo_send = another.send
-        stamped_to_echo = open_stamped_sends(another, record_departure_error)
-        return echo_reader(another.recvmsg_into, stamped_to_echo.collect)
+    def _record_departure_error(self, error_ns: int) -> None:
+        # A step of the clock between reading and stamp may make it negative; that says nothing of our departures.
+        if error_ns < 0:
+            return
+        stamped = self._words[self._head + Word.DEPARTURES_STAMPED]
+        at = self._head + DEPARTURE_ERRORS_OFFSET_WORDS + stamped % DEPARTURE_ERRORS
+        self._words[at] = error_ns
+        self._count(Word.DEPARTURES_STAMPED)
 
-    def drain_queued() -> None:
-        # Bounded by more than a receive buffer holds; a peer that floods stays checked by hand, which is only slower.
-        for _ in range(LARGEST_CHECKED_BATCH):
-            from_asterisk()
-            if not unchecked:
-                return
-
-    return PacketPath(from_asterisk, echo_reader(echo.recvmsg_into, stamped_to_echo.collect), use_echo, drain_queued)
+    def _count(self, word: Word) -> None:
+        self._words[self._head + word] += 1

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from rtppool_core.rtp import PAYLOAD_TYPE_MASK
 from rtppool_relay.rows import (
+    ANSWER_OFFSET,
     DEPARTURE_ERRORS,
     DEPARTURE_ERRORS_OFFSET_WORDS,
+    ECHO_MEASURED_OFFSET,
     HEADER_BYTES,
     LOST_AFTER_NS,
     ROW_BYTES,
@@ -21,31 +24,26 @@ from rtppool_relay.rows import (
 )
 
 ROW_DTYPE = np.dtype(
-    [
-        ("a", "<i8"),
-        ("x", "<i8"),
-        ("r", "<i8"),
-        ("y", "<i8"),
-        ("ssrc", "<u4"),
-        ("timestamp", "<u4"),
-        ("epoch", "<u2"),
-        ("payload_type", "u1"),
-        ("marker", "u1"),
-        ("bytes", "<u2"),
-        ("answered", "<u2"),
-        ("index", "<u8"),
-        ("echo_count", "<u4"),
-        ("echo_residence_ns", "<u4"),
-    ]
-)
-if ROW_DTYPE.itemsize != ROW_BYTES:
-    raise AssertionError("rows.ROW and ROW_DTYPE have grown apart")
+    {
+        "names": [
+            "a", "x", "index", "ssrc", "timestamp", "epoch", "payload_type", "marker", "bytes", "r", "y", "answered",
+            "echo_count", "echo_residence_ns",
+        ],
+        # `answered` is the upper quarter of y: not 0 for any wall-clock time from 1970-01-04 on.
+        "formats": [
+            "<i8", "<i8", "<u8", "<u4", "<u4", "<u2", "u1", "u1", "<u2", "<i8", "<i8", "<u2", "<u4", "<u4",
+        ],
+        "offsets": [0, 8, 16, 24, 28, 32, 34, 35, 36, ANSWER_OFFSET, 48, 54, ECHO_MEASURED_OFFSET, 60],
+        "itemsize": ROW_BYTES,
+    }
+)  # fmt: skip
 
 # A packet judged lost by the reader must not be answered by the writer a moment later: scheduling gets half a second.
 SETTLED_AFTER_NS = LOST_AFTER_NS + 500_000_000
 # At a call's end: the round trip that no verdict would accept any more, ten times the original's limit.
 SETTLED_AT_END_AFTER_NS = 200_000_000
 
+MARKER_SHIFT = 7
 Rows = NDArray[np.void]
 
 
@@ -81,7 +79,7 @@ class RowReader:
         now = self._words.copy()
         grown = now - self._seen
         self._seen = now
-        return {word: int(grown[word]) for word in Word if word >= Word.FROM_ASTERISK and grown[word]}
+        return {word: int(grown[word]) for word in Word if word >= Word.SENT_TO_ECHO and grown[word]}
 
     def departure_errors(self) -> NDArray[np.int64]:
         """What kernel stamps of departures said since the last call: stamp - our own reading, in ns."""
@@ -106,6 +104,9 @@ class RowReader:
         self._taken[taken] = index[taken]
         rows = rows[final]
         self._count_overruns(int(candidates.size - taken.size), int(rows.size))
+        # The media process writes the header's second byte as it is.
+        rows["marker"] = rows["payload_type"] >> MARKER_SHIFT
+        rows["payload_type"] &= PAYLOAD_TYPE_MASK
         ordered: Rows = rows[np.argsort(rows["index"], kind="stable")]
         return ordered
 

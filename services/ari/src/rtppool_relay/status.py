@@ -78,9 +78,9 @@ class StatusView:
 
     def sla(self, now_ns: int) -> SlaReport:
         """This relay's verdict over the window of its calls."""
-        limits = self.state_of_config().config.sla
-        figures, _, _ = self.measurement.kinds["calls"].store.window(now_ns, limits.window_seconds)
-        return judge(figures, self.plane.active_calls, limits)
+        config = self.state_of_config().config
+        figures, _, _ = self.measurement.kinds["calls"].store.window(now_ns, config.sla.window_seconds)
+        return judge(figures, self.plane.active_calls, config.sla, config.capacity)
 
     def windows(self, now_ns: int) -> Windows:
         """The windows of calls and of the probe."""

@@ -124,9 +124,27 @@ def with_an_impossible_bucket(document: dict[str, Any]) -> str:
     return json.dumps(document | {"windows": {"calls": document["windows"]["calls"] | {"roundTrip": IMPOSSIBLE}}})
 
 
+def with_impossible_bursts(document: dict[str, Any]) -> str:
+    names = (
+        "expected",
+        "lost",
+        "runs",
+        "bursts",
+        "burstPackets",
+        "burstLost",
+        "burstNs",
+        "gaps",
+        "gapPackets",
+        "gapNs",
+    )
+    bursts = dict.fromkeys(names, 1) | {"lost": 10**400}
+    return json.dumps(document | {"windows": {"calls": document["windows"]["calls"] | {"bursts": bursts}}})
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
+        with_impossible_bursts,
         lambda _: "not json",
         lambda _: json.dumps([]),
         lambda document: json.dumps(document | {"version": 2}),

@@ -11,15 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rtppool_core.contract import to_json
-from rtppool_core.histogram import Histogram
-from rtppool_core.report import Report, SlaReport, WindowReport, import_histogram
+from rtppool_core.report import Report, SlaReport, WindowReport
 from rtppool_operator.cluster_view import RelayPod
 from rtppool_operator.desired import Claim
+from rtppool_operator.merged_window import merge_windows
 
 POLL_SECONDS = 2.0
 STALE_AFTER_SECONDS = 3 * POLL_SECONDS
 MOST_RELAYS_LISTED = 64
-PER_MILLION = 1_000_000
 _WORSE = {"Violated": 2, "Unknown": 1, "Met": 0}
 
 
@@ -159,30 +158,6 @@ def _latency(reports: list[Report], window_seconds: int) -> dict[str, Any]:
         if windows:
             latency[name] = merge_windows(windows, window_seconds)
     return latency
-
-
-def merge_windows(windows: list[WindowReport], window_seconds: int) -> dict[str, int]:
-    """Windows of several relays as one: histograms are added, quantiles are never averaged."""
-    packets = sum(window.packets for window in windows)
-    merged: dict[str, int] = {"samples": packets, "windowSeconds": window_seconds}
-    histogram = Histogram()
-    for window in windows:
-        if window.round_trip is not None:
-            histogram.merge(import_histogram(window.round_trip))
-    for name, per_mille in (("p50", 500), ("p95", 950), ("p99", 990)):
-        quantile = histogram.quantile_ns(per_mille)
-        if quantile is not None:
-            merged[f"{name}Microseconds"] = round(quantile / 1000)
-    if histogram.max_ns is not None:
-        merged["maxMicroseconds"] = round(histogram.max_ns / 1000)
-    jitters = [window.jitter_microseconds for window in windows if window.jitter_microseconds is not None]
-    if jitters:
-        merged["jitterMicroseconds"] = max(jitters)
-    if packets:
-        merged["latePpm"] = sum(w.late.relay + w.late.echo for w in windows) * PER_MILLION // packets
-        merged["sourceLatePpm"] = sum(w.late.source for w in windows) * PER_MILLION // packets
-        merged["lossPpm"] = sum(window.lost for window in windows) * PER_MILLION // packets
-    return merged
 
 
 def worst_relay(serving: Iterable[tuple[RelayPod, Report]]) -> tuple[RelayPod, SlaReport] | None:

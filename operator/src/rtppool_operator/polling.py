@@ -7,12 +7,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import aiohttp
 
 from rtppool_core.contract import ContractError, from_json
-from rtppool_core.report import VERSION, Report, import_histogram
+from rtppool_core.report import VERSION, HistogramExport, Report, WindowReport, import_bursts, import_histogram
 from rtppool_core.udp import host_port
 from rtppool_operator.cluster_view import RelayPod
 from rtppool_operator.observed import Heard
@@ -101,16 +102,25 @@ def read_report(body: bytes) -> Report:
 
     Raises:
         ContractError: another version, or a field that can't be.
-        ValueError: no JSON, or a histogram of another scheme.
+        ValueError: no JSON, a histogram of another scheme, or a count that can't be.
     """
     report = from_json(Report, json.loads(body))
     if report.version != VERSION:
         raise ContractError(f"its report has version {report.version}; accepted is {VERSION}")
     for window in (report.windows.calls, report.windows.probe):
-        for export in (window.round_trip, window.residence) if window is not None else ():
-            if export is not None:
-                import_histogram(export)
+        if window is not None:
+            _check_sums(window)
     return report
+
+
+def _check_sums(window: WindowReport) -> None:
+    """Refuse what can't be added to other relays' figures."""
+    for each in fields(window):
+        held = getattr(window, each.name)
+        if isinstance(held, HistogramExport):
+            import_histogram(held)
+    if window.bursts is not None:
+        import_bursts(window.bursts)
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

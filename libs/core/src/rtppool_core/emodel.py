@@ -159,5 +159,5 @@ def estimate(round_trips: Histogram, expected: int, lost: int, burst_ratio: floa
     p999_ns = round_trips.quantile_ns(PDV_PER_MILLE)
     if p999_ns is None or expected <= 0:
         return None
-    r = r_factor(p999_ns / 2 / NS_PER_MS, 100 * lost / expected, burst_ratio)
+    r = r_factor(p999_ns / 2 / NS_PER_MS, 100 * min(lost, expected) / expected, burst_ratio)
     return Estimate(r, mos(r))

@@ -6,7 +6,7 @@ operator merges relays by adding counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import Literal
 
 from rtppool_core.bursts import BurstCounts
@@ -14,6 +14,7 @@ from rtppool_core.histogram import BUCKETS, SCHEME, Histogram, SchemeError
 
 VERSION = 1
 NS_PER_US = 1_000
+LARGEST_COUNT = (1 << 63) - 1
 
 AriState = Literal["Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced"]
 SlaResult = Literal["Met", "Violated", "Unknown"]
@@ -243,11 +244,12 @@ def import_bursts(export: BurstsReport) -> BurstCounts:
     """Back to counts.
 
     Raises:
-        ValueError: a count below 0.
+        ValueError: a count below 0 or above what 63 bits hold.
     """
     counts = BurstCounts(**{each.name: getattr(export, each.name) for each in fields(BurstCounts)})
-    if export.expected < 0 or any(getattr(counts, each.name) < 0 for each in fields(BurstCounts)):
-        raise ValueError(f"bursts of {export.expected} packets: {counts}; accepted are counts from 0")
+    impossible = [count for count in (export.expected, *astuple(counts)) if not 0 <= count <= LARGEST_COUNT]
+    if impossible:
+        raise ValueError(f"bursts with a count of {impossible[0]}; accepted is 0 to {LARGEST_COUNT}")
     return counts
 
 

@@ -6,15 +6,15 @@ the kernel's stamp; sent is read once, just before the batch leaves. What the ru
 
 from __future__ import annotations
 
-import struct
 import time
 
 from rtppool_core import echo_extension
 from rtppool_echo.datagram_memory import SLOT_BYTES, DatagramMemory
 from rtppool_echo.received_counts import ReceivedCounts
 
-# SSRC, and the extension's mark behind it.
-_SSRC_AND_MARK = struct.Struct(f"8x4s{len(echo_extension.UNFILLED_MARK)}s")
+_SMALLEST = echo_extension.SMALLEST_PACKET_BYTES
+_MARK, _MARK_AT, _MARK_END = echo_extension.UNFILLED_MARK, echo_extension.MARK_OFFSET, echo_extension.MARK_END
+_SSRC_AT, _SSRC_END = 8, 12
 
 
 class ExtensionFiller:
@@ -22,25 +22,27 @@ class ExtensionFiller:
 
     def __init__(self, memory: DatagramMemory, counts: ReceivedCounts) -> None:
         self.waiting: list[tuple[int, int]] = []
-        self._memory = memory
+        self._payloads = memory.payloads
+        self._stamped = memory.stamped
+        self._received_ns = memory.received_ns
         self._count = counts.count
 
-    def note(self, at: int, source: bytes, size: int) -> None:
-        """Count the packet in a slot when it carries the extension unfilled."""
-        if size < echo_extension.SMALLEST_PACKET_BYTES or not self._memory.stamped:
-            return
-        ssrc, mark = _SSRC_AND_MARK.unpack_from(self._memory.payloads, at * SLOT_BYTES)
-        if mark == echo_extension.UNFILLED_MARK:
-            self.waiting.append((at, self._count(source + ssrc)))
+    def is_in(self, at: int, size: int) -> bool:
+        """Whether the packet in a slot, `size` bytes long, carries the extension unfilled."""
+        start = at * SLOT_BYTES
+        return size >= _SMALLEST and self._payloads[start + _MARK_AT : start + _MARK_END] == _MARK
+
+    def note(self, at: int, source: bytes) -> None:
+        """Count the packet in a slot, which carries the extension, to be filled in when the kernel stamps arrivals."""
+        if self._stamped:
+            start = at * SLOT_BYTES
+            stream = source + self._payloads[start + _SSRC_AT : start + _SSRC_END]
+            self.waiting.append((at, self._count(stream)))
 
     def fill(self) -> None:
         """Write into every noted packet: this is the moment before they are sent."""
         sent_ns = time.time_ns()
-        payloads, received_ns, write = (
-            self._memory.payloads,
-            self._memory.received_ns,
-            echo_extension.MEASURED.pack_into,
-        )
+        payloads, received_ns, write = self._payloads, self._received_ns, echo_extension.MEASURED.pack_into
         for at, count in self.waiting:
             start = at * SLOT_BYTES
             payloads[start + echo_extension.FILLED_OFFSET] = 1

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from rtppool_core import rtp
 
 LOWEST_ANSWERED_PORT = 1024
-# Ports from 1024 up whose services answer strangers, so that a forged sender would set the two talking: from CISA's alert
-# TA14-017A (UDP-based amplification), and what stands beside SIP. Services that stay silent to strangers are not here:
-# a port that is refused is lost to calls.
+# Ports from 1024 up whose services answer strangers, so that a forged sender would set the two talking: from CISA's
+# alert TA14-017A (UDP-based amplification), and what stands beside SIP. Services that stay silent to strangers are not
+# here: a port that is refused is lost to calls.
 REFLECTOR_PORTS = frozenset(
     {
         1434,  # Microsoft SQL Server browser: answers a single byte with its instances

@@ -51,7 +51,7 @@ def looks(*, rtp_only: bool) -> bytes:
     firsts = [_look_at_pair(first, rtp.PCMU_PAYLOAD_TYPE) if rtp_only else PLAIN for first in every]
     seconds = [_look_at_pair(rtp.RTP_VERSION << 6, second) if rtp_only else PLAIN for second in every]
     firsts[echo_extension.FIRST_BYTE] = CARRIER
-    by_pair = [max(first, second) for first in firsts for second in seconds]
+    by_pair = [second or first for first in firsts for second in seconds]
     if sys.byteorder == "little":
         by_pair = [by_pair[first << 8 | second] for second in every for first in every]
     return bytes(by_pair)
@@ -80,7 +80,7 @@ def reflector(  # noqa: C901 one closure's worth of state
     envelopes_of, kinds_of, sizes_of = memory.envelopes_of, memory.kinds_of, memory.sizes_of
     size_of, put_size = memory.answer_sizes, memory.put_size
     beside_of, refusal_of_beside = besides.current, besides.refusal
-    note, waiting, fill = extension.note, extension.waiting, extension.fill
+    is_in, note, waiting, fill = extension.is_in, extension.note, extension.waiting, extension.fill
     look_at, smallest = looks(rtp_only=rtp_only), rtp.FIXED_HEADER_BYTES if rtp_only else 0
     defect = partial(_defect, memory) if rtp_only else _no_defect
     dropped: list[int] = []
@@ -98,8 +98,11 @@ def reflector(  # noqa: C901 one closure's worth of state
         for at, (key, beside), kind, size in zip(SLOTS, envelopes, kinds, sizes, strict=False):
             if size != size_of[at]:
                 put_size(at, size)
-            look = look_at[kind]
-            reason = defect(at, size) if look or size < smallest else None
+            carries, reason = False, None
+            if (look := look_at[kind]) or size < smallest:
+                # The extension in its one form fits the packet: no need to read the header again.
+                carries = look == CARRIER and is_in(at, size)
+                reason = None if carries else defect(at, size)
             if reason is None:
                 reason = refusal_of_sender(key, now_ns)
             if reason is None and beside != beside_of[at]:
@@ -107,8 +110,8 @@ def reflector(  # noqa: C901 one closure's worth of state
             if reason is not None:
                 tally.take_back(reason, size)
                 dropped.append(at)
-            elif look == CARRIER:
-                note(at, key, size)
+            elif carries:
+                note(at, key)
         if waiting:
             fill()
         if dropped:

@@ -1,4 +1,4 @@
-"""docs/metrics.md lists every metric that the services export, with type and labels, and no other."""
+"""docs/metrics.md lists every metric that the services export, with type, unit and labels, and no other."""
 
 from __future__ import annotations
 
@@ -21,14 +21,19 @@ from rtppool_relay.metrics import RelayMetrics
 from rtppool_relay.settings import read_settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/metrics.md"
-ROW = re.compile(r"^\| `(?P<name>rtp_\w+)` \| (?P<kind>\w+) \|(?P<labels>[^|]*)\|")
+ROW = re.compile(r"^\| `(?P<name>rtp_\w+)` \| (?P<kind>\w+) \| (?P<unit>[^|]+) \|(?P<labels>[^|]*)\|")
+# Prometheus wants these at the end of the name, before _total.
+UNITS_IN_NAMES = ("seconds", "bytes", "packets", "ratio")
+
+
+def rows() -> list[re.Match[str]]:
+    return [match for line in PAGE.read_text().splitlines() if (match := ROW.match(line))]
 
 
 def documented() -> dict[str, tuple[str, frozenset[str]]]:
-    rows = [match for line in PAGE.read_text().splitlines() if (match := ROW.match(line))]
     return {
         row["name"]: (row["kind"], frozenset(label.strip("` ") for label in row["labels"].split(",") if label.strip()))
-        for row in rows
+        for row in rows()
     }
 
 
@@ -68,3 +73,16 @@ async def test_the_page_says_type_and_labels(families: list[Metric]) -> None:
         assert page[name][0] == kind, name
         # A figure that was not measured has no sample, so no labels either.
         assert labels <= page[name][1], name
+
+
+def test_the_page_says_units_and_names_say_the_same() -> None:
+    for row in rows():
+        ending = row["name"].removesuffix("_total").rsplit("_", 1)[-1]
+        if ending in UNITS_IN_NAMES or row["unit"] in UNITS_IN_NAMES:
+            assert row["unit"] == ending, row["name"]
+
+
+async def test_help_and_samples_are_there_for_every_metric(families: list[Metric]) -> None:
+    assert all(family.documentation.endswith(".") for family in families)
+    always = {family.name for family in families if family.type == "counter"} - {"rtp_relay_directed_lost_packets"}
+    assert {family.name for family in families if family.samples} >= always - {"rtp_echo_receive_overflows"}

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rtppool_core.report import Report
-from rtppool_relay.measurement import BUCKET_EDGES_SECONDS, KINDS, DurationCounts, Measurement
-from rtppool_relay.rows import Word
+from rtppool_relay.measurement import Measurement
 from rtppool_relay.slices import Slice
+from rtppool_relay.stream_metrics import stream_metrics
+from rtppool_relay.window_metrics import window_metrics
 
 ARI_STATES = ("Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced")
 PORT_STATES = ("free", "leased", "resting", "quarantined", "draining", "excluded")
 REFUSALS = ("NoFreePort", "MaxCalls", "Draining", "EchoUnreachable", "MediaDown", "NotReady")
-QUANTILES = ((500, "0.5"), (950, "0.95"), (990, "0.99"))
 
 
 class RelayMetrics(Collector):
@@ -29,84 +29,24 @@ class RelayMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """All metric families; a figure that was not measured has no sample."""
         report = self._report()
-        yield from self._streams()
+        yield from stream_metrics(self._measurement)
         yield from _ports(report)
         yield from _calls(report)
         yield from _connections(report)
         yield from _media(report)
-        yield from self._window_figures(report)
+        yield from _verdict(report)
+        yield from window_metrics(self._window())
 
     def describe(self) -> Iterable[Metric]:
         """Nothing at registration: the figures' sources may not have started yet."""
         return ()
 
-    def _streams(self) -> Iterable[Metric]:
-        round_trip = HistogramMetricFamily(
-            "rtp_relay_echo_rtt_seconds", "From sending a packet to the echo to its return.", labels=["stream"]
-        )
-        residence = HistogramMetricFamily(
-            "rtp_relay_residence_seconds", "Time a packet spent inside the relay, both ways.", labels=["stream"]
-        )
-        late = CounterMetricFamily(
-            "rtp_relay_late_packets",
-            "Packets that left for Asterisk late, by the largest part.",
-            labels=["stream", "cause"],
-        )
-        counters = {
-            name: CounterMetricFamily(f"rtp_relay_{name}", text, labels=["stream"])
-            for name, text in _STREAM_COUNTERS.items()
-        }
-        for kind in KINDS:
-            figures = self._measurement.kinds[kind]
-            _add_histogram(round_trip, kind, figures.round_trips)
-            _add_histogram(residence, kind, figures.residences)
-            total = figures.store.total
-            for cause, number in (
-                ("source", total.late_source),
-                ("relay", total.late_relay),
-                ("echo", total.late_echo),
-            ):
-                late.add_metric([kind, cause], number)
-            values = (
-                figures.counted.get(Word.SENT_TO_ECHO, 0),
-                figures.counted.get(Word.SENT_TO_ASTERISK, 0),
-                total.lost,
-                total.source_lost,
-                total.reordered,
-            )
-            for family, value in zip(counters.values(), values, strict=True):
-                family.add_metric([kind], value)
-        yield from (round_trip, residence, late, *counters.values())
 
-    def _window_figures(self, report: Report) -> Iterable[Metric]:
-        verdict = GaugeMetricFamily("rtp_relay_sla_met", "1 when the window meets its tier; absent while unknown.")
-        if report.sla.result != "Unknown":
-            verdict.add_metric([], float(report.sla.result == "Met"))
-        yield verdict
-        quantile = GaugeMetricFamily(
-            "rtp_relay_window_rtt_seconds", "Round trips of calls in the SLA's window.", labels=["quantile"]
-        )
-        window = self._window()
-        for per_mille, label in QUANTILES:
-            value = window.round_trip.quantile_ns(per_mille)
-            if value is not None:
-                quantile.add_metric([label], value / 1e9)
-        yield quantile
-
-
-_STREAM_COUNTERS = {
-    "sent_packets": "Packets sent to the echo.",
-    "returned_packets": "Packets sent back to Asterisk.",
-    "lost_packets": "Packets that the echo did not answer within 2 s.",
-    "source_lost_packets": "Packets missing in the sequence from Asterisk.",
-    "reordered_packets": "Answers overtaken by an answer to a later packet (RFC 4737).",
-}
-
-
-def _add_histogram(family: HistogramMetricFamily, kind: str, durations: DurationCounts) -> None:
-    cumulative = durations.counts.cumsum().tolist()
-    edges = [*(f"{edge:g}" for edge in BUCKET_EDGES_SECONDS), "+Inf"]
-    family.add_metric([kind], [(e, c) for e, c in zip(edges, cumulative, strict=True)], durations.sum_ns / 1e9)
+def _verdict(report: Report) -> Iterable[Metric]:
+    verdict = GaugeMetricFamily("rtp_relay_sla_met", "1 when the window meets its tier; absent while unknown.")
+    if report.sla.result != "Unknown":
+        verdict.add_metric([], float(report.sla.result == "Met"))
+    yield verdict
 
 
 def _ports(report: Report) -> Iterable[Metric]:

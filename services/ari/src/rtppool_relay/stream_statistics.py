@@ -40,10 +40,14 @@ MOST_PACKET_NS = 200_000_000
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What became known: figures by Unix second, and how much each of the slots' counters grew."""
+    """What became known: figures by Unix second, and how much each of the slots' counters grew.
+
+    `echoed` are echo residences and round trips without them (ns) of packets whose extension the echo filled.
+    """
 
     by_second: dict[int, Slice]
     counted: dict[Word, int]
+    echoed: tuple[tuple[Int64s, Int64s], ...] = ()
 
 
 @dataclass(slots=True)
@@ -160,10 +164,11 @@ class StreamStatistics:
 class _Parts:
     """Figures by second, added to the call's own at the same time."""
 
-    __slots__ = ("by_second",)
+    __slots__ = ("by_second", "echoed")
 
     def __init__(self, by_second: dict[int, Slice]) -> None:
         self.by_second = by_second
+        self.echoed: list[tuple[Int64s, Int64s]] = []
 
     def at(self, second: int) -> Slice:
         found = self.by_second.get(second)
@@ -213,7 +218,7 @@ def collect_all(
         stream.settle_source(now_ns, second, events)
         parts.add(stream, second, events)
         parts.add_bursts(stream, stream.losses.release(stream.gaps.frontier, now_ns, second))
-    return Collected(parts.by_second, counted)
+    return Collected(parts.by_second, counted, tuple(parts.echoed))
 
 
 def _by_epoch(taken: list[tuple[StreamStatistics, Rows]]) -> list[list[tuple[StreamStatistics, Rows]]]:
@@ -331,7 +336,9 @@ class _Batch:
         columns = _Columns(self._streams, owners[filled], rows["x"] // NS_PER_SLICE, self._parts)
         held = rows["echo_residence_ns"].astype(np.int64)
         columns.record("echo_residence", held)
-        columns.record("network_round_trip", np.maximum(round_trips[filled] - held, 0))
+        network = np.maximum(round_trips[filled] - held, 0)
+        columns.record("network_round_trip", network)
+        self._parts.echoed.append((held, network))
 
     def _look_at_the_order(self, columns: _Columns, sent: Int64s, returned: Int64s) -> None:
         groups = columns.groups

@@ -1,0 +1,107 @@
+"""What Prometheus is told of the streams and of the window; nothing is said of what was not measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from prometheus_client.core import Metric
+from row_slot import MS, Slot, after
+
+from rtppool_core.bursts import BurstCounts
+from rtppool_core.histogram import bucket_of
+from rtppool_relay.measurement import Measurement
+from rtppool_relay.slices import Slice
+from rtppool_relay.stream_metrics import stream_metrics
+from rtppool_relay.stream_statistics import StreamStatistics
+from rtppool_relay.wall_clock import WallClock
+from rtppool_relay.window_metrics import window_metrics
+
+
+def values(metrics: list[Metric]) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in metrics
+        for sample in metric.samples
+        if not sample.name.endswith("_bucket")
+    }
+
+
+def measured(slot: Slot, packets: int) -> Measurement:
+    measurement = Measurement(WallClock())
+    made = slot.statistics()
+    observe = measurement.kinds["calls"].observe
+    statistics = StreamStatistics(made.reader, 8000, 3 * MS, measurement.wall_clock.spans_step, observe)
+    measurement.add_stream(0, "calls", statistics)
+    measurement.tick(after(packets), 0)
+    return measurement
+
+
+def test_counters_are_born_at_zero_for_both_streams() -> None:
+    found = values(list(stream_metrics(Measurement(WallClock()))))
+    counters = {key[0] for key in found if key[0].endswith("_total")}
+    assert all(found[key] == 0 for key in found)
+    assert {(key[0], key[1]) for key in found if key[0] in counters} == {
+        (name, stream) for name in counters for stream in ("calls", "probe")
+    }
+    assert "rtp_relay_directed_lost_packets_total" not in counters
+    assert "rtp_relay_network_rtt_seconds_count" not in {key[0] for key in found}
+
+
+def test_losses_bursts_and_the_echos_own_time_are_told() -> None:
+    slot = Slot()
+    for number in range(100):
+        lost = number in {40, 41, 42}
+        slot.row(
+            number,
+            None if lost else 5 * MS,
+            echo_count=0 if lost else number + (1 if number < 40 else -1),
+            echo_residence_ns=MS,
+        )
+    found = values(list(stream_metrics(measured(slot, 100))))
+    assert found["rtp_relay_lost_packets_total", "calls"] == 3
+    assert found["rtp_relay_loss_bursts_total", "calls"] == 1
+    assert found["rtp_relay_burst_packets_total", "calls"] == found["rtp_relay_burst_lost_packets_total", "calls"] == 3
+    ways = [found["rtp_relay_directed_lost_packets_total", "calls", way] for way in ("to_echo", "from_echo")]
+    assert ways == [2, 1]
+    assert found["rtp_relay_network_rtt_seconds_count", "calls"] == 97
+    assert found["rtp_relay_network_rtt_seconds_sum", "calls"] == pytest.approx(97 * 0.004)
+    assert found["rtp_relay_echo_residence_seconds_sum", "calls"] == pytest.approx(97 * 0.001)
+
+
+def test_a_window_without_packets_says_nothing() -> None:
+    assert values(list(window_metrics(Slice()))) == {}
+
+
+def test_a_windows_gauges_are_in_seconds_ratios_and_packets() -> None:
+    window = Slice(
+        packets=1000,
+        answered=990,
+        reordered=1,
+        max_reordering_extent=4,
+        jitter_sum_us=300,
+        source_jitter_sum_us=600,
+        jitter_count=3,
+        skew_sum_ppm=200,
+        skew_count=2,
+        bursts=BurstCounts(10, 2, 1, 20, 8, 400 * MS, 1, 500, 10_000 * MS),
+    )
+    window.round_trip.add_buckets([(bucket_of(MS), 900), (bucket_of(3 * MS), 90)], MS, 3 * MS)
+    found = values(list(window_metrics(window)))
+    name = "rtp_relay_window"
+    assert found[f"{name}_pdv_seconds", "echo"] == pytest.approx(0.002, rel=0.03)
+    assert (found[f"{name}_jitter_seconds", "echo"], found[f"{name}_jitter_seconds", "source"]) == (1e-4, 2e-4)
+    assert (found[f"{name}_loss_ratio", "burst"], found[f"{name}_loss_ratio", "gap"]) == (0.4, 2 / 980)
+    assert (found[f"{name}_region_seconds", "burst"], found[f"{name}_region_seconds", "gap"]) == (0.4, 10)
+    assert found[f"{name}_reordering_extent_packets",] == 4
+    assert found[f"{name}_source_skew_ratio",] == pytest.approx(1e-4)
+    assert 85 < found[f"{name}_estimated_r_factor",] < 93.2
+    assert 4 < found[f"{name}_estimated_mos",] < 4.41
+    assert (f"{name}_pdv_seconds", "source") not in found
+
+
+def test_what_the_echo_tells_is_counted_in_every_bucket_above_it() -> None:
+    measurement = Measurement(WallClock())
+    measurement.kinds["calls"].network_round_trips.observe(np.array([MS, 30 * MS], np.int64))
+    family = next(each for each in stream_metrics(measurement) if each.name == "rtp_relay_network_rtt_seconds")
+    buckets = {sample.labels["le"]: sample.value for sample in family.samples if sample.name.endswith("_bucket")}
+    assert (buckets["0.0008"], buckets["0.0016"], buckets["0.05"], buckets["+Inf"]) == (0, 1, 2, 2)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter
 
 from rtppool_core.http_endpoints import ListenError, Verdict, json_response, listen, make_app
@@ -92,6 +94,26 @@ async def test_the_token_opens_and_a_rotated_one_counts_at_once(token_file: Path
         write(token_file, "another")
         assert (await ask("/calls", Authorization="Bearer open-sesame"))[0] == 401
         assert (await ask("/calls", Authorization="Bearer another"))[0] == 200
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+async def test_a_browser_is_asked_and_gives_the_token_as_password_of_any_user(token_file: Path) -> None:
+    async with serving(token_file=token_file) as ask:
+        for user in ("", "me", "ü"):
+            assert (await ask("/calls", Authorization=basic(user, "open-sesame")))[0] == 200
+        for given in (basic("open-sesame", ""), basic("me", "wrong"), "Basic", "Basic !", "basic " + "=" * 9):
+            assert (await ask("/calls", Authorization=given))[0] == 401
+
+
+async def test_the_refusal_says_how_and_makes_a_browser_ask(token_file: Path) -> None:
+    app = make_app(CollectorRegistry(), Verdict, Verdict, {}, token_file)
+    async with TestClient(TestServer(app)) as client, client.get("/metrics") as response:
+        assert response.status == 401
+        assert response.headers["WWW-Authenticate"].startswith('Basic realm="')
+        assert "token as password" in await response.text()
 
 
 @pytest.mark.parametrize(("content", "status"), [("", 401), (" \n", 401), (None, 503)])

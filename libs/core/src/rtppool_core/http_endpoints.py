@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BasicAuth, web
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN_PATHS = frozenset({"/health", "/ready"})
+REALM = "rtp-pool: any user name, the token as password"
+HOW_TO_ENTER = (
+    "a token is needed: Authorization: Bearer <content of HTTP_TOKEN_FILE>; "
+    "in a browser any user name, and the token as password"
+)
 
 
 class ListenError(Exception):
@@ -75,14 +80,26 @@ def _token_middleware(token_file: Path) -> Any:
             expected = await asyncio.to_thread(token_file.read_text, encoding="utf-8")
         except OSError as error:
             return json_response({"error": f"HTTP_TOKEN_FILE can't be read: {error.strerror}"}, 503)
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        given = _given_token(request.headers.get("Authorization", ""))
         if not expected.strip() or not hmac.compare_digest(given.encode(), expected.strip().encode()):
-            return json_response(
-                {"error": "a token is needed: Authorization: Bearer <content of HTTP_TOKEN_FILE>"}, 401
-            )
+            answer = json_response({"error": HOW_TO_ENTER}, 401)
+            # A browser asks for it then.
+            answer.headers["WWW-Authenticate"] = f'Basic realm="{REALM}", charset="UTF-8"'
+            return answer
         return await handler(request)
 
     return check
+
+
+def _given_token(authorization: str) -> str:
+    """The token of `Bearer <token>` (RFC 6750), or the password of `Basic` (RFC 7617) as browsers send it."""
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    try:
+        return BasicAuth.decode(authorization, encoding="utf-8").password if scheme.lower() == "basic" else ""
+    except ValueError:
+        return ""
 
 
 async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:

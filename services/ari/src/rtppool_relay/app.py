@@ -67,6 +67,7 @@ class Relay:
         config = self._watch.state.config
         self._supervisor = MediaSupervisor(settings.media_workers)
         self._measurement = Measurement(WallClock())
+        self._measurement.keep_window(config.sla.window_seconds)
         self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._resolver = EchoResolver(config.echo, address_family(settings.bind_ip, config.advertise_address))
         self._plane = Plane(
@@ -150,6 +151,7 @@ class Relay:
         config = self._watch.state.config
         before = self._ports.range
         self._ports.resize(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
+        self._measurement.keep_window(config.sla.window_seconds)
         self._resolver.aim(config.echo, address_family(self._settings.bind_ip, config.advertise_address))
         if before != config.port_range:
             await self._try_range()

@@ -119,6 +119,11 @@ class Measurement:
         counted = self.kinds["calls"].counted + self.kinds["probe"].counted
         return {reason: counted.get(word, 0) for reason, word in DROP_REASONS.items()}
 
+    def keep_window(self, seconds: int) -> None:
+        """The windows that will be asked for are so long."""
+        for figures in self.kinds.values():
+            figures.store.keep_window(seconds)
+
     def add_stream(self, slot: int, kind: StreamKind, statistics: StreamStatistics) -> None:
         """Collect this slot from the next tick on."""
         self._streams[slot] = (kind, statistics)

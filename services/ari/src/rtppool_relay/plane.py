@@ -21,7 +21,6 @@ from rtppool_relay.port_sockets import PortSockets, bind_another_echo, bind_pair
 from rtppool_relay.relay_config import RelayConfig
 from rtppool_relay.row_reader import RowReader
 from rtppool_relay.sla import judge
-from rtppool_relay.slices import Slice
 from rtppool_relay.stream_statistics import StreamStatistics
 
 log = logging.getLogger(__name__)
@@ -33,7 +32,10 @@ TRIALS_AT_ONCE = 64
 
 @dataclass(slots=True)
 class PortMedia:
-    """One leased port: `CallMedia` for calls, and what the probe runs on."""
+    """One leased port: `CallMedia` for calls, and what the probe runs on.
+
+    `most_calls`: the most that were active in its time; a call is judged by that tier.
+    """
 
     plane: Plane
     kind: StreamKind
@@ -43,6 +45,7 @@ class PortMedia:
     slot: int
     statistics: StreamStatistics
     attachment: Attachment | None = None
+    most_calls: int = 0
     last: CallFigures | None = None
     _closing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -60,14 +63,14 @@ class PortMedia:
 
     def figures(self) -> CallFigures:
         """See `CallMedia.figures`."""
-        return self.last or self.plane.call_figures(self.statistics.total)
+        return self.last or self.plane.call_figures(self)
 
     async def close(self) -> CallFigures:
         """See `CallMedia.close`."""
         async with self._closing:
             if self.last is None:
                 await self.plane.give_up(self)
-                self.last = self.plane.call_figures(self.statistics.total)
+                self.last = self.plane.call_figures(self)
         return self.last
 
 
@@ -204,9 +207,10 @@ class Plane:
             if at % TRIALS_AT_ONCE == TRIALS_AT_ONCE - 1:
                 await asyncio.sleep(0)
 
-    def call_figures(self, total: Slice) -> CallFigures:
-        """A call's figures and its own verdict."""
-        return call_figures(total, judge(total, self.active_calls, self._config().sla))
+    def call_figures(self, media: PortMedia) -> CallFigures:
+        """A call's figures and its own verdict, by the tier of the highest load in its time."""
+        total = media.statistics.total
+        return call_figures(total, judge(total, media.most_calls, self._config().sla))
 
     def advertised_address(self) -> str:
         """What Asterisk is told: the pool's or the environment's address, else ours on the route to Asterisk."""
@@ -255,6 +259,9 @@ class Plane:
         self.measurement.add_stream(slot, kind, statistics)
         media = PortMedia(self, kind, sockets.port, advertised, sockets, slot, statistics)
         self._live[slot] = media
+        active = self.active_calls
+        for each in self._live.values():
+            each.most_calls = max(each.most_calls, active)
         return media
 
     async def _move(self, media: PortMedia, address: tuple[str, int]) -> None:

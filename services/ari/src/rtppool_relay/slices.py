@@ -131,13 +131,18 @@ _SUMS = tuple(each.name for each in fields(Slice) if each.name not in {"bursts",
 
 
 class SliceStore:
-    """Slices by second (Unix time), bounded to what windows need."""
+    """Slices by second (Unix time), bounded to what a window of `window_seconds` needs: see `keep_window`."""
 
-    def __init__(self, keep_seconds: int = 120) -> None:
-        self._keep_seconds = keep_seconds
+    def __init__(self, window_seconds: int = 60) -> None:
+        self._keep_seconds = 0
+        self.keep_window(window_seconds)
         self._slices: dict[int, Slice] = {}
         self._window: tuple[int, int, Slice] | None = None
         self.total = Slice()
+
+    def keep_window(self, seconds: int) -> None:
+        """Keep what a window of so many closed seconds needs from now on."""
+        self._keep_seconds = seconds + SLICE_CLOSES_AFTER_SECONDS
 
     def add(self, second: int, part: Slice) -> None:
         """Add figures to a second's slice and to the total since start."""

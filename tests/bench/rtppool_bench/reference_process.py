@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,11 +15,10 @@ from typing import Any
 from rtppool_bench.programs import BenchError
 
 ANSWER_SECONDS = 30.0
-END_SECONDS = 10.0
 
 
 class ReferenceProcess:
-    """Speaks with a program by lines. Ends it by closing its input, and by force if that is not enough."""
+    """Speaks with a program by lines. It is ended by force: it holds nothing that must be put away."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
@@ -57,7 +59,9 @@ class ReferenceProcess:
     async def end(self) -> None:
         """End it if it still runs."""
         if self._process.returncode is None:
-            self._process.kill()
+            # Not `kill()`: that would reap a process that has just ended, behind the event loop's back.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         await self._process.wait()
 
     async def _line(self, within_seconds: float) -> str:

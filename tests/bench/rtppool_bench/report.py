@@ -75,7 +75,7 @@ def _part(part: Part) -> str:
 
 
 def _row(figure: Figure) -> str:
-    target = "" if figure.target is None else f"≤ {_value(figure.target)}"
+    target = "" if figure.target is None else f"≤ {_value(figure.target)}" if figure.target else "0"
     name = f"{figure.name}, {figure.unit}" if figure.unit else figure.name
     if figure.median is None:
         return f"| {name} | | | {target} | {figure.note or NOT_MEASURED} |"

@@ -103,6 +103,11 @@ async def _strangers(session: Session) -> list[Figure]:
     return [
         Figure(f"{title}: statistics changed by", [changed], "packets", 0, "worst", breaks=True),
         Figure(f"{title}: reached somebody", [reached], "packets", 0, "worst", breaks=True),
+        Figure(
+            f"{title}: refused by hand, queued before the connect",
+            [status["media"]["dropped"]["off_source"]],
+            "packets",
+        ),
         Figure(f"{title}: lost of the calls' own", [load.lost], "packets", 0, "worst", breaks=True),
     ]
 

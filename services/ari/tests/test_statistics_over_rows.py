@@ -12,8 +12,7 @@ from rtppool_core.histogram import Histogram, bucket_of
 from rtppool_core.pool_config import SlaLimits
 from rtppool_core.statistics import Jitter
 from rtppool_relay.measurement import EchoHealth, Measurement
-from rtppool_relay.owner_groups import OwnerGroups
-from rtppool_relay.row_histogram import buckets_of, record_all, record_groups
+from rtppool_relay.row_histogram import buckets_of, record_all
 from rtppool_relay.row_reader import RowReader
 from rtppool_relay.sla import judge
 from rtppool_relay.slices import Slice, SliceStore, window_report
@@ -193,17 +192,16 @@ def test_a_histogram_filled_by_column_equals_one_filled_one_by_one(values: list[
     assert by_column == one_by_one
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 70 * SECOND)), min_size=1, max_size=80))
-def test_histograms_of_many_streams_filled_at_once_equal_each_filled_alone(rows: list[tuple[int, int]]) -> None:
-    rows.sort(key=lambda row: row[0])
-    owners, values = np.array(rows, np.int64).T.copy()
-    groups = OwnerGroups(owners)
-    together = [Histogram() for _ in groups.owners]
-    record_groups(together, groups, values, buckets_of(values))
-    for owner, histogram in zip(groups.owners, together, strict=True):
-        alone = Histogram()
-        record_all(alone, values[owners == owner])
-        assert histogram == alone
+@given(st.lists(st.lists(st.integers(0, 70 * SECOND), min_size=1, max_size=5), max_size=40))
+def test_a_calls_histogram_has_every_value_whenever_it_is_read(ticks: list[list[int]]) -> None:
+    statistics, one_by_one = Slot().statistics(), Histogram()
+    for at, values in enumerate(ticks):
+        statistics.keep("round_trip", np.array(values, np.int64))
+        for value in values:
+            one_by_one.record(value)
+        if at % 7 == 0:
+            assert statistics.total.round_trip == one_by_one
+    assert statistics.total.round_trip == one_by_one
 
 
 STREAM = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**32 - 1)), max_size=40)

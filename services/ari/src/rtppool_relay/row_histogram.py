@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_core.histogram import BUCKETS, HIGHEST_NS, LOWEST_NS, SUB_BUCKET_BITS, Histogram, bucket_of
-from rtppool_relay.owner_groups import OwnerGroups
+from rtppool_core.histogram import HIGHEST_NS, LOWEST_NS, SUB_BUCKET_BITS, Histogram, bucket_of
 
 Int64s = NDArray[np.int64]
 
@@ -32,19 +29,3 @@ def record_all(histogram: Histogram, values_ns: Int64s, buckets: Int64s | None =
     filled = np.flatnonzero(counts)
     pairs = zip(filled.tolist(), counts[filled].tolist(), strict=True)
     histogram.add_buckets(pairs, int(values_ns.min()), int(values_ns.max()))
-
-
-def record_groups(histograms: Sequence[Histogram], groups: OwnerGroups, values_ns: Int64s, buckets: Int64s) -> None:
-    """Count every value in its group's histogram; `buckets` are `buckets_of` the values."""
-    keys, counts = np.unique(groups.ordinals * BUCKETS + buckets, return_counts=True)
-    edges = np.searchsorted(keys, np.arange(len(histograms) + 1) * BUCKETS).tolist()
-    filled, numbers = (keys % BUCKETS).tolist(), counts.tolist()
-    lowest = np.minimum.reduceat(values_ns, groups.starts).tolist()
-    highest = np.maximum.reduceat(values_ns, groups.starts).tolist()
-    for at, histogram in enumerate(histograms):
-        start, end = edges[at], edges[at + 1]
-        histogram.add_buckets(
-            zip(filled[start:end], numbers[start:end], strict=True),
-            lowest[at],
-            highest[at],
-        )

@@ -21,7 +21,7 @@ from rtppool_relay.lateness import LatenessBaseline, judge
 from rtppool_relay.loss_order import LossOrder
 from rtppool_relay.owner_groups import OwnerGroups
 from rtppool_relay.return_order import ReturnOrder
-from rtppool_relay.row_histogram import buckets_of, record_all, record_groups
+from rtppool_relay.row_histogram import buckets_of, record_all
 from rtppool_relay.row_reader import ROW_DTYPE, SETTLED_AFTER_NS, SETTLED_AT_END_AFTER_NS, RowReader, Rows
 from rtppool_relay.rows import Word
 from rtppool_relay.slices import NS_PER_SLICE, Slice
@@ -36,6 +36,7 @@ Observe = Callable[[Int64s, Int64s], None]
 # RFC 4733: every packet of an event repeats the timestamp of its beginning. Asterisk offers it as 101.
 TELEPHONE_EVENT_PAYLOAD_TYPE = 101
 MOST_PACKET_NS = 200_000_000
+FOLDED_AFTER_TICKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class StreamStatistics:
     """State of one slot. `observe` gets the round trips and residences (ns) of every answered packet.
 
     `spans_step(starts, ends)` tells which intervals lie across a step of the wall clock; those samples are dropped
-    and counted in `samples_dropped`. Streams that are collected together share both.
+    and counted in `samples_dropped`. Streams that are collected together share both. `added` is `total` without the
+    latest ticks' histograms.
     """
 
     reader: RowReader
@@ -63,7 +65,7 @@ class StreamStatistics:
     late_threshold_ns: int
     spans_step: SpansStep
     observe: Observe
-    total: Slice = field(default_factory=Slice)
+    added: Slice = field(default_factory=Slice)
     samples_dropped: int = 0
     sources: set[int] = field(default_factory=set)
     lateness: LatenessBaseline = field(init=False)
@@ -73,6 +75,7 @@ class StreamStatistics:
     directions: DirectionalLoss = field(default_factory=DirectionalLoss)
     gaps: SourceGaps = field(default_factory=SourceGaps)
     losses: LossOrder = field(default_factory=LossOrder)
+    _unfolded: dict[str, list[Int64s]] = field(default_factory=dict)
     _epoch: int | None = None
     _first_index: int = 0
     _packet_ns: int | None = None
@@ -82,6 +85,24 @@ class StreamStatistics:
         self.lateness = LatenessBaseline(self.clock_rate_hz, self.late_threshold_ns)
         self.jitter = StreamJitter(self.clock_rate_hz)
         self.source_jitter = StreamJitter(self.clock_rate_hz)
+
+    @property
+    def total(self) -> Slice:
+        """The call's figures so far."""
+        for name in list(self._unfolded):
+            self._fold(name)
+        return self.added
+
+    def keep(self, name: str, values_ns: Int64s) -> None:
+        """Count values in the call's histogram of this name, together with the next ticks': a call is seldom read."""
+        held = self._unfolded.setdefault(name, [])
+        held.append(values_ns)
+        if len(held) >= FOLDED_AFTER_TICKS:
+            self._fold(name)
+
+    def _fold(self, name: str) -> None:
+        held = self._unfolded.pop(name)
+        record_all(getattr(self.added, name), np.concatenate(held))
 
     @property
     def skew_ppm(self) -> float | None:
@@ -180,16 +201,16 @@ class _Parts:
         if part.is_empty():
             return
         self.at(second).add(part)
-        stream.total.add(part)
+        stream.added.add(part)
 
     def add_bursts(self, stream: StreamStatistics, bursts: list[tuple[int, BurstCounts]]) -> None:
         for second, counts in bursts:
             self.at(second).bursts.add(counts)
-            stream.total.bursts.add(counts)
+            stream.added.bursts.add(counts)
 
     def add_directions(self, stream: StreamStatistics, losses: list[DirectedLoss]) -> None:
         for loss in losses:
-            for part in (self.at(loss.sent_ns // NS_PER_SLICE), stream.total):
+            for part in (self.at(loss.sent_ns // NS_PER_SLICE), stream.added):
                 part.lost_to_echo += loss.to_echo
                 part.lost_from_echo += loss.from_echo
                 part.lost_undetermined += loss.undetermined
@@ -267,8 +288,8 @@ class _Batch:
         answers = groups.sums(answered)
         sizes = (groups.ends - groups.starts).tolist()
         for stream, packets, number in zip(self._streams, sizes, answers, strict=True):
-            stream.total.packets += packets
-            stream.total.answered += number
+            stream.added.packets += packets
+            stream.added.answered += number
         for second, count in zip(*np.unique(seconds, return_counts=True), strict=True):
             part = self._parts.at(int(second))
             part.packets += int(count)
@@ -383,7 +404,7 @@ class _Batch:
             self._add_estimates(stream, second)
 
     def _add_estimates(self, stream: StreamStatistics, second: int) -> None:
-        for part in (self._parts.at(second), stream.total):
+        for part in (self._parts.at(second), stream.added):
             if stream.jitter.measured:
                 part.jitter_sum_us += stream.jitter.microseconds
                 part.source_jitter_sum_us += stream.source_jitter.microseconds
@@ -414,8 +435,9 @@ class _Columns:
     def record(self, name: str, values_ns: Int64s) -> None:
         """Count values in the histogram of this name."""
         buckets = buckets_of(values_ns)
-        totals = [getattr(self._streams[owner].total, name) for owner in self.groups.owners]
-        record_groups(totals, self.groups, values_ns, buckets)
+        groups = self.groups
+        for owner, start, end in zip(groups.owners, groups.starts.tolist(), groups.ends.tolist(), strict=True):
+            self._streams[owner].keep(name, values_ns[start:end])
         for part, here in self._slices():
             if here is None:
                 record_all(getattr(part, name), values_ns, buckets)
@@ -427,7 +449,7 @@ class _Columns:
         if not flags.any():
             return
         for owner, number in zip(self.groups.owners, self.groups.sums(flags), strict=True):
-            total = self._streams[owner].total
+            total = self._streams[owner].added
             setattr(total, name, getattr(total, name) + number)
         for part, here in self._slices():
             number = int(np.count_nonzero(flags if here is None else flags & here))

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import aiohttp
+
 from rtppool_bench.contents import CONTENTS, Measurement
 from rtppool_bench.machine import this_machine
 from rtppool_bench.places import OUTPUT, ROOT
@@ -33,6 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     except BenchError as error:
         _say(f"bench: {error}")
         return 2
+    except KeyboardInterrupt:
+        _say("bench: interrupted; nothing was written")
+        return 130
 
 
 async def _run(session: Session, chosen: Sequence[Measurement]) -> int:
@@ -67,8 +72,8 @@ async def _part(session: Session, measurement: Measurement) -> Part:
     started = time.monotonic()
     try:
         result = await measurement.run(session)
-    except (BenchError, ChildFailed) as error:
-        return Part(measurement.title, None, str(error))
+    except (BenchError, ChildFailed, aiohttp.ClientError, OSError) as error:
+        return Part(measurement.title, None, str(error) or type(error).__name__)
     _say(f"  took {time.monotonic() - started:.0f} s")
     return Part(measurement.title, result)
 

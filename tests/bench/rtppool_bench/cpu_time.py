@@ -16,9 +16,12 @@ def cpu_ns(pids: Iterable[int]) -> int:
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that this one started."""
-    tasks = Path(f"/proc/{pid}/task")
-    return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+    """The processes that this one started; none when it is gone."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
 
 
 def command_line(pid: int) -> str:

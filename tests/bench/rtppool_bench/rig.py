@@ -32,6 +32,7 @@ NODE = "bench"
 MEDIA_MODULE = "rtppool_relay.media_process"
 READY_SECONDS = 20.0
 CALLS_UP_SECONDS = 60.0
+GONE_SECONDS = 10.0
 SET_UP_AT_ONCE = 16
 LOOK_SECONDS = 0.05
 
@@ -117,7 +118,7 @@ async def own_relay(
             await _place_calls(child, stand_in, player, len(ports))
             yield OwnRelay(player.peers(), child, stand_in, http)
         finally:
-            await child.end()
+            await _end_with_children(child)
 
 
 @asynccontextmanager
@@ -136,7 +137,7 @@ async def own_echo(folder: Path, settings: Mapping[str, str] | None = None) -> A
         await until_ready(child, ECHO_HTTP_PORT)
         yield child
     finally:
-        await child.end()
+        await _end_with_children(child)
 
 
 async def until_ready(child: Child, http_port: int) -> None:
@@ -157,6 +158,21 @@ async def until_ready(child: Child, http_port: int) -> None:
                     answer = (await response.text()).strip()
             await asyncio.sleep(LOOK_SECONDS)
     raise BenchError(f"{child.name} was not ready within {READY_SECONDS:.0f} s: {answer}")
+
+
+async def _end_with_children(child: Child) -> None:
+    """End a service, and wait until the processes that it started are gone, too: they hold ports.
+
+    Raises:
+        BenchError: one outlives its service.
+    """
+    started = children_of(child.process.pid)
+    await child.end()
+    deadline = time.monotonic() + GONE_SECONDS
+    while left := [pid for pid in started if command_line(pid)]:
+        if time.monotonic() > deadline:
+            raise BenchError(f"{child.name} has ended, its processes {left} have not")
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _place_calls(child: Child, stand_in: StandIn, player: GeneratorPlayer, calls: int) -> None:

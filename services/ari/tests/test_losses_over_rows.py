@@ -17,6 +17,7 @@ from rtppool_relay.directional_loss import DirectedLoss, DirectionalLoss, Echoed
 from rtppool_relay.loss_order import LossOrder
 from rtppool_relay.return_order import ReturnOrder
 from rtppool_relay.slices import Slice
+from rtppool_relay.stream_statistics import collect_all
 
 
 def one_by_one(bad: set[int], packets: int) -> BurstCounts:
@@ -261,3 +262,39 @@ def test_a_jump_of_the_first_index_is_no_loss() -> None:
     statistics.collect(after(2))
     assert statistics.finish(after(2, 20)).by_second.keys() == {(after(2, 20)) // SECOND}
     assert statistics.total.bursts == BurstCounts(gaps=1, gap_packets=2, gap_ns=2 * PACKET_NS)
+
+
+def slot_of(fates: list[str | int], offset: int) -> Slot:
+    slot = Slot()
+    for number, fate in enumerate(fates):
+        if fate != "missing":
+            slot.row(
+                number,
+                round_trip_ns=fate * MS if isinstance(fate, int) else None,
+                source_delay_ns=offset * MS * (number % 3),
+                epoch=1 + (number >= 30),
+            )
+    return slot
+
+
+@given(st.lists(FATES, min_size=1, max_size=5))
+def test_calls_that_are_collected_together_have_the_figures_of_each_alone(calls: list[list[str | int]]) -> None:
+    calls = [[5, *fates] for fates in calls]
+    slots = [slot_of(fates, offset) for offset, fates in enumerate(calls)]
+    together = [slot.statistics() for slot in slots]
+    alone = [slot.statistics() for slot in slots]
+    whole, shards = Slice(), Slice()
+    for now in (after(30, 0), after(120, 0), after(120, 3), after(120, 30)):
+        for part in collect_all(together, now).by_second.values():
+            whole.add(part)
+        for statistics in alone:
+            for part in statistics.collect(now).by_second.values():
+                shards.add(part)
+    assert [statistics.total for statistics in together] == [statistics.total for statistics in alone]
+    for figures in (whole, shards):
+        # Sums of fractions, added in another order.
+        figures.jitter_sum_us, figures.source_jitter_sum_us = (
+            round(figures.jitter_sum_us),
+            round(figures.source_jitter_sum_us),
+        )
+    assert whole == shards

@@ -22,7 +22,14 @@ from rtppool_relay.loss_order import LossOrder
 from rtppool_relay.owner_groups import OwnerGroups
 from rtppool_relay.return_order import ReturnOrder
 from rtppool_relay.row_histogram import buckets_of, record_all
-from rtppool_relay.row_reader import ROW_DTYPE, SETTLED_AFTER_NS, SETTLED_AT_END_AFTER_NS, RowReader, Rows
+from rtppool_relay.row_reader import (
+    SETTLED_AFTER_NS,
+    SETTLED_AT_END_AFTER_NS,
+    WRITTEN_DTYPE,
+    RowReader,
+    Rows,
+    read_rows,
+)
 from rtppool_relay.rows import Word
 from rtppool_relay.slices import NS_PER_SLICE, Slice
 from rtppool_relay.source_gaps import SourceGaps
@@ -67,7 +74,6 @@ class StreamStatistics:
     observe: Observe
     added: Slice = field(default_factory=Slice)
     samples_dropped: int = 0
-    sources: set[int] = field(default_factory=set)
     lateness: LatenessBaseline = field(init=False)
     jitter: StreamJitter = field(init=False)
     source_jitter: StreamJitter = field(init=False)
@@ -138,14 +144,14 @@ class StreamStatistics:
         if epoch != self._epoch:
             if self._epoch is not None and first < self._first_index:
                 return False
-            self._begin_epoch(epoch, first, now_ns, int(rows["ssrc"][0]))
+            self._begin_epoch(epoch, first, now_ns)
         self.gaps.update(indexes, now_ns, self.reader.holds)
         self.losses.reach(int(indexes[-1]))
         if self._packet_ns is None:
             self._measure_packet(rows)
         return True
 
-    def _begin_epoch(self, epoch: int, first: int, now_ns: int, ssrc: int) -> None:
+    def _begin_epoch(self, epoch: int, first: int, now_ns: int) -> None:
         if self._epoch is not None:
             self.lateness.restart()
         if self.reader.word(Word.EPOCH) & 0xFFFF == epoch:
@@ -153,7 +159,6 @@ class StreamStatistics:
             first = min(first, self.reader.word(Word.FIRST_INDEX))
         self.gaps.restart(first)
         self.losses.begin(first, now_ns)
-        self.sources.add(ssrc)
         self._epoch, self._first_index, self._packet_ns = epoch, first, None
 
     def _measure_packet(self, rows: Rows) -> None:
@@ -221,7 +226,7 @@ def collect_all(
 ) -> Collected:
     """Figures of all these streams that became known since the last call."""
     parts = _Parts({})
-    taken = [(stream, stream.reader.take(now_ns, settled_after_ns)) for stream in streams]
+    taken = [(stream, stream.reader.take_written(now_ns, settled_after_ns)) for stream in streams]
     for pieces in _by_epoch(taken):
         _Batch(pieces, now_ns, settled_after_ns, parts).add()
     counted: dict[Word, int] = {}
@@ -260,8 +265,7 @@ def _by_epoch(taken: list[tuple[StreamStatistics, Rows]]) -> list[list[tuple[Str
 def _joined(pieces: list[Rows]) -> Rows:
     """One after the other. As words: joining structured arrays compares their types field by field each time."""
     words = np.concatenate([np.ascontiguousarray(piece).view(np.int64) for piece in pieces])
-    rows: Rows = words.view(ROW_DTYPE)
-    return rows
+    return read_rows(words.view(WRITTEN_DTYPE))
 
 
 class _Batch:

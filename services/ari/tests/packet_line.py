@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import socket
+from collections import Counter
 
 from rtppool_core.rtp import RtpHeader, build
 from rtppool_relay.packet_buffer import PacketBuffer
@@ -34,6 +35,7 @@ class Line:
         self.memory = mmap.mmap(-1, 2 * SLOT_BYTES)
         self.reader = RowReader(self.memory, SLOT)
         self.path: PacketPath
+        self.counted: Counter[Word] = Counter()
 
     def connect(self) -> None:
         self.pair.asterisk.connect(self.asterisk.getsockname())
@@ -59,7 +61,12 @@ class Line:
         self.path.from_echo()
 
     def count(self, word: Word) -> int:
-        return self.reader.word(word)
+        if word < Word.SENT_TO_ECHO:
+            return self.reader.word(word)
+        # These two are counted in the rows, whatever has become of them.
+        self.reader.take(1 << 62)
+        self.counted.update(self.reader.counted_since_last())
+        return self.counted[word]
 
     def close(self) -> None:
         self.pair.close()

@@ -6,6 +6,7 @@ import mmap
 
 import numpy as np
 
+from rtppool_core.udp import TIMESPEC
 from rtppool_relay.row_reader import RowReader
 from rtppool_relay.rows import (
     ANSWER,
@@ -29,12 +30,18 @@ FIRST_INDEX = 131_072
 PACKET_NS = 20 * MS
 
 
+def timespec(nanoseconds: int) -> bytes:
+    return TIMESPEC.pack(*divmod(nanoseconds, SECOND))
+
+
 class Slot:
     """A slot of rows that a test fills."""
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, SLOT_BYTES)
         self.words = np.frombuffer(self.memory, np.uint64, 32)
+        self.sent = 0
+        self.tos = 0
 
     def row(
         self,
@@ -59,11 +66,14 @@ class Slot:
         row = HEADER_BYTES + index % ROWS_PER_SLOT * ROW_BYTES
         stamp = (number * 160 if timestamp is None else timestamp) & 0xFFFFFFFF
         second = marker << 7 | payload_type
-        DEPARTURE.pack_into(self.memory, row, arrived, sent, index, 7, stamp, epoch, second, 172)
+        self.sent += 1
+        ordinal = self.sent & 0xFFFF
+        tos = bytes((self.tos,))
+        departure = (timespec(arrived), sent, 7, stamp, epoch, second, tos, 172, ordinal, index)
+        DEPARTURE.pack_into(self.memory, row, *departure)
         ECHO_MEASURED.pack_into(self.memory, row + ECHO_MEASURED_OFFSET, echo_count, echo_residence_ns)
         if round_trip_ns is not None:
-            ANSWER.pack_into(self.memory, row + ANSWER_OFFSET, returned, left)
-        self.words[Word.SENT_TO_ECHO] += 1
+            ANSWER.pack_into(self.memory, row + ANSWER_OFFSET, timespec(returned), left)
         if epoch > self.words[Word.EPOCH]:
             self.words[Word.EPOCH], self.words[Word.FIRST_INDEX] = epoch, index
 

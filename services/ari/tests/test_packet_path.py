@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -143,6 +144,57 @@ def test_one_stray_sequence_number_is_dropped_but_two_in_a_row_are_a_jump(line: 
     line.send(packet(40000))
     line.send(packet(40001))
     assert line.count(Word.EPOCH) == 2
+
+
+def test_a_media_process_that_starts_again_counts_and_orders_on(line: Line) -> None:
+    for number in range(2000):
+        line.send(packet(number))
+        assert received(line.echo) == packet(number)
+        if number % 700 == 699:
+            line.reader.take(1 << 62)
+            line.resume()
+    line.send(packet(1999))
+    assert line.count(Word.DUPLICATE_SOURCE) == 1
+    assert line.count(Word.SENT_TO_ECHO) == 2000
+    assert (line.count(Word.EPOCH), line.reader.overruns) == (1, 0)
+
+
+def test_a_media_process_goes_on_in_a_stream_whose_first_packet_left_no_row(line: Line) -> None:
+    line.send(packet(5, ssrc=7))
+    line.path._begin_epoch(900, 8)
+    line.resume()
+    line.send(packet(901, ssrc=8))
+    line.answer(packet(901, ssrc=8))
+    assert received(line.asterisk) == packet(901, ssrc=8)
+    assert line.count(Word.EPOCH) == 2
+
+
+def test_rows_overwritten_before_they_were_read_are_counted(line: Line) -> None:
+    line.send(packet(0))
+    line.reader.take(1 << 62)
+    for number in range(1, 1501):
+        line.send(packet(number))
+        received(line.echo)
+    line.reader.take(1 << 62)
+    assert line.reader.overruns == 1500 - 1024
+
+
+def test_an_answer_that_came_in_time_is_sent_on_however_late_we_are(line: Line) -> None:
+    line.send(packet(1))
+    line.echo.sendto(packet(1), line.address)
+    line.path._now = lambda: time.time_ns() + 3_000_000_000
+    line.path.from_echo()
+    assert received(line.asterisk) == packet(1)
+    assert line.count(Word.TOO_LATE) == 0
+
+
+def test_an_answer_after_two_seconds_is_too_late_and_not_sent_on(line: Line) -> None:
+    line.path._now = lambda: time.time_ns() - 2_100_000_000
+    line.send(packet(1))
+    line.path._now = time.time_ns
+    line.answer(packet(1))
+    assert received(line.asterisk) is None
+    assert line.count(Word.TOO_LATE) == 1
 
 
 def test_a_media_process_that_starts_again_matches_what_was_under_way(line: Line) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from rtppool_bench.programs import BenchError
-from rtppool_relay.row_reader import ROW_DTYPE, Rows
-from rtppool_relay.rows import HEADER_BYTES, ROWS_PER_SLOT, SLOT_BYTES, SLOTS, Word, slot_offset
+from rtppool_relay.row_reader import WRITTEN_DTYPE, Rows, read_rows
+from rtppool_relay.rows import HEADER_BYTES, ROWS_PER_SLOT, SLOT_BYTES, SLOTS, WORDS, Word, slot_offset
 
 MEMFD = "rtp-relay-rows"
 
@@ -34,13 +34,12 @@ class RelayRows:
         """A copy of the rows of this SSRC; the oldest of more than `ROWS_PER_SLOT` packets are gone."""
         for slot in range(SLOTS):
             if self._words(slot)[Word.SSRC] == ssrc:
-                rows = np.frombuffer(self._memory, ROW_DTYPE, ROWS_PER_SLOT, slot_offset(slot) + HEADER_BYTES)
-                own: Rows = rows[(rows["ssrc"] == ssrc) & (rows["index"] != 0)].copy()
-                return own
+                rows = np.frombuffer(self._memory, WRITTEN_DTYPE, ROWS_PER_SLOT, slot_offset(slot) + HEADER_BYTES)
+                return read_rows(rows[(rows["ssrc"] == ssrc) & (rows["index"] != 0)])
         raise BenchError(f"no slot of the relay's rows holds SSRC {ssrc}")
 
     def _words(self, slot: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-        return np.frombuffer(self._memory, np.uint64, len(Word), slot_offset(slot))
+        return np.frombuffer(self._memory, np.uint64, WORDS, slot_offset(slot))
 
 
 def _memfd_of(pid: int) -> Path:

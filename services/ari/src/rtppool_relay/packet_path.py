@@ -29,7 +29,6 @@ from rtppool_relay.rows import (
     ANSWER,
     ANSWER_OFFSET,
     AWAITED,
-    COMMIT,
     DEPARTURE,
     DEPARTURE_ERRORS,
     DEPARTURE_ERRORS_OFFSET_WORDS,
@@ -41,30 +40,31 @@ from rtppool_relay.rows import (
     LOST_AFTER_NS,
     ROW_BYTES,
     ROWS_PER_SLOT,
+    WRITTEN,
     Word,
     slot_offset,
 )
 
 LARGEST_CHECKED_BATCH = 1024
 DSCP_BITS = 0xFC
+# Version 2, no padding, extension or CSRC: the form of nearly every packet.
 PLAIN_FIRST_BYTE = RTP_VERSION << 6
 _ANCILLARY_SPACE = TIMESTAMPING_SPACE + TOS_SPACE
 _PAYLOAD_OFFSET = START + FIXED_HEADER_BYTES
-# The header's first 16 bits of nearly every packet lie between these two: version 2, no padding, extension or CSRC,
-# and neither RTCP nor a marker on a dynamic payload type (which looks like RTCP at first sight).
-_PLAIN = PLAIN_FIRST_BYTE << 8
-_MAYBE_RTCP = _PLAIN | FIRST_RTCP_BYTE
-_UNKNOWN_SOURCE = -1
+_UNKNOWN = -1
 
-_read_header = struct.Struct("!HHII").unpack_from
-_read_stamp = TIMESPEC.unpack_from
+_read_header = struct.Struct("!BBHII").unpack_from
 _read_awaited = AWAITED.unpack_from
 _write_departure = DEPARTURE.pack_into
 _write_answer = ANSWER.pack_into
-_commit = COMMIT.pack_into
 
 Handler = Callable[[], None]
 Ancillary = list[tuple[int, int, bytes]]
+
+
+def _nanoseconds(stamp: bytes) -> int:
+    seconds, nanoseconds = TIMESPEC.unpack_from(stamp)
+    return int(seconds) * NS_PER_SECOND + int(nanoseconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ class PacketPath:
         "_asterisk_stamps",
         "_bad",
         "_buffer",
-        "_commit_at",
         "_data",
         "_echo_stamps",
+        "_end",
         "_epoch",
         "_extend",
         "_first_index",
@@ -100,7 +100,6 @@ class PacketPath:
         "_into_echo",
         "_leg",
         "_memory",
-        "_mismatches",
         "_next",
         "_now",
         "_plain",
@@ -108,6 +107,7 @@ class PacketPath:
         "_read_asterisk",
         "_read_echo",
         "_returned",
+        "_row",
         "_send_asterisk",
         "_send_echo",
         "_sent",
@@ -133,7 +133,6 @@ class PacketPath:
         self._memory = memory
         self._words = memory.cast("Q")
         self._head = start // 8
-        self._commit_at = start + 8 * Word.COMMITTED_INDEX
         self._first_row = start + HEADER_BYTES
         self._buffer = buffer
         self._data = buffer.data
@@ -145,9 +144,11 @@ class PacketPath:
         self._tos = struct.pack("=i", leg.tos) if asterisk.family == socket.AF_INET6 else bytes((leg.tos,))
         self._now = now_ns
         self._unchecked = True
-        self._epoch = self._ssrc = self._first_index = self._highest = self._sent = self._mismatches = 0
-        self._next = self._bad = self._stamp_at = self._stamp_answer_at = 0
+        self._epoch = self._first_index = self._highest = self._sent = self._stamp_at = self._stamp_answer_at = 0
+        self._ssrc = self._next = self._bad = _UNKNOWN
         self._previous: dict[int, int] = {}
+        self._end = self._first_row + ROWS_PER_SLOT * ROW_BYTES
+        self._row = self._first_row
         self._take_up()
         wants_tos(asterisk)
         self._read_asterisk, self._send_asterisk = asterisk.recvmsg_into, asterisk.send
@@ -156,87 +157,99 @@ class PacketPath:
 
     def from_asterisk(self) -> None:
         """Take one packet from Asterisk to the echo."""
+        read = self._read_asterisk
         try:
-            size, ancillary, flags, sender = self._read_asterisk(self._into_asterisk, _ANCILLARY_SPACE)
+            size, ancillary, flags, sender = read(self._into_asterisk, _ANCILLARY_SPACE)
         except OSError as error:
             self._nothing_from_asterisk(error)
             return
         try:
             (_, _, stamp), (_, _, tos) = ancillary
-            seconds, nanoseconds = _read_stamp(stamp)
-            arrived = seconds * NS_PER_SECOND + nanoseconds
         except ValueError:
-            arrived, tos = self._stamp_among(ancillary), self._tos
-        first, sequence, timestamp, ssrc = _read_header(self._data, START)
+            stamp, tos = self._stamp_among(ancillary), self._tos
+        first, second, sequence, timestamp, ssrc = _read_header(self._data, START)
         if (
-            size < FIXED_HEADER_BYTES or flags or self._unchecked or not _PLAIN <= first < _MAYBE_RTCP
+            size < FIXED_HEADER_BYTES
+            or first != PLAIN_FIRST_BYTE
+            or second >= FIRST_RTCP_BYTE
+            or flags
+            or self._unchecked
         ) and self._unfit_from_asterisk(size, flags, sender):
             return
-        if tos != self._tos and (tos[0] ^ self._tos[0]) & DSCP_BITS:
-            self._mismatches += 1
         if sequence == self._next and ssrc == self._ssrc:
             self._highest = index = self._highest + 1
             self._next = (sequence + 1) & 0xFFFF
+            row = self._row + ROW_BYTES
+            if row == self._end:
+                row = self._first_row
+            self._row = row
         else:
             index = self._index_out_of_line(sequence, ssrc)
             if not index:
                 return
-        packet = self._extended(size) if self._extend and first >> 8 == PLAIN_FIRST_BYTE else self._plain[size]
-        departed = self._now()
+            row = self._row_of(index)
+        packet = self._extended(size) if self._extend and first == PLAIN_FIRST_BYTE else self._plain[size]
+        now = self._now
+        departed = now()
         try:
             if index < self._stamp_at:
-                self._send_echo(packet)
+                send = self._send_echo
+                send(packet)
             else:
                 self._stamp_at = index + ONE_IN
                 self._echo_stamps.send(packet, departed)
         except OSError:
             self._resend_to_echo(packet)
-        row = self._first_row + index % ROWS_PER_SLOT * ROW_BYTES
+        self._sent = sent = (self._sent + 1) & 0xFFFF
         _write_departure(
-            self._memory, row, arrived, departed, index, ssrc, timestamp, self._epoch & 0xFFFF, first & 0xFF, size
+            self._memory, row, stamp, departed, ssrc, timestamp, self._epoch, second, tos, size, sent, index
         )
-        self._sent = sent = self._sent + 1
-        _commit(self._memory, self._commit_at, self._highest, sent, self._mismatches)
+        if self._extend:
+            ECHO_MEASURED.pack_into(self._memory, row + ECHO_MEASURED_OFFSET, 0, 0)
 
     def from_echo(self) -> None:
         """Take one answer of the echo to Asterisk."""
+        read = self._read_echo
         try:
-            size, ancillary, flags, _ = self._read_echo(self._into_echo, _ANCILLARY_SPACE)
+            size, ancillary, flags, _ = read(self._into_echo, _ANCILLARY_SPACE)
         except OSError as error:
             self._nothing_from_echo(error)
             return
         try:
             (_, _, stamp), (_, _, tos) = ancillary
-            seconds, nanoseconds = _read_stamp(stamp)
-            returned = seconds * NS_PER_SECOND + nanoseconds
         except ValueError:
-            returned, tos = self._stamp_among(ancillary), self._tos
-        first, sequence, _, ssrc = _read_header(self._data)
-        if (size < FIXED_HEADER_BYTES or flags or not _PLAIN <= first < _MAYBE_RTCP) and self._unfit(0, size, flags):
+            stamp, tos = self._stamp_among(ancillary), self._tos
+        first, second, sequence, _, ssrc = _read_header(self._data)
+        if (
+            size < FIXED_HEADER_BYTES or first != PLAIN_FIRST_BYTE or second >= FIRST_RTCP_BYTE or flags
+        ) and self._unfit(0, size, flags):
             return
         if tos != self._tos and (tos[0] ^ self._tos[0]) & DSCP_BITS:
             self._count(Word.DSCP_CHANGED)
-        highest = self._highest if ssrc == self._ssrc else self._previous.get(ssrc, _UNKNOWN_SOURCE)
+        highest = self._highest if ssrc == self._ssrc else self._previous.get(ssrc, _UNKNOWN)
         index = highest - ((highest - sequence) & 0xFFFF)
         row = self._first_row + index % ROWS_PER_SLOT * ROW_BYTES
-        sent_at, awaited, sent_bytes, answered_at = _read_awaited(self._memory, row)
-        if awaited != index or answered_at or returned - sent_at > LOST_AFTER_NS:
-            self._count_unwanted(awaited != index, answered_at != 0)
+        now = self._now
+        forwarded = now()
+        sent_at, sent_bytes, awaited, answered_at = _read_awaited(self._memory, row)
+        if (awaited != index or answered_at or forwarded - sent_at > LOST_AFTER_NS) and self._unwanted(
+            awaited != index, answered_at != 0, sent_at, stamp
+        ):
             return
         packet = self._returned[size]
         # The extension that we put in is there when the answer is longer than what Asterisk sent by just that.
-        if self._extend and size == sent_bytes + START and first >> 8 == extension.FIRST_BYTE:
+        if self._extend and size == sent_bytes + START and first == extension.FIRST_BYTE:
             packet = self._without_extension(size, row)
-        forwarded = self._now()
         try:
             if index < self._stamp_answer_at:
-                self._send_asterisk(packet)
+                send = self._send_asterisk
+                send(packet)
             else:
                 self._stamp_answer_at = index + ONE_IN
                 self._asterisk_stamps.send(packet, forwarded)
         except OSError:
             self._count(Word.RETURN_FAILED)
-        _write_answer(self._memory, row + ANSWER_OFFSET, returned, forwarded)
+        _write_answer(self._memory, row + ANSWER_OFFSET, stamp, forwarded)
 
     def use_echo(self, another: socket.socket) -> Handler:
         """Send to another echo from now on, whose handler is `from_echo`. Returns the old one's handler."""
@@ -255,17 +268,28 @@ class PacketPath:
     def _take_up(self) -> None:
         """Go on where the slot stands: a media process before this one may have died."""
         words, head = self._words, self._head
-        self._epoch = words[head + Word.EPOCH]
-        self._ssrc = words[head + Word.SSRC] if self._epoch else _UNKNOWN_SOURCE
+        words[head + Word.TOS] = self._leg.tos
+        epoch = words[head + Word.EPOCH]
+        if not epoch:
+            return
+        self._epoch = epoch & 0xFFFF
+        self._ssrc = words[head + Word.SSRC]
         self._first_index = words[head + Word.FIRST_INDEX]
-        self._highest = words[head + Word.COMMITTED_INDEX]
-        self._sent = words[head + Word.SENT_TO_ECHO]
-        self._mismatches = words[head + Word.SOURCE_DSCP_MISMATCH]
-        self._next = (self._highest + 1) & 0xFFFF
-        self._bad = -1
-        self._previous = {}
+        written = list(WRITTEN.iter_unpack(self._memory[self._first_row : self._end]))
+        _, _, self._sent, _ = max(written)
+        # No row shows a stream that began with the very last packet that the other process read.
+        self._expect(max(self._first_index, *(index for *_, index in written)))
         self._stamp_at = self._highest - self._highest % ONE_IN
         self._stamp_answer_at = self._stamp_at + ONE_IN // 2
+
+    def _expect(self, highest: int) -> None:
+        """The packet with this index is the latest of its stream; the next one is expected."""
+        self._highest = highest
+        self._next = (highest + 1) & 0xFFFF
+        self._row = self._row_of(highest)
+
+    def _row_of(self, index: int) -> int:
+        return self._first_row + index % ROWS_PER_SLOT * ROW_BYTES
 
     def _aim(self, echo: socket.socket) -> None:
         wants_tos(echo)
@@ -291,13 +315,12 @@ class PacketPath:
         else:
             self._count(Word.ECHO_ERROR)
 
-    def _stamp_among(self, ancillary: Ancillary) -> int:
+    def _stamp_among(self, ancillary: Ancillary) -> bytes:
         """The arrival where the kernel gives other things beside it, or nothing at all."""
         for level, kind, told in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING):
-                seconds, nanoseconds = _read_stamp(told)
-                return int(seconds * NS_PER_SECOND + nanoseconds)
-        return self._now()
+                return told
+        return TIMESPEC.pack(*divmod(self._now(), NS_PER_SECOND))
 
     def _unfit_from_asterisk(self, size: int, flags: int, sender: tuple[str, int]) -> bool:
         if self._unchecked and sender[:2] != self._leg.peer:
@@ -322,8 +345,7 @@ class PacketPath:
             return self._begin_epoch(sequence, ssrc)
         ahead = (sequence - self._highest) & 0xFFFF
         if 0 < ahead < MAX_DROPOUT:
-            self._highest += ahead
-            self._next = (sequence + 1) & 0xFFFF
+            self._expect(self._highest + ahead)
             return self._highest
         if ahead > 65536 - MAX_MISORDER or ahead == 0:
             return self._index_of_overtaken(self._highest - ((65536 - ahead) & 0xFFFF))
@@ -334,8 +356,7 @@ class PacketPath:
         return 0
 
     def _index_of_overtaken(self, index: int) -> int:
-        row = self._first_row + index % ROWS_PER_SLOT * ROW_BYTES
-        if index >= self._first_index and _read_awaited(self._memory, row)[1] != index:
+        if index >= self._first_index and _read_awaited(self._memory, self._row_of(index))[2] != index:
             return index
         self._count(Word.DUPLICATE_SOURCE)
         return 0
@@ -343,15 +364,16 @@ class PacketPath:
     def _begin_epoch(self, sequence: int, ssrc: int) -> int:
         # Answers of the source before still count; of all sources before that, none does.
         self._previous = {self._ssrc: self._highest} if ssrc != self._ssrc else {}
-        self._highest = self._first_index = ((self._highest >> 16) + 2) << 16 | sequence
-        self._epoch += 1
+        words, head = self._words, self._head
+        self._first_index = ((self._highest >> 16) + 2) << 16 | sequence
+        self._expect(self._first_index)
         self._ssrc = ssrc
-        self._next = (sequence + 1) & 0xFFFF
-        self._bad = -1
-        self._words[self._head + Word.EPOCH] = self._epoch
-        self._words[self._head + Word.FIRST_INDEX] = self._first_index
-        self._words[self._head + Word.SSRC] = ssrc
-        return self._highest
+        self._bad = _UNKNOWN
+        words[head + Word.EPOCH] += 1
+        words[head + Word.FIRST_INDEX] = self._first_index
+        words[head + Word.SSRC] = ssrc
+        self._epoch = words[head + Word.EPOCH] & 0xFFFF
+        return self._first_index
 
     def _extended(self, size: int) -> memoryview:
         data = self._data
@@ -379,11 +401,18 @@ class PacketPath:
         except OSError:
             self._count(Word.ECHO_ERROR)
 
-    def _count_unwanted(self, unmatched: bool, answered: bool) -> None:
+    def _unwanted(self, unmatched: bool, answered: bool, sent_at: int, stamp: bytes) -> bool:
+        """Whether an answer belongs to nothing that is still awaited; counts why."""
         if unmatched:
             self._count(Word.UNMATCHED)
+        elif answered:
+            self._count(Word.DUPLICATE_ECHO)
+        elif _nanoseconds(stamp) - sent_at > LOST_AFTER_NS:
+            self._count(Word.TOO_LATE)
         else:
-            self._count(Word.DUPLICATE_ECHO if answered else Word.TOO_LATE)
+            # It was in time; we are late ourselves.
+            return False
+        return True
 
     def _record_departure_error(self, error_ns: int) -> None:
         # A step of the clock between reading and stamp may make it negative; that says nothing of our departures.

@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtppool_core.rtp import PAYLOAD_TYPE_MASK
+from rtppool_core.udp import NS_PER_SECOND
 from rtppool_relay.rows import (
     ANSWER_OFFSET,
+    COUNTERS,
     DEPARTURE_ERRORS,
     DEPARTURE_ERRORS_OFFSET_WORDS,
     ECHO_MEASURED_OFFSET,
     HEADER_BYTES,
     LOST_AFTER_NS,
+    ORDINALS,
     ROW_BYTES,
     ROWS_PER_SLOT,
     WORDS,
@@ -23,20 +26,42 @@ from rtppool_relay.rows import (
     slot_offset,
 )
 
-ROW_DTYPE = np.dtype(
+# As a media process writes them. `answered` is the upper quarter of y: not 0 for any time from 1970-01-04 on.
+WRITTEN_DTYPE = np.dtype(
     {
         "names": [
-            "a", "x", "index", "ssrc", "timestamp", "epoch", "payload_type", "marker", "bytes", "r", "y", "answered",
-            "echo_count", "echo_residence_ns",
+            "a_seconds", "a_nanoseconds", "x", "ssrc", "timestamp", "epoch", "second_byte", "tos", "bytes", "ordinal",
+            "index", "r_seconds", "r_nanoseconds", "y", "answered", "echo_count", "echo_residence_ns",
         ],
-        # `answered` is the upper quarter of y: not 0 for any wall-clock time from 1970-01-04 on.
         "formats": [
-            "<i8", "<i8", "<u8", "<u4", "<u4", "<u2", "u1", "u1", "<u2", "<i8", "<i8", "<u2", "<u4", "<u4",
+            "<i8", "<u4", "<i8", "<u4", "<u4", "<u2", "u1", "u1", "<u2", "<u2",
+            "<u8", "<i8", "<u4", "<i8", "<u2", "<u4", "<u4",
         ],
-        "offsets": [0, 8, 16, 24, 28, 32, 34, 35, 36, ANSWER_OFFSET, 48, 54, ECHO_MEASURED_OFFSET, 60],
+        "offsets": [0, 8, 12, 20, 24, 28, 30, 31, 32, 34, 36, ANSWER_OFFSET, 52, 56, 62, ECHO_MEASURED_OFFSET, 68],
         "itemsize": ROW_BYTES,
     }
 )  # fmt: skip
+# As they are computed with: times in ns, `r` and `y` 0 where nothing was answered.
+ROW_DTYPE = np.dtype(
+    [
+        ("a", "<i8"),
+        ("x", "<i8"),
+        ("r", "<i8"),
+        ("y", "<i8"),
+        ("index", "<u8"),
+        ("ssrc", "<u4"),
+        ("timestamp", "<u4"),
+        ("epoch", "<u2"),
+        ("bytes", "<u2"),
+        ("payload_type", "u1"),
+        ("marker", "u1"),
+        ("tos", "u1"),
+        ("answered", "?"),
+        ("echo_count", "<u4"),
+        ("echo_residence_ns", "<u4"),
+    ]
+)
+_COPIED = ("x", "y", "index", "ssrc", "timestamp", "epoch", "bytes", "tos", "echo_count", "echo_residence_ns")
 
 # A packet judged lost by the reader must not be answered by the writer a moment later: scheduling gets half a second.
 SETTLED_AFTER_NS = LOST_AFTER_NS + 500_000_000
@@ -44,7 +69,21 @@ SETTLED_AFTER_NS = LOST_AFTER_NS + 500_000_000
 SETTLED_AT_END_AFTER_NS = 200_000_000
 
 MARKER_SHIFT = 7
+DSCP_BITS = 0xFC
 Rows = NDArray[np.void]
+
+
+def read_rows(written: Rows) -> Rows:
+    """Rows of `WRITTEN_DTYPE` as rows of `ROW_DTYPE`."""
+    rows: Rows = np.empty(written.size, ROW_DTYPE)
+    for name in _COPIED:
+        rows[name] = written[name]
+    rows["a"] = written["a_seconds"] * NS_PER_SECOND + written["a_nanoseconds"]
+    rows["r"] = written["r_seconds"] * NS_PER_SECOND + written["r_nanoseconds"]
+    rows["payload_type"] = written["second_byte"] & PAYLOAD_TYPE_MASK
+    rows["marker"] = written["second_byte"] >> MARKER_SHIFT
+    rows["answered"] = written["answered"] != 0
+    return rows
 
 
 @dataclass(slots=True)
@@ -59,6 +98,10 @@ class RowReader:
     _words: NDArray[np.uint64] = field(init=False)
     _seen: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(WORDS, np.uint64))
     _rows_taken: int = 0
+    _ordinal: int = 0
+    _sent: int = 0
+    _mismatches: int = 0
+    _told: dict[Word, int] = field(default_factory=dict)
     _departures_seen: int = 0
     _errors: NDArray[np.int64] = field(init=False)
 
@@ -68,7 +111,7 @@ class RowReader:
         self._words = np.frombuffer(self.memory, np.uint64, WORDS, offset)
         errors_offset = offset + 8 * DEPARTURE_ERRORS_OFFSET_WORDS
         self._errors = np.frombuffer(self.memory, np.int64, DEPARTURE_ERRORS, errors_offset)
-        self._rows = np.frombuffer(self.memory, ROW_DTYPE, ROWS_PER_SLOT, offset + HEADER_BYTES)
+        self._rows = np.frombuffer(self.memory, WRITTEN_DTYPE, ROWS_PER_SLOT, offset + HEADER_BYTES)
 
     def word(self, word: Word) -> int:
         """A header word as it is now."""
@@ -79,7 +122,12 @@ class RowReader:
         now = self._words.copy()
         grown = now - self._seen
         self._seen = now
-        return {word: int(grown[word]) for word in Word if word >= Word.SENT_TO_ECHO and grown[word]}
+        counted = {word: int(grown[word]) for word in COUNTERS if grown[word]} if grown.any() else {}
+        for word, total in ((Word.SENT_TO_ECHO, self._sent), (Word.SOURCE_DSCP_MISMATCH, self._mismatches)):
+            if total != self._told.get(word, 0):
+                counted[word] = total - self._told.get(word, 0)
+                self._told[word] = total
+        return counted
 
     def departure_errors(self) -> NDArray[np.int64]:
         """What kernel stamps of departures said since the last call: stamp - our own reading, in ns."""
@@ -90,23 +138,27 @@ class RowReader:
         return errors
 
     def take(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
-        """Rows whose fate is known, each once, in order of their index."""
+        """Rows whose fate is known, each once, in order of their index, as rows of `ROW_DTYPE`."""
+        return read_rows(self.take_written(now_ns, settled_after_ns))
+
+    def take_written(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
+        """The same as rows of `WRITTEN_DTYPE`, for those who read many slots' rows at once."""
         index = self._rows["index"].copy()
         fresh = (index != self._taken) & (index != 0)
         candidates = np.flatnonzero(fresh)
         if candidates.size == 0:
             return self._rows[:0].copy()
         rows = self._rows[candidates]
+        self._count_sent(rows)
         final = (rows["answered"] != 0) | (rows["x"] < now_ns - settled_after_ns)
         # A row that was overwritten while it was copied shows another index.
         final &= (rows["index"] == index[candidates]) & (self._rows["index"][candidates] == index[candidates])
         taken = candidates[final]
         self._taken[taken] = index[taken]
         rows = rows[final]
-        self._count_overruns(int(candidates.size - taken.size), int(rows.size))
-        # The media process writes the header's second byte as it is.
-        rows["marker"] = rows["payload_type"] >> MARKER_SHIFT
-        rows["payload_type"] &= PAYLOAD_TYPE_MASK
+        self._rows_taken += rows.size
+        self.overruns = max(self.overruns, self._sent - self._rows_taken - int(candidates.size - taken.size))
+        self._mismatches += int(np.count_nonzero((rows["tos"] ^ self.word(Word.TOS)) & DSCP_BITS))
         ordered: Rows = rows[np.argsort(rows["index"], kind="stable")]
         return ordered
 
@@ -114,8 +166,8 @@ class RowReader:
         """Whether the row of this index is in the ring, taken or not."""
         return bool(self._rows["index"][index % ROWS_PER_SLOT] == index)
 
-    def _count_overruns(self, unsettled: int, taken: int) -> None:
-        self._rows_taken += taken
-        missing = self.word(Word.SENT_TO_ECHO) - self._rows_taken - unsettled
-        # Rows written between the copy and this count are not missing; they show up with the next call.
-        self.overruns = max(self.overruns, missing if missing > ROWS_PER_SLOT // 2 else 0)
+    def _count_sent(self, rows: Rows) -> None:
+        """Ordinals tell how many rows were written since the last look, also those overwritten unread."""
+        latest = int(rows["ordinal"][np.argmax(rows["x"])])
+        self._sent += (latest - self._ordinal) % ORDINALS
+        self._ordinal = latest

@@ -10,6 +10,7 @@ int main(int count, char **arguments) {
   struct sockaddr_in mine = loopback(atoi(arguments[1]));
   if (bind(descriptor, (struct sockaddr *)&mine, sizeof mine)) fail("bind");
   large_buffers(descriptor);
+  mark_expedited(descriptor);
   say("ready");
   for (;;) {
     unsigned char packet[LARGEST_PACKET];

@@ -120,6 +120,7 @@ int main(int count, char **arguments) {
   for (int call = 0; call < calls; call++) {
     sockets[call] = bound_socket(first_port + call);
     large_buffers(sockets[call]);
+    mark_expedited(sockets[call]);
     set_option(sockets[call], SO_TIMESTAMPNS, 1);
     set_option(sockets[call], SO_RXQ_OVFL, 1);
     streams[call] = stream_of(seed, call);

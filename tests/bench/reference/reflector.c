@@ -127,6 +127,7 @@ int main(int count, char **arguments) {
   if (!records) fail("records");
   int descriptor = bound_socket(atoi(arguments[1])), poll = epoll_create1(0);
   large_buffers(descriptor);
+  mark_expedited(descriptor);
   set_option(descriptor, SO_TIMESTAMPNS, 1);
   set_option(descriptor, SO_TIMESTAMPING,
              SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY);

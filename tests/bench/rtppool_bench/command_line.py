@@ -13,9 +13,10 @@ import aiohttp
 
 from rtppool_bench.contents import CONTENTS, Measurement
 from rtppool_bench.machine import this_machine
-from rtppool_bench.places import OUTPUT, ROOT
+from rtppool_bench.places import OUTPUT, PAGE, ROOT
 from rtppool_bench.plot import draw
 from rtppool_bench.programs import BenchError, compile_all
+from rtppool_bench.publish import publish
 from rtppool_bench.report import Part, is_broken, markdown, missed, to_json
 from rtppool_bench.rtpengine import find_or_install
 from rtppool_bench.session import Session
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="rtp-pool-bench-") as folder:
             session = _session(options, Path(folder))
-            return asyncio.run(_run(session, chosen))
+            return asyncio.run(_run(session, chosen, PAGE if options.publish else None))
     except BenchError as error:
         _say(f"bench: {error}")
         return 2
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-async def _run(session: Session, chosen: Sequence[Measurement]) -> int:
+async def _run(session: Session, chosen: Sequence[Measurement], page: Path | None) -> int:
     machine, parts = this_machine(), {}
     method = (
         f"{session.rounds} rounds of {session.seconds:g} s after a warm-up round, candidates interleaved, their order "
@@ -54,12 +55,15 @@ async def _run(session: Session, chosen: Sequence[Measurement]) -> int:
         _say(markdown(machine, method, [part]).partition("\n\n")[2])
     everything = list(parts.values())
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    (OUTPUT / "table.md").write_text(markdown(machine, method, everything))
+    table, picture = markdown(machine, method, everything), OUTPUT / "bench.png"
+    (OUTPUT / "table.md").write_text(table)
     (OUTPUT / "bench.json").write_text(to_json(machine, method, parts))
-    files = ["table.md", "bench.json"]
-    if draw(everything, OUTPUT / "bench.png"):
-        files.append("bench.png")
+    drawn = draw(everything, picture)
+    files = ["table.md", "bench.json", *([picture.name] if drawn else [])]
     _say(f"written to {OUTPUT.relative_to(ROOT)}: {', '.join(files)}")
+    if page is not None:
+        publish(page, table, picture if drawn else None)
+        _say(f"published in {page.relative_to(ROOT)}")
     if misses := missed(everything):
         _say("\n  ".join(["not reached:", *misses]))
     else:
@@ -110,4 +114,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="rounds that count (5), after one that warms up")
     parser.add_argument("--seconds", type=float, help="measured in each round (6)")
     parser.add_argument("--quick", action="store_true", help="two short rounds: does it run, not what does it cost")
+    parser.add_argument("--publish", action="store_true", help="put table and picture into docs/performance.md")
     return parser

@@ -27,6 +27,11 @@ class LoadGenerator:
     _process: ReferenceProcess
     _records: Path
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     async def connect(self, peers: Sequence[int]) -> int:
         """Send each call to its port, from now on; returns the wall clock at the start, in ns."""
         if len(peers) != len(self.ports):

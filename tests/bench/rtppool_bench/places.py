@@ -8,6 +8,7 @@ LOOPBACK = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[3]
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 OUTPUT = ROOT / "build" / "bench"
+PAGE = ROOT / "docs" / "performance.md"
 
 # Below the range of ephemeral ports. rtpengine takes four for a call, everyone else one.
 FIRST_RELAY_PORT, LAST_RELAY_PORT = 26000, 31999

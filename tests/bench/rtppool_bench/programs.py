@@ -31,7 +31,7 @@ class Programs:
     go_relay: Path | None
 
 
-def compile_all(folder: Path) -> Programs:
+def compile_all(folder: Path, *, with_go: bool = True) -> Programs:
     """Compile into `folder`.
 
     Raises:
@@ -41,7 +41,7 @@ def compile_all(folder: Path) -> Programs:
     if compiler is None:
         raise BenchError("no C compiler (cc); install one, for example: apt-get install gcc libc6-dev")
     built = {name: _compile([compiler, "-O2", "-o"], folder / name, REFERENCE / f"{name}.c") for name in C_PROGRAMS}
-    go = shutil.which("go")
+    go = shutil.which("go") if with_go else None
     go_relay = None
     if go is not None:
         go_relay = _compile([go, "build", "-o"], folder / "relay-go", REFERENCE / f"{GO_PROGRAM}.go")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rtppool_bench.cpu_time import children_of, cpu_ns
 from rtppool_bench.figures import Figure, Result
 from rtppool_bench.load import quantile
 from rtppool_bench.load_generator import load_generator
@@ -14,7 +15,7 @@ from rtppool_bench.udp_drops import udp_drops
 
 CALLS = 400
 SECONDS_AROUND = 15.0
-NS_PER_US = 1000
+NS_PER_US, NS_PER_SECOND = 1_000, 1_000_000_000
 
 
 def estimated_seconds(session: Session) -> float:
@@ -26,13 +27,20 @@ async def run(session: Session) -> Result:
     """One run; its length makes the rounds."""
     session.say(f"{CALLS} calls for {session.long_seconds:g} s")
     async with (
-        own_echo(session.folder),
+        own_echo(session.folder) as echo,
         load_generator(session.programs.load, session.folder, CALLS, session.long_seconds) as generator,
         own_relay(generator.ports, session.folder) as relay,
     ):
         await generator.connect(relay.peers)
         await generator.until_warm()
+        groups = {
+            **relay.processes(),
+            "echo": [echo.process.pid, *children_of(echo.process.pid)],
+            "load generator": [generator.pid],
+        }
+        before = {name: cpu_ns(pids) for name, pids in groups.items()}
         await generator.until_sent()
+        busy = {name: (cpu_ns(pids) - before[name]) / NS_PER_SECOND for name, pids in groups.items()}
         load = await generator.result()
         dropped = udp_drops({*relay.peers, ECHO_PORT})
         window = (await relay.get("/status"))["windows"]["calls"]
@@ -44,6 +52,10 @@ async def run(session: Session) -> Result:
         Figure(f"{title}: dropped by our sockets (SO_RXQ_OVFL)", [dropped], "packets", 0, "worst", breaks=True),
         Figure(f"{title}: round trips of zero", [zeros], "", 0, "worst", breaks=True),
         Figure(f"{title}: sent", [load.sent], "packets"),
+        *(
+            Figure(f"{title}: {name} was busy", [100 * seconds / session.long_seconds], "% of a core")
+            for name, seconds in busy.items()
+        ),
         *(
             Figure(
                 f"{title}: p{mille / 10:g}",

@@ -1,0 +1,34 @@
+"""Puts a run's table and picture where the documentation holds them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from rtppool_bench.programs import BenchError
+
+BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
+
+
+def publish(page: Path, table: str, picture: Path | None) -> None:
+    """Replace what stands between the page's two marks; the picture lies beside the page under the page's name.
+
+    Raises:
+        BenchError: the page has not the two marks.
+    """
+    page.write_text(with_table(page.read_text(), table))
+    if picture is not None:
+        shutil.copyfile(picture, page.with_suffix(".png"))
+
+
+def with_table(text: str, table: str) -> str:
+    """The page's text with another table.
+
+    Raises:
+        BenchError: it has not the two marks, once each and in order.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _old, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in after:
+        raise BenchError(f"the page must have {BEGIN} and {END} once each, in this order")
+    return f"{before}{BEGIN}\n\n{table.strip()}\n\n{END}{after}"

@@ -1,0 +1,81 @@
+"""The programs in C agree with what Python believes of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtppool_bench.echoes import reference_echo
+from rtppool_bench.load_generator import load_generator
+from rtppool_bench.measure.truth import RECORD
+from rtppool_bench.places import ECHO_PORT
+from rtppool_bench.programs import Programs, compile_all
+from rtppool_bench.reference_process import running
+from rtppool_bench.streams import stream_of
+
+CALLS, PACKETS, SEED = 3, 10, 7
+SECONDS = PACKETS * 0.020
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    return compile_all(tmp_path_factory.mktemp("programs"), with_go=False)
+
+
+async def test_every_packet_of_the_load_is_due_20_ms_after_the_one_before_and_comes_back(
+    programs: Programs, tmp_path: Path
+) -> None:
+    async with (
+        reference_echo(programs),
+        load_generator(programs.load, tmp_path, CALLS, SECONDS, 0.0, SEED) as generator,
+    ):
+        began_ns = await generator.connect([ECHO_PORT] * CALLS)
+        await generator.until_warm()
+        await generator.until_sent()
+        load = await generator.result()
+    assert (load.sent, load.returned, load.lost, load.foreign) == (CALLS * PACKETS, CALLS * PACKETS, 0, 0)
+    assert (np.diff(load.scheduled_ns, axis=1) == 20_000_000).all()
+    assert (load.scheduled_ns[:, 0] - began_ns < 20_000_000).all()
+    assert (load.sent_ns >= load.scheduled_ns).all()
+    assert (load.round_trips_ns(from_schedule=False) > 0).all()
+
+
+async def test_a_packet_without_an_answer_is_lost_and_never_a_round_trip_of_zero(
+    programs: Programs, tmp_path: Path
+) -> None:
+    async with load_generator(programs.load, tmp_path, CALLS, SECONDS, 0.0, SEED) as generator:
+        await generator.connect([ECHO_PORT] * CALLS)
+        await generator.until_warm()
+        await generator.until_sent()
+        load = await generator.result()
+    assert load.lost_by_call() == [PACKETS] * CALLS
+    assert load.round_trips_ns(from_schedule=True).size == 0
+
+
+async def test_the_reflector_knows_each_packet_and_held_it_for_0_2_ms_or_longer(
+    programs: Programs, tmp_path: Path
+) -> None:
+    records_file = tmp_path / "reflector.records"
+    async with (
+        running(programs.reflector, ECHO_PORT, SEED, records_file) as reflector,
+        load_generator(programs.load, tmp_path, CALLS, SECONDS, 0.0, SEED) as generator,
+    ):
+        await reflector.expect("ready")
+        await generator.connect([ECHO_PORT] * CALLS)
+        await generator.until_warm()
+        await generator.until_sent()
+        await generator.result()
+        reflector.close_input()
+        summary = await reflector.json()
+    records = np.fromfile(records_file, RECORD)
+    assert (summary["sent"], summary["unstamped"]) == (CALLS * PACKETS, 0)
+    for call in range(CALLS):
+        stream = stream_of(SEED, call)
+        own = records[records["ssrc"] == stream.ssrc]
+        assert sorted((own["sequence"].astype(int) - stream.sequence) & 0xFFFF) == list(range(PACKETS))
+    assert (records["departed_ns"] - records["arrived_ns"] >= 200_000).all()

@@ -49,3 +49,15 @@ def test_the_capacity_is_the_pools_or_the_environments() -> None:
         9,
         "the range 20000-20009 has 10 ports, 1 of them excluded",
     )
+
+
+def test_ports_that_the_echo_never_answers_are_no_ports_for_calls() -> None:
+    state = next_state(
+        ConfigState(from_environment(SETTINGS)),
+        pools(portRange={"start": 5000, "end": 5100}, excludedPorts=[5001], echo={"host": "127.0.0.1", "port": 4000}),
+        SETTINGS,
+    )
+    assert state.config.excluded_ports == {5001, 5060}
+    assert state.config.capacity.calls == 99
+    assert from_environment(read_settings({"PORT_RANGE": "11200-11300"})).excluded_ports == {11211}
+    assert from_environment(SETTINGS).excluded_ports == frozenset()

@@ -13,6 +13,24 @@ ACCEPTED = (
     f"FIRST-LAST, two ports from {LOWEST_PORT} to {HIGHEST_PORT}, FIRST not above LAST, "
     f"at most {MOST_PORTS} ports (for example 10000-10100)"
 )
+# Ports from 1024 up whose services answer strangers, so that a forged sender would set the two talking: from CISA's
+# alert TA14-017A (UDP-based amplification), and what stands beside SIP. Services that stay silent to strangers are not
+# here: a port that is refused is lost to calls. The echo answers none of these, so the relay leases none to a call.
+REFLECTOR_PORTS = frozenset(
+    {
+        1434,  # Microsoft SQL Server browser: answers a single byte with its instances
+        1900,  # SSDP: answers a search with a packet for each service
+        3283,  # Apple remote management: answers a short question with a kilobyte
+        3478,  # STUN and TURN: answers a binding request from anyone
+        3702,  # WS-Discovery: answers nearly anything with a SOAP fault
+        4500,  # IKE behind NAT: repeats its answer to a first message
+        5060,  # SIP: answers what it can't parse with 400, and repeats that
+        5351,  # NAT-PMP: answers any version with a refusal
+        5353,  # multicast DNS: many answer unicast questions from anywhere
+        5683,  # CoAP: answers what it doesn't know with a reset
+        11211,  # memcached: answers a few bytes with a megabyte
+    }
+)
 
 
 class PortRangeError(ValueError):

@@ -15,7 +15,7 @@ from rtppool_core.pool_config import (
     SlaLimits,
     decode_for_node,
 )
-from rtppool_core.ports import PortRange
+from rtppool_core.ports import REFLECTOR_PORTS, PortRange
 from rtppool_core.report import PoolReference
 from rtppool_relay.capacity import Capacity, capacity_of
 from rtppool_relay.settings import Settings
@@ -51,7 +51,7 @@ class RelayConfig:
 
 def from_environment(settings: Settings) -> RelayConfig:
     """The configuration of a relay that has no pool."""
-    return RelayConfig(settings.port_range, settings.echo, _own_address(settings))
+    return RelayConfig(settings.port_range, settings.echo, _own_address(settings), _unanswered(settings.port_range))
 
 
 def from_pool(entry: PoolEntry, settings: Settings) -> RelayConfig:
@@ -61,7 +61,7 @@ def from_pool(entry: PoolEntry, settings: Settings) -> RelayConfig:
         port_range=entry.port_range,
         echo=entry.echo,
         advertise_address=(node.advertise_address if node else None) or _own_address(settings),
-        excluded_ports=frozenset(entry.excluded_ports),
+        excluded_ports=frozenset(entry.excluded_ports) | _unanswered(entry.port_range),
         reuse_delay_seconds=entry.reuse_delay_seconds,
         media_format=entry.media.format,
         max_calls=entry.max_calls,
@@ -94,6 +94,11 @@ def next_state(current: ConfigState, text: str | None, settings: Settings) -> Co
     except ContractError as error:
         return ConfigState(current.config, str(error))
     return ConfigState(from_environment(settings) if entry is None else from_pool(entry, settings))
+
+
+def _unanswered(ports: PortRange) -> frozenset[int]:
+    """Ports of a range that no call may have: the echo would never answer them."""
+    return frozenset(port for port in REFLECTOR_PORTS if port in ports)
 
 
 def _own_address(settings: Settings) -> str | None:

@@ -5,7 +5,7 @@ loop (another echo, or a service such as DNS or SIP whose address was forged). W
 limit, which every answer lowers (`ancillary`).
 
 A sender with an address of this machine is answered, unless its port is the echo's own: the relay on the same node is
-such a sender. From outside, the kernel takes no such sender (martian sources, RFC 1812 section 5.3.7).
+such a sender. From outside, the kernel takes no such IPv4 sender (martian sources, RFC 1812 section 5.3.7).
 """
 
 from __future__ import annotations
@@ -14,27 +14,9 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from rtppool_core import rtp
+from rtppool_core.ports import REFLECTOR_PORTS
 
 LOWEST_ANSWERED_PORT = 1024
-# Ports from 1024 up whose services answer strangers, so that a forged sender would set the two talking: from CISA's
-# alert TA14-017A (UDP-based amplification), and what stands beside SIP. Services that stay silent to strangers are not
-# here: a port that is refused is lost to calls.
-REFLECTOR_PORTS = frozenset(
-    {
-        1434,  # Microsoft SQL Server browser: answers a single byte with its instances
-        1900,  # SSDP: answers a search with a packet for each service
-        3283,  # Apple remote management: answers a short question with a kilobyte
-        3478,  # STUN and TURN: answers a binding request from anyone
-        3702,  # WS-Discovery: answers nearly anything with a SOAP fault
-        4500,  # IKE behind NAT: repeats its answer to a first message
-        5060,  # SIP: answers what it can't parse with 400, and repeats that
-        5351,  # NAT-PMP: answers any version with a refusal
-        5353,  # multicast DNS: many answer unicast questions from anywhere
-        5683,  # CoAP: answers what it doesn't know with a reset
-        11211,  # memcached: answers a few bytes with a megabyte
-    }
-)
-
 REASON_OWN_PORT = "own_port"
 REASON_PRIVILEGED_PORT = "privileged_port"
 REASON_REFLECTOR_PORT = "reflector_port"

@@ -35,6 +35,8 @@ class Outer:
     flag: bool = False
 
 
+# JSON has no other numbers.
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 PORT_RANGES = st.builds(
     lambda start, more: PortRange(start, start + more), st.integers(1024, 60_000), st.integers(0, 99)
 )
@@ -47,6 +49,12 @@ DOCUMENTS = st.one_of(
     st.builds(Report).map(lambda value: (Report, value)),
     st.builds(PoolsDocument, pools=st.lists(ENTRIES, max_size=3).map(tuple)).map(lambda value: (PoolsDocument, value)),
 )
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_python_takes_for_a_number_and_json_does_not_is_refused(number: str) -> None:
+    with pytest.raises(ContractError, match="ratio: .*; accepted is a finite number"):
+        from_json(Outer, json.loads(f'{{"someName": "x", "ratio": {number}}}'))
 
 
 def test_names_are_camel_case() -> None:

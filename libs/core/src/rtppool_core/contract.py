@@ -8,6 +8,7 @@ names the place of what is wrong (`pools[0].echo.port`). Types understood: bool,
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -117,6 +118,8 @@ def _read_scalar(kind: Any, value: Any, place: str) -> Any:
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is {_SCALARS[kind][1]}")
+    if kind is float and not math.isfinite(value):
+        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is a finite number")
     return value
 
 

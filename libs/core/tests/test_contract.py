@@ -53,7 +53,7 @@ DOCUMENTS = st.one_of(
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 def test_what_python_takes_for_a_number_and_json_does_not_is_refused(number: str) -> None:
-    with pytest.raises(ContractError, match="ratio: .*; accepted is a finite number"):
+    with pytest.raises(ContractError, match=r"ratio: .*; accepted is a finite number"):
         from_json(Outer, json.loads(f'{{"someName": "x", "ratio": {number}}}'))
 
 

@@ -20,6 +20,7 @@ from rtppool_bench.publish import publish
 from rtppool_bench.report import Part, is_broken, markdown, missed, to_json
 from rtppool_bench.rtpengine import find_or_install
 from rtppool_bench.session import Session
+from rtppool_bench.turn import own_turn
 from rtppool_callgen.processes import ChildFailed
 
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_LONG_SECONDS, QUICK_PACKETS = 2, 2.0, 10.0, 100_000
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     chosen = [each for each in CONTENTS if not options.only or each.name in options.only]
     try:
-        with tempfile.TemporaryDirectory(prefix="rtp-pool-bench-") as folder:
+        with own_turn(), tempfile.TemporaryDirectory(prefix="rtp-pool-bench-") as folder:
             session = _session(options, Path(folder))
             return asyncio.run(_run(session, chosen, PAGE if options.publish else None))
     except BenchError as error:

@@ -112,10 +112,14 @@ def _compare(seed: int, peers: list[int], status: dict[str, Any], calls: dict[st
     by_call = {}
     for record in calls["live"]:
         figures = record["figures"]
+        held_ns = truth[peers.index(record["port"])]
+        if figures["answered"] != held_ns.size:
+            raise BenchError(f"/calls counts {figures['answered']} answers, the reflector sent {held_ns.size}")
         call_said = {name: figures[f"{name}Microseconds"] for name in (*QUANTILES.values(), "max")}
-        by_call[peers.index(record["port"])] = _errors(call_said, truth[peers.index(record["port"])], departure_us)
+        by_call[record["port"]] = _errors(call_said, held_ns, departure_us)
     worst = {name: max(errors[name] for errors in by_call.values()) for name in said}
     raw = {
+        "calls": {str(port): errors for port, errors in by_call.items()},
         "windowMicroseconds": said,
         "truthMicroseconds": _exact(all_calls),
         "departureErrorMicroseconds": departure_us,

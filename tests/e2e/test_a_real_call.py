@@ -144,10 +144,10 @@ def edited(kube: Kube, phones: Phones, first: Seen) -> Edited:
         "metadata": {"name": "default", "namespace": NAMESPACE},
         "spec": {
             "portRange": {"start": SECOND_RANGE[0], "end": SECOND_RANGE[1]},
-            "echo": {"host": host, "port": 4000},
+            "echo": {"host": host, "port": 4000, "extension": True},
         },
     }
-    kube.transcript.say("Another range, and another node's echo:")
+    kube.transcript.say("Another range, and another node's echo, with the header extension on the way there:")
     started = time.monotonic()
     output = kube.kubectl(
         "apply", "--server-side", "--force-conflicts", "--filename", "-", input_text=json.dumps(manifest)
@@ -307,6 +307,36 @@ def test_the_next_call_uses_the_new_range_and_the_new_echo(
     assert SECOND_RANGE[0] <= second.live["port"] <= SECOND_RANGE[1]
     assert kube.relay_json(phones.node, "/status")["echo"]["resolvedAddress"] == f"{edited.echo_node}:4000"
     assert len(second.caller.received) >= len(second.caller.sent) * 0.97
+
+
+def test_with_the_header_extension_asterisk_and_caller_see_their_own_bytes(second: Seen) -> None:
+    own = {payload(packet) for packet in second.caller.sent}
+    returned = [payload(packet) for packet in second.caller.received]
+    assert sum(voice in own for voice in returned) >= len(returned) * 0.99
+
+
+def test_with_the_header_extension_the_echo_s_own_time_is_taken_out_of_the_round_trip(second: Seen) -> None:
+    figures = second.record["figures"]
+    assert figures["directedLoss"] == {"toEcho": 0, "fromEcho": 0, "undetermined": 0}
+    assert 0 < figures["echoResidenceP99Microseconds"] <= figures["maxMicroseconds"]
+    assert 0 < figures["networkP50Microseconds"] <= figures["p50Microseconds"]
+
+
+def test_a_call_s_record_tells_bursts_delay_variation_and_the_estimates(first: Seen) -> None:
+    figures = first.record["figures"]
+    assert figures["bursts"]["bursts"] == 0
+    assert figures["pdvMicroseconds"] > 0
+    assert 1 < figures["estimatedMos"] < 4.5
+    assert "directedLoss" not in figures
+
+
+def test_departures_are_stamped_on_the_nodes_and_their_error_is_published(
+    kube: Kube, phones: Phones, second: Seen
+) -> None:
+    del second
+    clock = kube.relay_json(phones.node, "/status")["clock"]
+    assert clock["stamps"] == "kernel"
+    assert clock["departureError"]["samples"] > 0
 
 
 def test_an_unchanged_upgrade_keeps_the_edit(upgraded: dict[str, Any], edited: Edited) -> None:

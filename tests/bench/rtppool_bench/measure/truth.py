@@ -63,9 +63,7 @@ async def run(session: Session) -> Result:
             ("window", [each.window[name] for each in rounds]),
             ("worst call", [each.worst_call[name] for each in rounds]),
         ):
-            figures.append(
-                Figure(f"truth: {name} of the {label}, error ÷ {allowed}", errors, target=1.0, judged_by="worst")
-            )
+            figures.append(Figure(f"truth: {name} of the {label}, error ÷ {allowed}", errors, target=1.0))
     return Result(figures, {"rounds": [each.raw for each in rounds]})
 
 

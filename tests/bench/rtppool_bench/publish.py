@@ -16,9 +16,11 @@ def publish(page: Path, table: str, picture: Path | None) -> None:
     Raises:
         BenchError: the page has not the two marks.
     """
-    page.write_text(with_table(page.read_text(), table))
     if picture is not None:
-        shutil.copyfile(picture, page.with_suffix(".png"))
+        beside = page.with_suffix(".png")
+        shutil.copyfile(picture, beside)
+        table = f"![Each figure as its share of the target]({beside.name})\n\n{table}"
+    page.write_text(with_table(page.read_text(), table))
 
 
 def with_table(text: str, table: str) -> str:

@@ -36,7 +36,8 @@ def draw(parts: Sequence[Part], path: Path) -> bool:
         )
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_yticks(range(len(figures)), [figure.name for figure in reversed(figures)], fontsize=8)
-    axes.set_xlim(left=0)
+    # Room for the figure beside the longest line.
+    axes.set_xlim(0, 1.12 * max(1.0, *((figure.high or 0.0) / (figure.target or 1.0) for figure in figures)))
     axes.set_xlabel("share of the target (1 = the limit); point: median, line: lowest to highest round")
     canvas.savefig(path, dpi=110)
     return True

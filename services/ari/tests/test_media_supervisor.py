@@ -6,14 +6,17 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 
 from rtppool_core.rtp import RtpHeader, build
 from rtppool_relay.media_plane import MediaFault
-from rtppool_relay.media_supervisor import Attachment, MediaSupervisor
+from rtppool_relay.media_supervisor import CONTROL_NICENESS, Attachment, MediaSupervisor
 from rtppool_relay.port_sockets import PortSockets, bind_another_echo, bind_pair
 from rtppool_relay.row_reader import RowReader
 from rtppool_relay.rows import Word
@@ -146,6 +149,38 @@ async def test_calls_are_taken_also_when_the_one_that_stood_by_dies_with_the_oth
     for pid in (standby.pid, media_process(supervisor)):
         os.kill(pid, signal.SIGKILL)
     await call.round_trip(1)
+
+
+def niceness(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
+
+
+def is_replaced(supervisor: MediaSupervisor, killed: int) -> bool:
+    process = supervisor._workers[0].process
+    return process is not None and process.pid != killed and supervisor.workers_up() == 1
+
+
+async def nicenesses_after_a_kill() -> tuple[int, int, int]:
+    """Of this thread, and of the media processes before and after."""
+    supervisor = MediaSupervisor(1)
+    await supervisor.start()
+    supervisor.yield_to_media()
+    first = media_process(supervisor)
+    before = niceness(first)
+    for _ in range(2):  # the one that stood by, and one that was started after that
+        killed = media_process(supervisor)
+        os.kill(killed, signal.SIGKILL)
+        await until(partial(is_replaced, supervisor, killed))
+    after = niceness(media_process(supervisor))
+    await supervisor.close()
+    return niceness(threading.get_native_id()), before, after
+
+
+def test_control_yields_to_media_processes_and_to_those_to_come() -> None:
+    # In a thread of its own: niceness is a thread's, and can't be taken back.
+    with ThreadPoolExecutor(1) as thread:
+        own, before, after = thread.submit(lambda: asyncio.run(nicenesses_after_a_kill())).result(30)
+    assert (own, before, after) == (CONTROL_NICENESS, 0, 0)
 
 
 async def test_as_many_calls_as_a_large_range_holds_outlive_a_killed_process(supervisor: MediaSupervisor) -> None:

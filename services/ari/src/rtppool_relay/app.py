@@ -97,6 +97,7 @@ class Relay:
         runner, _ = await listen(self._http_app(), self._settings.http_bind, self._settings.http_port)
         try:
             await self._supervisor.start()
+            self._supervisor.yield_to_media()
             self._announce()
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(job) for job in self._jobs()]

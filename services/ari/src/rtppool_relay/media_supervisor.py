@@ -3,6 +3,9 @@
 Control keeps a duplicate of every socket, so that no port is lost or stolen while a media process is down, and the
 rows are in one memfd that outlives every media process. One process more than needed stands by: starting Python takes
 longer than a call should be silent.
+
+Packets go before figures: once the first processes run, `yield_to_media` makes the calling thread nicer. Media
+processes are started by a thread of their own, which stays as it was: a process inherits its starter's niceness.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from rtppool_relay.media_plane import MediaFault
@@ -30,6 +34,8 @@ FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 1.0
 LONG_ENOUGH_UP_SECONDS = 5.0
 STANDBY = -1
+# A third of the weight: a media process that wakes goes first, and calls are still set up on a busy node.
+CONTROL_NICENESS = 5
 # As many as surely fit into a socket's buffer.
 COMMANDS_AT_ONCE = 32
 
@@ -70,6 +76,7 @@ class MediaSupervisor:
         self._workers = [_Worker(number) for number in range(workers)]
         self._standby = _Worker(STANDBY)
         self._gone: list[subprocess.Popen[bytes]] = []
+        self._starter = ThreadPoolExecutor(1, "media-starter")
         self._free_slots = list(range(SLOTS - 1, -1, -1))
         self._next_id = 0
         self._closing = False
@@ -93,9 +100,13 @@ class MediaSupervisor:
             MediaFault: one doesn't.
         """
         for worker in (*self._workers, self._standby):
-            self._spawn(worker)
+            await self._spawn(worker)
         await asyncio.gather(*(self._ask(worker, {"do": "ping"}, timeout_seconds=10) for worker in self._workers))
         self._keep(asyncio.create_task(self._ping_forever()))
+
+    def yield_to_media(self) -> None:
+        """Make this thread nicer than the media processes, those to come included. Call it once, after `start`."""
+        os.nice(CONTROL_NICENESS)
 
     def take_slot(self) -> int:
         """A cleared slot of rows.
@@ -157,6 +168,8 @@ class MediaSupervisor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Whatever is being started is to be ended as well.
+        await asyncio.to_thread(self._starter.shutdown)
         for worker in (*self._workers, self._standby):
             self._hang_up(worker)
             self._part_with(worker)
@@ -177,25 +190,24 @@ class MediaSupervisor:
         sockets = attachment.sockets
         await self._ask(worker, command, [sockets.asterisk.fileno(), sockets.echo.fileno()])
 
-    def _spawn(self, worker: _Worker) -> None:
+    async def _spawn(self, worker: _Worker) -> None:
+        loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)  # noqa: FBT003 the standard library's signature
-        with theirs:
-            worker.process = subprocess.Popen(  # noqa: S603 our own interpreter and module
-                [
-                    sys.executable,
-                    "-m",
-                    "rtppool_relay.media_process",
-                    str(theirs.fileno()),
-                    str(self._rows_descriptor),
-                ],
-                pass_fds=(theirs.fileno(), self._rows_descriptor),
-                stdin=subprocess.DEVNULL,
-            )
+        # Commands may be given at once: they wait in the socket.
         worker.commands = ours
-        loop = asyncio.get_running_loop()
         worker.started_at_seconds = loop.time()
         loop.add_reader(ours.fileno(), self._on_answer, worker)
+        await loop.run_in_executor(self._starter, self._popen, worker, theirs)
+
+    def _popen(self, worker: _Worker, theirs: socket.socket) -> None:
+        descriptors = (theirs.fileno(), self._rows_descriptor)
+        with theirs:
+            worker.process = subprocess.Popen(  # noqa: S603 our own interpreter and module
+                [sys.executable, "-m", "rtppool_relay.media_process", *map(str, descriptors)],
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
+            )
 
     def _on_answer(self, worker: _Worker) -> None:
         if worker.commands is None:
@@ -239,7 +251,7 @@ class MediaSupervisor:
         await asyncio.sleep(worker.pause_seconds)
         worker.pause_seconds = min(max(FIRST_PAUSE_SECONDS, 2 * worker.pause_seconds), LONGEST_PAUSE_SECONDS)
         if worker is self._standby or self._standby.commands is None:
-            self._spawn(worker)
+            await self._spawn(worker)
         else:
             self._take_standby(worker)
         await self._add_all(worker)
@@ -268,7 +280,7 @@ class MediaSupervisor:
         worker.started_at_seconds = loop.time()
         loop.add_reader(worker.commands.fileno(), self._on_answer, worker)
         standby.process = standby.commands = None
-        self._spawn(standby)
+        self._keep(asyncio.create_task(self._spawn(standby)))
 
     async def _add_all(self, worker: _Worker) -> None:
         attachments = list(worker.attachments.values())

@@ -250,7 +250,8 @@ class MediaSupervisor:
             worker.pause_seconds = 0.0
         await asyncio.sleep(worker.pause_seconds)
         worker.pause_seconds = min(max(FIRST_PAUSE_SECONDS, 2 * worker.pause_seconds), LONGEST_PAUSE_SECONDS)
-        if worker is self._standby or self._standby.commands is None:
+        # A process that is still being started belongs to its place until it is there.
+        if worker is self._standby or self._standby.commands is None or self._standby.process is None:
             await self._spawn(worker)
         else:
             self._take_standby(worker)
@@ -273,7 +274,7 @@ class MediaSupervisor:
     def _take_standby(self, worker: _Worker) -> None:
         """The process that stands by gets the worker's place; another is started to stand by."""
         loop, standby = asyncio.get_running_loop(), self._standby
-        if standby.commands is None:
+        if standby.commands is None or standby.process is None:
             raise AssertionError("checked by the caller")
         loop.remove_reader(standby.commands.fileno())
         worker.process, worker.commands = standby.process, standby.commands

@@ -108,13 +108,15 @@ async def test_packets_go_through_a_media_process_and_leave_rows(supervisor: Med
 async def test_a_killed_media_process_is_started_again_with_its_calls_and_ports(
     supervisor: MediaSupervisor, call: Call
 ) -> None:
+    reader = RowReader(supervisor.memory, call.slot)
     await call.round_trip(1)
+    # A packet is sent on before its row is finished: a kill in between would leave it unanswered.
+    await until(lambda: answered(reader) == 1)
     before = media_process(supervisor)
     os.kill(before, signal.SIGKILL)
     await call.round_trip(2)
     assert media_process(supervisor) != before
     assert supervisor.restarts == 1
-    reader = RowReader(supervisor.memory, call.slot)
     await until(lambda: answered(reader) == 2)
     assert set(reader.take(0)["epoch"]) == {1}
 

@@ -198,7 +198,8 @@ class MediaSupervisor:
         worker.commands = ours
         worker.started_at_seconds = loop.time()
         loop.add_reader(ours.fileno(), self._on_answer, worker)
-        await loop.run_in_executor(self._starter, self._popen, worker, theirs)
+        # Whoever gives up waiting: it is started all the same, and `close` waits for it.
+        await asyncio.shield(loop.run_in_executor(self._starter, self._popen, worker, theirs))
 
     def _popen(self, worker: _Worker, theirs: socket.socket) -> None:
         descriptors = (theirs.fileno(), self._rows_descriptor)

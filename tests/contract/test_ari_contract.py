@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import pairwise
 
 import pytest
@@ -13,7 +14,7 @@ from rtppool_core.rtp import parse
 from rtppool_relay.ari_client import media_address
 from rtppool_relay.ari_errors import AriRefused, AriUnauthorized, AriUnreachable
 from rtppool_relay.ari_http import AriHttp
-from rtppool_relay.ari_messages import ChannelStarted, Replaced
+from rtppool_relay.ari_messages import Bridge, Channel, ChannelStarted, Replaced
 from rtppool_relay.call_ids import CallIds, port_of_name
 
 IDS = CallIds.of_node("contract")
@@ -22,6 +23,13 @@ IDS = CallIds.of_node("contract")
 def new_ids() -> tuple[str, str]:
     call = secrets.token_hex(4)
     return IDS.media(call), IDS.bridge(call)
+
+
+async def until_gone(deleted: str, listed: Callable[[], Awaitable[Iterable[Channel | Bridge]]]) -> None:
+    """Asterisk answers a DELETE before it has taken a channel or bridge out of its list."""
+    async with asyncio.timeout(2):
+        while deleted in {each.id for each in await listed()}:
+            await asyncio.sleep(0.05)
 
 
 async def test_a_wrong_password_is_refused_for_requests_and_for_events(ari: Ari) -> None:
@@ -77,7 +85,7 @@ async def test_external_media_starts_in_the_application_and_names_relay_and_own_
         listed = {channel.id: channel for channel in await ari.client.channels()}
         assert listed[media].application == ari.application
         await ari.client.delete_channel(media)
-        assert media not in {channel.id for channel in await ari.client.channels()}
+        await until_gone(media, ari.client.channels)
 
 
 async def test_a_second_external_media_of_the_same_id_fails_and_the_first_is_found(
@@ -110,10 +118,7 @@ async def test_a_second_bridge_of_the_same_id_is_a_conflict_and_the_first_stands
     await ari.client.create_bridge(bridge)
     assert bridge in {each.id for each in await ari.client.bridges()}
     await ari.client.delete_bridge(bridge)
-    # Asterisk answers before it has taken the bridge out of its list.
-    async with asyncio.timeout(2):
-        while bridge in {each.id for each in await ari.client.bridges()}:
-            await asyncio.sleep(0.05)
+    await until_gone(bridge, ari.client.bridges)
 
 
 async def test_what_is_deleted_already_is_deleted_without_complaint(ari: Ari) -> None:

@@ -33,6 +33,7 @@ from rtppool_relay.rows import (
     DEPARTURE_ERRORS,
     DEPARTURE_ERRORS_OFFSET_WORDS,
     DROP_REASONS,
+    DSCP_BITS,
     ECHO_MEASURED,
     ECHO_MEASURED_OFFSET,
     HEADER_BYTES,
@@ -46,7 +47,6 @@ from rtppool_relay.rows import (
 )
 
 LARGEST_CHECKED_BATCH = 1024
-DSCP_BITS = 0xFC
 # Version 2, no padding, extension or CSRC: the form of nearly every packet.
 PLAIN_FIRST_BYTE = RTP_VERSION << 6
 _ANCILLARY_SPACE = TIMESTAMPING_SPACE + TOS_SPACE

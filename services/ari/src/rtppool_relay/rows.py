@@ -39,6 +39,8 @@ LARGEST_ECHO_RESIDENCE_NS = 0xFFFF_FFFF
 ORDINALS = 1 << 16
 
 LOST_AFTER_NS = 2_000_000_000
+# Of a TOS or traffic class; the other two are ECN (RFC 2474 section 3).
+DSCP_BITS = 0xFC
 
 
 class Word(IntEnum):

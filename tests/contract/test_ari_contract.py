@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -65,6 +66,22 @@ async def test_a_second_websocket_replaces_the_first(ari: Ari) -> None:
     async with ari.client.events(ari.application) as first, ari.client.events(ari.application):
         async with asyncio.timeout(5):
             assert await anext(first) == Replaced(ari.application)
+
+
+async def test_the_start_of_asterisk_is_the_same_each_time_it_is_asked_for(ari: Ari) -> None:
+    info = await ari.client.asterisk_info()
+    assert datetime.strptime(info.startup_time, "%Y-%m-%dT%H:%M:%S.%f%z") < datetime.now(UTC)
+    assert await ari.client.asterisk_info() == info
+
+
+async def test_a_global_variable_is_read_back_until_it_is_cleared(ari: Ari) -> None:
+    name = f"RTP_RELAY_{IDS.prefix}CONTRACT"
+    assert await ari.client.global_variable(name) is None
+    await ari.client.set_global_variable(name, "1764039600000")
+    assert await ari.client.global_variable(name) == "1764039600000"
+    await ari.client.clear_global_variable(name)
+    assert await ari.client.global_variable(name) is None
+    await ari.client.clear_global_variable(name)
 
 
 async def test_external_media_starts_in_the_application_and_names_relay_and_own_address(

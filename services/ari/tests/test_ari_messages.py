@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from rtppool_relay.ari_errors import AriFormatError
 from rtppool_relay.ari_messages import (
+    AsteriskInfo,
     BridgeGone,
     Channel,
     ChannelGone,
     ChannelStarted,
     EnteredBridge,
     Replaced,
+    parse_asterisk_info,
     parse_channel,
     parse_event,
 )
@@ -86,3 +88,14 @@ def test_a_strange_event_is_read_or_refused_and_nothing_else(document: dict[str,
 def test_a_strange_channel_is_read_or_refused_and_nothing_else(inner: Any) -> None:
     for name in ("caller", "dialplan", "channelvars"):
         parse_channel(CHANNEL | {name: inner})
+
+
+def test_asterisk_s_start_is_read_from_its_status() -> None:
+    document = {"status": {"startup_time": "2026-11-25T03:00:00.123+0000", "last_reload_time": "x"}}
+    assert parse_asterisk_info(document) == AsteriskInfo("2026-11-25T03:00:00.123+0000")
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"status": None}, {"status": {"startup_time": ""}}])
+def test_an_answer_without_asterisk_s_start_is_no_answer(document: Any) -> None:
+    with pytest.raises(AriFormatError):
+        parse_asterisk_info(document)

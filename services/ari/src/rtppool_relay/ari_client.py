@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rtppool_relay.ari_errors import AriError
-from rtppool_relay.ari_messages import Bridge, Channel, Event
+from rtppool_relay.ari_messages import AsteriskInfo, Bridge, Channel, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,18 @@ class MediaAddress:
 
 class AriClient(Protocol):
     """One Asterisk. Every method may raise an `AriError`; every request may be repeated, because all ids are chosen."""
+
+    async def asterisk_info(self) -> AsteriskInfo:
+        """When this run of Asterisk began."""
+
+    async def global_variable(self, name: str) -> str | None:
+        """A variable of Asterisk itself, of no channel; None where it is not set. It ends with the run of Asterisk."""
+
+    async def set_global_variable(self, name: str, value: str) -> None:
+        """Set a variable of Asterisk itself."""
+
+    async def clear_global_variable(self, name: str) -> None:
+        """Take a variable of Asterisk itself away; fine when it is not set."""
 
     async def channels(self) -> list[Channel]:
         """All channels."""

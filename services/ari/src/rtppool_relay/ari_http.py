@@ -16,7 +16,16 @@ from urllib.parse import quote
 import aiohttp
 
 from rtppool_relay.ari_errors import AriError, AriFormatError, AriRefused, AriUnauthorized, AriUnreachable
-from rtppool_relay.ari_messages import Bridge, Channel, Event, parse_bridge, parse_channel, parse_event
+from rtppool_relay.ari_messages import (
+    AsteriskInfo,
+    Bridge,
+    Channel,
+    Event,
+    parse_asterisk_info,
+    parse_bridge,
+    parse_channel,
+    parse_event,
+)
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +55,22 @@ class AriHttp:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def asterisk_info(self) -> AsteriskInfo:
+        """See `AriClient.asterisk_info`."""
+        return parse_asterisk_info(await self._json("GET", "/asterisk/info", only="status"))
+
+    async def global_variable(self, name: str) -> str | None:
+        """See `AriClient.global_variable`."""
+        return _value(await self._json("GET", "/asterisk/variable", variable=name))
+
+    async def set_global_variable(self, name: str, value: str) -> None:
+        """See `AriClient.set_global_variable`."""
+        await self._json("POST", "/asterisk/variable", variable=name, value=value)
+
+    async def clear_global_variable(self, name: str) -> None:
+        """See `AriClient.clear_global_variable`."""
+        await self._json("POST", "/asterisk/variable", variable=name)
 
     async def channels(self) -> list[Channel]:
         """See `AriClient.channels`."""
@@ -96,8 +121,7 @@ class AriHttp:
             if refused.status in _UNREADABLE:
                 return None
             raise
-        value = document.get("value") if isinstance(document, dict) else None
-        return str(value) if value else None
+        return _value(document)
 
     async def set_variable(self, channel: str, name: str, value: str) -> None:
         """See `AriClient.set_variable`."""
@@ -230,6 +254,12 @@ class AriHttp:
 def _quoted(identifier: str) -> str:
     """An id as one segment of a path, whatever is in it."""
     return quote(identifier, safe="")
+
+
+def _value(document: Any) -> str | None:
+    """A variable's value; Asterisk says that one is not set with an empty text."""
+    value = document.get("value") if isinstance(document, dict) else None
+    return str(value) if value else None
 
 
 def _list(document: Any) -> list[Any]:

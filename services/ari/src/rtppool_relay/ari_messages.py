@@ -38,6 +38,13 @@ class Bridge:
 
 
 @dataclass(frozen=True, slots=True)
+class AsteriskInfo:
+    """What tells one run of Asterisk from the next: `startup_time` as Asterisk writes it, alike for all of one run."""
+
+    startup_time: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelStarted:
     """`StasisStart`: the channel is in our application now."""
 
@@ -110,6 +117,15 @@ def parse_bridge(document: Any) -> Bridge:
     if not isinstance(channels, list):
         raise AriFormatError(f"a bridge's channels are {_shown(channels)}; expected a list")
     return Bridge(_text(fields, "id"), tuple(str(channel) for channel in channels))
+
+
+def parse_asterisk_info(document: Any) -> AsteriskInfo:
+    """Read the answer to `GET /asterisk/info?only=status`.
+
+    Raises:
+        AriFormatError: no object, or without the time of the start.
+    """
+    return AsteriskInfo(_text(_inner(_object(document), "status"), "startup_time"))
 
 
 def parse_event(text: str) -> Event | None:

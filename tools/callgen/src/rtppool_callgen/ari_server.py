@@ -72,6 +72,9 @@ def make_ari(
         [
             web.get("/ari/events", routes.events),
             web.get("/ari/applications/{application}", routes.application),
+            web.get("/ari/asterisk/info", routes.asterisk_info),
+            web.get("/ari/asterisk/variable", routes.get_global_variable),
+            web.post("/ari/asterisk/variable", routes.set_global_variable),
             web.get("/ari/channels", routes.channels),
             web.post("/ari/channels", routes.originate),
             web.post("/ari/channels/externalMedia", routes.external_media),
@@ -126,6 +129,21 @@ class _Routes:
 
     async def application(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self._board.application(request.match_info["application"]))
+
+    async def asterisk_info(self, _request: web.Request) -> web.StreamResponse:
+        started = self._board.started
+        return web.json_response({"status": {"startup_time": started, "last_reload_time": started}})
+
+    async def get_global_variable(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"value": self._board.variables.get(_needed(request, "variable"), "")})
+
+    async def set_global_variable(self, request: web.Request) -> web.StreamResponse:
+        name, value = _needed(request, "variable"), request.query.get("value")
+        if value is None:
+            self._board.variables.pop(name, None)
+        else:
+            self._board.variables[name] = value
+        return _no_content()
 
     async def channels(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response([leg.to_json() for leg in self._board.channels.values()])

@@ -89,11 +89,16 @@ Emit = Callable[[str, dict[str, Any]], None]
 
 
 class Switchboard:
-    """All channels, bridges and applications. `emit` is called with an application's name and an event for it."""
+    """All channels, bridges and applications. `emit` is called with an application's name and an event for it.
+
+    `variables` are those of Asterisk itself (the dialplan's `GLOBAL()`), `started` is when this run of it began.
+    """
 
     def __init__(self, emit: Emit) -> None:
         self.channels: dict[str, Channel] = {}
         self.bridges: dict[str, Bridge] = {}
+        self.variables: dict[str, str] = {}
+        self.started = _now()
         self._emit = emit
         self._applications: set[str] = set()
         self._names = 0

@@ -49,6 +49,12 @@ def parser() -> argparse.ArgumentParser:
         alone(Tooling.images),
     )
     _verb(
+        verbs,
+        "phones",
+        "Asterisk and SIPp as folders that run without a container (root); print where",
+        alone(Tooling.phones),
+    )
+    _verb(
         verbs, "env", 'print what makes kubectl use the cluster: eval "$(... env)"', lambda t, _: t.print_environment()
     )
     program = _verb(verbs, "program", "print the path of a program, building it first", lambda t, o: t.program(o.name))

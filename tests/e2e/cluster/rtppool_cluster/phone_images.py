@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from rtppool_cluster import versions
 from rtppool_cluster.bases import PREFIX, Bases, recipe_of
@@ -14,6 +15,7 @@ from rtppool_cluster.steps import ask
 ASTERISK = f"{PREFIX}/asterisk:{versions.ASTERISK_MAJOR}"
 SIPP = f"{PREFIX}/sipp:3"
 FOLDER = HERE / "images"
+SUITES = {"asterisk": versions.ASTERISK_SUITE, "sipp": versions.SIPP_SUITE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,8 @@ class PhoneImages:
         Raises:
             ClusterError: when they can't be made, or Debian's Asterisk is another release than 22.
         """
-        self._make(ASTERISK, "asterisk", versions.ASTERISK_SUITE, expected_seconds=90)
-        self._make(SIPP, "sipp", versions.SIPP_SUITE, expected_seconds=30)
+        self._make(ASTERISK, "asterisk", expected_seconds=90)
+        self._make(SIPP, "sipp", expected_seconds=30)
         told = ask(["docker", "run", "--rm", "--network", "none", ASTERISK, "asterisk", "-V"]).stdout.strip()
         if not told.startswith(f"Asterisk {versions.ASTERISK_MAJOR}."):
             raise ClusterError(
@@ -38,18 +40,26 @@ class PhoneImages:
                 f"{versions.ASTERISK_SUITE} may have moved on: choose another suite in versions.py."
             )
 
-    def _make(self, image: str, name: str, suite: str, expected_seconds: int) -> None:
-        dockerfile = FOLDER / f"{name}.Dockerfile"
-        recipe = recipe_of(dockerfile.read_bytes(), suite)
+    def _make(self, image: str, name: str, expected_seconds: int) -> None:
+        recipe = phone_recipe(name)
         if self.docker.was_made_by(image, recipe):
             return
-        base = self.bases.debian(suite)
+        base = self.bases.debian(SUITES[name])
         self.docker.build(
             image,
-            dockerfile,
+            _dockerfile(name),
             FOLDER,
             expected_seconds=expected_seconds,
             arguments={"BASE": base.image},
             recipe=recipe,
             host_network=base.made,
         )
+
+
+def phone_recipe(name: str) -> str:
+    """What the image of `asterisk` or `sipp` is made of."""
+    return recipe_of(_dockerfile(name).read_bytes(), SUITES[name])
+
+
+def _dockerfile(name: str) -> Path:
+    return FOLDER / f"{name}.Dockerfile"

@@ -37,6 +37,11 @@ class Places:
         return self.root / "roots"
 
     @property
+    def phones(self) -> Path:
+        """Asterisk and SIPp, each in a folder that is its root file system."""
+        return self.root / "phones"
+
+    @property
     def go_environment(self) -> Path:
         """A virtual environment that holds Go."""
         return self.root / "go"

@@ -17,6 +17,7 @@ from rtppool_cluster.node_image import NEEDED_PROGRAMS, NodeImage, NodeImages
 from rtppool_cluster.node_loading import NodeLoading, nodes_of
 from rtppool_cluster.parallel import side_by_side
 from rtppool_cluster.phone_images import ASTERISK, SIPP, PhoneImages
+from rtppool_cluster.phone_roots import PhoneRoots
 from rtppool_cluster.places import Places, find_places
 from rtppool_cluster.product import NAMESPACE, Product
 from rtppool_cluster.product_images import COMPONENTS, ProductImages, image_of
@@ -71,6 +72,11 @@ class Tooling:
         self._build_images()
         self._load()
 
+    def phones(self) -> None:
+        """Have Asterisk and SIPp as folders, and print where; the engine is needed only to make them."""
+        PhoneRoots(self.machine, self.places, self.steps).up(self._phone_images)
+        print(self.places.phones)
+
     def status(self) -> None:
         """Tell what runs, and change nothing."""
         if not self.docker.answers():
@@ -119,6 +125,10 @@ class Tooling:
 
     def _build_images(self) -> None:
         ProductImages(self.docker, self._bases()).up()
+        PhoneImages(self.docker, self._bases()).up()
+
+    def _phone_images(self) -> None:
+        self.engine_up()
         PhoneImages(self.docker, self._bases()).up()
 
     def _load(self) -> None:

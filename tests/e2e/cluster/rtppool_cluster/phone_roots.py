@@ -1,0 +1,71 @@
+"""Asterisk and SIPp as folders: what runs from one is an ordinary process, with no container between it and a kill."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rtppool_cluster.errors import ClusterError
+from rtppool_cluster.machine import Machine
+from rtppool_cluster.phone_images import ASTERISK, SIPP, phone_recipe
+from rtppool_cluster.places import Places
+from rtppool_cluster.steps import Steps, ask
+
+IMAGES = {"asterisk": ASTERISK, "sipp": SIPP}
+RECIPE = ".recipe"
+UNPACK_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneRoots:
+    """Unpacks the phones' images below `places.phones`, one folder for each."""
+
+    machine: Machine
+    places: Places
+    steps: Steps
+
+    def up(self, have_images: Callable[[], None]) -> None:
+        """Have both folders; `have_images` is called only when one is missing or made from another recipe.
+
+        Raises:
+            ClusterError: not root, or an image can't be made or unpacked.
+        """
+        missing = [name for name in IMAGES if not self._is_current(name)]
+        if not missing:
+            return
+        if not self.machine.is_root:
+            raise ClusterError("phones: their files belong to root, so unpacking and running them needs root")
+        have_images()
+        for name in missing:
+            self._unpack(name)
+
+    def _is_current(self, name: str) -> bool:
+        written = self.places.phones / name / RECIPE
+        return written.exists() and written.read_text() == phone_recipe(name)
+
+    def _unpack(self, name: str) -> None:
+        """In a folder beside it first, so that half a root is never taken for a whole one."""
+        root = self.places.phones / name
+        unfinished = self.places.phones / f"{name}.unfinished"
+        for folder in (root, unfinished):
+            shutil.rmtree(folder, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        created = ask(["docker", "create", "--network", "none", IMAGES[name]])
+        if created.returncode != 0:
+            raise ClusterError(f"phones: no container of {IMAGES[name]}: {created.stderr.strip()}")
+        container = created.stdout.strip()
+        try:
+            with subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE) as archive:
+                self.steps.run(
+                    f"unpack {name}",
+                    ["tar", "-x", "-C", unfinished],
+                    expected_seconds=UNPACK_SECONDS,
+                    advice="Is the disk full?",
+                    source=archive.stdout,
+                )
+        finally:
+            ask(["docker", "rm", container])
+        (unfinished / RECIPE).write_text(phone_recipe(name))
+        unfinished.rename(root)

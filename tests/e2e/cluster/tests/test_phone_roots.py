@@ -1,0 +1,48 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rtppool_cluster.errors import ClusterError
+from rtppool_cluster.machine import look_at_machine
+from rtppool_cluster.phone_images import phone_recipe
+from rtppool_cluster.phone_roots import IMAGES, RECIPE, PhoneRoots
+from rtppool_cluster.places import Places
+from rtppool_cluster.steps import Steps
+
+
+class ImagesWanted(Exception):
+    """Raised in place of building."""
+
+
+def wanted() -> None:
+    raise ImagesWanted
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    for name in IMAGES:
+        root = tmp_path / "phones" / name
+        root.mkdir(parents=True)
+        (root / RECIPE).write_text(phone_recipe(name))
+    return Places(tmp_path)
+
+
+def roots(places: Places, *, is_root: bool = True) -> PhoneRoots:
+    return PhoneRoots(replace(look_at_machine(), is_root=is_root), places, Steps(places.logs))
+
+
+def test_roots_of_the_present_recipes_need_no_engine(places: Places) -> None:
+    roots(places).up(wanted)
+
+
+def test_a_root_of_another_recipe_is_made_again(places: Places) -> None:
+    (places.phones / "asterisk" / RECIPE).write_text("of last year")
+    with pytest.raises(ImagesWanted):
+        roots(places).up(wanted)
+
+
+def test_whoever_is_not_root_is_told_that_it_takes_root(places: Places) -> None:
+    (places.phones / "sipp" / RECIPE).unlink()
+    with pytest.raises(ClusterError, match="needs root"):
+        roots(places, is_root=False).up(wanted)

@@ -11,12 +11,12 @@ from rtppool_cluster.places import Places
 from rtppool_cluster.steps import Steps
 
 
-class ImagesWanted(Exception):
+class ImagesWantedError(Exception):
     """Raised in place of building."""
 
 
 def wanted() -> None:
-    raise ImagesWanted
+    raise ImagesWantedError
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_roots_of_the_present_recipes_need_no_engine(places: Places) -> None:
 
 def test_a_root_of_another_recipe_is_made_again(places: Places) -> None:
     (places.phones / "asterisk" / RECIPE).write_text("of last year")
-    with pytest.raises(ImagesWanted):
+    with pytest.raises(ImagesWantedError):
         roots(places).up(wanted)
 
 

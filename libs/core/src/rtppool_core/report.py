@@ -6,7 +6,7 @@ operator merges relays by adding counts.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from typing import Literal
 
 from rtppool_core.bursts import BurstCounts
@@ -77,6 +77,7 @@ class PortsReport:
     """`total = free + leased + resting + quarantined`, always; excluded ports are not in total.
 
     `draining` counts leased ports outside the current range; they are not in total either. `range` is `10000-10100`.
+    `leaked` counts, since the relay started, leases that belonged to nothing any more and were taken back.
     """
 
     range: str
@@ -89,11 +90,34 @@ class PortsReport:
     draining: int
     reused_early: int = 0
     quarantine: tuple[Quarantine, ...] = ()
+    leaked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DurationsReport:
+    """Durations since the relay started. `buckets` are (upper edge in µs, values up to it), edges ascending."""
+
+    samples: int
+    sum_microseconds: int
+    p50_microseconds: int
+    p95_microseconds: int
+    p99_microseconds: int
+    max_microseconds: int
+    buckets: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CallsReport:
-    """`active` is now; the others count since the relay started. `refused` is by reason."""
+    """`active`, `shared`, `silent` and `one_way` are now; the others count since the relay started.
+
+    `arrived = refused + left_before_answer + ended + active`, always; `arrived` are callers who came and calls that
+    were found in Asterisk for adoption. `refused` is by reason, `ended_by` by the event that ended the call and adds
+    up to `ended`; `cut` are those that ended by a fault or at a drain's deadline.
+
+    `shared`: a third channel is in the bridge. `silent`: Asterisk has not sent a packet; `one_way`: it sends, and
+    nothing comes back to it. `went_silent` and `went_one_way` are calls that ever were. `setup` is from StasisStart to
+    both channels in the bridge, `first_return` from Asterisk's first packet to its return.
+    """
 
     active: int
     accepted: int
@@ -102,6 +126,16 @@ class CallsReport:
     adopted: int
     refused: dict[str, int]
     orphans_deleted: int = 0
+    arrived: int = 0
+    left_before_answer: int = 0
+    ended_by: dict[str, int] = field(default_factory=dict)
+    shared: int = 0
+    silent: int = 0
+    one_way: int = 0
+    went_silent: int = 0
+    went_one_way: int = 0
+    setup: DurationsReport | None = None
+    first_return: DurationsReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,20 +89,20 @@ async def test_a_relay_that_is_slow_is_given_up_after_a_second_and_the_last_repo
     await poller.poll([relay.pod()])
     relay.delay_seconds = 1.3
     await poller.poll([relay.pod()])
-    assert "no answer within 1 s" in poller.failures["uid-a"]
+    assert "no answer within 1 s" in poller.failures["uid-a"].reason
     assert "uid-a" in poller.heard
     assert (poller.polls, poller.failed_polls) == (2, 1)
 
 
 async def test_a_relay_that_is_not_there_says_so(poller: Poller) -> None:
     await poller.poll([RelayPod("relay-a", "uid-a", "a", "127.0.0.1", 1)])
-    assert "127.0.0.1:1 can't be connected" in poller.failures["uid-a"]
+    assert "127.0.0.1:1 can't be connected" in poller.failures["uid-a"].reason
 
 
 async def test_a_refused_token_is_told(relay: Relay, poller: Poller) -> None:
     relay.answer = lambda: web.Response(status=401)
     await poller.poll([relay.pod()])
-    assert "it answered 401" in poller.failures["uid-a"]
+    assert "it answered 401" in poller.failures["uid-a"].reason
 
 
 async def test_a_relay_that_is_gone_is_forgotten(relay: Relay, poller: Poller, make_report: MakeReport) -> None:
@@ -165,7 +165,18 @@ async def test_what_is_no_report_of_this_version_is_not_kept(
     relay.answer = lambda: web.Response(text=text)
     await poller.poll([relay.pod()])
     assert "uid-a" not in poller.heard
-    assert poller.failures["uid-a"]
+    assert poller.failures["uid-a"].reason
+
+
+async def test_a_relay_of_another_version_is_told_from_one_that_is_not_there(relay: Relay, poller: Poller) -> None:
+    relay.answer = lambda: web.json_response({"version": 2, "another": "shape"})
+    await poller.poll([relay.pod()])
+    failure = poller.failures["uid-a"]
+    assert failure.incompatible
+    assert "its report has version 2; accepted is 1" in failure.reason
+    relay.answer = lambda: web.Response(status=503)
+    await poller.poll([relay.pod()])
+    assert not poller.failures["uid-a"].incompatible
 
 
 def test_unknown_fields_of_a_newer_relay_are_ignored(make_report: MakeReport) -> None:

@@ -228,7 +228,9 @@ def _unknown(observation: PoolObservation, kind: str) -> Condition | None:
         return Condition(kind, "Unknown", NO_RELAYS, "no relay runs on a node of this pool")
     silent = [relay for relay in observation.relays if not relay.live]
     if silent:
-        told = _some([f"{relay.pod.node}: {relay.failure or 'nothing heard yet'}" for relay in silent])
+        told = _some(
+            [f"{relay.pod.node}: {relay.failure.reason if relay.failure else 'nothing heard yet'}" for relay in silent]
+        )
         return Condition(kind, "Unknown", RELAY_SILENT, f"{len(silent)} of {len(observation.relays)} silent; {told}")
     if not observation.serving and kind != "Programmed":
         return Condition(kind, "Unknown", "NotProgrammed", "no relay runs this pool yet")

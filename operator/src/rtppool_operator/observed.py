@@ -32,13 +32,21 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a relay was not heard, as a clause. `incompatible`: it answers, in another version of the report than ours."""
+
+    reason: str
+    incompatible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RelayState:
     """A relay as a pool sees it. `report` is None when it was never heard, `silent_since` set when it is stale."""
 
     pod: RelayPod
     report: Report | None = None
     silent_since_unix_seconds: int | None = None
-    failure: str | None = None
+    failure: Failure | None = None
 
     @property
     def live(self) -> bool:
@@ -78,7 +86,7 @@ def observe(
     claim: Claim,
     relays: Iterable[RelayPod],
     heard: Mapping[str, Heard],
-    failures: Mapping[str, str],
+    failures: Mapping[str, Failure],
     now_seconds: float,
 ) -> PoolObservation:
     """The relays on a pool's nodes. `heard` and `failures` are by pod uid."""
@@ -112,7 +120,9 @@ def figures(observation: PoolObservation) -> dict[str, Any]:
     return status
 
 
-def _state(relay: RelayPod, heard: Mapping[str, Heard], failures: Mapping[str, str], now_seconds: float) -> RelayState:
+def _state(
+    relay: RelayPod, heard: Mapping[str, Heard], failures: Mapping[str, Failure], now_seconds: float
+) -> RelayState:
     last = heard.get(relay.uid)
     if last is None:
         return RelayState(relay, failure=failures.get(relay.uid))

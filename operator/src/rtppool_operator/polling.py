@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,13 +16,17 @@ from rtppool_core.contract import ContractError, from_json
 from rtppool_core.report import VERSION, HistogramExport, Report, WindowReport, import_bursts, import_histogram
 from rtppool_core.udp import host_port
 from rtppool_operator.cluster_view import RelayPod
-from rtppool_operator.observed import Heard
+from rtppool_operator.observed import Failure, Heard
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
 IN_FLIGHT = 32
 LARGEST_REPORT_BYTES = 4 << 20
+
+
+class IncompatibleReportError(ContractError):
+    """A report of a version that this operator does not read."""
 
 
 class Poller:
@@ -40,7 +44,7 @@ class Poller:
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self.heard: dict[str, Heard] = {}
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, Failure] = {}
         self.polls = 0
         self.failed_polls = 0
 
@@ -67,7 +71,7 @@ class Poller:
                 report = await self._report(relay, headers)
         except (aiohttp.ClientError, TimeoutError, OSError, ContractError, ValueError) as error:
             self.failed_polls += 1
-            self.failures[relay.uid] = _reason(relay, error)
+            self.failures[relay.uid] = Failure(_reason(relay, error), isinstance(error, IncompatibleReportError))
             return
         self.failures.pop(relay.uid, None)
         self.heard[relay.uid] = Heard(report, self._monotonic(), int(self._unix()))
@@ -101,12 +105,15 @@ def read_report(body: bytes) -> Report:
     """Read a relay's report, histograms included: what is accepted here can be added up later.
 
     Raises:
-        ContractError: another version, or a field that can't be.
+        IncompatibleReportError: another version; then nothing else of it is read.
+        ContractError: a field that can't be.
         ValueError: no JSON, a histogram of another scheme, or a count that can't be.
     """
-    report = from_json(Report, json.loads(body))
-    if report.version != VERSION:
-        raise ContractError(f"its report has version {report.version}; accepted is {VERSION}")
+    document = json.loads(body)
+    version = document.get("version", VERSION) if isinstance(document, Mapping) else VERSION
+    if version != VERSION:
+        raise IncompatibleReportError(f"its report has version {str(version)[:20]}; accepted is {VERSION}")
+    report = from_json(Report, document)
     for window in (report.windows.calls, report.windows.probe):
         if window is not None:
             _check_sums(window)

@@ -12,7 +12,6 @@ from pathlib import Path
 import aiohttp
 
 from rtppool_bench.contents import CONTENTS, Measurement
-from rtppool_bench.machine import this_machine
 from rtppool_bench.places import OUTPUT, PAGE, ROOT
 from rtppool_bench.plot import draw
 from rtppool_bench.programs import BenchError, compile_all
@@ -22,6 +21,7 @@ from rtppool_bench.rtpengine import find_or_install
 from rtppool_bench.session import Session
 from rtppool_bench.turn import own_turn
 from rtppool_callgen.processes import ChildFailed
+from rtppool_core.machine import this_machine
 
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_LONG_SECONDS, QUICK_PACKETS = 2, 2.0, 10.0, 100_000
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rtppool_bench.figures import Figure, Result
-from rtppool_bench.machine import Machine
+from rtppool_core.machine import Machine
 
 TABLE_HEAD = "| figure | median | range | target | |\n| --- | --: | --: | --: | --- |"
 REACHED, MISSED, NOT_MEASURED = "reached", "**missed**", "not measured"

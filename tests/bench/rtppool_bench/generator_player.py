@@ -19,6 +19,7 @@ class GeneratorLeg:
     peer: tuple[str, int]
     sent: int = 0
     returned: int = 0
+    round_trips: None = None
 
 
 class GeneratorPlayer:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, Self
 
+from rtppool_core.histogram import Histogram
+
 
 class Leg(Protocol):
     """A media channel's end: its address, and what it sent and got back."""
@@ -19,6 +21,10 @@ class Leg(Protocol):
     @property
     def returned(self) -> int:
         """Packets of its own that came back."""
+
+    @property
+    def round_trips(self) -> Histogram | None:
+        """From send to return, of its own packets; None where the player does not measure them."""
 
 
 class Player(Protocol):

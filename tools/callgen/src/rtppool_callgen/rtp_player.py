@@ -7,11 +7,14 @@ import heapq
 import ipaddress
 import secrets
 import socket
+import time
 from dataclasses import dataclass, field
 from typing import Self
 
+from rtppool_callgen.round_trips import RoundTrips
 from rtppool_callgen.rtp_source import PACKET_SECONDS, RtpSource
-from rtppool_core.udp import family_of
+from rtppool_core.histogram import Histogram
+from rtppool_core.udp import NS_PER_SECOND, TIMESPEC, TIMESTAMP_SPACE, family_of, wants_kernel_stamps
 
 READ_AT_ONCE = 16
 LARGEST_PACKET = 2048
@@ -41,6 +44,9 @@ class MediaLeg:
         self.source = RtpSource(secrets.randbits(32), secrets.randbits(16), secrets.randbits(32))
         self.socket = socket.socket(family_of(peer[0]), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.socket.connect(peer)
+        # Without the kernel's stamp a return would be as late as this process is busy with other callers.
+        self._stamped = wants_kernel_stamps(self.socket)
+        self._trips = RoundTrips()
         host, port = self.socket.getsockname()[:2]
         self.local = (str(ipaddress.ip_address(host)), int(port))
 
@@ -54,21 +60,31 @@ class MediaLeg:
         """Packets of its own stream that came back."""
         return self.source.returned
 
+    @property
+    def round_trips(self) -> Histogram:
+        """From send to return, of its own packets."""
+        return self._trips.histogram
+
     def read(self) -> None:
         """Take what came back."""
         for _ in range(READ_AT_ONCE):
             try:
-                packet = self.socket.recv(LARGEST_PACKET)
+                packet, ancillary, _, _ = self.socket.recvmsg(LARGEST_PACKET, TIMESTAMP_SPACE)
             except BlockingIOError:
                 return
             except OSError:
                 # The relay's port is closed (ECONNREFUSED): an ordinary end of a call.
                 return
-            self.source.take_back(packet)
+            sequence = self.source.take_back(packet)
+            if sequence is not None and self._stamped and ancillary:
+                seconds, nanoseconds = TIMESPEC.unpack_from(ancillary[0][2])
+                self._trips.returned(sequence, seconds * NS_PER_SECOND + nanoseconds)
 
     def send(self) -> None:
         """Send the next 20 ms; what the socket can't take now is lost, as on a wire."""
+        sequence = self.source.sequence
         packet = self.source.next_packet()
+        self._trips.sent(sequence, time.time_ns())
         try:
             self.socket.send(packet)
         except OSError:

@@ -32,10 +32,11 @@ class RtpSource:
         self.sent += 1
         return build(header, TONE)
 
-    def take_back(self, packet: bytes) -> None:
-        """Count a packet that came from the relay."""
+    def take_back(self, packet: bytes) -> int | None:
+        """Count a packet that came from the relay; its sequence number, or None when it is none of this stream's."""
         own = defect(packet, len(packet)) is None and packet[_SSRC_OFFSET : _SSRC_OFFSET + 4] == self.ssrc.to_bytes(4)
-        if own:
-            self.returned += 1
-        else:
+        if not own:
             self.foreign += 1
+            return None
+        self.returned += 1
+        return int.from_bytes(packet[_SEQUENCE_OFFSET : _SEQUENCE_OFFSET + 2])

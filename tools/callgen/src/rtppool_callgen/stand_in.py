@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from aiohttp import web
 from rtppool_callgen.ari_server import EventHub, make_ari
 from rtppool_callgen.media_legs import Player
 from rtppool_callgen.rtp_player import RtpPlayer
-from rtppool_callgen.switchboard import Switchboard, SwitchboardError
+from rtppool_callgen.switchboard import Channel, Switchboard, SwitchboardError
+from rtppool_core.histogram import Histogram
 from rtppool_core.http_endpoints import listen
+from rtppool_core.udp import host_port
 
 CALLER_PREFIX = "standin-"
 ENDED_CALLS = 1000
@@ -21,20 +24,45 @@ ENDED_CALLS = 1000
 
 @dataclass(frozen=True, slots=True)
 class EndedCall:
-    """What a caller knew at its end. `refused` is `RTP_RELAY_REFUSED`, which the relay set before `continue`."""
+    """What a caller knew at its end.
+
+    `refused` is `RTP_RELAY_REFUSED` and `given_back` is `RTP_RELAY_ENDED`, which the relay set before `continue`.
+    """
 
     channel: str
     sent: int
     returned: int
     refused: str | None
+    answered: bool = False
+    given_back: str | None = None
+    round_trips: Histogram | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    sent: int = 0
+    returned: int = 0
+    round_trips: Histogram | None = None
 
 
 class StandIn:
-    """Use as `async with`; `port` 0 takes a free one, told by `url`. `player` None: RTP from this process."""
+    """Use as `async with`; `port` 0 takes a free one, told by `url`.
 
-    def __init__(self, host: str, port: int, user: str, password: str, player: Player | None = None) -> None:
+    `player` None: RTP from this process. With `tls` ARI is served over TLS alone.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        user: str,
+        password: str,
+        player: Player | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._host, self._port = host, port
         self._user, self._password = user, password
+        self._tls = tls
         self.hub = EventHub()
         self.switchboard = Switchboard(self.hub.emit)
         self.player: Player = player if player is not None else RtpPlayer()
@@ -42,13 +70,14 @@ class StandIn:
         self.on_end: Callable[[EndedCall], None] = lambda _call: None
         self._runner: web.AppRunner | None = None
         self._media_of: dict[str, str] = {}
-        self._counts: dict[str, tuple[int, int]] = {}
+        self._counts: dict[str, _Counts] = {}
         self._calls = 0
 
     @property
     def url(self) -> str:
         """What `ARI_URL` must be."""
-        return f"http://{self._host}:{self._port}/ari"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{host_port(self._host, self._port)}/ari"
 
     async def __aenter__(self) -> Self:
         """Listen.
@@ -59,7 +88,7 @@ class StandIn:
         await self.player.__aenter__()
         app = make_ari(self.switchboard, self.hub, self, self._user, lambda: self._password)
         try:
-            self._runner, self._port = await listen(app, self._host, self._port)
+            self._runner, self._port = await listen(app, self._host, self._port, self._tls)
         except BaseException:
             await self.player.__aexit__()
             raise
@@ -89,10 +118,8 @@ class StandIn:
 
     def packets(self, caller: str) -> tuple[int, int]:
         """How many packets a caller sent and got back."""
-        leg = self.player.leg(self._media_of.get(caller, ""))
-        if leg is None:
-            return self._counts.get(caller, (0, 0))
-        return leg.sent, leg.returned
+        counts = self._counts_of(caller)
+        return counts.sent, counts.returned
 
     def hang_up(self, channel: str) -> None:
         """See `Legs.hang_up`; also how a caller ends its call."""
@@ -104,7 +131,7 @@ class StandIn:
             self.player.pause(self._media_of[channel])
         self.switchboard.hang_up(channel)
         if leg.peer_host is None:
-            self._end(channel, leg.variables.get("RTP_RELAY_REFUSED"))
+            self._end(leg)
 
     def create_media(self, channel: str, application: str, external_host: str, media_format: str) -> dict[str, Any]:
         """See `Legs.create_media`."""
@@ -130,25 +157,35 @@ class StandIn:
         """See `Legs.continued`: this dialplan hangs up behind `Stasis()`."""
         if channel in self._media_of:
             self.player.pause(self._media_of[channel])
-        leg = self.switchboard.channels.pop(channel)
-        self._end(channel, leg.variables.get("RTP_RELAY_REFUSED"))
+        self._end(self.switchboard.channels.pop(channel))
 
     def originate(self, channel: str, application: str) -> dict[str, Any]:
         """See `Legs.originate`."""
         return self.switchboard.arrive(channel, "Local/s@default", application, "", {}).to_json()
 
+    def _counts_of(self, caller: str) -> _Counts:
+        leg = self.player.leg(self._media_of.get(caller, ""))
+        return self._counts.get(caller, _Counts()) if leg is None else _Counts(leg.sent, leg.returned, leg.round_trips)
+
     def _keep_counts(self, media: str) -> None:
-        leg = self.player.leg(media)
         for caller, channel in list(self._media_of.items()):
-            if channel == media and leg is not None:
-                self._counts[caller] = (leg.sent, leg.returned)
+            if channel == media:
+                self._counts[caller] = self._counts_of(caller)
                 del self._media_of[caller]
 
-    def _end(self, channel: str, refused: str | None) -> None:
-        sent, returned = self.packets(channel)
-        self._media_of.pop(channel, None)
-        self._counts.pop(channel, None)
-        call = EndedCall(channel, sent, returned, refused)
+    def _end(self, leg: Channel) -> None:
+        counts = self._counts_of(leg.id)
+        self._media_of.pop(leg.id, None)
+        self._counts.pop(leg.id, None)
+        call = EndedCall(
+            leg.id,
+            counts.sent,
+            counts.returned,
+            leg.variables.get("RTP_RELAY_REFUSED"),
+            leg.state == "Up",
+            leg.variables.get("RTP_RELAY_ENDED"),
+            counts.round_trips,
+        )
         self.ended.append(call)
         self.on_end(call)
 

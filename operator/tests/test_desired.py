@@ -126,9 +126,39 @@ def test_the_same_objects_in_another_order_give_the_same_bytes(
     assert desired_state(view(*pools)).text == desired_state(view(*reversed(pools))).text
 
 
-def test_only_pods_with_another_revision_are_refreshed(make_relay: MakeRelay) -> None:
-    relays = [make_relay("a", "1"), make_relay("b", "2"), make_relay("c")]
-    assert [relay.node for relay in pods_to_refresh(relays, "2")] == ["a", "c"]
+def test_only_pods_with_another_revision_are_refreshed(
+    view: Callable[..., ClusterView], make_pool: MakePool, make_relay: MakeRelay
+) -> None:
+    desired = desired_state(view(make_pool()))
+    current = desired.revision_of("b")
+    relays = [make_relay("a", "1"), make_relay("b", current), make_relay("b", f"{current}.3"), make_relay("c")]
+    assert [relay.node for relay in pods_to_refresh(relays, desired)] == ["a", "c"]
+
+
+def test_a_pod_that_is_being_deleted_is_not_refreshed(
+    view: Callable[..., ClusterView], make_pool: MakePool, make_relay: MakeRelay
+) -> None:
+    assert pods_to_refresh([replace(make_relay("a"), terminating=True)], desired_state(view(make_pool()))) == []
+
+
+def test_an_edit_changes_the_revision_of_its_own_nodes_alone(
+    view: Callable[..., ClusterView], make_pool: MakePool
+) -> None:
+    everywhere, zone = make_pool("all"), make_pool("zone", nodeSelector={"zone": "1"})
+    before = desired_state(view(everywhere, zone))
+    after = desired_state(view(everywhere, replace(zone, generation=4)))
+    changed = [name for name in NODES if before.revision_of(name) != after.revision_of(name)]
+    assert changed == ["a"]
+    assert before.revision != after.revision
+
+
+def test_a_node_s_revision_follows_its_own_address(view: Callable[..., ClusterView], make_pool: MakePool) -> None:
+    pool = make_pool(advertise={"source": "NodeExternalIP"})
+    before = view(pool)
+    moved = replace(before, nodes={**NODES, "b": Node("b", {"zone": "2"}, "198.51.100.3")})
+    first, second = desired_state(before), desired_state(moved)
+    assert first.revision_of("b") != second.revision_of("b")
+    assert first.revision_of("a") == second.revision_of("a"), "without an address it has no entry"
 
 
 zones = st.sampled_from([{}, {"zone": "1"}, {"zone": "2"}, {"zone": "3"}])
@@ -153,8 +183,8 @@ def test_every_node_has_at_most_one_pool_whatever_the_order(
         )
         for at, (selector, day) in enumerate(wanted)
     ]
-    first = {claim.pool.uid: claim for claim in claim_nodes(pools, NODES)}
+    first = {claim.pool.uid: claim for claim in claim_nodes(pools, NODES, set(NODES), {})}
     owned = [name for claim in first.values() for name in claim.owned]
     assert len(owned) == len(set(owned))
     chance.shuffle(pools)
-    assert {claim.pool.uid: claim for claim in claim_nodes(pools, NODES)} == first
+    assert {claim.pool.uid: claim for claim in claim_nodes(pools, NODES, set(NODES), {})} == first

@@ -59,7 +59,7 @@ class Cluster:
         return tuple(parse_pool(item) for item in listed["items"])
 
     def relays(self) -> tuple[RelayPod, ...]:
-        """Relay pods that run and are not being deleted."""
+        """Relay pods that run, those that are being deleted included: their calls live on."""
         listed = _ask(
             f"list pods in {self._namespace}",
             self._core.list_namespaced_pod,
@@ -67,8 +67,7 @@ class Cluster:
             label_selector=RELAY_SELECTOR,
             resource_version="0",
         )
-        pods = (_relay(pod) for pod in listed.items if pod.metadata.deletion_timestamp is None)
-        return tuple(pod for pod in pods if pod is not None)
+        return tuple(relay for pod in listed.items if (relay := _relay(pod)) is not None)
 
     def nodes(self) -> Mapping[str, Node]:
         """All nodes by name."""
@@ -273,6 +272,7 @@ def _relay(pod: Any) -> RelayPod | None:
         address=pod.status.pod_ip,
         port=ports[RELAY_PORT_NAME],
         revision=(pod.metadata.annotations or {}).get(REFRESH_ANNOTATION),
+        terminating=pod.metadata.deletion_timestamp is not None,
     )
 
 

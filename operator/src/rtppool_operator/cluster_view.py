@@ -19,7 +19,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class RelayPod:
-    """A relay's pod on a node. `revision` is what its refresh annotation says."""
+    """A relay's pod on a node. `revision` is what its refresh annotation says.
+
+    One that is `terminating` may have calls for an hour more, and its node stays its pool's.
+    """
 
     name: str
     uid: str
@@ -27,6 +30,7 @@ class RelayPod:
     address: str | None
     port: int
     revision: str | None = None
+    terminating: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,10 @@ class PoolSpec:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One object. `spec` is None where it can't be read, and `problem` says why; `status` is as it was written."""
+    """One object. `spec` is None where it can't be read, and `problem` says why; `status` is as it was written.
+
+    `selector` is the nodeSelector as it stands in the object, readable spec or not: it ranks the pool among others.
+    """
 
     namespace: str
     name: str
@@ -61,6 +64,7 @@ class Pool:
     spec: PoolSpec | None
     problem: str | None = None
     status: Mapping[str, Any] = field(default_factory=dict)
+    selector: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -87,4 +91,10 @@ def parse_pool(document: Mapping[str, Any]) -> Pool:
         spec=spec,
         problem=problem,
         status=document.get("status") or {},
+        selector=_selector(document.get("spec")),
     )
+
+
+def _selector(spec: Any) -> Mapping[str, Any]:
+    selector = spec.get("nodeSelector") if isinstance(spec, Mapping) else None
+    return selector if isinstance(selector, Mapping) else {}

@@ -17,7 +17,7 @@ from rtppool_operator.cluster_view import ClusterView, RelayPod
 from rtppool_operator.conditions import conditions, with_times
 from rtppool_operator.desired import Desired, desired_state, pods_to_refresh
 from rtppool_operator.lease import RENEW_SECONDS, Leadership
-from rtppool_operator.observed import POLL_SECONDS, PoolObservation, figures, observe, rfc3339
+from rtppool_operator.observed import POLL_SECONDS, STALE_AFTER_SECONDS, PoolObservation, figures, observe, rfc3339
 from rtppool_operator.polling import Poller
 from rtppool_operator.pool_events import EventLimiter, PoolEvent
 from rtppool_operator.pool_spec import Pool
@@ -83,6 +83,8 @@ class Reconciler:
     _limiter: EventLimiter = field(default_factory=EventLimiter)
     _written: dict[str, _Written] = field(default_factory=dict)
     _generations: dict[str, int] = field(default_factory=dict)
+    # What this operator wrote last, or found; an edit by somebody else is not what pools keep.
+    _last_text: str | None = None
     _leads_until_seconds: float = 0.0
     _in_hurry: bool = False
 
@@ -135,12 +137,13 @@ class Reconciler:
         """
         started = time.monotonic()
         view = await asyncio.to_thread(self.cluster.look)
-        desired = desired_state(view)
+        desired = desired_state(view, self._last_text)
         await self._configure(view, desired)
         await self.poller.poll(view.relays)
+        now = time.monotonic()
+        relays = [relay for relay in view.relays if not relay.terminating or self._speaks(relay, now)]
         observations = [
-            observe(claim, view.relays, self.poller.heard, self.poller.failures, time.monotonic())
-            for claim in desired.claims.values()
+            observe(claim, relays, self.poller.heard, self.poller.failures, now) for claim in desired.claims.values()
         ]
         self._in_hurry = any(_on_its_way(observation) for observation in observations)
         for observation in observations:
@@ -150,10 +153,16 @@ class Reconciler:
         self.counts.pools, self.counts.relays = len(view.pools), len(view.relays)
         self.counts.last_cycle_seconds = time.monotonic() - started
 
+    def _speaks(self, relay: RelayPod, now_seconds: float) -> bool:
+        """A relay that is being stopped counts while it answers: its calls live on. Then it is gone, not silent."""
+        last = self.poller.heard.get(relay.uid)
+        return last is not None and now_seconds - last.at_seconds <= STALE_AFTER_SECONDS
+
     async def _turn(self) -> None:
         if time.monotonic() >= self._leads_until_seconds:
             other = await asyncio.to_thread(self.leadership.hold)
             if other is not None:
+                self._last_text = None
                 self._note(f"operator {other} holds the lease; this one waits. One release per cluster")
                 return
             self._leads_until_seconds = time.monotonic() + RENEW_SECONDS
@@ -165,8 +174,9 @@ class Reconciler:
             await asyncio.to_thread(self.cluster.write, desired.text, exists=view.written is not None)
             self.counts.config_writes += 1
             log.info("configuration written", extra={"fields": {"revision": desired.revision}})
-        for relay in pods_to_refresh(view.relays, desired.revision):
-            await asyncio.to_thread(self.cluster.refresh, relay, desired.revision)
+        self._last_text = desired.text
+        for relay in pods_to_refresh(view.relays, desired):
+            await asyncio.to_thread(self.cluster.refresh, relay, desired.revision_of(relay.node))
 
     async def _report(self, observation: PoolObservation) -> None:
         pool = observation.claim.pool

@@ -17,6 +17,7 @@ from rtppool_relay.ari_messages import (
     ChannelGone,
     ChannelStarted,
     EnteredBridge,
+    LeftBridge,
     Replaced,
     parse_asterisk_info,
     parse_channel,
@@ -51,6 +52,7 @@ def test_the_events_of_a_call_are_understood() -> None:
     assert parse_event(event("ChannelDestroyed", **channel)) == ChannelGone("1700000000.1")
     assert parse_event(event("BridgeDestroyed", **bridge)) == BridgeGone("b")
     assert parse_event(event("ChannelEnteredBridge", **channel, **bridge)) == EnteredBridge("b", "1700000000.1")
+    assert parse_event(event("ChannelLeftBridge", **channel, **bridge)) == LeftBridge("b", "1700000000.1")
     assert parse_event(event("ApplicationReplaced")) == Replaced("rtp-pool")
     assert parse_event(event("ChannelVarset", **channel)) is None
 
@@ -73,7 +75,11 @@ json_values = st.recursive(
 
 @given(
     st.fixed_dictionaries(
-        {"type": st.sampled_from(["StasisStart", "StasisEnd", "ChannelEnteredBridge", "BridgeDestroyed"])},
+        {
+            "type": st.sampled_from(
+                ["StasisStart", "StasisEnd", "ChannelEnteredBridge", "ChannelLeftBridge", "BridgeDestroyed"]
+            )
+        },
         optional=dict.fromkeys(("channel", "bridge", "application"), json_values),
     )
 )

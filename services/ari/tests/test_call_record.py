@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rtppool_core.report import LateByCause, ReorderingReport
 from rtppool_relay.call_record import CallCounters, CallRecord, log_fields, masked
+from rtppool_relay.calls import CUTS, Event
 from rtppool_relay.media_plane import CallFigures
 
 
@@ -24,6 +27,31 @@ def test_refusals_are_counted_by_reason() -> None:
     for reason in ("NoFreePort", "NoFreePort", "Draining"):
         counters.refuse(reason)
     assert counters.refused == {"NoFreePort": 2, "Draining": 1}
+
+
+def test_every_end_of_a_call_is_counted_in_one_place_by_its_reason() -> None:
+    counters = CallCounters()
+    counters.end(Event.CALLER_GONE, answered=False)
+    counters.end(Event.CALLER_GONE, answered=True)
+    counters.end(Event.ASTERISK_GONE, answered=True)
+    counters.end(Event.STEP_FAILED, answered=False)
+    assert counters.left_before_answer == 1
+    assert counters.ended_by == {"callerGone": 1, "asteriskGone": 1, "stepFailed": 1}
+    assert counters.ended == 3
+
+
+@pytest.mark.parametrize("event", [Event.CALLER_GONE, Event.CALLER_MOVED])
+def test_a_call_that_its_caller_left_was_not_cut(event: Event) -> None:
+    counters = CallCounters()
+    counters.end(event, answered=True)
+    assert counters.cut == 0
+
+
+@pytest.mark.parametrize("event", sorted(CUTS, key=lambda event: event.value), ids=lambda event: event.value)
+def test_a_call_that_ended_by_a_fault_or_a_drain_was_cut(event: Event) -> None:
+    counters = CallCounters()
+    counters.end(event, answered=True)
+    assert counters.cut == 1
 
 
 def test_the_log_line_is_flat_and_leaves_out_what_is_not_known() -> None:

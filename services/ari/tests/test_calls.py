@@ -1,6 +1,8 @@
-"""The call table: every state and every event."""
+"""The call table: every state and every event, as `call_table.txt` says it."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,11 +29,47 @@ STEP_ENDS = {
     Event.TORN_DOWN,
 }
 PAIRS = [(state, event) for state in State for event in Event]
+PAGE = Path(__file__).with_name("call_table.txt")
+
+Expected = dict[tuple[State, Event], tuple[State, tuple[Action, ...]]]
+
+
+def expected_table() -> Expected:
+    """What the page says; a pair that it does not list changes nothing."""
+    table: Expected = {}
+    state = None
+    for line in PAGE.read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        if not line.startswith(" "):
+            state = State(line)
+            continue
+        assert state is not None, "the page begins with a state"
+        event, _, outcome = line.strip().partition("->")
+        following, _, actions = outcome.partition(":")
+        pair = state, Event(event.strip())
+        assert pair not in table, f"{pair} stands there twice"
+        done = tuple(Action(action.strip()) for action in actions.split(",") if action.strip())
+        table[pair] = State(following.strip()), done
+    return table
+
+
+EXPECTED = expected_table()
 
 
 @pytest.mark.parametrize(("state", "event"), PAIRS, ids=lambda value: value.value)
-def test_every_state_knows_every_event(state: State, event: Event) -> None:
-    assert isinstance(next_transition(state, event).state, State)
+def test_the_table_does_what_the_page_says(state: State, event: Event) -> None:
+    assert next_transition(state, event) == EXPECTED.get((state, event), (state, ()))
+
+
+def test_the_page_has_a_paragraph_for_every_state_in_the_order_of_a_call() -> None:
+    assert [line for line in PAGE.read_text().splitlines() if line and line[0] not in "# "] == [
+        state.value for state in State
+    ]
+
+
+def test_the_page_lists_only_what_changes_something() -> None:
+    assert not [pair for pair, outcome in EXPECTED.items() if outcome == (pair[0], ())]
 
 
 @pytest.mark.parametrize(("state", "event"), PAIRS, ids=lambda value: value.value)
@@ -84,6 +122,15 @@ def test_a_call_that_goes_well_is_answered_dialled_bridged_and_torn_down() -> No
         Action.TEAR_DOWN,
         Action.FORGET,
     ]
+
+
+@pytest.mark.parametrize("event", [Event.CALLER_GONE, Event.CALLER_MOVED, Event.ASTERISK_GONE])
+@pytest.mark.parametrize("state", list(State), ids=lambda value: value.value)
+def test_a_caller_who_is_not_there_is_not_sent_back_to_the_dialplan(state: State, event: Event) -> None:
+    following, actions = next_transition(state, event)
+    assert Action.RELEASE_CALLER not in actions
+    if following is State.CALLER_LEFT:
+        assert all(Action.RELEASE_CALLER not in next_transition(following, each).actions for each in Event)
 
 
 def test_the_media_channel_s_start_may_come_after_the_reply() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rtppool_relay.ari_messages import Bridge, Channel
 from rtppool_relay.call_ids import CallIds
-from rtppool_relay.reconciliation import KnownCall, Pair, Reconciliation, Vanished, reconcile
+from rtppool_relay.reconciliation import KnownCall, Pair, Reconciliation, Stage, Vanished, reconcile
 
 IDS = CallIds.of_node("worker-1")
 OTHER = CallIds.of_node("worker-2")
@@ -59,16 +61,16 @@ def test_what_is_another_relay_s_or_nobody_s_is_left_alone() -> None:
 
 
 def test_a_call_that_is_known_is_neither_adopted_nor_an_orphan() -> None:
-    known = [KnownCall("a", "a", settled=True)]
+    known = [KnownCall("a", "a", "settled")]
     assert compare([caller("a"), media("a")], [bridge("a", "a", IDS.media("a"))], known) == Reconciliation()
 
 
 def test_a_call_that_is_still_being_set_up_is_left_to_its_steps() -> None:
-    assert compare([caller("a")], [], [KnownCall("a", "a", settled=False)]) == Reconciliation()
+    assert compare([caller("a")], [], [KnownCall("a", "a", "running")]) == Reconciliation()
 
 
 def test_of_a_settled_call_the_missing_part_is_told() -> None:
-    known = [KnownCall("a", "a", settled=True)]
+    known = [KnownCall("a", "a", "settled")]
     pair = bridge("a", "a", IDS.media("a"))
     assert compare([media("a")], [pair], known).vanished == (Vanished("a", "caller"),)
     assert compare([caller("a")], [pair], known).vanished == (Vanished("a", "media"),)
@@ -81,9 +83,53 @@ def test_what_ended_a_moment_ago_may_still_be_listed() -> None:
     assert found == Reconciliation()
 
 
-def test_a_third_channel_in_the_bridge_does_not_hinder_an_adoption() -> None:
+def test_a_third_channel_in_the_bridge_does_not_hinder_an_adoption_and_is_told_with_it() -> None:
     found = compare(
         [caller("a"), media("a"), Channel("third", "PJSIP/third-1", APPLICATION)],
         [bridge("a", "a", IDS.media("a"), "third")],
     )
-    assert [pair.call for pair in found.adopt] == ["a"]
+    assert [(pair.call, pair.shared) for pair in found.adopt] == [("a", True)]
+
+
+def test_a_third_channel_whose_coming_was_not_heard_is_found_in_the_bridge() -> None:
+    found = compare(
+        [caller("a"), media("a"), Channel("third", "PJSIP/third-1", APPLICATION)],
+        [bridge("a", "a", IDS.media("a"), "third")],
+        [KnownCall("a", "a", "settled")],
+    )
+    assert found.shared == ("a",)
+    assert found.vanished == ()
+
+
+@pytest.mark.parametrize("stage", ["awaiting", "running"])
+def test_a_media_channel_whose_start_was_not_heard_is_found_in_the_application(stage: Stage) -> None:
+    found = compare([caller("a"), media("a")], [bridge("a")], [KnownCall("a", "a", stage)])
+    assert found == Reconciliation(started=("a",))
+
+
+def test_a_media_channel_that_is_not_in_the_application_yet_has_not_started() -> None:
+    waits = Channel(IDS.media("a"), "UnicastRTP/192.0.2.1:10000-0x1")
+    assert compare([caller("a"), waits], [bridge("a")], [KnownCall("a", "a", "awaiting")]) == Reconciliation()
+
+
+def test_of_a_call_that_awaits_its_media_channel_a_missing_part_is_told() -> None:
+    known = [KnownCall("a", "a", "awaiting")]
+    assert compare([media("a")], [bridge("a")], known).vanished == (Vanished("a", "caller"),)
+    assert compare([caller("a")], [bridge("a")], known).vanished == (Vanished("a", "media"),)
+    assert compare([caller("a"), media("a")], [], known).vanished == (Vanished("a", "bridge"),)
+
+
+def test_a_caller_whom_somebody_put_into_another_bridge_is_theirs() -> None:
+    bridges = [bridge("a", IDS.media("a")), Bridge("meeting", ("a", "x"))]
+    found = compare([caller("a"), media("a")], bridges, [KnownCall("a", "a", "settled")])
+    assert found == Reconciliation(vanished=(Vanished("a", "place"),))
+
+
+def test_a_caller_in_somebody_s_bridge_is_not_taken_as_a_new_call() -> None:
+    assert compare([caller("a")], [Bridge("meeting", ("a", "x"))]) == Reconciliation()
+
+
+def test_a_caller_whom_somebody_sent_on_in_the_dialplan_has_left() -> None:
+    sent_on = Channel("a", "PJSIP/a-1")
+    found = compare([sent_on, media("a")], [bridge("a", IDS.media("a"))], [KnownCall("a", "a", "settled")])
+    assert found.vanished == (Vanished("a", "caller"),)

@@ -171,6 +171,7 @@ class Relay:
         while True:
             await asyncio.sleep(self._settings.metrics_interval_seconds)
             self._measurement.tick(time.time_ns(), time.monotonic_ns())
+            self._telephony.look_at_media()
             self._lifecycle.ticked_at_seconds = time.monotonic()
 
     async def _look_at_clocks(self) -> None:

@@ -75,13 +75,21 @@ class EnteredBridge:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftBridge:
+    """`ChannelLeftBridge`: at a hang-up as well as when somebody takes the channel out."""
+
+    bridge: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class Replaced:
     """`ApplicationReplaced`: another websocket registered the same application."""
 
     application: str
 
 
-Event = ChannelStarted | ChannelGone | BridgeGone | EnteredBridge | Replaced
+Event = ChannelStarted | ChannelGone | BridgeGone | EnteredBridge | LeftBridge | Replaced
 
 
 def parse_channel(document: Any) -> Channel:
@@ -147,6 +155,8 @@ def parse_event(text: str) -> Event | None:
             return BridgeGone(_id_of(fields, "bridge"))
         case "ChannelEnteredBridge":
             return EnteredBridge(_id_of(fields, "bridge"), _id_of(fields, "channel"))
+        case "ChannelLeftBridge":
+            return LeftBridge(_id_of(fields, "bridge"), _id_of(fields, "channel"))
         case "ApplicationReplaced":
             return Replaced(_text(fields, "application"))
     return None

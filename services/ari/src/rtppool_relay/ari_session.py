@@ -28,6 +28,9 @@ class Calls(Protocol):
     async def compare(self, *, only_ends: bool = False) -> None:
         """Settle the differences with Asterisk's channels and bridges."""
 
+    async def until_compare_is_due(self, at_most_seconds: float) -> None:
+        """Return after so long, or sooner where there is a reason to compare."""
+
 
 class AriSession:
     """Keeps one application registered; `report` tells how that goes. `wall_ns` is Unix time in ns."""
@@ -102,7 +105,7 @@ class AriSession:
     async def _sweep(self) -> None:
         """Find what events did not tell."""
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await self._calls.until_compare_is_due(SWEEP_SECONDS)
             try:
                 await self._calls.compare()
             except AriError as error:

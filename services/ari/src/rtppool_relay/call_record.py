@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rtppool_core.contract import to_json
+from rtppool_relay.call_durations import CallDurations
+from rtppool_relay.calls import CUTS, Event
 from rtppool_relay.media_plane import CallFigures
 
 SHOWN_DIGITS = 2
@@ -15,9 +17,10 @@ SHOWN_DIGITS = 2
 class CallRecord:
     """One call. Times are Unix times; what is not known (yet) is absent.
 
-    `setup_milliseconds` runs from its StasisStart to both channels in the bridge. `shared`: a third channel was in
-    the bridge, so that Asterisk mixed and its 20 ms are in the figures. `ended_by` is the event that ended it.
-    `refused` is the reason as a word, `refusal` as a sentence.
+    `setup_milliseconds` runs from its StasisStart to both channels in the bridge, `first_return_microseconds` from the
+    first answered packet of Asterisk to its return. `shared`: a third channel was in the bridge, so that Asterisk mixed
+    and its 20 ms are in the figures. `media` is a `MediaState`: whether packets flow. `ended_by` is the event that
+    ended it. `refused` is the reason as a word, `refusal` as a sentence.
     """
 
     call: str
@@ -31,6 +34,8 @@ class CallRecord:
     port: int | None = None
     asterisk: str | None = None
     setup_milliseconds: int | None = None
+    first_return_microseconds: int | None = None
+    media: str | None = None
     ended_unix_ms: int | None = None
     ended_by: str | None = None
     refused: str | None = None
@@ -40,18 +45,40 @@ class CallRecord:
 
 @dataclass(slots=True)
 class CallCounters:
-    """Since the relay started; they only grow. `refused` is by reason."""
+    """Since the relay started; they only grow. `refused` is by reason, `ended_by` by the event that ended the call.
 
+    Every call that arrived is, at its end, refused, or left before it was answered, or ended.
+    """
+
+    arrived: int = 0
     accepted: int = 0
-    ended: int = 0
-    cut: int = 0
     adopted: int = 0
+    left_before_answer: int = 0
+    cut: int = 0
+    went_silent: int = 0
+    went_one_way: int = 0
     orphans_deleted: int = 0
     refused: dict[str, int] = field(default_factory=dict)
+    ended_by: dict[str, int] = field(default_factory=dict)
+    setup: CallDurations = field(default_factory=CallDurations)
+    first_return: CallDurations = field(default_factory=CallDurations)
+
+    @property
+    def ended(self) -> int:
+        """Calls that were neither refused nor given up by their caller before the answer."""
+        return sum(self.ended_by.values())
 
     def refuse(self, reason: str) -> None:
-        """Count a refusal."""
+        """Count a call that went back to the dialplan unanswered."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def end(self, by: Event, *, answered: bool) -> None:
+        """Count the end of a call that was not refused."""
+        if by is Event.CALLER_GONE and not answered:
+            self.left_before_answer += 1
+            return
+        self.ended_by[by.value] = self.ended_by.get(by.value, 0) + 1
+        self.cut += by in CUTS
 
 
 def masked(number: str) -> str | None:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from rtppool_core.report import CallsReport
-from rtppool_relay.ari_messages import BridgeGone, Channel, ChannelGone, ChannelStarted, EnteredBridge, Replaced
+from rtppool_relay.ari_errors import AriError, AriRefused
+from rtppool_relay.ari_messages import (
+    BridgeGone,
+    Channel,
+    ChannelGone,
+    ChannelStarted,
+    EnteredBridge,
+    LeftBridge,
+    Replaced,
+)
 from rtppool_relay.ari_messages import Event as AsteriskEvent
 from rtppool_relay.call_ids import call_of, is_media_of_any_relay
 from rtppool_relay.call_record import CallRecord, log_fields
 from rtppool_relay.call_runner import CallRunner, CallSurroundings
 from rtppool_relay.calls import Event, State
-from rtppool_relay.reconciliation import KnownCall, Reconciliation, reconcile
+from rtppool_relay.media_state import MediaState
+from rtppool_relay.reconciliation import KnownCall, Reconciliation, Stage, reconcile
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +32,18 @@ RECENT_CALLS = 200
 # Asterisk may list for a moment what was deleted.
 ENDED_LATELY_SECONDS = 2.0
 CUT_SECONDS = 10.0
+# What is left behind, or looks odd, is looked at so soon: within the two seconds that an orphan may live, and late
+# enough for the events of a hang-up.
+SOON_SECONDS = 0.5
+DELETED_AT_ONCE = 8
 
-_GONE = {"caller": Event.CALLER_GONE, "media": Event.MEDIA_GONE, "bridge": Event.BRIDGE_GONE}
+_GONE = {
+    "caller": Event.CALLER_GONE,
+    "media": Event.MEDIA_GONE,
+    "bridge": Event.BRIDGE_GONE,
+    "place": Event.CALLER_MOVED,
+}
+_STAGES: dict[State, Stage] = {State.TALKING: "settled", State.AWAITING_MEDIA: "awaiting"}
 
 
 class CallRegistry:
@@ -36,6 +56,8 @@ class CallRegistry:
         self._ended_lately: deque[tuple[float, str]] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._compare_soon = asyncio.Event()
+        self._asterisk_started: str | None = None
 
     @property
     def active_calls(self) -> int:
@@ -52,7 +74,7 @@ class CallRegistry:
 
     def report(self) -> CallsReport:
         """The counts."""
-        counters = self._with.counters
+        counters, states = self._with.counters, [runner.media_state for runner in self._live.values()]
         return CallsReport(
             active=self.active_calls,
             accepted=counters.accepted,
@@ -61,7 +83,22 @@ class CallRegistry:
             adopted=counters.adopted,
             refused=dict(counters.refused),
             orphans_deleted=counters.orphans_deleted,
+            arrived=counters.arrived,
+            left_before_answer=counters.left_before_answer,
+            ended_by=dict(counters.ended_by),
+            shared=sum(runner.shared for runner in self._live.values()),
+            silent=states.count(MediaState.SILENT),
+            one_way=states.count(MediaState.ONE_WAY),
+            went_silent=counters.went_silent,
+            went_one_way=counters.went_one_way,
+            setup=counters.setup.report(),
+            first_return=counters.first_return.report(),
         )
+
+    def look_at_media(self) -> None:
+        """Notice calls without sound; call it every second or so."""
+        for runner in self._live.values():
+            runner.look_at_media()
 
     def handle(self, event: AsteriskEvent) -> None:
         """Hand an event on. What concerns no call of ours is nobody's."""
@@ -74,6 +111,8 @@ class CallRegistry:
                 self._feed(self._with.ids.parse(bridge), "bridge", Event.BRIDGE_GONE)
             case EnteredBridge(entered, member):
                 self._entered(entered, member)
+            case LeftBridge(left, member):
+                self._left(left, member)
             case ChannelStarted() | Replaced():
                 pass
 
@@ -86,16 +125,30 @@ class CallRegistry:
         Raises:
             AriError: Asterisk can't be asked.
         """
+        another_run = await self._is_another_run()
         before = {name: runner.state for name, runner in self._live.items()}
         channels, bridges = await self._with.client.channels(), await self._with.client.bridges()
         found = reconcile(
             channels, bridges, self._known(before), self._lately(), self._with.ids, self._with.application
         )
         for gone in found.vanished:
-            if gone.call in self._live:
-                self._live[gone.call].feed(_GONE[gone.what])
+            self._feed_call(gone.call, Event.ASTERISK_GONE if another_run else _GONE[gone.what])
+        for call in found.started:
+            self._feed_call(call, Event.MEDIA_STARTED)
+        for call in found.shared:
+            self._feed_call(call, Event.THIRD_PARTY)
         if not only_ends:
             await self._settle(found)
+
+    async def until_compare_is_due(self, at_most_seconds: float) -> None:
+        """Return after so long, or soon after something was left behind in Asterisk or looks odd."""
+        try:
+            async with asyncio.timeout(at_most_seconds):
+                await self._compare_soon.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._compare_soon.clear()
 
     async def wait_until_idle(self) -> None:
         """Return when no call is left."""
@@ -120,20 +173,61 @@ class CallRegistry:
         self._live.clear()
         self._idle.set()
 
+    async def _is_another_run(self) -> bool:
+        """Whether Asterisk was started again since it was asked last; what cannot be asked has not changed."""
+        try:
+            started = (await self._with.client.asterisk_info()).startup_time
+        except AriRefused as refused:
+            log.debug("Asterisk does not say when it was started: %s", refused)
+            return False
+        before, self._asterisk_started = self._asterisk_started, started
+        return before not in {None, started}
+
     async def _settle(self, found: Reconciliation) -> None:
-        for orphan in found.orphan_channels:
-            await self._with.client.delete_channel(orphan)
-        for bridge in found.orphan_bridges:
-            await self._with.client.delete_bridge(bridge)
-        orphans = len(found.orphan_channels) + len(found.orphan_bridges)
-        if orphans:
-            self._with.counters.orphans_deleted += orphans
-            log.info("channels and bridges without a call deleted", extra={"fields": {"count": orphans}})
+        """Calls first: their packets wait for the adoption. An orphan that stays must keep nobody from being taken."""
         for pair in found.adopt:
             if pair.call not in self._live:
                 self._add(pair.call, pair.caller).adopt(pair.port)
+            if pair.shared:
+                self._feed_call(pair.call, Event.THIRD_PARTY)
+        orphaned = {*map(self._call_named, found.orphan_channels), *map(self._call_named, found.orphan_bridges)}
         for channel in found.stranded:
-            self._started(channel)
+            if call_of(channel.id) not in orphaned:
+                self._started(channel)
+        left = await self._delete_orphans(found)
+        for channel in found.stranded:
+            # With a media channel of that name left, Asterisk would go on with the old one, to another port.
+            if call_of(channel.id) in orphaned - left:
+                self._started(channel)
+
+    async def _delete_orphans(self, found: Reconciliation) -> set[str]:
+        """Delete, a few at a time; the calls of which something is left."""
+        at_once = asyncio.Semaphore(DELETED_AT_ONCE)
+
+        async def deleted(deletion: Awaitable[None]) -> AriError | None:
+            async with at_once:
+                try:
+                    await deletion
+                except AriError as error:
+                    return error
+            return None
+
+        names = (*found.orphan_channels, *found.orphan_bridges)
+        client = self._with.client
+        failures = await asyncio.gather(
+            *(deleted(client.delete_channel(name)) for name in found.orphan_channels),
+            *(deleted(client.delete_bridge(name)) for name in found.orphan_bridges),
+        )
+        left = {name: error for name, error in zip(names, failures, strict=True) if error is not None}
+        if len(left) < len(names):
+            self._with.counters.orphans_deleted += len(names) - len(left)
+            log.info("channels and bridges without a call deleted", extra={"fields": {"count": len(names) - len(left)}})
+        if left:
+            log.warning(
+                "%d channels and bridges without a call can't be deleted; the next comparison tries again. %s",
+                *(len(left), next(iter(left.values()))),
+            )
+        return {self._call_named(name) for name in left}
 
     def _started(self, channel: Channel) -> None:
         parsed = self._with.ids.parse(channel.id)
@@ -167,6 +261,27 @@ class CallRegistry:
         if runner is not None and channel != runner.caller.id:
             runner.feed(Event.THIRD_PARTY)
 
+    def _left(self, bridge: str, channel: str) -> None:
+        """A hang-up is told otherwise as well; a caller or a media channel who was taken out is told by this alone."""
+        parsed = self._with.ids.parse(bridge)
+        runner = self._live.get(parsed[0]) if parsed is not None else None
+        if runner is None or channel not in {runner.caller.id, self._with.ids.media(runner.call)}:
+            return
+        if runner.state is State.TALKING:
+            asyncio.get_running_loop().call_later(SOON_SECONDS, self._look_why_it_left, runner)
+
+    def _look_why_it_left(self, runner: CallRunner) -> None:
+        if runner.state is State.TALKING:
+            self._compare_soon.set()
+
+    def _call_named(self, identifier: str) -> str:
+        parsed = self._with.ids.parse(identifier)
+        return parsed[0] if parsed is not None else identifier
+
+    def _feed_call(self, call: str, event: Event) -> None:
+        if (runner := self._live.get(call)) is not None:
+            runner.feed(event)
+
     def _feed(self, parsed: tuple[str, str] | None, part: str, event: Event) -> None:
         if parsed is not None and parsed[1] == part and (runner := self._live.get(parsed[0])) is not None:
             runner.feed(event)
@@ -174,6 +289,7 @@ class CallRegistry:
     def _add(self, call: str, caller: Channel) -> CallRunner:
         runner = CallRunner(self._with, call, caller, self._ended)
         self._live[call] = runner
+        self._with.counters.arrived += 1
         self._idle.clear()
         return runner
 
@@ -181,7 +297,9 @@ class CallRegistry:
         del self._live[runner.call]
         record = runner.record()
         self._recent.append(record)
-        if not runner.left_behind:
+        if runner.left_behind:
+            asyncio.get_running_loop().call_later(SOON_SECONDS, self._compare_soon.set)
+        else:
             self._ended_lately.append((self._with.monotonic(), runner.call))
         if record.refused is None:
             log.info("call ended", extra={"fields": log_fields(record)})
@@ -192,8 +310,8 @@ class CallRegistry:
 
     def _known(self, before: dict[str, State]) -> Iterable[KnownCall]:
         for name, runner in self._live.items():
-            settled = runner.state is State.TALKING and before.get(name) is State.TALKING
-            yield KnownCall(name, runner.caller.id, settled)
+            stage = _STAGES.get(runner.state, "running") if before.get(name) is runner.state else "running"
+            yield KnownCall(name, runner.caller.id, stage)
 
     def _lately(self) -> list[str]:
         oldest = self._with.monotonic() - ENDED_LATELY_SECONDS

@@ -15,6 +15,12 @@ from rtppool_relay.call_ids import CallIds
 from rtppool_relay.call_record import CallCounters, CallRecord, masked
 from rtppool_relay.calls import Action, Event, State, next_transition
 from rtppool_relay.media_plane import CallFigures, CallMedia, MediaFault, MediaPlane, Refused
+from rtppool_relay.media_state import (
+    ONE_WAY_AFTER_SECONDS,
+    SILENT_AFTER_SECONDS,
+    MediaState,
+    MediaTrack,
+)
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +34,14 @@ DELETE_PAUSE_SECONDS = 0.5
 
 _LEAVING = {State.REFUSING, State.BREAKING_OFF, State.CALLER_LEFT, State.ENDING, State.ENDED}
 _PASSING = {"EchoUnreachable", "MediaDown", "NotReady"}
+_NS_PER_SECOND = 1_000_000_000
+_NS_PER_US = 1_000
+_NO_SOUND = {
+    MediaState.SILENT: f"no RTP has come from Asterisk for {SILENT_AFTER_SECONDS:.0f} s: the caller sends none, or it "
+    "does not reach Asterisk (a firewall, NAT without rtp_symmetric, direct_media)",
+    MediaState.ONE_WAY: f"RTP comes from Asterisk, and for {ONE_WAY_AFTER_SECONDS:.0f} s nothing has gone back: the "
+    "caller hears nothing. Does the echo answer (echo in /status)?",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,13 @@ class CallRunner:
         self._ended = ended
         self._media: CallMedia | None = None
         self._refusal: Refused | None = None
+        self._was_refused = False
+        self._answered = False
         self._final: CallFigures | None = None
+        self._track: MediaTrack | None = None
+        self._media_state: MediaState | None = None
+        self._no_sound: set[MediaState] = set()
+        self._first_return_ns: int | None = None
         self._adopt_port: int | None = None
         self._shared = False
         self._sip_call_id: str | None = None
@@ -85,6 +105,21 @@ class CallRunner:
         """The end is under way: a caller of the same id who arrives now is a new call."""
         return self.state in _LEAVING
 
+    @property
+    def port(self) -> int | None:
+        """The port that this call holds, or is about to take back."""
+        return self._media.port if self._media else self._adopt_port
+
+    @property
+    def media_state(self) -> MediaState | None:
+        """Whether its packets flow, as last looked at; None before it was connected and after its end."""
+        return None if self.leaving else self._media_state
+
+    @property
+    def shared(self) -> bool:
+        """A third channel is in its bridge, or was."""
+        return self._shared
+
     def take(self) -> None:
         """Begin with a caller who waits in our application."""
         self._limit = asyncio.get_running_loop().call_later(SETUP_SECONDS, self.feed, Event.TIMED_OUT)
@@ -101,6 +136,7 @@ class CallRunner:
         self.state, actions = next_transition(before, event)
         if self.state in _LEAVING and before not in _LEAVING:
             self._ended_by = event
+        self._answered = self._answered or event in {Event.ANSWERED, Event.ADOPTED}
         if self.state is State.TALKING and before is not State.TALKING:
             self._talks()
         steps = [self._steps[action] for action in actions if action in self._steps]
@@ -111,9 +147,21 @@ class CallRunner:
         elif steps:
             self._work(steps)
 
+    def look_at_media(self) -> None:
+        """Notice silence; call it every second or so."""
+        if self._media is None or self._track is None or self.leaving:
+            return
+        flow = self._media.flow()
+        if self._first_return_ns is None and flow.first_return_ns is not None:
+            self._first_return_ns = flow.first_return_ns
+            self._with.counters.first_return.add(flow.first_return_ns)
+        before, self._media_state = self._media_state, self._track.look(flow, self._with.monotonic())
+        if self._media_state is not before:
+            self._media_changed(before, self._media_state)
+
     def record(self) -> CallRecord:
         """The call as it is now."""
-        media = self._media
+        media, refusal = self._media, self._refusal if self._was_refused else None
         return CallRecord(
             call=self.call,
             channel_id=self.caller.id,
@@ -123,13 +171,15 @@ class CallRunner:
             shared=self._shared,
             caller_number=masked(self.caller.caller_number),
             sip_call_id=self._sip_call_id,
-            port=media.port if media else self._adopt_port,
+            port=self.port,
             asterisk=self._asterisk,
             setup_milliseconds=None if self._setup_seconds is None else round(self._setup_seconds * 1000),
+            first_return_microseconds=None if self._first_return_ns is None else self._first_return_ns // _NS_PER_US,
+            media=self._media_state.value if self._media_state else None,
             ended_unix_ms=None if self._ended_ns is None else self._ended_ns // 1_000_000,
             ended_by=self._ended_by.value if self._ended_by else None,
-            refused=self._refusal.reason if self._refusal else None,
-            refusal=str(self._refusal) if self._refusal else None,
+            refused=refusal.reason if refusal else None,
+            refusal=str(refusal) if refusal else None,
             figures=self._final or (media.figures() if media else None),
         )
 
@@ -148,19 +198,52 @@ class CallRunner:
 
     async def _run(self, steps: list[Callable[[], Awaitable[Event | None]]]) -> None:
         """One step of the table. Whatever fails in it is an event too, so that no call is left hanging."""
+        result = await self._outcome(steps)
+        if Action.FORGET in next_transition(self.state, result).actions:
+            await self._close_media()
+        self.feed(result)
+
+    async def _outcome(self, steps: list[Callable[[], Awaitable[Event | None]]]) -> Event:
         result: Event | None = None
         try:
             for step in steps:
                 result = await step()
+        except AriRefused as refused:
+            if await self._caller_has_left():
+                log.debug("call %s: its caller has left: %s", self.call, refused)
+                self.feed(Event.CALLER_GONE)
+            else:
+                log.warning("call %s: %s", self.call, refused)
+            return self._failed()
         except (AriError, MediaFault) as error:
             log.warning("call %s: %s", self.call, error)
-            result = self._failed()
+            return self._failed()
         except Exception:
             log.exception("call %s: unexpected", self.call)
-            result = self._failed()
+            return self._failed()
         if result is None:
             raise AssertionError(f"the last step in {self.state} says nothing")
-        self.feed(result)
+        return result
+
+    async def _caller_has_left(self) -> bool:
+        """Whether a refused request is only the first sign of a hang-up, whose event is still on its way."""
+        if self.leaving:
+            return False
+        try:
+            channels = await self._with.client.channels()
+        except AriError:
+            return False
+        ours = {channel.id for channel in channels if channel.application == self._with.application}
+        return self.caller.id not in ours
+
+    async def _close_media(self) -> None:
+        """Give the port back, whatever happened before. What can't be closed is a leak, which the next audits find."""
+        if self._media is None:
+            return
+        try:
+            self._final = await self._media.close()
+        except Exception:
+            log.exception("call %s: port %d could not be closed", self.call, self._media.port)
 
     def _failed(self) -> Event:
         """An end that fails is an end all the same; what it left in Asterisk is swept up later."""
@@ -183,8 +266,7 @@ class CallRunner:
 
     async def _refuse(self) -> Event:
         refusal = self._refusal or Refused("NotReady", "the relay failed; its log says why")
-        self._refusal = refusal
-        self._with.counters.refuse(refusal.reason)
+        self._refusal, self._was_refused = refusal, True
         log.warning(
             "call refused: %s", refusal, extra={"fields": {"channel": self.caller.id, "reason": refusal.reason}}
         )
@@ -211,6 +293,7 @@ class CallRunner:
         ids = self._with.ids
         await self._with.client.add_to_bridge(ids.bridge(self.call), (self.caller.id, ids.media(self.call)))
         self._setup_seconds = self._with.monotonic() - self._started_seconds
+        self._with.counters.setup.add(round(self._setup_seconds * _NS_PER_SECOND))
         await self._ask_sip_call_id()
         return Event.BRIDGED
 
@@ -239,18 +322,18 @@ class CallRunner:
             await self._give_back(ENDED_VARIABLE, (self._ended_by or Event.STEP_FAILED).value)
         except AriError as error:
             log.warning("call %s: its caller could not be sent back to the dialplan: %s", self.call, error)
+        except Exception:
+            log.exception("call %s: unexpected while its caller was sent back to the dialplan", self.call)
 
     async def _tear_down(self) -> Event:
         ids, client = self._with.ids, self._with.client
         media_deleted = await self._deleted(lambda: client.delete_channel(ids.media(self.call)))
         bridge_deleted = await self._deleted(lambda: client.delete_bridge(ids.bridge(self.call)))
         self.left_behind = not (media_deleted and bridge_deleted)
-        if self._media is not None:
-            self._final = await self._media.close()
         return Event.TORN_DOWN
 
     async def _deleted(self, delete: Callable[[], Awaitable[None]]) -> bool:
-        """False when Asterisk can't be reached: then it is deleted as an orphan, once it is back."""
+        """False when it is left behind: then a sweep deletes it as an orphan."""
         for attempt in range(1, DELETE_TRIES + 1):
             try:
                 await delete()
@@ -294,10 +377,21 @@ class CallRunner:
         if self._limit is not None:
             self._limit.cancel()
         media = self._open_media()
+        self._track = MediaTrack(self._with.monotonic())
         fields = {"call": self.call, "port": media.port, "asterisk": self._asterisk}
         if self._setup_seconds is not None:
             fields["setup_ms"] = round(self._setup_seconds * 1000)
         log.info("call adopted" if self._adopt_port else "call connected", extra={"fields": fields})
+
+    def _media_changed(self, before: MediaState | None, now: MediaState) -> None:
+        if now in _NO_SOUND:
+            log.warning("call %s: %s", self.call, _NO_SOUND[now], extra={"fields": {"port": self.port}})
+            if now not in self._no_sound:
+                self._no_sound.add(now)
+                self._with.counters.went_silent += now is MediaState.SILENT
+                self._with.counters.went_one_way += now is MediaState.ONE_WAY
+        elif before in _NO_SOUND:
+            log.info("call %s: its media flows now", self.call, extra={"fields": {"media": now.value}})
 
     def _mark_shared(self) -> None:
         if not self._shared:
@@ -311,8 +405,8 @@ class CallRunner:
         if self._limit is not None:
             self._limit.cancel()
         self._ended_ns = self._with.wall_ns()
-        if self._ended_by is Event.CUT:
-            self._with.counters.cut += 1
-        if self._refusal is None:
-            self._with.counters.ended += 1
+        if self._was_refused and self._refusal is not None:
+            self._with.counters.refuse(self._refusal.reason)
+        else:
+            self._with.counters.end(self._ended_by or Event.STEP_FAILED, answered=self._answered)
         self._ended(self)

@@ -25,7 +25,7 @@ class State(Enum):
     TALKING = "talking"
     ADOPTING = "adopting"  # running: a pair found in Asterisk gets its port back
     BREAKING_OFF = "breakingOff"  # running: any step; then everything ends, the caller is still there
-    CALLER_LEFT = "callerLeft"  # running: any step; then everything ends, the caller is gone
+    CALLER_LEFT = "callerLeft"  # running: any step; then everything ends, the caller is gone or somebody else's
     ENDING = "ending"  # running: teardown
     ENDED = "ended"
 
@@ -50,11 +50,27 @@ class Event(Enum):
 
     MEDIA_STARTED = "mediaStarted"
     CALLER_GONE = "callerGone"
+    CALLER_MOVED = "callerMoved"  # somebody put the caller into another bridge, and has it now
+    ASTERISK_GONE = "asteriskGone"  # that run of Asterisk is over, with all that was in it
     MEDIA_GONE = "mediaGone"
     BRIDGE_GONE = "bridgeGone"
     THIRD_PARTY = "thirdParty"
     TIMED_OUT = "timedOut"
     CUT = "cut"
+
+
+# Ends that are nobody's wish: the caller would have talked on.
+CUTS = frozenset(
+    {
+        Event.ASTERISK_GONE,
+        Event.MEDIA_GONE,
+        Event.BRIDGE_GONE,
+        Event.TIMED_OUT,
+        Event.CUT,
+        Event.STEP_FAILED,
+        Event.REFUSED,
+    }
+)
 
 
 class Action(Enum):
@@ -108,6 +124,8 @@ def _no_other_step(*own: Event) -> Row:
 
 _WHILE_A_STEP_RUNS: Row = {
     Event.CALLER_GONE: Transition(State.CALLER_LEFT),
+    Event.CALLER_MOVED: Transition(State.CALLER_LEFT),
+    Event.ASTERISK_GONE: Transition(State.CALLER_LEFT),
     Event.MEDIA_GONE: Transition(State.BREAKING_OFF),
     Event.BRIDGE_GONE: Transition(State.BREAKING_OFF),
     Event.TIMED_OUT: Transition(State.BREAKING_OFF),
@@ -115,6 +133,8 @@ _WHILE_A_STEP_RUNS: Row = {
 }
 _WHILE_NO_STEP_RUNS: Row = {
     Event.CALLER_GONE: Transition(State.ENDING, _END),
+    Event.CALLER_MOVED: Transition(State.ENDING, _END),
+    Event.ASTERISK_GONE: Transition(State.ENDING, _END),
     Event.MEDIA_GONE: Transition(State.ENDING, _RELEASE_AND_END),
     Event.BRIDGE_GONE: Transition(State.ENDING, _RELEASE_AND_END),
     Event.CUT: Transition(State.ENDING, _RELEASE_AND_END),
@@ -122,6 +142,8 @@ _WHILE_NO_STEP_RUNS: Row = {
 _NOTHING_FROM_OUTSIDE_COUNTS: Row = {
     Event.MEDIA_STARTED: _LATE,
     Event.CALLER_GONE: _LATE,
+    Event.CALLER_MOVED: _LATE,
+    Event.ASTERISK_GONE: _LATE,
     Event.MEDIA_GONE: _LATE,
     Event.BRIDGE_GONE: _LATE,
     Event.THIRD_PARTY: _LATE,
@@ -210,6 +232,8 @@ _ROWS: dict[State, Row] = {
         **dict.fromkeys(_STEP_EVENTS, Transition(State.ENDING, _RELEASE_AND_END)),
         **_NOTHING_FROM_OUTSIDE_COUNTS,
         Event.CALLER_GONE: Transition(State.CALLER_LEFT),
+        Event.CALLER_MOVED: Transition(State.CALLER_LEFT),
+        Event.ASTERISK_GONE: Transition(State.CALLER_LEFT),
         Event.REFUSAL_SENT: _NO_STEP,
         Event.TORN_DOWN: _NO_STEP,
     },

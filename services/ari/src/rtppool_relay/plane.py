@@ -15,6 +15,7 @@ from rtppool_relay.call_figures import call_figures
 from rtppool_relay.echo_resolver import EchoResolver
 from rtppool_relay.measurement import Measurement, StreamKind
 from rtppool_relay.media_plane import CallFigures, MediaFault, RefusalReason, Refused
+from rtppool_relay.media_state import MediaFlow
 from rtppool_relay.media_supervisor import Attachment, MediaSupervisor
 from rtppool_relay.port_manager import PortManager, PortsExhausted
 from rtppool_relay.port_sockets import PortSockets, bind_another_echo, bind_pair, can_bind
@@ -64,6 +65,10 @@ class PortMedia:
     def figures(self) -> CallFigures:
         """See `CallMedia.figures`."""
         return self.last or self.plane.call_figures(self)
+
+    def flow(self) -> MediaFlow:
+        """See `CallMedia.flow`."""
+        return self.statistics.flow
 
     async def close(self) -> CallFigures:
         """See `CallMedia.close`."""

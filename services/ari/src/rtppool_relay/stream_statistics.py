@@ -19,6 +19,7 @@ from rtppool_core.serial import timestamp_difference
 from rtppool_relay.directional_loss import DirectedLoss, DirectionalLoss, EchoedRows
 from rtppool_relay.lateness import LatenessBaseline, judge
 from rtppool_relay.loss_order import LossOrder
+from rtppool_relay.media_state import MediaFlow
 from rtppool_relay.owner_groups import OwnerGroups
 from rtppool_relay.return_order import ReturnOrder
 from rtppool_relay.row_histogram import buckets_of, record_all
@@ -64,7 +65,7 @@ class StreamStatistics:
 
     `spans_step(starts, ends)` tells which intervals lie across a step of the wall clock; those samples are dropped
     and counted in `samples_dropped`. Streams that are collected together share both. `added` is `total` without the
-    latest ticks' histograms.
+    latest ticks' histograms. `first_return_ns` is from the first answered packet's arrival to its return.
     """
 
     reader: RowReader
@@ -74,6 +75,9 @@ class StreamStatistics:
     observe: Observe
     added: Slice = field(default_factory=Slice)
     samples_dropped: int = 0
+    sent_to_echo: int = 0
+    return_failed: int = 0
+    first_return_ns: int | None = None
     lateness: LatenessBaseline = field(init=False)
     jitter: StreamJitter = field(init=False)
     source_jitter: StreamJitter = field(init=False)
@@ -109,6 +113,11 @@ class StreamStatistics:
     def _fold(self, name: str) -> None:
         held = self._unfolded.pop(name)
         record_all(getattr(self.added, name), np.concatenate(held))
+
+    @property
+    def flow(self) -> MediaFlow:
+        """What went which way up to the latest tick, packets included that still wait for their answers."""
+        return MediaFlow(self.sent_to_echo, self.added.answered - self.return_failed, self.first_return_ns)
 
     @property
     def skew_ppm(self) -> float | None:
@@ -241,6 +250,8 @@ def collect_all(
             dscp_changed=grown.get(Word.DSCP_CHANGED, 0),
             source_dscp_mismatches=grown.get(Word.SOURCE_DSCP_MISMATCH, 0),
         )
+        stream.sent_to_echo += grown.get(Word.SENT_TO_ECHO, 0)
+        stream.return_failed += grown.get(Word.RETURN_FAILED, 0)
         stream.settle_source(now_ns, second, events)
         parts.add(stream, second, events)
         parts.add_bursts(stream, stream.losses.release(stream.gaps.frontier, now_ns, second))
@@ -341,6 +352,9 @@ class _Batch:
         columns.record("round_trip", round_trips)
         columns.record("residence", residences)
         self._streams[0].observe(round_trips, residences)
+        for owner, start in zip(columns.groups.owners, columns.groups.starts.tolist(), strict=True):
+            if self._streams[owner].first_return_ns is None:
+                self._streams[owner].first_return_ns = int(round_trips[start] + residences[start])
         self._look_at_the_echo(rows, owners, round_trips)
         self._look_at_the_order(columns, sent, returned)
         timed = rows["payload_type"] != TELEPHONE_EVENT_PAYLOAD_TYPE

@@ -59,6 +59,10 @@ class Telephony:
         """The last ended calls, newest first; bounded."""
         return self._calls.recent_calls()
 
+    def look_at_media(self) -> None:
+        """Notice calls without sound; call it every second or so."""
+        self._calls.look_at_media()
+
     def calls_report(self) -> CallsReport:
         """The counts of calls."""
         return self._calls.report()

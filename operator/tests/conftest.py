@@ -70,7 +70,7 @@ def make_report() -> Callable[..., Report]:
         running = pool is not None
         report = Report(
             relay="relay",
-            node="node",
+            node="a",
             software_version="0.1.0",
             ready=True,
             not_ready=(),

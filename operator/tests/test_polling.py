@@ -76,7 +76,7 @@ async def test_a_large_report_is_read_to_its_end(
     window = replace(
         make_window(100), round_trip=HistogramExport(tuple((bucket, 3) for bucket in range(500)), 1000, 10**9)
     )
-    large = make_report(not_ready=("x" * 300_000,), windows=Windows(calls=window))
+    large = make_report(not_ready=("x" * 4_000,) * 100, windows=Windows(calls=window))
     relay.answer = lambda: web.json_response(to_json(large))
     await poller.poll([relay.pod()])
     assert poller.heard["uid-a"].report == large
@@ -149,6 +149,9 @@ def with_impossible_bursts(document: dict[str, Any]) -> str:
         lambda _: json.dumps([]),
         lambda document: json.dumps(document | {"version": 2}),
         lambda document: json.dumps(document | {"ready": "yes"}),
+        lambda _: "[" * 200_000,
+        lambda document: json.dumps(document | {"somethingNew": "nested"}).replace('"nested"', "[" * 200_000),
+        lambda document: json.dumps(document | {"node": "another"}),
         lambda document: json.dumps(document).replace(SCHEME, "another"),
         without_ports,
         with_an_impossible_bucket,
@@ -177,6 +180,14 @@ async def test_a_relay_of_another_version_is_told_from_one_that_is_not_there(rel
     relay.answer = lambda: web.Response(status=503)
     await poller.poll([relay.pod()])
     assert not poller.failures["uid-a"].incompatible
+
+
+async def test_a_relay_that_answers_for_another_node_is_told(
+    relay: Relay, poller: Poller, make_report: MakeReport
+) -> None:
+    relay.answer = lambda: web.json_response(to_json(make_report(node="b")))
+    await poller.poll([relay.pod()])
+    assert "its report is of node 'b'; accepted is its pod's, 'a'" in poller.failures["uid-a"].reason
 
 
 def test_unknown_fields_of_a_newer_relay_are_ignored(make_report: MakeReport) -> None:

@@ -171,3 +171,20 @@ def test_a_histogram_travels_as_pairs() -> None:
     document = to_json(export)
     assert document == {"counts": [[3, 7], [9, 1]], "minNs": 1100, "maxNs": 5000, "scheme": SCHEME}
     assert from_json(HistogramExport, document) == export
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "place"),
+    [
+        ([1, "2"], "counts[1][1]: '2'; accepted is a whole number"),
+        ([True, 2], "counts[1][0]: True; accepted is a whole number"),
+        ([1, 2.0], "counts[1][1]: 2.0; accepted is a whole number"),
+        ([1], "counts[1]: 1 items; accepted are 2"),
+        ("ab", "counts[1]: 'ab'; accepted is a list"),
+        (None, "counts[1]: None; accepted is a list"),
+    ],
+)
+def test_a_pair_that_is_none_is_told_with_its_place(spoilt: Any, place: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        from_json(HistogramExport, {"counts": [[3, 7], spoilt], "minNs": 1100, "maxNs": 5000})
+    assert str(caught.value) == place

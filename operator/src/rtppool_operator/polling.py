@@ -7,16 +7,16 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
 from pathlib import Path
 
 import aiohttp
 
 from rtppool_core.contract import ContractError, from_json
-from rtppool_core.report import VERSION, HistogramExport, Report, WindowReport, import_bursts, import_histogram
+from rtppool_core.report import VERSION, Report
 from rtppool_core.udp import host_port
 from rtppool_operator.cluster_view import RelayPod
 from rtppool_operator.observed import Failure, Heard
+from rtppool_operator.report_bounds import check_node, check_report
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,9 @@ class Poller:
             if response.status != 200:  # noqa: PLR2004 HTTP's OK
                 raise OSError(f"it answered {response.status}")
             body = await _bounded(response)
-        return read_report(body)
+        report = read_report(body)
+        check_node(report, relay.node)
+        return report
 
     def _headers(self) -> dict[str, str]:
         # Read each time: a mounted Secret may be rotated under the process.
@@ -107,27 +109,18 @@ def read_report(body: bytes) -> Report:
     Raises:
         IncompatibleReportError: another version; then nothing else of it is read.
         ContractError: a field that can't be.
-        ValueError: no JSON, a histogram of another scheme, or a count that can't be.
+        ValueError: no JSON, a histogram of another scheme, or a figure that can't be.
     """
-    document = json.loads(body)
+    try:
+        document = json.loads(body)
+    except RecursionError as error:
+        raise ContractError("its report is nested too deeply; accepted is JSON as /status has it") from error
     version = document.get("version", VERSION) if isinstance(document, Mapping) else VERSION
     if version != VERSION:
         raise IncompatibleReportError(f"its report has version {str(version)[:20]}; accepted is {VERSION}")
     report = from_json(Report, document)
-    for window in (report.windows.calls, report.windows.probe):
-        if window is not None:
-            _check_sums(window)
+    check_report(report)
     return report
-
-
-def _check_sums(window: WindowReport) -> None:
-    """Refuse what can't be added to other relays' figures."""
-    for each in fields(window):
-        held = getattr(window, each.name)
-        if isinstance(held, HistogramExport):
-            import_histogram(held)
-    if window.bursts is not None:
-        import_bursts(window.bursts)
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+_PAIR = tuple[int, int]
 
 
 class ContractError(ValueError):
@@ -83,10 +84,21 @@ def _read_tuple(kind: Any, value: Any, place: str) -> tuple[Any, ...]:
         raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is a list")
     kinds = get_args(kind)
     if kinds[-1] is Ellipsis:
+        if kinds[0] == _PAIR and _are_pairs(value):
+            return tuple(map(tuple, value))
         return tuple(_read(kinds[0], item, f"{place}[{at}]") for at, item in enumerate(value))
     if len(kinds) != len(value):
         raise ContractError(f"{place or 'document'}: {len(value)} items; accepted are {len(kinds)}")
     return tuple(_read(of, item, f"{place}[{at}]") for at, (of, item) in enumerate(zip(kinds, value, strict=True)))
+
+
+def _are_pairs(items: list[Any]) -> bool:
+    """Whether all are lists of two whole numbers, as the hundreds of buckets of a histogram are.
+
+    One by one they would be nine tenths of the time that a report takes; what is not alike goes that way all the same,
+    for the sake of its message.
+    """
+    return all(type(item) is list and len(item) == 2 and type(item[0]) is type(item[1]) is int for item in items)
 
 
 def _read_dataclass(kind: Any, value: Any, place: str) -> Any:

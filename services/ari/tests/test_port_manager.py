@@ -53,7 +53,7 @@ def test_releasing_twice_or_a_stranger_changes_nothing() -> None:
 
 def test_a_quarantined_port_is_not_leased_until_it_is_restored() -> None:
     ports = manager(2)
-    ports.quarantine(10000, "held by somebody")
+    ports.quarantine_unleased(10000, "held by somebody")
     assert ports.lease(0) == 10001
     with pytest.raises(PortsExhausted):
         ports.lease(0)
@@ -114,7 +114,9 @@ def test_a_port_of_a_call_that_already_runs_can_be_leased_by_number_once() -> No
 
 actions = st.lists(
     st.tuples(
-        st.sampled_from(["lease", "release", "quarantine", "restore", "probe", "end_probe", "exactly", "resize"]),
+        st.sampled_from(
+            ["lease", "release", "quarantine", "set_aside", "restore", "probe", "end_probe", "exactly", "resize"]
+        ),
         st.integers(0, 9),
         st.floats(0, 10),
     ),
@@ -144,8 +146,11 @@ def test_the_counts_always_add_up_and_no_port_is_held_twice(steps: list[tuple[st
         elif action == "release":
             ports.release(port, now)
             held.discard(port)
-        elif action == "quarantine" and port not in held:
-            ports.quarantine(port, "test")
+        elif action == "quarantine":
+            assert ports.quarantine_unleased(port, "test") == (port not in held)
+        elif action == "set_aside" and port in held:
+            ports.quarantine_lease(port, "test")
+            held.discard(port)
         elif action == "restore":
             ports.restore(port)
         elif action == "probe":
@@ -157,3 +162,35 @@ def test_the_counts_always_add_up_and_no_port_is_held_twice(steps: list[tuple[st
         report = ports.report()
         assert report.total == report.free + report.leased + report.resting + report.quarantined
         assert report.leased + report.draining == len(held)
+        assert ports.leased().keys() == held
+        assert all(ports.is_leased(port) for port in held)
+
+
+@given(st.sets(st.integers(10000, 10005)), st.lists(st.integers(9998, 10008)))
+def test_quarantining_never_takes_a_lease(leased: set[int], tried: list[int]) -> None:
+    ports = manager(6)
+    for port in leased:
+        assert ports.lease_exactly(port)
+    for port in tried:
+        ports.quarantine_unleased(port, "held by somebody")
+    assert ports.leased().keys() == leased
+    for port in leased:
+        ports.release(port, 0)
+    assert ports.report().resting == len(leased)
+
+
+def test_a_port_that_is_leased_again_has_another_number() -> None:
+    ports = manager(1)
+    first = ports.leased() if ports.lease_exactly(10000) else {}
+    ports.release(10000, 0)
+    assert ports.lease_exactly(10000)
+    assert ports.leased().keys() == first.keys()
+    assert ports.leased() != first
+
+
+def test_a_lease_that_is_taken_back_counts_as_leaked_once() -> None:
+    ports = manager()
+    port = ports.lease(0)
+    ports.take_back(port, 1)
+    ports.take_back(port, 1)
+    assert (ports.report().leaked, ports.report().resting, ports.report().leased) == (1, 1, 0)

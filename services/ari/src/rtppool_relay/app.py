@@ -112,9 +112,10 @@ class Relay:
             await runner.cleanup()
 
     def _jobs(self) -> list[Coroutine[None, None, None]]:
-        probe = Probe(self._plane, lambda: self._watch.state.config, self._settings.bind_ip)
+        probe = Probe(self._plane, lambda: self._watch.state.config)
         return [
             self._try_range(),
+            self._plane.own_address.run(self._plane.follow_config),
             self._resolver.run(self._plane.aim_at_echo),
             self._watch.run(self._apply),
             self._tick(),
@@ -153,7 +154,7 @@ class Relay:
         before = self._ports.range
         self._ports.resize(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._measurement.keep_window(config.sla.window_seconds)
-        self._resolver.aim(config.echo, address_family(self._settings.bind_ip, config.advertise_address))
+        self._plane.follow_config()
         if before != config.port_range:
             await self._try_range()
 

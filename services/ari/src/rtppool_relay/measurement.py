@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rtppool_core.udp import NS_PER_SECOND
 from rtppool_relay.departure_errors import DepartureErrors
 from rtppool_relay.rows import DROP_REASONS, Word
 from rtppool_relay.slices import SliceStore
@@ -18,6 +19,7 @@ from rtppool_relay.wall_clock import WallClock
 StreamKind = Literal["calls", "probe"]
 KINDS: tuple[StreamKind, ...] = ("calls", "probe")
 UNREACHABLE_AFTER_NS = 2_000_000_000
+FORGOTTEN_AFTER_NS = 5_000_000_000
 # They show that the echo answers, also where its answers come to nothing.
 UNUSED_ANSWERS = (Word.UNMATCHED, Word.DUPLICATE_ECHO, Word.TOO_LATE)
 # On the edges of the SLA's tiers, so that a claim at an edge is exact; below that doubling from 50 µs.
@@ -70,13 +72,21 @@ class KindFigures:
 
 @dataclass(slots=True)
 class EchoHealth:
-    """Whether the echo answers, from what was sent and what came back. None: nothing was sent to it yet."""
+    """Whether the echo answers, from what was sent and what came back. None: nothing tells.
+
+    That it does not answer is forgotten after `forgotten_after_ns` without a packet to it, or a relay that has neither
+    a probe nor a call would refuse calls for ever.
+    """
 
     reachable: bool | None = None
+    forgotten_after_ns: int = FORGOTTEN_AFTER_NS
     _unanswered_since_ns: int | None = None
+    _sent_at_ns: int | None = None
 
     def look(self, sent: int, answered: int, now_ns: int) -> None:
         """Take one tick's counts; `now_ns` is monotonic."""
+        if sent:
+            self._sent_at_ns = now_ns
         if answered:
             self.reachable, self._unanswered_since_ns = True, None
         elif sent:
@@ -84,6 +94,12 @@ class EchoHealth:
                 self._unanswered_since_ns = now_ns
             elif now_ns - self._unanswered_since_ns >= UNREACHABLE_AFTER_NS:
                 self.reachable = False
+        elif self.reachable is False and now_ns - (self._sent_at_ns or 0) >= self.forgotten_after_ns:
+            self.reachable = None
+
+    def expect_bursts(self, interval_seconds: float | None) -> None:
+        """The probe sends every so many seconds, or not at all: between two bursts nothing is forgotten."""
+        self.forgotten_after_ns = max(FORGOTTEN_AFTER_NS, round(2 * (interval_seconds or 0) * NS_PER_SECOND))
 
     def restart(self) -> None:
         """Another echo: nothing is known."""

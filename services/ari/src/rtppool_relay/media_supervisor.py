@@ -125,6 +125,10 @@ class MediaSupervisor:
         """The slot's rows have been read for the last time."""
         self._free_slots.append(slot)
 
+    def slots_in_use(self) -> frozenset[int]:
+        """The slots that were taken and not given back."""
+        return frozenset(range(SLOTS)).difference(self._free_slots)
+
     async def attach(self, attachment: Attachment) -> None:
         """Hand a call's two connected sockets to a media process; returns when it forwards.
 

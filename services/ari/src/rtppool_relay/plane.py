@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from rtppool_core.udp import BindError, family_of, host_port
 from rtppool_relay.call_figures import call_figures
+from rtppool_relay.echo_moves import EchoMoves
 from rtppool_relay.echo_resolver import EchoResolver
+from rtppool_relay.leak_suspects import LeakSuspects
 from rtppool_relay.measurement import Measurement, StreamKind
 from rtppool_relay.media_plane import CallFigures, MediaFault, RefusalReason, Refused
 from rtppool_relay.media_state import MediaFlow
 from rtppool_relay.media_supervisor import Attachment, MediaSupervisor
+from rtppool_relay.own_address import OwnAddress, bound_address
 from rtppool_relay.port_manager import PortManager, PortsExhausted
-from rtppool_relay.port_sockets import PortSockets, bind_another_echo, bind_pair, can_bind
+from rtppool_relay.port_sockets import PortSockets, bind_pair, can_bind
 from rtppool_relay.relay_config import RelayConfig
 from rtppool_relay.row_reader import RowReader
 from rtppool_relay.sla import judge
@@ -26,9 +28,9 @@ from rtppool_relay.stream_statistics import StreamStatistics
 
 log = logging.getLogger(__name__)
 
-# Answers of an old echo still count for as long as an answer can count at all.
-OLD_ECHO_ANSWERS_SECONDS = 2.5
 TRIALS_AT_ONCE = 64
+# As many as a media process is asked at a time.
+MOVES_AT_ONCE = 32
 
 
 @dataclass(slots=True)
@@ -61,6 +63,10 @@ class PortMedia:
             ) from error
         self.attachment = self.plane.attachment(self, (address, port))
         await self.plane.supervisor.attach(self.attachment)
+
+    def aims_elsewhere(self, address: tuple[str, int]) -> bool:
+        """Whether it sends to another echo than that at `address`."""
+        return self.sockets.echo.fileno() >= 0 and self.sockets.echo.getpeername()[:2] != address
 
     def figures(self) -> CallFigures:
         """See `CallMedia.figures`."""
@@ -98,7 +104,7 @@ class Plane:
         self._config = config
         self._bind_ip = bind_ip
         self._dscp = dscp
-        self._ari_host = ari_host
+        self.own_address = OwnAddress(ari_host)
         self.ports = ports
         self.supervisor = supervisor
         self.resolver = resolver
@@ -106,9 +112,13 @@ class Plane:
         self._clock = clock
         self._wall_ns = wall_ns
         self._live: dict[int, PortMedia] = {}
+        self._moves = EchoMoves(supervisor, self.bind_address, dscp)
         self._aimed_at: tuple[str, int] | None = None
+        self._suspected_leases = LeakSuspects[tuple[int, int]]()
+        self._suspected_slots = LeakSuspects[int]()
         self.probe_is_due = asyncio.Event()
         self.drop_probe: Callable[[], Awaitable[None]] = _no_probe
+        self.follow_config()
 
     @property
     def media_format(self) -> str:
@@ -120,6 +130,12 @@ class Plane:
         """Ports leased to calls."""
         return sum(1 for media in self._live.values() if media.kind == "calls")
 
+    def follow_config(self) -> None:
+        """Look for the echo that the configuration in force names, in the family that Asterisk is told."""
+        config = self._config()
+        self.resolver.aim(config.echo, family_of(self.bind_address()))
+        self.measurement.echo.expect_bursts(config.probe.interval_seconds if config.probe.enabled else None)
+
     async def open(self, call: str) -> PortMedia:
         """See `MediaPlane.open`."""
         most = self._config().max_calls
@@ -129,6 +145,7 @@ class Plane:
             raise Refused("EchoUnreachable", f"the echo at {self.resolver.target} does not answer")
         if self.supervisor.workers_up() == 0:
             raise Refused("MediaDown", "no media process is up; one is being started")
+        self.advertised_address()
         sockets = await self._lease_and_bind()
         return self._take(sockets, "calls", call)
 
@@ -137,13 +154,20 @@ class Plane:
         probe_port = self.ports.probe_port
         if not self.ports.lease_exactly(port):
             raise Refused("NoFreePort", f"port {port} is leased already")
-        if port == probe_port:
-            await self.drop_probe()
         try:
-            sockets = bind_pair(self._bind_ip, port, self._dscp)
+            if port == probe_port:
+                await self.drop_probe()
+            sockets = bind_pair(self.bind_address(), port, self._dscp)
         except BindError as error:
-            self.ports.quarantine(port, str(error))
-            raise Refused("NoFreePort", str(error)) from error
+            # A relay that was killed leaves media processes that need a moment to see it: the port is free soon.
+            self.ports.release(port, self._clock())
+            raise Refused("NotReady", str(error)) from error
+        except OSError as error:
+            self.ports.release(port, self._clock())
+            raise _no_sockets(error) from error
+        except BaseException:
+            self.ports.release(port, self._clock())
+            raise
         return self._take(sockets, "calls", call)
 
     def open_probe(self) -> PortMedia | None:
@@ -154,9 +178,11 @@ class Plane:
         if port is None:
             return None
         try:
-            return self._take(bind_pair(self._bind_ip, port, self._dscp), "probe", "probe")
+            return self._take(bind_pair(self.bind_address(), port, self._dscp), "probe", "probe")
         except BindError as error:
-            self.ports.quarantine(port, str(error))
+            self.ports.quarantine_unleased(port, str(error))
+        except OSError as error:
+            log.warning("the probe waits: %s", _no_sockets(error))
         except Refused as refused:
             log.debug("the probe waits: %s", refused)
         return None
@@ -168,49 +194,89 @@ class Plane:
 
     async def give_up(self, media: PortMedia) -> None:
         """End a port's media and take its last figures; see `PortMedia.close`."""
-        self._live.pop(media.slot, None)
         if media.attachment is not None:
             await self.supervisor.detach(media.slot)
+        # From here on at once, so that a slot is in use exactly while its media is live.
+        del self._live[media.slot]
         self.measurement.end_stream(media.slot, self._wall_ns())
+        self._moves.end(media.slot)
         media.sockets.close()
         self.supervisor.give_slot_back(media.slot)
         if media.kind == "calls":
             self.ports.release(media.port, self._clock())
             self.probe_is_due.set()
 
+    async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:
+        """Take back what nobody holds any more; returns the leaked ports.
+
+        `ports_of_calls` are those of all calls that have not ended. A lease that belongs to none of them, or a slot
+        without a port, in two audits at least 5 s apart is leaked: calls open and end in between.
+        """
+        kept, now = set(ports_of_calls), self._clock()
+        nobodys = [lease for lease in self.ports.leased().items() if lease[0] not in kept]
+        leaked = tuple(port for port, _ in self._suspected_leases.look(now, nobodys))
+        for port in leaked:
+            await self._take_back(port)
+        for slot in self._suspected_slots.look(now, self.supervisor.slots_in_use() - self._live.keys()):
+            log.error("slot %d of the rows belonged to no port any more; it is taken back", slot)
+            self.supervisor.give_slot_back(slot)
+        return leaked
+
+    async def _take_back(self, port: int) -> None:
+        log.error("port %d was leased and belonged to no call any more; it is taken back", port)
+        self.ports.take_back(port, self._clock())
+        for media in [each for each in self._live.values() if each.port == port and each.kind == "calls"]:
+            await media.close()
+        self.probe_is_due.set()
+
     def attachment(self, media: PortMedia, peer: tuple[str, int]) -> Attachment:
         """What a media process needs of a port that is connected to `peer`."""
         return Attachment(media.slot, media.sockets, peer, self._dscp << 2, self._config().echo.extension)
 
-    async def aim_at_echo(self) -> None:
-        """Send live calls to the echo's new address; the old one's answers count on."""
+    async def aim_at_echo(self) -> bool:
+        """Send live calls to the echo's address in force; the old one's answers count on.
+
+        False: some could not be moved yet; ask again.
+        """
         address = self.resolver.address
-        if address is None or address == self._aimed_at:
-            return
-        self._aimed_at = address
-        self.measurement.echo.restart()
-        moved = [media for media in self._live.values() if media.sockets.echo.getpeername()[:2] != address]
-        for media in moved:
-            await self._move(media, address)
+        if address is None:
+            return True
+        if address != self._aimed_at:
+            self._aimed_at = address
+            self.measurement.echo.restart()
+        live = list(self._live.values())
+        before = sum(media.aims_elsewhere(address) for media in live)
+        turn = asyncio.Semaphore(MOVES_AT_ONCE)
+        done = all(await asyncio.gather(*(self._move(media, address, turn) for media in live)))
+        moved = before - sum(media.aims_elsewhere(address) for media in live)
         if moved:
-            log.info(
-                "live calls send to another echo", extra={"fields": {"echo": host_port(*address), "ports": len(moved)}}
-            )
+            log.info("live calls send to another echo", extra={"fields": {"echo": host_port(*address), "ports": moved}})
+        return done
 
     async def try_ports(self, ports: list[int]) -> None:
         """Bind and let go each of these: what fails is quarantined, what works again is restored."""
         quarantined = set(self.ports.quarantined())
         for at, port in enumerate(ports):
-            reason = can_bind(self._bind_ip, port)
-            if reason is not None:
-                if port not in quarantined:
-                    log.warning("a port of the range is not usable", extra={"fields": {"port": port, "reason": reason}})
-                self.ports.quarantine(port, reason)
-            elif port in quarantined:
-                self.ports.restore(port)
+            # What was leased or lent since the list was made does not bind, and is nobody else's.
+            if not self.ports.is_leased(port) and port != self.ports.probe_port:
+                self._try_port(port, port in quarantined)
             # Between trials nothing else may bind; now and then the loop gets its turn.
             if at % TRIALS_AT_ONCE == TRIALS_AT_ONCE - 1:
                 await asyncio.sleep(0)
+
+    def _try_port(self, port: int, quarantined: bool) -> None:
+        try:
+            reason = can_bind(self.bind_address(), port)
+        except OSError as error:
+            log.warning("port %d could not be tried: %s", port, error.strerror)
+            return
+        if reason is None:
+            if quarantined:
+                self.ports.restore(port)
+            return
+        if not quarantined:
+            log.warning("a port of the range is not usable", extra={"fields": {"port": port, "reason": reason}})
+        self.ports.quarantine_unleased(port, reason)
 
     def call_figures(self, media: PortMedia) -> CallFigures:
         """A call's figures and its own verdict, by the tier of the highest load in its time."""
@@ -218,9 +284,22 @@ class Plane:
         return call_figures(total, judge(total, media.most_calls, self._config().sla))
 
     def advertised_address(self) -> str:
-        """What Asterisk is told: the pool's or the environment's address, else ours on the route to Asterisk."""
-        address = self._config().advertise_address
-        return address if address is not None else source_address_towards(self._ari_host)
+        """What Asterisk is told: the pool's or the environment's address, else ours on the route to Asterisk.
+
+        Raises:
+            Refused: that route is not known yet.
+        """
+        address = self._told_address()
+        if address is None:
+            raise Refused("NotReady", self.own_address.reason or "our own address is not known yet")
+        return address
+
+    def bind_address(self) -> str:
+        """What ports are bound to now."""
+        return bound_address(self._bind_ip, self._told_address())
+
+    def _told_address(self) -> str | None:
+        return self._config().advertise_address or self.own_address.address
 
     def _echo_address(self) -> tuple[str, int]:
         if self.resolver.address is None:
@@ -234,18 +313,23 @@ class Plane:
                 port = self.ports.lease(self._clock())
             except PortsExhausted as error:
                 raise Refused("NoFreePort", str(error)) from error
-            if port == probe_port:
-                await self.drop_probe()
             try:
-                return bind_pair(self._bind_ip, port, self._dscp)
+                if port == probe_port:
+                    await self.drop_probe()
+                return bind_pair(self.bind_address(), port, self._dscp)
             except BindError as error:
                 log.warning("a leased port is set aside", extra={"fields": {"port": port, "reason": str(error)}})
-                self.ports.quarantine(port, str(error))
+                self.ports.quarantine_lease(port, str(error))
+            except OSError as error:
+                self.ports.release(port, self._clock())
+                raise _no_sockets(error) from error
+            except BaseException:
+                self.ports.release(port, self._clock())
+                raise
 
     def _take(self, sockets: PortSockets, kind: StreamKind, call: str) -> PortMedia:
         try:
             sockets.echo.connect(self._echo_address())
-            advertised = self.advertised_address()
             slot = self.supervisor.take_slot()
         except (OSError, MediaFault) as error:
             sockets.close()
@@ -262,53 +346,32 @@ class Plane:
             self.measurement.kinds[kind].observe,
         )
         self.measurement.add_stream(slot, kind, statistics)
-        media = PortMedia(self, kind, sockets.port, advertised, sockets, slot, statistics)
+        # The probe plays Asterisk itself and is told nothing.
+        media = PortMedia(self, kind, sockets.port, self._told_address() or "", sockets, slot, statistics)
         self._live[slot] = media
         active = self.active_calls
         for each in self._live.values():
             each.most_calls = max(each.most_calls, active)
         return media
 
-    async def _move(self, media: PortMedia, address: tuple[str, int]) -> None:
-        try:
-            another = bind_another_echo(media.sockets, self._bind_ip, self._dscp)
-            another.connect(address)
-            if media.attachment is not None:
-                await self.supervisor.switch_echo(media.slot, another)
-        except (BindError, MediaFault, OSError) as error:
-            log.error("port %d stays with the old echo: %s", media.port, error)  # noqa: TRY400 expected, one line
-            return
-        old, media.sockets.echo = media.sockets.echo, another
-        asyncio.get_running_loop().call_later(OLD_ECHO_ANSWERS_SECONDS, self._forget_old, media, old)
-
-    def _forget_old(self, media: PortMedia, old: socket.socket) -> None:
-        old.close()
-        if self._live.get(media.slot) is media and media.attachment is not None:
-            task = asyncio.ensure_future(self.supervisor.forget_old_echo(media.slot))
-            task.add_done_callback(_log_fault)
+    async def _move(self, media: PortMedia, address: tuple[str, int], turn: asyncio.Semaphore) -> bool:
+        async with turn:
+            moved = await self._moves.move(media.slot, media.sockets, address, attached=media.attachment is not None)
+        if not moved and media.kind == "probe":
+            # It begins anew, and at the address in force.
+            await self.drop_probe()
+            return True
+        return moved
 
 
 async def _no_probe() -> None:
     """Nothing to let go of: no probe runs on this plane."""
 
 
-def _log_fault(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (fault := task.exception()) is not None:
-        log.warning("%s", fault)
-
-
-def source_address_towards(host: str) -> str:
-    """Our own address on the route to `host`, found without sending anything.
-
-    Raises:
-        OSError: no route, or the name is not known.
-    """
-    info = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(info[0], socket.SOCK_DGRAM) as sock:
-        sock.connect(info[4])
-        return str(ipaddress.ip_address(sock.getsockname()[0]))
+def _no_sockets(error: OSError) -> Refused:
+    return Refused("NotReady", f"no sockets are to be had: {error.strerror}; is the limit of open files too low?")
 
 
 def address_family(bind_ip: str, advertise_address: str | None) -> socket.AddressFamily:
-    """The family in which the echo's name is resolved: the advertised address's, else the bound one's."""
-    return family_of(advertise_address or bind_ip)
+    """The family in which the echo's name is resolved: that of the sockets."""
+    return family_of(bound_address(bind_ip, advertise_address))

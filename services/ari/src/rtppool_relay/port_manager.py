@@ -42,6 +42,9 @@ class PortManager:
         self._quarantined: dict[int, str] = {}
         self._probe_port: int | None = None
         self._reused_early = 0
+        self._lease_numbers: dict[int, int] = {}
+        self._leases = 0
+        self._leaked = 0
 
     @property
     def range(self) -> PortRange:
@@ -71,7 +74,7 @@ class PortManager:
                     self._free.remove(port)
             if port is None:
                 raise PortsExhausted(f"all {self._total()} ports of {self._range} are leased, resting or quarantined")
-            self._leased |= 1 << port
+            self._hold(port)
             return port
 
     def lease_exactly(self, port: int) -> bool:
@@ -83,25 +86,43 @@ class PortManager:
             if self._is_leased(port):
                 return False
             self._forget(port)
-            self._leased |= 1 << port
+            self._hold(port)
             return True
 
     def release(self, port: int, now_seconds: float) -> None:
         """Give a lease back; the port rests. Giving back what isn't leased does nothing."""
         with self._lock:
-            if not self._is_leased(port):
-                return
-            self._leased &= ~(1 << port)
-            if port in self._range and port not in self._excluded:
-                self._resting.append(_Rest(port, now_seconds))
+            self._give_back(port, now_seconds)
 
-    def quarantine(self, port: int, reason: str) -> None:
-        """Set a port aside that would not bind, leased or not."""
+    def take_back(self, port: int, now_seconds: float) -> None:
+        """Give back a lease that its holder has lost, and count it as leaked."""
         with self._lock:
-            self._leased &= ~(1 << port)
-            self._forget(port)
-            if port in self._range and port not in self._excluded:
-                self._quarantined[port] = reason
+            if self._give_back(port, now_seconds):
+                self._leaked += 1
+
+    def leased(self) -> dict[int, int]:
+        """The leased ports, each with its lease's number: a port that is leased again has another."""
+        with self._lock:
+            return dict(self._lease_numbers)
+
+    def is_leased(self, port: int) -> bool:
+        """Whether somebody has the port now."""
+        with self._lock:
+            return self._is_leased(port)
+
+    def quarantine_unleased(self, port: int, reason: str) -> bool:
+        """Set a port aside that would not bind. A leased one stays its holder's, and the answer is False."""
+        with self._lock:
+            if self._is_leased(port):
+                return False
+            self._set_aside(port, reason)
+            return True
+
+    def quarantine_lease(self, port: int, reason: str) -> None:
+        """For the holder of a lease: the port would not bind, so it is set aside and leased no more."""
+        with self._lock:
+            self._let_go(port)
+            self._set_aside(port, reason)
 
     def restore(self, port: int) -> None:
         """A quarantined port binds again: last in the line of free ones."""
@@ -161,6 +182,7 @@ class PortManager:
                 draining=self._leased.bit_count() - leased_inside,
                 reused_early=self._reused_early,
                 quarantine=tuple(Quarantine(port, why) for port, why in sorted(self._quarantined.items())[:16]),
+                leaked=self._leaked,
             )
 
     def _total(self) -> int:
@@ -168,6 +190,28 @@ class PortManager:
 
     def _is_leased(self, port: int) -> bool:
         return bool(self._leased >> port & 1)
+
+    def _hold(self, port: int) -> None:
+        self._leased |= 1 << port
+        self._leases += 1
+        self._lease_numbers[port] = self._leases
+
+    def _let_go(self, port: int) -> None:
+        self._leased &= ~(1 << port)
+        self._lease_numbers.pop(port, None)
+
+    def _give_back(self, port: int, now_seconds: float) -> bool:
+        if not self._is_leased(port):
+            return False
+        self._let_go(port)
+        if port in self._range and port not in self._excluded:
+            self._resting.append(_Rest(port, now_seconds))
+        return True
+
+    def _set_aside(self, port: int, reason: str) -> None:
+        self._forget(port)
+        if port in self._range and port not in self._excluded:
+            self._quarantined[port] = reason
 
     def _wake(self, now_seconds: float) -> None:
         while self._resting and now_seconds - self._resting[0].since_seconds >= self._reuse_delay_seconds:

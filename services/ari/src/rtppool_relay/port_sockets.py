@@ -34,9 +34,14 @@ def bind_pair(address: str, port: int, dscp: int) -> PortSockets:
 
     Raises:
         BindError: somebody has the port, or the address is not this machine's.
+        OSError: there are no more sockets to be had.
     """
     asterisk = _udp_socket(address, dscp)
-    echo = _udp_socket(address, dscp)
+    try:
+        echo = _udp_socket(address, dscp)
+    except OSError:
+        asterisk.close()
+        raise
     try:
         asterisk.bind((address, port))
         _share_port(asterisk, echo, address)
@@ -47,15 +52,19 @@ def bind_pair(address: str, port: int, dscp: int) -> PortSockets:
     return PortSockets(asterisk.getsockname()[1], asterisk, echo)
 
 
-def bind_another_echo(pair: PortSockets, address: str, dscp: int) -> socket.socket:
+def bind_another_echo(
+    pair: PortSockets, address: str, dscp: int, others: tuple[socket.socket, ...] = ()
+) -> socket.socket:
     """A third socket on the pair's port, for a new echo while the old one still answers.
+
+    `others` are what else is bound to the port: the sockets of echoes before that one.
 
     Raises:
         BindError: the kernel refuses.
     """
     another = _udp_socket(address, dscp)
     try:
-        _share_port(pair.asterisk, another, address, (pair.echo,))
+        _share_port(pair.asterisk, another, address, (pair.echo, *others))
     except OSError as error:
         another.close()
         raise bind_error(address, pair.port, error) from error
@@ -63,7 +72,11 @@ def bind_another_echo(pair: PortSockets, address: str, dscp: int) -> socket.sock
 
 
 def can_bind(address: str, port: int) -> str | None:
-    """Try the port and let it go: None, or the reason why it can't be bound."""
+    """Try the port and let it go: None, or the reason why it can't be bound.
+
+    Raises:
+        OSError: there are no more sockets to be had.
+    """
     with socket.socket(family_of(address), socket.SOCK_DGRAM) as trial:
         try:
             trial.bind((address, port))

@@ -48,10 +48,9 @@ class _Stream:
 class Probe:
     """Runs for ever; `config` tells the configuration in force."""
 
-    def __init__(self, plane: Plane, config: Callable[[], RelayConfig], bind_ip: str) -> None:
+    def __init__(self, plane: Plane, config: Callable[[], RelayConfig]) -> None:
         self._plane = plane
         self._config = config
-        self._bind_ip = bind_ip
         self._media: PortMedia | None = None
         plane.drop_probe = self.drop
 
@@ -90,7 +89,7 @@ class Probe:
     async def _probe_on(self, media: PortMedia, settings: ProbeSettings) -> None:
         """Send bursts until the port is taken away, or the configuration asks for another range, interval or format."""
         config = self._config()
-        with _loopback_socket(self._bind_ip) as player:
+        with _loopback_socket(self._plane.bind_address()) as player:
             address, port = player.getsockname()[:2]
             await media.connect(address, port)
             player.connect((address, media.port))

@@ -12,6 +12,7 @@ import pytest
 from ari_under_test import Ari, Receiver
 
 from rtppool_core.rtp import parse
+from rtppool_relay.application_name import LONGEST_NAME
 from rtppool_relay.ari_client import media_address
 from rtppool_relay.ari_errors import AriRefused, AriUnauthorized, AriUnreachable
 from rtppool_relay.ari_http import AriHttp
@@ -60,6 +61,16 @@ async def test_an_application_exists_as_long_as_its_websocket(ari: Ari) -> None:
             return
         await asyncio.sleep(0.1)
     raise AssertionError("still there 5 s after the websocket closed")
+
+
+async def test_an_application_s_name_may_have_73_characters_and_no_more(ari: Ari) -> None:
+    longest = ari.application.ljust(LONGEST_NAME, "x")
+    async with ari.client.events(longest):
+        assert await ari.client.application_exists(longest)
+    with pytest.raises(AriRefused) as refused:
+        async with ari.client.events(longest + "x"):
+            pass
+    assert refused.value.status == 500
 
 
 async def test_a_second_websocket_replaces_the_first(ari: Ari) -> None:

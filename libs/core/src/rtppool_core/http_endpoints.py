@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import os
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +103,10 @@ def _given_token(authorization: str) -> str:
         return ""
 
 
-async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
-    """Serve `app`. Returns the runner (call `cleanup()` at the end) and the port, which matters when `port` is 0.
+async def listen(
+    app: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None
+) -> tuple[web.AppRunner, int]:
+    """Serve `app`, over TLS where a context is given. Returns the runner (call `cleanup()` at the end) and the port, which matters when `port` is 0.
 
     Raises:
         ListenError: the address can't be bound.
@@ -111,7 +114,7 @@ async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRun
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
     except OSError as error:
         await runner.cleanup()
         reason = os.strerror(error.errno) if error.errno else str(error)

@@ -6,7 +6,7 @@ answers 500 to a second externalMedia with the same channelId, and 409 to a seco
 
 from __future__ import annotations
 
-import logging
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from rtppool_relay.ari_errors import AriError, AriFormatError, AriRefused, AriUnauthorized, AriUnreachable
+from rtppool_relay.ari_errors import AriError, AriRefused, AriUnauthorized, AriUnreachable
 from rtppool_relay.ari_messages import (
     AsteriskInfo,
     Bridge,
@@ -24,30 +24,48 @@ from rtppool_relay.ari_messages import (
     parse_asterisk_info,
     parse_bridge,
     parse_channel,
-    parse_event,
 )
-
-log = logging.getLogger(__name__)
+from rtppool_relay.event_reader import EventReader
 
 REQUEST_SECONDS = 5.0
 CONNECT_SECONDS = 2.0
-HEARTBEAT_SECONDS = 5.0
+# A websocket that is dead and says nothing is given up after one and a half of these.
+HEARTBEAT_SECONDS = 2.0
+CLOSING_SECONDS = 0.5
 # Asterisk closes an idle connection after 15 s (http.conf, session_keep_alive) and takes 100 sessions (sessionlimit).
 KEEP_ALIVE_SECONDS = 10.0
 MOST_CONNECTIONS = 16
 LARGEST_EVENT_BYTES = 1 << 20
+MOST_EVENTS_WAITING = 10_000
 TOO_MANY_SHOWN = 200
 
 _UNREADABLE = {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR}
 
 
 class AriHttp:
-    """Implements `AriClient` for the Asterisk at `url` (`http://HOST:8088/ari`)."""
+    """Implements `AriClient` for the Asterisk at `url` (`http://HOST:8088/ari`).
 
-    def __init__(self, url: str, user: str, password: str) -> None:
+    `tls` tells whom to believe where the URL is https; None: the system's authorities.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        user: str,
+        password: str,
+        tls: ssl.SSLContext | None = None,
+        *,
+        request_seconds: float = REQUEST_SECONDS,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        most_events_waiting: int = MOST_EVENTS_WAITING,
+    ) -> None:
         self._url = url.rstrip("/")
         self._user = user
         self._authorization = aiohttp.encode_basic_auth(user, password)
+        self._tls = tls
+        self._request_seconds = request_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._most_events_waiting = most_events_waiting
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -90,27 +108,18 @@ class AriHttp:
 
     async def create_bridge(self, bridge: str) -> None:
         """See `AriClient.create_bridge`."""
-        try:
-            await self._json("POST", "/bridges", type="mixing", bridgeId=bridge)
-        except AriRefused:
-            if await self._found(f"/bridges/{_quoted(bridge)}") is None:
-                raise
+        await self._make(f"/bridges/{_quoted(bridge)}", "/bridges", type="mixing", bridgeId=bridge)
 
     async def create_media(self, channel: str, application: str, external_host: str, media_format: str) -> Channel:
         """See `AriClient.create_media`."""
-        try:
-            document = await self._json(
-                "POST",
-                "/channels/externalMedia",
-                app=application,
-                channelId=channel,
-                external_host=external_host,
-                format=media_format,
-            )
-        except AriRefused:
-            document = await self._found(f"/channels/{_quoted(channel)}")
-            if document is None:
-                raise
+        document = await self._make(
+            f"/channels/{_quoted(channel)}",
+            "/channels/externalMedia",
+            app=application,
+            channelId=channel,
+            external_host=external_host,
+            format=media_format,
+        )
         return parse_channel(document)
 
     async def variable(self, channel: str, name: str) -> str | None:
@@ -150,36 +159,61 @@ class AriHttp:
             socket = await self._http().ws_connect(
                 f"{self._url}/events",
                 params={"app": application, "subscribeAll": "false"},
-                heartbeat=HEARTBEAT_SECONDS,
+                heartbeat=self._heartbeat_seconds,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSING_SECONDS),
                 max_msg_size=LARGEST_EVENT_BYTES,
             )
         except aiohttp.WSServerHandshakeError as error:
             raise self._refusal("GET", "/events", error.status, error.message) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
-        async with socket:
-            yield self._read(socket)
-
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[Event]:
-        async for message in socket:
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                continue
-            try:
-                event = parse_event(message.data)
-            except AriFormatError as error:
-                log.warning("an event of Asterisk is left out: %s", error)
-                continue
-            if event is not None:
-                yield event
+        async with socket, EventReader(socket, self._url, self._most_events_waiting) as events:
+            yield events
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS),
+                connector=aiohttp.TCPConnector(
+                    limit=MOST_CONNECTIONS,
+                    keepalive_timeout=KEEP_ALIVE_SECONDS,
+                    ssl=True if self._tls is None else self._tls,
+                ),
                 headers={"Authorization": self._authorization},
-                timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS),
+                timeout=aiohttp.ClientTimeout(total=self._request_seconds, sock_connect=CONNECT_SECONDS),
+                middlewares=(self._follow_no_redirect,),
             )
         return self._session
+
+    async def _follow_no_redirect(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Asterisk never redirects: whatever does would choose whom the relay speaks with."""
+        response = await handler(request)
+        if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
+            response.close()
+            raise AriUnreachable(
+                f"ARI_URL={self._url} answers with a redirect ({response.status}), which is not followed; accepted is "
+                "the address of Asterisk's ARI itself"
+            )
+        return response
+
+    async def _make(self, chosen: str, path: str, **parameters: str) -> Any:
+        """A POST that makes something with the id in `chosen`. However it failed, what is there was made."""
+        try:
+            return await self._json("POST", path, **parameters)
+        except AriUnauthorized:
+            raise
+        except AriError:
+            document = await self._made_all_the_same(chosen)
+            if document is None:
+                raise
+            return document
+
+    async def _made_all_the_same(self, chosen: str) -> Any | None:
+        try:
+            return await self._found(chosen)
+        except AriError:
+            return None  # the first failure says more
 
     async def _found(self, path: str) -> Any | None:
         try:
@@ -240,6 +274,15 @@ class AriHttp:
         return AriRefused(status, f"{method} {path}: Asterisk answered {status} {text}")
 
     def _unreachable(self, error: BaseException) -> AriUnreachable:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return AriUnreachable(
+                f"ARI_URL={self._url} shows a certificate that is not accepted ({_why(error.certificate_error)}); is "
+                "ARI_CA_FILE the authority that signed it, and does it name this host?"
+            )
+        if isinstance(error, aiohttp.ClientConnectorSSLError):
+            return AriUnreachable(
+                f"ARI_URL={self._url} does not speak TLS as expected ({_why(error)}); is this tlsbindaddr of http.conf?"
+            )
         if isinstance(error, TimeoutError):
             what = "does not answer in time"
         elif isinstance(error, aiohttp.ClientConnectorError):
@@ -249,6 +292,13 @@ class AriHttp:
         return AriUnreachable(
             f"ARI_URL={self._url} {what}; does Asterisk run there, with enabled=yes and this address in http.conf?"
         )
+
+
+def _why(error: BaseException) -> str:
+    """What OpenSSL says, without its codes where it has words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message.rstrip(".")
+    return str(getattr(error, "reason", None) or error)
 
 
 def _quoted(identifier: str) -> str:

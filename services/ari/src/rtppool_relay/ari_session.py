@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
+JITTER = (0.5, 1.0)
 SWEEP_SECONDS = 10.0
 
 
@@ -33,14 +34,26 @@ class Calls(Protocol):
 
 
 class AriSession:
-    """Keeps one application registered; `report` tells how that goes. `wall_ns` is Unix time in ns."""
+    """Keeps one application registered; `report` tells how that goes.
 
-    def __init__(self, client: AriClient, url: str, application: str, calls: Calls, wall_ns: Callable[[], int]) -> None:
+    `wall_ns` is Unix time in ns, `uniform` a random number between two.
+    """
+
+    def __init__(
+        self,
+        client: AriClient,
+        url: str,
+        application: str,
+        calls: Calls,
+        wall_ns: Callable[[], int],
+        uniform: Callable[[float, float], float],
+    ) -> None:
         self._client = client
         self._url = url
         self._application = application
         self._calls = calls
         self._wall_ns = wall_ns
+        self._uniform = uniform
         self._state: AriState = "Unreachable"
         self._reason: str | None = f"ARI_URL={url} is being connected for the first time"
         self._since_ns = wall_ns()
@@ -58,7 +71,7 @@ class AriSession:
         )
 
     async def run(self) -> None:
-        """Stay connected, for ever."""
+        """Stay connected, for ever. The first attempt is at once."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             connections = self._connections
@@ -73,7 +86,8 @@ class AriSession:
                     await self._wait_until_given_up()
             if self._connections > connections:
                 pause = FIRST_PAUSE_SECONDS
-            await asyncio.sleep(pause)
+            # Relays that lost the same Asterisk don't come back in step.
+            await asyncio.sleep(pause * self._uniform(*JITTER))
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _connection(self) -> bool:
@@ -83,7 +97,7 @@ class AriSession:
             AriError: it could not be made, or it broke.
         """
         async with self._client.events(self._application) as events:
-            # Events that come meanwhile wait in the websocket.
+            # Events that come meanwhile are read and wait their turn.
             await self._calls.compare()
             self._connections += 1
             self._note("Connected", None)

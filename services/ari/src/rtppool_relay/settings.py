@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from rtppool_core.logs import FORMATS, LEVELS
 from rtppool_core.pool_config import FILE_NAME, MOUNT_PATH, EchoTarget
 from rtppool_core.ports import HIGHEST_PORT, PortRange
 from rtppool_core.settings import Environment
+from rtppool_relay.application_name import LONGEST_NAME, application_of_node, is_application_name
+from rtppool_relay.ari_tls import CaFileError, tls_context
 
 TRUE_OR_FALSE = ("true", "false")
 DEFAULT_ARI_URL = "http://127.0.0.1:8088/ari"
@@ -22,7 +26,10 @@ MOST_MEDIA_WORKERS = 64
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings. `node_ip` is the address told to Asterisk where neither pool nor ADVERTISE_IP names one."""
+    """All settings. `node_ip` is the address told to Asterisk where neither pool nor ADVERTISE_IP names one.
+
+    `ari_tls` is None where `ari_url` is http.
+    """
 
     port_range: PortRange
     echo: EchoTarget
@@ -33,6 +40,7 @@ class Settings:
     ari_url: str
     ari_user: str
     ari_password: str = field(repr=False)
+    ari_tls: ssl.SSLContext | None
     application: str
     dscp: int
     http_bind: str
@@ -54,17 +62,21 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     """
     env = Environment(variables)
     token_file = env.text("HTTP_TOKEN_FILE")
+    ari_url = env.text("ARI_URL", DEFAULT_ARI_URL)
+    _check_ari_url(env, ari_url)
+    node_name = env.text("NODE_NAME", socket.gethostname())
     settings = Settings(
         port_range=env.port_range("PORT_RANGE", "10000-10100"),
         echo=_echo(env),
         bind_ip=env.address("BIND_IP", "0.0.0.0"),
         advertise_ip=env.usable_address("ADVERTISE_IP"),
         node_ip=env.usable_address("NODE_IP"),
-        node_name=env.text("NODE_NAME", socket.gethostname()),
-        ari_url=env.text("ARI_URL", DEFAULT_ARI_URL),
+        node_name=node_name,
+        ari_url=ari_url,
         ari_user=env.text("ARI_USER"),
         ari_password=env.secret("ARI_PASS"),
-        application=env.text("APP_NAME", "rtp-pool"),
+        ari_tls=_ari_tls(env, ari_url),
+        application=_application(env, node_name),
         dscp=env.integer("DSCP", EXPEDITED_FORWARDING, 0, HIGHEST_DSCP),
         http_bind=env.address("HTTP_BIND", "0.0.0.0"),
         http_port=env.integer("HTTP_PORT", 9090, 1, HIGHEST_PORT),
@@ -95,18 +107,69 @@ def _check_together(env: Environment, settings: Settings) -> None:
             f"ECHO_PORT={settings.echo.port}: lies inside PORT_RANGE={settings.port_range}; "
             "accepted is a port outside the range, or packets would circle"
         )
-    url = urlsplit(settings.ari_url)
-    if url.scheme not in {"http", "https"} or not url.hostname:
-        env.problem(f"ARI_URL={_without_credentials(settings.ari_url)}: accepted is http://HOST:8088/ari or https://…")
-    elif url.username or url.password:
-        env.problem(
-            f"ARI_URL={_without_credentials(settings.ari_url)}: holds credentials; accepted is a URL without them, "
-            "set ARI_USER and ARI_PASS or ARI_PASS_FILE"
-        )
     if settings.ari_user and not settings.ari_password:
         env.problem(f"ARI_USER={settings.ari_user}: has no password; set ARI_PASS or ARI_PASS_FILE as well")
 
 
-def _without_credentials(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('://')[0]}://…@{tail}" if at else url
+def _application(env: Environment, node_name: str) -> str:
+    name = env.text("APP_NAME", "rtp-pool")
+    if not is_application_name(name):
+        env.problem(f"APP_NAME={name}: accepted are 1 to {LONGEST_NAME} letters, digits, dots, hyphens and underscores")
+    own = env.choice("APP_PER_NODE", "false", TRUE_OR_FALSE) == "true"
+    return application_of_node(name, node_name) if own else name
+
+
+def _check_ari_url(env: Environment, text: str) -> None:
+    url = _split(text)
+    if url is None or url.scheme not in {"http", "https"} or not url.hostname:
+        env.problem(f"ARI_URL={_without_secrets(text)}: accepted is http://HOST:8088/ari or https://HOST:8089/ari")
+    elif url.username is not None or url.password is not None:
+        env.problem(
+            f"ARI_URL={_without_secrets(text)}: holds credentials; accepted is a URL without them, "
+            "set ARI_USER and ARI_PASS or ARI_PASS_FILE"
+        )
+    elif "?" in text or "#" in text:
+        env.problem(
+            f"ARI_URL={_without_secrets(text)}: has a query or a fragment; accepted is a URL without them, "
+            "credentials belong in ARI_USER and ARI_PASS or ARI_PASS_FILE"
+        )
+
+
+def _ari_tls(env: Environment, ari_url: str) -> ssl.SSLContext | None:
+    text = env.text("ARI_CA_FILE")
+    if not ari_url.lower().startswith("https://"):
+        if text:
+            env.problem(
+                f"ARI_CA_FILE={text}: is set, but ARI_URL={_without_secrets(ari_url)} does not use TLS; accepted is "
+                "https://HOST:8089/ari, or no ARI_CA_FILE"
+            )
+        return None
+    try:
+        return tls_context(Path(text) if text else None)
+    except CaFileError as error:
+        env.problem(
+            f"ARI_CA_FILE={text}: {error}; accepted is the path of a readable file of certificates in PEM, those of "
+            "the authority that signed Asterisk's"
+        )
+        return None
+
+
+def _split(text: str) -> SplitResult | None:
+    """The URL's parts; None where it is none, a port that is no number included."""
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        return None
+    return url
+
+
+def _without_secrets(text: str) -> str:
+    """A URL to show, without what may be a password: what stands before an @, and query and fragment."""
+    plain, *rest = re.split(r"[?#]", text, maxsplit=1)
+    scheme, separator, place = plain.rpartition("://")
+    if rest and "@" in rest[0]:
+        return f"{scheme}{separator}…"  # which part is the host can't be told
+    if "@" in place:
+        place = f"…@{place.rpartition('@')[2]}"
+    return f"{scheme}{separator}{place}" + ("?…" if rest else "")

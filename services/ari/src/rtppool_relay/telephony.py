@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 
 from rtppool_core.report import AriReport, CallsReport
@@ -24,7 +25,7 @@ class Telephony:
     def __init__(self, settings: Settings, plane: MediaPlane) -> None:
         self._configured = bool(settings.ari_user)
         self._draining = False
-        self._client = AriHttp(settings.ari_url, settings.ari_user, settings.ari_password)
+        self._client = AriHttp(settings.ari_url, settings.ari_user, settings.ari_password, settings.ari_tls)
         self._calls = CallRegistry(
             CallSurroundings(
                 client=self._client,
@@ -37,7 +38,9 @@ class Telephony:
                 draining=lambda: self._draining,
             )
         )
-        self._session = AriSession(self._client, settings.ari_url, settings.application, self._calls, time.time_ns)
+        self._session = AriSession(
+            self._client, settings.ari_url, settings.application, self._calls, time.time_ns, random.uniform
+        )
 
     @property
     def active_calls(self) -> int:

@@ -15,6 +15,8 @@ from rtppool_callgen.switchboard import Switchboard, SwitchboardError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 EVENTS_WAITING = 4096
+# What Asterisk 22.10 takes.
+LONGEST_APPLICATION = 73
 
 
 class Legs(Protocol):
@@ -109,6 +111,8 @@ class _Routes:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         application = _needed(request, "app")
+        if len(application) > LONGEST_APPLICATION:
+            raise SwitchboardError(500, "Stasis app registration failed")
         socket = web.WebSocketResponse(heartbeat=15)
         await socket.prepare(request)
         self._board.register(application)

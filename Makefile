@@ -4,7 +4,7 @@ V := .venv/bin
 CLUSTER := $(V)/python tests/e2e/cluster
 TYPED := libs/core/src services/echo/src services/ari/src operator/src tools/callgen/src
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check e2e bench up down clean lock
+.PHONY: help setup run test check e2e chaos bench up down clean lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,12 +26,16 @@ check: .venv/.ready ## Lint, types, imports between packages, chart
 	$(V)/mypy $(TYPED)
 	$(V)/mypy tests/e2e/cluster tools/make_venv.py
 	$(V)/mypy --package rtppool_bench
+	$(V)/mypy --package rtppool_chaos
 	$(V)/lint-imports
 	HELM="$$($(CLUSTER) program helm)" $(V)/python -m pytest tests/chart
 
 e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the tests on it
 	$(CLUSTER) up
 	$(V)/python -m pytest tests/e2e --e2e -v
+
+chaos: .venv/.ready ## Break things under calls of a real Asterisk, and account for every call (CHAOS='--only media')
+	@$(V)/python tests/chaos $(CHAOS)
 
 bench: .venv/.ready .venv/.plot-ready ## What a packet costs and whether the figures are true (BENCH='--only truth')
 	@$(V)/python tests/bench $(BENCH)

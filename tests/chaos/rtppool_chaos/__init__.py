@@ -1,0 +1,1 @@
+"""Breaks one thing at a time under live calls of a real Asterisk, and counts what became of every call."""

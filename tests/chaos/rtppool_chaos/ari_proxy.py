@@ -1,0 +1,100 @@
+"""A TCP proxy between relay and Asterisk that can break: with a reset, or by swallowing everything without a word."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+
+from rtppool_chaos.places import ARI_PORT, LOOPBACK, PROXY_PORT
+
+_CHUNK_BYTES = 65_536
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
+
+
+class AriProxy:
+    """Passes every byte on until it is broken.
+
+    What firewalls do to a connection is done here by the end that the relay sees, so that nobody's firewall is touched.
+    """
+
+    def __init__(self, listen_port: int = PROXY_PORT, target_port: int = ARI_PORT) -> None:
+        self.listen_port = listen_port
+        self._target_port = target_port
+        self._server: asyncio.Server | None = None
+        self._open: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
+        self._swallowed: set[asyncio.Task[None]] = set()
+        self._swallowing = False
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_server(self._serve, LOOPBACK, self.listen_port)
+        self.listen_port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """End all connections, and listen no more."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    def reset(self) -> None:
+        """Reset every connection; new ones are passed on at once."""
+        for writers in list(self._open.values()):
+            for writer in writers:
+                raw = writer.get_extra_info("socket")
+                with contextlib.suppress(OSError):
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                writer.transport.abort()
+
+    def swallow(self) -> None:
+        """Let nothing through any more, in either direction, while all connections stay open; new ones hang as well."""
+        self._swallowing = True
+        self._swallowed |= set(self._open)
+
+    def heal(self) -> None:
+        """Pass new connections on again. Those from before stay silent, as behind a firewall that forgot them."""
+        self._swallowing = False
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise AssertionError("a connection is served by a task")
+        self._open[task] = [writer]
+        if self._swallowing:
+            self._swallowed.add(task)
+        with contextlib.suppress(OSError, asyncio.CancelledError):  # broken by either end, or closed with the proxy
+            there, onward = await asyncio.open_connection(LOOPBACK, self._target_port)
+            self._open[task].append(onward)
+            await self._pass_both(task, (reader, onward), (there, writer))
+        for each in self._open.pop(task):
+            each.close()
+        self._swallowed.discard(task)
+
+    async def _pass_both(
+        self, task: asyncio.Task[None], *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> None:
+        """One way's fault ends the other, too."""
+        passing = [asyncio.create_task(_pass_on(*way, lambda: task in self._swallowed)) for way in ways]
+        try:
+            await asyncio.gather(*passing)
+        finally:
+            for each in passing:
+                each.cancel()
+            await asyncio.gather(*passing, return_exceptions=True)
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_silent: Callable[[], bool]) -> None:
+    while chunk := await reader.read(_CHUNK_BYTES):
+        if is_silent():
+            continue
+        writer.write(chunk)
+        await writer.drain()
+    if is_silent():
+        # Nor does the end of the other side come through.
+        await asyncio.Event().wait()
+    with contextlib.suppress(OSError):
+        writer.write_eof()

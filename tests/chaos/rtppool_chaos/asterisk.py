@@ -1,0 +1,103 @@
+"""The real Asterisk of the rig: its configuration, and what it says of itself through ARI, past any proxy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from rtppool_chaos.errors import ChaosError
+from rtppool_chaos.places import (
+    ARI_PORT,
+    ASTERISK_FILES,
+    FIRST_ASTERISK_RTP_PORT,
+    LAST_ASTERISK_RTP_PORT,
+    LOOPBACK,
+    SIP_PORT,
+)
+from rtppool_chaos.rooted import WORK, rooted
+
+USER = "relay"
+ASTERISK_LOG = "messages.log"
+_SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "http.conf": {"bindaddr": LOOPBACK, "bindport": str(ARI_PORT)},
+    "pjsip.conf": {"bind": f"{LOOPBACK}:{SIP_PORT}"},
+    "rtp.conf": {"rtpstart": str(FIRST_ASTERISK_RTP_PORT), "rtpend": str(LAST_ASTERISK_RTP_PORT)},
+}
+
+
+def configure(folder: Path, password: str) -> None:
+    """Write the configuration of the cluster's tests into `folder`, with the rig's ports and dialplan."""
+    etc = folder / "etc"
+    etc.mkdir()
+    for source in ASTERISK_FILES:
+        for path in source.glob("*.conf"):
+            text = path.read_text().replace("@ARI_PASSWORD@", password)
+            (etc / path.name).write_text(with_settings(text, _SETTINGS.get(path.name, {})))
+    for name in ("run", "log", "db", "spool", "keys"):
+        (folder / name).mkdir()
+
+
+def with_settings(text: str, settings: Mapping[str, str]) -> str:
+    """A configuration file's text with other values for these keys.
+
+    Raises:
+        ChaosError: it has no such key, so the file is not what it was.
+    """
+    for key, value in settings.items():
+        text, changed = re.subn(rf"(?m)^{key}\s*=.*$", f"{key} = {value}", text)
+        if changed != 1:
+            raise ChaosError(f"{key} stands {changed} times in a configuration file of Asterisk, once was expected")
+    return text
+
+
+def command(root: Path, folder: Path) -> list[str]:
+    """How it is started, in the foreground, in the folder that `configure` filled."""
+    return rooted(root, folder, ["asterisk", "-f", "-C", str(WORK / "etc/asterisk.conf")])
+
+
+@dataclass(frozen=True, slots=True)
+class AsteriskState:
+    """All channels by id with their names, and all bridges by id with their members."""
+
+    channels: Mapping[str, str]
+    bridges: Mapping[str, tuple[str, ...]]
+
+
+class AsteriskView:
+    """Asks Asterisk itself. Whoever looks must not be looked after: it is no user's of the relay's connection."""
+
+    def __init__(self, password: str) -> None:
+        self._http = aiohttp.ClientSession(
+            base_url=f"http://{LOOPBACK}:{ARI_PORT}",
+            auth=aiohttp.BasicAuth(USER, password),
+            connector=aiohttp.TCPConnector(force_close=True),
+            timeout=aiohttp.ClientTimeout(total=5),
+        )
+
+    async def state(self) -> AsteriskState:
+        """Its channels and bridges now."""
+        channels, bridges = await self._get("/ari/channels"), await self._get("/ari/bridges")
+        return AsteriskState(
+            {channel["id"]: channel["name"] for channel in channels},
+            {bridge["id"]: tuple(bridge["channels"]) for bridge in bridges},
+        )
+
+    async def hang_up(self, channel: str) -> None:
+        """End a channel; one that is gone already is fine."""
+        async with self._http.delete(f"/ari/channels/{channel}") as response:
+            if response.status != 404:
+                response.raise_for_status()
+
+    async def close(self) -> None:
+        """Give up the connections."""
+        await self._http.close()
+
+    async def _get(self, path: str) -> Any:
+        async with self._http.get(path) as response:
+            response.raise_for_status()
+            return await response.json()

@@ -1,0 +1,149 @@
+"""SIPp as the callers: places calls that talk, and tells what became of each by its SIP Call-ID."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtppool_chaos.errors import ChaosError
+from rtppool_chaos.places import CALLER_SIP_PORTS, FIRST_CALLER_SIP_PORT, LOOPBACK, SCENARIOS, SIP_PORT
+from rtppool_chaos.rooted import WORK, rooted
+
+VOICE = "voice.ul"
+VOICE_BYTES = 16_000  # 2 s of µ-law, repeated
+CALLED = "1000"
+_LOG_LINE = re.compile(r"\b(placed|answered|talked|refused) (\S+)\s*$")
+_GRACE_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Call-IDs that were placed, answered, refused before an answer, and those that talked to the end they chose."""
+
+    placed: frozenset[str] = frozenset()
+    answered: frozenset[str] = frozenset()
+    talked: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
+
+    def with_other(self, other: Outcome) -> Outcome:
+        """Both together."""
+        return Outcome(
+            self.placed | other.placed,
+            self.answered | other.answered,
+            self.talked | other.talked,
+            self.refused | other.refused,
+        )
+
+
+def outcome_of(log: str) -> Outcome:
+    """Read what the scenarios wrote with their `log` actions."""
+    found: dict[str, set[str]] = {"placed": set(), "answered": set(), "talked": set(), "refused": set()}
+    for line in log.splitlines():
+        if match := _LOG_LINE.search(line):
+            found[match[1]].add(match[2])
+    return Outcome(**{name: frozenset(ids) for name, ids in found.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`calls` in all, at most `at_once` at a time, `per_second` new ones, each `seconds` long, as `scenario` says."""
+
+    name: str
+    calls: int
+    seconds: float
+    rtp_port: int
+    per_second: float = 25
+    at_once: int | None = None
+    scenario: str = "hold"
+
+
+class Callers:
+    """Makes SIPp processes below `root`, in folders of their own in `folder`."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self._root = root
+        self._folder = folder
+        self._ports = itertools.cycle(range(FIRST_CALLER_SIP_PORT, FIRST_CALLER_SIP_PORT + CALLER_SIP_PORTS))
+
+    @asynccontextmanager
+    async def calling(self, plan: Plan) -> AsyncIterator[Calling]:
+        """Place the calls of the plan; whoever is still calling when the block ends is stopped."""
+        folder = self._folder / plan.name
+        folder.mkdir()
+        (folder / VOICE).write_bytes(os.urandom(VOICE_BYTES))
+        for path in SCENARIOS.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        with (folder / "sipp.out").open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *rooted(self._root, folder, _words(plan, next(self._ports))),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={"PATH": os.environ["PATH"], "TERM": "dumb"},
+                start_new_session=True,
+            )
+        calling = Calling(plan, process, folder)
+        try:
+            yield calling
+        finally:
+            await calling.stop()
+
+
+class Calling:
+    """A SIPp at work."""
+
+    def __init__(self, plan: Plan, process: asyncio.subprocess.Process, folder: Path) -> None:
+        self.plan = plan
+        self._process = process
+        self._folder = folder
+
+    def outcome(self) -> Outcome:
+        """What became of its calls so far."""
+        log = self._folder / "sipp.log"
+        return outcome_of(log.read_text(errors="replace")) if log.exists() else Outcome()
+
+    async def finish(self, within_seconds: float) -> Outcome:
+        """Wait until it has no call any more.
+
+        Raises:
+            ChaosError: not in time, or it could not work at all.
+        """
+        try:
+            async with asyncio.timeout(within_seconds):
+                code = await self._process.wait()
+        except TimeoutError as error:
+            raise ChaosError(
+                f"SIPp ({self.plan.name}) still has calls after {within_seconds:.0f} s: {self._folder}"
+            ) from error
+        if code not in (0, 1):
+            end = "\n".join((self._folder / "sipp.out").read_text(errors="replace").splitlines()[-10:])
+            raise ChaosError(f"SIPp ({self.plan.name}) ended with code {code}:\n{end}")
+        return self.outcome()
+
+    async def stop(self) -> Outcome:
+        """End it as a caller whose machine dies; its calls stay behind in Asterisk."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+        return self.outcome()
+
+
+def _words(plan: Plan, port: int) -> Sequence[str]:
+    at_once = plan.at_once or plan.calls
+    return [
+        "sipp", f"{LOOPBACK}:{SIP_PORT}", "-sf", str(WORK / f"{plan.scenario}.xml"), "-s", CALLED,
+        "-i", LOOPBACK, "-p", str(port), "-mi", LOOPBACK, "-mp", str(plan.rtp_port),
+        "-m", str(plan.calls), "-l", str(at_once), "-r", str(max(1, round(plan.per_second * 10))), "-rp", "10000",
+        "-d", str(round(plan.seconds * 1000)), "-cid_str", f"%u-{plan.name}", "-nostdin",
+        "-trace_logs", "-log_file", str(WORK / "sipp.log"),
+        "-trace_err", "-error_file", str(WORK / "sipp.err"), "-trace_stat", "-stf", str(WORK / "sipp.csv"), "-fd", "1",
+    ]  # fmt: skip

@@ -1,0 +1,116 @@
+"""What is broken on purpose, one thing at a time, and when the broken thing can be reached again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtppool_chaos.errors import ChaosError
+from rtppool_chaos.keeper import accepts
+from rtppool_chaos.places import ARI_PORT, ECHO_HTTP_PORT, LOOPBACK, RELAY_HTTP_PORT
+from rtppool_chaos.relay import media_pids
+from rtppool_chaos.rig import Rig
+
+BACK_SECONDS = 20.0
+DOWN_SECONDS = 3.0
+HUNG_UP_MEANWHILE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """When the fault began, and when what was broken accepts connections again (monotonic seconds).
+
+    `hung_up`: SIP Call-IDs that were ended at Asterisk meanwhile, on purpose.
+    """
+
+    at: float
+    accepts_at: float
+    hung_up: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`reconnects`: the relay loses its connection to Asterisk by it. `number` of a round is from 1."""
+
+    name: str
+    title: str
+    strike: Callable[[Rig, int], Awaitable[Struck]]
+    through_proxy: bool = False
+    asterisk_dies: bool = False
+    reconnects: bool = True
+
+
+async def _asterisk(rig: Rig, _number: int) -> Struck:
+    starts = rig.asterisk.starts
+    at = time.monotonic()
+    rig.asterisk.kill()
+    await rig.asterisk.started_again(starts, BACK_SECONDS)
+    return Struck(at, await accepts(LOOPBACK, ARI_PORT, BACK_SECONDS))
+
+
+async def _control(rig: Rig, _number: int) -> Struck:
+    starts = rig.relay.starts
+    at = time.monotonic()
+    rig.relay.kill()
+    await rig.relay.started_again(starts, BACK_SECONDS)
+    return Struck(at, await accepts(LOOPBACK, RELAY_HTTP_PORT, BACK_SECONDS))
+
+
+async def _media(rig: Rig, _number: int) -> Struck:
+    """The one with the calls: its sockets are the most. Nobody connects to it, so it counts from the kill."""
+    pids = media_pids(rig.relay.pid)
+    if not pids:
+        raise ChaosError(f"the relay has no media process:\n{rig.relay.last_words()}")
+    at = time.monotonic()
+    os.kill(max(pids, key=open_descriptors), signal.SIGKILL)
+    return Struck(at, at)
+
+
+async def _websocket(rig: Rig, number: int) -> Struck:
+    """Reset in odd rounds; in even ones swallowed for a while, in which some callers hang up unnoticed."""
+    if rig.proxy is None:
+        raise AssertionError("this fault asks for a rig with a proxy")
+    at = time.monotonic()
+    if number % 2:
+        rig.proxy.reset()
+        return Struck(at, at)
+    chosen = (await rig.relay_view.calls())[:HUNG_UP_MEANWHILE]
+    rig.proxy.swallow()
+    for call in chosen:
+        await rig.view.hang_up(call["channelId"])
+    await asyncio.sleep(DOWN_SECONDS)
+    rig.proxy.heal()
+    return Struck(at, time.monotonic(), frozenset(call["sipCallId"] for call in chosen))
+
+
+async def _echo(rig: Rig, _number: int) -> Struck:
+    starts = rig.echo.starts
+    at = time.monotonic()
+    rig.echo.hold()
+    rig.echo.end()
+    await asyncio.sleep(DOWN_SECONDS)
+    rig.echo.release()
+    await rig.echo.started_again(starts, BACK_SECONDS)
+    return Struck(at, await accepts(LOOPBACK, ECHO_HTTP_PORT, BACK_SECONDS))
+
+
+FAULTS = (
+    Fault("media", "media process killed", _media, reconnects=False),
+    Fault("echo", "echo stopped for 3 s and started", _echo, reconnects=False),
+    Fault("websocket", "ARI connection reset, or silent for 3 s", _websocket, through_proxy=True),
+    Fault("control", "relay control process killed", _control),
+    Fault("asterisk", "Asterisk killed and restarted", _asterisk, asterisk_dies=True),
+)
+
+
+def open_descriptors(pid: int) -> int:
+    """How many a process holds; 0 when it is gone."""
+    try:
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    except OSError:
+        return 0

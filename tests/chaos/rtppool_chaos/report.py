@@ -1,0 +1,56 @@
+"""What a run brought, as a table for people and as JSON. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import median
+from typing import Any
+
+from rtppool_chaos.faults import Fault
+from rtppool_chaos.rounds import RoundResult
+
+HEADER = (
+    "| fault | rounds | calls held | went on | cut | whole again, median (s) | whole again, longest (s) | "
+    "orphans, leaks, unaccounted | verdict |\n| --- | --: | --: | --: | --: | --: | --: | --: | --- |"
+)
+
+
+def table(results: Mapping[Fault, Sequence[RoundResult]]) -> str:
+    """A row for each fault; Markdown."""
+    return "\n".join([HEADER, *(_row(fault, rounds) for fault, rounds in results.items())])
+
+
+def findings(results: Mapping[Fault, Sequence[RoundResult]]) -> list[str]:
+    """Every finding with its fault and round."""
+    return [
+        f"{each.fault}, round {each.number}: {finding}"
+        for rounds in results.values()
+        for each in rounds
+        for finding in each.findings
+    ]
+
+
+def to_json(results: Mapping[Fault, Sequence[RoundResult]], about: Mapping[str, Any]) -> str:
+    """All of it."""
+    rounds = [asdict(each) for each_fault in results.values() for each in each_fault]
+    return json.dumps({**about, "rounds": rounds, "findings": findings(results)}, indent=1) + "\n"
+
+
+def _row(fault: Fault, rounds: Sequence[RoundResult]) -> str:
+    times = [each.whole_after_seconds for each in rounds if each.whole_after_seconds is not None]
+    found = sum(len(each.findings) for each in rounds)
+    broken = sum(bool(each.findings) for each in rounds)
+    cells = (
+        fault.title,
+        len(rounds),
+        sum(each.calls for each in rounds),
+        sum(each.survived for each in rounds),
+        sum(each.cut for each in rounds),
+        f"{median(times):.2f}" if times else "never",
+        f"{max(times):.2f}" if len(times) == len(rounds) and times else "never",
+        found,
+        "held" if not broken else f"{broken} rounds broken",
+    )
+    return "| " + " | ".join(map(str, cells)) + " |"

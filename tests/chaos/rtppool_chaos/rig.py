@@ -1,0 +1,131 @@
+"""Asterisk 22, echo and relay as processes of this machine, each under a keeper, and SIPp to call them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtppool_chaos.ari_proxy import AriProxy
+from rtppool_chaos.asterisk import ASTERISK_LOG, AsteriskView, command, configure
+from rtppool_chaos.callers import Callers
+from rtppool_chaos.errors import ChaosError
+from rtppool_chaos.keeper import Keeper, accepts
+from rtppool_chaos.places import ARI_PORT, LOOPBACK
+from rtppool_chaos.relay import RelayView, echo_command, echo_environment, relay_command, relay_environment
+from rtppool_chaos.rooted import PhoneRoots
+
+UP_SECONDS = 20.0
+LOOK_SECONDS = 0.05
+ASTERISK_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The relay's range, both ends included."""
+
+    first: int = 10000
+    last: int = 10149
+
+    def __str__(self) -> str:
+        """As PORT_RANGE wants it."""
+        return f"{self.first}-{self.last}"
+
+    def __len__(self) -> int:
+        """How many."""
+        return self.last - self.first + 1
+
+
+@dataclass(slots=True)
+class Rig:
+    """What runs. The proxy is there only in a rig that was asked for one."""
+
+    ports: Ports
+    folder: Path
+    asterisk: Keeper
+    relay: Keeper
+    echo: Keeper
+    view: AsteriskView
+    relay_view: RelayView
+    callers: Callers
+    proxy: AriProxy | None
+
+    @property
+    def asterisk_folder(self) -> Path:
+        """What Asterisk writes."""
+        return self.folder / "asterisk"
+
+    def dialplan_log(self, offset: int = 0) -> str:
+        """What the dialplan has logged, from `offset` bytes on."""
+        path = self.asterisk_folder / "log" / ASTERISK_LOG
+        return path.read_bytes()[offset:].decode(errors="replace") if path.exists() else ""
+
+    def dialplan_size(self) -> int:
+        """Of that log, in bytes."""
+        path = self.asterisk_folder / "log" / ASTERISK_LOG
+        return path.stat().st_size if path.exists() else 0
+
+    async def until(self, what: str, looks: Callable[[], Awaitable[bool]], within_seconds: float) -> float:
+        """Look again and again until it is so; returns when (monotonic seconds).
+
+        Raises:
+            ChaosError: not in time; with the relay's last words.
+        """
+        deadline = time.monotonic() + within_seconds
+        while True:
+            if await looks():
+                return time.monotonic()
+            if time.monotonic() > deadline:
+                raise ChaosError(f"not within {within_seconds:.0f} s: {what}")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def is_connected(self) -> bool:
+        """The relay is ready, and connected to Asterisk."""
+        status = await self.relay_view.status()
+        return status is not None and status["ari"]["state"] == "Connected" and status["ready"]
+
+
+@asynccontextmanager
+async def running_rig(roots: PhoneRoots, folder: Path, ports: Ports, *, through_proxy: bool) -> AsyncIterator[Rig]:
+    """All of it up and connected, for the length of the block.
+
+    Raises:
+        ChaosError: something did not come up.
+    """
+    password = secrets.token_urlsafe(18)
+    asterisk_folder = folder / "asterisk"
+    asterisk_folder.mkdir()
+    configure(asterisk_folder, password)
+    async with AsyncExitStack() as stack:
+        view, relay_view = AsteriskView(password), RelayView()
+        stack.push_async_callback(view.close)
+        stack.push_async_callback(relay_view.close)
+        proxy = AriProxy() if through_proxy else None
+        asterisk = Keeper(
+            "asterisk", command(roots.asterisk, asterisk_folder), ASTERISK_ENVIRONMENT, folder / "asterisk.log"
+        )
+        echo = Keeper("echo", echo_command(), echo_environment(), folder / "echo.log")
+        ari_port = ARI_PORT if proxy is None else proxy.listen_port
+        relay = Keeper(
+            "relay", relay_command(), relay_environment(ari_port, password, str(ports)), folder / "relay.log"
+        )
+        for keeper in (asterisk, echo):
+            stack.push_async_callback(keeper.close)
+            await keeper.start()
+        await accepts(LOOPBACK, ARI_PORT, UP_SECONDS)
+        if proxy is not None:
+            stack.push_async_callback(proxy.close)
+            await proxy.start()
+        stack.push_async_callback(relay.close)
+        await relay.start()
+        callers = Callers(roots.sipp, folder)
+        rig = Rig(ports, folder, asterisk, relay, echo, view, relay_view, callers, proxy)
+        try:
+            await rig.until("the relay is ready and connected to Asterisk", rig.is_connected, UP_SECONDS)
+        except ChaosError as error:
+            raise ChaosError(f"{error}\n{relay.last_words()}\n{asterisk.last_words()}") from error
+        yield rig

@@ -1,0 +1,265 @@
+"""One round: calls that talk, a fault, and what became of all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtppool_chaos.accounts import OURS, Evidence, Rest, dialplan_of, leaked, orphans, too_slow, unaccounted
+from rtppool_chaos.callers import Calling, Outcome, Plan
+from rtppool_chaos.errors import ChaosError
+from rtppool_chaos.faults import Fault, Struck, open_descriptors
+from rtppool_chaos.places import HELD_RTP_PORT, TRIAL_RTP_PORT
+from rtppool_chaos.relay import Record, media_pids, records_of, tracebacks_of, udp_ports_bound
+from rtppool_chaos.rig import LOOK_SECONDS, Rig
+
+CALLS_UP_SECONDS = 10.0
+CALL_SECONDS = 11.0
+TRIAL_SECONDS = 0.4
+TRIAL_PAUSE_SECONDS = 0.1
+TRIAL_PORTS = 100
+WHOLE_TRIES_SECONDS = 15.0
+ORPHANS_GONE_SECONDS = 2.0
+SETTLED_SECONDS = 4.0
+FINISH_SECONDS = 20.0
+CALLS_PER_SECOND = 50.0
+
+
+@dataclass(slots=True)
+class RoundResult:
+    """`findings` empty: everything held. Times in seconds; None where it did not come to it."""
+
+    fault: str
+    number: int
+    calls: int
+    whole_after_seconds: float | None = None
+    down_seconds: float | None = None
+    survived: int = 0
+    cut: int = 0
+    trials: int = 0
+    lost_packets: int = 0
+    adopted: int = 0
+    descriptors: int = 0
+    orphans_deleted: int = 0
+    findings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Trials:
+    """Calls placed one after another, until one goes through."""
+
+    rig: Rig
+    name: str
+    outcome: Outcome = field(default_factory=Outcome)
+    tried: int = 0
+
+    async def until_one_goes_through(self) -> float:
+        """When it was answered (monotonic seconds, to within a look)."""
+        while True:
+            self.tried += 1
+            port = TRIAL_RTP_PORT + 2 * (self.tried % TRIAL_PORTS)
+            plan = Plan(f"{self.name}-trial-{self.tried}", 1, TRIAL_SECONDS, port)
+            async with self.rig.callers.calling(plan) as calling:
+                began = time.monotonic()
+                outcome = await calling.finish(FINISH_SECONDS)
+            self.outcome = self.outcome.with_other(outcome)
+            if outcome.talked:
+                return max(began, time.monotonic() - TRIAL_SECONDS)
+            await asyncio.sleep(TRIAL_PAUSE_SECONDS)
+
+
+async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
+    """Play one round; whatever goes wrong in it is a finding of its result."""
+    result = RoundResult(fault.name, number, calls)
+    relay_from, dialplan_from = rig.relay.log_size(), rig.dialplan_size()
+    name = f"{fault.name}-{number}"
+    trials = _Trials(rig, name)
+    plan = Plan(f"{name}-held", calls, CALL_SECONDS, HELD_RTP_PORT, CALLS_PER_SECOND)
+    struck: Struck | None = None
+    held = Outcome()
+    async with rig.callers.calling(plan) as calling:
+        try:
+            await _all_talk(rig, calls)
+            reconnects = await _connections(rig)
+            async with _whole(rig, fault, trials, reconnects, result) as strike:
+                struck = await strike(fault.strike(rig, number))
+                if fault.asterisk_dies:
+                    await calling.stop()
+            held = await _end_of(calling, fault)
+        except ChaosError as error:
+            result.findings.append(str(error))
+            held = await calling.stop()
+    rest = await _rest(rig)
+    result.findings += leaked(rest, len(rig.ports))
+    log = rig.relay.log_text(relay_from)
+    records = records_of(log)
+    hung_up = struck.hung_up if struck else frozenset()
+    callers = _without_hung_up(held, hung_up).with_other(trials.outcome)
+    dialplan = dialplan_of(rig.dialplan_log(dialplan_from))
+    result.findings += unaccounted(Evidence(callers, dialplan, _known(records, hung_up), fault.asterisk_dies))
+    result.findings += [f"the relay's log has a traceback: {told[-400:]}" for told in tracebacks_of(log)[:2]]
+    _count(result, held, hung_up, trials, records)
+    status = await rig.relay_view.status()
+    result.descriptors = _descriptors(rig)
+    result.orphans_deleted = status["calls"].get("orphansDeleted", 0) if status else 0
+    await _clean(rig)
+    return result
+
+
+@asynccontextmanager
+async def _whole(
+    rig: Rig, fault: Fault, trials: _Trials, reconnects: tuple[int, int], result: RoundResult
+) -> AsyncIterator[Any]:
+    """Strike within the block; when it ends, wait until all is whole, and look for orphans two seconds later."""
+    struck: list[Struck] = []
+
+    async def strike(blow: Any) -> Struck:
+        struck.append(await blow)
+        return struck[0]
+
+    trial = connected = None
+    try:
+        connected = asyncio.create_task(_connected(rig, fault, reconnects))
+        yield strike
+        trial = asyncio.create_task(trials.until_one_goes_through())
+        before = await _answered(rig)
+        whole_at = [struck[0].accepts_at]
+        async with asyncio.timeout(WHOLE_TRIES_SECONDS):
+            connected_at = await connected
+            whole_at.append(connected_at)
+            whole_at.append(await _flows(rig, before))
+            whole_at.append(await trial)
+    except TimeoutError as error:
+        missing = (
+            "not connected to Asterisk"
+            if connected and not connected.done()
+            else (
+                "no trial call goes through"
+                if trial and not trial.done()
+                else "not all calls that live have packets again"
+            )
+        )
+        raise ChaosError(f"{missing} {WHOLE_TRIES_SECONDS:.0f} s after the fault") from error
+    finally:
+        for task in (trial, connected):
+            if task is not None and not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+    result.whole_after_seconds = round(max(whole_at) - struck[0].accepts_at, 2)
+    result.down_seconds = round(struck[0].accepts_at - struck[0].at, 2)
+    result.findings += too_slow(result.whole_after_seconds)
+    await asyncio.sleep(max(0.0, connected_at + ORPHANS_GONE_SECONDS - time.monotonic()))
+    state, calls = await rig.view.state(), await rig.relay_view.calls()
+    told = orphans(state.channels, state.bridges, [call["channelId"] for call in calls])
+    result.findings += [f"2 s after ARI is connected: {each}" for each in told]
+
+
+async def _all_talk(rig: Rig, calls: int) -> None:
+    async def talking() -> bool:
+        live = await rig.relay_view.calls()
+        return sum(1 for call in live if call["state"] == "talking" and call["figures"]["answered"] > 0) >= calls
+
+    await rig.until(f"{calls} calls talk", talking, CALLS_UP_SECONDS)
+
+
+async def _connections(rig: Rig) -> tuple[int, int]:
+    status = await rig.relay_view.status()
+    return rig.relay.starts, status["ari"]["reconnects"] if status else 0
+
+
+async def _connected(rig: Rig, fault: Fault, before: tuple[int, int]) -> float:
+    """When the relay is connected to Asterisk: again, where the fault cuts the connection."""
+    while True:
+        status = await rig.relay_view.status()
+        if status is not None and status["ari"]["state"] == "Connected":
+            again = (rig.relay.starts, status["ari"]["reconnects"])
+            if not fault.reconnects or again[0] > before[0] or again[1] > before[1]:
+                return time.monotonic()
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _answered(rig: Rig) -> Mapping[str, int]:
+    return {
+        call["channelId"]: call["figures"]["answered"] for call in await rig.relay_view.calls() if "figures" in call
+    }
+
+
+async def _flows(rig: Rig, before: Mapping[str, int]) -> float:
+    """When each caller that Asterisk still has has had answers since; calls found anew count from nothing."""
+    while True:
+        now, channels = await _answered(rig), (await rig.view.state()).channels
+        callers = [channel for channel in channels if not channel.startswith(OURS)]
+        if all(now.get(caller, 0) > before.get(caller, 0) for caller in callers):
+            return time.monotonic()
+        before = {caller: min(answered, now.get(caller, answered)) for caller, answered in before.items()}
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _end_of(calling: Calling, fault: Fault) -> Outcome:
+    return await (calling.stop() if fault.asterisk_dies else calling.finish(CALL_SECONDS + FINISH_SECONDS))
+
+
+async def _rest(rig: Rig) -> Rest:
+    """What is left once it had time to settle."""
+    deadline = time.monotonic() + SETTLED_SECONDS
+    while True:
+        status, state = await rig.relay_view.status(), await rig.view.state()
+        if status is None:
+            raise ChaosError(f"the relay does not answer:\n{rig.relay.last_words()}")
+        rest = Rest(
+            ports={name: status["ports"][name] for name in ("total", "free", "leased", "resting", "quarantined")},
+            active=status["calls"]["active"],
+            bound=_bound(rig),
+            channels=sorted(state.channels),
+            bridges=sorted(state.bridges),
+        )
+        if not leaked(rest, len(rig.ports)) or time.monotonic() > deadline:
+            return rest
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _bound(rig: Rig) -> list[int]:
+    """Ports of the range with sockets; one port is the probe's and no leak."""
+    ports = sorted(set(udp_ports_bound(rig.ports.first, rig.ports.last, Path("/proc/net/udp").read_text())))
+    return ports if len(ports) > 1 else []
+
+
+def _descriptors(rig: Rig) -> int:
+    return sum(map(open_descriptors, (rig.relay.pid, *media_pids(rig.relay.pid))))
+
+
+def _without_hung_up(held: Outcome, hung_up: frozenset[str]) -> Outcome:
+    """Calls that were ended on purpose at Asterisk's side are no cut ones."""
+    return Outcome(held.placed - hung_up, held.answered - hung_up, held.talked, held.refused)
+
+
+def _known(records: tuple[Record, ...], hung_up: frozenset[str]) -> list[Record]:
+    return [record for record in records if record.sip_call_id not in hung_up]
+
+
+def _count(
+    result: RoundResult, held: Outcome, hung_up: frozenset[str], trials: _Trials, records: tuple[Record, ...]
+) -> None:
+    result.survived = len(held.talked)
+    result.cut = len(held.answered - held.talked - hung_up)
+    result.trials = trials.tried
+    result.lost_packets = sum(record.packets - record.answered for record in records)
+    result.adopted = sum(record.adopted for record in records)
+    told = {record.sip_call_id for record in records}
+    for call in sorted(hung_up - told):
+        result.findings.append(f"call {call} hung up while the connection was silent, and the relay has no record")
+    mute = [each.sip_call_id for each in records if each.sip_call_id in trials.outcome.talked and not each.answered]
+    result.findings += [f"call {call} talked after the fault, but nothing came back" for call in mute]
+
+
+async def _clean(rig: Rig) -> None:
+    """Callers of a SIPp that was stopped stay in Asterisk; the next round begins without them."""
+    for channel in (await rig.view.state()).channels:
+        await rig.view.hang_up(channel)

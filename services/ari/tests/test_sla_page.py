@@ -396,6 +396,22 @@ def test_the_document_has_the_figures_in_the_units_of_the_limits() -> None:
     assert not {"roundTrip", "residence"} & set(document["calls"])
 
 
+@pytest.mark.parametrize(
+    ("odd", "sentence"),
+    [
+        ({"shared": 2}, "2 calls with a third channel in the bridge: Asterisk mixes there every 20 ms"),
+        ({"silent": 1}, "1 call without a packet from Asterisk"),
+        ({"one_way": 3}, "3 calls of which packets come from Asterisk and nothing goes back"),
+    ],
+)
+def test_calls_that_make_the_figures_odd_are_named(odd: dict[str, int], sentence: str) -> None:
+    shown = replace(VIOLATED, calls=replace(VIOLATED.calls, **odd))
+    assert [remark.startswith(sentence) for remark in sla_document(shown, LIMITS)["remarks"]] == [True]
+    assert sentence in page_of(shown).text
+    assert sentence not in page_of(VIOLATED).text
+    assert sla_document(VIOLATED, LIMITS)["remarks"] == []
+
+
 def test_without_calls_the_checks_have_no_figures_and_the_window_is_absent() -> None:
     document = sla_document(PROBE_ALONE, LIMITS)
     assert "calls" not in document

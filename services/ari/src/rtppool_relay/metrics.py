@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rtppool_core.report import Report
+from rtppool_core.report import DurationsReport, Report
+from rtppool_relay.calls import CUTS, Event
 from rtppool_relay.measurement import Measurement
 from rtppool_relay.slices import Slice
 from rtppool_relay.stream_metrics import stream_metrics
@@ -16,6 +17,10 @@ from rtppool_relay.window_metrics import window_metrics
 ARI_STATES = ("Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced")
 PORT_STATES = ("free", "leased", "resting", "quarantined", "draining", "excluded")
 REFUSALS = ("NoFreePort", "MaxCalls", "Draining", "EchoUnreachable", "MediaDown", "NotReady")
+
+
+ENDS = (*(event.value for event in (Event.CALLER_GONE, Event.CALLER_MOVED)), *sorted(event.value for event in CUTS))
+US_PER_SECOND = 1_000_000
 
 
 class RelayMetrics(Collector):
@@ -55,29 +60,52 @@ def _ports(report: Report) -> Iterable[Metric]:
         ports.add_metric([state], getattr(report.ports, state))
     early = CounterMetricFamily("rtp_relay_ports_reused_early", "Leases of a port before its rest was over.")
     early.add_metric([], report.ports.reused_early)
-    yield from (ports, early)
+    leaked = CounterMetricFamily("rtp_relay_ports_leaked", "Leases that belonged to no call any more, taken back.")
+    leaked.add_metric([], report.ports.leaked)
+    yield from (ports, early, leaked)
 
 
 def _calls(report: Report) -> Iterable[Metric]:
-    active = GaugeMetricFamily("rtp_relay_active_calls", "Calls that have a port.")
-    active.add_metric([], report.calls.active)
-    yield active
+    calls = report.calls
     for name, text, value in (
-        ("accepted", "Calls taken.", report.calls.accepted),
-        ("ended", "Calls that ended.", report.calls.ended),
-        ("cut", "Calls that the relay ended, by a drain's deadline or a fault.", report.calls.cut),
-        ("adopted", "Calls taken over after a restart or a lost connection.", report.calls.adopted),
+        ("active", "Calls that have not ended.", calls.active),
+        ("shared", "Active calls with a third channel in the bridge.", calls.shared),
     ):
-        family = CounterMetricFamily(f"rtp_relay_calls_{name}", text)
+        gauge = GaugeMetricFamily(f"rtp_relay_{name}_calls", text)
+        gauge.add_metric([], value)
+        yield gauge
+    for name, text, value in (
+        ("calls_arrived", "Calls that came or were found.", calls.arrived),
+        ("calls_accepted", "Calls that got a port.", calls.accepted),
+        ("calls_left_before_answer", "Calls whose caller left before they were answered.", calls.left_before_answer),
+        ("calls_cut", "Calls that ended by a fault or a drain's deadline.", calls.cut),
+        ("calls_adopted", "Calls taken over after a restart or a lost connection.", calls.adopted),
+        ("calls_silent", "Calls of which no packet came from Asterisk for a while.", calls.went_silent),
+        ("calls_one_way", "Calls of which packets came and none went back.", calls.went_one_way),
+        ("orphans_deleted", "Channels and bridges left behind and deleted.", calls.orphans_deleted),
+    ):
+        family = CounterMetricFamily(f"rtp_relay_{name}", text)
         family.add_metric([], value)
         yield family
-    refused = CounterMetricFamily("rtp_relay_calls_refused", "Calls sent back to the dialplan.", labels=["reason"])
-    for reason in REFUSALS:
-        refused.add_metric([reason], report.calls.refused.get(reason, 0))
-    yield refused
-    orphans = CounterMetricFamily("rtp_relay_orphans_deleted", "Channels and bridges left behind and deleted.")
-    orphans.add_metric([], report.calls.orphans_deleted)
-    yield orphans
+    for name, text, reasons, by_reason in (
+        ("ended", "Calls that were taken and ended.", ENDS, calls.ended_by),
+        ("refused", "Calls sent back to the dialplan.", REFUSALS, calls.refused),
+    ):
+        family = CounterMetricFamily(f"rtp_relay_calls_{name}", text, labels=["reason"])
+        for reason in reasons:
+            family.add_metric([reason], by_reason.get(reason, 0))
+        yield family
+    yield _durations("call_setup", "From StasisStart to both channels in the bridge.", calls.setup)
+    yield _durations("first_return", "From Asterisk's first packet to its return.", calls.first_return)
+
+
+def _durations(name: str, text: str, durations: DurationsReport | None) -> Metric:
+    family = HistogramMetricFamily(f"rtp_relay_{name}_seconds", text)
+    if durations is not None:
+        buckets = [(f"{edge / US_PER_SECOND:g}", float(count)) for edge, count in durations.buckets]
+        buckets.append(("+Inf", float(durations.samples)))
+        family.add_metric([], buckets, durations.sum_microseconds / US_PER_SECOND)
+    return family
 
 
 def _connections(report: Report) -> Iterable[Metric]:

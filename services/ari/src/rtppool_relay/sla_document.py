@@ -10,7 +10,7 @@ from rtppool_core.histogram import Histogram
 from rtppool_core.pool_config import SlaLimits
 from rtppool_core.report import HistogramExport, LateByCause, Report, WindowReport, import_histogram
 from rtppool_relay.sla import QUANTILES, SlaCheck, checks, microseconds, parts_per_million, tier_for
-from rtppool_relay.sla_sentences import verdict_sentence
+from rtppool_relay.sla_sentences import call_remarks, verdict_sentence
 
 
 def sla_document(report: Report, limits: SlaLimits) -> dict[str, Any]:
@@ -19,6 +19,7 @@ def sla_document(report: Report, limits: SlaLimits) -> dict[str, Any]:
     document: dict[str, Any] = {
         **to_json(verdict),
         "message": verdict_sentence(verdict, limits, windows.calls),
+        "remarks": list(call_remarks(report.calls)),
         "checks": to_json(window_checks(windows.calls, verdict.active_calls, limits)),
         "limits": to_json(limits),
     }

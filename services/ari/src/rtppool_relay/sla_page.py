@@ -20,7 +20,15 @@ from rtppool_relay.markup import Node, element, html_of, moment, number
 from rtppool_relay.sla_document import window_checks
 from rtppool_relay.sla_page_limits import limits_section, tiers_section
 from rtppool_relay.sla_page_windows import figures_section, late_section, round_trips_section
-from rtppool_relay.sla_sentences import calls, counted, packets, tier_sentence, verdict_sentence, violation_sentence
+from rtppool_relay.sla_sentences import (
+    call_remarks,
+    calls,
+    counted,
+    packets,
+    tier_sentence,
+    verdict_sentence,
+    violation_sentence,
+)
 
 SIGNS = {"Met": "✓", "Violated": "✗", "Unknown": "?"}
 
@@ -106,6 +114,7 @@ def _problems(report: Report) -> Iterator[str]:
         yield f"Configuration: {report.config_error}"
     if report.clock.reason:
         yield f"Clock: {report.clock.reason}"
+    yield from call_remarks(report.calls)
 
 
 def _window(window: WindowReport | None, limits: SlaLimits) -> tuple[Node, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rtppool_core.pool_config import SlaLimits
-from rtppool_core.report import SlaReport, SlaViolation, WindowReport
+from rtppool_core.report import CallsReport, SlaReport, SlaViolation, WindowReport
 
 US_PER_MS = 1_000
 PPM_PER_PERCENT = 10_000
@@ -70,6 +72,22 @@ def violation_sentence(violation: SlaViolation) -> str:
     name = LIMIT_NAMES.get(violation.limit, violation.limit)
     measured, accepted = (in_unit_of(violation.limit, value) for value in (violation.measured, violation.accepted))
     return f"{name}: {measured}, accepted is {accepted}."
+
+
+def call_remarks(report: CallsReport) -> Iterator[str]:
+    """What is odd about calls that are active now, and what it does to the figures."""
+    if report.shared:
+        yield (
+            f"{calls(report.shared)} with a third channel in the bridge: Asterisk mixes there every 20 ms, and "
+            "those are in the figures."
+        )
+    if report.silent:
+        yield f"{calls(report.silent)} without a packet from Asterisk: nothing of theirs is in the figures."
+    if report.one_way:
+        yield (
+            f"{calls(report.one_way)} of which packets come from Asterisk and nothing goes back: "
+            "the caller hears nothing."
+        )
 
 
 def tier_sentence(verdict: SlaReport) -> str:

@@ -27,8 +27,11 @@ from rtppool_core.report import (
     export_histogram,
 )
 from rtppool_operator.cluster_view import RelayPod
+from rtppool_operator.desired import Claim
+from rtppool_operator.observed import Heard, PoolObservation, observe
 from rtppool_operator.pool_spec import Pool, parse_pool
 
+NOW_SECONDS = 1000.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -112,5 +115,25 @@ def make_window() -> Callable[..., WindowReport]:
             too_late=0,
             round_trip=export_histogram(histogram),
         )
+
+    return make
+
+
+@pytest.fixture
+def pool(make_pool: Callable[..., Pool]) -> Pool:
+    return make_pool()
+
+
+@pytest.fixture
+def seen(pool: Pool, make_relay: Callable[..., RelayPod]) -> Callable[..., PoolObservation]:
+    """An observation of relays on nodes a, b, …; None is a relay that was never heard."""
+
+    def make(*reports: Report | None, at: float = NOW_SECONDS, claim: Claim | None = None) -> PoolObservation:
+        nodes = [chr(ord("a") + number) for number in range(len(reports))]
+        relays = [make_relay(node) for node in nodes]
+        heard = {
+            relay.uid: Heard(report, at, 1_700_000_000) for relay, report in zip(relays, reports, strict=True) if report
+        }
+        return observe(claim or Claim(pool, tuple(nodes)), relays, heard, {}, NOW_SECONDS)
 
     return make

@@ -1,56 +1,30 @@
-"""Conditions and figures, from what relays report."""
+"""Conditions, from what relays report; every reason one by one is in test_condition_reasons.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import jsonschema
 import pytest
 
 from rtppool_core.report import (
     AriReport,
-    CallsReport,
     EchoReport,
-    LateByCause,
     PortsReport,
     Quarantine,
     Report,
     SlaReport,
     SlaViolation,
-    WindowReport,
-    Windows,
 )
-from rtppool_operator.cluster_view import RelayPod
 from rtppool_operator.conditions import conditions, with_times
 from rtppool_operator.desired import Claim
-from rtppool_operator.observed import Heard, PoolObservation, figures, milliseconds, observe
+from rtppool_operator.figures import figures
+from rtppool_operator.observed import PoolObservation
 from rtppool_operator.pool_spec import Pool
 
 MakePool = Callable[..., Pool]
 MakeReport = Callable[..., Report]
 NOW = 1000.0
-
-
-@pytest.fixture
-def pool(make_pool: MakePool) -> Pool:
-    return make_pool()
-
-
-@pytest.fixture
-def seen(pool: Pool, make_relay: Callable[..., RelayPod]) -> Callable[..., PoolObservation]:
-    """An observation of relays on nodes a, b, …; None is a relay that was never heard."""
-
-    def make(*reports: Report | None, at: float = NOW, claim: Claim | None = None) -> PoolObservation:
-        nodes = [chr(ord("a") + number) for number in range(len(reports))]
-        relays = [make_relay(node) for node in nodes]
-        heard = {
-            relay.uid: Heard(report, at, 1_700_000_000) for relay, report in zip(relays, reports, strict=True) if report
-        }
-        return observe(claim or Claim(pool, tuple(nodes)), relays, heard, {}, NOW)
-
-    return make
 
 
 def status_of(observation: PoolObservation, kind: str) -> tuple[str, str]:
@@ -120,7 +94,7 @@ def test_a_silent_relay_does_not_hide_that_another_says_no(seen: Seen, pool: Poo
 
 
 def test_an_echo_that_does_not_answer_is_named_with_its_node(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
-    broken = EchoReport("192.0.2.9", 4000, "192.0.2.9:4000", reachable=False, reason="no packet came back")
+    broken = EchoReport("127.0.0.1", 4000, "127.0.0.1:4000", reachable=False, reason="no packet came back")
     observation = seen(make_report(pool), make_report(pool, echo=broken))
     assert status_of(observation, "EchoReachable") == ("False", "Unreachable")
     assert message_of(observation, "EchoReachable") == "b: no packet came back"
@@ -232,99 +206,3 @@ def test_the_transition_time_moves_only_with_the_status(seen: Seen, pool: Pool, 
     moved = {row["type"] for row in later if row["lastTransitionTime"] == "2026-01-01T00:09:00Z"}
     assert {"Ready", "Programmed"} <= moved
     assert "Accepted" not in moved
-
-
-def test_histograms_of_relays_are_added_and_quantiles_never_averaged(
-    seen: Seen, pool: Pool, make_report: MakeReport, make_window: Callable[..., WindowReport]
-) -> None:
-    slow, fast = make_window(*[9000] * 2), make_window(*[100] * 98)
-    observation = seen(make_report(pool, windows=Windows(calls=slow)), make_report(pool, windows=Windows(calls=fast)))
-    calls = figures(observation)["latency"]["calls"]
-    assert calls["samples"] == 100
-    assert calls["p50Microseconds"] == pytest.approx(100, rel=0.016)
-    assert calls["p99Microseconds"] == pytest.approx(9000, rel=0.016)
-    assert calls["maxMicroseconds"] == 9000
-
-
-def test_shares_are_of_all_packets_and_the_source_stands_apart(
-    seen: Seen, pool: Pool, make_report: MakeReport, make_window: Callable[..., WindowReport]
-) -> None:
-    window = make_window(*[100] * 999, lost=1, late=LateByCause(source=5, relay=2, echo=1))
-    calls = figures(seen(make_report(pool, windows=Windows(calls=window))))["latency"]["calls"]
-    assert (calls["lossPpm"], calls["latePpm"], calls["sourceLatePpm"]) == (1000, 3000, 5000)
-
-
-def test_the_probe_is_never_mixed_with_calls_and_marked_in_the_summary(
-    seen: Seen, pool: Pool, make_report: MakeReport, make_window: Callable[..., WindowReport]
-) -> None:
-    probe = make_window(*[200] * 10)
-    alone = figures(seen(make_report(pool, windows=Windows(probe=probe))))
-    assert set(alone["latency"]) == {"probe"}
-    assert alone["summary"]["p99"].endswith("ms (probe)")
-    both = figures(seen(make_report(pool, windows=Windows(calls=make_window(3100), probe=probe))))
-    assert both["summary"]["p99"] == "3.1ms"
-
-
-def test_nothing_measured_is_absent(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
-    status = figures(seen(make_report(pool)))
-    assert "latency" not in status
-    assert "p99" not in status["summary"]
-
-
-def test_milliseconds_never_show_zero_for_what_was_measured() -> None:
-    assert [milliseconds(value) for value in (3100, 204, 4, 12_345)] == ["3.1ms", "0.2ms", "0.004ms", "12.3ms"]
-
-
-def test_the_capacity_adds_up_over_relays(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
-    ports = PortsReport("10000-10100", 101, 90, 6, 4, 1, 0, 2)
-    calls = CallsReport(8, 20, 12, 0, 0, {"NoFreePort": 3, "Draining": 1})
-    status = figures(seen(make_report(pool, ports=ports, calls=calls), make_report(pool)))
-    capacity = status["capacity"]
-    assert capacity["total"] == 202
-    assert capacity["total"] == sum(capacity[name] for name in ("free", "allocated", "resting", "quarantined"))
-    assert (status["activeCalls"], status["refusedCalls"]) == (8, 4)
-
-
-def test_every_status_fits_the_definition(
-    seen: Seen,
-    pool: Pool,
-    make_report: MakeReport,
-    make_window: Callable[..., WindowReport],
-    definition: dict[str, Any],
-) -> None:
-    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
-    violated = SlaReport("Violated", "LimitExceeded", 9, 30, True, (SlaViolation("p99Microseconds", 18000, 25000),))
-    window = make_window(100, 200, lost=1)
-    reports = [
-        (),
-        (None,),
-        (make_report(),),
-        (make_report(pool), make_report(pool, sla=violated, windows=Windows(window, window))),
-    ]
-    for given in reports:
-        for at in (NOW, NOW - 60):
-            observation = seen(*given, at=at)
-            status = figures(observation)
-            status["conditions"] = with_times(conditions(observation), (), 3, "2026-01-01T00:00:00Z")
-            jsonschema.validate(status, closed(schema))
-
-
-def closed(schema: Any) -> Any:
-    """The schema with unknown fields refused: what it doesn't declare, the API server would drop."""
-    if isinstance(schema, dict):
-        inner = {name: closed(value) for name, value in schema.items() if name != "format"}
-        return inner | {"additionalProperties": False} if "properties" in inner else inner
-    return [closed(value) for value in schema] if isinstance(schema, list) else schema
-
-
-def test_relays_that_are_listed_are_bounded_and_counted(pool: Pool, make_relay: Callable[..., RelayPod]) -> None:
-    relays = [make_relay(f"n{number:03}") for number in range(70)]
-    observation = observe(Claim(pool, tuple(relay.node for relay in relays)), relays, {}, {}, NOW)
-    status = figures(observation)
-    assert (len(status["relays"]), status["relayCount"]) == (64, 70)
-
-
-def test_a_relay_of_another_pool_adds_nothing(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
-    other = replace(pool, uid="another")
-    status = figures(seen(make_report(other, calls=CallsReport(5, 5, 0, 0, 0, {}))))
-    assert "activeCalls" not in status

@@ -39,7 +39,7 @@ def window(*round_trips_us: int, **changes: Any) -> WindowReport:
 
 
 def test_what_was_not_measured_is_left_out() -> None:
-    assert set(merge_windows([window(100, 100)], 60)) == {
+    assert set(merge_windows([window(100, 100)])) == {
         *("samples", "windowSeconds", "p50Microseconds", "p95Microseconds", "p99Microseconds", "maxMicroseconds"),
         *("pdvMicroseconds", "latePpm", "sourceLatePpm", "lossPpm", "sourceLossPpm", "tooLatePpm", "duplicatePpm"),
         *("reorderedPpm", "dscpChangedPpm", "sourceDscpMismatchPpm"),
@@ -47,13 +47,13 @@ def test_what_was_not_measured_is_left_out() -> None:
 
 
 def test_delay_variation_is_that_of_all_packets() -> None:
-    merged = merge_windows([window(*[1000] * 10), window(*[5000] * 10)], 60)
+    merged = merge_windows([window(*[1000] * 10), window(*[5000] * 10)])
     assert merged["pdvMicroseconds"] == pytest.approx(4000, rel=0.016)
 
 
 def test_shares_are_of_all_packets_and_answers() -> None:
     relays = [window(*[100] * 500, reordered=1, too_late=2, dscp_changed=5), window(*[100] * 500, duplicates=3)]
-    merged = merge_windows(relays, 60)
+    merged = merge_windows(relays)
     shares = ("reorderedPpm", "tooLatePpm", "duplicatePpm", "dscpChangedPpm", "sourceDscpMismatchPpm")
     assert [merged[name] for name in shares] == [1000, 2000, 3000, 5000, 0]
 
@@ -63,7 +63,7 @@ def test_what_can_not_be_added_is_the_worst_relays() -> None:
         window(100, skew_ppm=20, source_jitter_microseconds=9, reordering=ReorderingReport(4, 62, 1)),
         window(100, skew_ppm=-150, source_jitter_microseconds=8, reordering=ReorderingReport(2, 99, 2)),
     ]
-    merged = merge_windows(relays, 60)
+    merged = merge_windows(relays)
     assert (merged["sourceSkewPpm"], merged["sourceJitterMicroseconds"], merged["maxReorderingExtent"]) == (-150, 9, 4)
 
 
@@ -71,7 +71,7 @@ def test_ways_of_loss_are_over_the_relays_whose_echo_tells_them() -> None:
     told = window(
         *[100] * 100, directed_loss=DirectedLossReport(3, 2, 1), echo_residence=export_histogram(histogram(40))
     )
-    merged = merge_windows([told, window(*[100] * 900)], 60)
+    merged = merge_windows([told, window(*[100] * 900)])
     assert [merged[f"loss{way}Ppm"] for way in ("ToEcho", "FromEcho", "Undetermined")] == [30_000, 20_000, 10_000]
     assert merged["echoResidenceP99Microseconds"] == 40
 
@@ -79,9 +79,9 @@ def test_ways_of_loss_are_over_the_relays_whose_echo_tells_them() -> None:
 def test_the_estimate_is_of_the_merged_figures_and_worse_with_loss() -> None:
     clean = window(*[100] * 1000, bursts=export_bursts(BurstCounts(), 1000))
     holed = replace(clean, lost=50, bursts=export_bursts(BurstCounts(lost=50, runs=10), 1050))
-    assert merge_windows([clean], 60)["estimatedRFactor"] == 93
-    assert merge_windows([clean], 60)["estimatedMosHundredths"] == 441
-    assert merge_windows([clean, holed], 60)["estimatedRFactor"] < 93
+    assert merge_windows([clean])["estimatedRFactor"] == 93
+    assert merge_windows([clean])["estimatedMosHundredths"] == 441
+    assert merge_windows([clean, holed])["estimatedRFactor"] < 93
 
 
 COUNTS = st.builds(BurstCounts, *(st.integers(0, 1000) for _ in range(9)))
@@ -94,7 +94,7 @@ def test_bursts_of_relays_are_one_sum(shards: list[BurstCounts]) -> None:
         whole.add(shard)
     relays = [window(100, bursts=export_bursts(shard, 100_000)) for shard in shards]
     together = window(*[100] * len(shards), bursts=export_bursts(whole, 100_000 * len(shards)))
-    assert merge_windows(relays, 60) == merge_windows([together], 60)
+    assert merge_windows(relays) == merge_windows([together])
 
 
 def test_the_definition_has_every_figure_and_no_other(definition: dict[str, Any]) -> None:
@@ -115,5 +115,5 @@ def test_the_definition_has_every_figure_and_no_other(definition: dict[str, Any]
     )
     status = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
     latency = status["properties"]["latency"]["properties"]
-    assert set(merge_windows([full], 60)) == set(latency["calls"]["properties"])
+    assert set(merge_windows([full])) == set(latency["calls"]["properties"])
     assert latency["probe"]["properties"] == latency["calls"]["properties"]

@@ -19,12 +19,15 @@ NS_PER_US = 1_000
 HUNDREDTHS = 100
 
 
-def merge_windows(windows: list[WindowReport], window_seconds: int) -> dict[str, int]:
-    """Integers with their unit in the name; what was not measured is left out."""
+def merge_windows(windows: list[WindowReport]) -> dict[str, int]:
+    """Integers with their unit in the name; what was not measured is left out.
+
+    While an edit of the window's length is on its way, the longest that a relay still reports is shown.
+    """
     round_trips = _added(window.round_trip for window in windows)
     figures: dict[str, int | None] = {
         "samples": sum(window.packets for window in windows),
-        "windowSeconds": window_seconds,
+        "windowSeconds": _worst(window.end_unix_seconds - window.start_unix_seconds for window in windows),
         "p50Microseconds": _quantile(round_trips, 500),
         "p95Microseconds": _quantile(round_trips, 950),
         "p99Microseconds": _quantile(round_trips, 990),

@@ -5,20 +5,15 @@ Only a relay that runs the pool (same uid) adds to its figures; a report that is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
-from rtppool_core.contract import to_json
-from rtppool_core.report import Report, SlaReport, WindowReport
+from rtppool_core.report import Report, SlaReport
 from rtppool_operator.cluster_view import RelayPod
 from rtppool_operator.desired import Claim
-from rtppool_operator.merged_window import merge_windows
 
 POLL_SECONDS = 2.0
 STALE_AFTER_SECONDS = 3 * POLL_SECONDS
-MOST_RELAYS_LISTED = 64
 _WORSE = {"Violated": 2, "Unknown": 1, "Met": 0}
 
 
@@ -33,7 +28,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a relay was not heard, as a clause. `incompatible`: it answers, in another version of the report than ours."""
+    """Why a relay was not heard, as a clause. `incompatible`: it answers, in another version of the report."""
 
     reason: str
     incompatible: bool = False
@@ -76,10 +71,30 @@ class PoolObservation:
             if relay.report is not None and relay.report.pool is not None and relay.report.pool.uid == uid
         )
 
+    @property
+    def staying(self) -> tuple[RelayState, ...]:
+        """Relays whose pods are not being deleted."""
+        return tuple(relay for relay in self.relays if not relay.pod.terminating)
+
+    @property
+    def confirmed(self) -> int:
+        """How many staying relays were heard lately and run this pool as it is now."""
+        return sum(
+            1 for relay in self.staying if relay.live and relay.report is not None and self.runs_current(relay.report)
+        )
+
     def runs_current(self, report: Report) -> bool:
-        """Whether a report confirms this pool in its current generation."""
+        """Whether a report confirms this pool in its current generation, with the range and the echo of its spec.
+
+        The generation alone is only a number that somebody may have left standing in an edit of the ConfigMap.
+        """
         pool = self.claim.pool
-        return report.pool is not None and report.pool.uid == pool.uid and report.applied_generation == pool.generation
+        if report.pool is None or report.pool.uid != pool.uid or report.applied_generation != pool.generation:
+            return False
+        echo = (report.echo.host, report.echo.port)
+        return pool.spec is None or (
+            report.ports.range == str(pool.spec.port_range) and echo == (pool.spec.echo.host, pool.spec.echo.port)
+        )
 
 
 def observe(
@@ -93,31 +108,6 @@ def observe(
     owned = set(claim.owned) | {name for name, _ in claim.unserved}
     mine = sorted((relay for relay in relays if relay.node in owned), key=lambda relay: (relay.node, relay.name))
     return PoolObservation(claim, tuple(_state(relay, heard, failures, now_seconds) for relay in mine))
-
-
-def figures(observation: PoolObservation) -> dict[str, Any]:
-    """The status without conditions. What was not measured is left out."""
-    pool, spec = observation.claim.pool, observation.claim.pool.spec
-    serving = observation.serving
-    reports = [report for _, report in serving]
-    status: dict[str, Any] = {"observedGeneration": pool.generation, "relayCount": len(observation.relays)}
-    applied = _applied_generation(observation)
-    if applied is not None:
-        status["appliedGeneration"] = applied
-    if reports:
-        status["capacity"] = _capacity(reports)
-        status["activeCalls"] = sum(report.calls.active for report in reports)
-        status["refusedCalls"] = sum(sum(report.calls.refused.values()) for report in reports)
-        status["sla"] = _worst_sla(serving)
-    resolved = sorted({report.echo.resolved_address for report in reports if report.echo.resolved_address})
-    if resolved:
-        status["echo"] = {"resolvedAddress": ",".join(resolved)}
-    latency = _latency(reports, spec.sla.window_seconds if spec is not None else 0)
-    if latency:
-        status["latency"] = latency
-    status["summary"] = _summary(observation, latency)
-    status["relays"] = [_relay(observation, relay) for relay in observation.relays[:MOST_RELAYS_LISTED]]
-    return status
 
 
 def _state(
@@ -135,39 +125,19 @@ def _state(
     )
 
 
-def _applied_generation(observation: PoolObservation) -> int | None:
-    serving = observation.serving
-    if not serving or len(serving) < len(observation.live):
-        return None
-    generations = [report.applied_generation for _, report in serving]
-    known = [generation for generation in generations if generation is not None]
-    return min(known) if len(known) == len(generations) else None
+# Words that a relay may give for having no verdict. Another one is told as NotJudged, in the relay's words.
+_REASONS_UNJUDGED = frozenset({"NoCalls", "TooFewSamples", "NoPackets"})
 
 
-def _capacity(reports: list[Report]) -> dict[str, int]:
-    names = {
-        "total": "total",
-        "allocated": "leased",
-        "free": "free",
-        "resting": "resting",
-        "quarantined": "quarantined",
-        "excluded": "excluded",
-        "draining": "draining",
-    }
-    return {name: sum(getattr(report.ports, field) for report in reports) for name, field in names.items()}
-
-
-def _latency(reports: list[Report], window_seconds: int) -> dict[str, Any]:
-    latency = {}
-    choose: dict[str, Callable[[Report], WindowReport | None]] = {
-        "calls": lambda report: report.windows.calls,
-        "probe": lambda report: report.windows.probe,
-    }
-    for name, window_of in choose.items():
-        windows = [window for report in reports if (window := window_of(report)) is not None]
-        if windows:
-            latency[name] = merge_windows(windows, window_seconds)
-    return latency
+def judged_reason(verdict: SlaReport) -> str:
+    """The reason of a relay's verdict as one of ours: what programs read must not be free text of a relay."""
+    match verdict.result:
+        case "Met":
+            return "WithinLimits"
+        case "Violated":
+            return "LimitExceeded"
+        case "Unknown":
+            return verdict.reason if verdict.reason in _REASONS_UNJUDGED else "NotJudged"
 
 
 def worst_relay(serving: Iterable[tuple[RelayPod, Report]]) -> tuple[RelayPod, SlaReport] | None:
@@ -182,63 +152,3 @@ def _severity(verdict: SlaReport) -> int:
     if verdict.result == "Unknown" and verdict.active_calls == 0:
         return -1
     return _WORSE[verdict.result]
-
-
-def _worst_sla(serving: tuple[tuple[RelayPod, Report], ...]) -> dict[str, Any]:
-    worst = worst_relay(serving)
-    if worst is None:
-        return {"result": "Unknown", "reason": "NoRelays"}
-    pod, verdict = worst
-    status: dict[str, Any] = {
-        "result": verdict.result,
-        "reason": verdict.reason,
-        "relay": pod.name,
-        "node": pod.node,
-        "aboveTiers": verdict.above_tiers,
-        "violations": to_json(verdict.violations),
-    }
-    if verdict.tier_up_to_calls is not None:
-        status["tierUpToCalls"] = verdict.tier_up_to_calls
-    return status
-
-
-def _summary(observation: PoolObservation, latency: Mapping[str, Any]) -> dict[str, str]:
-    spec = observation.claim.pool.spec
-    confirmed = sum(1 for relay in observation.live if relay.report and observation.runs_current(relay.report))
-    summary = {"relays": f"{confirmed}/{len(observation.relays)}"}
-    if spec is not None:
-        summary |= {"range": str(spec.port_range), "echo": str(spec.echo)}
-    for name, mark in (("calls", ""), ("probe", " (probe)")):
-        p99 = latency.get(name, {}).get("p99Microseconds")
-        if p99 is not None:
-            summary["p99"] = f"{milliseconds(p99)}{mark}"
-            break
-    return summary
-
-
-def milliseconds(microseconds: int) -> str:
-    """`3.1ms`; below 10 µs still not `0.0ms`."""
-    value = microseconds / 1000
-    return f"{value:.1f}ms" if value >= 1 else f"{value:.2g}ms"
-
-
-def _relay(observation: PoolObservation, relay: RelayState) -> dict[str, Any]:
-    row: dict[str, Any] = {"podName": relay.pod.name, "nodeName": relay.pod.node, "ready": False}
-    if relay.pod.address is not None:
-        row["address"] = relay.pod.address
-    if relay.report is not None:
-        row["softwareVersion"] = relay.report.software_version
-        row["ready"] = relay.live and relay.report.ready
-        pool = relay.report.pool
-        if pool is not None and pool.uid == observation.claim.pool.uid and relay.report.applied_generation is not None:
-            row["appliedGeneration"] = relay.report.applied_generation
-        if relay.live:
-            row["activeCalls"] = relay.report.calls.active
-    if relay.silent_since_unix_seconds is not None:
-        row["silentSince"] = rfc3339(relay.silent_since_unix_seconds)
-    return row
-
-
-def rfc3339(unix_seconds: int) -> str:
-    """`2026-01-31T12:00:00Z`."""
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

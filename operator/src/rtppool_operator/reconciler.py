@@ -16,8 +16,9 @@ from rtppool_operator.cluster import ClusterError
 from rtppool_operator.cluster_view import ClusterView, RelayPod
 from rtppool_operator.conditions import conditions, with_times
 from rtppool_operator.desired import Desired, desired_state, pods_to_refresh
+from rtppool_operator.figures import figures, rfc3339
 from rtppool_operator.lease import RENEW_SECONDS, Leadership
-from rtppool_operator.observed import POLL_SECONDS, STALE_AFTER_SECONDS, PoolObservation, figures, observe, rfc3339
+from rtppool_operator.observed import POLL_SECONDS, STALE_AFTER_SECONDS, PoolObservation, observe
 from rtppool_operator.polling import Poller
 from rtppool_operator.pool_events import EventLimiter, PoolEvent
 from rtppool_operator.pool_spec import Pool

@@ -1,0 +1,43 @@
+"""docs/conditions.md lists every condition with every reason and its status, in the operator's order, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rtppool_operator.condition import READY_NEEDS, REASONS
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/conditions.md"
+ROW = re.compile(r"^\| `(\w+)` \| `(\w+)` \| (True|False|Unknown) \| ([^|]+) \| ([^|]+) \|$")
+
+
+def rows() -> list[tuple[str, ...]]:
+    lines = PAGE.read_text().splitlines()
+    table = [line for line in lines if line.startswith("| `")]
+    found = [match.groups() for line in table if (match := ROW.match(line))]
+    assert len(found) == len(table), "a row is not of the form that this test reads"
+    return found
+
+
+def test_the_page_has_every_condition_and_reason_with_its_status_and_no_other() -> None:
+    page = {(kind, reason): status for kind, reason, status, *_ in rows()}
+    table = {(kind, reason): status for kind, reasons in REASONS.items() for reason, status in reasons.items()}
+    assert page == table
+    assert len(rows()) == len(page)
+
+
+def test_the_page_lists_reasons_in_the_order_in_which_the_operator_looks() -> None:
+    for kind, reasons in REASONS.items():
+        if kind != "Ready":
+            assert [reason for of, reason, *_ in rows() if of == kind] == list(reasons)
+
+
+def test_every_row_says_when_and_what_to_do_in_sentences() -> None:
+    for *_, when, advice in rows():
+        assert when.endswith(".")
+        assert advice == "-" or advice.endswith(".")
+
+
+def test_the_page_names_what_ready_needs() -> None:
+    last = rows()[-1][3]
+    assert all(f"`{kind}`" in last for kind in READY_NEEDS)

@@ -79,6 +79,7 @@ class Relay:
             supervisor=self._supervisor,
             resolver=self._resolver,
             measurement=self._measurement,
+            admission=settings.admission,
         )
         self._lifecycle = Lifecycle(ticked_at_seconds=time.monotonic())
         self._telephony = Telephony(settings, self._plane)
@@ -172,6 +173,7 @@ class Relay:
         while True:
             await asyncio.sleep(self._settings.metrics_interval_seconds)
             self._measurement.tick(time.time_ns(), time.monotonic_ns())
+            self._plane.weigh_load()
             self._telephony.look_at_media()
             self._lifecycle.ticked_at_seconds = time.monotonic()
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rtppool_core.udp import NS_PER_SECOND
 from rtppool_relay.departure_errors import DepartureErrors
+from rtppool_relay.headroom import Headroom
 from rtppool_relay.rows import DROP_REASONS, Word
 from rtppool_relay.slices import SliceStore
 from rtppool_relay.stream_statistics import Collected, StreamStatistics, collect_all
@@ -113,6 +114,7 @@ class Measurement:
         self.wall_clock = wall_clock
         self.kinds: dict[StreamKind, KindFigures] = {kind: KindFigures() for kind in KINDS}
         self.echo = EchoHealth()
+        self.headroom = Headroom()
         self.departures = DepartureErrors()
         self._streams: dict[int, tuple[StreamKind, StreamStatistics]] = {}
         self._samples_dropped_before = 0
@@ -172,5 +174,8 @@ class Measurement:
 
     def _take(self, kind: StreamKind, collected: Collected) -> None:
         self.kinds[kind].add(collected)
+        if kind == "calls":
+            for second, part in collected.by_second.items():
+                self.headroom.take(second, part.packets, part.late_relay, part.round_trip, part.residence)
         self._in_this_tick.update(collected.counted)
         self._answered_in_this_tick += sum(part.answered for part in collected.by_second.values())

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from rtppool_core.report import BurstsReport, DirectedLossReport, LateByCause, ReorderingReport, SlaViolation
 from rtppool_relay.media_state import MediaFlow
 
-RefusalReason = Literal["NoFreePort", "MaxCalls", "Draining", "EchoUnreachable", "MediaDown", "NotReady"]
+RefusalReason = Literal["NoFreePort", "MaxCalls", "Draining", "EchoUnreachable", "MediaDown", "Overloaded", "NotReady"]
 
 
 class Refused(Exception):  # noqa: N818 a refusal is an ordinary answer, not a fault

@@ -16,7 +16,7 @@ from rtppool_relay.window_metrics import window_metrics
 
 ARI_STATES = ("Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced")
 PORT_STATES = ("free", "leased", "resting", "quarantined", "draining", "excluded")
-REFUSALS = ("NoFreePort", "MaxCalls", "Draining", "EchoUnreachable", "MediaDown", "NotReady")
+REFUSALS = ("NoFreePort", "MaxCalls", "Draining", "EchoUnreachable", "MediaDown", "Overloaded", "NotReady")
 
 
 ENDS = (*(event.value for event in (Event.CALLER_GONE, Event.CALLER_MOVED)), *sorted(event.value for event in CUTS))

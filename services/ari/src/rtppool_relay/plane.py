@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
-from rtppool_core.udp import BindError, family_of, host_port
+from rtppool_core.udp import NS_PER_SECOND, BindError, family_of, host_port
 from rtppool_relay.call_figures import call_figures
 from rtppool_relay.echo_moves import EchoMoves
 from rtppool_relay.echo_resolver import EchoResolver
@@ -86,7 +86,10 @@ class PortMedia:
 
 
 class Plane:
-    """Implements `MediaPlane`. `config` tells the configuration in force, `clock` monotonic seconds."""
+    """Implements `MediaPlane`. `config` tells the configuration in force, `clock` monotonic seconds.
+
+    With `admission` a call is refused where one more would break its tier; see `headroom`.
+    """
 
     def __init__(
         self,
@@ -98,6 +101,7 @@ class Plane:
         supervisor: MediaSupervisor,
         resolver: EchoResolver,
         measurement: Measurement,
+        admission: bool = True,
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -109,6 +113,7 @@ class Plane:
         self.supervisor = supervisor
         self.resolver = resolver
         self.measurement = measurement
+        self._admission = admission
         self._clock = clock
         self._wall_ns = wall_ns
         self._live: dict[int, PortMedia] = {}
@@ -146,6 +151,8 @@ class Plane:
         if self.supervisor.workers_up() == 0:
             raise Refused("MediaDown", "no media process is up; one is being started")
         self.advertised_address()
+        if self._admission and (overload := self.measurement.headroom.refusal) is not None:
+            raise Refused("Overloaded", overload)
         sockets = await self._lease_and_bind()
         return self._take(sockets, "calls", call)
 
@@ -169,6 +176,11 @@ class Plane:
             self.ports.release(port, self._clock())
             raise
         return self._take(sockets, "calls", call)
+
+    def weigh_load(self) -> None:
+        """See whether one call more has room; call it after each collection of figures."""
+        now_second = self._wall_ns() // NS_PER_SECOND
+        self.measurement.headroom.evaluate(now_second, self.active_calls, self._config().sla)
 
     def open_probe(self) -> PortMedia | None:
         """The probe's port, bound and connected to the echo; None while no port is free or the echo unknown."""

@@ -18,6 +18,7 @@ from rtppool_relay.application_name import LONGEST_NAME, application_of_node, is
 from rtppool_relay.ari_tls import CaFileError, tls_context
 
 TRUE_OR_FALSE = ("true", "false")
+ON_OR_OFF = ("on", "off")
 DEFAULT_ARI_URL = "http://127.0.0.1:8088/ari"
 EXPEDITED_FORWARDING = 46  # RFC 3246
 HIGHEST_DSCP = 63
@@ -48,6 +49,7 @@ class Settings:
     http_token_file: Path | None
     pool_config: Path
     media_workers: int
+    admission: bool
     metrics_interval_seconds: float
     drain_grace_seconds: float
     log_level: str
@@ -83,6 +85,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         http_token_file=Path(token_file) if token_file else None,
         pool_config=Path(env.text("POOL_CONFIG", f"{MOUNT_PATH}/{FILE_NAME}")),
         media_workers=env.integer("MEDIA_WORKERS", 1, 1, MOST_MEDIA_WORKERS),
+        admission=env.choice("ADMISSION", "on", ON_OR_OFF) == "on",
         metrics_interval_seconds=env.seconds("METRICS_INTERVAL_SEC", 1, 0.2, 10),
         drain_grace_seconds=env.seconds("DRAIN_GRACE_SEC", 3600, 0, 86_400),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),

@@ -186,7 +186,8 @@ class Reconciler:
         before = written.status.get("conditions", [])
         status["conditions"] = with_times(conditions(observation), before, pool.generation, rfc3339(int(time.time())))
         now = time.monotonic()
-        if write_is_due(written.status, status, written.at_seconds, now):
+        max_loss_ppm = pool.spec.sla.max_loss_ppm if pool.spec is not None else None
+        if write_is_due(written.status, status, written.at_seconds, now, max_loss_ppm):
             await asyncio.to_thread(self.cluster.write_status, pool, status)
             self._written[pool.uid] = _Written(status, now)
             self.counts.status_writes += 1

@@ -7,11 +7,12 @@ import socket
 from collections import Counter
 
 from rtppool_core.rtp import RtpHeader, build
-from rtppool_relay.packet_buffer import PacketBuffer
-from rtppool_relay.packet_path import Leg, PacketPath
+from rtppool_relay.media_memory import Media, lay_out
+from rtppool_relay.packet_path import drain_queued, from_asterisk, from_echo
 from rtppool_relay.port_sockets import PortSockets, bind_pair
 from rtppool_relay.row_reader import RowReader
 from rtppool_relay.rows import SLOT_BYTES, Word
+from rtppool_relay.taking_up import Leg, take_up
 
 SLOT = 1
 EXPEDITED_TOS = 46 << 2
@@ -34,7 +35,7 @@ class Line:
         self.pair.echo.connect(self.echo.getsockname())
         self.memory = mmap.mmap(-1, 2 * SLOT_BYTES)
         self.reader = RowReader(self.memory, SLOT)
-        self.path: PacketPath
+        self.media: Media
         self.counted: Counter[Word] = Counter()
 
     def connect(self) -> None:
@@ -44,9 +45,15 @@ class Line:
     def resume(self) -> None:
         """As a media process that has just been handed the sockets does."""
         leg = Leg(self.asterisk.getsockname(), EXPEDITED_TOS, self.extend)
-        memory = memoryview(self.memory)
-        self.path = PacketPath(memory, SLOT, self.pair.asterisk, self.pair.echo, leg, PacketBuffer())
-        self.path.drain_queued()
+        self.media = lay_out(self.memory, SLOT + 1, -1, -1)
+        take_up(self.media, SLOT, self.pair.asterisk, self.pair.echo, leg)
+        drain_queued(self.media, SLOT)
+
+    def crank_asterisk(self) -> None:
+        from_asterisk(self.media, SLOT)
+
+    def crank_echo(self) -> None:
+        from_echo(self.media, self.pair.echo.fileno())
 
     @property
     def address(self) -> tuple[str, int]:
@@ -54,11 +61,11 @@ class Line:
 
     def send(self, packet: bytes) -> None:
         self.asterisk.sendto(packet, self.address)
-        self.path.from_asterisk()
+        self.crank_asterisk()
 
     def answer(self, packet: bytes) -> None:
         self.echo.sendto(packet, self.address)
-        self.path.from_echo()
+        self.crank_echo()
 
     def count(self, word: Word) -> int:
         if word < Word.SENT_TO_ECHO:

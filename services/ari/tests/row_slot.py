@@ -6,18 +6,12 @@ import mmap
 
 import numpy as np
 
-from rtppool_core.udp import TIMESPEC
 from rtppool_relay.row_reader import RowReader
 from rtppool_relay.rows import (
-    ANSWER,
-    ANSWER_OFFSET,
-    DEPARTURE,
-    ECHO_MEASURED,
-    ECHO_MEASURED_OFFSET,
     HEADER_BYTES,
-    ROW_BYTES,
     ROWS_PER_SLOT,
     SLOT_BYTES,
+    WRITTEN_DTYPE,
     Word,
 )
 from rtppool_relay.stream_statistics import StreamStatistics
@@ -30,16 +24,13 @@ FIRST_INDEX = 131_072
 PACKET_NS = 20 * MS
 
 
-def timespec(nanoseconds: int) -> bytes:
-    return TIMESPEC.pack(*divmod(nanoseconds, SECOND))
-
-
 class Slot:
     """A slot of rows that a test fills."""
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, SLOT_BYTES)
         self.words = np.frombuffer(self.memory, np.uint64, 32)
+        self.rows = np.frombuffer(self.memory, WRITTEN_DTYPE, ROWS_PER_SLOT, HEADER_BYTES)
         self.sent = 0
         self.tos = 0
 
@@ -63,17 +54,19 @@ class Slot:
         sent = arrived + residence_ns // 2
         returned = sent + (round_trip_ns or 0)
         left = returned + residence_ns - residence_ns // 2
-        row = HEADER_BYTES + index % ROWS_PER_SLOT * ROW_BYTES
-        stamp = (number * 160 if timestamp is None else timestamp) & 0xFFFFFFFF
-        second = marker << 7 | payload_type
         self.sent += 1
-        ordinal = self.sent & 0xFFFF
-        tos = bytes((self.tos,))
-        departure = (timespec(arrived), sent, 7, stamp, epoch, second, tos, 172, ordinal, index)
-        DEPARTURE.pack_into(self.memory, row, *departure)
-        ECHO_MEASURED.pack_into(self.memory, row + ECHO_MEASURED_OFFSET, echo_count, echo_residence_ns)
+        row = self.rows[index % ROWS_PER_SLOT]
+        row["a_seconds"], row["a_nanoseconds"] = divmod(arrived, SECOND)
+        row["x"], row["ssrc"], row["epoch"], row["bytes"], row["tos"] = sent, 7, epoch, 172, self.tos
+        row["timestamp"] = (number * 160 if timestamp is None else timestamp) & 0xFFFFFFFF
+        row["second_byte"] = marker << 7 | payload_type
+        row["ordinal"] = self.sent & 0xFFFF
+        row["echo_count"], row["echo_residence_ns"] = echo_count, echo_residence_ns
+        row["r_seconds"], row["r_nanoseconds"], row["y"] = 0, 0, 0
+        row["index"] = index
         if round_trip_ns is not None:
-            ANSWER.pack_into(self.memory, row + ANSWER_OFFSET, timespec(returned), left)
+            row["r_seconds"], row["r_nanoseconds"] = divmod(returned, SECOND)
+            row["y"] = left
         if epoch > self.words[Word.EPOCH]:
             self.words[Word.EPOCH], self.words[Word.FIRST_INDEX] = epoch, index
 

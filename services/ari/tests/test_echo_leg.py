@@ -136,8 +136,8 @@ def test_one_in_a_hundred_sends_either_way_is_stamped_by_the_kernel(line: Line) 
     for number in range(400):
         line.answer(asked(line, packet(number)))
         assert received(line.asterisk) == packet(number)
-    line.path.from_asterisk()
-    line.path.from_echo()
+    line.crank_asterisk()
+    line.crank_echo()
     assert line.count(Word.DEPARTURES_STAMPED) == 8
     errors = line.reader.departure_errors()
     assert errors.size == 8
@@ -166,12 +166,12 @@ def test_after_an_echo_that_refused_stamps_belong_to_their_sends_again(line: Lin
     line.echo.close()
     for number in range(200):
         line.send(packet(number))
-        line.path.from_echo()
+        line.crank_echo()
     assert line.count(Word.ECHO_ERROR) > 0
     before = line.count(Word.DEPARTURES_STAMPED)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as back:
         back.bind(line.pair.echo.getpeername())
-        line.path.from_echo()
+        line.crank_echo()
         for number in range(200, 400):
             line.send(packet(number))
         assert line.count(Word.DEPARTURES_STAMPED) == before + 2

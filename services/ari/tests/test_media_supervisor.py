@@ -34,12 +34,12 @@ def packet(sequence: int) -> bytes:
 
 
 async def receive(sock: socket.socket) -> bytes:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await asyncio.get_running_loop().sock_recv(sock, 2048)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 

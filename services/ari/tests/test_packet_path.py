@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from packet_line import Line, packet, received, udp
+from packet_line import SLOT, Line, packet, received, udp
 
+from rtppool_relay.packet_path import begin_epoch, from_echo
 from rtppool_relay.port_sockets import bind_another_echo
 from rtppool_relay.rows import Word
+from rtppool_relay.taking_up import use_echo
 
 
 @pytest.fixture
@@ -73,8 +74,8 @@ def test_strangers_packets_from_before_the_connect_are_dropped_by_hand() -> None
 def test_strangers_packets_after_the_connect_never_arrive(line: Line) -> None:
     with udp() as stranger:
         stranger.sendto(packet(1), line.address)
-    line.path.from_asterisk()
-    line.path.from_echo()
+    line.crank_asterisk()
+    line.crank_echo()
     assert line.count(Word.SENT_TO_ECHO) == 0
     assert received(line.echo) is None
 
@@ -161,7 +162,7 @@ def test_a_media_process_that_starts_again_counts_and_orders_on(line: Line) -> N
 
 def test_a_media_process_goes_on_in_a_stream_whose_first_packet_left_no_row(line: Line) -> None:
     line.send(packet(5, ssrc=7))
-    line.path._begin_epoch(900, 8)
+    begin_epoch(line.media, SLOT, 900, 8)
     line.resume()
     line.send(packet(901, ssrc=8))
     line.answer(packet(901, ssrc=8))
@@ -182,16 +183,16 @@ def test_rows_overwritten_before_they_were_read_are_counted(line: Line) -> None:
 def test_an_answer_that_came_in_time_is_sent_on_however_late_we_are(line: Line) -> None:
     line.send(packet(1))
     line.echo.sendto(packet(1), line.address)
-    line.path._now = lambda: time.time_ns() + 3_000_000_000
-    line.path.from_echo()
+    line.media.clock_offset_ns[0] = 3_000_000_000
+    line.crank_echo()
     assert received(line.asterisk) == packet(1)
     assert line.count(Word.TOO_LATE) == 0
 
 
 def test_an_answer_after_two_seconds_is_too_late_and_not_sent_on(line: Line) -> None:
-    line.path._now = lambda: time.time_ns() - 2_100_000_000
+    line.media.clock_offset_ns[0] = -2_100_000_000
     line.send(packet(1))
-    line.path._now = time.time_ns
+    line.media.clock_offset_ns[0] = 0
     line.answer(packet(1))
     assert received(line.asterisk) is None
     assert line.count(Word.TOO_LATE) == 1
@@ -235,7 +236,7 @@ def test_an_echo_that_refuses_is_counted_and_stops_nothing(line: Line) -> None:
     line.echo.close()
     for number in range(4):
         line.send(packet(number))
-        line.path.from_echo()
+        line.crank_echo()
     assert line.count(Word.ECHO_ERROR) > 0
     assert line.count(Word.SENT_TO_ECHO) == 4
 
@@ -245,13 +246,13 @@ def test_after_a_switch_packets_go_to_the_new_echo_and_the_old_ones_answers_coun
         line.send(packet(1))
         another = bind_another_echo(line.pair, "127.0.0.1", 46)
         another.connect(newcomer.getsockname())
-        from_old_echo = line.path.use_echo(another)
+        use_echo(line.media, SLOT, another)
         line.send(packet(2))
         assert received(newcomer) == packet(2)
         line.echo.sendto(packet(1), line.address)
         newcomer.sendto(packet(2), line.address)
-        from_old_echo()
-        line.path.from_echo()
+        line.crank_echo()
+        from_echo(line.media, another.fileno())
         assert [received(line.asterisk), received(line.asterisk)] == [packet(1), packet(2)]
         another.close()
 

@@ -43,6 +43,8 @@ REASON_VERSION = "version"
 REASON_RTCP = "rtcp"
 REASON_TRUNCATED = "truncated"
 REASONS = (REASON_SHORT, REASON_VERSION, REASON_RTCP, REASON_TRUNCATED)
+_SHORT, _VERSION, _RTCP, _TRUNCATED = range(len(REASONS))
+NO_DEFECT = -1
 
 
 class RtpError(ValueError):
@@ -69,28 +71,36 @@ class RtpHeader:
 
 def defect(packet: bytes | bytearray | memoryview, size: int) -> str | None:
     """Why the first `size` bytes of `packet` are no RTP packet (one of `REASONS`), or None. Never raises."""
+    place = defect_at(packet, 0, size)
+    return None if place == NO_DEFECT else REASONS[place]
+
+
+def defect_at(data: bytes | bytearray | memoryview, start: int, size: int) -> int:
+    """The same of the `size` bytes from `start` on, as a place in `REASONS` or `NO_DEFECT`.
+
+    Numbers only, so that numba can compile it: sums and products, as shifting a byte would keep it a byte there.
+    """
     if size < FIXED_HEADER_BYTES:
-        return REASON_SHORT
-    first = packet[0]
-    if first >> 6 != RTP_VERSION:
-        return REASON_VERSION
-    if FIRST_RTCP_BYTE <= packet[1] <= LAST_RTCP_BYTE:
-        return REASON_RTCP
+        return _SHORT
+    first = data[start]
+    if first // 64 != RTP_VERSION:
+        return _VERSION
+    if FIRST_RTCP_BYTE <= data[start + 1] <= LAST_RTCP_BYTE:
+        return _RTCP
     if first & (CSRC_COUNT_MASK | EXTENSION_BIT | PADDING_BIT) == 0:
-        return None
-    return _defect_of_variable_parts(packet, size, first)
-
-
-def _defect_of_variable_parts(packet: bytes | bytearray | memoryview, size: int, first: int) -> str | None:
+        return NO_DEFECT
     offset = FIXED_HEADER_BYTES + CSRC_BYTES * (first & CSRC_COUNT_MASK)
     if first & EXTENSION_BIT:
         if offset + EXTENSION_HEADER_BYTES > size:
-            return REASON_TRUNCATED
-        offset += EXTENSION_HEADER_BYTES + 4 * int.from_bytes(packet[offset + 2 : offset + 4], "big")
-    padding = packet[size - 1] if first & PADDING_BIT else 0
-    if first & PADDING_BIT and padding == 0:
-        return REASON_TRUNCATED
-    return REASON_TRUNCATED if offset + padding > size else None
+            return _TRUNCATED
+        words = 256 * data[start + offset + 2] + data[start + offset + 3]
+        offset += EXTENSION_HEADER_BYTES + 4 * words
+    padding = 0
+    if first & PADDING_BIT:
+        padding += data[start + size - 1]
+        if padding == 0:
+            return _TRUNCATED
+    return _TRUNCATED if offset + padding > size else NO_DEFECT
 
 
 def parse(packet: bytes | bytearray | memoryview) -> RtpHeader:

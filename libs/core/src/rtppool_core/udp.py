@@ -16,6 +16,9 @@ TIMESTAMPING_RX_SOFTWARE = 1 << 3
 TIMESTAMPING_SOFTWARE = 1 << 4
 TIMESTAMPING_OPT_ID = 1 << 7
 TIMESTAMPING_OPT_TSONLY = 1 << 11
+# A stamp with every datagram that arrives; and reports of the sends that ask for one.
+STAMPED_ARRIVALS = TIMESTAMPING_SOFTWARE | TIMESTAMPING_RX_SOFTWARE
+STAMPED_BOTH_WAYS = STAMPED_ARRIVALS | TIMESTAMPING_OPT_ID | TIMESTAMPING_OPT_TSONLY
 # linux/in.h
 IP_PKTINFO = 8
 IP_RECVTTL = 12
@@ -63,10 +66,9 @@ def wants_stamps_both_ways(sock: socket.socket) -> bool:
     SO_TIMESTAMPING gives the same software stamp of arrivals as SO_TIMESTAMPNS, in one message. Both together would
     give it twice on Linux before 6.12. Asking again numbers the stamped sends from 0 anew (OPT_ID).
     """
-    arrivals = TIMESTAMPING_SOFTWARE | TIMESTAMPING_RX_SOFTWARE
     try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, arrivals)
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, arrivals | TIMESTAMPING_OPT_ID | TIMESTAMPING_OPT_TSONLY)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPED_ARRIVALS)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPED_BOTH_WAYS)
     except OSError:
         return False
     return True

@@ -3,93 +3,108 @@
 We read the clock just before the send; SO_TIMESTAMPING's software stamp is taken in the driver, as late as possible.
 The kernel queues the stamps on the socket's error queue, numbered by OPT_ID from 0 for each stamped datagram, without
 the datagram itself (OPT_TSONLY). On most devices the stamp is there when the send returns; otherwise EPOLLERR tells.
+Compiled.
 """
 
 from __future__ import annotations
 
 import socket
-import struct
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from rtppool_core import udp
+from rtppool_relay.compiled import compiled
+from rtppool_relay.media_memory import (
+    CONTROL_WORDS,
+    ERROR_KIND,
+    ERROR_KIND_V6,
+    MESSAGE_BYTES,
+    MOST_PENDING,
+    STAMP_KIND,
+    STAMP_REPORT,
+    STAMPED_SEND,
+    UNKNOWN,
+    Media,
+)
+from rtppool_relay.rows import DEPARTURE_ERRORS, DEPARTURE_ERRORS_OFFSET_WORDS, Word
+from rtppool_relay.system_calls import recvmsg, send, sendmsg, setsockopt
 
 ONE_IN = 100
-_REQUEST = [(socket.SOL_SOCKET, udp.SO_TIMESTAMPING, struct.pack("=I", udp.TIMESTAMPING_TX_SOFTWARE))]
-# struct sock_extended_err with its offender's address (a sockaddr_in6 at most).
-_EXTENDED_ERROR = struct.Struct("=IBBBBII")
-_LARGEST_OFFENDER_BYTES = 28
-_REPORT_SPACE = udp.TIMESTAMPING_SPACE + socket.CMSG_SPACE(_EXTENDED_ERROR.size + _LARGEST_OFFENDER_BYTES)
+_DONTWAIT = int(socket.MSG_DONTWAIT)
+_FROM_ERROR_QUEUE = int(socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+_SOL_SOCKET = int(socket.SOL_SOCKET)
+_SO_TIMESTAMPING = udp.SO_TIMESTAMPING
+_STAMPED_ARRIVALS = udp.STAMPED_ARRIVALS
+_STAMPED_BOTH_WAYS = udp.STAMPED_BOTH_WAYS
 _ORIGIN_TIMESTAMPING = 4
-_IP_RECVERR, _IPV6_RECVERR = 11, 25
-# Stamps that the kernel never delivers must not fill the memory.
-MOST_PENDING = 64
+_NS_PER_SECOND = udp.NS_PER_SECOND
+_STAMPED = int(Word.DEPARTURES_STAMPED)
+_MESSAGE_OF_SEND = STAMPED_SEND * MESSAGE_BYTES
+_MESSAGE_OF_REPORT = STAMP_REPORT * MESSAGE_BYTES
 
 
-@dataclass(slots=True)
-class StampedSends:
-    """`send(data, departed_ns)` raises like `socket.send`; `collect()` takes what waits on the error queue."""
+@compiled
+def send_stamped(media: Media, descriptor: int, address: int, size: int, departed_ns: int) -> bool:
+    """Send `size` bytes from `address` on and have the departure stamped; False where the kernel would not send.
 
-    send: Callable[[memoryview, int], None]
-    collect: Callable[[], None]
-
-
-def open_stamped_sends(sock: socket.socket, record: Callable[[int], None]) -> StampedSends:
-    """Prepare a socket; `record(error_ns)` gets stamp - `departed_ns` of every stamped send.
-
-    Where the kernel refuses, sends are plain and nothing is recorded.
+    Where it does not stamp departures, the send is a plain one.
     """
-    if not udp.wants_stamps_both_ways(sock):
-        return StampedSends(lambda data, _departed_ns: _plainly(sock, data), lambda: None)
-    pending: dict[int, int] = {}
-    number = 0
-
-    def send(data: memoryview, departed_ns: int) -> None:
-        nonlocal number
-        try:
-            sock.sendmsg([data], _REQUEST)
-        except OSError:
-            # Whether the kernel has numbered this one can't be told: begin again at 0.
-            pending.clear()
-            number = 0
-            udp.wants_stamps_both_ways(sock)
-            raise
-        if len(pending) >= MOST_PENDING:
-            pending.clear()
-        pending[number] = departed_ns
-        number = (number + 1) & 0xFFFF_FFFF
-        collect()
-
-    def collect() -> None:
-        for _ in range(MOST_PENDING):
-            try:
-                _, ancillary, _, _ = sock.recvmsg(0, _REPORT_SPACE, socket.MSG_ERRQUEUE)
-            except OSError:
-                return
-            report = stamp_of(ancillary)
-            if report is not None and (departed_ns := pending.pop(report[0], None)) is not None:
-                record(report[1] - departed_ns)
-
-    # What a media process before this one has left there.
-    collect()
-    return StampedSends(send, collect)
+    link = media.sockets[descriptor]
+    if not link.stamped:
+        return send(descriptor, address, size, _DONTWAIT) >= 0
+    vector = media.vectors[STAMPED_SEND]
+    vector.base, vector.bytes = address, size
+    if sendmsg(descriptor, media.messages_address + _MESSAGE_OF_SEND, _DONTWAIT) < 0:
+        # Whether the kernel has numbered this one can't be told: begin again at 0.
+        _number_anew(media, descriptor)
+        return False
+    awaited = media.pending[descriptor, link.number % MOST_PENDING]
+    awaited.number, awaited.departed_ns = link.number, departed_ns
+    link.number = (link.number + 1) & 0xFFFF_FFFF
+    collect_stamps(media, descriptor)
+    return True
 
 
-def stamp_of(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int] | None:
-    """Number of the datagram and its stamp (ns), from one report of the error queue; None for another report."""
-    stamp_ns = number = None
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, udp.SO_TIMESTAMPING) and len(data) >= udp.TIMESPEC.size:
-            seconds, nanoseconds = udp.TIMESPEC.unpack_from(data)
-            stamp_ns = seconds * udp.NS_PER_SECOND + nanoseconds
-        elif (level, kind) in _ERROR_KINDS and len(data) >= _EXTENDED_ERROR.size:
-            _, origin, _, _, _, _, told = _EXTENDED_ERROR.unpack_from(data)
-            number = told if origin == _ORIGIN_TIMESTAMPING else None
-    return None if stamp_ns is None or number is None else (number, stamp_ns)
+@compiled
+def collect_stamps(media: Media, descriptor: int) -> None:
+    """Take what waits on the socket's error queue."""
+    control = media.control
+    message = media.messages[STAMP_REPORT]
+    for _ in range(MOST_PENDING):
+        message.control_bytes = 8 * CONTROL_WORDS
+        if recvmsg(descriptor, media.messages_address + _MESSAGE_OF_REPORT, _FROM_ERROR_QUEUE) < 0:
+            return
+        stamp_ns = number = UNKNOWN
+        place, end = 0, message.control_bytes // 8
+        while place + 3 < end and control[place] > 0:
+            kind = control[place + 1]
+            if kind == STAMP_KIND:
+                stamp_ns = control[place + 2] * _NS_PER_SECOND + control[place + 3]
+            elif kind in (ERROR_KIND, ERROR_KIND_V6) and (control[place + 2] >> 32) & 0xFF == _ORIGIN_TIMESTAMPING:
+                number = (control[place + 3] >> 32) & 0xFFFF_FFFF
+            place += (control[place] + 7) // 8
+        if stamp_ns >= 0 and number >= 0:
+            _match(media, descriptor, number, stamp_ns)
 
 
-_ERROR_KINDS = {(socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)}
+@compiled
+def _match(media: Media, descriptor: int, number: int, stamp_ns: int) -> None:
+    awaited = media.pending[descriptor, number % MOST_PENDING]
+    if awaited.number != number:
+        return
+    awaited.number = UNKNOWN
+    error_ns = stamp_ns - awaited.departed_ns
+    # A step of the clock between reading and stamp may make it negative; that says nothing of our departures.
+    if error_ns < 0:
+        return
+    words = media.words[media.sockets[descriptor].slot]
+    words[DEPARTURE_ERRORS_OFFSET_WORDS + words[_STAMPED] % DEPARTURE_ERRORS] = error_ns
+    words[_STAMPED] += 1
 
 
-def _plainly(sock: socket.socket, data: memoryview) -> None:
-    sock.send(data)
+@compiled
+def _number_anew(media: Media, descriptor: int) -> None:
+    media.pending[descriptor].number[:] = UNKNOWN
+    media.sockets[descriptor].number = 0
+    options = media.options
+    options[0], options[1] = _STAMPED_ARRIVALS, _STAMPED_BOTH_WAYS
+    setsockopt(descriptor, _SOL_SOCKET, _SO_TIMESTAMPING, media.options_address, 4)
+    setsockopt(descriptor, _SOL_SOCKET, _SO_TIMESTAMPING, media.options_address + 4, 4)

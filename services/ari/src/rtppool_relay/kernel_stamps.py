@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import time
 
-from rtppool_core.udp import NS_PER_SECOND, TIMESPEC, TIMESTAMPING_SPACE, wants_stamps_both_ways
-from rtppool_relay.departure_stamps import open_stamped_sends
+from rtppool_core.udp import (
+    NS_PER_SECOND,
+    SO_TIMESTAMPING,
+    TIMESPEC,
+    TIMESTAMPING_SPACE,
+    TIMESTAMPING_TX_SOFTWARE,
+    wants_stamps_both_ways,
+)
 from rtppool_relay.status import ClockFacts
 
 PLAUSIBLE_NS = 100_000_000
 WAIT_MILLISECONDS = 1000
+_REQUEST = [(socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("=I", TIMESTAMPING_TX_SOFTWARE))]
+# struct sock_extended_err with its offender's address (a sockaddr_in6 at most).
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")
+_LARGEST_OFFENDER_BYTES = 28
+_REPORT_SPACE = TIMESTAMPING_SPACE + socket.CMSG_SPACE(_EXTENDED_ERROR.size + _LARGEST_OFFENDER_BYTES)
+_ORIGIN_TIMESTAMPING = 4
+_IP_RECVERR, _IPV6_RECVERR = 11, 25
+_ERROR_KINDS = {(socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)}
 NO_DEPARTURES = "the kernel does not stamp sends: the error of our own departure times is not known"
 
 
@@ -44,12 +59,28 @@ def _why_not_arrivals(ancillary: list[tuple[int, int, bytes]] | None) -> str | N
 
 
 def _stamps_departures(sender: socket.socket) -> bool:
-    errors_ns: list[int] = []
-    sends = open_stamped_sends(sender, errors_ns.append)
-    sends.send(memoryview(b"stamp"), time.time_ns())
-    if not errors_ns:
-        poller = select.poll()
-        poller.register(sender, select.POLLERR)
-        poller.poll(WAIT_MILLISECONDS)
-        sends.collect()
-    return bool(errors_ns) and abs(errors_ns[0]) < PLAUSIBLE_NS
+    if not wants_stamps_both_ways(sender):
+        return False
+    departed_ns = time.time_ns()
+    sender.sendmsg([b"stamp"], _REQUEST)
+    # On most devices the stamp is there when the send returns.
+    poller = select.poll()
+    poller.register(sender, select.POLLERR)
+    if not poller.poll(WAIT_MILLISECONDS):
+        return False
+    _, ancillary, _, _ = sender.recvmsg(0, _REPORT_SPACE, socket.MSG_ERRQUEUE)
+    stamp_ns = stamp_of(ancillary)
+    return stamp_ns is not None and abs(stamp_ns - departed_ns) < PLAUSIBLE_NS
+
+
+def stamp_of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    """The stamp (ns) of the first stamped datagram, from one report of the error queue; None for another report."""
+    stamp_ns, numbered = None, False
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING) and len(data) >= TIMESPEC.size:
+            seconds, nanoseconds = TIMESPEC.unpack_from(data)
+            stamp_ns = seconds * NS_PER_SECOND + nanoseconds
+        elif (level, kind) in _ERROR_KINDS and len(data) >= _EXTENDED_ERROR.size:
+            _, origin, _, _, _, _, number = _EXTENDED_ERROR.unpack_from(data)
+            numbered = origin == _ORIGIN_TIMESTAMPING and number == 0
+    return stamp_ns if numbered else None

@@ -1,4 +1,4 @@
-"""A media process: a plain loop over epoll. No event loop, no logs, no rendering, no garbage collection.
+"""A media process: a compiled loop over epoll. No event loop, no logs, no rendering, no garbage collection.
 
 Started by the control process with a Unix socket (commands with descriptors, SOCK_SEQPACKET) and the shared rows
 (memfd) as inherited descriptors: `python -m rtppool_relay.media_process <command fd> <rows fd>`. It ends when the
@@ -16,38 +16,33 @@ import socket
 import sys
 from typing import Any
 
-from rtppool_relay.packet_buffer import PacketBuffer
-from rtppool_relay.packet_path import Handler, Leg, PacketPath
+from rtppool_relay.compile_ahead import compile_ahead
+from rtppool_relay.forwarding import forward
+from rtppool_relay.media_memory import lay_out
+from rtppool_relay.packet_path import drain_queued
 from rtppool_relay.rows import SLOT_BYTES, SLOTS
+from rtppool_relay.taking_up import Leg, forget, take_up, use_echo
 
 LARGEST_COMMAND_BYTES = 4096
 MOST_DESCRIPTORS = 2
 
 
 class MediaLoop:
-    """Calls by slot, handlers by descriptor."""
+    """Calls by slot. Packets are `forward`'s; commands come here, one at a time between packets."""
 
     def __init__(self, commands: socket.socket, memory: memoryview) -> None:
         self._commands = commands
-        self._memory = memory
         self._poller = select.epoll()
-        self._buffer = PacketBuffer()
-        self._handlers: dict[int, Handler] = {}
-        self._paths: dict[int, PacketPath] = {}
+        self._media = lay_out(memory, SLOTS, self._poller.fileno(), commands.fileno())
         self._sockets: dict[int, list[socket.socket]] = {}
         self._running = True
-        self._watch(commands, self._on_command)
+        self._poller.register(commands.fileno(), select.EPOLLIN)
 
     def run(self) -> None:
         """Forward packets until the command socket is closed."""
-        poll = self._poller.poll
-        handler_of = self._handlers.get
         while self._running:
-            for descriptor, _events in poll():
-                # A call that ended in this batch has no handler any more.
-                handle = handler_of(descriptor)
-                if handle is not None:
-                    handle()
+            forward(self._media)
+            self._on_command()
 
     def _on_command(self) -> None:
         message, descriptors, _, _ = socket.recv_fds(self._commands, LARGEST_COMMAND_BYTES, MOST_DESCRIPTORS)
@@ -79,22 +74,20 @@ class MediaLoop:
         # A restart and a new call may both hand over the same slot; the last one counts.
         self._remove(slot)
         asterisk, *echoes = sockets
-        path = PacketPath(self._memory, slot, asterisk, echoes[-1], leg, self._buffer)
-        self._paths[slot] = path
+        take_up(self._media, slot, asterisk, echoes[-1], leg)
         self._sockets[slot] = sockets
-        path.drain_queued()
-        self._watch(asterisk, path.from_asterisk)
-        self._watch(echoes[-1], path.from_echo)
+        drain_queued(self._media, slot)
+        self._watch(asterisk)
+        self._watch(echoes[-1])
         return None
 
     def _use_echo(self, slot: int, sockets: list[socket.socket]) -> str | None:
-        path = self._paths.get(slot)
-        if path is None:
+        held = self._sockets.get(slot)
+        if held is None:
             return f"no call in slot {slot}"
-        current = self._sockets[slot][-1]
-        self._handlers[current.fileno()] = path.use_echo(sockets[0])
-        self._sockets[slot].extend(sockets)
-        self._watch(sockets[0], path.from_echo)
+        use_echo(self._media, slot, sockets[0])
+        held.extend(sockets)
+        self._watch(sockets[0])
         return None
 
     def _forget_old_echo(self, slot: int) -> str | None:
@@ -105,19 +98,17 @@ class MediaLoop:
         return None
 
     def _remove(self, slot: int) -> str | None:
-        self._paths.pop(slot, None)
         for sock in self._sockets.pop(slot, []):
             self._unwatch(sock)
         return None
 
-    def _watch(self, sock: socket.socket, handler: Handler) -> None:
-        self._handlers[sock.fileno()] = handler
+    def _watch(self, sock: socket.socket) -> None:
         self._poller.register(sock.fileno(), select.EPOLLIN)
 
     def _unwatch(self, sock: socket.socket) -> None:
         # Explicitly: control holds a duplicate, so closing alone would not take it out of the epoll set.
         self._poller.unregister(sock.fileno())
-        self._handlers.pop(sock.fileno(), None)
+        forget(self._media, sock)
         sock.close()
 
 
@@ -128,6 +119,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     memory = memoryview(mmap.mmap(rows_descriptor, SLOTS * SLOT_BYTES))
+    compile_ahead()
     loop = MediaLoop(socket.socket(fileno=command_descriptor), memory)
     gc.collect()
     gc.freeze()

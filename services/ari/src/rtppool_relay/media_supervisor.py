@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 2.0
 PING_EVERY_SECONDS = 0.5
+STARTING_SECONDS = 10.0
+# The first process that ever runs this version here compiles the packet path and keeps it for all others.
+COMPILING_SECONDS = 180.0
 # The first restart is at once; one that dies young again waits.
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 1.0
@@ -94,14 +97,19 @@ class MediaSupervisor:
         return sum(1 for worker in self._workers if now - worker.answered_at_seconds < 3 * PING_EVERY_SECONDS)
 
     async def start(self) -> None:
-        """Start every process and wait until each answers.
+        """Start every process and wait until each with calls answers.
 
         Raises:
             MediaFault: one doesn't.
         """
-        for worker in (*self._workers, self._standby):
+        first, *others = self._workers
+        await self._spawn(first)
+        await self._ask(first, {"do": "ping"}, timeout_seconds=COMPILING_SECONDS)
+        for worker in (*others, self._standby):
             await self._spawn(worker)
-        await asyncio.gather(*(self._ask(worker, {"do": "ping"}, timeout_seconds=10) for worker in self._workers))
+        await asyncio.gather(
+            *(self._ask(worker, {"do": "ping"}, timeout_seconds=STARTING_SECONDS) for worker in others)
+        )
         self._keep(asyncio.create_task(self._ping_forever()))
 
     def yield_to_media(self) -> None:
@@ -183,7 +191,7 @@ class MediaSupervisor:
     def _worker_of(self, slot: int) -> _Worker | None:
         return next((worker for worker in self._workers if slot in worker.attachments), None)
 
-    async def _add(self, worker: _Worker, attachment: Attachment) -> None:
+    async def _add(self, worker: _Worker, attachment: Attachment, timeout_seconds: float = ANSWER_SECONDS) -> None:
         command = {
             "do": "add",
             "slot": attachment.slot,
@@ -192,7 +200,8 @@ class MediaSupervisor:
             "extend": attachment.extend,
         }
         sockets = attachment.sockets
-        await self._ask(worker, command, [sockets.asterisk.fileno(), sockets.echo.fileno()])
+        descriptors = [sockets.asterisk.fileno(), sockets.echo.fileno()]
+        await self._ask(worker, command, descriptors, timeout_seconds)
 
     async def _spawn(self, worker: _Worker) -> None:
         loop = asyncio.get_running_loop()
@@ -291,7 +300,9 @@ class MediaSupervisor:
     async def _add_all(self, worker: _Worker) -> None:
         attachments = list(worker.attachments.values())
         for at in range(0, len(attachments), COMMANDS_AT_ONCE):
-            adding = (self._add(worker, attachment) for attachment in attachments[at : at + COMMANDS_AT_ONCE])
+            # A process that has just been started answers later.
+            batch = attachments[at : at + COMMANDS_AT_ONCE]
+            adding = (self._add(worker, attachment, STARTING_SECONDS) for attachment in batch)
             for outcome in await asyncio.gather(*adding, return_exceptions=True):
                 if isinstance(outcome, MediaFault):
                     # A process that died again is replaced by its own end; one that refuses a call is worth a line.

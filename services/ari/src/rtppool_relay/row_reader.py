@@ -11,37 +11,20 @@ from numpy.typing import NDArray
 from rtppool_core.rtp import PAYLOAD_TYPE_MASK
 from rtppool_core.udp import NS_PER_SECOND
 from rtppool_relay.rows import (
-    ANSWER_OFFSET,
     COUNTERS,
     DEPARTURE_ERRORS,
     DEPARTURE_ERRORS_OFFSET_WORDS,
     DSCP_BITS,
-    ECHO_MEASURED_OFFSET,
     HEADER_BYTES,
     LOST_AFTER_NS,
     ORDINALS,
-    ROW_BYTES,
     ROWS_PER_SLOT,
     WORDS,
+    WRITTEN_DTYPE,
     Word,
     slot_offset,
 )
 
-# As a media process writes them. `answered` is the upper quarter of y: not 0 for any time from 1970-01-04 on.
-WRITTEN_DTYPE = np.dtype(
-    {
-        "names": [
-            "a_seconds", "a_nanoseconds", "x", "ssrc", "timestamp", "epoch", "second_byte", "tos", "bytes", "ordinal",
-            "index", "r_seconds", "r_nanoseconds", "y", "answered", "echo_count", "echo_residence_ns",
-        ],
-        "formats": [
-            "<i8", "<u4", "<i8", "<u4", "<u4", "<u2", "u1", "u1", "<u2", "<u2",
-            "<u8", "<i8", "<u4", "<i8", "<u2", "<u4", "<u4",
-        ],
-        "offsets": [0, 8, 12, 20, 24, 28, 30, 31, 32, 34, 36, ANSWER_OFFSET, 52, 56, 62, ECHO_MEASURED_OFFSET, 68],
-        "itemsize": ROW_BYTES,
-    }
-)  # fmt: skip
 # As they are computed with: times in ns, `r` and `y` 0 where nothing was answered.
 ROW_DTYPE = np.dtype(
     [

@@ -13,8 +13,9 @@ is the reader.
 
 from __future__ import annotations
 
-import struct
 from enum import IntEnum
+
+import numpy as np
 
 ROWS_PER_SLOT = 1024  # 20 s at 50 packets a second
 ROW_BYTES = 128  # one cache line for every packet, one more for what the echo's extension brings
@@ -22,19 +23,24 @@ HEADER_BYTES = 4096  # a page, so that rows of neighbours never share one
 SLOT_BYTES = HEADER_BYTES + ROWS_PER_SLOT * ROW_BYTES
 SLOTS = 4096
 
-# What is written when a packet leaves: a, x, SSRC, timestamp, epoch, the header's second byte, TOS, bytes, ordinal,
-# index; and zeros for what its answer will bring. And what is written when the answer leaves: r, y.
-DEPARTURE = struct.Struct("<12sqIIHB1sHHQ20x")
-ANSWER = struct.Struct("<12sq")
-ANSWER_OFFSET = 44
-# What an answer needs of its row: x, bytes, index, y.
-AWAITED = struct.Struct("<12xq12xH2xQ12xq")
-# What a media process needs of the rows of one before it: x, epoch, ordinal, index.
-WRITTEN = struct.Struct(f"<12xq8xH4xHQ{ROW_BYTES - 44}x")
-# What the echo filled into the header extension: how many packets of this stream it has received, how long it held
-# this one (ns). A count of 0 means that it filled nothing; written only on calls that have the extension.
-ECHO_MEASURED = struct.Struct("<II")
-ECHO_MEASURED_OFFSET = 64
+# What lies where in a row. From Asterisk: a (the kernel's stamp of arrival), x (just before the send), SSRC, timestamp,
+# epoch, the header's second byte, TOS, bytes, ordinal, index. From the echo: r, y. `answered` is the upper quarter of
+# y: not 0 for any time from 1970-01-04 on. What the echo filled into the header extension: how many packets of this
+# stream it has received, how long it held this one; a count of 0 means that it filled nothing.
+WRITTEN_DTYPE = np.dtype(
+    {
+        "names": [
+            "a_seconds", "a_nanoseconds", "x", "ssrc", "timestamp", "epoch", "second_byte", "tos", "bytes", "ordinal",
+            "index", "r_seconds", "r_nanoseconds", "y", "answered", "echo_count", "echo_residence_ns",
+        ],
+        "formats": [
+            "<i8", "<u4", "<i8", "<u4", "<u4", "<u2", "u1", "u1", "<u2", "<u2",
+            "<u8", "<i8", "<u4", "<i8", "<u2", "<u4", "<u4",
+        ],
+        "offsets": [0, 8, 12, 20, 24, 28, 30, 31, 32, 34, 36, 44, 52, 56, 62, 64, 68],
+        "itemsize": ROW_BYTES,
+    }
+)  # fmt: skip
 LARGEST_ECHO_RESIDENCE_NS = 0xFFFF_FFFF
 ORDINALS = 1 << 16
 

@@ -1,0 +1,49 @@
+"""What numba keeps on disk must not outlive the code that it was made of."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rtppool_core
+import rtppool_relay
+from rtppool_core import rtp
+from rtppool_relay import compiled
+from rtppool_relay.packet_path import _defect_at
+
+PACKAGES = {name: Path(module.__file__ or "").parent for name, module in
+            (("rtppool_core", rtppool_core), ("rtppool_relay", rtppool_relay))}  # fmt: skip
+
+
+def imported(file: Path) -> set[Path]:
+    """The files of ours that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    places = (PACKAGES[package] / f"{rest}.py" for package, _, rest in (name.partition(".") for name in names)
+              if package in PACKAGES and rest)  # fmt: skip
+    return {place for place in places if place.exists()}
+
+
+def test_compiled_code_is_valid_for_every_file_that_it_is_made_of() -> None:
+    reached: set[Path] = set()
+    waiting = {PACKAGES["rtppool_relay"] / "forwarding.py"}
+    while waiting:
+        file = waiting.pop()
+        reached.add(file)
+        waiting |= imported(file) - reached
+    assert reached == {folder / f"{name}.py" for folder, names in compiled.SOURCES.items() for name in names}
+
+
+@given(st.binary(max_size=64), st.integers(0, 80))
+def test_compiled_code_finds_the_same_defects_as_core(data: bytes, size: int) -> None:
+    size = min(size, len(data))
+    room = np.frombuffer(data.ljust(80, b"\0"), np.uint8).copy()
+    assert _defect_at(room, 0, size) == rtp.defect_at(data, 0, size)

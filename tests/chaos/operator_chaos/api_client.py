@@ -1,0 +1,149 @@
+"""The API server as the harness speaks to it, as an administrator: paths and JSON, nothing of the operator's client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from operator_chaos.api_server import Account, ApiServer
+
+REQUEST_SECONDS = 10.0
+WATCH_SECONDS = 300
+NOT_FOUND = 404
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+# An object of 1.5 MB is the most that etcd takes; a watch event holds one.
+LONGEST_LINE = 4 << 20
+LONGEST_SHOWN = 400
+
+
+class ApiUnavailable(Exception):  # noqa: N818 an outcome that runs wait through
+    """The server gave no answer; the request may have been carried out."""
+
+
+class ApiRefused(Exception):  # noqa: N818 as above
+    """The server answered that it won't; `status` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """`kind` is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
+
+    kind: str
+    document: dict[str, Any]
+
+
+class ApiClient:
+    """Speaks for one account."""
+
+    def __init__(self, server: ApiServer, account: Account) -> None:
+        self._server = server
+        self._headers = {"Authorization": f"Bearer {account.token}", "Accept": "application/json"}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, path: str, **query: str) -> dict[str, Any]:
+        """An object, or a list of them."""
+        return await self.request("GET", path, query=query)
+
+    async def find(self, path: str) -> dict[str, Any] | None:
+        """An object; None where there is none."""
+        try:
+            return await self.get(path)
+        except ApiRefused as refused:
+            if refused.status == NOT_FOUND:
+                return None
+            raise
+
+    async def items(self, path: str, **query: str) -> list[dict[str, Any]]:
+        """The objects of a list."""
+        return list((await self.get(path, **query))["items"])
+
+    async def create(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object below the path of its list."""
+        return await self.request("POST", path, document)
+
+    async def patch(self, path: str, change: Any, content_type: str = MERGE, **query: str) -> dict[str, Any]:
+        """Change an object."""
+        return await self.request("PATCH", path, change, content_type, query)
+
+    async def delete(self, path: str) -> None:
+        """Delete an object at once; one that is gone needs nothing."""
+        try:
+            await self.request("DELETE", path, query={"gracePeriodSeconds": "0"})
+        except ApiRefused as refused:
+            if refused.status != NOT_FOUND:
+                raise
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """One request.
+
+        Raises:
+            ApiUnavailable: no answer within ten seconds, or a connection that breaks.
+            ApiRefused: an answer that is not 2xx.
+        """
+        headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
+        data = None if body is None else json.dumps(body)
+        try:
+            async with (await self._sessions()).request(
+                method,
+                f"{self._server.url}{path}",
+                params=query,
+                data=data,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+            ) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
+        if not response.ok:
+            raise ApiRefused(f"{method} {path}: {response.status} {text[:LONGEST_SHOWN]}", response.status)
+        answer: dict[str, Any] = json.loads(text)
+        return answer
+
+    async def watch(self, path: str, revision: str) -> AsyncIterator[WatchEvent]:
+        """What happens after a list's resourceVersion; ends when the server ends it.
+
+        Raises:
+            ApiUnavailable: the connection breaks.
+        """
+        query = {"watch": "true", "resourceVersion": revision, "timeoutSeconds": str(WATCH_SECONDS)}
+        try:
+            async with (await self._sessions()).get(
+                f"{self._server.url}{path}",
+                params=query,
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS),
+            ) as response:
+                async for line in response.content:
+                    told = json.loads(line)
+                    yield WatchEvent(told["type"], told["object"])
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise ApiUnavailable(f"watch {path}: {error or type(error).__name__}") from error
+
+    async def _sessions(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(ssl=self._server.trust(), limit=0)
+            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=LONGEST_LINE)
+        return self._session

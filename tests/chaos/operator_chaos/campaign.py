@@ -1,0 +1,128 @@
+"""100 random faults of operator, API server, relays and people, with edits meanwhile: does all come right, and when?"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from operator_chaos.edits import edit
+from operator_chaos.faults import Fault, Stage, StuckDeletion, strike_and_lift
+from operator_chaos.resources import NAMESPACE, OTHER_NAMESPACE, pool, pools_of
+from operator_chaos.rig import NotConverged, Rig
+
+NODES = 6
+CONVERGE_SECONDS = 90.0
+FIRST_SECONDS = 30.0
+QUIET_EDITS = 10
+EDITS_PER_FAULT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One fault. `seconds` from its lifting (or the last edit meanwhile) to convergence; None: not converged."""
+
+    fault: str
+    seconds: float | None
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All rounds, and how long an edit takes to be in force and in the status when nothing is wrong."""
+
+    seed: int
+    quiet_seconds: list[float] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
+    stuck_deletions: int = 0
+
+    @property
+    def converged(self) -> list[float]:
+        """The times of those that did."""
+        return [each.seconds for each in self.rounds if each.seconds is not None]
+
+    @property
+    def failed(self) -> list[Round]:
+        """Those that did not."""
+        return [each for each in self.rounds if each.seconds is None]
+
+    def lines(self) -> list[str]:
+        """The result as sentences."""
+        times, quiet = self.converged, self.quiet_seconds
+        median, worst_quiet = statistics.median(quiet), max(quiet)
+        told = [
+            f"{len(self.rounds)} faults (seed {self.seed}): {len(times)} converged, {self.stuck_deletions} stuck deletions",
+            f"an edit without a fault stands in the status after {median:.1f} s, at worst {worst_quiet:.1f} s",
+        ]
+        if times:
+            worst = max(self.rounds, key=lambda each: each.seconds or 0.0)
+            told.append(
+                f"after a fault: median {statistics.median(times):.1f} s, worst {max(times):.1f} s ({worst.fault})"
+            )
+        told += [f"NOT CONVERGED after «{each.fault}»: {each.problem}" for each in self.failed]
+        return told
+
+
+async def campaign(
+    stage: Stage, seed: int, faults: int, chosen: Sequence[Fault], say: Callable[[str], None]
+) -> Outcome:
+    """Run it.
+
+    Raises:
+        NotConverged: not even before the first fault.
+        HarnessError: the harness itself can't go on.
+    """
+    rig, outcome = stage.rig, Outcome(seed)
+    await _set_up(rig)
+    stage.operator.start()
+    await rig.converge(FIRST_SECONDS)
+    for _ in range(QUIET_EDITS):
+        await edit(rig, stage.chance)
+        outcome.quiet_seconds.append(await rig.converge(FIRST_SECONDS))
+    for number in range(faults):
+        round_ = await _round(stage, stage.chance.choice(chosen), outcome)
+        outcome.rounds.append(round_)
+        said = f"{round_.seconds:.1f} s" if round_.seconds is not None else f"NOT CONVERGED: {round_.problem}"
+        say(f"{number + 1}/{faults} {round_.fault}: {said}")
+    return outcome
+
+
+async def _set_up(rig: Rig) -> None:
+    await rig.relays.add((f"node-{number}", {"zone": "ab"[number % 2]}) for number in range(NODES))
+    await rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "default", 10_000, 10_100))
+    selecting = pool(OTHER_NAMESPACE, "zone-a", 11_000, 11_100, nodeSelector={"zone": "a"})
+    await rig.api.create(pools_of(OTHER_NAMESPACE), selecting)
+
+
+async def _round(stage: Stage, fault: Fault, outcome: Outcome) -> Round:
+    """Edits fall before, into and after the fault, as chance has it."""
+    meanwhile = asyncio.create_task(_edits(stage))
+    try:
+        await strike_and_lift(stage, fault)
+    except StuckDeletion as stuck:
+        outcome.stuck_deletions += 1
+        return Round(fault.name, None, str(stuck))
+    finally:
+        await meanwhile
+    try:
+        seconds = await stage.rig.converge(CONVERGE_SECONDS)
+    except NotConverged as missed:
+        outcome.stuck_deletions += "deletion is stuck" in str(missed)
+        await _begin_anew(stage)
+        return Round(fault.name, None, str(missed))
+    return Round(fault.name, seconds)
+
+
+async def _edits(stage: Stage) -> None:
+    for _ in range(stage.chance.randint(1, EDITS_PER_FAULT)):
+        await edit(stage.rig, stage.chance)
+        await asyncio.sleep(stage.chance.uniform(0.0, 1.0))
+
+
+async def _begin_anew(stage: Stage) -> None:
+    """A new operator, so that one fault that is not got over does not spoil those that follow."""
+    await stage.operator.end()
+    stage.operator = stage.rig.operator()
+    stage.operator.start()
+    await stage.rig.converge(CONVERGE_SECONDS)

@@ -1,0 +1,58 @@
+"""Tests on a real API server are collected only when they are asked for with --api-server."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from operator_chaos.api_server import Programs
+from operator_chaos.errors import HarnessError
+from operator_chaos.faults import Stage
+from operator_chaos.resources import NAMESPACE, OTHER_NAMESPACE, pool, pools_of
+from operator_chaos.rig import Rig, find_programs, make_rig
+
+ON_API_SERVER = Path(__file__).parent / "tests/on_api_server"
+SEED = 20_260_101
+NODES = 4
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --api-server."""
+    parser.addoption("--api-server", action="store_true", help="also run the operator's tests on a real API server")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what needs the cluster tooling's programs, unless it is asked for."""
+    return True if collection_path == ON_API_SERVER and not config.getoption("--api-server") else None
+
+
+@pytest.fixture(scope="session")
+def programs() -> Programs:
+    """etcd, kube-apiserver and helm; building them takes minutes the first time."""
+    try:
+        return find_programs()
+    except HarnessError as error:
+        pytest.exit(f"{error}", returncode=3)
+
+
+@pytest.fixture
+async def empty_rig(tmp_path: Path, programs: Programs) -> AsyncIterator[Rig]:
+    """An API server with the product's roles and definition, relays on four nodes, no pool, no operator."""
+    async with make_rig(tmp_path, programs, random.Random(SEED)) as rig:
+        await rig.relays.add((f"node-{number}", {"zone": "ab"[number % 2]}) for number in range(NODES))
+        yield rig
+
+
+@pytest.fixture
+async def stage(empty_rig: Rig) -> Stage:
+    """The same with a pool for all nodes, one that takes half of them away, and an operator that has seen to both."""
+    await empty_rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "default", 10_000, 10_100))
+    selecting = pool(OTHER_NAMESPACE, "zone-a", 11_000, 11_100, nodeSelector={"zone": "a"})
+    await empty_rig.api.create(pools_of(OTHER_NAMESPACE), selecting)
+    ready = Stage(empty_rig, random.Random(SEED), empty_rig.operator())
+    ready.operator.start()
+    await empty_rig.converge(30.0)
+    return ready

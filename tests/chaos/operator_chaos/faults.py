@@ -1,0 +1,270 @@
+"""The faults of a campaign, each as what strikes and what lifts it. Chance is handed in: a run can be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from operator_chaos.api_client import ApiRefused
+from operator_chaos.errors import HarnessError
+from operator_chaos.fake_relays import FakeRelay, Mode
+from operator_chaos.faulty_proxy import Refusal
+from operator_chaos.operator_process import OperatorProcess
+from operator_chaos.resources import CONFIG_MAP, NODES, PODS, pool_path
+from operator_chaos.rig import Rig
+from rtppool_core.pool_config import FILE_NAME, REFRESH_ANNOTATION
+
+Lift = Callable[[], Awaitable[None]]
+WRITES = frozenset({"create", "update", "patch"})
+EVERYTHING = frozenset({"create", "update", "patch", "get", "list", "watch"})
+NOT_FOUND = 404
+HAND_WRITTEN = (
+    '{"version": 1, "pools": []}',
+    "not JSON",
+    "",
+    "[" * 5_000,
+    '{"version": 99}',
+)
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where faults strike. `operator` is the one that should work."""
+
+    rig: Rig
+    chance: random.Random
+    operator: OperatorProcess
+
+    def any_relay(self) -> FakeRelay:
+        """One of them."""
+        return self.chance.choice(list(self.rig.relays.by_node.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`strike` makes it and returns what lifts it; it lasts at most `longest_seconds`."""
+
+    name: str
+    strike: Callable[[Stage], Awaitable[Lift]]
+    longest_seconds: float = 3.0
+
+
+async def _nothing() -> None:
+    """Lifts what struck once."""
+
+
+async def _operator_killed(stage: Stage) -> Lift:
+    await stage.operator.kill()
+
+    async def start() -> None:
+        stage.operator.start()
+
+    return start
+
+
+async def _operator_replaced(stage: Stage) -> Lift:
+    """Its node is lost: the next pod has another name and finds a Lease that nobody gave up."""
+    await stage.operator.kill()
+
+    async def start() -> None:
+        stage.operator = stage.rig.operator()
+        stage.operator.start()
+
+    return start
+
+
+async def _operator_ended(stage: Stage) -> Lift:
+    await stage.operator.end()
+
+    async def start() -> None:
+        stage.operator = stage.rig.operator()
+        stage.operator.start()
+
+    return start
+
+
+async def _operator_paused(stage: Stage) -> Lift:
+    stage.operator.process.pause()
+
+    async def go_on() -> None:
+        stage.operator.process.resume()
+
+    return go_on
+
+
+async def _second_operator(stage: Stage) -> Lift:
+    second = stage.rig.operator()
+    second.start()
+    return second.kill
+
+
+async def _api_paused(stage: Stage) -> Lift:
+    stage.rig.server.pause()
+
+    async def go_on() -> None:
+        stage.rig.server.resume()
+        await stage.rig.server.wait_ready()
+
+    return go_on
+
+
+async def _api_killed(stage: Stage) -> Lift:
+    await stage.rig.server.kill()
+    return stage.rig.server.restart
+
+
+async def _store_paused(stage: Stage) -> Lift:
+    stage.rig.server.pause_store()
+
+    async def go_on() -> None:
+        stage.rig.server.resume_store()
+        await stage.rig.server.wait_ready()
+
+    return go_on
+
+
+def _refusing(status: int, verbs: frozenset[str]) -> Callable[[Stage], Awaitable[Lift]]:
+    async def strike(stage: Stage) -> Lift:
+        stage.rig.proxy.faults.refusals.append(Refusal(status, verbs))
+        return _lift_proxy(stage)
+
+    return strike
+
+
+async def _watches_silent(stage: Stage) -> Lift:
+    stage.rig.proxy.faults.silent_watches = True
+    return _lift_proxy(stage)
+
+
+async def _requests_hang(stage: Stage) -> Lift:
+    stage.rig.proxy.faults.hang = EVERYTHING
+    return _lift_proxy(stage)
+
+
+def _lift_proxy(stage: Stage) -> Lift:
+    async def clear() -> None:
+        stage.rig.proxy.faults.clear()
+
+    return clear
+
+
+def _relay(mode: Mode) -> Callable[[Stage], Awaitable[Lift]]:
+    async def strike(stage: Stage) -> Lift:
+        relay = stage.any_relay()
+        stage.rig.relays.set_mode(relay, mode)
+
+        async def well() -> None:
+            stage.rig.relays.set_mode(relay, "well")
+
+        return well
+
+    return strike
+
+
+async def _relay_replaced(stage: Stage) -> Lift:
+    relay = stage.any_relay()
+    await stage.rig.relays.remove_pod(relay.node)
+
+    async def make() -> None:
+        await stage.rig.relays.add_pod(relay.node)
+
+    return make
+
+
+async def _node_relabelled(stage: Stage) -> Lift:
+    relay = stage.any_relay()
+    zone = stage.chance.choice(["a", "b", "none"])
+    await stage.rig.api.patch(f"{NODES}/{relay.node}", {"metadata": {"labels": {"zone": zone}}})
+    return _nothing
+
+
+async def _config_deleted(stage: Stage) -> Lift:
+    await stage.rig.api.delete(CONFIG_MAP)
+    return _nothing
+
+
+async def _config_edited(stage: Stage) -> Lift:
+    text = stage.chance.choice(HAND_WRITTEN)
+    try:
+        await stage.rig.api.patch(CONFIG_MAP, {"data": {FILE_NAME: text}})
+    except ApiRefused as refused:
+        if refused.status != NOT_FOUND:
+            raise
+    return _nothing
+
+
+async def _annotation_removed(stage: Stage) -> Lift:
+    change = {"metadata": {"annotations": {REFRESH_ANNOTATION: None}}}
+    await stage.rig.api.patch(f"{PODS}/{stage.any_relay().pod}", change)
+    return _nothing
+
+
+async def _pool_deleted_without_operator(stage: Stage) -> Lift:
+    """`kubectl delete` must not wait for anybody."""
+    await stage.operator.kill()
+    pools = (await stage.rig.snapshot()).pools
+    if pools:
+        metadata = stage.chance.choice(pools)["metadata"]
+        path = pool_path(metadata["namespace"], metadata["name"])
+        await stage.rig.api.delete(path)
+        left = await stage.rig.api.find(path)
+        if left is not None and "deletionTimestamp" in left["metadata"]:
+            stage.operator.start()
+            raise StuckDeletion(f"{path} is not gone after its deletion: {left['metadata'].get('finalizers')}")
+
+    async def start() -> None:
+        stage.operator.start()
+
+    return start
+
+
+class StuckDeletion(Exception):  # noqa: N818 an outcome
+    """The product's fault: an object that waits for somebody before it goes."""
+
+
+FAULTS = (
+    Fault("operator killed", _operator_killed),
+    Fault("operator's pod replaced after a kill", _operator_replaced),
+    Fault("operator ended and replaced", _operator_ended),
+    Fault("operator paused", _operator_paused, 20.0),
+    Fault("second operator", _second_operator, 8.0),
+    Fault("API server paused", _api_paused, 10.0),
+    Fault("API server killed", _api_killed),
+    Fault("etcd paused", _store_paused, 8.0),
+    Fault("409 to every write", _refusing(409, WRITES), 6.0),
+    Fault("429 to everything", _refusing(429, EVERYTHING), 6.0),
+    Fault("500 to everything", _refusing(500, EVERYTHING), 6.0),
+    Fault("watches black-holed", _watches_silent, 8.0),
+    Fault("requests hang", _requests_hang, 8.0),
+    Fault("relay silent", _relay("silent"), 10.0),
+    Fault("relay answers garbage", _relay("garbage"), 10.0),
+    Fault("relay slow", _relay("slow"), 10.0),
+    Fault("relay of an older version", _relay("old"), 4.0),
+    Fault("relay's pod replaced", _relay_replaced),
+    Fault("node relabelled", _node_relabelled),
+    Fault("ConfigMap deleted", _config_deleted),
+    Fault("ConfigMap edited by hand", _config_edited),
+    Fault("annotation removed", _annotation_removed),
+    Fault("pool deleted with the operator down", _pool_deleted_without_operator),
+)
+
+
+async def strike_and_lift(stage: Stage, fault: Fault) -> None:
+    """One fault from beginning to end."""
+    lift = await fault.strike(stage)
+    await asyncio.sleep(stage.chance.uniform(0.1, fault.longest_seconds))
+    await lift()
+
+
+def fault_named(name: str) -> Fault:
+    """One of `FAULTS`.
+
+    Raises:
+        HarnessError: there is none of that name.
+    """
+    for fault in FAULTS:
+        if fault.name == name:
+            return fault
+    raise HarnessError(f"fault {name!r}: unknown; known are {', '.join(each.name for each in FAULTS)}")

@@ -1,0 +1,100 @@
+"""The product in a new API server as its chart would put it there: definition, namespace, account and roles."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from operator_chaos.api_client import ApiClient, ApiRefused
+from operator_chaos.errors import HarnessError
+from operator_chaos.resources import DEFINITION, DEFINITIONS, NAMESPACE, NAMESPACES, OTHER_NAMESPACE, POOLS
+
+ROOT = Path(__file__).resolve().parents[3]
+CHART = ROOT / "charts/rtp-pool"
+DEFINITION_FILE = CHART / "crds/rtppools.yaml"
+ACCOUNT = "rtp-operator"
+REVISION_ANNOTATION = "rtppool.dev/crd-revision"
+ESTABLISHED_SECONDS = 20.0
+CONFLICT = 409
+
+_LISTS = {
+    "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
+    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+}
+
+
+async def rendered_permissions(helm: Path) -> list[dict[str, Any]]:
+    """The operator's account, roles and bindings, as the chart renders them.
+
+    Raises:
+        HarnessError: helm can't render them.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(str(helm), "template", "rtp", str(CHART), "--namespace", NAMESPACE),
+        *("--show-only", "templates/operator/rbac.yaml"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    printed, said = await process.communicate()
+    if process.returncode != 0:
+        raise HarnessError(f"helm template {CHART}: {said.decode(errors='replace').strip()}")
+    return [document for document in yaml.safe_load_all(printed) if document]
+
+
+def definition() -> dict[str, Any]:
+    """The definition of RtpPool of this tree."""
+    return dict(yaml.safe_load(DEFINITION_FILE.read_text()))
+
+
+def older_definition() -> dict[str, Any]:
+    """A definition as an older release left it: a lower revision, without a field of today's and its default."""
+    older = copy.deepcopy(definition())
+    older["metadata"]["annotations"][REVISION_ANNOTATION] = "1"
+    schema = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    del schema["properties"]["spec"]["properties"]["reuseDelaySeconds"]
+    return older
+
+
+async def install(api: ApiClient, permissions: list[dict[str, Any]], document: Mapping[str, Any]) -> None:
+    """Namespaces, roles and the definition `document`; waits until pools can be made.
+
+    Raises:
+        HarnessError: pools can't be made in time.
+    """
+    for name in (NAMESPACE, OTHER_NAMESPACE):
+        await api.create(NAMESPACES, {"metadata": {"name": name}})
+    for each in permissions:
+        place = _LISTS[each["kind"]].format(namespace=each["metadata"].get("namespace"))
+        try:
+            await api.create(place, each)
+        except ApiRefused as refused:
+            if refused.status != CONFLICT:
+                raise
+    await api.create(DEFINITIONS, document)
+    await wait_established(api)
+
+
+async def wait_established(api: ApiClient) -> None:
+    """Wait until pools can be listed.
+
+    Raises:
+        HarnessError: not in time.
+    """
+    deadline = asyncio.get_running_loop().time() + ESTABLISHED_SECONDS
+    while True:
+        try:
+            await api.get(POOLS)
+        except ApiRefused as refused:
+            if asyncio.get_running_loop().time() > deadline:
+                raise HarnessError(f"{DEFINITION} is not served: {refused}") from refused
+            await asyncio.sleep(0.1)
+        else:
+            return

@@ -1,0 +1,110 @@
+"""The operator as its pod runs it: `python -m rtppool_operator` with an account, a namespace and a name of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from operator_chaos.api_server import LOOPBACK, Account, free_ports
+from operator_chaos.installation import DEFINITION_FILE
+from operator_chaos.resources import NAMESPACE
+from operator_chaos.server_process import ServerProcess
+
+ASK_SECONDS = 2.0
+
+
+class OperatorProcess:
+    """One pod. Started again under the same name it is a container that was restarted, else a pod that was replaced.
+
+    `server_url` is the API server's or a proxy's; `certificate` what to trust it by (None: plain HTTP).
+    """
+
+    def __init__(self, folder: Path, pod: str, account: Account, server_url: str, certificate: Path | None) -> None:
+        self.pod = pod
+        self.http_port = free_ports(1)[0]
+        self._folder = folder
+        self._process: ServerProcess | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = folder / f"{pod}.log"
+        self._kubeconfig = folder / f"{pod}.kubeconfig"
+        self._kubeconfig.write_text(_kubeconfig(account, server_url, certificate))
+        self._kubeconfig.chmod(0o600)
+
+    def start(self) -> None:
+        """Start the process."""
+        self._process = ServerProcess(
+            f"operator {self.pod}",
+            [sys.executable, "-m", "rtppool_operator"],
+            self.log,
+            {
+                "KUBECONFIG": str(self._kubeconfig),
+                "POD_NAMESPACE": NAMESPACE,
+                "POD_NAME": self.pod,
+                "HTTP_BIND": LOOPBACK,
+                "HTTP_PORT": str(self.http_port),
+                "CRD_FILE": str(DEFINITION_FILE),
+                "LOG_FORMAT": "json",
+            },
+        )
+
+    @property
+    def process(self) -> ServerProcess:
+        """The process of the last start."""
+        if self._process is None:
+            raise AssertionError(f"operator {self.pod} was not started")
+        return self._process
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.runs
+
+    async def kill(self) -> None:
+        """SIGKILL: what an out-of-memory kill or a lost node does."""
+        await self.process.kill()
+
+    async def end(self) -> None:
+        """SIGTERM: what a rollout does."""
+        if self._process is not None:
+            await self._process.end()
+
+    async def answer(self, path: str) -> tuple[int, str]:
+        """What its own HTTP port says; 0 while it does not answer."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(f"http://{LOOPBACK}:{self.http_port}{path}") as response,
+            ):
+                return response.status, await response.text()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return 0, str(error)
+
+    async def is_ready(self) -> bool:
+        """Whether `/ready` says so."""
+        return (await self.answer("/ready"))[0] == 200
+
+    async def metric(self, name: str) -> float | None:
+        """The value of a metric without labels; None where it has none."""
+        _, text = await self.answer("/metrics")
+        for line in text.splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        return None
+
+
+def _kubeconfig(account: Account, server_url: str, certificate: Path | None) -> str:
+    cluster = {"server": server_url} | ({"certificate-authority": str(certificate)} if certificate is not None else {})
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "operator", "user": {"token": account.token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "operator"}}],
+            "current-context": "test",
+        }
+    )

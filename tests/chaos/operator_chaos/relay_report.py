@@ -1,0 +1,137 @@
+"""What a relay that plays along would report: real contract, real histograms, seeded noise. Pure."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+
+from rtppool_core.contract import to_json
+from rtppool_core.histogram import Histogram
+from rtppool_core.pool_config import PoolEntry
+from rtppool_core.ports import PortRange
+from rtppool_core.report import (
+    AriReport,
+    CallsReport,
+    ClockReport,
+    EchoReport,
+    LateByCause,
+    MediaReport,
+    PoolReference,
+    PortsReport,
+    Report,
+    SlaReport,
+    WindowReport,
+    Windows,
+    export_histogram,
+)
+
+ENVIRONMENT_RANGE = PortRange(10000, 10100)
+WINDOW_SECONDS = 60
+PROBE_PACKETS = 600
+NS_PER_US = 1_000
+# What an echo on the same node takes, and how its tail looks: most near 120 µs, one in some hundred a millisecond.
+MEDIAN_ROUND_TRIP_US = 120.0
+SPREAD = 0.35
+TAIL_SHARE = 0.004
+TAIL_US = (500.0, 3_000.0)
+# Fields that a relay of an older version doesn't send; all have defaults in the contract.
+NEWER_FIELDS = ("leaked", "reusedEarly", "orphansDeleted", "arrived", "endedBy", "wentSilent", "capacityCalls")
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a report is about. `entry` None: the relay runs on its environment."""
+
+    pod: str
+    node: str
+    entry: PoolEntry | None
+    active_calls: int = 0
+    echo_reachable: bool = True
+    config_error: str | None = None
+    software_version: str = "0.1.0"
+
+
+def report_of(situation: Situation, chance: random.Random, now_unix_seconds: int) -> Report:
+    """The report of a relay that is well but for what the situation says."""
+    entry, calls = situation.entry, situation.active_calls
+    ports = entry.port_range if entry is not None else ENVIRONMENT_RANGE
+    excluded = len(entry.excluded_ports) if entry is not None else 0
+    total = ports.end - ports.start + 1 - excluded
+    host, port = (entry.echo.host, entry.echo.port) if entry is not None else ("127.0.0.1", 4000)
+    return Report(
+        relay=situation.pod,
+        node=situation.node,
+        software_version=situation.software_version,
+        ready=True,
+        not_ready=(),
+        draining=False,
+        ports=PortsReport(str(ports), total, total - calls, calls, 0, 0, excluded, 0),
+        calls=CallsReport(calls, calls, 0, 0, 0, {}),
+        ari=AriReport("NotConfigured", 0, reason="ARI_USER is empty"),
+        media=MediaReport(1, 1, 0, 0, {}),
+        clock=ClockReport("kernel", 0, 0),
+        echo=EchoReport(
+            host,
+            port,
+            f"{host}:{port}",
+            reachable=situation.echo_reachable,
+            reason=None if situation.echo_reachable else "none of the last 50 packets of the probe came back",
+        ),
+        sla=SlaReport("Unknown", "NoCalls", 0) if not calls else SlaReport("Met", "Met", calls, 30),
+        windows=Windows(
+            calls=_window(chance, now_unix_seconds, calls * 50 * WINDOW_SECONDS) if calls else None,
+            probe=_window(chance, now_unix_seconds, PROBE_PACKETS) if situation.echo_reachable else None,
+        ),
+        pool=PoolReference(entry.name, entry.namespace, entry.uid) if entry is not None else None,
+        applied_generation=entry.generation if entry is not None else None,
+        config_error=situation.config_error,
+    )
+
+
+def rendered(report: Report) -> bytes:
+    """The body of `/status`."""
+    return json.dumps(to_json(report), separators=(",", ":")).encode()
+
+
+def rendered_as_older(report: Report) -> bytes:
+    """The same from a relay whose version knows fewer fields."""
+    document = to_json(report)
+    for held in (document["ports"], document["calls"], document["sla"]):
+        for name in NEWER_FIELDS:
+            held.pop(name, None)
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _window(chance: random.Random, now_unix_seconds: int, packets: int) -> WindowReport:
+    samples = min(packets, PROBE_PACKETS)
+    round_trip = _histogram(chance, MEDIAN_ROUND_TRIP_US, samples)
+    return WindowReport(
+        start_unix_seconds=now_unix_seconds - WINDOW_SECONDS,
+        end_unix_seconds=now_unix_seconds,
+        packets=samples,
+        answered=samples,
+        lost=0,
+        late=LateByCause(),
+        reordered=0,
+        duplicates=0,
+        too_late=0,
+        jitter_microseconds=chance.randint(5, 40),
+        source_jitter_microseconds=chance.randint(5, 40),
+        pdv_microseconds=chance.randint(100, 2_000),
+        source_pdv_microseconds=chance.randint(100, 2_000),
+        skew_ppm=chance.randint(-5, 5),
+        round_trip=export_histogram(round_trip),
+        residence=export_histogram(_histogram(chance, 60.0, samples)),
+        source_variation=export_histogram(_histogram(chance, 80.0, samples)),
+    )
+
+
+def _histogram(chance: random.Random, median_us: float, samples: int) -> Histogram:
+    histogram = Histogram()
+    for _ in range(samples):
+        value_us = (
+            chance.uniform(*TAIL_US) if chance.random() < TAIL_SHARE else median_us * chance.lognormvariate(0, SPREAD)
+        )
+        histogram.record(int(value_us * NS_PER_US))
+    return histogram

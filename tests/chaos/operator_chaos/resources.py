@@ -1,0 +1,81 @@
+"""Where things stand in the API, and the objects that the harness makes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rtppool_core.pool_config import CONFIG_MAP_NAME
+
+NAMESPACE = "voice"
+OTHER_NAMESPACE = "contact-centre"
+POOLS = "/apis/rtppool.dev/v1alpha1/rtppools"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+NODES = "/api/v1/nodes"
+CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+CONFIG_MAP = f"{CONFIG_MAPS}/{CONFIG_MAP_NAME}"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+DEFINITION = f"{DEFINITIONS}/rtppools.rtppool.dev"
+NAMESPACES = "/api/v1/namespaces"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/rtp-pool-operator"
+RELAY_LABELS = {"app.kubernetes.io/component": "relay", "app.kubernetes.io/name": "rtp-pool"}
+
+Document = dict[str, Any]
+
+
+def pools_of(namespace: str) -> str:
+    """The list of a namespace's pools."""
+    return f"/apis/rtppool.dev/v1alpha1/namespaces/{namespace}/rtppools"
+
+
+def pool_path(namespace: str, name: str) -> str:
+    """One pool."""
+    return f"{pools_of(namespace)}/{name}"
+
+
+def pool(namespace: str, name: str, start: int, end: int, **spec: Any) -> Document:
+    """A pool with a range; `spec` is the rest of its spec, in the API's names."""
+    return {
+        "apiVersion": "rtppool.dev/v1alpha1",
+        "kind": "RtpPool",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"portRange": {"start": start, "end": end}, **spec},
+    }
+
+
+def node(name: str, labels: Mapping[str, str]) -> Document:
+    """A node; nothing runs on it."""
+    return {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **labels}}}
+
+
+def relay_pod(name: str, node_name: str, port: int) -> Document:
+    """A pod as the relay's DaemonSet would make it, as far as the operator looks."""
+    return {
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": RELAY_LABELS},
+        "spec": {
+            "nodeName": node_name,
+            "hostNetwork": True,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [
+                {
+                    "name": "relay",
+                    "image": "rtp-pool-relay:none",
+                    "ports": [{"name": "http", "containerPort": port, "hostPort": port}],
+                }
+            ],
+        },
+    }
+
+
+def running(address: str) -> Document:
+    """The status that a kubelet gives a pod that runs."""
+    return {
+        "status": {
+            "phase": "Running",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "hostIP": address,
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }
+    }

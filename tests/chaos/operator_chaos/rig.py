@@ -1,0 +1,178 @@
+"""Everything that a run stands on, put together: API server, product, relays, a proxy, operators."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from operator_chaos.api_client import ApiClient, ApiRefused, ApiUnavailable
+from operator_chaos.api_server import Account, ApiServer, Programs, administrator, service_account
+from operator_chaos.converged import Snapshot, differences
+from operator_chaos.errors import HarnessError
+from operator_chaos.fake_relays import FakeRelays
+from operator_chaos.faulty_proxy import FaultyProxy
+from operator_chaos.installation import ACCOUNT, definition, install, rendered_permissions
+from operator_chaos.operator_process import OperatorProcess
+from operator_chaos.resources import CONFIG_MAP, NAMESPACE, NODES, POOLS, Document
+from rtppool_cluster.errors import ClusterError
+from rtppool_cluster.places import find_places
+from rtppool_cluster.programs import Programs as ClusterPrograms
+from rtppool_cluster.steps import Steps
+from rtppool_core.pool_config import FILE_NAME
+
+LOOK_SECONDS = 0.1
+UNREACHABLE = "the API server can't be asked"
+
+
+@dataclass(slots=True)
+class Rig:
+    """`operators` are all that were made, running or not."""
+
+    folder: Path
+    server: ApiServer
+    api: ApiClient
+    relays: FakeRelays
+    proxy: FaultyProxy
+    account: Account
+    permissions: list[Document]
+    operators: list[OperatorProcess] = field(default_factory=list)
+    _pods_made: int = 0
+
+    def operator(self, *, proxy: FaultyProxy | None = None, direct: bool = False) -> OperatorProcess:
+        """Another operator's pod, behind the rig's proxy, a proxy of its own, or none. It is not started."""
+        self._pods_made += 1
+        url = self.server.url if direct else (proxy or self.proxy).url
+        made = OperatorProcess(
+            self.folder / "operators",
+            f"rtp-operator-{self._pods_made}",
+            self.account,
+            url,
+            self.server.certificate if direct else None,
+        )
+        self.operators.append(made)
+        return made
+
+    async def snapshot(self) -> Snapshot:
+        """What stands now.
+
+        Raises:
+            ApiUnavailable: the API server can't be asked.
+        """
+        pools, nodes, config = await asyncio.gather(
+            self.api.items(POOLS), self.api.items(NODES), self.api.find(CONFIG_MAP)
+        )
+        return Snapshot(
+            pools,
+            {each["metadata"]["name"]: each["metadata"].get("labels", {}) for each in nodes},
+            tuple(self.relays.by_node.values()),
+            (config or {}).get("data", {}).get(FILE_NAME),
+        )
+
+    async def differences(self) -> list[str]:
+        """What is not yet as it must be."""
+        try:
+            return differences(await self.snapshot())
+        except (ApiUnavailable, ApiRefused) as error:
+            return [f"{UNREACHABLE}: {error}"]
+
+    async def converge(self, seconds: float) -> float:
+        """Wait until all is as it must be; returns how many seconds it took.
+
+        Raises:
+            NotConverged: it is not within `seconds`; the message has what is not.
+        """
+        started = time.monotonic()
+        while problems := await self.differences():
+            if time.monotonic() - started > seconds:
+                raise NotConverged(f"not converged after {seconds:.0f} s:\n  " + "\n  ".join(problems[:8]))
+            await asyncio.sleep(LOOK_SECONDS)
+        return time.monotonic() - started
+
+    async def until(self, what: str, seconds: float, met: Callable[[], Any]) -> float:
+        """Wait until the coroutine function or function `met` says so; returns how many seconds it took.
+
+        Raises:
+            NotConverged: it does not within `seconds`.
+        """
+        started = time.monotonic()
+        while True:
+            said = met()
+            if asyncio.iscoroutine(said):
+                said = await said
+            if said:
+                return time.monotonic() - started
+            if time.monotonic() - started > seconds:
+                raise NotConverged(f"{what}: not within {seconds:.0f} s")
+            await asyncio.sleep(LOOK_SECONDS / 2)
+
+    async def persist(self, act: Callable[[], Any], seconds: float = 60.0) -> Any:
+        """What a person at kubectl does while the API server is away: try again until it is done."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return await act()
+            except ApiUnavailable as error:
+                if time.monotonic() > deadline:
+                    raise HarnessError(f"{UNREACHABLE} for {seconds:.0f} s: {error}") from error
+                await asyncio.sleep(LOOK_SECONDS)
+
+
+class NotConverged(Exception):  # noqa: N818 an outcome, told with what is missing
+    """The product's fault: something did not come about in time."""
+
+
+def find_programs() -> Programs:
+    """The programs of the cluster tooling; building them takes minutes the first time.
+
+    Raises:
+        HarnessError: one can't be built.
+    """
+    places = find_places(os.environ)
+    found = ClusterPrograms(places, Steps(places.logs))
+    try:
+        return Programs(*(found.path(name) for name in ("etcd", "kube-apiserver", "helm")))
+    except ClusterError as error:
+        raise HarnessError(str(error)) from error
+
+
+@contextlib.asynccontextmanager
+async def make_rig(
+    folder: Path,
+    programs: Programs,
+    chance: random.Random,
+    document: Document | None = None,
+    answer_seconds: float = 0.0,
+) -> AsyncIterator[Rig]:
+    """A rig for the length of the block. `document` is the definition that stands at the beginning (None: ours).
+
+    Raises:
+        HarnessError: it can't be set up.
+    """
+    admin, account = administrator(), service_account(NAMESPACE, ACCOUNT)
+    server = ApiServer(programs, folder, (admin, account), account)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(server.close)
+        permissions, _ = await asyncio.gather(rendered_permissions(programs.helm), server.start())
+        api = ApiClient(server, admin)
+        stack.push_async_callback(api.close)
+        await install(api, permissions, document or definition())
+        relays = FakeRelays(api, chance, answer_seconds)
+        stack.push_async_callback(relays.close)
+        await relays.start()
+        proxy = FaultyProxy(server)
+        stack.push_async_callback(proxy.close)
+        await proxy.start()
+        rig = Rig(folder, server, api, relays, proxy, account, permissions)
+        stack.push_async_callback(_end_operators, rig)
+        yield rig
+
+
+async def _end_operators(rig: Rig) -> None:
+    await asyncio.gather(*(each.end() for each in rig.operators))

@@ -1,0 +1,308 @@
+"""The operator killed, doubled, cut off and lied to, on a real API server: it converges each time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from operator_chaos.fake_relays import Mode
+from operator_chaos.faults import EVERYTHING, HAND_WRITTEN, WRITES, Stage, fault_named, strike_and_lift
+from operator_chaos.faulty_proxy import FaultyProxy, Refusal
+from operator_chaos.resources import (
+    CONFIG_MAP,
+    LEASE,
+    NAMESPACE,
+    OTHER_NAMESPACE,
+    PODS,
+    pool,
+    pool_path,
+    pools_of,
+)
+from operator_chaos.rig import Rig
+from rtppool_core.pool_config import FILE_NAME, REFRESH_ANNOTATION
+
+pytestmark = pytest.mark.timeout(180)
+
+DEFAULT = pool_path(NAMESPACE, "default")
+ZONE_A = pool_path(OTHER_NAMESPACE, "zone-a")
+# The product's bounds are seconds; these only end a test that would wait for ever.
+CONVERGED = 45.0
+# A Lease that nobody gave up is waited for.
+LEASE_AND_CONVERGED = 60.0
+
+
+async def move(rig: Rig, path: str, start: int) -> None:
+    await rig.persist(lambda: rig.api.patch(path, {"spec": {"portRange": {"start": start, "end": start + 50}}}))
+
+
+async def condition(rig: Rig, path: str, kind: str) -> dict[str, str]:
+    found = await rig.api.get(path)
+    return next(each for each in found["status"]["conditions"] if each["type"] == kind)
+
+
+@pytest.mark.parametrize("after_seconds", [0.0, 0.05, 0.15, 0.3, 0.6, 1.2])
+async def test_an_operator_killed_at_any_point_of_an_edit_s_way_finishes_it_when_it_is_back(
+    stage: Stage, after_seconds: float
+) -> None:
+    await move(stage.rig, DEFAULT, 12_000)
+    await asyncio.sleep(after_seconds)
+    await stage.operator.kill()
+    stage.operator.start()
+    await stage.rig.converge(CONVERGED)
+
+
+async def test_a_pod_that_replaces_a_killed_one_takes_over_when_its_lease_has_run_out(stage: Stage) -> None:
+    await stage.operator.kill()
+    await move(stage.rig, DEFAULT, 12_000)
+    successor = stage.rig.operator()
+    successor.start()
+    await stage.rig.converge(LEASE_AND_CONVERGED)
+    lease = await stage.rig.api.get(LEASE)
+    assert lease["spec"]["holderIdentity"] == f"{NAMESPACE}/{successor.pod}"
+
+
+async def test_of_two_operators_one_works_and_the_other_says_for_whom_it_waits(stage: Stage) -> None:
+    second = stage.rig.operator()
+    second.start()
+    await stage.rig.until(
+        "the second operator waits", CONVERGED, lambda: _says_who_leads(stage, second.answer("/ready"))
+    )
+    for start in (12_000, 13_000, 14_000):
+        await move(stage.rig, DEFAULT, start)
+        await stage.rig.converge(CONVERGED)
+    assert await second.metric("rtp_operator_config_writes_total") == 0
+    assert await second.metric("rtp_operator_status_writes_total") == 0
+
+
+async def _says_who_leads(stage: Stage, asked: object) -> bool:
+    status, text = await asked  # type: ignore[misc]
+    return status == 503 and f"{NAMESPACE}/{stage.operator.pod}" in text
+
+
+async def test_an_operator_that_waits_takes_over_at_once_when_the_other_ends_in_order(stage: Stage) -> None:
+    second = stage.rig.operator()
+    second.start()
+    await stage.rig.until(
+        "the second operator waits", CONVERGED, lambda: _says_who_leads(stage, second.answer("/ready"))
+    )
+    await stage.operator.end()
+    await move(stage.rig, DEFAULT, 12_000)
+    await stage.rig.converge(CONVERGED)
+    assert await second.is_ready()
+
+
+async def test_an_operator_that_is_cut_off_alone_is_followed_by_the_other_and_does_not_write_when_it_is_back(
+    stage: Stage,
+) -> None:
+    proxy = FaultyProxy(stage.rig.server)
+    await proxy.start()
+    try:
+        second = stage.rig.operator(proxy=proxy)
+        second.start()
+        await stage.rig.until("it waits", CONVERGED, lambda: _says_who_leads(stage, second.answer("/ready")))
+        stage.rig.proxy.faults.hang = EVERYTHING
+        stage.rig.proxy.faults.silent_watches = True
+        await move(stage.rig, DEFAULT, 12_000)
+        await stage.rig.converge(LEASE_AND_CONVERGED)
+        written = await stage.operator.metric("rtp_operator_config_writes_total")
+        stage.rig.proxy.faults.clear()
+        await move(stage.rig, DEFAULT, 13_000)
+        await stage.rig.converge(CONVERGED)
+        assert await second.is_ready()
+        assert await stage.operator.metric("rtp_operator_config_writes_total") == written
+    finally:
+        await second.end()
+        await proxy.close()
+
+
+@pytest.mark.parametrize("fault", ["API server paused", "API server killed", "etcd paused"])
+async def test_a_missing_api_server_takes_nothing_from_relays_and_edits_come_through_after_it(
+    stage: Stage, fault: str
+) -> None:
+    before = {relay.node: (relay.entry, relay.mounted) for relay in stage.rig.relays.by_node.values()}
+    lift = await fault_named(fault).strike(stage)
+    await asyncio.sleep(10.0)
+    assert {relay.node: (relay.entry, relay.mounted) for relay in stage.rig.relays.by_node.values()} == before
+    assert stage.operator.runs
+    await lift()
+    await move(stage.rig, DEFAULT, 12_000)
+    await stage.rig.converge(CONVERGED)
+
+
+async def test_an_operator_that_starts_without_an_api_server_waits_for_it(stage: Stage) -> None:
+    await stage.operator.end()
+    await stage.rig.server.kill()
+    stage.operator.start()
+    await asyncio.sleep(5.0)
+    assert stage.operator.runs
+    await stage.rig.server.restart()
+    await move(stage.rig, DEFAULT, 12_000)
+    await stage.rig.converge(CONVERGED)
+
+
+async def test_an_edit_comes_through_a_watch_that_has_gone_silent(stage: Stage) -> None:
+    stage.rig.proxy.faults.silent_watches = True
+    for start in (12_000, 13_000):
+        await move(stage.rig, DEFAULT, start)
+        await stage.rig.converge(CONVERGED)
+
+
+@pytest.mark.parametrize("status", [409, 429, 500])
+async def test_writes_that_are_refused_are_made_when_they_are_taken_again(stage: Stage, status: int) -> None:
+    refusal = Refusal(status, WRITES)
+    stage.rig.proxy.faults.refusals.append(refusal)
+    await move(stage.rig, DEFAULT, 12_000)
+    await stage.rig.until("a write was refused", CONVERGED, lambda: refusal.met >= 2)
+    assert stage.operator.runs
+    stage.rig.proxy.faults.clear()
+    await stage.rig.converge(CONVERGED)
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_reads_that_are_refused_are_made_again(stage: Stage, status: int) -> None:
+    refusal = Refusal(status, frozenset({"get", "list", "watch"}))
+    stage.rig.proxy.faults.refusals.append(refusal)
+    await move(stage.rig, DEFAULT, 12_000)
+    await stage.rig.until("a read was refused", CONVERGED, lambda: refusal.met >= 2)
+    stage.rig.proxy.faults.clear()
+    await stage.rig.converge(CONVERGED)
+
+
+@pytest.mark.parametrize("status", [409, 422, 500])
+async def test_a_pool_whose_status_is_never_taken_holds_no_other_pool_up(stage: Stage, status: int) -> None:
+    stage.rig.proxy.faults.refusals.append(Refusal(status, WRITES, path=f"{DEFAULT}/status$"))
+    await move(stage.rig, DEFAULT, 12_000)
+    await move(stage.rig, ZONE_A, 13_000)
+    await stage.rig.until(
+        "only the refused pool is behind", CONVERGED, lambda: _only_behind(stage.rig, "voice/default")
+    )
+
+
+async def _only_behind(rig: Rig, pool_key: str) -> bool:
+    return all(problem.startswith(pool_key) for problem in await rig.differences())
+
+
+async def test_a_pod_that_can_t_be_annotated_holds_no_other_relay_up(stage: Stage) -> None:
+    refused = stage.rig.relays.by_node["node-1"]
+    stage.rig.proxy.faults.refusals.append(Refusal(500, WRITES, path=f"/pods/{refused.pod}/status$"))
+    await move(stage.rig, DEFAULT, 12_000)
+    other = stage.rig.relays.by_node["node-3"]
+    await stage.rig.until(
+        "the other relay runs the edit", CONVERGED, lambda: other.entry and other.entry.port_range.start == 12_000
+    )
+    stage.rig.proxy.faults.clear()
+    await stage.rig.converge(CONVERGED)
+
+
+@pytest.mark.parametrize("mode", ["garbage", "silent", "slow", "refusing"])
+async def test_a_relay_that_says_nothing_that_counts_makes_its_own_pool_unknown_and_no_other(
+    stage: Stage, mode: Mode
+) -> None:
+    relay = stage.rig.relays.by_node["node-1"]
+    stage.rig.relays.set_mode(relay, mode)
+    await stage.rig.converge(CONVERGED)
+    ready = await condition(stage.rig, DEFAULT, "Ready")
+    assert (ready["status"], "node-1" in ready["message"]) == ("Unknown", True)
+    assert (await condition(stage.rig, ZONE_A, "Ready"))["status"] == "True"
+    stage.rig.relays.set_mode(relay, "well")
+    await stage.rig.converge(CONVERGED)
+    assert (await condition(stage.rig, DEFAULT, "Ready"))["status"] == "True"
+
+
+async def test_a_relay_of_an_older_version_is_understood_and_its_version_shown(stage: Stage) -> None:
+    stage.rig.relays.set_mode(stage.rig.relays.by_node["node-1"], "old")
+    await move(stage.rig, DEFAULT, 12_000)
+    await stage.rig.converge(CONVERGED)
+
+    async def shown() -> bool:
+        found = await stage.rig.api.get(DEFAULT)
+        return "0.0.9" in {row["softwareVersion"] for row in found["status"]["relays"]}
+
+    await stage.rig.until("the version is shown", CONVERGED, shown)
+
+
+async def test_a_configmap_that_is_deleted_comes_back_as_it_was(stage: Stage) -> None:
+    before = (await stage.rig.api.get(CONFIG_MAP))["data"]
+    await stage.rig.api.delete(CONFIG_MAP)
+    await stage.rig.converge(CONVERGED)
+    assert (await stage.rig.api.get(CONFIG_MAP))["data"] == before
+
+
+@pytest.mark.parametrize("text", HAND_WRITTEN, ids=["empty-list", "no-json", "empty", "nested", "other-version"])
+async def test_a_configmap_that_is_edited_by_hand_is_put_right(stage: Stage, text: str) -> None:
+    before = (await stage.rig.api.get(CONFIG_MAP))["data"]
+    await stage.rig.api.patch(CONFIG_MAP, {"data": {FILE_NAME: text}})
+    await stage.rig.converge(CONVERGED)
+    assert (await stage.rig.api.get(CONFIG_MAP))["data"] == before
+
+
+async def test_a_relay_that_read_what_somebody_wrote_into_the_configmap_gets_its_own_entry_back(stage: Stage) -> None:
+    relay = stage.rig.relays.by_node["node-1"]
+    await stage.rig.api.patch(CONFIG_MAP, {"data": {FILE_NAME: HAND_WRITTEN[0]}})
+    await stage.rig.until("the relay has read it", CONVERGED, lambda: _read(stage.rig, relay.node))
+    assert relay.entry is None
+    await stage.rig.converge(CONVERGED)
+
+
+def _read(rig: Rig, node: str) -> bool:
+    """The kubelet's own look, which comes once a minute, fell into the moment before the operator put it right."""
+    relay = rig.relays.by_node[node]
+    rig.relays.read(relay, HAND_WRITTEN[0])
+    return True
+
+
+async def test_an_annotation_that_is_removed_is_set_again(stage: Stage) -> None:
+    relay = stage.rig.relays.by_node["node-1"]
+    await stage.rig.api.patch(f"{PODS}/{relay.pod}", {"metadata": {"annotations": {REFRESH_ANNOTATION: None}}})
+    await stage.rig.until("the pod is annotated", CONVERGED, lambda: relay.revision is not None)
+    await stage.rig.converge(CONVERGED)
+
+
+async def test_a_pool_is_gone_at_once_with_the_operator_down_and_its_relays_are_the_other_s_after(
+    stage: Stage,
+) -> None:
+    await stage.operator.kill()
+    await stage.rig.api.delete(ZONE_A)
+    assert await stage.rig.api.find(ZONE_A) is None
+    stage.operator.start()
+    await stage.rig.converge(CONVERGED)
+    entry = stage.rig.relays.by_node["node-0"].entry
+    assert entry is not None
+    assert entry.name == "default"
+
+
+async def test_relays_of_the_last_pool_are_on_their_environment_after_its_deletion(stage: Stage) -> None:
+    await stage.operator.kill()
+    for path in (ZONE_A, DEFAULT):
+        await stage.rig.api.delete(path)
+    stage.operator.start()
+    await stage.rig.converge(CONVERGED)
+    assert [relay.entry for relay in stage.rig.relays.by_node.values()] == [None] * 4
+    assert json.loads((await stage.rig.api.get(CONFIG_MAP))["data"][FILE_NAME])["pools"] == []
+
+
+async def test_a_pool_made_anew_under_its_old_name_is_another_pool(stage: Stage) -> None:
+    old = (await stage.rig.api.get(DEFAULT))["metadata"]["uid"]
+    await stage.operator.kill()
+    await stage.rig.api.delete(DEFAULT)
+    made = await stage.rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "default", 15_000, 15_010))
+    stage.operator.start()
+    await stage.rig.converge(CONVERGED)
+    entry = stage.rig.relays.by_node["node-1"].entry
+    assert entry is not None
+    assert entry.uid == made["metadata"]["uid"] != old
+
+
+async def test_a_node_that_changes_its_label_changes_its_pool(stage: Stage) -> None:
+    await stage.rig.api.patch("/api/v1/nodes/node-1", {"metadata": {"labels": {"zone": "a"}}})
+    await stage.rig.converge(CONVERGED)
+    entry = stage.rig.relays.by_node["node-1"].entry
+    assert entry is not None
+    assert entry.name == "zone-a"
+
+
+async def test_a_relay_s_pod_that_is_replaced_is_heard_under_its_new_name(stage: Stage) -> None:
+    await strike_and_lift(stage, fault_named("relay's pod replaced"))
+    await stage.rig.converge(CONVERGED)

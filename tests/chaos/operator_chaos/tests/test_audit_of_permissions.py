@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from operator_chaos.audit import read_audit, table, unused
+
+ROLES = [
+    {
+        "kind": "ClusterRole",
+        "metadata": {"name": "r"},
+        "rules": [
+            {"apiGroups": ["rtppool.dev"], "resources": ["rtppools"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["x"], "resources": ["crds"], "resourceNames": ["ours"], "verbs": ["get"]},
+        ],
+    },
+    {
+        "kind": "Role",
+        "metadata": {"name": "r", "namespace": "voice"},
+        "rules": [{"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]}],
+    },
+]
+
+
+def event(verb: str, reference: dict[str, str] | None, stage: str = "ResponseComplete", decision: str = "allow") -> str:
+    told: dict[str, Any] = {
+        "verb": verb,
+        "stage": stage,
+        "annotations": {"authorization.k8s.io/decision": decision},
+    }
+    return json.dumps(told | ({"objectRef": reference} if reference is not None else {}))
+
+
+POOLS = {"apiGroup": "rtppool.dev", "resource": "rtppools"}
+POD = {"resource": "pods", "subresource": "status", "namespace": "voice", "name": "relay"}
+USED = [
+    event("list", POOLS),
+    event("watch", POOLS, "ResponseStarted"),
+    event("get", {"apiGroup": "x", "resource": "crds", "name": "ours"}),
+    event("patch", POD),
+]
+
+
+def test_a_log_that_uses_every_right_leaves_none_over() -> None:
+    assert unused(ROLES, read_audit(USED)) == []
+
+
+def test_a_right_that_nothing_used_is_named() -> None:
+    assert unused(ROLES, read_audit(USED[:-1])) == ["patch core/pods/status in voice"]
+
+
+def test_a_right_by_name_is_not_used_by_another_object() -> None:
+    other = event("get", {"apiGroup": "x", "resource": "crds", "name": "others"})
+    assert unused(ROLES, read_audit([*USED[:2], other, USED[3]])) == ["get x/crds in cluster"]
+
+
+def test_a_right_in_a_namespace_is_not_used_in_another() -> None:
+    elsewhere = event("patch", POD | {"namespace": "other"})
+    assert unused(ROLES, read_audit([*USED[:3], elsewhere])) == ["patch core/pods/status in voice"]
+
+
+def test_what_was_denied_is_told_and_is_no_use() -> None:
+    audit = read_audit([event("list", POOLS, decision="forbid")])
+    assert [use.verb for use in audit.denied] == ["list"]
+    assert "list rtppool.dev/rtppools in cluster" in unused(ROLES, audit)
+
+
+def test_a_watch_counts_when_it_begins_and_once() -> None:
+    audit = read_audit([event("watch", POOLS, "ResponseStarted"), event("watch", POOLS)])
+    assert table(audit) == ["rtppool.dev/rtppools watch: 1"]
+
+
+def test_discovery_needs_no_role() -> None:
+    assert read_audit([event("get", None)]).used == {}

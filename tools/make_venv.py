@@ -37,8 +37,10 @@ def main() -> int:
         subprocess.run([*pip, "--require-hashes", "-r", str(ROOT / "requirements/dev.txt")], check=True)
         editable = [word for member in MEMBERS for word in ("-e", str(ROOT / member))]
         subprocess.run([*pip, "--no-deps", "--no-build-isolation", *editable], check=True)
+        print("setup: compiling the relay's packet path (some ten seconds, once)", flush=True)
+        subprocess.run([str(VENV / "bin/python"), "-m", "rtppool_relay.compile_ahead"], check=True)
     except subprocess.CalledProcessError as error:
-        print(f"setup: pip ended with code {error.returncode}; its message is above. Is a package index reachable?")
+        print(f"setup: a step ended with code {error.returncode}; its message is above. Is a package index reachable?")
         return 1
     STAMP.touch()
     print(f"setup: ready in {time.monotonic() - started:.0f} s")

@@ -30,11 +30,14 @@ def compile_ahead() -> None:
 
 
 def main() -> int:
-    """Compile, and say how long it took."""
+    """Compile, and say how long it took. With `--kept`, 1 when anything was not there already."""
     started = time.monotonic()
     compile_ahead()
-    print(f"the packet path is compiled, or was: {time.monotonic() - started:.1f} s")  # noqa: T201
-    return 0
+    compiled_now = sum(
+        function.stats.cache_misses.total() for function in (collect_stamps, drain_queued, expect, forward)
+    )
+    print(f"packet path: {compiled_now} functions compiled, in {time.monotonic() - started:.1f} s")  # noqa: T201
+    return 1 if compiled_now and "--kept" in sys.argv[1:] else 0
 
 
 if __name__ == "__main__":

@@ -104,13 +104,21 @@ class MediaSupervisor:
         """
         first, *others = self._workers
         await self._spawn(first)
-        await self._ask(first, {"do": "ping"}, timeout_seconds=COMPILING_SECONDS)
+        await self._until_compiled(first)
         for worker in (*others, self._standby):
             await self._spawn(worker)
         await asyncio.gather(
             *(self._ask(worker, {"do": "ping"}, timeout_seconds=STARTING_SECONDS) for worker in others)
         )
         self._keep(asyncio.create_task(self._ping_forever()))
+
+    async def _until_compiled(self, worker: _Worker) -> None:
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(ANSWER_SECONDS, log.info, "compiling the packet path; once, some ten seconds")
+        try:
+            await self._ask(worker, {"do": "ping"}, timeout_seconds=COMPILING_SECONDS)
+        finally:
+            patience.cancel()
 
     def yield_to_media(self) -> None:
         """Make this thread nicer than the media processes, those to come included. Call it once, after `start`."""

@@ -14,7 +14,10 @@ def test_a_node_s_application_has_the_node_s_name_behind() -> None:
 
 def test_a_name_that_would_be_too_long_ends_with_a_digest_of_the_node_s() -> None:
     node = "ip-10-0-12-137.a-rather-long-name-of-a-region.compute.internal.example"
-    assert application_of_node("rtp-pool", node) == "rtp-pool-ip-10-0-12-137.a-rather-long-name-of-a-region.compute.i-ef7b36ef"
+    assert (
+        application_of_node("rtp-pool", node)
+        == "rtp-pool-ip-10-0-12-137.a-rather-long-name-of-a-region.compute.i-ef7b36ef"
+    )
 
 
 @given(APPLICATIONS, st.text(max_size=300))

@@ -117,6 +117,9 @@ class CallsReport:
     `shared`: a third channel is in the bridge. `silent`: Asterisk has not sent a packet; `one_way`: it sends, and
     nothing comes back to it. `went_silent` and `went_one_way` are calls that ever were. `setup` is from StasisStart to
     both channels in the bridge, `first_return` from Asterisk's first packet to its return.
+
+    `handed_over` are adopted calls whose relay before left word when it left them; `gap` is from then to the first
+    packet that came here.
     """
 
     active: int
@@ -136,6 +139,8 @@ class CallsReport:
     went_one_way: int = 0
     setup: DurationsReport | None = None
     first_return: DurationsReport | None = None
+    handed_over: int = 0
+    gap: DurationsReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +374,11 @@ class SlaReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of `/status`."""
+    """All of `/status`.
+
+    `drain_deadline_seconds` is how long live calls may go on after the relay was told to stop, the lower of the pool's
+    and the pod's; absent where they are handed over instead.
+    """
 
     relay: str
     node: str
@@ -386,6 +395,7 @@ class Report:
     sla: SlaReport
     windows: Windows
     version: int = VERSION
+    drain_deadline_seconds: float | None = None
     pool: PoolReference | None = None
     applied_generation: int | None = None
     config_error: str | None = None

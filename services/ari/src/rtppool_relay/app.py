@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -39,6 +40,7 @@ from rtppool_relay.wall_clock import WallClock
 log = logging.getLogger(__name__)
 
 CLOCK_LOOK_SECONDS = 0.1
+FIND_ECHO_SECONDS = 0.5
 TRY_QUARANTINED_EVERY_SECONDS = 5.0
 
 
@@ -91,21 +93,27 @@ class Relay:
             plane=self._plane,
             measurement=self._measurement,
             clock=examine_kernel_stamps(),
+            drain_seconds=self._drain_seconds,
         )
 
     async def run(self, stop: Stop) -> None:
-        """Serve, then drain."""
+        """Serve, then drain, or hand over."""
         runner, _ = await listen(self._http_app(), self._settings.http_bind, self._settings.http_port)
         try:
-            await self._supervisor.start()
+            await asyncio.gather(self._supervisor.start(), self._find_echo())
             self._supervisor.yield_to_media()
             self._announce()
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(job) for job in self._jobs()]
+                listening = group.create_task(self._telephony.run())
                 await stop.asked.wait()
                 self._lifecycle.draining = True
-                await drain(self._telephony, self._drain_seconds(), stop.hurry)
-                for task in tasks:
+                deadline_seconds = self._drain_seconds()
+                if deadline_seconds is None:
+                    await self._leave_calls(listening)
+                else:
+                    await drain(self._telephony, deadline_seconds, stop.hurry)
+                for task in (*tasks, listening):
                     task.cancel()
         finally:
             await self._telephony.close()
@@ -123,8 +131,24 @@ class Relay:
             self._look_at_clocks(),
             self._try_quarantined(),
             probe.run(),
-            self._telephony.run(),
         ]
+
+    async def _find_echo(self) -> None:
+        """Calls that wait for their adoption should wait for nothing else; nor should they for a slow name server."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIND_ECHO_SECONDS):
+                await self._resolver.resolve()
+
+    async def _leave_calls(self, listening: asyncio.Task[None]) -> None:
+        """Go without touching the calls: the next relay on this node adopts them.
+
+        First of all nobody listens any more: callers who come from now on stay in the dialplan or wait in the
+        application, where the next relay finds them. Packets flow until the ports are closed, right after.
+        """
+        listening.cancel()
+        await asyncio.wait({listening})
+        await self._telephony.leave_word()
+        log.info("calls are left to the next relay", extra={"fields": {"calls": self._telephony.active_calls}})
 
     def _http_app(self) -> web.Application:
         registry = CollectorRegistry()
@@ -182,7 +206,10 @@ class Relay:
             self._measurement.look_at_clocks(time.time_ns(), time.monotonic_ns())
             await asyncio.sleep(CLOCK_LOOK_SECONDS)
 
-    def _drain_seconds(self) -> float:
+    def _drain_seconds(self) -> float | None:
+        """None: calls are handed over."""
+        if self._settings.on_stop == "handover":
+            return None
         return min(self._watch.state.config.drain.timeout_seconds, self._settings.drain_grace_seconds)
 
     def _announce(self) -> None:

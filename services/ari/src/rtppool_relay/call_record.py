@@ -20,7 +20,8 @@ class CallRecord:
     `setup_milliseconds` runs from its StasisStart to both channels in the bridge, `first_return_microseconds` from the
     first answered packet of Asterisk to its return. `shared`: a third channel was in the bridge, so that Asterisk mixed
     and its 20 ms are in the figures. `media` is a `MediaState`: whether packets flow. `ended_by` is the event that
-    ended it. `refused` is the reason as a word, `refusal` as a sentence.
+    ended it. `refused` is the reason as a word, `refusal` as a sentence. `gap_milliseconds` is from when the relay
+    before left an adopted call to the first packet that came here; absent where that relay left no word.
     """
 
     call: str
@@ -35,6 +36,7 @@ class CallRecord:
     asterisk: str | None = None
     setup_milliseconds: int | None = None
     first_return_microseconds: int | None = None
+    gap_milliseconds: int | None = None
     media: str | None = None
     ended_unix_ms: int | None = None
     ended_by: str | None = None
@@ -53,6 +55,7 @@ class CallCounters:
     arrived: int = 0
     accepted: int = 0
     adopted: int = 0
+    handed_over: int = 0
     left_before_answer: int = 0
     cut: int = 0
     went_silent: int = 0
@@ -62,6 +65,7 @@ class CallCounters:
     ended_by: dict[str, int] = field(default_factory=dict)
     setup: CallDurations = field(default_factory=CallDurations)
     first_return: CallDurations = field(default_factory=CallDurations)
+    gap: CallDurations = field(default_factory=CallDurations)
 
     @property
     def ended(self) -> int:

@@ -23,6 +23,7 @@ from rtppool_relay.call_ids import call_of, is_media_of_any_relay
 from rtppool_relay.call_record import CallRecord, log_fields
 from rtppool_relay.call_runner import CallRunner, CallSurroundings
 from rtppool_relay.calls import Event, State
+from rtppool_relay.hand_over import take_word
 from rtppool_relay.media_state import MediaState
 from rtppool_relay.reconciliation import KnownCall, Reconciliation, Stage, reconcile
 
@@ -58,6 +59,8 @@ class CallRegistry:
         self._idle.set()
         self._compare_soon = asyncio.Event()
         self._asterisk_started: str | None = None
+        self._word_taken = False
+        self._left_ns: int | None = None
 
     @property
     def active_calls(self) -> int:
@@ -93,6 +96,8 @@ class CallRegistry:
             went_one_way=counters.went_one_way,
             setup=counters.setup.report(),
             first_return=counters.first_return.report(),
+            handed_over=counters.handed_over,
+            gap=counters.gap.report(),
         )
 
     def look_at_media(self) -> None:
@@ -126,6 +131,8 @@ class CallRegistry:
             AriError: Asterisk can't be asked.
         """
         another_run = await self._is_another_run()
+        if not self._word_taken:
+            self._left_ns, self._word_taken = await take_word(self._with.client, self._with.ids), True
         before = {name: runner.state for name, runner in self._live.items()}
         channels, bridges = await self._with.client.channels(), await self._with.client.bridges()
         found = reconcile(
@@ -139,6 +146,7 @@ class CallRegistry:
             self._feed_call(call, Event.THIRD_PARTY)
         if not only_ends:
             await self._settle(found)
+            self._left_ns = None  # whatever is adopted later was left by somebody else
 
     async def until_compare_is_due(self, at_most_seconds: float) -> None:
         """Return after so long, or soon after something was left behind in Asterisk or looks odd."""
@@ -167,9 +175,11 @@ class CallRegistry:
         return len(runners)
 
     async def close(self) -> None:
-        """Let go of all ports."""
-        for runner in list(self._live.values()):
-            await runner.abandon()
+        """Let go of all ports. Calls that have not ended go on in Asterisk, for the next relay to find."""
+        runners = list(self._live.values())
+        await asyncio.gather(*(runner.abandon() for runner in runners))
+        for runner in runners:
+            log.info("call left to the next relay", extra={"fields": log_fields(runner.record())})
         self._live.clear()
         self._idle.set()
 
@@ -187,7 +197,7 @@ class CallRegistry:
         """Calls first: their packets wait for the adoption. An orphan that stays must keep nobody from being taken."""
         for pair in found.adopt:
             if pair.call not in self._live:
-                self._add(pair.call, pair.caller).adopt(pair.port)
+                self._add(pair.call, pair.caller).adopt(pair.port, self._left_ns)
             if pair.shared:
                 self._feed_call(pair.call, Event.THIRD_PARTY)
         orphaned = {*map(self._call_named, found.orphan_channels), *map(self._call_named, found.orphan_bridges)}

@@ -35,6 +35,7 @@ DELETE_PAUSE_SECONDS = 0.5
 _LEAVING = {State.REFUSING, State.BREAKING_OFF, State.CALLER_LEFT, State.ENDING, State.ENDED}
 _PASSING = {"EchoUnreachable", "MediaDown", "NotReady"}
 _NS_PER_SECOND = 1_000_000_000
+_NS_PER_MS = 1_000_000
 _NS_PER_US = 1_000
 _NO_SOUND = {
     MediaState.SILENT: f"no RTP has come from Asterisk for {SILENT_AFTER_SECONDS:.0f} s: the caller sends none, or it "
@@ -81,6 +82,8 @@ class CallRunner:
         self._no_sound: set[MediaState] = set()
         self._first_return_ns: int | None = None
         self._adopt_port: int | None = None
+        self._left_ns: int | None = None
+        self._gap_ns: int | None = None
         self._shared = False
         self._sip_call_id: str | None = None
         self._asterisk: str | None = None
@@ -125,9 +128,12 @@ class CallRunner:
         self._limit = asyncio.get_running_loop().call_later(SETUP_SECONDS, self.feed, Event.TIMED_OUT)
         self._work([self._open])
 
-    def adopt(self, port: int) -> None:
-        """Begin with a call that runs in Asterisk on `port` of this relay."""
-        self.state, self._adopt_port = State.ADOPTING, port
+    def adopt(self, port: int, left_ns: int | None = None) -> None:
+        """Begin with a call that runs in Asterisk on `port` of this relay.
+
+        `left_ns` is when the relay before left it (ns of Unix time), if that is known.
+        """
+        self.state, self._adopt_port, self._left_ns = State.ADOPTING, port, left_ns
         self._work([self._adopt])
 
     def feed(self, event: Event) -> None:
@@ -155,6 +161,8 @@ class CallRunner:
         if self._first_return_ns is None and flow.first_return_ns is not None:
             self._first_return_ns = flow.first_return_ns
             self._with.counters.first_return.add(flow.first_return_ns)
+        if self._gap_ns is None and flow.first_arrival_ns is not None:
+            self._measure_gap(flow.first_arrival_ns)
         before, self._media_state = self._media_state, self._track.look(flow, self._with.monotonic())
         if self._media_state is not before:
             self._media_changed(before, self._media_state)
@@ -175,6 +183,7 @@ class CallRunner:
             asterisk=self._asterisk,
             setup_milliseconds=None if self._setup_seconds is None else round(self._setup_seconds * 1000),
             first_return_microseconds=None if self._first_return_ns is None else self._first_return_ns // _NS_PER_US,
+            gap_milliseconds=None if self._gap_ns is None else self._gap_ns // _NS_PER_MS,
             media=self._media_state.value if self._media_state else None,
             ended_unix_ms=None if self._ended_ns is None else self._ended_ns // 1_000_000,
             ended_by=self._ended_by.value if self._ended_by else None,
@@ -190,8 +199,7 @@ class CallRunner:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._media is not None:
-            await self._media.close()
+        await self._close_media()
 
     def _work(self, steps: list[Callable[[], Awaitable[Event | None]]]) -> None:
         self._task = asyncio.create_task(self._run(steps), name=f"call {self.call}")
@@ -315,6 +323,7 @@ class CallRunner:
         await self._connect(media, Channel(self._with.ids.media(self.call), ""))
         await self._ask_sip_call_id()
         self._with.counters.adopted += 1
+        self._with.counters.handed_over += self._left_ns is not None
         return Event.ADOPTED
 
     async def _release_caller(self) -> None:
@@ -382,6 +391,12 @@ class CallRunner:
         if self._setup_seconds is not None:
             fields["setup_ms"] = round(self._setup_seconds * 1000)
         log.info("call adopted" if self._adopt_port else "call connected", extra={"fields": fields})
+
+    def _measure_gap(self, first_arrival_ns: int) -> None:
+        """Both are wall-clock times; one that ran backwards meanwhile tells nothing."""
+        if self._left_ns is not None and first_arrival_ns >= self._left_ns:
+            self._gap_ns = first_arrival_ns - self._left_ns
+            self._with.counters.gap.add(self._gap_ns)
 
     def _media_changed(self, before: MediaState | None, now: MediaState) -> None:
         if now in _NO_SOUND:

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from rtppool_core.logs import FORMATS, LEVELS
@@ -17,6 +18,8 @@ from rtppool_core.settings import Environment
 from rtppool_relay.application_name import LONGEST_NAME, application_of_node, is_application_name
 from rtppool_relay.ari_tls import CaFileError, tls_context
 
+OnStop = Literal["drain", "handover"]
+ON_STOP = ("drain", "handover")
 TRUE_OR_FALSE = ("true", "false")
 ON_OR_OFF = ("on", "off")
 DEFAULT_ARI_URL = "http://127.0.0.1:8088/ari"
@@ -29,7 +32,8 @@ MOST_MEDIA_WORKERS = 64
 class Settings:
     """All settings. `node_ip` is the address told to Asterisk where neither pool nor ADVERTISE_IP names one.
 
-    `ari_tls` is None where `ari_url` is http.
+    `ari_tls` is None where `ari_url` is http. `on_stop`: whether live calls go on here to their end, or are left to
+    the next relay on the node at once.
     """
 
     port_range: PortRange
@@ -51,6 +55,7 @@ class Settings:
     media_workers: int
     admission: bool
     metrics_interval_seconds: float
+    on_stop: OnStop
     drain_grace_seconds: float
     log_level: str
     log_format: str
@@ -87,6 +92,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         media_workers=env.integer("MEDIA_WORKERS", 1, 1, MOST_MEDIA_WORKERS),
         admission=env.choice("ADMISSION", "on", ON_OR_OFF) == "on",
         metrics_interval_seconds=env.seconds("METRICS_INTERVAL_SEC", 1, 0.2, 10),
+        on_stop="handover" if env.choice("ON_STOP", "drain", ON_STOP) == "handover" else "drain",
         drain_grace_seconds=env.seconds("DRAIN_GRACE_SEC", 3600, 0, 86_400),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
         log_format=env.choice("LOG_FORMAT", "text", FORMATS),

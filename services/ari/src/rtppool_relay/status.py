@@ -56,6 +56,7 @@ class StatusView:
     plane: Plane
     measurement: Measurement
     clock: ClockFacts
+    drain_seconds: Callable[[], float | None]
 
     def ready(self) -> Verdict:
         """Configured, a port binds, media up, not draining. It does not depend on Asterisk or on the echo."""
@@ -115,6 +116,7 @@ class StatusView:
             echo=self._echo(),
             sla=self.sla(now_ns),
             windows=self.windows(now_ns),
+            drain_deadline_seconds=self.drain_seconds(),
             pool=state.config.pool,
             applied_generation=state.config.generation,
             config_error=state.error,

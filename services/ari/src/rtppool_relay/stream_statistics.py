@@ -65,7 +65,8 @@ class StreamStatistics:
 
     `spans_step(starts, ends)` tells which intervals lie across a step of the wall clock; those samples are dropped
     and counted in `samples_dropped`. Streams that are collected together share both. `added` is `total` without the
-    latest ticks' histograms. `first_return_ns` is from the first answered packet's arrival to its return.
+    latest ticks' histograms. `first_arrival_ns` is when the first answered packet came from Asterisk (ns of
+    Unix time), `first_return_ns` from then to its return.
     """
 
     reader: RowReader
@@ -78,6 +79,7 @@ class StreamStatistics:
     sent_to_echo: int = 0
     return_failed: int = 0
     first_return_ns: int | None = None
+    first_arrival_ns: int | None = None
     lateness: LatenessBaseline = field(init=False)
     jitter: StreamJitter = field(init=False)
     source_jitter: StreamJitter = field(init=False)
@@ -117,7 +119,8 @@ class StreamStatistics:
     @property
     def flow(self) -> MediaFlow:
         """What went which way up to the latest tick, packets included that still wait for their answers."""
-        return MediaFlow(self.sent_to_echo, self.added.answered - self.return_failed, self.first_return_ns)
+        returned = self.added.answered - self.return_failed
+        return MediaFlow(self.sent_to_echo, returned, self.first_return_ns, self.first_arrival_ns)
 
     @property
     def skew_ppm(self) -> float | None:
@@ -355,6 +358,7 @@ class _Batch:
         for owner, start in zip(columns.groups.owners, columns.groups.starts.tolist(), strict=True):
             if self._streams[owner].first_return_ns is None:
                 self._streams[owner].first_return_ns = int(round_trips[start] + residences[start])
+                self._streams[owner].first_arrival_ns = int(arrivals[start])
         self._look_at_the_echo(rows, owners, round_trips)
         self._look_at_the_order(columns, sent, returned)
         timed = rows["payload_type"] != TELEPHONE_EVENT_PAYLOAD_TYPE

@@ -13,6 +13,7 @@ from rtppool_relay.call_ids import CallIds
 from rtppool_relay.call_record import CallCounters, CallRecord
 from rtppool_relay.call_registry import CallRegistry
 from rtppool_relay.call_runner import CallSurroundings
+from rtppool_relay.hand_over import leave_word
 from rtppool_relay.media_plane import MediaPlane
 from rtppool_relay.settings import Settings
 
@@ -26,11 +27,12 @@ class Telephony:
         self._configured = bool(settings.ari_user)
         self._draining = False
         self._client = AriHttp(settings.ari_url, settings.ari_user, settings.ari_password, settings.ari_tls)
+        self._ids = CallIds.of_node(settings.node_name)
         self._calls = CallRegistry(
             CallSurroundings(
                 client=self._client,
                 plane=plane,
-                ids=CallIds.of_node(settings.node_name),
+                ids=self._ids,
                 application=settings.application,
                 counters=CallCounters(),
                 monotonic=time.monotonic,
@@ -87,6 +89,11 @@ class Telephony:
     async def cut_all(self) -> int:
         """End all calls now; returns how many there were."""
         return await self._calls.cut_all()
+
+    async def leave_word(self) -> None:
+        """Tell the next relay on this node when its calls were left. Call it when `run` has been cancelled."""
+        if self._configured:
+            await leave_word(self._client, self._ids, time.time_ns)
 
     async def close(self) -> None:
         """Let go of all ports and connections."""

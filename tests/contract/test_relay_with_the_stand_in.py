@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rtppool_callgen.rtp_source import RtpSource
 from rtppool_callgen.stand_in import StandIn
+from rtppool_core.pool_config import NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
 from rtppool_core.ports import PortRange
 from rtppool_core.service import Stop
 from rtppool_relay.app import Relay
 from rtppool_relay.ari_http import AriHttp
 from rtppool_relay.call_ids import CallIds
+from rtppool_relay.headroom import Headroom
 from rtppool_relay.settings import Settings, read_settings
 
 WAIT_SECONDS = 15.0
@@ -156,7 +161,7 @@ async def test_every_port_takes_a_call_and_the_next_one_is_told_why_not(settings
         assert relay._ports.report().quarantined == 0
         stand_in.place_call(APPLICATION)
         await until(lambda: bool(stand_in.ended), "the fifth is sent back")
-        assert stand_in.ended[0].refused == "NoFreePort"
+        assert (stand_in.ended[0].refused, stand_in.ended[0].answered) == ("NoFreePort", False)
         assert relay._telephony.calls_report().refused == {"NoFreePort": 1}
         assert "all 4 ports" in (relay._telephony.recent_calls()[0].refusal or "")
         for caller in callers:
@@ -308,7 +313,7 @@ async def test_a_draining_relay_sends_new_callers_back(settings: Settings, stand
         relay._telephony.begin_drain()
         stand_in.place_call(APPLICATION)
         await until(lambda: bool(stand_in.ended), "the second is sent back")
-        assert stand_in.ended[0].refused == "Draining"
+        assert (stand_in.ended[0].refused, stand_in.ended[0].answered) == ("Draining", False)
         assert stand_in.callers() == [caller]
         assert await relay._telephony.cut_all() == 1
         await cleared(relay, stand_in)
@@ -358,3 +363,73 @@ async def test_a_stranger_s_packet_to_a_call_s_port_does_not_arrive(settings: Se
         assert sum(relay._measurement.dropped().values()) == 0
         stand_in.hang_up(caller)
         await cleared(relay, stand_in)
+
+
+async def stumble(process: int) -> None:
+    """Stand still for most of the time, as a process does that gets too little of its processor."""
+    try:
+        while True:
+            os.kill(process, signal.SIGSTOP)
+            await asyncio.sleep(0.12)
+            os.kill(process, signal.SIGCONT)
+            await asyncio.sleep(0.08)
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def generous_pool(settings: Settings) -> str:
+    """A pool whose limits a busy test machine keeps, and a process that stands still half of the time doesn't."""
+    entry = PoolEntry(
+        name="generous",
+        namespace="default",
+        uid="1",
+        generation=1,
+        nodes=(NodeAssignment("node-1", "127.0.0.1"),),
+        port_range=free_range(12),
+        echo=settings.echo,
+        sla=SlaLimits(late_threshold_microseconds=20_000, max_late_ppm=100_000, tiers=()),
+    )
+    return encode(PoolsDocument((entry,)))
+
+
+async def test_a_relay_whose_media_process_falls_behind_refuses_callers_unanswered_and_takes_them_again_later(
+    settings: Settings, stand_in: StandIn, tmp_path: Path
+) -> None:
+    pools = tmp_path / "pools.json"
+    pools.write_text(generous_pool(settings))
+    async with running(replace(settings, pool_config=pools)) as relay:
+        await connected(relay, stand_in)
+        callers = [stand_in.place_call(APPLICATION) for _ in range(8)]
+        for caller in callers:
+            await talking(relay, stand_in, caller)
+        headroom, media_process = relay._measurement.headroom, relay._supervisor._workers[0].process
+        assert media_process is not None
+        assert headroom.refusal is None
+        stumbling = asyncio.create_task(stumble(media_process.pid))
+        await until(lambda: headroom.refusal is not None, "overload noticed")
+        stumbling.cancel()
+        await asyncio.gather(stumbling, return_exceptions=True)
+        stand_in.place_call(APPLICATION)
+        await until(lambda: bool(stand_in.ended), "a caller is sent back")
+        assert (stand_in.ended[0].refused, stand_in.ended[0].answered) == ("Overloaded", False)
+        assert "one call more would break its tier" in (relay._telephony.recent_calls()[0].refusal or "")
+        assert stand_in.callers() == callers
+        await until(lambda: headroom.refusal is None, "the relay takes calls again")
+        await talking(relay, stand_in, stand_in.place_call(APPLICATION))
+
+
+async def test_an_overloaded_relay_adopts_calls_all_the_same_and_takes_callers_where_admission_is_off(
+    settings: Settings, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Headroom, "refusal", "overloaded")
+    async with running(replace(settings, admission=False)) as first:
+        await connected(first, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(first, stand_in, caller)
+    before = stand_in.packets(caller)[1]
+    async with running(settings) as second:
+        await talking(second, stand_in, caller, packets=before + 10)
+        assert second._telephony.live_calls()[0].adopted
+        stand_in.place_call(APPLICATION)
+        await until(lambda: bool(stand_in.ended), "a new caller is sent back")
+        assert stand_in.ended[0].refused == "Overloaded"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtppool_core.histogram import Histogram, bucket_of
 from rtppool_core.pool_config import SlaLimits
-from rtppool_relay.headroom import GOOD_SECONDS_TO_ACCEPT, WINDOW_SECONDS, Headroom
+from rtppool_relay.headroom import FEWEST_LATE, GOOD_SECONDS_TO_ACCEPT, WINDOW_SECONDS, Headroom
 
 LIMITS = SlaLimits()
 PACKETS_PER_CALL = 50
@@ -145,6 +145,12 @@ def test_a_slow_echo_or_a_late_source_never_makes_a_relay_refuse(lived: list[tup
         assert relay.live(late=0, residence_ms=min(residence, slower), round_trip_ms=slower) is None
 
 
+def test_eight_calls_on_a_busy_node_with_a_few_late_packets_in_every_second_are_not_refused() -> None:
+    relay = Relay(calls=8)
+    for second in range(60):
+        assert relay.live(late=second % FEWEST_LATE, residence_ms=4, round_trip_ms=5) is None
+
+
 @given(seconds)
 def test_a_few_calls_are_never_refused(lived: list[tuple[int, float, float, bool]]) -> None:
     relay = Relay(calls=4)
@@ -176,7 +182,7 @@ def test_it_takes_two_evaluations_of_whole_windows_to_refuse(lived: list[tuple[i
     for late, residence, round_trip, _ in lived:
         refused_before = relay.headroom.refusal is not None
         refused = relay.live(late=late, residence_ms=residence, round_trip_ms=round_trip) is not None
-        bad = late > 1 or (residence >= round_trip and residence + round_trip > 15)
+        bad = late >= FEWEST_LATE or (residence >= round_trip and residence + round_trip > 15)
         bad_running = bad_running + 1 if bad else 0
         if refused and not refused_before:
             assert bad_running >= 4

@@ -7,6 +7,7 @@ import socket
 from collections import Counter
 
 from rtppool_core.rtp import RtpHeader, build
+from rtppool_core.udp import family_of
 from rtppool_relay.media_memory import Media, lay_out
 from rtppool_relay.packet_path import drain_queued, from_asterisk, from_echo
 from rtppool_relay.port_sockets import PortSockets, bind_pair
@@ -18,9 +19,9 @@ SLOT = 1
 EXPEDITED_TOS = 46 << 2
 
 
-def udp() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
+def udp(host: str = "127.0.0.1") -> socket.socket:
+    sock = socket.socket(family_of(host), socket.SOCK_DGRAM)
+    sock.bind((host, 0))
     sock.setblocking(False)
     return sock
 
@@ -28,10 +29,10 @@ def udp() -> socket.socket:
 class Line:
     """A call without a loop: the test turns the crank."""
 
-    def __init__(self, extend: bool = False) -> None:
-        self.extend = extend
-        self.asterisk, self.echo = udp(), udp()
-        self.pair: PortSockets = bind_pair("127.0.0.1", 0, 46)
+    def __init__(self, extend: bool = False, host: str = "127.0.0.1") -> None:
+        self.extend, self.host = extend, host
+        self.asterisk, self.echo = udp(host), udp(host)
+        self.pair: PortSockets = bind_pair(host, 0, 46)
         self.pair.echo.connect(self.echo.getsockname())
         self.memory = mmap.mmap(-1, 2 * SLOT_BYTES)
         self.reader = RowReader(self.memory, SLOT)
@@ -44,7 +45,7 @@ class Line:
 
     def resume(self) -> None:
         """As a media process that has just been handed the sockets does."""
-        leg = Leg(self.asterisk.getsockname(), EXPEDITED_TOS, self.extend)
+        leg = Leg(self.asterisk.getsockname()[:2], EXPEDITED_TOS, self.extend)
         self.media = lay_out(self.memory, SLOT + 1, -1, -1)
         take_up(self.media, SLOT, self.pair.asterisk, self.pair.echo, leg)
         drain_queued(self.media, SLOT)
@@ -57,7 +58,7 @@ class Line:
 
     @property
     def address(self) -> tuple[str, int]:
-        return ("127.0.0.1", self.pair.port)
+        return (self.host, self.pair.port)
 
     def send(self, packet: bytes) -> None:
         self.asterisk.sendto(packet, self.address)

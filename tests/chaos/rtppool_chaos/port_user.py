@@ -1,0 +1,103 @@
+"""A process that leases, binds and gives back ports as a relay does, until it is killed: started by `ports`.
+
+It first takes every port that can be had and says `full N`; on a line from its starter it gives them back and goes on
+by chance. `lease P`, `release P` and `aside P` each stand for what has been done; a killed process leaves no half line
+that counts.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+
+from rtppool_core.ports import PortRange
+from rtppool_core.udp import BindError
+from rtppool_relay.port_manager import PortManager, PortsExhausted
+from rtppool_relay.port_sockets import PortSockets, bind_pair, can_bind
+
+ADDRESS = "127.0.0.1"
+DSCP = 46
+MEAN_LEASED = 60
+OPERATION_SECONDS = 0.1  # of the port manager's time
+
+
+class PortUser:
+    """Holds the sockets of what it has leased. `say` writes a line out at once."""
+
+    def __init__(self, ports: PortRange, chance: random.Random, say: Callable[[str], None]) -> None:
+        self._ports = PortManager(ports)
+        self._chance = chance
+        self._say = say
+        self._held: list[PortSockets] = []
+        self._now_seconds = 0.0
+
+    def fill(self) -> int:
+        """Take all there is; returns how many ports that were."""
+        while self._lease():
+            pass
+        return len(self._held)
+
+    def clear(self) -> None:
+        """Give everything back."""
+        while self._held:
+            self._release()
+
+    def go_on(self) -> None:
+        """One operation by chance: mostly a lease while few are held, mostly a release while many are."""
+        self._now_seconds += OPERATION_SECONDS
+        quarantined = self._ports.quarantined()
+        if quarantined and self._chance.random() < 0.05:
+            self._try(self._chance.choice(quarantined))
+        elif self._held and self._chance.random() * 2 * MEAN_LEASED < len(self._held):
+            self._release()
+        else:
+            self._lease()
+
+    def _lease(self) -> bool:
+        while True:
+            try:
+                port = self._ports.lease(self._now_seconds)
+            except PortsExhausted:
+                return False
+            try:
+                sockets = bind_pair(ADDRESS, port, DSCP)
+            except BindError as error:
+                self._ports.quarantine_lease(port, str(error))
+                self._say(f"aside {port}")
+                continue
+            self._held.append(sockets)
+            self._say(f"lease {port}")
+            return True
+
+    def _release(self) -> None:
+        sockets = self._held.pop(self._chance.randrange(len(self._held)))
+        # Said before it is done: once the port is free, another may have it.
+        self._say(f"release {sockets.port}")
+        sockets.close()
+        self._ports.release(sockets.port, self._now_seconds)
+
+    def _try(self, port: int) -> None:
+        if can_bind(ADDRESS, port) is None:
+            self._ports.restore(port)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main(first: int, last: int, seed: int) -> None:
+    """Run until killed, or until the starter hangs up."""
+    user = PortUser(PortRange(first, last), random.Random(seed), _say)
+    _say(f"full {user.fill()}")
+    if not sys.stdin.readline():
+        return
+    user.clear()
+    _say("cleared")
+    while True:
+        user.go_on()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -9,6 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
 from rtppool_chaos.callers import Outcome
 from rtppool_chaos.relay import Record
@@ -17,18 +19,23 @@ WHOLE_WITHIN_SECONDS = 5.0
 CALLER_LEFT = "callerGone"
 OURS = "rtp_"  # what a relay makes in Asterisk begins with it
 NAMED = 3
-_ENTRY = re.compile(r"\b(asks|back) call-id=(\S+)(.*)$")
+_ENTRY = re.compile(r"^\[(\S+ \S+?)\].*\b(asks|back) call-id=(\S+)(.*)$")
+_STAMP = "%Y-%m-%d %H:%M:%S.%f"
 _FIELD = re.compile(r"(\w+)=(\S*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What the dialplan saw of a caller who came back: `stasis` FAILED means that no relay was there."""
+    """What the dialplan saw of a caller who came back: `stasis` FAILED means that no relay was there.
+
+    `channel` is its state: `Up` once it was answered. `after_milliseconds` since it was handed to the relay.
+    """
 
     stasis: str
     refused: str
     ended: str
     channel: str
+    after_milliseconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +48,25 @@ class Dialplan:
 
 def dialplan_of(log: str) -> Dialplan:
     """Read what the rig's dialplan has logged."""
-    asked: set[str] = set()
+    asked: dict[str, datetime] = {}
     returned: dict[str, Returned] = {}
     for line in log.splitlines():
         match = _ENTRY.search(line)
         if match is None:
             continue
-        if match[1] == "asks":
-            asked.add(match[2])
+        stamp, what, call, rest = match.groups()
+        at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+        if what == "asks":
+            asked[call] = at
             continue
-        told = dict(_FIELD.findall(match[3]))
-        returned[match[2]] = Returned(
-            told.get("stasis", ""), told.get("refused", ""), told.get("ended", ""), told.get("channel", "")
+        told = dict(_FIELD.findall(rest))
+        took = at - asked.get(call, at)
+        returned[call] = Returned(
+            told.get("stasis", ""),
+            told.get("refused", ""),
+            told.get("ended", ""),
+            told.get("channel", ""),
+            round(took.total_seconds() * 1000),
         )
     return Dialplan(frozenset(asked), returned)
 
@@ -129,6 +143,22 @@ def leaked(rest: Rest, total_ports: int) -> list[str]:
         found.append(f"Asterisk still has channels {_some(rest.channels)}")
     if rest.bridges:
         found.append(f"Asterisk still has bridges {_some(rest.bridges)}")
+    return found
+
+
+def uncounted(calls: Mapping[str, Any]) -> list[str]:
+    """Whether the relay's own counts of calls add up; `calls` is `/status`'s block."""
+    parts = {
+        "refused": sum(calls["refused"].values()),
+        "leftBeforeAnswer": calls["leftBeforeAnswer"],
+        "ended": calls["ended"],
+        "active": calls["active"],
+    }
+    found = []
+    if calls["arrived"] != sum(parts.values()):
+        found.append(f"{calls['arrived']} calls arrived at the relay, its other counts are {parts}")
+    if sum(calls["endedBy"].values()) != calls["ended"]:
+        found.append(f"{calls['ended']} calls ended by the relay's count, by their reasons {calls['endedBy']}")
     return found
 
 

@@ -9,30 +9,35 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 
 from rtppool_chaos.errors import ChaosError
 from rtppool_chaos.faults import FAULTS, Fault
 from rtppool_chaos.places import OUTPUT, ROOT
-from rtppool_chaos.report import findings, table, to_json
+from rtppool_chaos.relay import compile_ahead
+from rtppool_chaos.report import findings, row_table, table, to_json
 from rtppool_chaos.rig import Ports, running_rig
 from rtppool_chaos.rooted import PhoneRoots, have_phones
 from rtppool_chaos.rounds import RoundResult, play
+from rtppool_chaos.rows import ROWS, Row, RowResult, play_row
 from rtppool_chaos.turn import own_turn
+from rtppool_core.machine import this_machine
 
 ROUNDS, CALLS = 20, 50
 SECONDS_A_ROUND = 13
-MOST_DESCRIPTORS_MORE = 8
+MOST_DESCRIPTORS_MORE = 24  # the pool of connections to Asterisk, full or empty, and some for whoever asks /status
 
 
 def main(arguments: Sequence[str]) -> int:
     """0: everything held; 1: something did not; 2: it could not be run."""
     options = _parser().parse_args(arguments)
-    chosen = [fault for fault in FAULTS if not options.only or fault.name in options.only]
+    faults = [fault for fault in FAULTS if not options.only or fault.name in options.only]
+    rows = [row for row in ROWS if not options.only or row.name in options.only]
     try:
         with own_turn():
-            return asyncio.run(_run(have_phones(), chosen, options.rounds, options.calls))
+            compile_ahead()
+            return asyncio.run(_run(have_phones(), faults, rows, options.rounds, options.calls))
     except ChaosError as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 2
@@ -41,25 +46,38 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-async def _run(roots: PhoneRoots, chosen: Sequence[Fault], rounds: int, calls: int) -> int:
-    minutes = len(chosen) * rounds * SECONDS_A_ROUND / 60
-    _say(f"{len(chosen)} faults, {rounds} rounds of {calls} calls each; about {minutes:.0f} min")
-    began = datetime.now(UTC).isoformat(timespec="seconds")
-    results: dict[Fault, list[RoundResult]] = {}
+async def _run(roots: PhoneRoots, faults: Sequence[Fault], rows: Sequence[Row], rounds: int, calls: int) -> int:
+    minutes = (len(faults) * rounds * SECONDS_A_ROUND + sum(row.seconds for row in rows)) / 60
+    _say(
+        f"{len(faults)} faults, {rounds} rounds of {calls} calls each; {len(rows)} other runs; about {minutes:.0f} min"
+    )
+    about = {"machine": asdict(this_machine()), "callsHeld": calls, "rounds": rounds}
     folder = Path(tempfile.mkdtemp(prefix="rtp-pool-chaos-"))
-    for fault in chosen:
-        results[fault] = await _series(roots, fault, rounds, calls, folder)
+    results = {fault: await _series(roots, fault, rounds, calls, folder) for fault in faults}
+    played = [await _row(roots, row, folder) for row in rows]
+    tables = [*([table(results)] if results else []), *([row_table(played)] if played else [])]
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    (OUTPUT / "table.md").write_text(table(results) + "\n")
-    (OUTPUT / "chaos.json").write_text(to_json(results, {"began": began, "callsHeld": calls, "rounds": rounds}))
-    _say(f"\n{table(results)}\n\nwritten to {OUTPUT.relative_to(ROOT)}: table.md, chaos.json")
-    if found := findings(results):
+    (OUTPUT / "table.md").write_text("\n\n".join(tables) + "\n")
+    (OUTPUT / "chaos.json").write_text(to_json(results, played, about))
+    _say("\n".join(["", *tables, f"\nwritten to {OUTPUT.relative_to(ROOT)}: table.md, chaos.json"]))
+    if found := findings(results, played):
         _say("\n  ".join(["what did not hold:", *found]))
         _say(f"logs of the run: {folder}")
         return 1
     shutil.rmtree(folder)
     _say("everything held")
     return 0
+
+
+async def _row(roots: PhoneRoots, row: Row, folder: Path) -> RowResult:
+    _say(f"{row.title}: about {row.seconds} s")
+    own = folder / row.name
+    own.mkdir()
+    try:
+        async with running_rig(roots, own, row.ports, through_proxy=False) as rig:
+            return await play_row(rig, row)
+    except ChaosError as error:
+        return RowResult(row.name, row.title, findings=[str(error)])
 
 
 async def _series(roots: PhoneRoots, fault: Fault, rounds: int, calls: int, folder: Path) -> list[RoundResult]:
@@ -94,16 +112,16 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    faults = "\n".join(f"  {fault.name:<10} {fault.title}" for fault in FAULTS)
+    contents = "\n".join(f"  {each.name:<10} {each.title}" for each in (*FAULTS, *ROWS))
     parser = argparse.ArgumentParser(
         prog="make chaos",
         description="Break one thing at a time under live calls of a real Asterisk 22, and account for every call. "
         "Needs root: Asterisk and SIPp run in root file systems of their own.",
-        epilog=f"faults:\n{faults}\n\nWith make: make chaos CHAOS='--only asterisk --rounds 3'",
+        epilog=f"what is done:\n{contents}\n\nWith make: make chaos CHAOS='--only asterisk --rounds 3'",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [fault.name for fault in FAULTS]
-    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these faults only")
+    names = [each.name for each in (*FAULTS, *ROWS)]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these only")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each fault ({ROUNDS})")
     parser.add_argument("--calls", type=int, default=CALLS, help=f"held while it strikes ({CALLS})")
     return parser

@@ -17,6 +17,7 @@ SIP_PORT, ARI_PORT, PROXY_PORT = 20910, 20911, 20912
 RELAY_HTTP_PORT, ECHO_PORT, ECHO_HTTP_PORT = 20913, 20914, 20915
 TURN_PORT = 20905  # the benchmarks': what breaks things and what measures them never run at the same time
 FIRST_CALLER_SIP_PORT, CALLER_SIP_PORTS = 20930, 60
-FIRST_ASTERISK_RTP_PORT, LAST_ASTERISK_RTP_PORT = 12000, 13999
-# Two callers may be at work at a time: those whose calls are held, and one who tries whether calls go through again.
-HELD_RTP_PORT, TRIAL_RTP_PORT = 14000, 17000
+FIRST_ASTERISK_RTP_PORT, LAST_ASTERISK_RTP_PORT = 18000, 19999
+# Two SIPps may be at work at a time: one whose calls are held, and one that tries whether calls go through. Each takes
+# two ports more for every call.
+HELD_RTP_PORT, TRIAL_RTP_PORT = 21000, 23400

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from rtppool_chaos.asterisk import USER
+from rtppool_chaos.errors import ChaosError
 from rtppool_chaos.places import ECHO_HTTP_PORT, ECHO_PORT, LOOPBACK, RELAY_HTTP_PORT
 from rtppool_chaos.rooted import bound_to_us
 
@@ -25,6 +27,17 @@ MEDIA_MODULE = "rtppool_relay.media_process"
 def relay_command() -> list[str]:
     """How a relay is started."""
     return [*bound_to_us(), sys.executable, "-m", "rtppool_relay"]
+
+
+def compile_ahead() -> None:
+    """Compile what a relay's first start would compile: what is measured here is the relay, not the compiler.
+
+    Raises:
+        ChaosError: it does not compile; what was said stands above.
+    """
+    done = subprocess.run([sys.executable, "-m", "rtppool_relay.compile_ahead"], env=_kept(), check=False)
+    if done.returncode != 0:
+        raise ChaosError("the relay's packet path does not compile; what is missing is said above")
 
 
 def echo_command() -> list[str]:
@@ -70,7 +83,10 @@ def _kept() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A call's end as the relay has logged it. `packets` were sent to the echo, `answered` came back."""
+    """A call's end as the relay has logged it. `packets` were sent to the echo, `answered` came back, `lost` did not.
+
+    `late` is of the relay's and the echo's making. `p50_microseconds` is of round trips, None without any.
+    """
 
     sip_call_id: str | None
     ended_by: str | None
@@ -78,17 +94,16 @@ class Record:
     adopted: bool
     packets: int
     answered: int
-    setup_milliseconds: int | None
+    lost: int = 0
+    late: int = 0
+    source_lost: int = 0
+    setup_milliseconds: int | None = None
+    p50_microseconds: int | None = None
 
 
 def records_of(log: str) -> tuple[Record, ...]:
     """Read the records out of a relay's log in JSON; other lines are nobody's."""
     return tuple(_record(line) for line in _json_lines(log) if line.get("message") == "call ended")
-
-
-def setup_milliseconds_of(log: str) -> list[int]:
-    """How long each call that was connected took from its StasisStart to both channels in the bridge."""
-    return [line["setup_ms"] for line in _json_lines(log) if line.get("message") == "call connected"]
 
 
 def tracebacks_of(log: str) -> list[str]:
@@ -116,6 +131,10 @@ def _record(line: Mapping[str, Any]) -> Record:
         adopted=bool(line.get("adopted")),
         packets=line.get("packets") or 0,
         answered=line.get("answered") or 0,
+        lost=line.get("lost") or 0,
+        late=(line.get("lateRelay") or 0) + (line.get("lateEcho") or 0),
+        source_lost=line.get("sourceLost") or 0,
+        p50_microseconds=line.get("p50Microseconds"),
         setup_milliseconds=line.get("setupMilliseconds"),
     )
 

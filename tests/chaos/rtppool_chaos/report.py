@@ -10,6 +10,7 @@ from typing import Any
 
 from rtppool_chaos.faults import Fault
 from rtppool_chaos.rounds import RoundResult
+from rtppool_chaos.rows import RowResult
 
 HEADER = (
     "| fault | rounds | calls held | went on | cut | whole again, median (s) | whole again, longest (s) | "
@@ -22,20 +23,36 @@ def table(results: Mapping[Fault, Sequence[RoundResult]]) -> str:
     return "\n".join([HEADER, *(_row(fault, rounds) for fault, rounds in results.items())])
 
 
-def findings(results: Mapping[Fault, Sequence[RoundResult]]) -> list[str]:
-    """Every finding with its fault and round."""
-    return [
+def row_table(rows: Sequence[RowResult]) -> str:
+    """A line for each figure of each row; Markdown."""
+    lines = [
+        f"| {row.title} | {each.what} | {each.measured} | {each.asked} | {'held' if each.held else 'NOT held'} |"
+        for row in rows
+        for each in row.figures
+    ]
+    return "\n".join(["| run | figure | measured | asked | |", "| --- | --- | --: | --: | --- |", *lines])
+
+
+def findings(results: Mapping[Fault, Sequence[RoundResult]], rows: Sequence[RowResult]) -> list[str]:
+    """Everything that did not hold, with its fault and round, or its row."""
+    of_faults = [
         f"{each.fault}, round {each.number}: {finding}"
         for rounds in results.values()
         for each in rounds
         for finding in each.findings
     ]
+    return [*of_faults, *(f"{row.name}: {finding}" for row in rows for finding in row.broken())]
 
 
-def to_json(results: Mapping[Fault, Sequence[RoundResult]], about: Mapping[str, Any]) -> str:
+def to_json(results: Mapping[Fault, Sequence[RoundResult]], rows: Sequence[RowResult], about: Mapping[str, Any]) -> str:
     """All of it."""
-    rounds = [asdict(each) for each_fault in results.values() for each in each_fault]
-    return json.dumps({**about, "rounds": rounds, "findings": findings(results)}, indent=1) + "\n"
+    document = {
+        **about,
+        "rounds": [asdict(each) for each_fault in results.values() for each in each_fault],
+        "rows": [asdict(row) for row in rows],
+        "findings": findings(results, rows),
+    }
+    return json.dumps(document, indent=1) + "\n"
 
 
 def _row(fault: Fault, rounds: Sequence[RoundResult]) -> str:

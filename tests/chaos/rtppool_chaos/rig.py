@@ -28,8 +28,8 @@ ASTERISK_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"}
 class Ports:
     """The relay's range, both ends included."""
 
-    first: int = 10000
-    last: int = 10149
+    first: int = 11500
+    last: int = 11649
 
     def __str__(self) -> str:
         """As PORT_RANGE wants it."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rtppool_chaos.accounts import OURS, Evidence, Rest, dialplan_of, leaked, orphans, too_slow, unaccounted
+from rtppool_chaos.accounts import OURS, Evidence, Rest, dialplan_of, leaked, orphans, too_slow, unaccounted, uncounted
 from rtppool_chaos.callers import Calling, Outcome, Plan
 from rtppool_chaos.errors import ChaosError
 from rtppool_chaos.faults import Fault, Struck, open_descriptors
@@ -85,7 +85,7 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
     held = Outcome()
     async with rig.callers.calling(plan) as calling:
         try:
-            await _all_talk(rig, calls)
+            await all_talk(rig, calls)
             reconnects = await _connections(rig)
             async with _whole(rig, fault, trials, reconnects, result) as strike:
                 struck = await strike(fault.strike(rig, number))
@@ -95,7 +95,7 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
         except ChaosError as error:
             result.findings.append(str(error))
             held = await calling.stop()
-    rest = await _rest(rig)
+    rest = await rest_of(rig)
     result.findings += leaked(rest, len(rig.ports))
     log = rig.relay.log_text(relay_from)
     records = records_of(log)
@@ -105,9 +105,10 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
     result.findings += unaccounted(Evidence(callers, dialplan, _known(records, hung_up), fault.asterisk_dies))
     result.findings += [f"the relay's log has a traceback: {told[-400:]}" for told in tracebacks_of(log)[:2]]
     _count(result, held, hung_up, trials, records)
-    status = await rig.relay_view.status()
     result.descriptors = _descriptors(rig)
-    result.orphans_deleted = status["calls"].get("orphansDeleted", 0) if status else 0
+    if status := await rig.relay_view.status():
+        result.findings += uncounted(status["calls"])
+        result.orphans_deleted = status["calls"]["orphansDeleted"]
     await _clean(rig)
     return result
 
@@ -161,12 +162,18 @@ async def _whole(
     result.findings += [f"2 s after ARI is connected: {each}" for each in told]
 
 
-async def _all_talk(rig: Rig, calls: int) -> None:
+async def all_talk(rig: Rig, calls: int, within_seconds: float = CALLS_UP_SECONDS) -> None:
+    """Wait until so many calls talk.
+
+    Raises:
+        ChaosError: not in time.
+    """
+
     async def talking() -> bool:
         live = await rig.relay_view.calls()
         return sum(1 for call in live if call["state"] == "talking" and call["figures"]["answered"] > 0) >= calls
 
-    await rig.until(f"{calls} calls talk", talking, CALLS_UP_SECONDS)
+    await rig.until(f"{calls} calls talk", talking, within_seconds)
 
 
 async def _connections(rig: Rig) -> tuple[int, int]:
@@ -206,7 +213,7 @@ async def _end_of(calling: Calling, fault: Fault) -> Outcome:
     return await (calling.stop() if fault.asterisk_dies else calling.finish(CALL_SECONDS + FINISH_SECONDS))
 
 
-async def _rest(rig: Rig) -> Rest:
+async def rest_of(rig: Rig) -> Rest:
     """What is left once it had time to settle."""
     deadline = time.monotonic() + SETTLED_SECONDS
     while True:

@@ -2,7 +2,17 @@ from collections.abc import Mapping
 
 import pytest
 
-from rtppool_chaos.accounts import Dialplan, Evidence, Rest, Returned, dialplan_of, leaked, orphans, unaccounted
+from rtppool_chaos.accounts import (
+    Dialplan,
+    Evidence,
+    Rest,
+    Returned,
+    dialplan_of,
+    leaked,
+    orphans,
+    unaccounted,
+    uncounted,
+)
 from rtppool_chaos.callers import Outcome, outcome_of
 from rtppool_chaos.relay import Record, records_of, udp_ports_bound
 
@@ -10,7 +20,7 @@ PORTS = {"total": 150, "free": 149, "leased": 0, "resting": 1, "quarantined": 0}
 
 
 def record(call: str | None, ended_by: str = "callerGone", refused: str | None = None) -> Record:
-    return Record(call, ended_by, refused, adopted=False, packets=10, answered=10, setup_milliseconds=5)
+    return Record(call, ended_by, refused, adopted=False, packets=10, answered=10)
 
 
 def outcome(placed: str = "", answered: str = "", talked: str = "") -> Outcome:
@@ -109,7 +119,7 @@ def test_the_dialplan_s_log_is_read_by_call_id() -> None:
     )
     told = dialplan_of(log)
     assert told.asked == {"1-x"}
-    assert told.returned == {"1-x": Returned("SUCCESS", "NoFreePort", "", "Ring")}
+    assert told.returned == {"1-x": Returned("SUCCESS", "NoFreePort", "", "Ring", 17)}
 
 
 def test_what_callers_logged_is_read_by_call_id() -> None:
@@ -120,7 +130,7 @@ def test_what_callers_logged_is_read_by_call_id() -> None:
 def test_records_are_read_from_a_log_whose_last_line_is_broken() -> None:
     line = '{"message": "call ended", "sipCallId": "1-x", "endedBy": "callerGone", "packets": 9, "answered": 8}'
     found = records_of(f'{line}\n{{"message": "call connected"}}\nTraceback\n{line[:30]}')
-    assert found == (Record("1-x", "callerGone", None, adopted=False, packets=9, answered=8, setup_milliseconds=None),)
+    assert found == (Record("1-x", "callerGone", None, adopted=False, packets=9, answered=8),)
 
 
 def test_bound_ports_are_read_from_the_kernel_s_table() -> None:
@@ -131,3 +141,17 @@ def test_bound_ports_are_read_from_the_kernel_s_table() -> None:
         "  14: 00000000:0044 00000000:0000 07 00000000:00000000\n"
     )
     assert udp_ports_bound(10000, 10149, table) == [10000, 10000]
+
+
+def test_counts_of_calls_that_do_not_add_up_are_told() -> None:
+    counts = {
+        "arrived": 5,
+        "active": 1,
+        "ended": 2,
+        "leftBeforeAnswer": 1,
+        "refused": {"NoFreePort": 1},
+        "endedBy": {"cut": 2},
+    }
+    assert uncounted(counts) == []
+    assert "6 calls arrived" in uncounted({**counts, "arrived": 6})[0]
+    assert "by their reasons {'cut': 1}" in uncounted({**counts, "endedBy": {"cut": 1}})[0]

@@ -1,0 +1,171 @@
+"""What a relay must do with a real Asterisk when nothing is broken: carry a hundred calls, refuse the one too many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtppool_chaos.accounts import Evidence, dialplan_of, leaked, orphans, unaccounted, uncounted
+from rtppool_chaos.callers import Outcome, Plan
+from rtppool_chaos.errors import ChaosError
+from rtppool_chaos.places import HELD_RTP_PORT, TRIAL_RTP_PORT
+from rtppool_chaos.relay import Record, records_of, tracebacks_of
+from rtppool_chaos.rig import Ports, Rig
+from rtppool_chaos.rounds import all_talk, rest_of
+
+LOAD_SECONDS, LOAD_CALLS_AT_ONCE, LOAD_CALL_SECONDS, FEWEST_PLACED = 300, 100, 30.0, 900
+SETUP_P99_MICROSECONDS, FIRST_RETURN_P99_MICROSECONDS = 40_000, 5_000
+ALL_PORTS = 101
+HELD_SECONDS, HELD_PER_SECOND = 16.0, 20
+TOO_MANY = 20
+BACK_WITHIN_MILLISECONDS = 50
+ALL_UP_SECONDS, GRACE_SECONDS = 20.0, 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure beside what is asked of it, as text; `held` whether it is so."""
+
+    what: str
+    measured: str
+    asked: str
+    held: bool
+
+
+@dataclass(slots=True)
+class RowResult:
+    """A row's figures, and what was found besides."""
+
+    name: str
+    title: str
+    figures: list[Figure] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+    def broken(self) -> list[str]:
+        """Every figure that is not what was asked, and every finding, as sentences."""
+        missed = [f"{each.what}: {each.measured}, asked {each.asked}" for each in self.figures if not each.held]
+        return [*missed, *self.findings]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run on a fresh rig with these ports. `seconds` is about how long it takes."""
+
+    name: str
+    title: str
+    ports: Ports
+    seconds: int
+    run: Callable[[Rig, RowResult], Awaitable[None]]
+
+
+async def play_row(rig: Rig, row: Row) -> RowResult:
+    """Run one; what keeps it from its end is a finding."""
+    result = RowResult(row.name, row.title)
+    try:
+        await row.run(rig, result)
+        result.findings += leaked(await rest_of(rig), len(rig.ports))
+        if status := await rig.relay_view.status():
+            result.findings += uncounted(status["calls"])
+    except ChaosError as error:
+        result.findings.append(str(error))
+    result.findings += [
+        f"the relay's log has a traceback: {each[-400:]}" for each in tracebacks_of(rig.relay.log_text())[:2]
+    ]
+    return result
+
+
+async def _load(rig: Rig, result: RowResult) -> None:
+    calls = round(LOAD_SECONDS / LOAD_CALL_SECONDS) * LOAD_CALLS_AT_ONCE
+    per_second = LOAD_CALLS_AT_ONCE / LOAD_CALL_SECONDS
+    plan = Plan("load", calls, LOAD_CALL_SECONDS, HELD_RTP_PORT, per_second + 0.1, LOAD_CALLS_AT_ONCE)
+    async with rig.callers.calling(plan) as calling:
+        outcome = await calling.finish(LOAD_SECONDS + LOAD_CALL_SECONDS + GRACE_SECONDS)
+    state, live = await rig.view.state(), await rig.relay_view.calls()
+    stray = orphans(state.channels, state.bridges, [call["channelId"] for call in live])
+    status = await _status(rig)
+    records = records_of(rig.relay.log_text())
+    result.findings += unaccounted(Evidence(outcome, dialplan_of(rig.dialplan_log()), records, asterisk_died=False))
+    result.figures += load_figures(outcome, records, status, stray)
+
+
+def load_figures(
+    outcome: Outcome, records: Sequence[Record], status: Mapping[str, Any], stray: Sequence[str]
+) -> list[Figure]:
+    """The row's figures out of what callers and relay have written down. Pure."""
+    placed, refused = len(outcome.placed), sum(status["calls"]["refused"].values())
+    taken = [record for record in records if record.refused is None]
+    silent = sum(1 for record in taken if not record.answered or not record.p50_microseconds)
+    deleted = status["calls"]["orphansDeleted"]
+    return [
+        Figure("calls placed", str(placed), f">= {FEWEST_PLACED}", placed >= FEWEST_PLACED),
+        _exactly("completed", len(outcome.talked), placed),
+        _exactly("refused", refused, 0),
+        _exactly("orphans", len(stray) + deleted, 0),
+        _exactly("ports still leased", status["ports"]["leased"], 0),
+        _exactly("calls with a zero or missing round trip", silent, 0),
+        _exactly("lost packets", sum(record.lost for record in taken), 0),
+        _at_most(
+            "set-up, StasisStart to both in the bridge, p99", status["calls"].get("setup"), SETUP_P99_MICROSECONDS
+        ),
+        _at_most(
+            "Asterisk's first packet to its return, p99",
+            status["calls"].get("firstReturn"),
+            FIRST_RETURN_P99_MICROSECONDS,
+        ),
+    ]
+
+
+async def _refusal(rig: Rig, result: RowResult) -> None:
+    held = Plan("held", ALL_PORTS, HELD_SECONDS, HELD_RTP_PORT, HELD_PER_SECOND)
+    async with rig.callers.calling(held) as calling:
+        await all_talk(rig, ALL_PORTS, ALL_UP_SECONDS)
+        one_too_many = Plan("refused", TOO_MANY, 0, TRIAL_RTP_PORT, 10, 1, "refused")
+        began = time.monotonic()
+        async with rig.callers.calling(one_too_many) as refused:
+            turned_away = await refused.finish(GRACE_SECONDS)
+        if time.monotonic() - began > HELD_SECONDS:
+            raise ChaosError("the refusals took longer than the calls that hold all ports: nothing was shown")
+        outcome = await calling.finish(HELD_SECONDS + GRACE_SECONDS)
+    returned = dialplan_of(rig.dialplan_log()).returned
+    back = [returned[call] for call in turned_away.placed if call in returned]
+    slowest = max((each.after_milliseconds for each in back), default=None)
+    reasons = {each.refused for each in back}
+    result.figures += [
+        _exactly("calls held on as many ports", len(outcome.talked), ALL_PORTS),
+        _exactly("one call too many, tries", len(turned_away.placed), TOO_MANY),
+        _exactly("refused by SIP 503", len(turned_away.refused), TOO_MANY),
+        _exactly("back in the dialplan, unanswered", sum(each.channel == "Ring" for each in back), TOO_MANY),
+        Figure(
+            "longest way there and back (ms)",
+            "none came back" if slowest is None else str(slowest),
+            f"<= {BACK_WITHIN_MILLISECONDS}",
+            slowest is not None and slowest <= BACK_WITHIN_MILLISECONDS,
+        ),
+        Figure("RTP_RELAY_REFUSED", ", ".join(sorted(reasons)) or "not set", "NoFreePort", reasons == {"NoFreePort"}),
+    ]
+
+
+async def _status(rig: Rig) -> dict[str, Any]:
+    await rest_of(rig)
+    status = await rig.relay_view.status()
+    if status is None:
+        raise ChaosError(f"the relay does not answer:\n{rig.relay.last_words()}")
+    return status
+
+
+def _exactly(what: str, measured: int, asked: int) -> Figure:
+    return Figure(what, str(measured), str(asked), measured == asked)
+
+
+def _at_most(what: str, durations: Mapping[str, Any] | None, microseconds: int) -> Figure:
+    p99 = durations["p99Microseconds"] if durations else None
+    measured = "not measured" if p99 is None else f"{p99 / 1000:.1f} ms"
+    return Figure(what, measured, f"<= {microseconds / 1000:g} ms", p99 is not None and p99 <= microseconds)
+
+
+ROWS = (
+    Row("load", "100 calls at a time for 300 s, 30 s each", Ports(10000, 10149), 345, _load),
+    Row("refusal", "the 102nd call on 101 ports", Ports(11500, 11500 + ALL_PORTS - 1), 25, _refusal),
+)

@@ -163,7 +163,11 @@ async def test_every_port_takes_a_call_and_the_next_one_is_told_why_not(settings
         await until(lambda: bool(stand_in.ended), "the fifth is sent back")
         assert (stand_in.ended[0].refused, stand_in.ended[0].answered) == ("NoFreePort", False)
         assert relay._telephony.calls_report().refused == {"NoFreePort": 1}
-        assert "all 4 ports" in (relay._telephony.recent_calls()[0].refusal or "")
+        record, refusals = relay._telephony.recent_calls()[0], relay._telephony.calls_report().refusal
+        assert "all 4 ports" in (record.refusal or "")
+        assert record.refusal_milliseconds is not None
+        assert refusals is not None
+        assert refusals.samples == 1
         for caller in callers:
             stand_in.hang_up(caller)
         await cleared(relay, stand_in)

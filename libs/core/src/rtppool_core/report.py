@@ -116,7 +116,8 @@ class CallsReport:
 
     `shared`: a third channel is in the bridge. `silent`: Asterisk has not sent a packet; `one_way`: it sends, and
     nothing comes back to it. `went_silent` and `went_one_way` are calls that ever were. `setup` is from StasisStart to
-    both channels in the bridge, `first_return` from Asterisk's first packet to its return.
+    both channels in the bridge, `first_return` from Asterisk's first packet to its return,
+    `refusal` from StasisStart until a refused caller was back in the dialplan.
 
     `handed_over` are adopted calls whose relay before left word when it left them; `gap` is from then to the first
     packet that came here.
@@ -139,6 +140,7 @@ class CallsReport:
     went_one_way: int = 0
     setup: DurationsReport | None = None
     first_return: DurationsReport | None = None
+    refusal: DurationsReport | None = None
     handed_over: int = 0
     gap: DurationsReport | None = None
 

@@ -20,8 +20,9 @@ class CallRecord:
     `setup_milliseconds` runs from its StasisStart to both channels in the bridge, `first_return_microseconds` from the
     first answered packet of Asterisk to its return. `shared`: a third channel was in the bridge, so that Asterisk mixed
     and its 20 ms are in the figures. `media` is a `MediaState`: whether packets flow. `ended_by` is the event that
-    ended it. `refused` is the reason as a word, `refusal` as a sentence. `gap_milliseconds` is from when the relay
-    before left an adopted call to the first packet that came here; absent where that relay left no word.
+    ended it. `refused` is the reason as a word, `refusal` as a sentence; `refusal_milliseconds` runs from its
+    StasisStart until it was back in the dialplan. `gap_milliseconds` is from when the relay before left an adopted call
+    to the first packet that came here; absent where that relay left no word.
     """
 
     call: str
@@ -42,6 +43,7 @@ class CallRecord:
     ended_by: str | None = None
     refused: str | None = None
     refusal: str | None = None
+    refusal_milliseconds: int | None = None
     figures: CallFigures | None = None
 
 
@@ -65,6 +67,7 @@ class CallCounters:
     ended_by: dict[str, int] = field(default_factory=dict)
     setup: CallDurations = field(default_factory=CallDurations)
     first_return: CallDurations = field(default_factory=CallDurations)
+    refusal: CallDurations = field(default_factory=CallDurations)
     gap: CallDurations = field(default_factory=CallDurations)
 
     @property

@@ -96,6 +96,7 @@ class CallRegistry:
             went_one_way=counters.went_one_way,
             setup=counters.setup.report(),
             first_return=counters.first_return.report(),
+            refusal=counters.refusal.report(),
             handed_over=counters.handed_over,
             gap=counters.gap.report(),
         )
@@ -122,7 +123,7 @@ class CallRegistry:
                 pass
 
     async def compare(self, *, only_ends: bool = False) -> None:
-        """Ask Asterisk for all channels and bridges and settle the differences.
+        """Ask Asterisk for all channels and bridges, settle the differences, and look for leases of nobody.
 
         Args:
             only_ends: end what Asterisk no longer has, but delete, adopt and take nothing.
@@ -147,6 +148,7 @@ class CallRegistry:
         if not only_ends:
             await self._settle(found)
             self._left_ns = None  # whatever is adopted later was left by somebody else
+        await self._with.plane.audit([runner.port for runner in self._live.values() if runner.port is not None])
 
     async def until_compare_is_due(self, at_most_seconds: float) -> None:
         """Return after so long, or soon after something was left behind in Asterisk or looks odd."""

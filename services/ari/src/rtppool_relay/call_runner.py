@@ -75,6 +75,7 @@ class CallRunner:
         self._media: CallMedia | None = None
         self._refusal: Refused | None = None
         self._was_refused = False
+        self._refusal_seconds: float | None = None
         self._answered = False
         self._final: CallFigures | None = None
         self._track: MediaTrack | None = None
@@ -181,7 +182,7 @@ class CallRunner:
             sip_call_id=self._sip_call_id,
             port=self.port,
             asterisk=self._asterisk,
-            setup_milliseconds=None if self._setup_seconds is None else round(self._setup_seconds * 1000),
+            setup_milliseconds=_milliseconds(self._setup_seconds),
             first_return_microseconds=None if self._first_return_ns is None else self._first_return_ns // _NS_PER_US,
             gap_milliseconds=None if self._gap_ns is None else self._gap_ns // _NS_PER_MS,
             media=self._media_state.value if self._media_state else None,
@@ -189,6 +190,7 @@ class CallRunner:
             ended_by=self._ended_by.value if self._ended_by else None,
             refused=refusal.reason if refusal else None,
             refusal=str(refusal) if refusal else None,
+            refusal_milliseconds=_milliseconds(self._refusal_seconds),
             figures=self._final or (media.figures() if media else None),
         )
 
@@ -279,6 +281,8 @@ class CallRunner:
             "call refused: %s", refusal, extra={"fields": {"channel": self.caller.id, "reason": refusal.reason}}
         )
         await self._give_back(REFUSED_VARIABLE, refusal.reason)
+        self._refusal_seconds = self._with.monotonic() - self._started_seconds
+        self._with.counters.refusal.add(round(self._refusal_seconds * _NS_PER_SECOND))
         return Event.REFUSAL_SENT
 
     async def _answer_and_create_bridge(self) -> Event:
@@ -425,3 +429,7 @@ class CallRunner:
         else:
             self._with.counters.end(self._ended_by or Event.STEP_FAILED, answered=self._answered)
         self._ended(self)
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)

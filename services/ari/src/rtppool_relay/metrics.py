@@ -96,6 +96,7 @@ def _calls(report: Report) -> Iterable[Metric]:
             family.add_metric([reason], by_reason.get(reason, 0))
         yield family
     yield _durations("call_setup", "From StasisStart to both channels in the bridge.", calls.setup)
+    yield _durations("call_refusal", "From StasisStart until a refused caller was back.", calls.refusal)
     yield _durations("first_return", "From Asterisk's first packet to its return.", calls.first_return)
 
 

@@ -7,13 +7,16 @@ import base64
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from aiohttp import WSMsgType, web
 
 from rtppool_callgen.switchboard import Switchboard, SwitchboardError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# Called with method and path (without `/ari`) before a request does anything, and again before its reply is sent; may
+# change what is there, raise a SwitchboardError as the answer, or not return.
+Interfere = Callable[[str, str, Literal["before", "after"]], Awaitable[None]]
 EVENTS_WAITING = 4096
 # What Asterisk 22.10 takes.
 LONGEST_APPLICATION = 73
@@ -38,11 +41,15 @@ class Legs(Protocol):
         """End a leg."""
 
 
+# None is the end of the websocket.
+EventQueue = asyncio.Queue[dict[str, Any] | None]
+
+
 class EventHub:
     """Which websocket hears which application. A newer one takes over."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, asyncio.Queue[dict[str, Any]]] = {}
+        self._queues: dict[str, EventQueue] = {}
 
     def emit(self, application: str, event: dict[str, Any]) -> None:
         """Hand an event to the application's websocket; without one it is lost, as in Asterisk."""
@@ -50,13 +57,19 @@ class EventHub:
         if queue is not None and not queue.full():
             queue.put_nowait(event)
 
-    def listen(self, application: str) -> asyncio.Queue[dict[str, Any]]:
+    def listen(self, application: str) -> EventQueue:
         """A queue that hears the application from now on."""
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(EVENTS_WAITING)
+        queue: EventQueue = asyncio.Queue(EVENTS_WAITING)
         self._queues[application] = queue
         return queue
 
-    def leave(self, application: str, queue: asyncio.Queue[dict[str, Any]]) -> bool:
+    def cut(self, application: str) -> None:
+        """Close the application's websocket; what is told from now on, nobody hears."""
+        queue = self._queues.get(application)
+        if queue is not None:
+            queue.put_nowait(None)
+
+    def leave(self, application: str, queue: EventQueue) -> bool:
         """The websocket is closed; True when it was the one that heard the application."""
         if self._queues.get(application) is not queue:
             return False
@@ -64,12 +77,21 @@ class EventHub:
         return True
 
 
+async def leave_alone(_method: str, _path: str, _moment: Literal["before", "after"]) -> None:
+    """An `Interfere` that does nothing."""
+
+
 def make_ari(
-    switchboard: Switchboard, hub: EventHub, legs: Legs, user: str, password: Callable[[], str]
+    switchboard: Switchboard,
+    hub: EventHub,
+    legs: Legs,
+    user: str,
+    password: Callable[[], str],
+    interfere: Interfere = leave_alone,
 ) -> web.Application:
     """The application to serve; everything is under `/ari`."""
     routes = _Routes(switchboard, hub, legs)
-    app = web.Application(middlewares=[_basic_auth(user, password), _errors])
+    app = web.Application(middlewares=[_basic_auth(user, password), _errors, _interference(interfere)])
     app.add_routes(
         [
             web.get("/ari/events", routes.events),
@@ -91,6 +113,7 @@ def make_ari(
             web.get("/ari/bridges/{bridge}", routes.bridge),
             web.delete("/ari/bridges/{bridge}", routes.delete_bridge),
             web.post("/ari/bridges/{bridge}/addChannel", routes.add_channel),
+            web.post("/ari/bridges/{bridge}/removeChannel", routes.remove_channel),
         ]
     )
     app.on_shutdown.append(routes.close)
@@ -212,14 +235,19 @@ class _Routes:
         self._legs.bridged(channels)
         return _no_content()
 
+    async def remove_channel(self, request: web.Request) -> web.StreamResponse:
+        self._board.remove_from_bridge(request.match_info["bridge"], _needed(request, "channel"))
+        return _no_content()
+
 
 def _no_content() -> web.Response:
     return web.Response(status=204)
 
 
-async def _send_all(socket: web.WebSocketResponse, queue: asyncio.Queue[dict[str, Any]]) -> None:
-    while True:
-        await socket.send_str(json.dumps(await queue.get()))
+async def _send_all(socket: web.WebSocketResponse, queue: EventQueue) -> None:
+    while (event := await queue.get()) is not None:
+        await socket.send_str(json.dumps(event))
+    await socket.close()
 
 
 def _needed(request: web.Request, name: str) -> str:
@@ -239,6 +267,20 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except SwitchboardError as error:
         return _refused(error.status, str(error))
+
+
+def _interference(interfere: Interfere) -> Any:
+    @web.middleware
+    async def meddle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        path = request.path.removeprefix("/ari")
+        if path == "/events":
+            return await handler(request)
+        await interfere(request.method, path, "before")
+        response = await handler(request)
+        await interfere(request.method, path, "after")
+        return response
+
+    return meddle
 
 
 def _basic_auth(user: str, password: Callable[[], str]) -> Any:

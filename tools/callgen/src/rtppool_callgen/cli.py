@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
+from rtppool_callgen.arguments import calls, port, rate, seconds
 from rtppool_callgen.demo import Demo, run_demo
+from rtppool_callgen.load import run_load
+from rtppool_callgen.load_options import add_load_command, load_options, problems_of
+from rtppool_callgen.load_plan import LoadPlan
+from rtppool_callgen.load_verdict import EXIT_NOTHING_MEASURED
+from rtppool_callgen.local_system import LocalSystem
 from rtppool_callgen.processes import ChildFailed
+from rtppool_callgen.relay_reader import RelayReader
 from rtppool_callgen.serving import Load, serve
 from rtppool_core.service import EXIT_FAILED, EXIT_OK, Stop, run
 
-MOST_CALLS = 4096
+NAME = "rtp-callgen"
+# A log has no width to wrap at.
+PLAIN_WIDTH = 200
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="python -m rtppool_callgen", description="An Asterisk stand-in: an ARI server whose callers send real RTP."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_demo(commands)
+    serving = _add_serving(commands)
+    loading = add_load_command(commands)
+    options = parser.parse_args(arguments)
     if options.command == "serve":
-        load = Load(options.bind, options.port, options.application, options.calls, options.per_second)
-        return run("rtp-callgen", lambda stop: serve(load, stop))
-    return _demo(Demo(options.calls, options.seconds, options.http_port, options.echo_http_port))
+        load = _serving(options, serving)
+        return run(NAME, lambda stop: serve(load, stop))
+    if options.command == "load":
+        if problems := problems_of(options):
+            loading.error("; ".join(problems))
+        return _load(options)
+    return _demo(Demo(options.calls, options.seconds, LocalSystem(options.http_port, options.echo_http_port)))
 
 
 def _demo(demo: Demo) -> int:
@@ -34,50 +56,58 @@ def _demo(demo: Demo) -> int:
         except ChildFailed as failed:
             failures.append(str(failed))
 
-    code = run("rtp-callgen", start)
+    code = run(NAME, start)
     for failure in failures:
         console.print(failure, style="red", markup=False)
     return EXIT_FAILED if failures else code or EXIT_OK
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rtppool_callgen", description="An Asterisk stand-in: an ARI server whose callers send real RTP."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
+def _load(options: argparse.Namespace) -> int:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
+    codes = [EXIT_NOTHING_MEASURED]
+
+    async def start(stop: Stop) -> None:
+        chosen = load_options(options)
+        with tempfile.TemporaryDirectory(prefix="rtp-pool-load-") as folder:
+            reader = RelayReader(chosen.relay_url, chosen.relay_token)
+            callers = chosen.make_callers(Path(folder), stop)
+            report = await run_load(chosen.load, callers, reader, console, stop)
+        codes.append(report.verdict.exit_code)
+
+    return run(NAME, start) or codes[-1]
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser("run", help="echo, relay and stand-in on this machine, with a live table")
-    demo.add_argument("--calls", type=_calls, default=20, help="callers at once (default 20)")
+    demo.add_argument("--calls", type=calls(0), default=20, help="callers at once (default 20)")
     demo.add_argument("--seconds", type=float, default=0, help="how long; 0 is until Ctrl-C (default)")
-    demo.add_argument("--http-port", type=_port, default=9090, help="the relay's HTTP_PORT (default 9090)")
-    demo.add_argument("--echo-http-port", type=_port, default=9091, help="the echo's HTTP_PORT (default 9091)")
+    demo.add_argument("--http-port", type=port, default=9090, help="the relay's HTTP_PORT (default 9090)")
+    demo.add_argument("--echo-http-port", type=port, default=9091, help="the echo's HTTP_PORT (default 9091)")
+
+
+def _add_serving(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     alone = commands.add_parser("serve", help="the stand-in alone; ARI_USER and ARI_PASS or ARI_PASS_FILE are its user")
     alone.add_argument("--bind", default="127.0.0.1", help="address to serve ARI on (default 127.0.0.1)")
-    alone.add_argument("--port", type=_port, default=8088, help="port to serve ARI on (default 8088)")
+    alone.add_argument("--port", type=port, default=8088, help="port to serve ARI on (default 8088)")
     alone.add_argument("--application", default="rtp-pool", help="the relay's APP_NAME (default rtp-pool)")
-    alone.add_argument("--calls", type=_calls, default=0, help="callers who arrive (default 0)")
-    alone.add_argument("--per-second", type=_rate, default=25.0, help="how many arrive a second (default 25)")
-    return parser
+    alone.add_argument("--calls", type=calls(0), default=0, help="callers who arrive (default 0)")
+    alone.add_argument("--per-second", type=rate, default=25.0, help="how many arrive a second (default 25)")
+    alone.add_argument("--duration", type=seconds, help="they call again and again for so many seconds, then no more")
+    alone.add_argument("--call-duration", type=seconds, default=30.0, help="of each such call, in seconds (default 30)")
+    alone.add_argument("--events", type=Path, help="a file for the fate of each such call, a line of JSON each")
+    return alone
 
 
-def _calls(text: str) -> int:
-    return _bounded("calls", text, 0, MOST_CALLS)
-
-
-def _port(text: str) -> int:
-    return _bounded("port", text, 0, 65535)
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0
-    if not 0 < rate <= 1000:  # noqa: PLR2004 a sane bound, told below
-        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a rate above 0, up to 1000")
-    return rate
-
-
-def _bounded(name: str, text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{name} {text!r}; accepted is a whole number from {least} to {most}")
-    return int(text)
+def _serving(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Load:
+    plan = None
+    if options.duration is not None:
+        if options.calls == 0:
+            parser.error("--calls 0: nobody calls for --duration; accepted is 1 and more")
+        plan = LoadPlan(options.calls, options.per_second, options.duration, options.call_duration)
+        if problems := plan.problems():
+            parser.error("; ".join(problems))
+    return Load(
+        options.bind, options.port, options.application, options.calls, options.per_second, plan, options.events
+    )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import socket
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -16,12 +14,18 @@ from rich.live import Live
 from rich.text import Text
 
 from rtppool_callgen.live_table import headline, live_table, summary, verdict_line
-from rtppool_callgen.processes import Child, ChildFailed, start
+from rtppool_callgen.local_system import (
+    LocalSystem,
+    end_all,
+    new_stand_in_address,
+    start_services,
+    start_stand_in,
+    until_ready,
+)
+from rtppool_callgen.processes import Child
 from rtppool_callgen.relay_view import RelayView, relay_view
 from rtppool_core.service import Stop
 
-LOOPBACK = "127.0.0.1"
-START_SECONDS = 20.0
 REFRESH_SECONDS = 1.0
 PLAIN_EVERY_SECONDS = 5.0
 PER_SECOND = 25.0
@@ -34,15 +38,7 @@ class Demo:
 
     calls: int
     seconds: float
-    http_port: int = 9090
-    echo_http_port: int = 9091
-    port_range: str = "10000-10100"
-    echo_port: int = 4000
-
-    @property
-    def address(self) -> str:
-        """Where the relay's HTTP side is."""
-        return f"http://{LOOPBACK}:{self.http_port}"
+    system: LocalSystem = field(default_factory=LocalSystem)
 
 
 async def run_demo(demo: Demo, console: Console, stop: Stop) -> None:
@@ -52,67 +48,20 @@ async def run_demo(demo: Demo, console: Console, stop: Stop) -> None:
         ChildFailed: a process did not start or ended by itself; says its last words.
     """
     with tempfile.TemporaryDirectory(prefix="rtp-pool-run-") as logs:
-        children = _start(demo, Path(logs))
+        callers = ["--calls", str(demo.calls), "--per-second", str(PER_SECOND)]
+        ari = new_stand_in_address()
+        children = start_services(demo.system, ari, Path(logs))
+        children.append(start_stand_in(ari, callers, Path(logs)))
         started = time.monotonic()
         try:
-            async with aiohttp.ClientSession(base_url=demo.address) as http:
-                await _until_ready(http, children, stop)
+            async with aiohttp.ClientSession(base_url=demo.system.address) as http:
+                await until_ready(http, children, stop)
                 console.print(f"ready in {time.monotonic() - started:.1f} s; {demo.calls} calls are placed")
                 view = await _watch(demo, http, children, console, stop)
                 if view is not None:
                     console.print(summary(view, time.monotonic() - started))
         finally:
-            # The stand-in first: its callers hang up, so the relay has nothing to wait for.
-            for child in reversed(children):
-                await child.end()
-
-
-def _start(demo: Demo, logs: Path) -> list[Child]:
-    """Echo, relay and stand-in, in this order, with a password made for this run."""
-    ari_port = _free_port()
-    ari = {"ARI_USER": "rtp-pool", "ARI_PASS": secrets.token_urlsafe(18)}
-    echo = {
-        "ECHO_BIND": LOOPBACK,
-        "ECHO_PORT": str(demo.echo_port),
-        "HTTP_BIND": LOOPBACK,
-        "HTTP_PORT": str(demo.echo_http_port),
-    }
-    relay = {
-        **ari,
-        "ARI_URL": f"http://{LOOPBACK}:{ari_port}/ari",
-        "BIND_IP": LOOPBACK,
-        "ADVERTISE_IP": LOOPBACK,
-        "PORT_RANGE": demo.port_range,
-        "ECHO_HOST": LOOPBACK,
-        "ECHO_PORT": str(demo.echo_port),
-        "HTTP_BIND": LOOPBACK,
-        "HTTP_PORT": str(demo.http_port),
-    }
-    stand_in = ["rtppool_callgen", "serve", "--bind", LOOPBACK, "--port", str(ari_port)]
-    stand_in += ["--calls", str(demo.calls), "--per-second", str(PER_SECOND)]
-    return [
-        start("echo", ["rtppool_echo"], echo, logs),
-        start("relay", ["rtppool_relay"], relay, logs),
-        start("stand-in", stand_in, ari, logs),
-    ]
-
-
-async def _until_ready(http: aiohttp.ClientSession, children: list[Child], stop: Stop) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    answer = "nothing answers yet"
-    while not stop.asked.is_set():
-        for child in children:
-            child.check()
-        try:
-            async with http.get("/ready") as response:
-                if response.ok:
-                    return
-                answer = (await response.text()).strip()
-        except aiohttp.ClientError as error:
-            answer = str(error)
-        if time.monotonic() > deadline:
-            raise ChildFailed(f"the relay was not ready within {START_SECONDS:.0f} s: {answer}")
-        await asyncio.sleep(0.1)
+            await end_all(children)
 
 
 async def _watch(
@@ -128,7 +77,7 @@ async def _watch(
                 child.check()
             view = await _look(http)
             if console.is_terminal:
-                live.update(live_table(view, demo.address, rows=max(5, console.height - 8)))
+                live.update(live_table(view, demo.system.address, rows=max(5, console.height - 8)))
             elif time.monotonic() - shown_at >= PLAIN_EVERY_SECONDS:
                 shown_at = time.monotonic()
                 console.print(Text(headline(view)), verdict_line(view), sep="\n")
@@ -150,9 +99,3 @@ async def _pause(stop: Stop) -> None:
             await stop.asked.wait()
     except TimeoutError:
         return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])

@@ -7,10 +7,15 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rtppool_callgen.call_load import hang_up_all, place_calls
+from rtppool_callgen.caller_events import CallerEvent, to_line
+from rtppool_callgen.load_plan import LoadPlan
 from rtppool_callgen.stand_in import EndedCall, StandIn
+from rtppool_callgen.stand_in_phone import call_on_stand_in
 from rtppool_core import logs
 from rtppool_core.service import Stop
 from rtppool_core.settings import Environment
@@ -24,13 +29,18 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the command line asks for."""
+    """What the command line asks for. With a plan callers come and go by it; without one `calls` arrive and stay.
+
+    `events` is a file to which each call's fate is written, a line of JSON each.
+    """
 
     host: str
     port: int
     application: str
     calls: int
     per_second: float
+    plan: LoadPlan | None = None
+    events: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +77,45 @@ async def serve(load: Load, stop: Stop) -> None:
     async with StandIn(load.host, load.port, credentials.user, credentials.password) as stand_in:
         stand_in.on_end = _log_end
         log.info("Asterisk stand-in serves", extra={"fields": {"url": stand_in.url, "application": load.application}})
-        placing = asyncio.create_task(
-            place_calls(
-                stand_in,
-                load.application,
-                load.calls,
-                load.per_second,
-                lambda: stand_in.switchboard.is_registered(load.application),
-            )
-        )
-        await stop.asked.wait()
-        placing.cancel()
-        await asyncio.gather(placing, return_exceptions=True)
+        with _told(load.events) as tell:
+            async with asyncio.TaskGroup() as tasks:
+                placing = tasks.create_task(_place(stand_in, load, stop, tell))
+                await stop.asked.wait()
+                # By a plan it ends by itself, and has the ends of its calls to tell.
+                if load.plan is None:
+                    placing.cancel()
         hang_up_all(stand_in)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 while stand_in.switchboard.channels:  # noqa: ASYNC110 the switchboard knows no event loop
                     await asyncio.sleep(POLL_SECONDS)
+
+
+async def _place(stand_in: StandIn, load: Load, stop: Stop, tell: Callable[[CallerEvent], None]) -> None:
+    if load.plan is not None:
+        await call_on_stand_in(stand_in, load.application, load.plan, stop.asked, tell)
+        return
+    await place_calls(
+        stand_in,
+        load.application,
+        load.calls,
+        load.per_second,
+        lambda: stand_in.switchboard.is_registered(load.application),
+    )
+
+
+@contextlib.contextmanager
+def _told(events: Path | None) -> Iterator[Callable[[CallerEvent], None]]:
+    """A file that whoever counts reads along: each line is there as soon as it is told."""
+    if events is None:
+        yield lambda _event: None
+        return
+    with events.open("w", encoding="utf-8", buffering=1) as file:
+
+        def tell(event: CallerEvent) -> None:
+            file.write(to_line(event))
+
+        yield tell
 
 
 def _log_end(call: EndedCall) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from aiohttp import web
 
-from rtppool_callgen.ari_server import EventHub, make_ari
+from rtppool_callgen.ari_server import EventHub, Interfere, leave_alone, make_ari
 from rtppool_callgen.media_legs import Player
 from rtppool_callgen.rtp_player import RtpPlayer
 from rtppool_callgen.switchboard import Channel, Switchboard, SwitchboardError
@@ -20,6 +21,8 @@ from rtppool_core.udp import host_port
 
 CALLER_PREFIX = "standin-"
 ENDED_CALLS = 1000
+# Longer than the way of a reply.
+START_AFTER_REPLY_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ class _Counts:
 class StandIn:
     """Use as `async with`; `port` 0 takes a free one, told by `url`.
 
-    `player` None: RTP from this process. With `tls` ARI is served over TLS alone.
+    `player` None: RTP from this process. With `tls` ARI is served over TLS alone. For tests of faults, `interfere` is
+    called around every request, and with `start_after_reply` a media channel's StasisStart comes after the reply of the
+    request that made it; both may be set at any time.
     """
 
     def __init__(
@@ -68,6 +73,8 @@ class StandIn:
         self.player: Player = player if player is not None else RtpPlayer()
         self.ended: deque[EndedCall] = deque(maxlen=ENDED_CALLS)
         self.on_end: Callable[[EndedCall], None] = lambda _call: None
+        self.interfere: Interfere = leave_alone
+        self.start_after_reply = False
         self._runner: web.AppRunner | None = None
         self._media_of: dict[str, str] = {}
         self._counts: dict[str, _Counts] = {}
@@ -86,7 +93,7 @@ class StandIn:
             ListenError: the port is taken.
         """
         await self.player.__aenter__()
-        app = make_ari(self.switchboard, self.hub, self, self._user, lambda: self._password)
+        app = make_ari(self.switchboard, self.hub, self, self._user, lambda: self._password, self._interfere)
         try:
             self._runner, self._port = await listen(app, self._host, self._port, self._tls)
         except BaseException:
@@ -139,10 +146,21 @@ class StandIn:
             raise SwitchboardError(500, "An internal error prevented this request from being handled")
         leg = self.player.open(channel, _peer(external_host))
         try:
-            return self.switchboard.create_media(channel, application, external_host, media_format, leg.local)
+            snapshot = self.switchboard.create_media(
+                channel,
+                application,
+                external_host,
+                media_format,
+                leg.local,
+                starts_at_once=not self.start_after_reply,
+            )
         except SwitchboardError:
             self.player.close(channel)
             raise
+        if self.start_after_reply:
+            loop = asyncio.get_running_loop()
+            loop.call_later(START_AFTER_REPLY_SECONDS, self.switchboard.start_media, channel)
+        return snapshot
 
     def bridged(self, channels: list[str]) -> None:
         """See `Legs.bridged`: a caller is heard by the media channel that shares its bridge."""
@@ -166,6 +184,9 @@ class StandIn:
     def _counts_of(self, caller: str) -> _Counts:
         leg = self.player.leg(self._media_of.get(caller, ""))
         return self._counts.get(caller, _Counts()) if leg is None else _Counts(leg.sent, leg.returned, leg.round_trips)
+
+    async def _interfere(self, method: str, path: str, moment: Literal["before", "after"]) -> None:
+        await self.interfere(method, path, moment)
 
     def _keep_counts(self, media: str) -> None:
         for caller, channel in list(self._media_of.items()):

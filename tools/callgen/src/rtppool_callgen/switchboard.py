@@ -26,7 +26,10 @@ class SwitchboardError(Exception):
 
 @dataclass(slots=True)
 class Channel:
-    """A leg. `application` is None while its dialplan runs; `peer_host` is set for externalMedia (`ADDRESS:PORT`)."""
+    """A leg. `application` is None while its dialplan runs; `peer_host` is set for externalMedia (`ADDRESS:PORT`).
+
+    `heard_by` is the application that hears of a leg which is on its way into it.
+    """
 
     id: str
     name: str
@@ -36,6 +39,7 @@ class Channel:
     application: str | None = None
     peer_host: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
+    heard_by: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The ARI model `Channel`."""
@@ -169,9 +173,18 @@ class Switchboard:
         return leg
 
     def create_media(
-        self, channel: str, application: str, peer_host: str, media_format: str, local: tuple[str, int]
+        self,
+        channel: str,
+        application: str,
+        peer_host: str,
+        media_format: str,
+        local: tuple[str, int],
+        *,
+        starts_at_once: bool = True,
     ) -> dict[str, Any]:
         """`POST /channels/externalMedia`; returns the snapshot taken before the channel is up.
+
+        It is in the application at once, or with `start_media`: Asterisk dials it in a thread of its own.
 
         Raises:
             SwitchboardError: as Asterisk refuses it.
@@ -183,13 +196,20 @@ class Switchboard:
         if channel in self.channels:
             raise SwitchboardError(500, "An internal error prevented this request from being handled")
         name = f"UnicastRTP/{peer_host}-{self._next_name():#014x}"
-        leg = Channel(channel, name, "Down", _now(), peer_host=peer_host)
+        leg = Channel(channel, name, "Down", _now(), peer_host=peer_host, heard_by=application)
         leg.variables |= {"UNICASTRTP_LOCAL_ADDRESS": local[0], "UNICASTRTP_LOCAL_PORT": str(local[1])}
         self.channels[channel] = leg
         snapshot = leg.to_json()
-        leg.state = "Up"
-        self._enter_application(leg, application)
+        if starts_at_once:
+            self.start_media(channel)
         return snapshot
+
+    def start_media(self, channel: str) -> None:
+        """The media channel is up and in its application, if it is still there."""
+        leg = self.channels.get(channel)
+        if leg is not None and leg.heard_by is not None:
+            leg.state = "Up"
+            self._enter_application(leg, leg.heard_by)
 
     def answer(self, channel: str) -> None:
         """`POST /channels/{id}/answer`."""
@@ -209,10 +229,10 @@ class Switchboard:
     def hang_up(self, channel: str) -> None:
         """The leg ends: `DELETE /channels/{id}`, or its caller hung up."""
         leg = self.channel(channel)
-        application = leg.application
+        application = leg.application or leg.heard_by
         self._tell(application, "ChannelHangupRequest", channel=leg.to_json())
         self._leave_bridges(leg)
-        self._tell(application, "StasisEnd", channel=leg.to_json())
+        self._tell(leg.application, "StasisEnd", channel=leg.to_json())
         del self.channels[channel]
         self._tell(application, "ChannelDestroyed", channel=leg.to_json(), cause=16, cause_txt="Normal Clearing")
 
@@ -224,14 +244,11 @@ class Switchboard:
         return self.bridges[bridge].to_json()
 
     def delete_bridge(self, bridge: str) -> None:
-        """`DELETE /bridges/{id}`."""
+        """`DELETE /bridges/{id}`. Its members' applications hear that they left it, and nothing of its end."""
         found = self.bridge(bridge)
-        applications = {self.channels[leg].application for leg in found.channels if leg in self.channels}
         for leg in list(found.channels):
             self._leave_bridges(self.channels[leg])
         del self.bridges[bridge]
-        for application in applications:
-            self._tell(application, "BridgeDestroyed", bridge=found.to_json())
 
     def add_to_bridge(self, bridge: str, channels: list[str]) -> None:
         """`POST /bridges/{id}/addChannel`: all or none."""
@@ -245,6 +262,16 @@ class Switchboard:
                 found.channels.append(leg.id)
                 fields = {"bridge": found.to_json(), "channel": leg.to_json()}
                 self._tell(leg.application, "ChannelEnteredBridge", **fields)
+
+    def remove_from_bridge(self, bridge: str, channel: str) -> None:
+        """`POST /bridges/{id}/removeChannel`: it stays in its application.
+
+        Raises:
+            SwitchboardError: there is no such bridge, or the channel is not in it.
+        """
+        if channel not in self.bridge(bridge).channels:
+            raise SwitchboardError(422, "Channel not in this bridge")
+        self._leave_bridges(self.channel(channel))
 
     def bridged_with(self, channel: str) -> list[Channel]:
         """The other legs of the bridge that a leg is in."""
@@ -260,7 +287,7 @@ class Switchboard:
         return leg
 
     def _enter_application(self, leg: Channel, application: str) -> None:
-        leg.application = application
+        leg.application, leg.heard_by = application, None
         self._tell(application, "StasisStart", channel=leg.to_json(), args=[])
 
     def _leave_bridges(self, leg: Channel) -> None:

@@ -1,0 +1,137 @@
+"""The windows that a relay judged while it was under load, each once. Pure.
+
+A window covers the relay's last 60 s, so neighbours overlap. The relay judges it by the tier of the calls that are
+active when it is asked: while a load falls, packets of many calls would be judged by the limits for few. Such a window
+is kept and shown, and counts for no tier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rtppool_core.histogram import Histogram
+from rtppool_core.pool_config import SlaTier
+from rtppool_core.report import HistogramExport, Report, SlaResult, SlaViolation, import_histogram
+
+NS_PER_US = 1_000
+PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LoadWindow:
+    """A window's figures and the relay's verdict; None: not measured. `at_seconds` is since the load began.
+
+    `mixed`: more calls than its tier is for were active in its time.
+    """
+
+    at_seconds: float
+    end_unix_seconds: int
+    active_calls: int
+    result: SlaResult
+    reason: str
+    tier_up_to_calls: int | None
+    above_tiers: bool
+    violations: tuple[SlaViolation, ...]
+    start_unix_seconds: int | None = None
+    packets: int = 0
+    lost: int = 0
+    late_source: int = 0
+    late_relay: int = 0
+    late_echo: int = 0
+    p50_microseconds: int | None = None
+    p95_microseconds: int | None = None
+    p99_microseconds: int | None = None
+    max_microseconds: int | None = None
+    residence_p99_microseconds: int | None = None
+    mixed: bool = False
+
+    def late_ppm(self, packets: int) -> int | None:
+        """Late packets as a share of those sent to the echo, rounded up; None of nothing."""
+        return -(-packets * PPM // self.packets) if self.packets else None
+
+
+class LoadWindows:
+    """Takes a relay's report at every poll."""
+
+    def __init__(self, tiers: Sequence[SlaTier]) -> None:
+        self._edges = sorted(tier.up_to_calls for tier in tiers)
+        self._windows: list[LoadWindow] = []
+        # (Unix second, active calls) of every poll: what a window's time has seen.
+        self._active: list[tuple[int, int]] = []
+
+    @property
+    def all(self) -> Sequence[LoadWindow]:
+        """In order."""
+        return self._windows
+
+    def add(self, report: Report, at_seconds: float, now_unix_seconds: int) -> LoadWindow | None:
+        """The report's window, or None when it is the one before once more."""
+        window = window_of(report, at_seconds, now_unix_seconds)
+        self._active.append((now_unix_seconds, report.sla.active_calls))
+        if self._windows and window.end_unix_seconds <= self._windows[-1].end_unix_seconds:
+            return None
+        window = self._marked(window)
+        self._windows.append(window)
+        return window
+
+    def _marked(self, window: LoadWindow) -> LoadWindow:
+        begins = window.end_unix_seconds if window.start_unix_seconds is None else window.start_unix_seconds
+        most = window.active_calls
+        for at, active in reversed(self._active):
+            if at < begins:
+                break
+            most = max(most, active)
+        if self._tier(most) == self._tier(window.active_calls):
+            return window
+        return replace(window, mixed=True)
+
+    def _tier(self, calls: int) -> int:
+        return next((number for number, edge in enumerate(self._edges) if calls <= edge), len(self._edges))
+
+
+def window_of(report: Report, at_seconds: float, now_unix_seconds: int) -> LoadWindow:
+    """One report's window of calls; without packets of calls only the verdict."""
+    sla, window = report.sla, report.windows.calls
+    judged = LoadWindow(
+        at_seconds=round(at_seconds, 1),
+        end_unix_seconds=now_unix_seconds,
+        active_calls=sla.active_calls,
+        result=sla.result,
+        reason=sla.reason,
+        tier_up_to_calls=sla.tier_up_to_calls,
+        above_tiers=sla.above_tiers,
+        violations=sla.violations,
+    )
+    if window is None:
+        return judged
+    round_trips = _histogram(window.round_trip)
+    return replace(
+        judged,
+        start_unix_seconds=window.start_unix_seconds,
+        end_unix_seconds=window.end_unix_seconds,
+        packets=window.packets,
+        lost=window.lost,
+        late_source=window.late.source,
+        late_relay=window.late.relay,
+        late_echo=window.late.echo,
+        p50_microseconds=quantile_us(round_trips, 500),
+        p95_microseconds=quantile_us(round_trips, 950),
+        p99_microseconds=quantile_us(round_trips, 990),
+        max_microseconds=microseconds(round_trips.max_ns),
+        residence_p99_microseconds=quantile_us(_histogram(window.residence), 990),
+    )
+
+
+def quantile_us(histogram: Histogram, per_mille: int) -> int | None:
+    """A quantile in whole µs, rounded up as the relay does; None of nothing."""
+    return microseconds(histogram.quantile_ns(per_mille))
+
+
+def microseconds(nanoseconds: int | None) -> int | None:
+    """Rounded up, so that a figure above a limit never looks equal to it."""
+    return None if nanoseconds is None else -(-nanoseconds // NS_PER_US)
+
+
+def _histogram(export: HistogramExport | None) -> Histogram:
+    return import_histogram(export) if export is not None else Histogram()

@@ -13,7 +13,7 @@ from operator_chaos.api_server import Account, ApiServer
 
 REQUEST_SECONDS = 10.0
 WATCH_SECONDS = 300
-NOT_FOUND = 404
+NOT_FOUND, NOT_NOW, SERVER_ERROR = 404, 429, 500
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
@@ -100,8 +100,8 @@ class ApiClient:
         """One request.
 
         Raises:
-            ApiUnavailable: no answer within ten seconds, or a connection that breaks.
-            ApiRefused: an answer that is not 2xx.
+            ApiUnavailable: no answer within ten seconds, a connection that breaks, or an answer of 429 or from 500 on.
+            ApiRefused: any other answer that is not 2xx.
         """
         headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
         data = None if body is None else json.dumps(body)
@@ -117,6 +117,9 @@ class ApiClient:
                 text = await response.text()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
+        if response.status >= SERVER_ERROR or response.status == NOT_NOW:
+            # It has just begun ("storage is (re)initializing"), or its store does not answer.
+            raise ApiUnavailable(f"{method} {path}: {response.status} {text[:LONGEST_SHOWN]}")
         if not response.ok:
             raise ApiRefused(f"{method} {path}: {response.status} {text[:LONGEST_SHOWN]}", response.status)
         answer: dict[str, Any] = json.loads(text)

@@ -52,7 +52,7 @@ class Outcome:
         times, quiet = self.converged, self.quiet_seconds
         median, worst_quiet = statistics.median(quiet), max(quiet)
         told = [
-            f"{len(self.rounds)} faults (seed {self.seed}): {len(times)} converged, {self.stuck_deletions} stuck deletions",
+            f"{len(self.rounds)} faults (seed {self.seed}): {len(times)} converged, {self.stuck_deletions} were stuck",
             f"an edit without a fault stands in the status after {median:.1f} s, at worst {worst_quiet:.1f} s",
         ]
         if times:

@@ -15,6 +15,7 @@ from operator_chaos.errors import HarnessError
 
 CHUNK_BYTES = 1 << 16
 LARGEST_BODY = 16 << 20
+BAD_GATEWAY = 502
 # Meaningful for one connection only (RFC 9110 7.6.1), or made anew by this side.
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te", "upgrade"}
 REASONS = {409: "Conflict", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
@@ -129,7 +130,7 @@ class FaultyProxy:
             # The server's connection broke; the client's has to, too.
             if request.transport is not None:
                 request.transport.abort()
-            raise
+            return web.Response(status=BAD_GATEWAY)
 
 
 def verb_of(method: str, path: str, query: Mapping[str, str]) -> str:

@@ -95,7 +95,9 @@ class Rig:
             await asyncio.sleep(LOOK_SECONDS)
         return time.monotonic() - started
 
-    async def until(self, what: str, seconds: float, met: Callable[[], Any]) -> float:
+    async def until(
+        self, what: str, seconds: float, met: Callable[[], Any], look_seconds: float = LOOK_SECONDS / 2
+    ) -> float:
         """Wait until the coroutine function or function `met` says so; returns how many seconds it took.
 
         Raises:
@@ -110,7 +112,7 @@ class Rig:
                 return time.monotonic() - started
             if time.monotonic() - started > seconds:
                 raise NotConverged(f"{what}: not within {seconds:.0f} s")
-            await asyncio.sleep(LOOK_SECONDS / 2)
+            await asyncio.sleep(look_seconds)
 
     async def persist(self, act: Callable[[], Any], seconds: float = 60.0) -> Any:
         """What a person at kubectl does while the API server is away: try again until it is done."""

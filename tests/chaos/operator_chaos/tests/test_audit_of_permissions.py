@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from operator_chaos.audit import read_audit, table, unused
+from operator_chaos.audit import missing, read_audit, shortest_pause_seconds, table, unused, writes
 
 ROLES = [
     {
@@ -63,6 +63,22 @@ def test_what_was_denied_is_told_and_is_no_use() -> None:
     audit = read_audit([event("list", POOLS, decision="forbid")])
     assert [use.verb for use in audit.denied] == ["list"]
     assert "list rtppool.dev/rtppools in cluster" in unused(ROLES, audit)
+
+
+def test_a_denial_of_what_a_role_grants_is_the_server_s_beginning_and_any_other_a_right_that_is_missing() -> None:
+    audit = read_audit([event("list", POOLS, decision="forbid"), event("delete", POOLS, decision="forbid")])
+    assert missing(ROLES, audit) == ["delete rtppool.dev/rtppools /"]
+
+
+def test_writes_of_an_object_have_a_shortest_pause() -> None:
+    def patched(name: str, second: int, code: int = 200) -> str:
+        told = json.loads(event("patch", POD | {"name": name}))
+        at = f"2026-01-01T00:00:{second:02d}.000000Z"
+        return json.dumps(told | {"requestReceivedTimestamp": at, "responseStatus": {"code": code}})
+
+    log = [patched("a", 1), patched("b", 2), patched("a", 5), patched("a", 6, code=409), patched("b", 9)]
+    assert shortest_pause_seconds(writes(log, "pods/status", 0)) == 4.0
+    assert shortest_pause_seconds(writes(log[:2], "pods/status", 0)) is None
 
 
 def test_a_watch_counts_when_it_begins_and_once() -> None:

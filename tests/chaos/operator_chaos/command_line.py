@@ -1,0 +1,140 @@
+"""`make chaos`, the operator's part: campaign, scale and idle runs on a real API server."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from operator_chaos.api_server import Programs
+from operator_chaos.audit import missing, read_audit, table, unused
+from operator_chaos.campaign import campaign
+from operator_chaos.errors import HarnessError
+from operator_chaos.faults import FAULTS, Stage, fault_named
+from operator_chaos.idle import idle
+from operator_chaos.report import PAGE, campaign_figures, document, with_measured, write
+from operator_chaos.rig import NotConverged, Rig, find_programs, make_rig
+from operator_chaos.scale import ANSWER_SECONDS, POOLS, RELAYS, Figure, scale
+
+SEED = 20_260_101
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One run on a rig of its own."""
+
+    name: str
+    title: str
+    run: Callable[[Rig, argparse.Namespace], Awaitable[list[Figure]]]
+    answer_seconds: float = 0.0
+
+
+async def _campaign(rig: Rig, options: argparse.Namespace) -> list[Figure]:
+    stage = Stage(rig, random.Random(options.seed), rig.operator())
+    chosen = [fault_named(name) for name in options.fault] or FAULTS
+    outcome = await campaign(stage, options.seed, options.faults, chosen, _say)
+    audit = read_audit(rig.server.audit_log.read_text().splitlines())
+    _say("what the operator asked the API server for:\n  " + "\n  ".join(table(audit)))
+    over, lacking = unused(rig.permissions, audit), missing(rig.permissions, audit)
+    return [
+        *campaign_figures(outcome),
+        Figure("requests that no role allows", "; ".join(lacking) or "none", "none", not lacking),
+        Figure("rights that no request used", "; ".join(over) or "none"),
+    ]
+
+
+async def _scale(rig: Rig, options: argparse.Namespace) -> list[Figure]:
+    return await scale(rig, rig.operator(direct=True), random.Random(options.seed), _say)
+
+
+async def _idle(rig: Rig, options: argparse.Namespace) -> list[Figure]:
+    return await idle(rig, rig.operator(direct=True), options.minutes, _say)
+
+
+PARTS = (
+    Part("campaign", "Faults of operator, API server, relays and people", _campaign),
+    Part("scale", f"{RELAYS} relays and {POOLS} pools", _scale, ANSWER_SECONDS),
+    Part("idle", "An idle pool", _idle),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0: everything held; 1: something did not; 2: it could not be run."""
+    options = _parser().parse_args(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="rtp-pool-operator-"))
+    try:
+        held = asyncio.run(_run(options, folder, find_programs()))
+    except HarnessError as error:
+        print(f"chaos: {error}\nlogs of the run: {folder}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("chaos: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    if held:
+        shutil.rmtree(folder)
+    else:
+        _say(f"logs of the run: {folder}")
+    return 0 if held else 1
+
+
+async def _run(options: argparse.Namespace, folder: Path, programs: Programs) -> bool:
+    results: dict[str, list[Figure]] = {}
+    machine = this_machine()
+    for part in PARTS:
+        if options.only and part.name not in options.only:
+            continue
+        _say(f"{part.title}:")
+        results[part.title] = await _part(part, options, folder / part.name, programs)
+    place = write(machine, results)
+    _say(f"\n{document(machine, results)}\n\nwritten to {place}")
+    if options.publish:
+        PAGE.write_text(with_measured(PAGE.read_text(), document(machine, results)))
+    return all(each.holds is not False for figures in results.values() for each in figures)
+
+
+async def _part(part: Part, options: argparse.Namespace, folder: Path, programs: Programs) -> list[Figure]:
+    """What did not come about at all is a row of the table, and the other parts go on."""
+    chance = random.Random(options.seed)
+    async with make_rig(folder, programs, chance, answer_seconds=part.answer_seconds) as rig:
+        try:
+            return await part.run(rig, options)
+        except NotConverged as missed:
+            return [Figure(part.name, str(missed), "comes about", holds=False)]
+
+
+def this_machine() -> str:
+    """What figures were measured on, and when."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return (
+        f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}, {now}, load average "
+        f"{os.getloadavg()[0]:.1f} at the beginning. API server, etcd, relays and operator share the cores."
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m operator_chaos",
+        description="The operator on a real API server: faults by chance, scale, idleness.",
+    )
+    names = [part.name for part in PARTS]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="PART", help=f"of {', '.join(names)}")
+    parser.add_argument("--faults", type=int, default=100, help="of the campaign (100)")
+    parser.add_argument("--fault", nargs="+", default=[], metavar="NAME", help="these faults only, by their names")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of chance ({SEED}): the same one repeats a run")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of idleness (10)")
+    parser.add_argument("--publish", action="store_true", help="put the tables into docs/scaling.md")
+    return parser

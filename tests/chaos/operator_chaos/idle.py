@@ -1,0 +1,85 @@
+"""Minutes without a call, with the probe's figures moving as they do: nothing is written; then the echo goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from operator_chaos.audit import writes
+from operator_chaos.operator_process import OperatorProcess
+from operator_chaos.resources import NAMESPACE, pool, pool_path, pools_of
+from operator_chaos.rig import Rig
+from operator_chaos.scale import STATUS_RESOURCE, Figure
+
+RELAYS = 3
+START_SECONDS, SETTLE_SECONDS = 30.0, 20.0
+RENDER_SECONDS = 1.0
+SAY_EVERY_SECONDS = 60.0
+TOLD_SECONDS, TOLD_WITHIN_SECONDS = 30.0, 5.0
+DEFAULT = pool_path(NAMESPACE, "default")
+
+
+async def idle(rig: Rig, operator: OperatorProcess, minutes: float, say: Callable[[str], None]) -> list[Figure]:
+    """Measure; the rig has neither relays nor pools yet, and the operator does not run.
+
+    Raises:
+        NotConverged: something did not come about at all.
+    """
+    await rig.relays.add((f"node-{number}", {}) for number in range(RELAYS))
+    await rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "default", 10_000, 10_100))
+    operator.start()
+    await rig.converge(START_SECONDS)
+    noise = asyncio.create_task(_noise(rig))
+    try:
+        await asyncio.sleep(SETTLE_SECONDS)
+        since, used = time.time(), operator.process.cpu_seconds()
+        await _wait(minutes * 60, say)
+        written = writes(_log(rig), STATUS_RESOURCE, since)
+        share = (operator.process.cpu_seconds() - used) / (minutes * 60)
+        seconds = await _echo_gone(rig)
+    finally:
+        noise.cancel()
+        await asyncio.gather(noise, return_exceptions=True)
+    return [
+        Figure(f"status writes in {minutes:g} idle minutes with the probe on", str(len(written)), "0", not written),
+        Figure("operator's share of one processor, idle", f"{share:.1%}"),
+        Figure(
+            "an echo that a relay reports gone, to the pool's status",
+            f"{seconds:.1f} s",
+            f"{TOLD_WITHIN_SECONDS:.0f} s",
+            seconds <= TOLD_WITHIN_SECONDS,
+        ),
+    ]
+
+
+async def _noise(rig: Rig) -> None:
+    """Every second the probe has measured something else."""
+    while True:
+        for relay in rig.relays.by_node.values():
+            rig.relays.render(relay)
+        await asyncio.sleep(RENDER_SECONDS)
+
+
+async def _wait(seconds: float, say: Callable[[str], None]) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        say(f"idle for {left / 60:.0f} min more")
+        await asyncio.sleep(min(SAY_EVERY_SECONDS, left))
+
+
+async def _echo_gone(rig: Rig) -> float:
+    relay = rig.relays.by_node["node-1"]
+    relay.echo_reachable = False
+    rig.relays.render(relay)
+
+    async def told() -> bool:
+        status = (await rig.api.get(DEFAULT))["status"]
+        found = {each["type"]: each["status"] for each in status["conditions"]}
+        return (found["EchoReachable"], found["Ready"]) == ("False", "False")
+
+    return await rig.until("the status tells of the echo", TOLD_SECONDS, told)
+
+
+def _log(rig: Rig) -> list[str]:
+    return rig.server.audit_log.read_text().splitlines()

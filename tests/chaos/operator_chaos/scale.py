@@ -1,0 +1,233 @@
+"""200 relays and 50 pools: how soon an edit is out, what is asked and written meanwhile, what the operator costs."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from operator_chaos.audit import shortest_pause_seconds, writes
+from operator_chaos.fake_relays import FakeRelay
+from operator_chaos.operator_process import OperatorProcess
+from operator_chaos.resources import NAMESPACE, OTHER_NAMESPACE, pool, pool_path, pools_of
+from operator_chaos.rig import Rig
+
+RELAYS, POOLS = 200, 50
+# One pool has what the others leave: half of all relays.
+NODES_OF_A_SELECTING_POOL = 2
+EDITS, WIDE_EDITS = 20, 5
+PAUSE_BETWEEN_EDITS_SECONDS = 3.0
+QUIET_SECONDS, BUSY_SECONDS = 30.0, 15.0
+START_SECONDS, EDIT_SECONDS = 120.0, 60.0
+LOOK_SECONDS = 0.005
+ANSWER_SECONDS = 0.005
+STATUS_RESOURCE = "rtppools/status"
+
+# Issue and design: an edit is out within 1 s; polls every 2 s (a look may fall on both ends of the time that is
+# counted), at most 32 at a time; a status at most once a second, for figures alone every 15 s; 200 MiB.
+OUT_SECONDS, POLL_SECONDS, IN_FLIGHT = 1.0, 2.0, 32
+SHORTEST_PAUSE_SECONDS, FIGURES_PAUSE_SECONDS = 1.0, 15.0
+RESIDENT_BYTES = 200 << 20
+MIB = 1 << 20
+# Times are the API server's of requests that began earlier in the operator: by so much they may lie closer.
+CLOCK_SLACK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What was measured, in words, and whether the bound holds (None: there is none)."""
+
+    name: str
+    measured: str
+    bound: str = ""
+    holds: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EditTimes:
+    """Seconds from the edit's acceptance to the ConfigMap, to the last annotation, and to the pool's status."""
+
+    config: float
+    annotated: float
+    status: float
+
+
+async def scale(rig: Rig, operator: OperatorProcess, chance: random.Random, say: Callable[[str], None]) -> list[Figure]:
+    """Measure; the rig has neither relays nor pools yet, and the operator does not run.
+
+    Raises:
+        NotConverged: something did not come about at all.
+    """
+    say(f"{RELAYS} relays and {POOLS} pools are made")
+    await _set_up(rig)
+    operator.start()
+    began = await rig.converge(START_SECONDS)
+    say(f"from the operator's start to all statuses: {began:.1f} s")
+    await asyncio.sleep(FIGURES_PAUSE_SECONDS)
+    figures = [Figure("start of the operator to every status", f"{began:.1f} s")]
+    for part in (_quiet, _edits, _busy):
+        added = await part(rig, operator, chance)
+        figures += added
+        for each in added:
+            say(f"{each.name}: {each.measured}")
+    resident = operator.process.resident_bytes()
+    figures.append(Figure("operator's memory", f"{resident / MIB:.0f} MiB", "200 MiB", resident <= RESIDENT_BYTES))
+    return figures
+
+
+async def _set_up(rig: Rig) -> None:
+    selecting = POOLS - 1
+
+    def labels(number: int) -> dict[str, str]:
+        owner = number // NODES_OF_A_SELECTING_POOL
+        return {"pool": f"pool-{owner}"} if owner < selecting else {}
+
+    await rig.relays.add((f"node-{number}", labels(number)) for number in range(RELAYS))
+    await rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "default", 10_000, 10_100))
+    for number in range(selecting):
+        name = f"pool-{number}"
+        made = pool(OTHER_NAMESPACE, name, 11_000, 11_100, nodeSelector={"pool": name})
+        await rig.api.create(pools_of(OTHER_NAMESPACE), made)
+
+
+async def _quiet(rig: Rig, operator: OperatorProcess, _chance: random.Random) -> list[Figure]:
+    """Nobody edits and nobody calls."""
+    rig.relays.forget_polls()
+    since, used = time.time(), operator.process.cpu_seconds()
+    await asyncio.sleep(QUIET_SECONDS)
+    used = operator.process.cpu_seconds() - used
+    polls = [relay.polls for relay in rig.relays.by_node.values()]
+    allowed = math.floor(QUIET_SECONDS / POLL_SECONDS) + 1
+    written = writes(_log(rig), STATUS_RESOURCE, since)
+    return [
+        Figure(
+            f"polls of a relay in {QUIET_SECONDS:.0f} quiet seconds",
+            f"{min(polls)} to {max(polls)}",
+            f"at most {allowed}",
+            max(polls) <= allowed,
+        ),
+        _in_flight(rig),
+        Figure("status writes meanwhile", str(len(written)), "0", not written),
+        Figure("operator's share of one processor, quiet", f"{used / QUIET_SECONDS:.0%}"),
+    ]
+
+
+async def _edits(rig: Rig, _operator: OperatorProcess, chance: random.Random) -> list[Figure]:
+    """Edits one after the other: of pools with two relays each, then of the one with all the others."""
+    rig.relays.forget_polls()
+    started, since = time.monotonic(), time.time()
+    narrow = [await _edit(rig, OTHER_NAMESPACE, f"pool-{chance.randrange(POOLS - 1)}", each) for each in range(EDITS)]
+    wide = [await _edit(rig, NAMESPACE, "default", each) for each in range(WIDE_EDITS)]
+    seconds = time.monotonic() - started
+    polls = sum(relay.polls for relay in rig.relays.by_node.values())
+    pause = shortest_pause_seconds(writes(_log(rig), STATUS_RESOURCE, since))
+    in_default = sum(not relay_is_selected(relay) for relay in rig.relays.by_node.values())
+    return [
+        *_times(f"edit of a pool of {NODES_OF_A_SELECTING_POOL} relays", narrow),
+        *_times(f"edit of a pool of {in_default} relays", wide),
+        Figure("polls of a relay a second while pools are edited", f"{polls / RELAYS / seconds:.2f} on average"),
+        _in_flight(rig),
+        _pause("shortest time between two writes of a status while pools are edited", pause, SHORTEST_PAUSE_SECONDS),
+    ]
+
+
+async def _busy(rig: Rig, operator: OperatorProcess, chance: random.Random) -> list[Figure]:
+    """Calls come and go on every relay, several times a second."""
+    since, used = time.time(), operator.process.cpu_seconds()
+    end = time.monotonic() + BUSY_SECONDS
+    while time.monotonic() < end:
+        for relay in chance.sample(list(rig.relays.by_node.values()), RELAYS // 4):
+            relay.active_calls = chance.randint(0, 50)
+            rig.relays.render(relay)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.2)
+    used = operator.process.cpu_seconds() - used
+    for relay in rig.relays.by_node.values():
+        relay.active_calls = 0
+        rig.relays.render(relay)
+    written = writes(_log(rig), STATUS_RESOURCE, since)
+    most = math.ceil(BUSY_SECONDS) + 1
+    by_pool = statistics.mean(sum(each.key == key for each in written) for key in {each.key for each in written})
+    return [
+        _pause(
+            "shortest time between two writes of a status while calls move",
+            shortest_pause_seconds(written),
+            SHORTEST_PAUSE_SECONDS,
+        ),
+        Figure(
+            f"status writes of a pool in {BUSY_SECONDS:.0f} s of calls",
+            f"{by_pool:.1f} on average",
+            f"at most {most}",
+            by_pool <= most,
+        ),
+        Figure("operator's share of one processor, calls moving", f"{used / BUSY_SECONDS:.0%}"),
+    ]
+
+
+async def _edit(rig: Rig, namespace: str, name: str, number: int) -> EditTimes:
+    await asyncio.sleep(PAUSE_BETWEEN_EDITS_SECONDS)
+    path, start = pool_path(namespace, name), 12_000 + 200 * number
+    before = await rig.api.get(path)
+    mine = [
+        relay for relay in rig.relays.by_node.values() if relay.entry and relay.entry.uid == before["metadata"]["uid"]
+    ]
+    revisions = {relay.pod: relay.revision for relay in mine}
+    edited = await rig.api.patch(path, {"spec": {"portRange": {"start": start, "end": start + 50}}})
+    began, generation = time.monotonic(), edited["metadata"]["generation"]
+    marks = (f'"start":{start}', edited["metadata"]["uid"], f'"generation":{generation}')
+
+    async def when(met: Callable[[], bool]) -> float:
+        await rig.until(f"the edit of {name}", EDIT_SECONDS, met, LOOK_SECONDS)
+        return time.monotonic() - began
+
+    config = await when(lambda: all(mark in (rig.relays.config or "") for mark in marks))
+    annotated = await when(lambda: all(relay.revision != revisions[relay.pod] for relay in mine))
+    await rig.until(f"the status of {name}", EDIT_SECONDS, lambda: _stands(rig, path, generation))
+    return EditTimes(config, annotated, time.monotonic() - began)
+
+
+async def _stands(rig: Rig, path: str, generation: int) -> bool:
+    status = (await rig.api.get(path)).get("status", {})
+    return bool(status.get("appliedGeneration") == generation == status.get("observedGeneration"))
+
+
+def relay_is_selected(relay: FakeRelay) -> bool:
+    """Whether a pool with a selector has it."""
+    return relay.entry is not None and relay.entry.namespace == OTHER_NAMESPACE
+
+
+def _times(name: str, edits: Sequence[EditTimes]) -> list[Figure]:
+    bound = f"{OUT_SECONDS:.0f} s"
+    rows = (
+        ("ConfigMap", [each.config for each in edits], bound),
+        ("last annotation", [each.annotated for each in edits], bound),
+        ("in the status", [each.status for each in edits], ""),
+    )
+    return [
+        Figure(
+            f"{name}, {what}",
+            f"median {statistics.median(times):.2f} s, worst {max(times):.2f} s of {len(times)}",
+            held,
+            max(times) <= OUT_SECONDS if held else None,
+        )
+        for what, times, held in rows
+    ]
+
+
+def _in_flight(rig: Rig) -> Figure:
+    most = rig.relays.load.most_in_flight
+    return Figure("polls at a time", f"at most {most}", f"{IN_FLIGHT}", most <= IN_FLIGHT)
+
+
+def _pause(name: str, seconds: float | None, bound: float) -> Figure:
+    if seconds is None:
+        return Figure(name, "none was written twice", f"at least {bound:.0f} s", holds=True)
+    return Figure(name, f"{seconds:.2f} s", f"at least {bound:.0f} s", seconds >= bound - CLOCK_SLACK_SECONDS)
+
+
+def _log(rig: Rig) -> list[str]:
+    return rig.server.audit_log.read_text().splitlines()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rtppool_chaos.errors import ChaosError
 from rtppool_chaos.places import CALLER_SIP_PORTS, FIRST_CALLER_SIP_PORT, LOOPBACK, SCENARIOS, SIP_PORT
+from rtppool_chaos.recordings import recordings
 from rtppool_chaos.rooted import WORK, rooted
 
 VOICE = "voice.ul"
@@ -81,6 +82,8 @@ class Callers:
         (folder / VOICE).write_bytes(os.urandom(VOICE_BYTES))
         for path in SCENARIOS.iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
+        for name, recording in recordings().items():
+            (folder / name).write_bytes(recording)
         with (folder / "sipp.out").open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 *rooted(self._root, folder, _words(plan, next(self._ports))),

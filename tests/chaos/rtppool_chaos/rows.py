@@ -21,6 +21,12 @@ ALL_PORTS = 101
 HELD_SECONDS, HELD_PER_SECOND = 16.0, 20
 TOO_MANY = 20
 BACK_WITHIN_MILLISECONDS = 50
+# Scenario, what happens in it, and how many packets must have gone on to the echo: 95 of 100 that were sent.
+EVENTS = (
+    ("reinvite", "hold and re-INVITE", 237),
+    ("ssrc", "another SSRC mid-call", 285),
+    ("keys", "telephone events", 142),
+)
 ALL_UP_SECONDS, GRACE_SECONDS = 20.0, 40.0
 
 
@@ -147,6 +153,28 @@ async def _refusal(rig: Rig, result: RowResult) -> None:
     ]
 
 
+async def _events(rig: Rig, result: RowResult) -> None:
+    """Each scenario once: it goes on, and what is no loss and no delay is not counted as such."""
+    for scenario, what, fewest in EVENTS:
+        offset = rig.relay.log_size()
+        async with rig.callers.calling(Plan(scenario, 1, 0, HELD_RTP_PORT, 1, 1, scenario)) as calling:
+            outcome = await calling.finish(GRACE_SECONDS)
+        await rest_of(rig)
+        records = [each for each in records_of(rig.relay.log_text(offset)) if each.sip_call_id in outcome.talked]
+        result.figures += event_figures(what, fewest, records)
+
+
+def event_figures(what: str, fewest: int, records: Sequence[Record]) -> list[Figure]:
+    """A scenario's figures out of the record of its one call. Pure."""
+    packets = sum(record.packets for record in records)
+    return [
+        _exactly(f"{what}: talked to the end, with a record", len(records), 1),
+        Figure(f"{what}: packets to the echo", str(packets), f">= {fewest}", packets >= fewest),
+        _exactly(f"{what}: lost", sum(record.lost for record in records), 0),
+        _exactly(f"{what}: late by relay or echo", sum(record.late for record in records), 0),
+    ]
+
+
 async def _status(rig: Rig) -> dict[str, Any]:
     await rest_of(rig)
     status = await rig.relay_view.status()
@@ -167,5 +195,6 @@ def _at_most(what: str, durations: Mapping[str, Any] | None, microseconds: int) 
 
 ROWS = (
     Row("load", "100 calls at a time for 300 s, 30 s each", Ports(10000, 10149), 345, _load),
+    Row("events", "what callers do mid-call", Ports(), 25, _events),
     Row("refusal", "the 102nd call on 101 ports", Ports(11500, 11500 + ALL_PORTS - 1), 25, _refusal),
 )

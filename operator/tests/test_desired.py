@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_core.pool_config import decode_for_node
+from rtppool_core.pool_config import EchoTarget, decode_for_node
 from rtppool_operator.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.desired import claim_nodes, desired_state, pods_to_refresh
 from rtppool_operator.pool_spec import Pool, parse_pool
@@ -103,6 +103,17 @@ def test_a_pool_that_can_not_be_read_keeps_what_was_written(
     first = desired_state(view(make_pool())).text
     broken = make_pool(portRange={"start": 5, "end": 1})
     assert decode_for_node(desired_state(view(broken, written=first)).text, "a") is not None
+
+
+def test_an_entry_that_can_not_be_made_stops_no_other_pool(
+    view: Callable[..., ClusterView], make_pool: MakePool
+) -> None:
+    zone, rest = make_pool("zone", nodeSelector={"zone": "1"}), make_pool("rest")
+    first = desired_state(view(zone, rest)).text
+    assert zone.spec is not None
+    circling = replace(zone, generation=4, spec=replace(zone.spec, echo=EchoTarget(port=10000)))
+    desired = desired_state(view(circling, replace(rest, generation=4)), first)
+    assert [desired.entries[node].generation for node in "abc"] == [3, 4, 4]
 
 
 def test_a_deleted_pool_leaves_no_entry(view: Callable[..., ClusterView], make_pool: MakePool) -> None:

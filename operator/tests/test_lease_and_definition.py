@@ -3,88 +3,161 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from rtppool_core.settings import SettingsError
+from rtppool_operator.cluster import ClusterError
 from rtppool_operator.crd import apply_crd, is_older, revision_of
-from rtppool_operator.lease import Held, Leadership, may_take
+from rtppool_operator.lease import (
+    DURATION_SECONDS,
+    LONGEST_DURATION_SECONDS,
+    LONGEST_WRITE_SECONDS,
+    Held,
+    Leadership,
+    may_take,
+)
 from rtppool_operator.settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 CRD = ROOT / "charts/rtp-pool/crds/rtppools.yaml"
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("held", "taken"),
+    ("held", "unchanged_seconds", "taken"),
     [
-        (None, True),
-        (Held("", NOW, 15), True),
-        (Held("me", NOW, 15), True),
-        (Held("other", NOW - timedelta(seconds=14), 15), False),
-        (Held("other", NOW - timedelta(seconds=16), 15), True),
-        (Held("other", None, 15), True),
+        (None, 0, True),
+        (Held("", "1"), 0, True),
+        (Held("me", "1"), 0, True),
+        (Held("other", "1", 15), 14, False),
+        (Held("other", "1", 15), 16, True),
+        (Held("other", "1", 15), float("inf"), True),
     ],
 )
-def test_a_lease_is_taken_when_it_is_free_mine_or_over(held: Held | None, taken: bool) -> None:
-    assert may_take(held, "me", NOW) is taken
+def test_a_lease_is_taken_when_it_is_free_mine_or_over(
+    held: Held | None, unchanged_seconds: float, taken: bool
+) -> None:
+    assert may_take(held, "me", unchanged_seconds) is taken
 
 
 class Store:
     """Leases in memory, with resource versions as the API server keeps them."""
 
     def __init__(self) -> None:
-        self.kept: Any | None = None
+        self.kept: dict[str, Any] | None = None
         self.version = 0
+        self.away = False
 
-    def lease(self, namespace: str, name: str) -> Any | None:
+    def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         assert (namespace, name) == ("kube-system", "rtp-pool-operator")
+        if self.away:
+            raise ClusterError("get lease: the API server can't be reached")
         return self.kept
 
-    def write_lease(self, namespace: str, name: str, lease: Any, *, exists: bool) -> bool:
+    def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
         assert (namespace, name) == ("kube-system", "rtp-pool-operator")
         if exists and lease["metadata"]["resourceVersion"] != str(self.version):
             return False
         self.version += 1
-        self.kept = SimpleNamespace(
-            metadata=SimpleNamespace(resource_version=str(self.version)),
-            spec=SimpleNamespace(
-                holder_identity=lease["spec"]["holderIdentity"],
-                renew_time=datetime.fromisoformat(lease["spec"]["renewTime"]),
-                lease_duration_seconds=lease["spec"]["leaseDurationSeconds"],
-            ),
-        )
+        self.kept = {**lease, "metadata": {**lease["metadata"], "resourceVersion": str(self.version)}}
         return True
 
 
-def test_of_two_operators_one_holds_and_the_other_waits_for_its_end() -> None:
-    store, clock = Store(), [NOW]
-    one, two = (Leadership(store, name, lambda: clock[0]) for name in ("ns/one", "ns/two"))
+@pytest.fixture
+def clock() -> list[float]:
+    return [1_000.0]
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def two(store: Store, clock: list[float]) -> tuple[Leadership, Leadership]:
+    """Two operators whose wall clocks are a day apart."""
+    days = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+    one, two = (
+        Leadership(store, name, lambda: clock[0], lambda day=day: day)  # type: ignore[misc]
+        for name, day in zip(("ns/one", "ns/two"), days, strict=True)
+    )
+    return one, two
+
+
+def test_of_two_operators_one_holds_and_the_other_waits_for_its_end(
+    two: tuple[Leadership, Leadership], clock: list[float]
+) -> None:
+    one, other = two
     assert one.hold() is None
-    assert two.hold() == "ns/one"
-    clock[0] += timedelta(seconds=10)
+    assert other.hold() == "ns/one"
+    clock[0] += 10
     assert one.hold() is None
-    clock[0] += timedelta(seconds=10)
-    assert two.hold() == "ns/one"
-    clock[0] += timedelta(seconds=6)
-    assert two.hold() is None
+    clock[0] += 10
+    assert other.hold() == "ns/one"
+    clock[0] += 14
+    assert other.hold() == "ns/one", "seen to change 14 s ago"
+    clock[0] += 2
+    assert other.hold() is None
     assert one.hold() == "ns/two"
 
 
-def test_a_lease_that_was_given_up_is_taken_at_once() -> None:
-    store = Store()
-    one, two = (Leadership(store, name, lambda: NOW) for name in ("ns/one", "ns/two"))
+def test_an_operator_that_could_not_renew_writes_nothing_long_before_another_may(
+    two: tuple[Leadership, Leadership], clock: list[float], store: Store
+) -> None:
+    one, other = two
+    assert not one.leads()
+    assert one.hold() is None
+    assert one.leads()
+    assert other.hold() == "ns/one"
+    store.away = True
+    clock[0] += DURATION_SECONDS - LONGEST_WRITE_SECONDS - 0.1
+    with pytest.raises(ClusterError):
+        one.hold()
+    assert one.leads(), "a write that begins now ends before the lease does"
+    clock[0] += 0.2
+    assert not one.leads()
+    store.away = False
+    assert one.hold() is None
+    assert one.leads()
+
+
+def test_an_operator_that_sees_another_hold_the_lease_leads_no_more(
+    two: tuple[Leadership, Leadership], store: Store
+) -> None:
+    one, other = two
+    assert one.hold() is None
+    assert store.kept is not None
+    store.kept["spec"]["holderIdentity"] = ""
+    assert other.hold() is None
+    assert one.hold() == "ns/two"
+    assert not one.leads()
+
+
+def test_a_lease_that_was_given_up_is_taken_at_once(two: tuple[Leadership, Leadership], store: Store) -> None:
+    one, other = two
     assert one.hold() is None
     one.give_up()
-    assert two.hold() is None
+    assert not one.leads()
+    assert other.hold() is None
     one.give_up()
-    assert two.hold() is None, "what is another's is not given up"
+    assert store.kept is not None
+    assert store.kept["spec"]["holderIdentity"] == "ns/two", "what is another's is not given up"
+
+
+def test_a_promise_of_a_year_is_not_waited_for(
+    two: tuple[Leadership, Leadership], clock: list[float], store: Store
+) -> None:
+    one, other = two
+    assert one.hold() is None
+    assert store.kept is not None
+    store.kept["spec"]["leaseDurationSeconds"] = 31_536_000
+    assert other.hold() == "ns/one"
+    clock[0] += LONGEST_DURATION_SECONDS + 1
+    assert other.hold() is None
 
 
 class Definitions:

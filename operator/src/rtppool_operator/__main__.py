@@ -1,16 +1,13 @@
-"""`python -m rtppool_operator`: what `kopf run -m rtppool_operator.handlers` does, with our logs and exit codes."""
+"""`python -m rtppool_operator`: what `kopf run -m rtppool_operator.handlers` does, and goes on when kopf ends."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-import kopf
-
-from rtppool_core import logs
 from rtppool_core.service import Stop, run
 from rtppool_operator import handlers  # noqa: F401 importing them registers them
-from rtppool_operator.settings import read_settings
+from rtppool_operator.running import start
 
 
 async def serve(stop: Stop) -> None:
@@ -18,18 +15,12 @@ async def serve(stop: Stop) -> None:
 
     Raises:
         SettingsError: the environment can't be used.
+        ListenError: the HTTP port is taken.
     """
-    settings = read_settings(os.environ)
-    logs.configure(settings.log_level, settings.log_format, sys.stderr)
-    await kopf.operator(
-        registry=kopf.get_default_registry(),
-        # kopf's own guess asks for the user's name, which a container's number has not.
-        identity=f"{settings.namespace}/{settings.pod_name}",  # type: ignore[arg-type] # kopf does not export the type
-        clusterwide=True,
-        standalone=True,
-        stop_flag=stop.asked,
-        memo=kopf.Memo(),
-    )
+    running = await start(os.environ)
+    running.watch_pools()
+    await stop.asked.wait()
+    await running.end()
 
 
 if __name__ == "__main__":

@@ -35,9 +35,13 @@ class RelayPod:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """Pools of all namespaces, relay pods of the operator's, all nodes, and `pools.json` as it stands (None: none)."""
+    """Pools of all namespaces, relay pods of the operator's, all nodes, and `pools.json` as it stands (None: none).
+
+    `versions` are the pools' resource versions by uid.
+    """
 
     pools: tuple[Pool, ...]
     relays: tuple[RelayPod, ...]
     nodes: Mapping[str, Node]
     written: str | None
+    versions: Mapping[str, str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from rtppool_core.logs import FORMATS, LEVELS
 from rtppool_core.settings import Environment, SettingsError
 from rtppool_operator.cluster import ClusterError, connect
 from rtppool_operator.permissions import CRD_NAME
+from rtppool_operator.pool_spec import VERSION
 from rtppool_operator.settings import DEFAULT_CRD_FILE
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,9 @@ log = logging.getLogger(__name__)
 REVISION_ANNOTATION = "rtppool.dev/crd-revision"
 # Helm's own, so that a later `helm install` does not meet a conflict.
 FIELD_MANAGER = "helm"
+# A definition that was just made is served within a second or two.
+SERVED_WITHIN_SECONDS = 30.0
+LOOK_AGAIN_SECONDS = 0.2
 
 
 class DefinitionStore(Protocol):
@@ -34,6 +39,9 @@ class DefinitionStore(Protocol):
 
     def definition(self) -> dict[str, Any] | None:
         """The CRD as it stands."""
+
+    def serves_pools(self) -> bool:
+        """Whether its version can be asked for."""
 
     def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
         """Apply it."""
@@ -51,6 +59,15 @@ def revision_of(document: Mapping[str, Any] | None) -> int:
 def is_older(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> bool:
     """Whether the standing definition should be replaced by ours."""
     return revision_of(standing) < revision_of(ours)
+
+
+def is_established(document: Mapping[str, Any] | None) -> bool:
+    """Whether the API server has taken the definition up, and serves our version by it."""
+    if document is None:
+        return False
+    served = any(each.get("name") == VERSION and each.get("served") for each in document["spec"].get("versions") or [])
+    conditions = (document.get("status") or {}).get("conditions") or []
+    return served and any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions)
 
 
 def apply_crd(store: DefinitionStore, file: Path) -> bool:
@@ -71,15 +88,39 @@ def apply_crd(store: DefinitionStore, file: Path) -> bool:
     return True
 
 
+def is_served(store: DefinitionStore) -> bool:
+    """Whether pools can be listed and watched.
+
+    Raises:
+        ClusterError: the API server refuses to say so, or can't be reached.
+    """
+    return is_established(store.definition()) and store.serves_pools()
+
+
+def wait_until_served(store: DefinitionStore, within_seconds: float = SERVED_WITHIN_SECONDS) -> None:
+    """Block until pools can be listed.
+
+    Raises:
+        ClusterError: the API server refuses, can't be reached, or takes longer.
+    """
+    deadline = time.monotonic() + within_seconds
+    while not is_served(store):
+        if time.monotonic() >= deadline:
+            raise ClusterError(f"crd {CRD_NAME}: {VERSION} is not served after {within_seconds:.0f} s")
+        time.sleep(LOOK_AGAIN_SECONDS)
+
+
 def main() -> int:
-    """Apply once; the exit code says whether it could be done."""
+    """Apply once; the exit code says whether it could be done, and pools can be written by it."""
     env = Environment(os.environ)
     level, form = env.choice("LOG_LEVEL", "INFO", LEVELS), env.choice("LOG_FORMAT", "text", FORMATS)
     file = Path(env.text("CRD_FILE", DEFAULT_CRD_FILE))
     try:
         env.finish()
         logs.configure(level, form, sys.stderr)
-        apply_crd(connect(env.text("POD_NAMESPACE", "default")), file)
+        cluster = connect(env.text("POD_NAMESPACE", "default"))
+        apply_crd(cluster, file)
+        wait_until_served(cluster)
     except SettingsError as error:
         print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 the log is not configured yet
         return 2

@@ -224,9 +224,21 @@ def _claim(
 def _entry(claim: Claim, nodes: Mapping[str, Node], kept: PoolEntry | None) -> PoolEntry | None:
     spec = claim.pool.spec
     if spec is None or spec.paused:
-        if kept is None:
-            return None
-        return replace(kept, nodes=tuple(node for node in kept.nodes if node.name in claim.owned))
+        return _kept(claim, kept)
+    try:
+        return _made(claim, spec, nodes)
+    except ValueError:
+        # What the entry refuses, the reading of the spec should have; one pool must not stop all others.
+        return _kept(claim, kept)
+
+
+def _kept(claim: Claim, kept: PoolEntry | None) -> PoolEntry | None:
+    if kept is None:
+        return None
+    return replace(kept, nodes=tuple(node for node in kept.nodes if node.name in claim.owned))
+
+
+def _made(claim: Claim, spec: PoolSpec, nodes: Mapping[str, Node]) -> PoolEntry:
     return PoolEntry(
         name=claim.pool.name,
         namespace=claim.pool.namespace,

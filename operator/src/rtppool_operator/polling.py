@@ -54,10 +54,10 @@ class Poller:
             await self._session.close()
             self._session = None
 
-    async def poll(self, relays: Iterable[RelayPod]) -> None:
-        """Ask every relay; forget those that are gone."""
+    async def poll(self, relays: Iterable[RelayPod], present: Iterable[RelayPod] | None = None) -> None:
+        """Ask these relays; forget those that are not `present` any more (None: those that are not asked)."""
         asked = list(relays)
-        uids = {relay.uid for relay in asked}
+        uids = {relay.uid for relay in (asked if present is None else present)}
         for held in (self.heard, self.failures):
             for uid in [uid for uid in held if uid not in uids]:
                 del held[uid]

@@ -6,42 +6,120 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from rtppool_core import logs
-from rtppool_core.http_endpoints import Verdict, listen, make_app
-from rtppool_operator.cluster import Cluster, ClusterError, connect
-from rtppool_operator.crd import apply_crd
+from rtppool_core.http_endpoints import Verdict, json_response, listen, make_app
+from rtppool_operator.cluster import Cluster, connect
+from rtppool_operator.definition_keeper import DefinitionKeeper
 from rtppool_operator.lease import Leadership
-from rtppool_operator.metrics import OperatorMetrics
+from rtppool_operator.metrics import OperatorMetrics, Surroundings
 from rtppool_operator.polling import Poller
+from rtppool_operator.pool_watch import PoolWatch
 from rtppool_operator.reconciler import Reconciler
 from rtppool_operator.settings import Settings, read_settings
+from rtppool_operator.watch_health import INACTIVITY_SECONDS
 
 log = logging.getLogger(__name__)
 
 STALLED_AFTER_SECONDS = 60.0
-CRD_PAUSE_SECONDS = 2.0
+MIND_THE_WATCH_SECONDS = 5.0
 
 
-@dataclass(slots=True)
 class Running:
-    """A started operator."""
+    """A started operator. Under `kopf run` it has no `watch`: kopf is not ours to start again."""
 
-    reconciler: Reconciler
-    task: asyncio.Task[None]
-    http: web.AppRunner
+    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+        me = f"{settings.namespace}/{settings.pod_name}"
+        self._poller = Poller(settings.relay_token_file)
+        self._cluster = cluster
+        self._identity = me
+        self._tasks: list[asyncio.Task[None]] = []
+        self._http: web.AppRunner | None = None
+        self.reconciler = Reconciler(cluster, self._poller, Leadership(cluster, me), me)
+        self.definition = DefinitionKeeper(cluster, settings.crd_file)
+        self.watch: PoolWatch | None = None
+
+    async def begin(self, host: str, port: int) -> None:
+        """Answer HTTP first, so that whoever asks hears what is missing; then do the work.
+
+        Raises:
+            ListenError: the HTTP port is taken.
+        """
+        self._http, _ = await listen(self._app(), host, port)
+        self._start(self.definition.run())
+        self._start(self.reconciler.run())
+
+    def watch_pools(self) -> None:
+        """Have kopf in a thread of its own, as soon as there is something to watch."""
+        self._start(self._watch_when_served())
 
     async def end(self) -> None:
         """Stop, and give the lease up."""
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        if self.watch is not None:
+            await asyncio.to_thread(self.watch.end)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.reconciler.close()
-        await self.http.cleanup()
+        if self._http is not None:
+            await self._http.cleanup()
+
+    async def _watch_when_served(self) -> None:
+        # kopf looks once for what it should watch; what is defined later it would never see.
+        await self.definition.served.wait()
+        loop = asyncio.get_running_loop()
+
+        def seen(uid: str, generation: int | None, version: str | None) -> None:
+            loop.call_soon_threadsafe(self.reconciler.pool_seen, uid, generation, version)
+
+        self.watch = PoolWatch(seen, self._identity)
+        self.watch.start()
+        begun_at = time.monotonic()
+        while True:
+            await asyncio.sleep(MIND_THE_WATCH_SECONDS)
+            now = time.monotonic()
+            if min(self.reconciler.watch.behind_seconds(now), now - begun_at) > INACTIVITY_SECONDS:
+                self.watch.begin_anew()
+                begun_at = now
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(_say_why)
+        self._tasks.append(task)
+
+    def _app(self) -> web.Application:
+        registry = CollectorRegistry()
+        surroundings = Surroundings(
+            throttled=lambda: self._cluster.throttled,
+            definition_problem=lambda: self.definition.problem,
+            watch_restarts=lambda: self.watch.restarts if self.watch is not None else 0,
+        )
+        registry.register(OperatorMetrics(self.reconciler, self._poller, surroundings))
+
+        async def healthz(_request: web.Request) -> web.StreamResponse:
+            problems = (*self._unhealthy(), *self._watch_is_dead())
+            return json_response({"healthy": not problems, "problems": list(problems)}, 503 if problems else 200)
+
+        return make_app(registry, lambda: Verdict(self._unhealthy()), self._ready, {"/healthz": healthz})
+
+    def _unhealthy(self) -> tuple[str, ...]:
+        silent = self.reconciler.stalled_seconds()
+        return (f"no round was finished for {silent:.0f} s",) if silent > STALLED_AFTER_SECONDS else ()
+
+    def _watch_is_dead(self) -> tuple[str, ...]:
+        problem = self.reconciler.watch.problem(time.monotonic())
+        if problem is None and self.watch is not None and not self.watch.alive:
+            problem = self.watch.problem or "the watch of pools ended"
+        return (problem,) if problem is not None else ()
+
+    def _ready(self) -> Verdict:
+        missing = self.definition.problem if not self.definition.served.is_set() else None
+        return Verdict(tuple(each for each in (missing, self.reconciler.problem) if each is not None))
 
 
 async def start(variables: Mapping[str, str]) -> Running:
@@ -56,47 +134,12 @@ async def start(variables: Mapping[str, str]) -> Running:
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     # A line for every event of every pool says nothing: what follows from it is logged where it is done.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    cluster = await asyncio.to_thread(connect, settings.namespace)
-    await _have_definition(cluster, settings)
-    me = f"{settings.namespace}/{settings.pod_name}"
-    poller = Poller(settings.relay_token_file)
-    reconciler = Reconciler(cluster, poller, Leadership(cluster, me), me)
-    http, _ = await listen(_app(reconciler, poller), settings.http_bind, settings.http_port)
-    task = asyncio.create_task(reconciler.run())
-    task.add_done_callback(_say_why)
+    # It warns that it gets no signals; it is stopped by us.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    running = Running(await asyncio.to_thread(connect, settings.namespace), settings)
+    await running.begin(settings.http_bind, settings.http_port)
     log.info("operator started", extra={"fields": {"namespace": settings.namespace, "http": settings.http_port}})
-    return Running(reconciler, task, http)
-
-
-async def _have_definition(cluster: Cluster, settings: Settings) -> None:
-    """Without the definition there is nothing to watch, so the API server is waited for; one line per change."""
-    told = None
-    while True:
-        try:
-            await asyncio.to_thread(apply_crd, cluster, settings.crd_file)
-        except ClusterError as error:
-            if str(error) != told:
-                told = str(error)
-                log.warning("the definition of RtpPool can't be looked at, trying on: %s", told)
-            await asyncio.sleep(CRD_PAUSE_SECONDS)
-        else:
-            return
-
-
-def _app(reconciler: Reconciler, poller: Poller) -> web.Application:
-    registry = CollectorRegistry()
-    registry.register(OperatorMetrics(reconciler, poller))
-
-    def healthy() -> Verdict:
-        silent = time.monotonic() - reconciler.looked_at_seconds
-        if silent > STALLED_AFTER_SECONDS:
-            return Verdict((f"no round was finished for {silent:.0f} s",))
-        return Verdict()
-
-    def ready() -> Verdict:
-        return Verdict((reconciler.problem,) if reconciler.problem else ())
-
-    return make_app(registry, healthy, ready)
+    return running
 
 
 def _say_why(task: asyncio.Task[None]) -> None:

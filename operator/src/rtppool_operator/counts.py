@@ -1,0 +1,48 @@
+"""What the operator counts of its own work, for /metrics. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+ROUND_BOUNDS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+STEER, LISTEN, POLL = "steer", "listen", "poll"
+
+
+@dataclass(slots=True)
+class Durations:
+    """How long rounds of one kind took: counts by upper bound in seconds, and their sum."""
+
+    total_seconds: float = 0.0
+    _by_bound: list[int] = field(default_factory=lambda: [0] * (len(ROUND_BOUNDS_SECONDS) + 1))
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self.total_seconds += seconds
+        self._by_bound[next((at for at, most in enumerate(ROUND_BOUNDS_SECONDS) if seconds <= most), -1)] += 1
+
+    def cumulative(self) -> Iterable[tuple[str, int]]:
+        """(bound, how many took at most that long), as Prometheus wants them; the last bound is `+Inf`."""
+        added = 0
+        for bound, count in zip((*map(str, ROUND_BOUNDS_SECONDS), "+Inf"), self._by_bound, strict=True):
+            added += count
+            yield bound, added
+
+
+@dataclass(slots=True)
+class Counts:
+    """Since the operator started; they only grow, but for the last three. `errors` are by what was tried."""
+
+    cycles: int = 0
+    failed_cycles: int = 0
+    config_writes: int = 0
+    annotations: int = 0
+    nudges: int = 0
+    status_writes: int = 0
+    events: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    rounds: dict[str, Durations] = field(default_factory=lambda: {name: Durations() for name in (STEER, LISTEN, POLL)})
+    pools: int = 0
+    relays: int = 0
+    last_cycle_seconds: float | None = None

@@ -1,0 +1,149 @@
+"""From what relays report to what pools' statuses say: ask, add up, write what is worth it, tell events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rtppool_operator.cluster import ClusterError
+from rtppool_operator.cluster_view import RelayPod
+from rtppool_operator.conditions import conditions, with_times
+from rtppool_operator.counts import POLL, Counts
+from rtppool_operator.desired import Claim
+from rtppool_operator.figures import figures, rfc3339
+from rtppool_operator.observed import STALE_AFTER_SECONDS, observe
+from rtppool_operator.polling import Poller
+from rtppool_operator.pool_events import EventLimiter
+from rtppool_operator.pool_log import flips
+from rtppool_operator.pool_spec import Pool
+from rtppool_operator.relay_progress import RelayProgress
+from rtppool_operator.status_memory import StatusMemory
+from rtppool_operator.steering import ClusterAccess, Picture
+from rtppool_operator.writing import Writer
+
+log = logging.getLogger(__name__)
+
+STATUSES_AT_ONCE = 8
+EVENTS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    pool: Pool
+    before: list[dict[str, Any]]
+    status: dict[str, Any]
+
+
+class Listening:
+    """Keeps what it wrote of each pool. `me` is `NAMESPACE/POD`, the reporter of events."""
+
+    def __init__(
+        self,
+        cluster: ClusterAccess,
+        writer: Writer,
+        poller: Poller,
+        progress: RelayProgress,
+        me: str,
+        counts: Counts,
+        monotonic: Callable[[], float],
+        unix: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._writer = writer
+        self._poller = poller
+        self._progress = progress
+        self._me = me
+        self._counts = counts
+        self._monotonic = monotonic
+        self._unix = unix
+        self._memory = StatusMemory()
+        self._limiter = EventLimiter()
+        self._broken: set[str] = set()
+
+    async def round(self, picture: Picture, *, everyone: bool, every_pool: bool) -> None:
+        """Ask every relay, or only those on their way to a new configuration, and report on the pools concerned.
+
+        Raises:
+            NotLeadingError: another operator may be writing.
+        """
+        relays = picture.view.relays
+        hurried = self._progress.hurried(self._monotonic())
+        asked = [relay for relay in relays if everyone or relay.uid in hurried]
+        await self._ask(asked, relays)
+        self._progress.watch(relays, picture.desired, self._poller.heard, self._monotonic())
+        nodes = {relay.node for relay in asked}
+        claims = [
+            claim
+            for claim in picture.desired.claims.values()
+            if everyone or every_pool or not nodes.isdisjoint(_nodes(claim))
+        ]
+        uids = set(picture.desired.claims)
+        self._memory.forget(uids)
+        self._limiter.forget(uids)
+        self._broken &= uids
+        now = self._monotonic()
+        speaking = [relay for relay in relays if not relay.terminating or self._speaks(relay, now)]
+        computed = [each for claim in claims if (each := self._computed(claim, speaking, now)) is not None]
+        await self._write(computed, picture.began_seconds)
+        await self._tell(computed)
+
+    async def _ask(self, asked: list[RelayPod], present: tuple[RelayPod, ...]) -> None:
+        began = self._monotonic()
+        await self._poller.poll(asked, present)
+        if asked:
+            self._counts.rounds[POLL].add(self._monotonic() - began)
+
+    def _speaks(self, relay: RelayPod, now_seconds: float) -> bool:
+        """A relay that is being stopped counts while it answers: its calls live on. Then it is gone, not silent."""
+        last = self._poller.heard.get(relay.uid)
+        return last is not None and now_seconds - last.at_seconds <= STALE_AFTER_SECONDS
+
+    def _computed(self, claim: Claim, relays: Iterable[RelayPod], now_seconds: float) -> _Computed | None:
+        pool = claim.pool
+        try:
+            observation = observe(claim, relays, self._poller.heard, self._poller.failures, now_seconds)
+            before = list(self._memory.conditions(pool))
+            status = figures(observation)
+            now = rfc3339(int(self._unix()))
+            status["conditions"] = with_times(conditions(observation), before, pool.generation, now)
+        except Exception:
+            # A mistake of ours in one pool; the others' statuses are still true.
+            self._counts.errors["status"] += 1
+            if pool.uid not in self._broken:
+                self._broken.add(pool.uid)
+                log.exception("the status can't be made", extra={"fields": {"pool": pool.key}})
+            return None
+        self._broken.discard(pool.uid)
+        return _Computed(pool, [dict(each) for each in before], status)
+
+    async def _write(self, computed: list[_Computed], looked_at_seconds: float) -> None:
+        now = self._monotonic()
+        due = [each for each in computed if self._memory.is_due(each.pool, each.status, looked_at_seconds, now)]
+        calls = [partial(self._cluster.write_status, each.pool, each.status) for each in due]
+        results = await self._writer.each("status", calls, STATUSES_AT_ONCE)
+        now = self._monotonic()
+        for each, result in zip(due, results, strict=True):
+            if isinstance(result, ClusterError):
+                self._memory.refused(each.pool.uid, now)
+                continue
+            self._memory.written(each.pool.uid, each.status, result, now)
+            self._counts.status_writes += 1
+            for text, told in flips(each.pool, each.before, each.status["conditions"]):
+                log.info(text, extra={"fields": told})
+
+    async def _tell(self, computed: list[_Computed]) -> None:
+        now = self._monotonic()
+        calls = [
+            partial(self._cluster.tell, each.pool, event, self._me)
+            for each in computed
+            for event in self._limiter.events(each.pool.uid, each.before, each.status["conditions"], now)
+        ]
+        results = await self._writer.each("event", calls, EVENTS_AT_ONCE)
+        self._counts.events += sum(1 for result in results if not isinstance(result, ClusterError))
+
+
+def _nodes(claim: Claim) -> set[str]:
+    return {*claim.owned, *(name for name, _ in claim.unserved)}

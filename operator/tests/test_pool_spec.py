@@ -75,8 +75,23 @@ def test_a_valid_example_is_read(path: Path, definition: dict[str, Any]) -> None
 def test_a_spec_that_can_not_be_read_says_where(make_pool: Callable[..., Pool]) -> None:
     pool = make_pool(portRange={"start": 10100, "end": 10000})
     assert pool.spec is None
-    assert "10100-10000 is no port range" in (pool.problem or "")
+    assert (pool.problem or "").startswith("spec.portRange: 10100-10000 is no port range; accepted is")
 
 
 def test_an_echo_inside_the_range_is_a_problem(make_pool: Callable[..., Pool]) -> None:
     assert "inside portRange" in (make_pool(echo={"host": "127.0.0.1", "port": 10050}).problem or "")
+
+
+def described(schema: dict[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
+    for name, inner in schema.get("properties", {}).items():
+        yield f"{place}.{name}", inner.get("description", "")
+        yield from described(inner, f"{place}.{name}")
+        yield from described(inner.get("items", {}), f"{place}.{name}")
+
+
+def test_every_field_and_every_column_is_described_in_sentences(definition: dict[str, Any]) -> None:
+    version = definition["spec"]["versions"][0]
+    schema = version["schema"]["openAPIV3Schema"]
+    told = dict(described(schema)) | {"": schema["description"]}
+    told |= {column["name"]: column["description"] for column in version["additionalPrinterColumns"]}
+    assert {place for place, text in told.items() if not text.endswith(".")} == {".metadata"}, "the API server's own"

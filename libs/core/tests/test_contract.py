@@ -125,6 +125,21 @@ def test_what_is_wrong_is_said_with_place_value_and_what_is_accepted(document: A
     assert str(caught.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ([], ""),
+        ({"someName": "x", "kind": "c"}, "kind"),
+        ({"someName": "x", "inners": [{"port": 1}, {}]}, "inners[1].port"),
+        ({"someName": "x", "byName": {"k": "v"}}, "byName.k"),
+    ],
+)
+def test_the_place_can_be_had_by_itself(document: Any, place: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        from_json(Outer, document)
+    assert caught.value.place == place
+
+
 def test_a_huge_value_is_shown_in_part() -> None:
     with pytest.raises(ContractError) as caught:
         from_json(Outer, {"someName": "x", "inner": "y" * 10_000})

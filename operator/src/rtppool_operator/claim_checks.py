@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from rtppool_operator.condition import Check, Condition, because, some
 from rtppool_operator.observed import PoolObservation
+from rtppool_operator.relay_words import told
 
 
 def _invalid(observation: PoolObservation) -> Condition | None:
     problem = observation.claim.pool.problem
-    return because("Accepted", "Invalid", problem) if problem is not None else None
+    return because("Accepted", "Invalid", told(problem)) if problem is not None else None
 
 
 def _every_node_lost(observation: PoolObservation) -> Condition | None:

@@ -11,11 +11,12 @@ from rtppool_core.pool_config import (
     DrainSettings,
     EchoTarget,
     MediaSettings,
-    PoolEntry,
     ProbeSettings,
     SlaLimits,
 )
 from rtppool_core.ports import PortRange
+from rtppool_operator.spec_bounds import Refusal, check_bounds
+from rtppool_operator.spec_rules import check
 
 GROUP = "rtppool.dev"
 VERSION = "v1alpha1"
@@ -73,26 +74,32 @@ class Pool:
 
 
 def parse_pool(document: Mapping[str, Any]) -> Pool:
-    """Read an object of the API server. The CRD's rules hold already; what they miss is told in `problem`."""
+    """Read an object of the API server. The CRD's rules hold already, unless it is older: see `problem`."""
     metadata = document["metadata"]
-    spec, problem = None, None
-    try:
-        spec = from_json(PoolSpec, document.get("spec", {}), "spec")
-        # The envelope's own checks: an echo inside the range would circle.
-        PoolEntry("", "", "", 0, (), spec.port_range, echo=spec.echo)
-    except (ContractError, ValueError) as error:
-        spec, problem = None, str(error)
+    read = read_spec(document.get("spec", {}))
     return Pool(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         generation=metadata["generation"],
         created=metadata["creationTimestamp"],
-        spec=spec,
-        problem=problem,
+        spec=None if isinstance(read, Refusal) else read,
+        problem=str(read) if isinstance(read, Refusal) else None,
         status=document.get("status") or {},
         selector=_selector(document.get("spec")),
     )
+
+
+def read_spec(document: Any) -> PoolSpec | Refusal:
+    """A spec as it stands in an object, or what the definition's rules say against it."""
+    outside = check_bounds(document)
+    if outside is not None:
+        return outside
+    try:
+        spec = from_json(PoolSpec, document, "spec")
+    except ContractError as error:
+        return Refusal(error.place, str(error).removeprefix(f"{error.place}: "))
+    return check(spec) or spec
 
 
 def _selector(spec: Any) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Text from relays, cut to what a status may hold. Pure.
+"""Text from elsewhere, cut to what a status may hold. Pure.
 
 A relay says in its own words what is wrong with it. One that has lost its mind must not fill etcd, nor make the API
 server refuse the whole status.

@@ -20,7 +20,14 @@ _PAIR = tuple[int, int]
 
 
 class ContractError(ValueError):
-    """A document that does not follow its contract; the message names the place and what is accepted."""
+    """A document that does not follow its contract; the message names the place and what is accepted.
+
+    `place` is the place by itself (`pools[0].echo.port`), empty where it is the document as a whole.
+    """
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
 
 
 def camel(name: str) -> str:
@@ -65,14 +72,15 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     if origin is Literal:
         if value not in get_args(kind):
             raise ContractError(
-                f"{place or 'document'}: {value!r}; accepted is one of {', '.join(map(str, get_args(kind)))}"
+                f"{place or 'document'}: {_shown(value)}; accepted is one of {', '.join(map(str, get_args(kind)))}",
+                place,
             )
         return value
     if origin is tuple:
         return _read_tuple(kind, value, place)
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is an object")
+            raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is an object", place)
         return {str(key): _read(get_args(kind)[1], item, f"{place}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(kind):
         return _read_dataclass(kind, value, place)
@@ -81,14 +89,14 @@ def _read(kind: Any, value: Any, place: str) -> Any:
 
 def _read_tuple(kind: Any, value: Any, place: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is a list")
+        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is a list", place)
     kinds = get_args(kind)
     if kinds[-1] is Ellipsis:
         if kinds[0] == _PAIR and _are_pairs(value):
             return tuple(map(tuple, value))
         return tuple(_read(kinds[0], item, f"{place}[{at}]") for at, item in enumerate(value))
     if len(kinds) != len(value):
-        raise ContractError(f"{place or 'document'}: {len(value)} items; accepted are {len(kinds)}")
+        raise ContractError(f"{place or 'document'}: {len(value)} items; accepted are {len(kinds)}", place)
     return tuple(_read(of, item, f"{place}[{at}]") for at, (of, item) in enumerate(zip(kinds, value, strict=True)))
 
 
@@ -103,7 +111,7 @@ def _are_pairs(items: list[Any]) -> bool:
 
 def _read_dataclass(kind: Any, value: Any, place: str) -> Any:
     if not isinstance(value, Mapping):
-        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is an object")
+        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is an object", place)
     hints = _hints(kind)
     arguments: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
@@ -114,13 +122,14 @@ def _read_dataclass(kind: Any, value: Any, place: str) -> Any:
             if type(None) in get_args(hints[field.name]):
                 arguments[field.name] = None
                 continue
-            raise ContractError(f"{place + '.' if place else ''}{name} is missing")
+            missing = f"{place}.{name}" if place else name
+            raise ContractError(f"{missing} is missing", missing)
     try:
         return kind(**arguments)
     except ContractError:
         raise
     except ValueError as error:
-        raise ContractError(f"{place or 'document'}: {error}") from error
+        raise ContractError(f"{place or 'document'}: {error}", place) from error
 
 
 def _read_scalar(kind: Any, value: Any, place: str) -> Any:
@@ -129,9 +138,9 @@ def _read_scalar(kind: Any, value: Any, place: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is {_SCALARS[kind][1]}")
+        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is {_SCALARS[kind][1]}", place)
     if kind is float and not math.isfinite(value):
-        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is a finite number")
+        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is a finite number", place)
     return value
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-from ari_under_test import Ari, Receiver
+from ari_under_test import Ari, Heard, Receiver
 
 from rtppool_core.rtp import parse
 from rtppool_relay.application_name import LONGEST_NAME
@@ -244,4 +244,80 @@ async def test_the_media_channel_outlives_its_caller(ari: Ari, receiver: Receive
         await heard.wait_for("ChannelDestroyed", lambda event: event["channel"]["id"] == caller)
         assert media in {channel.id for channel in await ari.client.channels()}
         await ari.client.delete_channel(media)
+        await ari.client.delete_bridge(bridge)
+
+
+async def bridged_pair(ari: Ari, heard: Heard, receiver: Receiver) -> tuple[str, str, str]:
+    """A caller and a media channel that talk in a bridge: the three ids."""
+    media, bridge = new_ids()
+    caller = await ari.caller(heard)
+    await ari.client.answer(caller)
+    await ari.client.create_bridge(bridge)
+    await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+    await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
+    await ari.client.add_to_bridge(bridge, (caller, media))
+    for channel in (caller, media):
+        await heard.wait_for("ChannelEnteredBridge", lambda event, of=channel: event["channel"]["id"] == of)
+    return caller, media, bridge
+
+
+async def application_of(ari: Ari, channel: str) -> str | None:
+    return {each.id: each.application for each in await ari.client.channels()}[channel]
+
+
+async def test_a_bridge_that_somebody_deletes_is_told_by_both_channels_leaving_it(ari: Ari, receiver: Receiver) -> None:
+    async with ari.listening() as heard:
+        caller, media, bridge = await bridged_pair(ari, heard, receiver)
+        await ari.request("DELETE", f"/bridges/{bridge}")
+        for channel in (caller, media):
+            left = await heard.wait_for("ChannelLeftBridge", lambda event, of=channel: event["channel"]["id"] == of)
+            assert left["bridge"]["id"] == bridge
+            assert await application_of(ari, channel) == ari.application
+        await until_gone(bridge, ari.client.bridges)
+        await ari.client.delete_channel(media)
+        await ari.client.delete_channel(caller)
+
+
+async def test_a_caller_whom_somebody_puts_into_another_bridge_leaves_ours_and_stays_in_the_application(
+    ari: Ari, receiver: Receiver
+) -> None:
+    async with ari.listening() as heard:
+        caller, media, bridge = await bridged_pair(ari, heard, receiver)
+        meeting = f"meeting-{secrets.token_hex(4)}"
+        await ari.client.create_bridge(meeting)
+        await ari.client.add_to_bridge(meeting, (caller,))
+        left = await heard.wait_for("ChannelLeftBridge", lambda event: event["channel"]["id"] == caller)
+        assert left["bridge"]["id"] == bridge
+        await heard.wait_for("ChannelEnteredBridge", lambda event: event["bridge"]["id"] == meeting)
+        members = {each.id: each.channels for each in await ari.client.bridges()}
+        assert (members[bridge], members[meeting]) == ((media,), (caller,))
+        assert await application_of(ari, caller) == ari.application
+        await ari.client.delete_channel(media)
+        await ari.client.delete_channel(caller)
+        await ari.client.delete_bridge(bridge)
+        await ari.client.delete_bridge(meeting)
+
+
+async def test_a_caller_who_is_taken_out_of_the_bridge_stays_in_the_application(ari: Ari, receiver: Receiver) -> None:
+    async with ari.listening() as heard:
+        caller, media, bridge = await bridged_pair(ari, heard, receiver)
+        await ari.request("POST", f"/bridges/{bridge}/removeChannel", channel=caller)
+        await heard.wait_for("ChannelLeftBridge", lambda event: event["channel"]["id"] == caller)
+        assert await application_of(ari, caller) == ari.application
+        await ari.client.delete_channel(media)
+        await ari.client.delete_channel(caller)
+        await ari.client.delete_bridge(bridge)
+
+
+async def test_a_third_channel_in_the_bridge_is_told_and_listed(ari: Ari, receiver: Receiver) -> None:
+    async with ari.listening() as heard:
+        caller, media, bridge = await bridged_pair(ari, heard, receiver)
+        third = await ari.caller(heard)
+        await ari.client.add_to_bridge(bridge, (third,))
+        entered = await heard.wait_for("ChannelEnteredBridge", lambda event: event["channel"]["id"] == third)
+        assert entered["bridge"]["id"] == bridge
+        members = {each.id: set(each.channels) for each in await ari.client.bridges()}
+        assert members[bridge] == {caller, media, third}
+        for channel in (third, media, caller):
+            await ari.client.delete_channel(channel)
         await ari.client.delete_bridge(bridge)

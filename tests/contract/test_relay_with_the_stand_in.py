@@ -148,7 +148,13 @@ async def test_a_call_s_packets_come_back_to_its_caller_and_nothing_is_left_when
         assert record.figures.packets >= 30
         assert record.figures.answered == record.figures.packets
         assert record.figures.p50_microseconds is not None
-        assert relay._telephony.calls_report().ended == 1
+        assert record.media == "flowing"
+        report = relay._telephony.calls_report()
+        assert (report.arrived, report.ended, report.ended_by) == (1, 1, {"callerGone": 1})
+        assert report.setup is not None
+        assert report.setup.samples == 1
+        assert report.first_return is not None
+        assert (report.first_return.samples, record.first_return_microseconds is not None) == (1, True)
 
 
 async def test_every_port_takes_a_call_and_the_next_one_is_told_why_not(settings: Settings, stand_in: StandIn) -> None:
@@ -437,3 +443,14 @@ async def test_an_overloaded_relay_adopts_calls_all_the_same_and_takes_callers_w
         stand_in.place_call(APPLICATION)
         await until(lambda: bool(stand_in.ended), "a new caller is sent back")
         assert stand_in.ended[0].refused == "Overloaded"
+
+
+async def test_a_port_that_somebody_holds_is_a_finding_and_the_relay_is_ready_all_the_same(settings: Settings) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.bind(("127.0.0.1", settings.port_range.start))
+        async with running(settings) as relay:
+            await until(lambda: relay._status.ready().ok, "ready")
+            findings = relay._status.ready().findings
+            assert any("1 of 4 ports" in sentence and "ss -aunp" in sentence for sentence in findings)
+            codes = {finding.code: finding.inferred for finding in relay._report().preflight}
+            assert codes["PortsNotBound"] is False

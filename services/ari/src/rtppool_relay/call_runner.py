@@ -18,6 +18,7 @@ from rtppool_relay.media_plane import CallFigures, CallMedia, MediaFault, MediaP
 from rtppool_relay.media_state import (
     ONE_WAY_AFTER_SECONDS,
     SILENT_AFTER_SECONDS,
+    MediaFlow,
     MediaState,
     MediaTrack,
 )
@@ -156,17 +157,8 @@ class CallRunner:
 
     def look_at_media(self) -> None:
         """Notice silence; call it every second or so."""
-        if self._media is None or self._track is None or self.leaving:
-            return
-        flow = self._media.flow()
-        if self._first_return_ns is None and flow.first_return_ns is not None:
-            self._first_return_ns = flow.first_return_ns
-            self._with.counters.first_return.add(flow.first_return_ns)
-        if self._gap_ns is None and flow.first_arrival_ns is not None:
-            self._measure_gap(flow.first_arrival_ns)
-        before, self._media_state = self._media_state, self._track.look(flow, self._with.monotonic())
-        if self._media_state is not before:
-            self._media_changed(before, self._media_state)
+        if self._media is not None and not self.leaving:
+            self._look_at(self._media.flow())
 
     def record(self) -> CallRecord:
         """The call as it is now."""
@@ -252,6 +244,7 @@ class CallRunner:
             return
         try:
             self._final = await self._media.close()
+            self._look_at(self._media.flow())
         except Exception:
             log.exception("call %s: port %d could not be closed", self.call, self._media.port)
 
@@ -401,6 +394,18 @@ class CallRunner:
         if self._left_ns is not None and first_arrival_ns >= self._left_ns:
             self._gap_ns = first_arrival_ns - self._left_ns
             self._with.counters.gap.add(self._gap_ns)
+
+    def _look_at(self, flow: MediaFlow) -> None:
+        if self._track is None:
+            return
+        if self._first_return_ns is None and flow.first_return_ns is not None:
+            self._first_return_ns = flow.first_return_ns
+            self._with.counters.first_return.add(flow.first_return_ns)
+        if self._gap_ns is None and flow.first_arrival_ns is not None:
+            self._measure_gap(flow.first_arrival_ns)
+        before, self._media_state = self._media_state, self._track.look(flow, self._with.monotonic())
+        if self._media_state is not before:
+            self._media_changed(before, self._media_state)
 
     def _media_changed(self, before: MediaState | None, now: MediaState) -> None:
         if now in _NO_SOUND:

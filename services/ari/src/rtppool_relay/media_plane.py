@@ -5,6 +5,7 @@ The call life cycle knows only these protocols, so that its tests need no socket
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -107,6 +108,9 @@ class MediaPlane(Protocol):
         Raises:
             Refused: with the reason.
         """
+
+    async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:
+        """Take back leases that belong to none of `ports_of_calls`, the ports of all calls; returns the leaked ones."""
 
     async def adopt(self, call: str, port: int) -> CallMedia:
         """Take a call that already runs in Asterisk on `port` of this relay (after a restart).

@@ -2,6 +2,7 @@ PYTHON ?= python3
 CALLS ?= 20
 V := .venv/bin
 CLUSTER := $(V)/python tests/e2e/cluster
+OPERATOR_CHAOS := PYTHONPATH=tests/chaos:tests/e2e/cluster $(V)/python -m operator_chaos
 TYPED := libs/core/src services/echo/src services/ari/src operator/src tools/callgen/src
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check e2e chaos bench up down clean lock
@@ -27,15 +28,23 @@ check: .venv/.ready ## Lint, types, imports between packages, chart
 	$(V)/mypy tests/e2e/cluster tools/make_venv.py
 	$(V)/mypy --package rtppool_bench
 	$(V)/mypy --package rtppool_chaos
+	$(V)/mypy --package operator_chaos
 	$(V)/lint-imports
 	HELM="$$($(CLUSTER) program helm)" $(V)/python -m pytest tests/chart
 
 e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the tests on it
 	$(CLUSTER) up
 	$(V)/python -m pytest tests/e2e --e2e -v
+	$(V)/python -m pytest tests/chaos/operator_chaos --api-server -v
 
-chaos: .venv/.ready ## Break things under calls of a real Asterisk, and account for every call (CHAOS='--only media')
+chaos: .venv/.ready ## Break things under calls of a real Asterisk (CHAOS='--only media'), then under the operator ('operator --only scale')
+ifeq ($(firstword $(CHAOS)),operator)
+	@$(OPERATOR_CHAOS) $(wordlist 2,$(words $(CHAOS)),$(CHAOS))
+else ifneq ($(CHAOS),)
 	@$(V)/python tests/chaos $(CHAOS)
+else
+	@calls=0; $(V)/python tests/chaos || calls=$$?; $(OPERATOR_CHAOS) && exit $$calls
+endif
 
 bench: .venv/.ready .venv/.plot-ready ## What a packet costs and whether the figures are true (BENCH='--only truth')
 	@$(V)/python tests/bench $(BENCH)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from operator_chaos.api_client import ApiClient, ApiRefused
+from operator_chaos.api_client import ApiClient, ApiRefused, ApiUnavailable
 from operator_chaos.errors import HarnessError
 from operator_chaos.resources import DEFINITION, DEFINITIONS, NAMESPACE, NAMESPACES, OTHER_NAMESPACE, POOLS
 
@@ -92,7 +92,7 @@ async def wait_established(api: ApiClient) -> None:
     while True:
         try:
             await api.get(POOLS)
-        except ApiRefused as refused:
+        except (ApiRefused, ApiUnavailable) as refused:
             if asyncio.get_running_loop().time() > deadline:
                 raise HarnessError(f"{DEFINITION} is not served: {refused}") from refused
             await asyncio.sleep(0.1)

@@ -50,6 +50,14 @@ async def test_all_paths_answer_without_a_token_file() -> None:
         assert (await ask("/nothing"))[0] == 404
 
 
+async def test_what_should_be_seen_to_is_said_and_changes_nothing() -> None:
+    async with serving(ready=lambda: Verdict(findings=("rmem_max is low",))) as ask:
+        assert await ask("/ready") == (
+            200,
+            '{\n "ready": true,\n "problems": [],\n "findings": [\n  "rmem_max is low"\n ]\n}\n',
+        )
+
+
 async def test_what_is_wrong_is_said_with_503() -> None:
     async with serving(ready=lambda: Verdict(("no port binds", "draining"))) as ask:
         status, body = await ask("/ready")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from rtppool_relay.media_supervisor import MediaSupervisor
 from rtppool_relay.plane import TRIALS_AT_ONCE, Plane, PortMedia
 from rtppool_relay.port_manager import PortManager
 from rtppool_relay.port_sockets import can_bind
+from rtppool_relay.preflight_watch import PreflightWatch
 from rtppool_relay.relay_config import RelayConfig
 from rtppool_relay.wall_clock import WallClock
 
@@ -312,3 +314,28 @@ async def test_a_call_that_ends_during_a_move_leaves_no_socket(running: Bench, a
         await media.close()
         await moving
     assert can_bind("127.0.0.1", media.port) is None
+
+
+async def test_what_a_call_showed_of_asterisk_is_kept_for_preflight(running: Bench, asterisk: socket.socket) -> None:
+    await call(running, asterisk)
+    port = address_of(asterisk)[1]
+    assert running.plane.asterisk.local_ports == (port, port)
+    assert running.plane.asterisk.misdirected is None
+
+
+async def test_preflight_says_a_finding_once_and_that_it_is_gone(
+    still: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    watch = PreflightWatch(lambda: still.config, still.plane, None, in_cluster=False)
+    port = still.config.port_range.start
+    with udp(port):
+        await still.plane.try_ports(still.ports.unleased())
+        watch.look()
+        watch.look()
+    assert "PortsNotBound" in {finding.code for finding in watch.findings}
+    assert len([line for line in caplog.messages if "1 of 4 ports" in line]) == 1
+    await still.plane.try_ports(still.ports.quarantined())
+    watch.look()
+    assert "PortsNotBound" not in {finding.code for finding in watch.findings}
+    assert "preflight: no longer PortsNotBound" in caplog.messages

@@ -31,9 +31,13 @@ class ListenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer to «are you healthy» or «are you ready»: `problems` is empty when all is well."""
+    """An answer to «are you healthy» or «are you ready»: `problems` is empty when all is well.
+
+    `findings` are sentences on what should be seen to and does not change the answer.
+    """
 
     problems: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -66,7 +70,10 @@ def make_app(
 def _verdict_handler(name: str, verdict_now: Callable[[], Verdict]) -> Handler:
     async def answer(_request: web.Request) -> web.StreamResponse:
         verdict = verdict_now()
-        return json_response({name: verdict.ok, "problems": list(verdict.problems)}, 200 if verdict.ok else 503)
+        body = {name: verdict.ok, "problems": list(verdict.problems)}
+        if verdict.findings:
+            body["findings"] = list(verdict.findings)
+        return json_response(body, 200 if verdict.ok else 503)
 
     return answer
 
@@ -106,7 +113,9 @@ def _given_token(authorization: str) -> str:
 async def listen(
     app: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None
 ) -> tuple[web.AppRunner, int]:
-    """Serve `app`, over TLS where a context is given. Returns the runner (call `cleanup()` at the end) and the port, which matters when `port` is 0.
+    """Serve `app`, over TLS where a context is given.
+
+    Returns the runner (call `cleanup()` at the end) and the port, which matters when `port` is 0.
 
     Raises:
         ListenError: the address can't be bound.

@@ -375,6 +375,18 @@ class SlaReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about the relay's host that will cost calls or packets: a CamelCase code and a sentence with the fix.
+
+    `inferred`: not read from the host, but concluded from what was seen or assumed.
+    """
+
+    code: str
+    sentence: str
+    inferred: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All of `/status`.
 
@@ -401,3 +413,4 @@ class Report:
     pool: PoolReference | None = None
     applied_generation: int | None = None
     config_error: str | None = None
+    preflight: tuple[Finding, ...] = ()

@@ -18,7 +18,7 @@ from rtppool_core import logs
 from rtppool_core.http_endpoints import listen, make_app
 from rtppool_core.report import Report
 from rtppool_core.service import Stop
-from rtppool_relay.descriptor_limit import raise_descriptor_limit, too_few_descriptors
+from rtppool_relay.descriptor_limit import raise_descriptor_limit
 from rtppool_relay.drain import drain
 from rtppool_relay.echo_resolver import EchoResolver
 from rtppool_relay.http_routes import routes
@@ -29,6 +29,7 @@ from rtppool_relay.metrics import RelayMetrics
 from rtppool_relay.plane import Plane, address_family
 from rtppool_relay.pool_watch import PoolWatch
 from rtppool_relay.port_manager import PortManager
+from rtppool_relay.preflight_watch import PreflightWatch
 from rtppool_relay.probe import Probe
 from rtppool_relay.relay_config import ConfigState, RelayConfig, from_environment
 from rtppool_relay.settings import Settings, read_settings
@@ -53,9 +54,7 @@ async def serve(stop: Stop) -> None:
     """
     settings = read_settings(os.environ)
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
-    descriptors = raise_descriptor_limit()
-    if shortage := too_few_descriptors(descriptors, len(settings.port_range)):
-        log.warning("%s", shortage)
+    raise_descriptor_limit()
     relay = Relay(settings)
     await relay.run(stop)
 
@@ -85,6 +84,13 @@ class Relay:
         )
         self._lifecycle = Lifecycle(ticked_at_seconds=time.monotonic())
         self._telephony = Telephony(settings, self._plane)
+        clock = examine_kernel_stamps()
+        self._preflight = PreflightWatch(
+            lambda: self._watch.state.config,
+            self._plane,
+            clock.reason,
+            in_cluster="KUBERNETES_SERVICE_HOST" in os.environ,
+        )
         self._status = StatusView(
             relay=os.uname().nodename,
             node=settings.node_name,
@@ -92,8 +98,9 @@ class Relay:
             lifecycle=self._lifecycle,
             plane=self._plane,
             measurement=self._measurement,
-            clock=examine_kernel_stamps(),
+            clock=clock,
             drain_seconds=self._drain_seconds,
+            findings=lambda: self._preflight.findings,
         )
 
     async def run(self, stop: Stop) -> None:
@@ -185,6 +192,7 @@ class Relay:
 
     async def _try_range(self) -> None:
         await self._plane.try_ports(self._ports.unleased())
+        self._preflight.look()
         self._lifecycle.ports_tried = True
 
     async def _try_quarantined(self) -> None:
@@ -192,6 +200,7 @@ class Relay:
         while True:
             await asyncio.sleep(TRY_QUARANTINED_EVERY_SECONDS)
             await self._plane.try_ports(self._ports.quarantined())
+            self._preflight.look()
 
     async def _tick(self) -> None:
         while True:
@@ -223,5 +232,3 @@ class Relay:
             "ari": self._settings.ari_url if self._settings.ari_user else "not configured",
         }
         log.info("relay started", extra={"fields": fields})
-        if self._status.clock.reason:
-            log.warning("%s", self._status.clock.reason)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from rtppool_core.udp import NS_PER_SECOND, BindError, family_of, host_port
+from rtppool_relay.asterisk_seen import AsteriskSeen
 from rtppool_relay.call_figures import call_figures
 from rtppool_relay.echo_moves import EchoMoves
 from rtppool_relay.echo_resolver import EchoResolver
@@ -61,6 +62,9 @@ class PortMedia:
                 f"port {self.port} can't be connected to {host_port(address, port)}: {error.strerror}; "
                 "is ADVERTISE_IP an address that Asterisk reaches, and BIND_IP one that reaches Asterisk?"
             ) from error
+        if self.kind == "calls":
+            source = str(self.sockets.asterisk.getsockname()[0])
+            self.plane.asterisk.note((address, port), source, self.advertised_address)
         self.attachment = self.plane.attachment(self, (address, port))
         await self.plane.supervisor.attach(self.attachment)
 
@@ -117,6 +121,7 @@ class Plane:
         self._clock = clock
         self._wall_ns = wall_ns
         self._live: dict[int, PortMedia] = {}
+        self.asterisk = AsteriskSeen()
         self._moves = EchoMoves(supervisor, self.bind_address, dscp)
         self._aimed_at: tuple[str, int] | None = None
         self._suspected_leases = LeakSuspects[tuple[int, int]]()
@@ -287,7 +292,8 @@ class Plane:
                 self.ports.restore(port)
             return
         if not quarantined:
-            log.warning("a port of the range is not usable", extra={"fields": {"port": port, "reason": reason}})
+            # Preflight says it to people, for all ports at once.
+            log.debug("a port of the range is not usable", extra={"fields": {"port": port, "reason": reason}})
         self.ports.quarantine_unleased(port, reason)
 
     def call_figures(self, media: PortMedia) -> CallFigures:

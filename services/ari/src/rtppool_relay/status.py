@@ -13,6 +13,7 @@ from rtppool_core.report import (
     CallsReport,
     ClockReport,
     EchoReport,
+    Finding,
     MediaReport,
     Report,
     SlaReport,
@@ -57,6 +58,7 @@ class StatusView:
     measurement: Measurement
     clock: ClockFacts
     drain_seconds: Callable[[], float | None]
+    findings: Callable[[], tuple[Finding, ...]]
 
     def ready(self) -> Verdict:
         """Configured, a port binds, media up, not draining. It does not depend on Asterisk or on the echo."""
@@ -68,7 +70,8 @@ class StatusView:
             f"no port of {ports.range} can be bound" if ports.total <= ports.quarantined else None,
             f"{up} of {wanted} media processes are up" if up < wanted else None,
         )
-        return Verdict(tuple(problem for problem in problems if problem))
+        findings = tuple(finding.sentence for finding in self.findings())
+        return Verdict(tuple(problem for problem in problems if problem), findings)
 
     def healthy(self, now_seconds: float) -> Verdict:
         """The control loop turns and a media process answers or is being started."""
@@ -120,6 +123,7 @@ class StatusView:
             pool=state.config.pool,
             applied_generation=state.config.generation,
             config_error=state.error,
+            preflight=self.findings(),
         )
 
     def _media(self) -> MediaReport:

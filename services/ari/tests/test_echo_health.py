@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from rtppool_relay.measurement import EchoHealth
 
 SECOND = 1_000_000_000
+LOOK = SECOND // 4
 
 
 def silent_echo() -> EchoHealth:
@@ -46,3 +49,42 @@ def test_an_echo_that_answered_stays_reachable_while_nothing_is_sent() -> None:
     health.look(50, 50, 0)
     health.look(0, 0, 60 * SECOND)
     assert health.reachable is True
+
+
+def test_the_first_answer_makes_an_echo_reachable_again() -> None:
+    health = silent_echo()
+    health.look(0, 1, 3 * SECOND)
+    assert health.reachable
+
+
+@pytest.mark.parametrize("phase_ns", range(0, LOOK, LOOK // 5))
+def test_an_echo_that_stops_between_two_bursts_of_the_probe_is_unreachable_within_three_seconds(phase_ns: int) -> None:
+    """Bursts of ten packets 20 ms apart begin with every second, and looks are 0.25 s apart, at any phase to them."""
+    health = EchoHealth()
+    stops_ns = 10 * SECOND + SECOND // 5
+    unreachable_ns = None
+    for look in range(80):
+        now_ns = phase_ns + look * LOOK
+        sent = [at for at in packets_of_the_probe(seconds=30) if now_ns - LOOK < at <= now_ns]
+        health.look(len(sent), sum(1 for at in sent if at < stops_ns), now_ns)
+        if health.reachable is False and unreachable_ns is None:
+            unreachable_ns = now_ns
+    assert unreachable_ns is not None
+    assert 1.5 * SECOND <= unreachable_ns - stops_ns < 3 * SECOND
+
+
+def packets_of_the_probe(seconds: int) -> list[int]:
+    return [second * SECOND + packet * SECOND // 50 for second in range(seconds) for packet in range(10)]
+
+
+def test_one_lost_burst_of_a_slow_probe_is_no_silence() -> None:
+    health = EchoHealth()
+    health.look(10, 10, 0)
+    health.look(10, 0, 10 * SECOND)
+    for look in range(1, 40):
+        health.look(0, 0, 10 * SECOND + look * LOOK)
+        assert health.reachable
+    health.look(10, 0, 20 * SECOND)
+    assert health.reachable, "the second burst's answers are on their way"
+    health.look(0, 10, 20 * SECOND + LOOK)
+    assert health.reachable

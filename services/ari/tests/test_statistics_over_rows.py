@@ -11,7 +11,7 @@ from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 from rtppool_core.histogram import Histogram, bucket_of
 from rtppool_core.pool_config import SlaLimits
 from rtppool_core.statistics import Jitter
-from rtppool_relay.measurement import EchoHealth, Measurement
+from rtppool_relay.measurement import Measurement
 from rtppool_relay.row_histogram import buckets_of, record_all
 from rtppool_relay.row_reader import RowReader
 from rtppool_relay.sla import judge
@@ -318,20 +318,6 @@ def test_old_slices_are_forgotten_but_the_total_is_not() -> None:
     assert store.window(105 * SECOND, 90)[0].packets == 7
 
 
-def test_the_echo_is_unreachable_after_two_seconds_without_an_answer_and_reachable_with_the_first() -> None:
-    health = EchoHealth()
-    assert health.reachable is None
-    health.look(5, 5, 0)
-    assert health.reachable
-    for second in (1, 2):
-        health.look(5, 0, second * SECOND)
-    assert health.reachable
-    health.look(5, 0, 3 * SECOND)
-    assert health.reachable is False
-    health.look(0, 1, 4 * SECOND)
-    assert health.reachable
-
-
 def test_calls_and_probe_are_never_mixed(slot: Slot) -> None:
     measurement = Measurement(WallClock())
     slot.row(0)
@@ -339,4 +325,21 @@ def test_calls_and_probe_are_never_mixed(slot: Slot) -> None:
     measurement.tick(after(1), 0)
     measurement.end_stream(0, after(1))
     assert measurement.kinds["probe"].store.total.packets == 1
+    assert measurement.kinds["calls"].store.total.packets == 0
+
+
+def test_the_probe_alone_is_looked_at_between_two_ticks(slot: Slot) -> None:
+    measurement = Measurement(WallClock())
+    slot.row(0)
+    measurement.add_stream(0, "probe", slot.statistics())
+    measurement.look_at_probe(after(1), 0)
+    assert measurement.kinds["probe"].store.total.packets == 1
+    assert measurement.echo.reachable
+
+
+def test_calls_wait_for_the_tick(slot: Slot) -> None:
+    measurement = Measurement(WallClock())
+    slot.row(0)
+    measurement.add_stream(0, "calls", slot.statistics())
+    measurement.look_at_probe(after(1), 0)
     assert measurement.kinds["calls"].store.total.packets == 0

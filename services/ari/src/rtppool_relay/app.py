@@ -41,6 +41,7 @@ from rtppool_relay.wall_clock import WallClock
 log = logging.getLogger(__name__)
 
 CLOCK_LOOK_SECONDS = 0.1
+PROBE_LOOK_SECONDS = 0.25
 FIND_ECHO_SECONDS = 0.5
 TRY_QUARANTINED_EVERY_SECONDS = 5.0
 
@@ -136,6 +137,7 @@ class Relay:
             self._watch.run(self._apply),
             self._tick(),
             self._look_at_clocks(),
+            self._look_at_probe(),
             self._try_quarantined(),
             probe.run(),
         ]
@@ -209,6 +211,11 @@ class Relay:
             self._plane.weigh_load()
             self._telephony.look_at_media()
             self._lifecycle.ticked_at_seconds = time.monotonic()
+
+    async def _look_at_probe(self) -> None:
+        while True:
+            await asyncio.sleep(PROBE_LOOK_SECONDS)
+            self._measurement.look_at_probe(time.time_ns(), time.monotonic_ns())
 
     async def _look_at_clocks(self) -> None:
         while True:

@@ -19,7 +19,9 @@ from rtppool_relay.wall_clock import WallClock
 
 StreamKind = Literal["calls", "probe"]
 KINDS: tuple[StreamKind, ...] = ("calls", "probe")
-UNREACHABLE_AFTER_NS = 2_000_000_000
+UNREACHABLE_AFTER_NS = 1_500_000_000
+# One burst of the probe may be lost: a second one is sent at least so long after it, and has as long to be answered.
+AGAIN_AFTER_NS = 500_000_000
 FORGOTTEN_AFTER_NS = 5_000_000_000
 # They show that the echo answers, also where its answers come to nothing.
 UNUSED_ANSWERS = (Word.UNMATCHED, Word.DUPLICATE_ECHO, Word.TOO_LATE)
@@ -75,6 +77,7 @@ class KindFigures:
 class EchoHealth:
     """Whether the echo answers, from what was sent and what came back. None: nothing tells.
 
+    It is unreachable after 1.5 s without an answer in which packets were sent twice, half a second apart or more.
     That it does not answer is forgotten after `forgotten_after_ns` without a packet to it, or a relay that has neither
     a probe nor a call would refuse calls for ever.
     """
@@ -82,29 +85,42 @@ class EchoHealth:
     reachable: bool | None = None
     forgotten_after_ns: int = FORGOTTEN_AFTER_NS
     _unanswered_since_ns: int | None = None
+    _sent_again_at_ns: int | None = None
     _sent_at_ns: int | None = None
 
     def look(self, sent: int, answered: int, now_ns: int) -> None:
-        """Take one tick's counts; `now_ns` is monotonic."""
+        """Take what was counted since the last look; `now_ns` is monotonic."""
+        if answered:
+            self.reachable = True
+            self._unanswered_since_ns = self._sent_again_at_ns = None
         if sent:
             self._sent_at_ns = now_ns
-        if answered:
-            self.reachable, self._unanswered_since_ns = True, None
-        elif sent:
-            if self._unanswered_since_ns is None:
-                self._unanswered_since_ns = now_ns
-            elif now_ns - self._unanswered_since_ns >= UNREACHABLE_AFTER_NS:
-                self.reachable = False
-        elif self.reachable is False and now_ns - (self._sent_at_ns or 0) >= self.forgotten_after_ns:
-            self.reachable = None
+            if not answered:
+                self._note_unanswered(now_ns)
+        if self._is_silent(now_ns):
+            self.reachable = False
+        if self.reachable is False and now_ns - (self._sent_at_ns or 0) >= self.forgotten_after_ns:
+            self.restart()
+
+    def _note_unanswered(self, now_ns: int) -> None:
+        if self._unanswered_since_ns is None:
+            self._unanswered_since_ns = now_ns
+        elif self._sent_again_at_ns is None and now_ns - self._unanswered_since_ns >= AGAIN_AFTER_NS:
+            self._sent_again_at_ns = now_ns
+
+    def _is_silent(self, now_ns: int) -> bool:
+        if self._unanswered_since_ns is None or self._sent_again_at_ns is None:
+            return False
+        waited_ns = now_ns - self._unanswered_since_ns
+        return waited_ns >= UNREACHABLE_AFTER_NS and now_ns - self._sent_again_at_ns >= AGAIN_AFTER_NS
 
     def expect_bursts(self, interval_seconds: float | None) -> None:
         """The probe sends every so many seconds, or not at all: between two bursts nothing is forgotten."""
         self.forgotten_after_ns = max(FORGOTTEN_AFTER_NS, round(2 * (interval_seconds or 0) * NS_PER_SECOND))
 
     def restart(self) -> None:
-        """Another echo: nothing is known."""
-        self.reachable, self._unanswered_since_ns = None, None
+        """Nothing is known, as of another echo."""
+        self.reachable = self._unanswered_since_ns = self._sent_again_at_ns = None
 
 
 class Measurement:
@@ -162,11 +178,22 @@ class Measurement:
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
         """Collect every stream; `now_ns` is the wall clock's."""
         for kind in KINDS:
-            streams = [statistics for of, statistics in self._streams.values() if of == kind]
-            if streams:
-                self._take(kind, collect_all(streams, now_ns))
-            for statistics in streams:
-                self.departures.add(statistics.reader.departure_errors())
+            self._collect(kind, now_ns)
+        self._look_at_echo(monotonic_ns)
+
+    def look_at_probe(self, now_ns: int, monotonic_ns: int) -> None:
+        """Collect the probe alone, so that an echo that is gone is noticed soon; call it four times a second."""
+        self._collect("probe", now_ns)
+        self._look_at_echo(monotonic_ns)
+
+    def _collect(self, kind: StreamKind, now_ns: int) -> None:
+        streams = [statistics for of, statistics in self._streams.values() if of == kind]
+        if streams:
+            self._take(kind, collect_all(streams, now_ns))
+        for statistics in streams:
+            self.departures.add(statistics.reader.departure_errors())
+
+    def _look_at_echo(self, monotonic_ns: int) -> None:
         counted, self._in_this_tick = self._in_this_tick, Counter()
         came_back = self._answered_in_this_tick + sum(counted[word] for word in UNUSED_ANSWERS)
         self._answered_in_this_tick = 0

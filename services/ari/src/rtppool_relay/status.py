@@ -140,7 +140,7 @@ class StatusView:
         resolver, reachable = self.plane.resolver, self.measurement.echo.reachable
         reason = resolver.reason
         if reason is None and reachable is False:
-            reason = f"no packet came back from {resolver.target} within 2 s"
+            reason = f"no packet came back from {resolver.target} within 1.5 s"
         if reason is None and reachable is None:
             reason = "nothing was sent to the echo yet"
         return EchoReport(

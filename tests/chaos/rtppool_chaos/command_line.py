@@ -20,10 +20,12 @@ from rtppool_chaos.report import findings, row_table, table, to_json
 from rtppool_chaos.rig import Ports, running_rig
 from rtppool_chaos.rooted import PhoneRoots, have_phones
 from rtppool_chaos.rounds import RoundResult, play
-from rtppool_chaos.rows import ROWS, Row, RowResult, play_row
+from rtppool_chaos.rows import ROWS, Row, RowResult, Stage, play_row
+from rtppool_chaos.tiers import TIERS
 from rtppool_chaos.turn import own_turn
 from rtppool_core.machine import this_machine
 
+RUNS = (*ROWS, TIERS)
 ROUNDS, CALLS = 20, 50
 SECONDS_A_ROUND = 13
 MOST_DESCRIPTORS_MORE = 24  # the pool of connections to Asterisk, full or empty, and some for whoever asks /status
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     """0: everything held; 1: something did not; 2: it could not be run."""
     options = _parser().parse_args(arguments)
     faults = [fault for fault in FAULTS if not options.only or fault.name in options.only]
-    rows = [row for row in ROWS if not options.only or row.name in options.only]
+    rows = [row for row in RUNS if not options.only or row.name in options.only]
     try:
         with own_turn():
             compile_ahead()
@@ -73,11 +75,7 @@ async def _row(roots: PhoneRoots, row: Row, folder: Path) -> RowResult:
     _say(f"{row.title}: about {row.seconds} s")
     own = folder / row.name
     own.mkdir()
-    try:
-        async with running_rig(roots, own, row.ports, through_proxy=False) as rig:
-            return await play_row(rig, row)
-    except ChaosError as error:
-        return RowResult(row.name, row.title, findings=[str(error)])
+    return await play_row(Stage(roots, own, lambda text: _say(f"  {text}")), row)
 
 
 async def _series(roots: PhoneRoots, fault: Fault, rounds: int, calls: int, folder: Path) -> list[RoundResult]:
@@ -112,7 +110,7 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    contents = "\n".join(f"  {each.name:<10} {each.title}" for each in (*FAULTS, *ROWS))
+    contents = "\n".join(f"  {each.name:<10} {each.title}" for each in (*FAULTS, *RUNS))
     parser = argparse.ArgumentParser(
         prog="make chaos",
         description="Break one thing at a time under live calls of a real Asterisk 22, and account for every call. "
@@ -120,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"what is done:\n{contents}\n\nWith make: make chaos CHAOS='--only asterisk --rounds 3'",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [each.name for each in (*FAULTS, *ROWS)]
+    names = [each.name for each in (*FAULTS, *RUNS)]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these only")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each fault ({ROUNDS})")
     parser.add_argument("--calls", type=int, default=CALLS, help=f"held while it strikes ({CALLS})")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rtppool_chaos.ari_proxy import AriProxy
@@ -89,8 +89,22 @@ class Rig:
         return status is not None and status["ari"]["state"] == "Connected" and status["ready"]
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The commands of a relay and of the echo behind it, and what is added to the relay's environment."""
+
+    relay: tuple[str, ...]
+    echo: tuple[str, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+OURS = Chain(tuple(relay_command()), tuple(echo_command()))
+
+
 @asynccontextmanager
-async def running_rig(roots: PhoneRoots, folder: Path, ports: Ports, *, through_proxy: bool) -> AsyncIterator[Rig]:
+async def running_rig(
+    roots: PhoneRoots, folder: Path, ports: Ports, *, through_proxy: bool = False, chain: Chain = OURS
+) -> AsyncIterator[Rig]:
     """All of it up and connected, for the length of the block.
 
     Raises:
@@ -108,11 +122,10 @@ async def running_rig(roots: PhoneRoots, folder: Path, ports: Ports, *, through_
         asterisk = Keeper(
             "asterisk", command(roots.asterisk, asterisk_folder), ASTERISK_ENVIRONMENT, folder / "asterisk.log"
         )
-        echo = Keeper("echo", echo_command(), echo_environment(), folder / "echo.log")
+        echo = Keeper("echo", chain.echo, echo_environment(), folder / "echo.log")
         ari_port = ARI_PORT if proxy is None else proxy.listen_port
-        relay = Keeper(
-            "relay", relay_command(), relay_environment(ari_port, password, str(ports)), folder / "relay.log"
-        )
+        environment = {**relay_environment(ari_port, password, str(ports)), **chain.settings}
+        relay = Keeper("relay", chain.relay, environment, folder / "relay.log")
         for keeper in (asterisk, echo):
             stack.push_async_callback(keeper.close)
             await keeper.start()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rtppool_chaos.accounts import Evidence, dialplan_of, leaked, orphans, unaccounted, uncounted
@@ -12,7 +14,8 @@ from rtppool_chaos.callers import Outcome, Plan
 from rtppool_chaos.errors import ChaosError
 from rtppool_chaos.places import HELD_RTP_PORT, TRIAL_RTP_PORT
 from rtppool_chaos.relay import Record, records_of, tracebacks_of
-from rtppool_chaos.rig import Ports, Rig
+from rtppool_chaos.rig import Ports, Rig, running_rig
+from rtppool_chaos.rooted import PhoneRoots
 from rtppool_chaos.rounds import all_talk, rest_of
 
 LOAD_SECONDS, LOAD_CALLS_AT_ONCE, LOAD_CALL_SECONDS, FEWEST_PLACED = 300, 100, 30.0, 900
@@ -57,20 +60,44 @@ class RowResult:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A run on a fresh rig with these ports. `seconds` is about how long it takes."""
+    """A run that fills in its result. `seconds` is about how long it takes."""
 
     name: str
     title: str
-    ports: Ports
     seconds: int
-    run: Callable[[Rig, RowResult], Awaitable[None]]
+    run: Callable[[Stage, RowResult], Awaitable[None]]
 
 
-async def play_row(rig: Rig, row: Row) -> RowResult:
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a row is given: Asterisk and SIPp, a folder of its own, and a way to say how far it is."""
+
+    roots: PhoneRoots
+    folder: Path
+    say: Callable[[str], None]
+
+
+async def play_row(stage: Stage, row: Row) -> RowResult:
     """Run one; what keeps it from its end is a finding."""
     result = RowResult(row.name, row.title)
     try:
-        await row.run(rig, result)
+        await row.run(stage, result)
+    except ChaosError as error:
+        result.findings.append(str(error))
+    return result
+
+
+async def _on_one_rig(
+    ports: Ports, run: Callable[[Rig, RowResult], Awaitable[None]], stage: Stage, result: RowResult
+) -> None:
+    """On a rig of its own; when it has ended, nothing may be left, and the relay's counts must add up."""
+    async with running_rig(stage.roots, stage.folder, ports) as rig:
+        await _and_nothing_left(rig, run, result)
+
+
+async def _and_nothing_left(rig: Rig, run: Callable[[Rig, RowResult], Awaitable[None]], result: RowResult) -> None:
+    try:
+        await run(rig, result)
         result.findings += leaked(await rest_of(rig), len(rig.ports))
         if status := await rig.relay_view.status():
             result.findings += uncounted(status["calls"])
@@ -79,7 +106,6 @@ async def play_row(rig: Rig, row: Row) -> RowResult:
     result.findings += [
         f"the relay's log has a traceback: {each[-400:]}" for each in tracebacks_of(rig.relay.log_text())[:2]
     ]
-    return result
 
 
 async def _load(rig: Rig, result: RowResult) -> None:
@@ -194,7 +220,17 @@ def _at_most(what: str, durations: Mapping[str, Any] | None, microseconds: int) 
 
 
 ROWS = (
-    Row("load", "100 calls at a time for 300 s, 30 s each", Ports(10000, 10149), 345, _load),
-    Row("events", "what callers do mid-call", Ports(), 25, _events),
-    Row("refusal", "the 102nd call on 101 ports", Ports(11500, 11500 + ALL_PORTS - 1), 25, _refusal),
+    Row(
+        "load",
+        "100 calls at a time for 300 s, 30 s each",
+        345,
+        partial(_on_one_rig, Ports(10000, 10149), _load),
+    ),
+    Row(
+        "refusal",
+        "the 102nd call on 101 ports",
+        25,
+        partial(_on_one_rig, Ports(11500, 11500 + ALL_PORTS - 1), _refusal),
+    ),
+    Row("events", "what callers do mid-call", 25, partial(_on_one_rig, Ports(), _events)),
 )

@@ -1,0 +1,119 @@
+"""Reads a relay's rows from outside and judges windows of them, with our own statistics, whoever wrote them."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtppool_chaos.errors import ChaosError
+from rtppool_core.histogram import Histogram
+from rtppool_core.pool_config import SlaLimits
+from rtppool_relay.row_reader import RowReader
+from rtppool_relay.rows import SLOT_BYTES, SLOTS, Word
+from rtppool_relay.sla import judge
+from rtppool_relay.slices import NS_PER_SLICE, SLICE_CLOSES_AFTER_SECONDS, Slice, SliceStore
+from rtppool_relay.stream_statistics import StreamStatistics, collect_all
+from rtppool_relay.wall_clock import WallClock
+
+MEMFD = "rtp-relay-rows"
+TICK_SECONDS = 1.0
+WINDOW_SECONDS = 10
+CLOCK_RATE_HZ = 8000
+LOOKED_AT = 512  # more slots than a run has calls; they are taken from the first on
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A closed window, judged. Times in ns, None where nothing was measured."""
+
+    met: bool
+    packets: int
+    lost: int
+    late_by_relay: int
+    residence: Histogram
+    round_trip_p99_ns: int | None
+
+
+class RowObserver:
+    """All streams of the relay whose control process is `pid`."""
+
+    def __init__(self, pid: int, limits: SlaLimits) -> None:
+        """Find its rows among its descriptors.
+
+        Raises:
+            ChaosError: there are none.
+        """
+        descriptor = os.open(_memfd_of(pid), os.O_RDONLY)
+        try:
+            self._memory = mmap.mmap(descriptor, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
+        finally:
+            os.close(descriptor)
+        self._limits = limits
+        self._clock = WallClock()
+        self._streams: dict[int, StreamStatistics] = {}
+        self._store = SliceStore()
+
+    async def watch(self, seconds: float) -> None:
+        """Collect for so long; what was written before is taken in, too, and belongs to seconds that are past."""
+        self._store.keep_window(round(seconds) + SLICE_CLOSES_AFTER_SECONDS)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._find_streams()
+            now_ns = time.time_ns()
+            for second, part in collect_all(list(self._streams.values()), now_ns).by_second.items():
+                self._store.add(second, part)
+            await asyncio.sleep(TICK_SECONDS)
+
+    def windows(self, from_second: int, number: int, calls: int) -> list[Window]:
+        """So many windows side by side, from a second of Unix time on, judged as of a relay with `calls` calls."""
+        found = []
+        for each in range(number):
+            end = from_second + (each + 1) * WINDOW_SECONDS
+            closed_ns = (end + SLICE_CLOSES_AFTER_SECONDS - 1) * NS_PER_SLICE
+            figures, start, _ = self._store.window(closed_ns, WINDOW_SECONDS)
+            if start != end - WINDOW_SECONDS:
+                raise AssertionError("a window is as long as asked")
+            found.append(_judged(figures, calls, self._limits))
+        return found
+
+    @property
+    def streams(self) -> int:
+        """How many were found."""
+        return len(self._streams)
+
+    def _find_streams(self) -> None:
+        for slot in range(LOOKED_AT):
+            if slot not in self._streams and (reader := RowReader(self._memory, slot)).word(Word.SSRC):
+                threshold_ns = self._limits.late_threshold_microseconds * 1000
+                self._streams[slot] = StreamStatistics(
+                    reader, CLOCK_RATE_HZ, threshold_ns, self._clock.spans_step, lambda _trips, _residences: None
+                )
+
+
+def _judged(figures: Slice, calls: int, limits: SlaLimits) -> Window:
+    # The window is shared; what is kept of it is copied.
+    residence = Histogram()
+    residence.merge(figures.residence)
+    return Window(
+        met=judge(figures, calls, limits).result == "Met",
+        packets=figures.packets,
+        lost=figures.lost,
+        late_by_relay=figures.late_relay,
+        residence=residence,
+        round_trip_p99_ns=figures.round_trip.quantile_ns(990),
+    )
+
+
+def _memfd_of(pid: int) -> Path:
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = descriptor.readlink()
+        except FileNotFoundError:
+            continue
+        if MEMFD in str(target):
+            return descriptor
+    raise ChaosError(f"process {pid} holds no {MEMFD}")

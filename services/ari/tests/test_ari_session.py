@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import cast
 
 import pytest
@@ -56,7 +57,7 @@ async def pauses_of(asterisk: Gone, uniform: Callable[[float, float], float], se
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     times = [began, *asterisk.tried_at]
-    return [round(later - earlier, 6) for earlier, later in zip(times, times[1:], strict=False)]
+    return [round(later - earlier, 6) for earlier, later in pairwise(times)]
 
 
 async def test_the_first_attempt_is_at_once_and_pauses_double_up_to_two_seconds() -> None:

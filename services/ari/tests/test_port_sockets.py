@@ -86,3 +86,49 @@ def test_ipv6_works_alike() -> None:
         peer.sendto(b"six", ("::1", pair.port))
         assert pair.echo.recv(10) == b"six"
         pair.close()
+
+
+def test_asterisk_s_socket_hears_at_the_address_that_asterisk_is_told() -> None:
+    with udp("127.0.0.1") as asterisk, udp("127.0.0.1") as echo:
+        pair = bind_pair("0.0.0.0", 0, 46, "127.0.0.2")
+        pair.asterisk.connect(asterisk.getsockname())
+        pair.echo.connect(echo.getsockname())
+        asterisk.sendto(b"from asterisk", ("127.0.0.2", pair.port))
+        assert pair.asterisk.recv(100) == b"from asterisk"
+        pair.asterisk.send(b"back")
+        assert asterisk.recvfrom(100) == (b"back", ("127.0.0.2", pair.port))
+        pair.close()
+
+
+def test_an_address_that_is_not_this_machine_s_is_one_behind_a_nat() -> None:
+    pair = bind_pair("0.0.0.0", 0, 46, "192.0.2.1")
+    assert pair.asterisk.getsockname()[0] == "0.0.0.0"
+    pair.close()
+
+
+@pytest.mark.parametrize("holder_at", ["127.0.0.1", "127.0.0.2", "127.0.0.3", "0.0.0.0"])
+def test_a_port_that_somebody_holds_on_any_address_is_refused(holder_at: str) -> None:
+    with udp(holder_at) as holder, pytest.raises(BindError, match="Address already in use"):
+        bind_pair("0.0.0.0", holder.getsockname()[1], 46, "127.0.0.2")
+
+
+@pytest.mark.parametrize("thief_at", ["127.0.0.1", "127.0.0.2", "0.0.0.0"])
+def test_nobody_joins_a_port_whose_sockets_have_two_addresses(thief_at: str) -> None:
+    pair = bind_pair("0.0.0.0", 0, 46, "127.0.0.2")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        with pytest.raises(OSError, match="Address already in use"):
+            thief.bind((thief_at, pair.port))
+    pair.close()
+
+
+def test_a_second_echo_joins_a_port_whose_sockets_have_two_addresses() -> None:
+    with udp() as old, udp() as new:
+        pair = bind_pair("0.0.0.0", 0, 46, "127.0.0.2")
+        pair.echo.connect(old.getsockname())
+        another = bind_another_echo(pair, "0.0.0.0", 46)
+        another.connect(new.getsockname())
+        new.sendto(b"new", ("127.0.0.1", pair.port))
+        assert another.recv(100) == b"new"
+        another.close()
+        pair.close()

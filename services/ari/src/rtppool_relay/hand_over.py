@@ -41,7 +41,8 @@ async def leave_word(client: AriClient, ids: CallIds, wall_ns: Callable[[], int]
         async with asyncio.timeout(LEAVING_SECONDS):
             await client.set_global_variable(word_name(ids), str(left_unix_ms))
     except (AriError, TimeoutError) as error:
-        log.warning("no word is left for the next relay, so it can't tell the gap: %s", error or "no answer in time")
+        reason = str(error) or "no answer in time"
+        log.warning("no word is left for the next relay, so it can't tell the gap: %s", reason)
         return False
     return True
 

@@ -78,6 +78,13 @@ def bound_address(bind_ip: str, advertised: str | None) -> str:
     return UNSPECIFIED[family_of(advertised)]
 
 
+def hearing_address(bind_ip: str, advertised: str | None) -> str | None:
+    """Where a call's socket towards Asterisk has to hear, if that is another address than the bound one."""
+    if advertised is None or not _is_address(advertised) or not ipaddress.ip_address(bind_ip).is_unspecified:
+        return None
+    return advertised
+
+
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

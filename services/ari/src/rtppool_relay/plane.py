@@ -19,7 +19,7 @@ from rtppool_relay.measurement import Measurement, StreamKind
 from rtppool_relay.media_plane import CallFigures, MediaFault, RefusalReason, Refused
 from rtppool_relay.media_state import MediaFlow
 from rtppool_relay.media_supervisor import Attachment, MediaSupervisor
-from rtppool_relay.own_address import OwnAddress, bound_address
+from rtppool_relay.own_address import OwnAddress, bound_address, hearing_address
 from rtppool_relay.port_manager import PortManager, PortsExhausted
 from rtppool_relay.port_sockets import PortSockets, bind_pair, can_bind
 from rtppool_relay.relay_config import RelayConfig
@@ -169,7 +169,7 @@ class Plane:
         try:
             if port == probe_port:
                 await self.drop_probe()
-            sockets = bind_pair(self.bind_address(), port, self._dscp)
+            sockets = self._bind_for_call(port)
         except BindError as error:
             # A relay that was killed leaves media processes that need a moment to see it: the port is free soon.
             self.ports.release(port, self._clock())
@@ -334,7 +334,7 @@ class Plane:
             try:
                 if port == probe_port:
                     await self.drop_probe()
-                return bind_pair(self.bind_address(), port, self._dscp)
+                return self._bind_for_call(port)
             except BindError as error:
                 log.warning("a leased port is set aside", extra={"fields": {"port": port, "reason": str(error)}})
                 self.ports.quarantine_lease(port, str(error))
@@ -344,6 +344,10 @@ class Plane:
             except BaseException:
                 self.ports.release(port, self._clock())
                 raise
+
+    def _bind_for_call(self, port: int) -> PortSockets:
+        heard_at = hearing_address(self._bind_ip, self._told_address())
+        return bind_pair(self.bind_address(), port, self._dscp, heard_at)
 
     def _take(self, sockets: PortSockets, kind: StreamKind, call: str) -> PortMedia:
         try:

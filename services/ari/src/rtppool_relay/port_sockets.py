@@ -7,6 +7,7 @@ of the same user would join silently and steal packets).
 
 from __future__ import annotations
 
+import errno
 import socket
 from dataclasses import dataclass
 
@@ -29,8 +30,12 @@ class PortSockets:
         self.echo.close()
 
 
-def bind_pair(address: str, port: int, dscp: int) -> PortSockets:
+def bind_pair(address: str, port: int, dscp: int, heard_at: str | None = None) -> PortSockets:
     """Bind both sockets of a port.
+
+    A connected socket hears at one address only, and of a machine with several the kernel would choose the one that
+    the route to Asterisk leaves from. So Asterisk's is bound to `heard_at`, where that is an address of this machine;
+    where a NAT stands between, it is not, and `address` holds.
 
     Raises:
         BindError: somebody has the port, or the address is not this machine's.
@@ -43,13 +48,14 @@ def bind_pair(address: str, port: int, dscp: int) -> PortSockets:
         asterisk.close()
         raise
     try:
-        asterisk.bind((address, port))
-        _share_port(asterisk, echo, address)
+        # The wider address first: whoever has the port on any of its addresses is in the way.
+        echo.bind((address, port))
+        _join(echo, asterisk, heard_at or address, address)
     except OSError as error:
         asterisk.close()
         echo.close()
         raise bind_error(address, port, error) from error
-    return PortSockets(asterisk.getsockname()[1], asterisk, echo)
+    return PortSockets(echo.getsockname()[1], asterisk, echo)
 
 
 def bind_another_echo(
@@ -91,6 +97,15 @@ def _udp_socket(address: str, dscp: int) -> socket.socket:
     wants_stamps_both_ways(sock)
     mark(sock, dscp)
     return sock
+
+
+def _join(bound: socket.socket, joining: socket.socket, address: str, otherwise: str) -> None:
+    try:
+        _share_port(bound, joining, address)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL or address == otherwise:
+            raise
+        _share_port(bound, joining, otherwise)
 
 
 def _share_port(

@@ -7,6 +7,7 @@ that its event loop has: so it gets a loop that has nothing else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -23,6 +24,7 @@ BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
 # A watch that lived as long had begun well.
 LIVED_SECONDS = 60.0
 JOIN_SECONDS = 5.0
+LONGEST_REASON = 300
 
 PoolSeen = Callable[[str, int | None, str | None], None]
 
@@ -55,7 +57,7 @@ class PoolWatch:
         self._identity = identity
         self._registry = registry
         self._ended = threading.Event()
-        self._stop_one = threading.Event()
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._thread = threading.Thread(target=self._watch_for_ever, name="pool-watch", daemon=True)
         self.restarts = 0
         self.problem: str | None = None
@@ -71,12 +73,16 @@ class PoolWatch:
 
     def begin_anew(self) -> None:
         """End the watch as it is, for another one: this one brings nothing."""
-        self._stop_one.set()
+        running = self._running
+        if running is not None:
+            loop, stop = running
+            with contextlib.suppress(RuntimeError):  # its loop has ended by itself in this moment
+                loop.call_soon_threadsafe(stop.set)
 
     def end(self) -> None:
         """Stop, and wait for it a little."""
         self._ended.set()
-        self._stop_one.set()
+        self.begin_anew()
         if self._thread.is_alive():
             self._thread.join(JOIN_SECONDS)
 
@@ -84,9 +90,6 @@ class PoolWatch:
         failures = 0
         while not self._ended.is_set():
             began = time.monotonic()
-            self._stop_one.clear()
-            if self._ended.is_set():
-                return
             problem = self._watch()
             if self._ended.is_set():
                 return
@@ -99,11 +102,16 @@ class PoolWatch:
     def _watch(self) -> str:
         try:
             asyncio.run(self._kopf())
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 whatever kopf ends on, it is told and begun anew
-            return repr(error)[:300]
-        return "it was asked to, because it brought nothing" if self._stop_one.is_set() else "for no reason given"
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 whatever ends kopf, it is told and begun anew
+            return repr(error)[:LONGEST_REASON]
+        return "it was asked to"
 
     async def _kopf(self) -> None:
+        # Not a threading.Event: kopf would wait for it in a thread that can't be cancelled.
+        stop = asyncio.Event()
+        self._running = (asyncio.get_running_loop(), stop)
+        if self._ended.is_set():
+            return
         memo: Any = kopf.Memo()
         memo[SEEN] = self._seen
         await kopf.operator(
@@ -112,6 +120,6 @@ class PoolWatch:
             identity=self._identity,  # type: ignore[arg-type] # kopf does not export the type
             clusterwide=True,
             standalone=True,
-            stop_flag=self._stop_one,
+            stop_flag=stop,
             memo=memo,
         )

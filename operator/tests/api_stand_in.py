@@ -1,0 +1,167 @@
+"""As much of an API server as the operator asks for, over a real socket; tests/chaos has a real one.
+
+Pools in memory with resource versions and a watch; the rest answers what a test puts there. A test may answer any
+request in its place with `instead`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+POOLS = "/apis/rtppool.dev/v1alpha1/rtppools"
+GROUP_VERSION = "/apis/rtppool.dev/v1alpha1"
+Instead = Callable[[web.Request], web.StreamResponse | None]
+
+
+def _nothing(_request: web.Request) -> web.StreamResponse | None:
+    return None
+
+
+def refusal(code: int, message: str, **details: Any) -> web.Response:
+    """A Status of the API server."""
+    document = {"kind": "Status", "status": "Failure", "code": code, "reason": "Invalid", "message": message}
+    return web.json_response({**document, "details": details}, status=code)
+
+
+@dataclass
+class ApiStandIn:
+    """Answers by path. `requests` are (method, path, Accept) in order."""
+
+    port: int = 0
+    documents: dict[str, Any] = field(default_factory=dict)
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    instead: Instead = field(default_factory=lambda: _nothing)
+    watches: list[web.StreamResponse] = field(default_factory=list)
+    pools: dict[str, dict[str, Any]] = field(default_factory=dict)
+    version: int = 1
+    bodies: list[Any] = field(default_factory=list)
+    _runner: web.AppRunner | None = None
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def begin(self) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", self._answer)
+        self._runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def end(self) -> None:
+        self._ended.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def kubeconfig(self, folder: Path) -> Path:
+        path = folder / "kubeconfig"
+        path.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
+                    "users": [{"name": "u", "user": {"token": "t"}}],
+                    "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+                    "current-context": "x",
+                }
+            )
+        )
+        return path
+
+    def count(self, method: str, path: str) -> int:
+        return sum(1 for asked, where, _ in self.requests if (asked, where) == (method, path))
+
+    async def put_pool(self, name: str, generation: int = 1) -> dict[str, Any]:
+        self.version += 1
+        known = name in self.pools
+        self.pools[name] = {
+            "apiVersion": "rtppool.dev/v1alpha1",
+            "kind": "RtpPool",
+            "metadata": {
+                "namespace": "voice",
+                "name": name,
+                "uid": f"uid-{name}",
+                "generation": generation,
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "resourceVersion": str(self.version),
+            },
+            "spec": {"portRange": {"start": 10000, "end": 10100}},
+        }
+        await self.emit("MODIFIED" if known else "ADDED", self.pools[name])
+        return self.pools[name]
+
+    async def emit(self, kind: str, document: dict[str, Any]) -> None:
+        for watch in list(self.watches):
+            await watch.write(json.dumps({"type": kind, "object": document}).encode() + b"\n")
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append((request.method, request.path, request.headers.get("Accept", "")))
+        if request.method in {"POST", "PATCH", "PUT"}:
+            self.bodies.append(json.loads(await request.text()))
+        other = self.instead(request)
+        if other is not None:
+            return other
+        if request.path == POOLS and request.query.get("watch"):
+            return await self._watch(request)
+        if request.path == POOLS:
+            return web.json_response({**_list("RtpPoolList", [*self.pools.values()], self.version)})
+        document = self.documents.get(request.path)
+        return refusal(404, "not found") if document is None else web.json_response(document)
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        self.watches.append(response)
+        try:
+            await self._ended.wait()
+        finally:
+            self.watches.remove(response)
+        return response
+
+
+def _list(kind: str, items: list[Any], version: int = 1) -> dict[str, Any]:
+    return {"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": str(version)}, "items": items}
+
+
+def listed(*items: Any) -> dict[str, Any]:
+    """A list of built-in objects."""
+    return _list("List", list(items))
+
+
+DISCOVERY: dict[str, Any] = {
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    # kopf waits until it has heard of namespaces, though it asks for none.
+    "/api/v1": {
+        "kind": "APIResourceList",
+        "groupVersion": "v1",
+        "resources": [{"name": "namespaces", "singularName": "namespace", "namespaced": False, "kind": "Namespace"}],
+    },
+    "/apis": {
+        "groups": [
+            {
+                "name": "rtppool.dev",
+                "versions": [{"groupVersion": "rtppool.dev/v1alpha1", "version": "v1alpha1"}],
+                "preferredVersion": {"groupVersion": "rtppool.dev/v1alpha1", "version": "v1alpha1"},
+            }
+        ]
+    },
+    GROUP_VERSION: {
+        "kind": "APIResourceList",
+        "groupVersion": "rtppool.dev/v1alpha1",
+        "resources": [
+            {
+                "name": "rtppools",
+                "singularName": "rtppool",
+                "namespaced": True,
+                "kind": "RtpPool",
+                "verbs": ["list", "watch"],
+            }
+        ],
+    },
+}

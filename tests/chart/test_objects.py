@@ -311,6 +311,44 @@ def check_ari(rendered: Any, secret: str, user_key: str) -> None:
     assert [v["secret"]["secretName"] for v in volumes if v["name"] == "ari"] == [secret]
 
 
+@pytest.mark.parametrize(("key", "kind"), [("ari.caSecret", "secret"), ("ari.caConfigMap", "configMap")])
+def test_an_authority_of_one_s_own_is_mounted_as_a_file(render: Any, key: str, kind: str) -> None:
+    values = {"ari.existingSecret": "pbx", "ari.url": "https://pbx:8089/ari", key: "authority", "ari.caKey": "root.pem"}
+    rendered = render(values)
+    path = rendered.environment("DaemonSet", "rtp-relay")["ARI_CA_FILE"]
+    (mount,) = [m for m in rendered.container("DaemonSet", "rtp-relay")["volumeMounts"] if m["name"] == "ari-ca"]
+    (volume,) = [v[kind] for v in rendered.pod("DaemonSet", "rtp-relay")["spec"]["volumes"] if v["name"] == "ari-ca"]
+    assert path == f"{mount['mountPath']}/ca.crt"
+    assert mount["readOnly"]
+    assert volume["items"] == [{"key": "root.pem", "path": "ca.crt"}]
+    assert "authority" in {volume.get("secretName"), volume.get("name")}
+
+
+def test_without_an_authority_of_one_s_own_none_is_mounted(render: Any) -> None:
+    rendered = render({"ari.existingSecret": "pbx", "ari.url": "https://pbx:8089/ari"})
+    assert "ARI_CA_FILE" not in rendered.environment("DaemonSet", "rtp-relay")
+    assert "ari-ca" not in json.dumps(rendered.objects)
+
+
+@pytest.mark.parametrize(("asked", "setting"), [(False, "false"), (True, "true")])
+def test_relays_have_one_application_or_one_for_each_node(render: Any, asked: bool, setting: str) -> None:
+    rendered = render({"ari.existingSecret": "pbx", "ari.applicationPerNode": asked})
+    environment = rendered.environment("DaemonSet", "rtp-relay")
+    assert (environment["APP_NAME"], environment["APP_PER_NODE"]) == ("rtp-pool", setting)
+
+
+@pytest.mark.parametrize(("on_stop", "setting"), [("Drain", "drain"), ("HandOver", "handover")])
+def test_what_a_relay_does_when_it_is_stopped_changes_nothing_of_its_time(
+    render: Any, defaults: Any, on_stop: str, setting: str
+) -> None:
+    rendered = render({"relay.onStop": on_stop})
+    assert rendered.environment("DaemonSet", "rtp-relay")["ON_STOP"] == setting
+    grace = "terminationGracePeriodSeconds"
+    assert (
+        rendered.pod("DaemonSet", "rtp-relay")["spec"][grace] == defaults.pod("DaemonSet", "rtp-relay")["spec"][grace]
+    )
+
+
 def test_changed_credentials_are_a_rollout_and_do_not_show(render: Any) -> None:
     def annotations(password: str) -> dict[str, str]:
         rendered = render({"ari.user": "asterisk", "ari.password": password})

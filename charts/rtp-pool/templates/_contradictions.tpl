@@ -35,6 +35,12 @@
 {{- if and .user (not .password) -}}
 {{- fail (printf "ari.user is %s, but ari.password is empty; accepted are both, or ari.existingSecret" .user) -}}
 {{- end -}}
+{{- if and .caSecret .caConfigMap -}}
+{{- fail (printf "ari.caSecret is %s and ari.caConfigMap is %s; accepted is one of both" .caSecret .caConfigMap) -}}
+{{- end -}}
+{{- if and (or .caSecret .caConfigMap) (not (hasPrefix "https://" .url)) -}}
+{{- fail (printf "ari.caSecret or ari.caConfigMap is set, but ari.url is %s, which does not use TLS; accepted is https://" .url) -}}
+{{- end -}}
 {{- if and .password (not .user) -}}
 {{- fail "ari.password is set, but ari.user is empty; accepted are both, or ari.existingSecret" -}}
 {{- end -}}

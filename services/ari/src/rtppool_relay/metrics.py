@@ -80,6 +80,7 @@ def _calls(report: Report) -> Iterable[Metric]:
         ("calls_left_before_answer", "Calls whose caller left before they were answered.", calls.left_before_answer),
         ("calls_cut", "Calls that ended by a fault or a drain's deadline.", calls.cut),
         ("calls_adopted", "Calls taken over after a restart or a lost connection.", calls.adopted),
+        ("calls_handed_over", "Adopted calls whose relay before left word when it left them.", calls.handed_over),
         ("calls_silent", "Calls of which no packet came from Asterisk for a while.", calls.went_silent),
         ("calls_one_way", "Calls of which packets came and none went back.", calls.went_one_way),
         ("orphans_deleted", "Channels and bridges left behind and deleted.", calls.orphans_deleted),
@@ -98,6 +99,7 @@ def _calls(report: Report) -> Iterable[Metric]:
     yield _durations("call_setup", "From StasisStart to both channels in the bridge.", calls.setup)
     yield _durations("call_refusal", "From StasisStart until a refused caller was back.", calls.refusal)
     yield _durations("first_return", "From Asterisk's first packet to its return.", calls.first_return)
+    yield _durations("hand_over_gap", "From when the relay before left a call to its first packet here.", calls.gap)
 
 
 def _durations(name: str, text: str, durations: DurationsReport | None) -> Metric:

@@ -88,6 +88,24 @@ def test_a_hiccup_of_a_second_or_two_is_no_overload() -> None:
         assert relay.live(late=3000 if second % 4 < 2 else 0, residence_ms=200 if second % 4 < 2 else 1) is None
 
 
+def test_a_bad_moment_in_a_window_that_is_kept_refuses_nobody() -> None:
+    relay = Relay()
+    for _ in range(60):
+        relay.live()
+    for _ in range(8):
+        assert relay.live(late=25) is None
+    while relay.live(late=25) is None:
+        assert relay.second < 1_700_000_000 + 120
+    assert "ppm of packets late" in (relay.headroom.refusal or "")
+
+
+def test_a_collapse_after_a_good_hour_is_noticed_as_soon() -> None:
+    relay = Relay()
+    for _ in range(60):
+        relay.live()
+    assert [relay.live(late=500) is None for _ in range(5)][-1] is False
+
+
 def test_a_relay_that_was_overloaded_takes_calls_again_after_five_good_seconds() -> None:
     relay = overloaded()
     said = [relay.live() for _ in range(GOOD_SECONDS_TO_ACCEPT)]

@@ -2,7 +2,8 @@
 
 A closed slice is five seconds old; this looks at the last open ones, which hold every answered packet. Residence is
 the media loop's lag: it runs from the kernel's receive stamps. Only what the relay itself is to blame for counts, and
-only where it goes on: hiccups spoil a second here and there, a relay without strength every one.
+only where it goes on: hiccups spoil a second here and there, a relay without strength every one. Lateness must also
+have spoilt the window that the SLA is judged by: a bad moment of an hour that is kept refuses nobody.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class Headroom:
 
     def __init__(self) -> None:
         self._seconds: dict[int, _Load] = {}
+        # Packets, and those late by the relay, of every second of the SLA's window.
+        self._late: dict[int, tuple[int, int]] = {}
         self._evaluated: int | None = None
         self._bad = 0
         self._good = 0
@@ -85,13 +88,15 @@ class Headroom:
     def take(self, second: int, packets: int, late_relay: int, round_trip: Histogram, residence: Histogram) -> None:
         """Add figures of calls' packets that were sent in a second (Unix time)."""
         self._seconds.setdefault(second, _Load()).add(packets, late_relay, round_trip, residence)
+        packets_before, late_before = self._late.get(second, (0, 0))
+        self._late[second] = packets_before + packets, late_before + late_relay
 
     def evaluate(self, now_second: int, active_calls: int, limits: SlaLimits) -> None:
         """Look at the last whole seconds before `now_second`; a second is evaluated once."""
         if now_second == self._evaluated:
             return
         self._evaluated = now_second
-        self._forget(now_second)
+        self._forget(now_second, limits.window_seconds)
         pooled = self._pooled(now_second)
         if pooled.packets < max(limits.min_samples, FEWEST_PACKETS):
             self._bad = self._good = 0
@@ -112,7 +117,15 @@ class Headroom:
     def _lasting_breach(self, now_second: int, pooled: _Load, calls: int, limits: SlaLimits) -> str | None:
         window = [load for second, load in self._seconds.items() if _is_in_window(second, now_second)]
         lasts = len(window) >= FEWEST_SECONDS and all(load.breach(calls, limits) for load in window)
-        return pooled.breach(calls, limits) if lasts else None
+        if not lasts:
+            return None
+        return (pooled.too_late(limits) if self._spoilt(limits) else None) or pooled.too_slow(calls, limits)
+
+    def _spoilt(self, limits: SlaLimits) -> bool:
+        """Whether the relay alone has made more packets of the SLA's window late than may be."""
+        packets = sum(packets for packets, _ in self._late.values())
+        late_ppm = parts_per_million(sum(late for _, late in self._late.values()), packets)
+        return late_ppm is not None and late_ppm > limits.max_late_ppm
 
     def _pooled(self, now_second: int) -> _Load:
         pooled = _Load()
@@ -121,10 +134,10 @@ class Headroom:
                 pooled.add(load.packets, load.late_relay, load.round_trip, load.residence)
         return pooled
 
-    def _forget(self, now_second: int) -> None:
+    def _forget(self, now_second: int, window_seconds: int) -> None:
         """A step of the clock may have left seconds on either side."""
-        for second in [each for each in self._seconds if abs(now_second - each) > WINDOW_SECONDS]:
-            del self._seconds[second]
+        self._seconds = {each: load for each, load in self._seconds.items() if abs(now_second - each) <= WINDOW_SECONDS}
+        self._late = {each: late for each, late in self._late.items() if abs(now_second - each) <= window_seconds}
 
 
 def _is_in_window(second: int, now_second: int) -> bool:

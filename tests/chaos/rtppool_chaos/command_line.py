@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rtppool_chaos.errors import ChaosError
 from rtppool_chaos.faults import FAULTS, Fault
+from rtppool_chaos.leases import LEASES
 from rtppool_chaos.places import OUTPUT, ROOT
 from rtppool_chaos.relay import compile_ahead
 from rtppool_chaos.report import findings, row_table, table, to_json
@@ -25,7 +26,7 @@ from rtppool_chaos.tiers import TIERS
 from rtppool_chaos.turn import own_turn
 from rtppool_core.machine import this_machine
 
-RUNS = (*ROWS, TIERS)
+RUNS = (*ROWS, TIERS, LEASES)
 ROUNDS, CALLS = 20, 50
 SECONDS_A_ROUND = 13
 MOST_DESCRIPTORS_MORE = 24  # the pool of connections to Asterisk, full or empty, and some for whoever asks /status

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from rtppool_operator.permissions import PERMISSIONS
+
+CHART = Path(__file__).resolve().parents[2] / "charts/rtp-pool"
 
 
 def rules(role: dict[str, Any]) -> list[dict[str, Any]]:
@@ -41,6 +45,29 @@ def test_the_operator_has_what_it_uses_and_no_more(operator_rules: dict[str, lis
         for verb in used.verbs
     }
     assert granted(operator_rules) == used
+
+
+def commented_rules() -> list[tuple[str, dict[str, Any]]]:
+    """Each rule of the operator's templates with the comment right above it."""
+    rules: list[tuple[str, dict[str, Any]]] = []
+    for name in ("rbac.yaml", "_rules.tpl"):
+        lines = (CHART / "templates/operator" / name).read_text().splitlines()
+        for at, line in enumerate(lines):
+            if line.lstrip().startswith("- apiGroups:"):
+                indent = line.index("-")
+                end = next(
+                    (later for later in range(at + 1, len(lines)) if not lines[later].startswith(" " * (indent + 2))),
+                    len(lines),
+                )
+                (rule,) = yaml.safe_load("\n".join(each[indent:] for each in lines[at:end]))
+                rules.append((lines[at - 1].strip(), rule))
+    return rules
+
+
+def test_every_rule_says_in_a_comment_above_it_what_the_table_says() -> None:
+    said = sorted((comment, *rule["resources"], *rule["verbs"]) for comment, rule in commented_rules())
+    meant = sorted((f"# {each.why}", each.resource, *each.verbs) for each in PERMISSIONS)
+    assert said == meant
 
 
 def test_nothing_is_granted_by_a_wildcard(defaults: Any) -> None:

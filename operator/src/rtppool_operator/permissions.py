@@ -18,7 +18,10 @@ Where = Literal["cluster", "release", "kube-system"]
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """`verbs` on a resource of an API group, on `names` alone where given, in the whole cluster or a namespace."""
+    """`verbs` on a resource of an API group, on `names` alone where given, in the whole cluster or a namespace.
+
+    `why` is the comment above the chart's rule.
+    """
 
     where: Where
     group: str
@@ -29,22 +32,31 @@ class Permission:
 
 
 PERMISSIONS = (
-    Permission("cluster", GROUP, PLURAL, ("get", "list", "watch"), "pools of all namespaces"),
-    Permission("cluster", GROUP, f"{PLURAL}/status", ("patch",), "their status"),
-    Permission("cluster", "", "nodes", ("list",), "labels for nodeSelector, ExternalIP"),
-    Permission("cluster", "", "events", ("create",), "events stand in the pool's namespace"),
+    Permission("cluster", GROUP, PLURAL, ("list", "watch"), "Pools of all namespaces: ports are a node's."),
+    Permission("cluster", GROUP, f"{PLURAL}/status", ("patch",), "What relays report; the spec is out of reach."),
+    Permission(
+        "cluster", "", "nodes", ("list",), "Labels for nodeSelector, and the ExternalIP where it is advertised."
+    ),
+    Permission("cluster", "", "events", ("create",), "Events stand in their pool's namespace."),
     Permission(
         "cluster",
         "apiextensions.k8s.io",
         "customresourcedefinitions",
         ("get", "patch"),
-        "a newer definition than the one that Helm installed",
+        "A newer definition than the one that Helm installed.",
         (CRD_NAME,),
     ),
-    Permission("release", "", "pods", ("list",), "relays"),
-    Permission("release", "", "pods/status", ("patch",), "annotate a relay's pod; its image is out of reach"),
-    Permission("release", "", "configmaps", ("get", "patch"), "pools.json", (CONFIG_MAP_NAME,)),
-    Permission("release", "", "configmaps", ("create",), "creation can't be granted by name"),
-    Permission("kube-system", "coordination.k8s.io", "leases", ("get", "update"), "one operator", (LEASE_NAME,)),
-    Permission("kube-system", "coordination.k8s.io", "leases", ("create",), "creation can't be granted by name"),
+    Permission("release", "", "pods", ("list",), "Where relays run, and their addresses."),
+    Permission("release", "", "pods/status", ("patch",), "Enough to annotate a pod, and not to touch its image."),
+    Permission("release", "", "configmaps", ("get", "patch"), "The relays' configuration.", (CONFIG_MAP_NAME,)),
+    Permission("release", "", "configmaps", ("create",), "Creation can't be granted by name."),
+    Permission(
+        "kube-system",
+        "coordination.k8s.io",
+        "leases",
+        ("get", "update"),
+        "One operator in the cluster: its lease.",
+        (LEASE_NAME,),
+    ),
+    Permission("kube-system", "coordination.k8s.io", "leases", ("create",), "Creation can't be granted by name."),
 )

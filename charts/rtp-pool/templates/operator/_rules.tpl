@@ -1,5 +1,6 @@
 {{/* Reading and applying the definition of RtpPool, by its name. */}}
 {{- define "rtp-pool.crdRules" -}}
+# A newer definition than the one that Helm installed.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   resourceNames: [rtppools.rtppool.dev]

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-OPEN_PATHS = frozenset({"/health", "/ready"})
+OPEN_PATHS = frozenset({"/health", "/healthz", "/ready"})
 REALM = "rtp-pool: any user name, the token as password"
 HOW_TO_ENTER = (
     "a token is needed: Authorization: Bearer <content of HTTP_TOKEN_FILE>; "

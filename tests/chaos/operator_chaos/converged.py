@@ -15,6 +15,7 @@ from operator_chaos.fake_relays import FakeRelay
 from operator_chaos.resources import Document
 
 HEARD_MODES = {"well", "old"}
+MOST_LISTED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,10 @@ def _is_wanted_by_others(pool: Document, mine: Sequence[FakeRelay], snapshot: Sn
 def _of_status(pool: Document, snapshot: Snapshot, owner: Mapping[str, Document]) -> list[str]:
     uid, generation = pool["metadata"]["uid"], pool["metadata"]["generation"]
     status: dict[str, Any] = pool.get("status", {})
-    mine = [relay for relay in snapshot.relays if owner.get(relay.node, {}).get("metadata", {}).get("uid") == uid]
+    mine = sorted(
+        (relay for relay in snapshot.relays if owner.get(relay.node, {}).get("metadata", {}).get("uid") == uid),
+        key=lambda relay: (relay.node, relay.pod),
+    )
     lost = any(
         pool["spec"].get("nodeSelector", {}).items() <= snapshot.labels[relay.node].items() and relay not in mine
         for relay in snapshot.relays
@@ -111,7 +115,7 @@ def _of_status(pool: Document, snapshot: Snapshot, owner: Mapping[str, Document]
     checks: dict[str, tuple[Any, Any]] = {
         "observedGeneration": (status.get("observedGeneration"), generation),
         "relayCount": (status.get("relayCount"), len(mine)),
-        "listed relays": ({row["podName"] for row in status.get("relays", [])}, {relay.pod for relay in mine[:64]}),
+        "relays": ([row["podName"] for row in status.get("relays", [])], [relay.pod for relay in mine[:MOST_LISTED]]),
         "Accepted": (conditions.get("Accepted"), str(bool(mine) or not lost)),
     }
     if lost or not _is_wanted_by_others(pool, mine, snapshot):

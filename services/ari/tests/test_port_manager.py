@@ -188,9 +188,14 @@ def test_a_port_that_is_leased_again_has_another_number() -> None:
     assert ports.leased() != first
 
 
-def test_a_lease_that_is_taken_back_counts_as_leaked_once() -> None:
-    ports = manager()
+def test_a_lost_lease_counts_as_leaked_and_one_that_was_given_back_meanwhile_does_not() -> None:
+    ports = manager(1)
     port = ports.lease(0)
-    ports.take_back(port, 1)
-    ports.take_back(port, 1)
+    number = ports.leased()[port]
+    assert ports.take_back(port, number)
+    ports.release(port, 0)
     assert (ports.report().leaked, ports.report().resting, ports.report().leased) == (1, 1, 0)
+    assert not ports.take_back(port, number)
+    assert ports.lease(10) == port
+    assert not ports.take_back(port, number)
+    assert ports.report().leaked == 1

@@ -152,7 +152,8 @@ class Plane:
         if most is not None and self.active_calls >= most:
             raise Refused("MaxCalls", f"maxCalls is {most}, and {self.active_calls} calls are active")
         if self.measurement.echo.reachable is False:
-            raise Refused("EchoUnreachable", f"the echo at {self.resolver.target} does not answer")
+            echo = self.resolver.resolved or self.resolver.target
+            raise Refused("EchoUnreachable", f"the echo at {echo} does not answer")
         if self.supervisor.workers_up() == 0:
             raise Refused("MediaDown", "no media process is up; one is being started")
         self.advertised_address()
@@ -199,7 +200,7 @@ class Plane:
         except BindError as error:
             self.ports.quarantine_unleased(port, str(error))
         except OSError as error:
-            log.warning("the probe waits: %s", _no_sockets(error))
+            log.debug("the probe waits: %s", _no_sockets(error))
         except Refused as refused:
             log.debug("the probe waits: %s", refused)
         return None
@@ -231,19 +232,22 @@ class Plane:
         """
         kept, now = set(ports_of_calls), self._clock()
         nobodys = [lease for lease in self.ports.leased().items() if lease[0] not in kept]
-        leaked = tuple(port for port, _ in self._suspected_leases.look(now, nobodys))
-        for port in leaked:
-            await self._take_back(port)
+        leaked = self._suspected_leases.look(now, nobodys)
+        for port, number in leaked:
+            await self._take_back(port, number)
         for slot in self._suspected_slots.look(now, self.supervisor.slots_in_use() - self._live.keys()):
             log.error("slot %d of the rows belonged to no port any more; it is taken back", slot)
             self.supervisor.give_slot_back(slot)
-        return leaked
+        return tuple(port for port, _ in leaked)
 
-    async def _take_back(self, port: int) -> None:
+    async def _take_back(self, port: int, number: int) -> None:
+        """Unless the port was given back, and perhaps leased again, while another was taken back."""
+        if not self.ports.take_back(port, number):
+            return
         log.error("port %d was leased and belonged to no call any more; it is taken back", port)
-        self.ports.take_back(port, self._clock())
         for media in [each for each in self._live.values() if each.port == port and each.kind == "calls"]:
             await media.close()
+        self.ports.release(port, self._clock())
         self.probe_is_due.set()
 
     def attachment(self, media: PortMedia, peer: tuple[str, int]) -> Attachment:

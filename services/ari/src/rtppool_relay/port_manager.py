@@ -92,13 +92,22 @@ class PortManager:
     def release(self, port: int, now_seconds: float) -> None:
         """Give a lease back; the port rests. Giving back what isn't leased does nothing."""
         with self._lock:
-            self._give_back(port, now_seconds)
+            if not self._is_leased(port):
+                return
+            self._let_go(port)
+            if port in self._range and port not in self._excluded:
+                self._resting.append(_Rest(port, now_seconds))
 
-    def take_back(self, port: int, now_seconds: float) -> None:
-        """Give back a lease that its holder has lost, and count it as leaked."""
+    def take_back(self, port: int, number: int) -> bool:
+        """Count a lease whose holder is lost as leaked; False where it is not this lease any more.
+
+        It is still to be released, when its sockets are closed.
+        """
         with self._lock:
-            if self._give_back(port, now_seconds):
-                self._leaked += 1
+            if self._lease_numbers.get(port) != number:
+                return False
+            self._leaked += 1
+            return True
 
     def leased(self) -> dict[int, int]:
         """The leased ports, each with its lease's number: a port that is leased again has another."""
@@ -199,14 +208,6 @@ class PortManager:
     def _let_go(self, port: int) -> None:
         self._leased &= ~(1 << port)
         self._lease_numbers.pop(port, None)
-
-    def _give_back(self, port: int, now_seconds: float) -> bool:
-        if not self._is_leased(port):
-            return False
-        self._let_go(port)
-        if port in self._range and port not in self._excluded:
-            self._resting.append(_Rest(port, now_seconds))
-        return True
 
     def _set_aside(self, port: int, reason: str) -> None:
         self._forget(port)

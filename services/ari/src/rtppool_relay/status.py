@@ -142,7 +142,7 @@ class StatusView:
         if reason is None and reachable is False:
             reason = f"no packet came back from {resolver.target} within 1.5 s"
         if reason is None and reachable is None:
-            reason = "nothing was sent to the echo yet"
+            reason = "nothing was sent to the echo lately"
         return EchoReport(
             host=resolver.target.host,
             port=resolver.target.port,

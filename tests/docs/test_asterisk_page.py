@@ -1,0 +1,113 @@
+"""docs/asterisk.md shows the configuration that the tests run, and all that a relay gives back to a dialplan."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from rtppool_relay.calls import TABLE, Action, Event, State
+from rtppool_relay.media_plane import RefusalReason
+from rtppool_relay.media_state import MediaState
+from rtppool_relay.settings import read_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/asterisk.md").read_text()
+ASTERISK = ROOT / "tests/e2e/asterisk"
+BLOCK = re.compile(r"^`(?P<file>\w+\.conf)`:.*?^```\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = {match["file"]: match["text"] for match in BLOCK.finditer(PAGE)}
+UDP_ROW = re.compile(r"^\| (?P<who>[^|]+) \| UDP (?P<ports>\d+(?:-\d+)?) \|", re.MULTILINE)
+# A test's Asterisk is reached from outside its node, with a password of its own.
+DIFFERS = {"bindaddr", "password"}
+DIALPLAN = BLOCKS["extensions.conf"]
+
+
+def settings_of(text: str) -> dict[tuple[str, str], str]:
+    """Section and key of every line that sets one."""
+    section, found = "", {}
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line
+        elif "=" in line and not line.startswith(";"):
+            key, _, value = line.partition("=")
+            found[section, key.strip()] = value.strip()
+    return found
+
+
+def words_of(row: str) -> set[str]:
+    """What the table says in code of a variable."""
+    line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{row}` |"))
+    return set(re.findall(r"`(\w+)`", line.rsplit("|", 2)[1]))
+
+
+def udp_ports() -> dict[str, range]:
+    """The table of ports that must not meet."""
+    found = {}
+    for match in UDP_ROW.finditer(PAGE):
+        first, _, last = match["ports"].partition("-")
+        found[match["who"]] = range(int(first), int(last or first) + 1)
+    return found
+
+
+@pytest.mark.parametrize("file", ["http.conf", "ari.conf", "rtp.conf"])
+def test_a_file_on_the_page_is_the_one_of_the_tests(file: str) -> None:
+    shown, used = settings_of(BLOCKS[file]), settings_of((ASTERISK / file).read_text())
+    assert shown.keys() == used.keys()
+    assert {at for at in shown if shown[at] != used[at]} <= {at for at in shown if at[1] in DIFFERS}
+
+
+def test_the_dialplan_on_the_page_is_the_one_of_the_tests() -> None:
+    assert (ASTERISK / "extensions.conf").read_text().startswith(DIALPLAN)
+
+
+def test_the_page_knows_every_reason_for_a_refusal() -> None:
+    assert words_of("RTP_RELAY_REFUSED") == set(get_args(RefusalReason))
+
+
+@pytest.mark.parametrize("reason", [*get_args(RefusalReason), "NoRelay", "i"])
+def test_the_dialplan_goes_on_from_every_refusal(reason: str) -> None:
+    refused = DIALPLAN.partition("[relay-refused]")[2].partition("\n[")[0]
+    assert f"\nexten => {reason},1,Goto(" in refused
+
+
+def test_the_page_knows_every_reason_for_giving_an_answered_caller_back() -> None:
+    given_back = {
+        event.value
+        for state in State
+        for event in Event
+        if (changed := TABLE[state][event]).state is not state
+        and state is not State.BREAKING_OFF
+        and (Action.RELEASE_CALLER in changed.actions or changed.state is State.BREAKING_OFF)
+    }
+    assert words_of("RTP_RELAY_ENDED") == given_back
+
+
+def test_no_two_programs_of_a_node_share_a_port() -> None:
+    assert len(udp_ports()) >= 6
+    for one, other in combinations(udp_ports().values(), 2):
+        assert not set(one) & set(other)
+
+
+def test_the_table_of_ports_has_the_defaults() -> None:
+    ports, settings = udp_ports(), read_settings({})
+    assert list(ports["relay, one port a call"]) == list(settings.port_range)
+    assert list(ports["echo"]) == [settings.echo.port]
+    rtp = settings_of(BLOCKS["rtp.conf"])
+    first, last = rtp["[general]", "rtpstart"], rtp["[general]", "rtpend"]
+    assert ports["Asterisk's RTP"] == range(int(first), int(last) + 1)
+
+
+def test_modules_that_the_page_names_are_loaded_by_the_tests() -> None:
+    paragraph = PAGE.partition("`modules.conf`, where")[2].partition("\n\n")[0]
+    loaded = (ASTERISK / "modules.conf").read_text()
+    named = re.findall(r"`((?:app|bridge|chan|codec|res)_\w+)\*?`", paragraph)
+    assert len(named) >= 10
+    assert not [module for module in named if f"load = {module}" not in loaded]
+
+
+def test_the_page_knows_every_state_of_a_call_s_media() -> None:
+    for state in MediaState:
+        assert f"| `{state.value}` |" in PAGE

@@ -16,7 +16,7 @@ import pytest
 
 from rtppool_callgen.rtp_source import RtpSource
 from rtppool_callgen.stand_in import StandIn
-from rtppool_core.pool_config import NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
+from rtppool_core.pool_config import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
 from rtppool_core.ports import PortRange
 from rtppool_core.service import Stop
 from rtppool_relay.app import Relay
@@ -454,3 +454,28 @@ async def test_a_port_that_somebody_holds_is_a_finding_and_the_relay_is_ready_al
             assert any("1 of 4 ports" in sentence and "ss -aunp" in sentence for sentence in findings)
             codes = {finding.code: finding.inferred for finding in relay._report().preflight}
             assert codes["PortsNotBound"] is False
+
+
+async def test_a_relay_bound_to_all_of_ipv6_takes_calls_and_probes_where_asterisk_is_told_an_ipv4_address(
+    settings: Settings, stand_in: StandIn
+) -> None:
+    async with running(replace(settings, bind_ip="::")) as relay:
+        await connected(relay, stand_in)
+        await until(lambda: relay._measurement.echo.reachable is True, "the probe's packets come back")
+        await talking(relay, stand_in, stand_in.place_call(APPLICATION))
+
+
+async def test_a_call_over_ipv6_alone_comes_back_to_its_caller(settings: Settings, stand_in: StandIn) -> None:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Echo, local_addr=("::1", 0))
+    echo = EchoTarget("::1", transport.get_extra_info("sockname")[1])
+    try:
+        async with running(replace(settings, bind_ip="::", advertise_ip="::1", echo=echo)) as relay:
+            await connected(relay, stand_in)
+            caller = stand_in.place_call(APPLICATION)
+            await talking(relay, stand_in, caller)
+            assert (relay._telephony.live_calls()[0].asterisk or "").startswith("[::1]:")
+            stand_in.hang_up(caller)
+            await cleared(relay, stand_in)
+    finally:
+        transport.close()

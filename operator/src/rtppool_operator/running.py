@@ -43,6 +43,7 @@ class Running:
         self.reconciler = Reconciler(cluster, self._poller, Leadership(cluster, me), me)
         self.definition = DefinitionKeeper(cluster, settings.crd_file)
         self.watch: PoolWatch | None = None
+        self.http_port = settings.http_port
 
     async def begin(self, host: str, port: int) -> None:
         """Answer HTTP first, so that whoever asks hears what is missing; then do the work.
@@ -50,7 +51,7 @@ class Running:
         Raises:
             ListenError: the HTTP port is taken.
         """
-        self._http, _ = await listen(self._app(), host, port)
+        self._http, self.http_port = await listen(self._app(), host, port)
         self._start(self.definition.run())
         self._start(self.reconciler.run())
 

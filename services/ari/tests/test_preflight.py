@@ -145,6 +145,13 @@ def test_an_asterisk_that_was_told_another_address_than_packets_leave_from_is_to
     assert found(asterisk=asterisk) == ()
 
 
+@pytest.mark.parametrize(("source", "told"), [("2001:db8::1", "2001:DB8:0::1"), ("10.0.0.5", "relay.example")])
+def test_one_address_in_two_spellings_and_a_name_are_no_finding(source: str, told: str) -> None:
+    asterisk = AsteriskSeen()
+    asterisk.note(("2001:db8::9", 24000), source, told)
+    assert found(asterisk=asterisk) == ()
+
+
 @given(st.frozensets(st.integers(1, 65535), max_size=60))
 def test_ranges_of_ports_are_read_by_the_kernels_rules_as_they_were(ports: frozenset[int]) -> None:
     assert parse_ports(in_ranges(sorted(ports))) == ports

@@ -28,9 +28,11 @@ class AsteriskSeen:
     def note(self, asterisk: tuple[str, int], source: str, advertised: str) -> None:
         """A call's socket was connected to `asterisk` and sends from the address `source`."""
         address, port = asterisk
-        if address == source or _is_loopback(address):
+        there, here, told = _parsed(address), _parsed(source), _parsed(advertised)
+        if there is not None and (there == here or there.is_loopback):
             self._ports.append(port)
-        self.misdirected = None if source == advertised else Misdirected(address, advertised, source)
+        # A name is Asterisk's to resolve; nothing is known of what it finds.
+        self.misdirected = Misdirected(address, advertised, source) if told is not None and told != here else None
 
     @property
     def local_ports(self) -> tuple[int, int] | None:
@@ -38,8 +40,8 @@ class AsteriskSeen:
         return (min(self._ports), max(self._ports)) if self._ports else None
 
 
-def _is_loopback(address: str) -> bool:
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return ipaddress.ip_address(address)
     except ValueError:
-        return False
+        return None

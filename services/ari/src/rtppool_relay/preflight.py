@@ -169,7 +169,7 @@ def _misdirected(asterisk: AsteriskSeen) -> Finding | None:
         return None
     return Finding(
         "AdvertisedAddress",
-        f"Asterisk was told {seen.advertised or 'no address'}, but packets to it at {seen.asterisk} leave from "
+        f"Asterisk was told {seen.advertised}, but packets to it at {seen.asterisk} leave from "
         f"{seen.source}: right behind NAT; otherwise what it sends does not arrive, and ADVERTISE_IP or the pool's "
         f"advertise should give {seen.source}",
         inferred=True,

@@ -50,6 +50,7 @@ def test_only_a_condition_that_flips_is_told(make_pool: MakePool) -> None:
 
     before = [condition("Ready", "False"), condition("SLAMet", "True")]
     now = [condition("Ready", "True"), condition("SLAMet", "True")]
+    told = {"condition": "Ready", "status": "True", "reason": "R", "because": "a sentence"}
     assert list(flips(make_pool(), before, now)) == [
-        ("condition changed", {"pool": "voice/default", "generation": 3, **condition("Ready", "True")})
+        ("condition changed", {"pool": "voice/default", "generation": 3, **told})
     ]

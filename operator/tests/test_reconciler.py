@@ -424,7 +424,9 @@ async def test_a_pool_is_logged_when_it_is_seen_flips_and_goes(
     lines = [(record.message, record.__dict__.get("fields", {})) for record in caplog.records]
     assert ("pool seen", {"pool": "voice/default", "generation": 3, "nodes": 1}) in lines
     assert ("pool removed", {"pool": "voice/default", "generation": 3}) in lines
-    assert [fields["status"] for text, fields in lines if text == "condition changed" and fields["type"] == "Accepted"]
+    assert [
+        fields["status"] for text, fields in lines if text == "condition changed" and fields["condition"] == "Accepted"
+    ]
 
 
 async def test_the_watch_is_held_against_what_is_listed(

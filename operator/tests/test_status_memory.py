@@ -69,3 +69,12 @@ def test_transitions_are_told_from_our_own_conditions(pool: Pool, memory: Status
     assert memory.conditions(replace(pool, status={"conditions": [{"type": "Ready", "status": "False"}]})) == ours
     memory.forget(set())
     assert memory.conditions(replace(pool, status={"conditions": "spoilt"})) == []
+
+
+def test_a_change_right_after_a_write_waits_for_its_second_and_no_longer(pool: Pool, memory: StatusMemory) -> None:
+    listed, changed = replace(pool, status={"activeCalls": 1}), {**STATUS, "activeCalls": 2}
+    assert not memory.is_due(listed, changed, 99.0, 100.4)
+    assert memory.held_until(listed, changed, 99.0, 100.4) == 101.0
+    assert memory.is_due(listed, changed, 99.0, 101.0)
+    assert memory.held_until(listed, STATUS, 99.0, 100.4) is None, "nothing changed"
+    assert memory.held_until(listed, changed, 99.0, 102.0) is None, "it is due"

@@ -62,6 +62,11 @@ class Listening:
         self._memory = StatusMemory()
         self._limiter = EventLimiter()
         self._broken: set[str] = set()
+        self._held: dict[str, float] = {}
+
+    def held_until_seconds(self) -> float | None:
+        """When a status that changed a moment after its last write may be written; None without one."""
+        return min(self._held.values(), default=None)
 
     async def round(self, picture: Picture, *, everyone: bool, every_pool: bool) -> None:
         """Ask every relay, or only those on their way to a new configuration, and report on the pools concerned.
@@ -78,12 +83,13 @@ class Listening:
         claims = [
             claim
             for claim in picture.desired.claims.values()
-            if everyone or every_pool or not nodes.isdisjoint(_nodes(claim))
+            if everyone or every_pool or claim.pool.uid in self._held or not nodes.isdisjoint(_nodes(claim))
         ]
         uids = set(picture.desired.claims)
         self._memory.forget(uids)
         self._limiter.forget(uids)
         self._broken &= uids
+        self._held = {}
         now = self._monotonic()
         speaking = [relay for relay in relays if not relay.terminating or self._speaks(relay, now)]
         computed = [each for claim in claims if (each := self._computed(claim, speaking, now)) is not None]
@@ -121,7 +127,12 @@ class Listening:
 
     async def _write(self, computed: list[_Computed], looked_at_seconds: float) -> None:
         now = self._monotonic()
-        due = [each for each in computed if self._memory.is_due(each.pool, each.status, looked_at_seconds, now)]
+        due = []
+        for each in computed:
+            if self._memory.is_due(each.pool, each.status, looked_at_seconds, now):
+                due.append(each)
+            elif (then := self._memory.held_until(each.pool, each.status, looked_at_seconds, now)) is not None:
+                self._held[each.pool.uid] = then
         calls = [partial(self._cluster.write_status, each.pool, each.status) for each in due]
         results = await self._writer.each("status", calls, STATUSES_AT_ONCE)
         now = self._monotonic()

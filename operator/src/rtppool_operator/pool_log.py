@@ -33,10 +33,8 @@ def flips(pool: Pool, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping
     old = {each.get("type"): each.get("status") for each in before}
     for condition in now:
         if old.get(condition["type"]) != condition["status"]:
-            yield (
-                "condition changed",
-                {**_named(pool), **{name: condition[name] for name in ("type", "status", "reason", "message")}},
-            )
+            told = {"condition": condition["type"], "status": condition["status"], "reason": condition["reason"]}
+            yield "condition changed", {**_named(pool), **told, "because": condition["message"]}
 
 
 def _hand_overs(before: Desired, now: Desired) -> Iterator[Line]:

@@ -155,12 +155,18 @@ class Reconciler:
                 if everyone:
                     self._ask_all_at = began + POLL_SECONDS
                 await self._guarded(LISTEN, self._listen(picture, everyone=everyone, every_pool=every_pool))
-                hurried = self._progress.hurried(self._monotonic())
-                then = min(began + HURRY_PAUSE_SECONDS, self._ask_all_at) if hurried else self._ask_all_at
+                then = self._listen_again_at(began)
             else:
                 then = began + POLL_SECONDS
             self._done_at[LISTEN] = self._monotonic()
             await self._until(then, self._fresh)
+
+    def _listen_again_at(self, began_seconds: float) -> float:
+        then = self._ask_all_at
+        if self._progress.hurried(self._monotonic()):
+            then = min(then, began_seconds + HURRY_PAUSE_SECONDS)
+        held = self._listening.held_until_seconds()
+        return then if held is None else min(then, held)
 
     async def _steer(self) -> None:
         began = self._monotonic()

@@ -15,6 +15,7 @@ from rtppool_operator.status_writes import SHORTEST_PAUSE_SECONDS, write_is_due
 
 # A status that the API server refuses is tried again, and not at every look.
 REFUSED_PAUSE_SECONDS = 10.0
+ROUNDING_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,16 @@ class StatusMemory:
         if edited and now_seconds - told.at_seconds >= SHORTEST_PAUSE_SECONDS:
             return True
         return write_is_due(told.computed, status, told.at_seconds, now_seconds, max_loss_ppm)
+
+    def held_until(
+        self, pool: Pool, status: Mapping[str, Any], looked_at_seconds: float, now_seconds: float
+    ) -> float | None:
+        """When a status that is not due yet will be, because the last write was a moment ago; None: not by itself."""
+        told = self._told.get(pool.uid)
+        if told is None or now_seconds - told.at_seconds >= SHORTEST_PAUSE_SECONDS:
+            return None
+        then = told.at_seconds + SHORTEST_PAUSE_SECONDS
+        return then if self.is_due(pool, status, looked_at_seconds, then + ROUNDING_SECONDS) else None
 
     def written(
         self, uid: str, computed: Mapping[str, Any], returned: Mapping[str, Any] | None, now_seconds: float

@@ -98,8 +98,11 @@ def unaccounted(evidence: Evidence) -> list[str]:
     by_id = Counter(record.sip_call_id for record in evidence.records if record.refused is None)
     ended_by = {record.sip_call_id: record.ended_by for record in evidence.records}
     cut = callers.answered - callers.talked
+    missing = {each for each in callers.answered if not by_id[each]}
+    # A caller who leaves while the call is still set up has a record that does not know the SIP Call-ID yet.
+    nameless = sum(1 for record in evidence.records if record.refused is None and record.sip_call_id is None)
     found = [
-        _told("answered, but the relay has no record", (each for each in callers.answered if not by_id[each])),
+        _told("answered, but the relay has no record", missing if len(missing) > nameless else ()),
         _told("recorded more than once", (each for each, times in by_id.items() if each and times > 1)),
         _told(
             "talked to the end, but recorded as cut by the relay",
@@ -117,10 +120,6 @@ def unaccounted(evidence: Evidence) -> list[str]:
                 (each for each in cut if each not in returned or not returned[each].ended),
             )
         )
-    nameless = sum(1 for record in evidence.records if record.refused is None and record.sip_call_id is None)
-    strangers = nameless - sum(1 for each in callers.answered if not by_id[each])
-    if strangers > 0:
-        found.append(f"{strangers} records have no SIP Call-ID and fit no caller")
     return [each for each in found if each]
 
 

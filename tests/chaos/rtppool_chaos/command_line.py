@@ -18,7 +18,7 @@ from rtppool_chaos.leases import LEASES
 from rtppool_chaos.places import OUTPUT, ROOT
 from rtppool_chaos.relay import compile_ahead
 from rtppool_chaos.report import findings, row_table, table, to_json
-from rtppool_chaos.rig import Ports, running_rig
+from rtppool_chaos.rig import TAKES_ALL, Ports, running_rig
 from rtppool_chaos.rooted import PhoneRoots, have_phones
 from rtppool_chaos.rounds import RoundResult, play
 from rtppool_chaos.rows import ROWS, Row, RowResult, Stage, play_row
@@ -85,7 +85,7 @@ async def _series(roots: PhoneRoots, fault: Fault, rounds: int, calls: int, fold
     own, results = folder / fault.name, list[RoundResult]()
     own.mkdir()
     try:
-        async with running_rig(roots, own, Ports(), through_proxy=fault.through_proxy) as rig:
+        async with running_rig(roots, own, Ports(), through_proxy=fault.through_proxy, chain=TAKES_ALL) as rig:
             for number in range(1, rounds + 1):
                 began = time.monotonic()
                 results.append(await play(rig, fault, number, calls))

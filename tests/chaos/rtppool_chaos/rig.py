@@ -99,6 +99,9 @@ class Chain:
 
 
 OURS = Chain(tuple(relay_command()), tuple(echo_command()))
+# Asterisk, SIPp and whatever else runs here take the relay's processor away. Where it is asked whether calls live on,
+# not how many fit, it must not refuse some for that.
+TAKES_ALL = Chain(OURS.relay, OURS.echo, {"ADMISSION": "off"})
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from rtppool_chaos.callers import Outcome, Plan
 from rtppool_chaos.errors import ChaosError
 from rtppool_chaos.places import HELD_RTP_PORT, TRIAL_RTP_PORT
 from rtppool_chaos.relay import Record, records_of, tracebacks_of
-from rtppool_chaos.rig import Ports, Rig, running_rig
+from rtppool_chaos.rig import OURS, TAKES_ALL, Chain, Ports, Rig, running_rig
 from rtppool_chaos.rooted import PhoneRoots
 from rtppool_chaos.rounds import all_talk, rest_of
 
@@ -88,10 +88,10 @@ async def play_row(stage: Stage, row: Row) -> RowResult:
 
 
 async def _on_one_rig(
-    ports: Ports, run: Callable[[Rig, RowResult], Awaitable[None]], stage: Stage, result: RowResult
+    ports: Ports, chain: Chain, run: Callable[[Rig, RowResult], Awaitable[None]], stage: Stage, result: RowResult
 ) -> None:
     """On a rig of its own; when it has ended, nothing may be left, and the relay's counts must add up."""
-    async with running_rig(stage.roots, stage.folder, ports) as rig:
+    async with running_rig(stage.roots, stage.folder, ports, chain=chain) as rig:
         await _and_nothing_left(rig, run, result)
 
 
@@ -224,13 +224,13 @@ ROWS = (
         "load",
         "100 calls at a time for 300 s, 30 s each",
         345,
-        partial(_on_one_rig, Ports(10000, 10149), _load),
+        partial(_on_one_rig, Ports(10000, 10149), OURS, _load),
     ),
     Row(
         "refusal",
         "the 102nd call on 101 ports",
         25,
-        partial(_on_one_rig, Ports(11500, 11500 + ALL_PORTS - 1), _refusal),
+        partial(_on_one_rig, Ports(11500, 11500 + ALL_PORTS - 1), TAKES_ALL, _refusal),
     ),
-    Row("events", "what callers do mid-call", 25, partial(_on_one_rig, Ports(), _events)),
+    Row("events", "what callers do mid-call", 25, partial(_on_one_rig, Ports(), TAKES_ALL, _events)),
 )

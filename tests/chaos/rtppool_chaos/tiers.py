@@ -72,7 +72,7 @@ def compile_programs(folder: Path) -> Programs:
 
 
 def chains(programs: Programs, folder: Path) -> dict[str, Chain]:
-    """Both, by name. Ours sends no probe and refuses no call for its own load, because the other does neither."""
+    """Both, by name. Ours sends no probe and refuses no call for its load, because the other does neither."""
     pools = folder / "pools.json"
     pools.write_text(encode(PoolsDocument((_pool(),))))
     module = (sys.executable, "-m", "rtppool_chaos.c_relay", str(programs.relay))

@@ -233,9 +233,9 @@ def _why_nothing(tiers: Sequence[TierVerdict], calls: CallCounts, fault: str | N
         tried = sum(calls.not_placed.values())
         return f"no call was placed ({_by_reason(calls.not_placed)})" if tried else "no call was placed"
     if calls.refused and not calls.completed:
-        return f"{_calls(sum(calls.refused.values()))} were refused ({_by_reason(calls.refused)}) and none was measured"
+        return f"{_calls(sum(calls.refused.values()))} refused ({_by_reason(calls.refused)}), and none was measured"
     windows = sum(tier.unknown + tier.mixed for tier in tiers)
-    return f"{_calls(calls.placed)} were placed, and the relay judged none of {windows} windows (too few packets)"
+    return f"{_calls(calls.placed)} placed, and the relay judged none of {windows} windows (too few packets)"
 
 
 def _calls(count: int) -> str:

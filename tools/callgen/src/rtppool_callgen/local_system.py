@@ -17,6 +17,8 @@ from rtppool_core.service import Stop
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 20.0
+# Somebody else who holds the port may never answer; meanwhile our own relay has ended, and must be asked why.
+ANSWER = aiohttp.ClientTimeout(total=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +96,12 @@ async def until_ready(http: aiohttp.ClientSession, children: Sequence[Child], st
         for child in children:
             child.check()
         try:
-            async with http.get("/ready") as response:
+            async with http.get("/ready", timeout=ANSWER) as response:
                 if response.ok:
                     return
                 answer = (await response.text()).strip()
-        except aiohttp.ClientError as error:
-            answer = str(error)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            answer = str(error) or "no answer"
         if time.monotonic() > deadline:
             raise ChildFailed(f"the relay was not ready within {START_SECONDS:.0f} s: {answer}")
         await asyncio.sleep(0.1)

@@ -41,6 +41,7 @@ class MemoryCluster:
         self.leases: dict[str, Any] = {}
         self.refused: set[str] = set()
         self.pruned: set[str] = set()
+        self.conflicts = 0
         self.refuses_events = False
         self.refuses_pods: set[str] = set()
 
@@ -64,6 +65,9 @@ class MemoryCluster:
     def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if pool.name in self.refused:
             raise ClusterError(f"patch status of {pool.key}: 422 status.capacity is no integer", 422)
+        if self.conflicts:
+            self.conflicts -= 1
+            return None
         kept = {name: each for name, each in copy.deepcopy(dict(status)).items() if name not in self.pruned}
         self.statuses.append(kept)
         self.edit_status(pool.uid, kept)
@@ -324,6 +328,19 @@ async def test_one_pool_whose_status_is_refused_stops_no_other_and_is_told_once(
     assert len(cluster.statuses) == 1
     assert reconciler.counts.errors["status"] == 1, "a refused status is not tried at every look"
     assert len([line for line in caplog.messages if "no integer" in line]) == 1
+
+
+async def test_a_status_that_met_another_write_is_written_in_the_next_round(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    assert relay == {}
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    cluster.conflicts = 1
+    await reconciler.cycle()
+    assert cluster.statuses == []
+    await reconciler.cycle()
+    assert len(cluster.statuses) == 1
+    assert reconciler.counts.status_writes == 1
 
 
 async def test_a_pool_that_breaks_the_arithmetic_stops_no_other(

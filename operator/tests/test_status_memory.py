@@ -51,11 +51,6 @@ def test_what_changed_by_itself_is_written(pool: Pool, memory: StatusMemory) -> 
     assert memory.is_due(replace(pool, status={"activeCalls": 1}), {**STATUS, "activeCalls": 2}, 110.0, 110.0)
 
 
-def test_a_pool_that_was_gone_while_it_was_written_is_no_edit(pool: Pool, memory: StatusMemory) -> None:
-    memory.written(pool.uid, STATUS, None, 100.0)
-    assert not memory.is_due(replace(pool, status={"activeCalls": 7}), STATUS, 110.0, 110.0)
-
-
 def test_a_refused_status_waits(pool: Pool, memory: StatusMemory) -> None:
     changed = {**STATUS, "activeCalls": 2}
     memory.refused(pool.uid, 110.0)

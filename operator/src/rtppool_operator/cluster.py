@@ -28,6 +28,7 @@ CONNECT_SECONDS = 3
 LOOK_SECONDS = (CONNECT_SECONDS, 10)
 WRITE_SECONDS = (CONNECT_SECONDS, 5)
 NOT_FOUND, CONFLICT, UNPROCESSABLE, TOO_MANY = 404, 409, 422, 429
+FIRST_REFUSAL, FIRST_FAILURE = 400, 500
 # The API server says how long to wait when it has too much to do; a wrong word of it must not stop us for ever.
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 10.0
 FIELD_MANAGER = "rtp-pool-operator"
@@ -49,6 +50,11 @@ class ClusterError(Exception):
         super().__init__(message)
         self.status = status
         self.unnamed = unnamed
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the same request would be refused again, rather than a better moment take it."""
+        return self.status is not None and FIRST_REFUSAL <= self.status < FIRST_FAILURE and self.status != TOO_MANY
 
 
 class Cluster:

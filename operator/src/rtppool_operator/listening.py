@@ -138,7 +138,11 @@ class Listening:
         now = self._monotonic()
         for each, result in zip(due, results, strict=True):
             if isinstance(result, ClusterError):
-                self._memory.refused(each.pool.uid, now)
+                if result.is_refusal:
+                    self._memory.refused(each.pool.uid, now)
+                continue
+            if result is None:
+                # Nothing was written; the next look shows what there is now.
                 continue
             self._memory.written(each.pool.uid, each.status, result, now)
             self._counts.status_writes += 1

@@ -21,7 +21,7 @@ ROUNDING_SECONDS = 0.001
 @dataclass(frozen=True, slots=True)
 class _Told:
     computed: Mapping[str, Any]
-    returned: Mapping[str, Any] | None
+    returned: Mapping[str, Any]
     at_seconds: float
 
 
@@ -48,7 +48,7 @@ class StatusMemory:
         if told is None:
             return write_is_due(pool.status, status, None, now_seconds, max_loss_ppm)
         # A look that began before the write ended may show what was there before.
-        edited = told.returned is not None and looked_at_seconds > told.at_seconds and pool.status != told.returned
+        edited = looked_at_seconds > told.at_seconds and pool.status != told.returned
         if edited and now_seconds - told.at_seconds >= SHORTEST_PAUSE_SECONDS:
             return True
         return write_is_due(told.computed, status, told.at_seconds, now_seconds, max_loss_ppm)
@@ -63,15 +63,13 @@ class StatusMemory:
         then = told.at_seconds + SHORTEST_PAUSE_SECONDS
         return then if self.is_due(pool, status, looked_at_seconds, then + ROUNDING_SECONDS) else None
 
-    def written(
-        self, uid: str, computed: Mapping[str, Any], returned: Mapping[str, Any] | None, now_seconds: float
-    ) -> None:
-        """The write ended at `now_seconds`; `returned` is what the API server keeps (None: it did not say)."""
+    def written(self, uid: str, computed: Mapping[str, Any], returned: Mapping[str, Any], now_seconds: float) -> None:
+        """The write ended at `now_seconds`; `returned` is what the API server keeps."""
         self._told[uid] = _Told(computed, returned, now_seconds)
         self._refused_at.pop(uid, None)
 
     def refused(self, uid: str, now_seconds: float) -> None:
-        """The write failed."""
+        """The API server does not take what was to be written."""
         self._refused_at[uid] = now_seconds
 
     def forget(self, uids: set[str]) -> None:

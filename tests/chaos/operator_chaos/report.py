@@ -20,7 +20,7 @@ BEGIN, END = "<!-- begin: make chaos -->", "<!-- end: make chaos -->"
 def table(figures: Sequence[Figure]) -> str:
     """Markdown: what, measured, bound, whether it holds."""
     rows = [
-        f"| {each.name} | {each.measured} | {each.bound or '–'} | {_word(each.holds)} |"  # noqa: RUF001 a dash in print
+        f"| {each.name} | {' '.join(each.measured.split())} | {each.bound or '–'} | {_word(each.holds)} |"  # noqa: RUF001 a dash in print
         for each in figures
     ]
     return "\n".join(["| what | measured | bound | |", "| --- | --- | --- | --- |", *rows])

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from operator_chaos.campaign import Outcome, Round
+from operator_chaos.errors import HarnessError
+from operator_chaos.report import BEGIN, END, campaign_figures, document, table, with_measured
+from operator_chaos.scale import Figure
+
+
+def test_a_missed_bound_stands_out() -> None:
+    rows = table([Figure("a", "1", "2", holds=True), Figure("b", "3", "2", holds=False), Figure("c", "4")]).splitlines()
+    assert rows[2:] == ["| a | 1 | 2 | holds |", "| b | 3 | 2 | **missed** |", "| c | 4 | – |  |"]  # noqa: RUF001 a dash
+
+
+def test_a_campaign_holds_when_every_round_converged_and_names_those_that_did_not() -> None:
+    good = Outcome(7, [1.0, 2.0], [Round("operator killed", 3.0)])
+    assert campaign_figures(good)[0].holds is True
+    bad = Outcome(7, [1.0], [Round("operator killed", 3.0), Round("API server killed", None, "no pools.json")])
+    figures = campaign_figures(bad)
+    assert figures[0].holds is False
+    assert any("API server killed" in each.measured and "no pools.json" in each.measured for each in figures)
+
+
+def test_a_page_keeps_what_stands_around_its_marks() -> None:
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    assert with_measured(page, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
+def test_a_page_without_its_two_marks_is_refused(page: str) -> None:
+    with pytest.raises(HarnessError, match="once each"):
+        with_measured(page, "new")
+
+
+def test_a_document_tells_the_machine_and_every_part() -> None:
+    text = document("2 cores", {"An idle pool": [Figure("writes", "0", "0", holds=True)]})
+    assert text.splitlines()[0] == "2 cores"
+    assert "**An idle pool**" in text

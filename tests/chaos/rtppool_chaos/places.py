@@ -21,4 +21,4 @@ FIRST_CALLER_SIP_PORT, CALLER_SIP_PORTS = 20930, 60
 FIRST_ASTERISK_RTP_PORT, LAST_ASTERISK_RTP_PORT = 18000, 19999
 # Two SIPps may be at work at a time: one whose calls are held, and one that tries whether calls go through. Each takes
 # two ports more for every call.
-HELD_RTP_PORT, TRIAL_RTP_PORT = 21000, 23400
+HELD_RTP_PORT, TRIAL_RTP_PORT = 12000, 15000

@@ -1,0 +1,59 @@
+"""The short form of `make chaos`: each fault once or twice under ten calls, beside the cluster, as bare processes.
+
+Asterisk and SIPp run from root file systems (`python tests/e2e/cluster phones`): that takes root, as making the cluster
+may. No cluster is touched.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtppool_chaos.faults import FAULTS, Fault
+from rtppool_chaos.relay import compile_ahead
+from rtppool_chaos.rig import TAKES_ALL, Ports, running_rig
+from rtppool_chaos.rooted import PhoneRoots, have_phones
+from rtppool_chaos.rounds import play
+from rtppool_chaos.rows import ROWS, Row, Stage, play_row
+from rtppool_chaos.turn import own_turn
+
+CALLS = 10
+# A connection is reset in odd rounds, and swallowed in even ones.
+ROUNDS = {"websocket": 2}
+SHORT_ROWS = [row for row in ROWS if row.name != "load"]
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def roots() -> Iterator[PhoneRoots]:
+    """Asterisk and SIPp, and the machine's turn for the rig's ports."""
+    with own_turn():
+        compile_ahead()
+        yield have_phones()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short enough a path for sockets in it, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="rtp-pool-chaos-") as name:
+        yield Path(name)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+async def test_calls_outlive_a_fault_or_are_accounted_for(fault: Fault, roots: PhoneRoots, folder: Path) -> None:
+    async with running_rig(roots, folder, Ports(), through_proxy=fault.through_proxy, chain=TAKES_ALL) as rig:
+        for number in range(1, ROUNDS.get(fault.name, 1) + 1):
+            result = await play(rig, fault, number, CALLS)
+            assert result.findings == [], rig.relay.log_text()[-4000:]
+            assert result.survived + result.cut >= CALLS - len(FAULTS)
+
+
+@pytest.mark.parametrize("row", SHORT_ROWS, ids=lambda row: row.name)
+async def test_what_is_asked_of_a_relay_with_asterisk_holds(row: Row, roots: PhoneRoots, folder: Path) -> None:
+    result = await play_row(Stage(roots, folder, print), row)
+    assert result.figures
+    assert result.broken() == []

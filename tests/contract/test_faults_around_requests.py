@@ -340,14 +340,17 @@ async def test_an_orphan_that_stays_keeps_the_relay_from_nothing(
     await nothing_is_left(exchange)
 
 
-async def test_a_call_is_adopted_though_an_orphan_stays(exchange: Exchange) -> None:
+async def test_a_call_is_adopted_though_an_orphan_stays_and_marked_when_a_third_channel_is_in_it(
+    exchange: Exchange,
+) -> None:
     board, port = exchange.stand_in.switchboard, exchange.ports.range.start
     board.register("another")
     exchange.stand_in.originate("old", "another")
     board.channels["old"].application = APPLICATION
     exchange.stand_in.create_media(IDS.media("old"), APPLICATION, f"127.0.0.1:{port}", "ulaw")
     board.create_bridge(IDS.bridge("old"))
-    board.add_to_bridge(IDS.bridge("old"), ["old", IDS.media("old")])
+    exchange.stand_in.originate("third", "another")
+    board.add_to_bridge(IDS.bridge("old"), ["old", IDS.media("old"), "third"])
     board.create_bridge(IDS.bridge("stuck"))
 
     async def stuck(method: str, path: str, moment: Moment) -> None:
@@ -357,12 +360,34 @@ async def test_a_call_is_adopted_though_an_orphan_stays(exchange: Exchange) -> N
     exchange.stand_in.interfere = stuck
     await exchange.calls.compare()
     await until(lambda: talks(exchange), "the call is adopted")
-    assert exchange.calls.report().adopted == 1
+    assert (exchange.calls.report().adopted, exchange.calls.report().shared) == (1, 1)
     assert exchange.calls.live_calls()[0].port == port
     exchange.stand_in.interfere = leave_alone
     exchange.stand_in.hang_up("old")
     await exchange.calls.compare()
     await nothing_is_left(exchange)
+
+
+async def test_a_comparison_that_fails_is_made_again_soon(exchange: Exchange) -> None:
+    caller = await talking_call(exchange)
+
+    async def fails() -> None:
+        raise SwitchboardError(503, "busy")
+
+    exchange.when("GET", "/bridges", "before", fails)
+    exchange.stand_in.switchboard.remove_from_bridge(IDS.bridge(caller), caller)
+    await until(lambda: exchange.happened, "the comparison failed")
+    await nothing_is_left(exchange)
+    assert exchange.stand_in.ended[0].given_back == "bridgeGone"
+
+
+async def test_a_caller_who_hangs_up_after_the_answer_did_not_leave_before_it(exchange: Exchange) -> None:
+    exchange.when("POST", "/bridges", "before", lambda: caller_hangs_up(exchange))
+    exchange.stand_in.place_call(APPLICATION)
+    await until(lambda: exchange.happened, "the caller hangs up")
+    await nothing_is_left(exchange)
+    assert exchange.calls.report().left_before_answer == 0
+    assert exchange.calls.report().ended_by == {"callerGone": 1}
 
 
 async def test_the_port_comes_back_when_something_unexpected_happens_in_the_teardown(
@@ -410,7 +435,13 @@ async def test_calls_that_died_with_asterisk_say_so_and_count_as_cut(exchange: E
     board.channels.clear()
     board.bridges.clear()
     board.started = "2026-01-01T00:00:00.000+0000"
+
+    async def not_yet() -> None:
+        raise SwitchboardError(503, "Asterisk is starting")
+
+    exchange.when("GET", "/channels", "before", not_yet)
     await connected_again(exchange)
+    assert exchange.happened
     await nothing_is_left(exchange)
     report = exchange.calls.report()
     assert (report.ended_by, report.cut) == ({"asteriskGone": 1}, 1)

@@ -31,21 +31,29 @@ IDS = CallIds.of_node("node-1")
 
 
 class Echo(asyncio.DatagramProtocol):
-    """Sends back what comes."""
+    """Sends back what comes, while it answers."""
+
+    answers = True
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
     def datagram_received(self, data: bytes, address: Any) -> None:
-        self.transport.sendto(data, address)
+        if self.answers:
+            self.transport.sendto(data, address)
 
 
 @pytest.fixture
-async def echo_port() -> AsyncIterator[int]:
+async def echo() -> AsyncIterator[Echo]:
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
-    yield transport.get_extra_info("sockname")[1]
+    transport, protocol = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
+    yield protocol
     transport.close()
+
+
+@pytest.fixture
+def echo_port(echo: Echo) -> int:
+    return int(echo.transport.get_extra_info("sockname")[1])
 
 
 @pytest.fixture
@@ -313,6 +321,24 @@ async def test_an_asterisk_that_is_not_there_is_said_once_and_found_when_it_come
         assert len([line for line in caplog.messages if "can't be connected" in line]) == 1
         async with StandIn("127.0.0.1", port, "relay", "secret") as late:
             await connected(relay, late)
+
+
+async def test_a_call_that_gets_nothing_back_is_named_one_way_until_it_does(
+    settings: Settings, stand_in: StandIn, echo: Echo
+) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(relay, stand_in, caller)
+        echo.answers = False
+        await until(lambda: relay._telephony.calls_report().one_way == 1, "one-way")
+        assert relay._telephony.live_calls()[0].media == "oneWay"
+        echo.answers = True
+        await until(lambda: relay._telephony.live_calls()[0].media == "flowing", "flowing again")
+        report = relay._telephony.calls_report()
+        assert (report.one_way, report.went_one_way, report.went_silent) == (0, 1, 0)
+        stand_in.hang_up(caller)
+        await cleared(relay, stand_in)
 
 
 async def test_a_draining_relay_sends_new_callers_back(settings: Settings, stand_in: StandIn) -> None:

@@ -36,6 +36,8 @@ CUT_SECONDS = 10.0
 # What is left behind, or looks odd, is looked at so soon: within the two seconds that an orphan may live, and late
 # enough for the events of a hang-up.
 SOON_SECONDS = 0.5
+# After a comparison that failed.
+RETRY_SECONDS = 2.0
 DELETED_AT_ONCE = 8
 
 _GONE = {
@@ -131,7 +133,15 @@ class CallRegistry:
         Raises:
             AriError: Asterisk can't be asked.
         """
-        another_run = await self._is_another_run()
+        try:
+            await self._compare(only_ends=only_ends)
+        except AriError:
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._compare_soon.set)
+            raise
+
+    async def _compare(self, *, only_ends: bool) -> None:
+        started = await self._start_of_asterisk()
+        another_run = self._asterisk_started not in {None, started}
         if not self._word_taken:
             self._left_ns, self._word_taken = await take_word(self._with.client, self._with.ids), True
         before = {name: runner.state for name, runner in self._live.items()}
@@ -141,6 +151,7 @@ class CallRegistry:
         )
         for gone in found.vanished:
             self._feed_call(gone.call, Event.ASTERISK_GONE if another_run else _GONE[gone.what])
+        self._asterisk_started = started
         for call in found.started:
             self._feed_call(call, Event.MEDIA_STARTED)
         for call in found.shared:
@@ -185,15 +196,13 @@ class CallRegistry:
         self._live.clear()
         self._idle.set()
 
-    async def _is_another_run(self) -> bool:
-        """Whether Asterisk was started again since it was asked last; what cannot be asked has not changed."""
+    async def _start_of_asterisk(self) -> str | None:
+        """When this run of Asterisk began; where it does not say, what it said before still holds."""
         try:
-            started = (await self._with.client.asterisk_info()).startup_time
+            return (await self._with.client.asterisk_info()).startup_time
         except AriRefused as refused:
             log.debug("Asterisk does not say when it was started: %s", refused)
-            return False
-        before, self._asterisk_started = self._asterisk_started, started
-        return before not in {None, started}
+            return self._asterisk_started
 
     async def _settle(self, found: Reconciliation) -> None:
         """Calls first: their packets wait for the adoption. An orphan that stays must keep nobody from being taken."""

@@ -136,6 +136,7 @@ class CallRunner:
         `left_ns` is when the relay before left it (ns of Unix time), if that is known.
         """
         self.state, self._adopt_port, self._left_ns = State.ADOPTING, port, left_ns
+        self._answered = True
         self._work([self._adopt])
 
     def feed(self, event: Event) -> None:
@@ -144,7 +145,6 @@ class CallRunner:
         self.state, actions = next_transition(before, event)
         if self.state in _LEAVING and before not in _LEAVING:
             self._ended_by = event
-        self._answered = self._answered or event in {Event.ANSWERED, Event.ADOPTED}
         if self.state is State.TALKING and before is not State.TALKING:
             self._talks()
         steps = [self._steps[action] for action in actions if action in self._steps]
@@ -280,6 +280,7 @@ class CallRunner:
 
     async def _answer_and_create_bridge(self) -> Event:
         await self._with.client.answer(self.caller.id)
+        self._answered = True
         await self._with.client.create_bridge(self._with.ids.bridge(self.call))
         return Event.ANSWERED
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rtppool_core.report import (
     BurstsReport,
+    DirectedLossReport,
     HistogramExport,
     LateByCause,
     PortsReport,
@@ -21,6 +25,7 @@ from rtppool_core.report import (
     WindowReport,
     Windows,
 )
+from rtppool_operator.merged_window import merge_windows
 from rtppool_operator.report_bounds import check_node, check_report
 
 MakeReport = Callable[..., Report]
@@ -129,3 +134,48 @@ def test_a_report_is_of_its_pod_s_node(make_report: MakeReport) -> None:
     check_node(make_report(node="a"), "a")
     with pytest.raises(ValueError, match="its report is of node 'b'; accepted is its pod's, 'a'"):
         check_node(make_report(node="b"), "a")
+
+
+FEW = st.integers(0, 3)
+WILD = st.sampled_from([(1 << 31) - 1, 1 << 31, (1 << 63) - 1, 5_000]) | st.integers(0, 1 << 40)
+PARTS = ("answered", "lost", "reordered", "duplicates", "too_late", "source_lost", "dscp_changed")
+PARTS += ("source_dscp_mismatches", "jitter_microseconds", "skew_ppm")
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> WindowReport:
+    """A window of small numbers, some of which went wild."""
+
+    def number() -> int:
+        return draw(WILD if draw(st.integers(0, 9)) == 0 else FEW)
+
+    return WindowReport(
+        start_unix_seconds=0,
+        end_unix_seconds=60,
+        packets=number(),
+        late=LateByCause(number(), number(), number()),
+        directed_loss=DirectedLossReport(number(), number(), number()) if draw(st.booleans()) else None,
+        bursts=BurstsReport(*(number() for _ in range(10))) if draw(st.booleans()) else None,
+        round_trip=HistogramExport(((number(), number()),), 0, number()) if draw(st.booleans()) else None,
+        **{name: number() for name in PARTS},
+    )
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(windows(), min_size=1, max_size=3))
+def test_what_is_accepted_adds_up_to_what_the_definition_takes(
+    make_report: MakeReport, definition: dict[str, Any], reported: list[WindowReport]
+) -> None:
+    accepted = []
+    for window in reported:
+        with contextlib.suppress(ValueError):
+            check_report(make_report(windows=Windows(calls=window)))
+            accepted.append(window)
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    formats = {
+        name: each["format"]
+        for name, each in schema["properties"]["latency"]["properties"]["calls"]["properties"].items()
+    }
+    for name, value in merge_windows(accepted).items():
+        most = (1 << 31 if formats[name] == "int32" else 1 << 63) - 1
+        assert abs(value) <= most, name

@@ -17,6 +17,7 @@ from rtppool_core.report import HistogramExport, WindowReport, import_bursts, im
 PER_MILLION = 1_000_000
 NS_PER_US = 1_000
 HUNDREDTHS = 100
+LARGEST_SHARE_PPM = (1 << 31) - 1
 
 
 def merge_windows(windows: list[WindowReport]) -> dict[str, int]:
@@ -122,7 +123,8 @@ def _worst(values: Iterable[int | None]) -> int | None:
 
 
 def _ppm(part: int, whole: int) -> int | None:
-    return part * PER_MILLION // whole if whole > 0 else None
+    # Counts of one garbage relay must not make the whole status unwritable: the definition has 32 bits for a share.
+    return max(0, min(part * PER_MILLION // whole, LARGEST_SHARE_PPM)) if whole > 0 else None
 
 
 def _quantile(histogram: Histogram, per_mille: int) -> int | None:

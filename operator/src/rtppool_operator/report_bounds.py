@@ -31,6 +31,7 @@ LONGEST_TEXT = 4_096
 # Answers may come in another slice than their question, and an echo may answer twice; a thousand times, it may not.
 MOST_PER_PACKET, MOST_BESIDE = 1_000, 10
 _SIGNED = {"skew_ppm"}
+_TIMES_OF_BURSTS = {"burst_ns", "gap_ns", "mean_burst_microseconds", "mean_gap_microseconds"}
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
@@ -113,6 +114,7 @@ def _check_window(place: str, window: WindowReport) -> None:
                 )
     if window.bursts is not None:
         import_bursts(window.bursts)
+        _check_counts(f"{place}.bursts", window.bursts, LARGEST_COUNT, _TIMES_OF_BURSTS)
 
 
 def _check_counts(place: str, holder: Any, most: int, beside: Iterable[str] = ()) -> None:

@@ -57,7 +57,7 @@ def make_app(
     routes: Mapping[str, Handler] | None = None,
     token_file: Path | None = None,
 ) -> web.Application:
-    """`/health`, `/ready`, `/metrics` and the given GET routes. With a token file all but the first two need it."""
+    """`/health`, `/ready`, `/metrics` and the given GET routes. With a token file all but OPEN_PATHS need it."""
     app = web.Application(middlewares=[_token_middleware(token_file)] if token_file else [])
     app.router.add_get("/health", _verdict_handler("healthy", healthy))
     app.router.add_get("/ready", _verdict_handler("ready", ready))

@@ -15,17 +15,18 @@ from pathlib import Path
 from rtppool_chaos.errors import ChaosError
 from rtppool_chaos.faults import FAULTS, Fault
 from rtppool_chaos.leases import LEASES
-from rtppool_chaos.places import OUTPUT, ROOT
+from rtppool_chaos.places import OUTPUT, PAGE, ROOT
 from rtppool_chaos.relay import compile_ahead
-from rtppool_chaos.report import findings, row_table, table, to_json
+from rtppool_chaos.report import findings, published, row_table, table, to_json
 from rtppool_chaos.rig import TAKES_ALL, Ports, running_rig
 from rtppool_chaos.rooted import PhoneRoots, have_phones
 from rtppool_chaos.rounds import RoundResult, play
 from rtppool_chaos.rows import ROWS, Row, RowResult, Stage, play_row
 from rtppool_chaos.tiers import TIERS
 from rtppool_chaos.turn import own_turn
-from rtppool_core.machine import this_machine
+from rtppool_core.machine import Machine, this_machine
 
+TABLE = "table.md"
 RUNS = (*ROWS, TIERS, LEASES)
 ROUNDS, CALLS = 20, 50
 SECONDS_A_ROUND = 13
@@ -35,12 +36,9 @@ MOST_DESCRIPTORS_MORE = 24  # the pool of connections to Asterisk, full or empty
 def main(arguments: Sequence[str]) -> int:
     """0: everything held; 1: something did not; 2: it could not be run."""
     options = _parser().parse_args(arguments)
-    faults = [fault for fault in FAULTS if not options.only or fault.name in options.only]
-    rows = [row for row in RUNS if not options.only or row.name in options.only]
     try:
         with own_turn():
-            compile_ahead()
-            return asyncio.run(_run(have_phones(), faults, rows, options.rounds, options.calls))
+            return _play(options)
     except ChaosError as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 2
@@ -49,27 +47,49 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-async def _run(roots: PhoneRoots, faults: Sequence[Fault], rows: Sequence[Row], rounds: int, calls: int) -> int:
+def _play(options: argparse.Namespace) -> int:
+    faults = [fault for fault in FAULTS if not options.only or fault.name in options.only]
+    rows = [row for row in RUNS if not options.only or row.name in options.only]
+    compile_ahead()
+    found = asyncio.run(_run(have_phones(), faults, rows, options.rounds, options.calls))
+    if options.publish:
+        PAGE.write_text(published(PAGE.read_text(), (OUTPUT / TABLE).read_text().strip()))
+        _say(f"published in {PAGE.relative_to(ROOT)}")
+    return 1 if found else 0
+
+
+async def _run(
+    roots: PhoneRoots, faults: Sequence[Fault], rows: Sequence[Row], rounds: int, calls: int
+) -> Sequence[str]:
+    """Everything that did not hold."""
     minutes = (len(faults) * rounds * SECONDS_A_ROUND + sum(row.seconds for row in rows)) / 60
     _say(
         f"{len(faults)} faults, {rounds} rounds of {calls} calls each; {len(rows)} other runs; about {minutes:.0f} min"
     )
-    about = {"machine": asdict(this_machine()), "callsHeld": calls, "rounds": rounds}
+    machine = this_machine()
     folder = Path(tempfile.mkdtemp(prefix="rtp-pool-chaos-"))
     results = {fault: await _series(roots, fault, rounds, calls, folder) for fault in faults}
     played = [await _row(roots, row, folder) for row in rows]
     tables = [*([table(results)] if results else []), *([row_table(played)] if played else [])]
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    (OUTPUT / "table.md").write_text("\n\n".join(tables) + "\n")
+    (OUTPUT / TABLE).write_text("\n\n".join([_about(machine), *tables]) + "\n")
+    about = {"machine": asdict(machine), "callsHeld": calls, "rounds": rounds}
     (OUTPUT / "chaos.json").write_text(to_json(results, played, about))
-    _say("\n".join(["", *tables, f"\nwritten to {OUTPUT.relative_to(ROOT)}: table.md, chaos.json"]))
+    _say("\n\n".join(["", *tables, f"written to {OUTPUT.relative_to(ROOT)}: {TABLE}, chaos.json"]))
     if found := findings(results, played):
         _say("\n  ".join(["what did not hold:", *found]))
         _say(f"logs of the run: {folder}")
-        return 1
-    shutil.rmtree(folder)
-    _say("everything held")
-    return 0
+    else:
+        shutil.rmtree(folder)
+        _say("everything held")
+    return found
+
+
+def _about(machine: Machine) -> str:
+    return (
+        f"{machine.processor}, {machine.cores} cores, Linux {machine.kernel}, Python {machine.python}; "
+        f"{machine.began}, load at the beginning {machine.load}."
+    )
 
 
 async def _row(roots: PhoneRoots, row: Row, folder: Path) -> RowResult:
@@ -123,4 +143,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these only")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each fault ({ROUNDS})")
     parser.add_argument("--calls", type=int, default=CALLS, help=f"held while it strikes ({CALLS})")
+    parser.add_argument("--publish", action="store_true", help="put the tables into docs/chaos.md")
     return parser

@@ -9,6 +9,7 @@ HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parents[1]
 SCENARIOS = HERE / "sipp"
 OUTPUT = ROOT / "build" / "chaos"
+PAGE = ROOT / "docs" / "chaos.md"
 REFERENCE = ROOT / "tests" / "bench" / "reference"  # programs in C
 CLUSTER_TOOLING = ROOT / "tests" / "e2e" / "cluster"
 ASTERISK_FILES = (ROOT / "tests" / "e2e" / "asterisk", HERE / "asterisk")  # the later wins

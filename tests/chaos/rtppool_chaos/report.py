@@ -12,6 +12,7 @@ from rtppool_chaos.faults import Fault
 from rtppool_chaos.rounds import RoundResult
 from rtppool_chaos.rows import RowResult
 
+BEGIN, END = "<!-- begin: make chaos -->", "<!-- end: make chaos -->"
 HEADER = (
     "| fault | rounds | calls held | went on | cut | whole again, median (s) | whole again, longest (s) | "
     "orphans, leaks, unaccounted | verdict |\n| --- | --: | --: | --: | --: | --: | --: | --: | --- |"
@@ -53,6 +54,19 @@ def to_json(results: Mapping[Fault, Sequence[RoundResult]], rows: Sequence[RowRe
         "findings": findings(results, rows),
     }
     return json.dumps(document, indent=1) + "\n"
+
+
+def published(page: str, table: str, begin: str = BEGIN, end: str = END) -> str:
+    """A page's text with these tables between its markers.
+
+    Raises:
+        ValueError: it has no such place.
+    """
+    before, _, rest = page.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"the page has no place for the tables: {begin} … {end}")
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
 def _row(fault: Fault, rounds: Sequence[RoundResult]) -> str:

@@ -7,6 +7,7 @@ import pytest
 from rtppool_chaos.callers import Outcome
 from rtppool_chaos.recordings import PACKET_MICROSECONDS, Speaker, pcap, recordings
 from rtppool_chaos.relay import Record
+from rtppool_chaos.report import BEGIN, END, published
 from rtppool_chaos.row_observer import Window
 from rtppool_chaos.rows import Figure, event_figures, load_figures
 from rtppool_chaos.tiers import C_CHAIN, OUR_CHAIN, tier_figures
@@ -116,3 +117,9 @@ def test_a_pressed_key_keeps_its_timestamp_and_repeats_its_end() -> None:
 
 def test_every_scenario_finds_its_recordings() -> None:
     assert set(recordings()) == {"first.pcap", "second.pcap", "keys.pcap"}
+
+
+def test_tables_are_published_between_the_markers_of_a_page() -> None:
+    assert published(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\n\nnew\n\n{END}\nb"
+    with pytest.raises(ValueError, match="no place"):
+        published("a", "new")

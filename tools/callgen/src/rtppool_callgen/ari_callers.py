@@ -11,20 +11,14 @@ from typing import Any, Self
 
 import aiohttp
 
+from rtppool_callgen.asterisk_client import AsteriskClient
 from rtppool_callgen.call_tally import Tally
-from rtppool_callgen.caller_events import Over
 from rtppool_callgen.callers import CallersFailed
 from rtppool_callgen.line_driver import CallEnd, LineDriver, NotPlacedError
 from rtppool_callgen.load_plan import LoadPlan
 
-REQUEST_SECONDS = 10.0
-# What is left of a call two seconds after its end is an orphan.
-ORPHAN_SECONDS = 2.0
-POLL_SECONDS = 0.2
+HEARTBEAT_SECONDS = 10.0
 LARGEST_EVENT_BYTES = 1 << 20
-# Ids of the channels and bridges that relays make.
-RELAYS_PREFIX = "rtp_"
-NOT_FOUND = 404
 _VARIABLES = ("RTP_RELAY_REFUSED", "RTP_RELAY_ENDED")
 
 
@@ -44,10 +38,9 @@ class AriCallers:
     Packets are Asterisk's: these callers count none.
     """
 
-    def __init__(self, plan: LoadPlan, url: str, user: str, password: str, endpoint: str, application: str) -> None:
+    def __init__(self, plan: LoadPlan, asterisk: AsteriskClient, endpoint: str, application: str) -> None:
         self._plan = plan
-        self._url = url.rstrip("/")
-        self._authorization = aiohttp.encode_basic_auth(user, password)
+        self._asterisk = asterisk
         self._endpoint = endpoint
         self._application = application
         self._name = f"rtppool-load-{secrets.token_hex(4)}"
@@ -57,7 +50,6 @@ class AriCallers:
         self._before: frozenset[str] = frozenset()
         self._driver: LineDriver | None = None
         self._closing = contextlib.AsyncExitStack()
-        self._http: aiohttp.ClientSession | None = None
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -87,9 +79,9 @@ class AriCallers:
             calling.cancel()
             await asyncio.gather(calling, return_exceptions=True)
             await self._hang_up_all()
-            raise CallersFailed(f"Asterisk at {self._url} closed the events: how calls end is no longer known")
+            raise CallersFailed(f"Asterisk at {self._asterisk.url} closed the events: how calls end is no longer known")
         await calling
-        self._tally.add(await self._left_behind())
+        self._tally.add(await self._asterisk.left_behind(self._before))
 
     async def place(self) -> str:
         """See `Phone.place`."""
@@ -98,16 +90,18 @@ class AriCallers:
         self._calls[channel] = _Call()
         asked = {"endpoint": self._endpoint, "app": self._application, "channelId": channel}
         try:
-            await self._request("POST", "/channels", asked)
+            await self._asterisk.request("POST", "/channels", asked)
         except CallersFailed as failed:
             del self._calls[channel]
+            # An answer that was lost on the way may have been a success.
+            await self.hang_up(channel)
             raise NotPlacedError(str(failed)) from failed
         return channel
 
     async def hang_up(self, channel: str) -> None:
         """See `Phone.hang_up`. A call that Asterisk would not end is told as `HangUpNotConfirmed` by the driver."""
         with contextlib.suppress(CallersFailed):
-            await self._request("DELETE", f"/channels/{channel}", {})
+            await self._asterisk.request("DELETE", f"/channels/{channel}", may_be_missing=True)
 
     def tally(self) -> Tally:
         """See `Callers.tally`."""
@@ -115,29 +109,27 @@ class AriCallers:
 
     def settings(self) -> Mapping[str, str]:
         """See `Callers.settings`."""
-        return {"kind": "ari", "url": self._url, "endpoint": self._endpoint, "application": self._application}
+        return {"kind": "ari", "url": self._asterisk.url, "endpoint": self._endpoint, "application": self._application}
 
     async def _open(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        session = aiohttp.ClientSession(headers={"Authorization": self._authorization}, timeout=timeout)
-        self._http = await self._closing.enter_async_context(session)
-        if await self._request("GET", f"/applications/{self._application}", {}, may_be_missing=True) is None:
+        asterisk = await self._closing.enter_async_context(self._asterisk)
+        if await asterisk.request("GET", f"/applications/{self._application}", may_be_missing=True) is None:
             raise CallersFailed(
-                f"no relay serves the application {self._application} on {self._url}: is the relay connected to this "
-                "Asterisk, and is --application its APP_NAME?"
+                f"no relay serves the application {self._application} on {asterisk.url}: is the relay connected to "
+                "this Asterisk, and is --application its APP_NAME?"
             )
-        self._before = await self._of_relays()
+        self._before = await asterisk.of_relays()
         try:
             events = await self._closing.enter_async_context(
-                self._http.ws_connect(
-                    f"{self._url}/events",
+                asterisk.http.ws_connect(
+                    f"{asterisk.url}/events",
                     params={"app": self._name, "subscribeAll": "true"},
-                    heartbeat=REQUEST_SECONDS,
+                    heartbeat=HEARTBEAT_SECONDS,
                     max_msg_size=LARGEST_EVENT_BYTES,
                 )
             )
         except aiohttp.ClientError as error:
-            raise CallersFailed(f"Asterisk at {self._url} gives no events: {error}") from error
+            raise CallersFailed(f"Asterisk at {self._asterisk.url} gives no events: {error}") from error
         self._reader = asyncio.create_task(self._read(events))
 
     async def _read(self, events: aiohttp.ClientWebSocketResponse) -> None:
@@ -168,45 +160,3 @@ class AriCallers:
     async def _hang_up_all(self) -> None:
         for channel in list(self._calls):
             await self.hang_up(channel)
-
-    async def _left_behind(self) -> Over:
-        """Look for what relays left, for two seconds at most. What was there before the load is not ours."""
-        deadline = asyncio.get_running_loop().time() + ORPHAN_SECONDS
-        while True:
-            try:
-                left = await self._of_relays() - self._before
-            except CallersFailed:
-                return Over()
-            if not left or asyncio.get_running_loop().time() > deadline:
-                bridges = sum(name.startswith("bridge ") for name in left)
-                return Over(len(left) - bridges, bridges)
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _of_relays(self) -> frozenset[str]:
-        """Relays' channels and bridges by id."""
-        found = set()
-        for kind, path in (("channel", "/channels"), ("bridge", "/bridges")):
-            listed = await self._request("GET", path, {})
-            ids = (
-                [each.get("id", "") for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
-            )
-            found |= {f"{kind} {name}" for name in ids if isinstance(name, str) and name.startswith(RELAYS_PREFIX)}
-        return frozenset(found)
-
-    async def _request(
-        self, method: str, path: str, parameters: Mapping[str, str], *, may_be_missing: bool = False
-    ) -> Any:
-        """The answer's JSON; None of a 404 where that is fine, and of an empty answer."""
-        if self._http is None:
-            raise RuntimeError("AriCallers is used outside of its async with")
-        try:
-            async with self._http.request(method, self._url + path, params=parameters) as response:
-                text = await response.text()
-                if response.status == NOT_FOUND and (may_be_missing or method == "DELETE"):
-                    return None
-                if not response.ok:
-                    raise CallersFailed(f"Asterisk answers {response.status} to {method} {path}: {text.strip()[:200]}")
-                return json.loads(text) if text.strip() else None
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            reason = str(error) or f"no answer within {REQUEST_SECONDS:g} s"
-            raise CallersFailed(f"Asterisk at {self._url} does not answer {method} {path}: {reason}") from error

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from rtppool_callgen.arguments import calls, port, rate, seconds
 from rtppool_callgen.ari_callers import AriCallers
+from rtppool_callgen.asterisk_client import AsteriskClient
 from rtppool_callgen.callers import Callers
 from rtppool_callgen.load import Load
 from rtppool_callgen.load_plan import LoadPlan
@@ -26,6 +27,7 @@ from rtppool_core.settings import Environment
 KINDS = ("stand-in", "ari", "sipp")
 # A port rests for 5 s after its call: a hundred calls, and those that rest while ten a second follow each other.
 PORT_RANGE = "10000-10149"
+ARI_URL = "http://127.0.0.1:8088/ari"
 RELAY_URL = "http://127.0.0.1:9090"
 MakeCallers = Callable[[Path, Stop], Callers]
 
@@ -66,7 +68,9 @@ def add_load_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
     real = parser.add_argument_group("--callers ari and sipp: a relay and an Asterisk that run already")
     real.add_argument("--relay-url", type=_url, help=f"the relay's HTTP side (default {RELAY_URL})")
     ari = parser.add_argument_group("--callers ari: Asterisk originates the calls")
-    ari.add_argument("--ari-url", type=_url, default="http://127.0.0.1:8088/ari", help="its ARI")
+    ari.add_argument(
+        "--ari-url", type=_url, help=f"Asterisk's ARI (default {ARI_URL}); with sipp: also look there for orphans"
+    )
     ari.add_argument("--endpoint", help="who is called, such as Local/s@talkers or PJSIP/1000@trunk")
     ari.add_argument("--application", default="rtp-pool", help="the relay's APP_NAME (default rtp-pool)")
     sipp = parser.add_argument_group("--callers sipp: SIPp calls Asterisk")
@@ -108,11 +112,16 @@ def load_options(options: argparse.Namespace) -> LoadOptions:
         system = LocalSystem(options.http_port, options.echo_http_port, options.port_range, options.echo_port)
         return LoadOptions(load, system.address, "", lambda folder, stop: StandInCallers(plan, system, folder, stop))
     if options.callers == "ari":
-        user = read_credentials()
-        ari = AriCallers(plan, options.ari_url, user.user, user.password, options.endpoint, options.application)
+        ari = AriCallers(plan, _asterisk(options.ari_url or ARI_URL), options.endpoint, options.application)
         return LoadOptions(load, relay_url, token, lambda _folder, _stop: ari)
     sipp = SippSettings(options.sip_target, options.scenario, tuple(options.sipp), tuple(options.sipp_argument))
-    return LoadOptions(load, relay_url, token, lambda folder, _stop: SippCallers(plan, sipp, folder))
+    asterisk = _asterisk(options.ari_url) if options.ari_url else None
+    return LoadOptions(load, relay_url, token, lambda folder, _stop: SippCallers(plan, sipp, folder, asterisk))
+
+
+def _asterisk(url: str) -> AsteriskClient:
+    user = read_credentials()
+    return AsteriskClient(url, user.user, user.password)
 
 
 def _plan(options: argparse.Namespace) -> LoadPlan:

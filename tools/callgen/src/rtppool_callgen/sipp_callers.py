@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import IO, Self
 from urllib.parse import urlsplit
 
+from rtppool_callgen.asterisk_client import AsteriskClient
 from rtppool_callgen.call_tally import Tally
+from rtppool_callgen.caller_events import Over
 from rtppool_callgen.callers import CallersFailed
 from rtppool_callgen.load_plan import LoadPlan
 from rtppool_callgen.rtp_source import TONE
@@ -40,8 +42,8 @@ LINES_SHOWN = 5
 class SippSettings:
     """How SIPp is run. `program` is a command with the arguments that come before SIPp's own.
 
-    Without a scenario the package's is taken: INVITE, a tone in µ-law for the call's time, BYE. In a scenario of your
-    own a `<pause/>` without milliseconds is the call's time, and `tone.ul` is the tone.
+    Without a scenario the package's is taken: INVITE, a tone in µ-law for the call's time, BYE. In one of your own a
+    `<pause/>` without milliseconds is the call's time, and `tone.ul` in SIPp's folder is the tone.
     """
 
     target: str
@@ -51,12 +53,17 @@ class SippSettings:
 
 
 class SippCallers:
-    """One SIPp; its files are in `folder`."""
+    """One SIPp; its files are in `folder`. Asterisk, where it may be asked, tells what relays have left in it."""
 
-    def __init__(self, plan: LoadPlan, settings: SippSettings, folder: Path) -> None:
+    def __init__(
+        self, plan: LoadPlan, settings: SippSettings, folder: Path, asterisk: AsteriskClient | None = None
+    ) -> None:
         self._plan = plan
         self._settings = settings
         self._folder = folder
+        self._asterisk = asterisk
+        self._before: frozenset[str] = frozenset()
+        self._left = Over()
         self._process: asyncio.subprocess.Process | None = None
         self._output: IO[bytes] | None = None
         self._over = False
@@ -74,8 +81,16 @@ class SippCallers:
         if scenario is not None and not scenario.is_file():
             raise CallersFailed(f"--scenario {scenario}: there is no such file")
         (self._folder / TONE_FILE).write_bytes(TONE * TONE_PACKETS)
-        if scenario is None:
-            (self._folder / SCENARIO).write_bytes(files("rtppool_callgen").joinpath(SCENARIO).read_bytes())
+        # Beside the tone, so that a SIPp with a root of its own needs to see one folder only.
+        source = scenario if scenario is not None else files("rtppool_callgen").joinpath(SCENARIO)
+        (self._folder / SCENARIO).write_bytes(source.read_bytes())
+        if self._asterisk is not None:
+            await self._asterisk.__aenter__()
+            try:
+                self._before = await self._asterisk.of_relays()
+            except CallersFailed:
+                await self._asterisk.__aexit__()
+                raise
         self._output = (self._folder / OUTPUT).open("wb")
         return self
 
@@ -86,6 +101,8 @@ class SippCallers:
             await self._process.wait()
         if self._output is not None:
             self._output.close()
+        if self._asterisk is not None:
+            await self._asterisk.__aexit__()
 
     async def call(self, stop: asyncio.Event) -> None:
         """See `Callers.call`."""
@@ -111,10 +128,12 @@ class SippCallers:
                 raise CallersFailed(self._last_words(process.returncode))
         finally:
             ends.cancel()
+        if self._asterisk is not None:
+            self._left = await self._asterisk.left_behind(self._before)
         self._over = True
 
     def tally(self) -> Tally:
-        """See `Callers.tally`. What is left in Asterisk SIPp can't tell, nor what its callers heard."""
+        """See `Callers.tally`. What its callers heard SIPp does not tell."""
         try:
             with (self._folder / STATISTICS).open(encoding="utf-8", errors="replace") as file:
                 tally = tally_of(file, over=self._over)
@@ -122,6 +141,7 @@ class SippCallers:
             return Tally(over=self._over, told_of_refusals=False)
         except StatisticsError as error:
             raise CallersFailed(str(error)) from error
+        tally.channels_left, tally.bridges_left = self._left.channels_left, self._left.bridges_left
         if self._failed_before_stop is None:
             return tally
         # Calls that we broke off are failures to SIPp, not to us.
@@ -142,14 +162,14 @@ class SippCallers:
     def _command(self) -> Sequence[str]:
         host, port = host_and_port(self._settings.target)
         ours = source_address(host, port)
-        scenario = self._settings.scenario
         plan = self._plan
+        # SIPp takes whole numbers only: calls in ten seconds.
+        rate = ("-r", str(max(1, round(plan.per_second * 10))), "-rp", "10000")
         return [
             *self._settings.program,
-            *("-sf", str(scenario.resolve()) if scenario else SCENARIO),
-            *("-s", SERVICE, self._settings.target),
+            *("-sf", SCENARIO, "-s", SERVICE, self._settings.target),
             *("-i", ours, "-mi", ours),
-            *("-m", str(plan.calls), "-l", str(plan.concurrent), "-r", f"{plan.per_second:g}"),
+            *("-m", str(plan.calls), "-l", str(plan.concurrent), *rate),
             *("-d", str(round(plan.call_seconds * 1000))),
             *("-trace_stat", "-stf", STATISTICS, "-fd", "1", "-nostdin"),
             *self._settings.arguments,

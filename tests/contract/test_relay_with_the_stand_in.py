@@ -435,7 +435,7 @@ async def test_a_relay_whose_media_process_falls_behind_refuses_callers_unanswer
     pools.write_text(generous_pool(settings))
     async with running(replace(settings, pool_config=pools)) as relay:
         await connected(relay, stand_in)
-        callers = [stand_in.place_call(APPLICATION) for _ in range(8)]
+        callers = [stand_in.place_call(APPLICATION) for _ in range(10)]
         for caller in callers:
             await talking(relay, stand_in, caller)
         headroom, media_process = relay._measurement.headroom, relay._supervisor._workers[0].process

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 from kube import NAMESPACE, PHONES, Kube, Transcript
+from release import installed, misconfigured, phones
 
 from rtppool_cluster.errors import ClusterError
 from rtppool_cluster.tooling import make_tooling
 
+# Fixtures are found by their names here.
+__all__ = ["installed", "misconfigured", "phones"]
 HERE = Path(__file__).parent
 TITLE = "# What a user sees\n\nWritten by `make e2e`; times and addresses are those of its last run that was kept.\n"
 

@@ -69,9 +69,9 @@ class Kube:
         command = [self.kubectl_path, *self.kubectl_arguments, *words]
         return subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
 
-    def pool(self, name: str = "default") -> dict[str, Any]:
-        """A pool of the release's namespace."""
-        return dict(self.get("rtppool", name, "--namespace", NAMESPACE))
+    def pool(self, name: str = "default", namespace: str = NAMESPACE) -> dict[str, Any]:
+        """A pool, of the release's namespace unless another is named."""
+        return dict(self.get("rtppool", name, "--namespace", namespace))
 
     def relay_pods(self) -> dict[str, str]:
         """Running relay pods by node."""
@@ -135,9 +135,16 @@ def message(pool: dict[str, Any], kind: str) -> str:
     return next(str(each["message"]) for each in pool["status"]["conditions"] if each["type"] == kind)
 
 
-def has_condition(kube: Kube, kind: str, status: str, reason: str | None = None) -> dict[str, Any] | None:
-    """The default pool, when the condition is as asked for its current generation; else None."""
-    pool = kube.pool()
+def has_condition(
+    kube: Kube,
+    kind: str,
+    status: str,
+    reason: str | None = None,
+    name: str = "default",
+    namespace: str = NAMESPACE,
+) -> dict[str, Any] | None:
+    """A pool, when its condition is as asked for its current generation; else None."""
+    pool = kube.pool(name, namespace)
     found = conditions(pool).get(kind)
     current = pool.get("status", {}).get("observedGeneration") == pool["metadata"]["generation"]
     if found is None or not current or found[0] != status or (reason is not None and found[1] != reason):

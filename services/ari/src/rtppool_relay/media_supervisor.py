@@ -32,6 +32,7 @@ PING_EVERY_SECONDS = 0.5
 STARTING_SECONDS = 10.0
 # The first process that ever runs this version here compiles the packet path and keeps it for all others.
 COMPILING_SECONDS = 180.0
+WAITING = "waiting for the first media process; where the packet path is not compiled yet, some ten seconds"
 # The first restart is at once; one that dies young again waits.
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 1.0
@@ -114,7 +115,7 @@ class MediaSupervisor:
 
     async def _until_compiled(self, worker: _Worker) -> None:
         loop = asyncio.get_running_loop()
-        patience = loop.call_later(ANSWER_SECONDS, log.info, "compiling the packet path; once, some ten seconds")
+        patience = loop.call_later(ANSWER_SECONDS, log.info, WAITING)
         try:
             await self._ask(worker, {"do": "ping"}, timeout_seconds=COMPILING_SECONDS)
         finally:

@@ -8,6 +8,7 @@ names the place of what is wrong (`pools[0].echo.port`). Types understood: bool,
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import types
 import typing
@@ -106,7 +107,11 @@ def _are_pairs(items: list[Any]) -> bool:
     One by one they would be nine tenths of the time that a report takes; what is not alike goes that way all the same,
     for the sake of its message.
     """
-    return all(type(item) is list and len(item) == 2 and type(item[0]) is type(item[1]) is int for item in items)
+    return (
+        {*map(type, items)} <= {list}
+        and {*map(len, items)} <= {2}
+        and {*map(type, itertools.chain.from_iterable(items))} <= {int}
+    )
 
 
 def _read_dataclass(kind: Any, value: Any, place: str) -> Any:

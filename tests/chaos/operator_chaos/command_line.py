@@ -89,16 +89,18 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _run(options: argparse.Namespace, folder: Path, programs: Programs) -> bool:
     results: dict[str, list[Figure]] = {}
-    machine = this_machine()
+    began = this_machine()
     for part in PARTS:
+        machine = this_machine()
         if options.only and part.name not in options.only:
             continue
         _say(f"{part.title}:")
         results[part.title] = await _part(part, options, folder / part.name, programs)
-    place = write(machine, results)
-    _say(f"\n{document(machine, results)}\n\nwritten to {place}")
-    if options.publish:
-        PAGE.write_text(with_measured(PAGE.read_text(), document(machine, results)))
+        if options.publish:
+            told = document(machine, {part.title: results[part.title]})
+            PAGE.write_text(with_measured(PAGE.read_text(), part.name, told))
+    place = write(began, results)
+    _say(f"\n{document(began, results)}\n\nwritten to {place}")
     return all(each.holds is not False for figures in results.values() for each in figures)
 
 

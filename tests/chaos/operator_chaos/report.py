@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from operator_chaos.scale import Figure
 
 OUTPUT = ROOT / "build/chaos"
 PAGE = ROOT / "docs/scaling.md"
-BEGIN, END = "<!-- begin: make chaos -->", "<!-- end: make chaos -->"
+BEGIN, END = "<!-- begin: operator {} -->", "<!-- end: operator {} -->"
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -33,11 +34,24 @@ def campaign_figures(outcome: Outcome) -> list[Figure]:
         Figure(f"{len(outcome.rounds)} faults by chance", first, "all converge, 0 stuck", not outcome.failed),
         Figure("quiet edits", quiet),
         *(Figure("faults", each) for each in more),
+        *(Figure(f"after «{fault}»", _times(times)) for fault, times in sorted(_by_fault(outcome).items())),
     ]
 
 
+def _by_fault(outcome: Outcome) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for each in outcome.rounds:
+        if each.seconds is not None:
+            found.setdefault(each.fault, []).append(each.seconds)
+    return found
+
+
+def _times(seconds: Sequence[float]) -> str:
+    return f"{len(seconds)} times, median {statistics.median(seconds):.1f} s, worst {max(seconds):.1f} s"
+
+
 def document(machine: str, parts: Mapping[str, Sequence[Figure]]) -> str:
-    """The page's generated part: machine and moment, then a table for each part."""
+    """Machine and moment, then a table for each part."""
     tables = [f"**{title}**\n\n{table(figures)}" for title, figures in parts.items()]
     return "\n\n".join([machine, *tables])
 
@@ -52,17 +66,18 @@ def write(machine: str, parts: Mapping[str, Sequence[Figure]]) -> Path:
     return place
 
 
-def with_measured(text: str, measured: str) -> str:
-    """The page's text with another generated part.
+def with_measured(text: str, part: str, measured: str) -> str:
+    """The page's text with another measured part, `campaign`, `scale` or `idle`.
 
     Raises:
         HarnessError: it has not the two marks, once each and in order.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _old, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise HarnessError(f"the page must have {BEGIN} and {END} once each, in this order")
-    return f"{before}{BEGIN}\n\n{measured.strip()}\n\n{END}{after}"
+    first, last = BEGIN.format(part), END.format(part)
+    before, begin, rest = text.partition(first)
+    _old, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in after:
+        raise HarnessError(f"the page must have {first} and {last} once each, in this order")
+    return f"{before}{first}\n\n{measured.strip()}\n\n{last}{after}"
 
 
 def _word(holds: bool | None) -> str:

@@ -7,6 +7,8 @@ from operator_chaos.errors import HarnessError
 from operator_chaos.report import BEGIN, END, campaign_figures, document, table, with_measured
 from operator_chaos.scale import Figure
 
+FIRST, LAST = BEGIN.format("scale"), END.format("scale")
+
 
 def test_a_missed_bound_stands_out() -> None:
     rows = table([Figure("a", "1", "2", holds=True), Figure("b", "3", "2", holds=False), Figure("c", "4")]).splitlines()
@@ -23,14 +25,15 @@ def test_a_campaign_holds_when_every_round_converged_and_names_those_that_did_no
 
 
 def test_a_page_keeps_what_stands_around_its_marks() -> None:
-    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    assert with_measured(page, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    other = f"{BEGIN.format('idle')}\nkept\n{END.format('idle')}"
+    page = f"before\n{FIRST}\nold\n{LAST}\n{other}\n"
+    assert with_measured(page, "scale", "new") == f"before\n{FIRST}\n\nnew\n\n{LAST}\n{other}\n"
 
 
-@pytest.mark.parametrize("page", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
+@pytest.mark.parametrize("page", ["", FIRST, f"{LAST}{FIRST}", f"{FIRST}{FIRST}{LAST}"])
 def test_a_page_without_its_two_marks_is_refused(page: str) -> None:
     with pytest.raises(HarnessError, match="once each"):
-        with_measured(page, "new")
+        with_measured(page, "scale", "new")
 
 
 def test_a_document_tells_the_machine_and_every_part() -> None:

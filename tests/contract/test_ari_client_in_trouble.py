@@ -141,6 +141,38 @@ async def test_a_websocket_that_answers_no_ping_is_given_up() -> None:
             assert [event async for event in events] == []
 
 
+async def test_with_new_events_no_request_waits_for_a_connection_from_before() -> None:
+    first_of_a_connection: set[object] = set()
+    silent: list[object] = []
+
+    async def channels(request: web.Request) -> web.StreamResponse:
+        """Answers once on each connection; what comes on it later is swallowed, as behind a firewall that forgot it."""
+        if request.transport in first_of_a_connection:
+            silent.append(request.transport)
+            await asyncio.sleep(3600)
+        first_of_a_connection.add(request.transport)
+        return web.json_response([])
+
+    async def listening(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for _ in socket:
+            pass
+        return socket
+
+    async with (
+        serving(web.get("/ari/channels", channels), web.get("/ari/events", listening)) as url,
+        client_of(url, request_seconds=600) as client,
+        asyncio.timeout(30),
+    ):
+        assert await client.channels() == []
+        waiting = asyncio.create_task(client.channels())
+        while not silent:
+            await asyncio.sleep(0.01)
+        async with client.events(APPLICATION):
+            assert await waiting == []
+
+
 def never_answered(made: list[str]) -> Handler:
     async def handler(_request: web.Request) -> web.StreamResponse:
         made.append("made")

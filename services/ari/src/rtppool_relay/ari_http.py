@@ -6,6 +6,7 @@ answers 500 to a second externalMedia with the same channelId, and 409 to a seco
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,8 @@ CONNECT_SECONDS = 2.0
 # A websocket that is dead and says nothing is given up after one and a half of these.
 HEARTBEAT_SECONDS = 2.0
 CLOSING_SECONDS = 0.5
+# An attempt that falls into a silent time must not outlast it for long.
+HANDSHAKE_SECONDS = 2.0
 # Asterisk closes an idle connection after 15 s (http.conf, session_keep_alive) and takes 100 sessions (sessionlimit).
 KEEP_ALIVE_SECONDS = 10.0
 MOST_CONNECTIONS = 16
@@ -155,34 +158,42 @@ class AriHttp:
     @asynccontextmanager
     async def events(self, application: str) -> AsyncIterator[AsyncIterator[Event]]:
         """See `AriClient.events`."""
-        try:
-            socket = await self._http().ws_connect(
-                f"{self._url}/events",
-                params={"app": application, "subscribeAll": "false"},
-                heartbeat=self._heartbeat_seconds,
-                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSING_SECONDS),
-                max_msg_size=LARGEST_EVENT_BYTES,
-            )
-        except aiohttp.WSServerHandshakeError as error:
-            raise self._refusal("GET", "/events", error.status, error.message) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._unreachable(error) from error
-        async with socket, EventReader(socket, self._url, self._most_events_waiting) as events:
-            yield events
+        # What cut the events off may have cut the kept connections, too, and as silently. Requests that wait on one are
+        # made again on a new one.
+        await self.close()
+        async with self._new_session() as session:
+            try:
+                async with asyncio.timeout(HANDSHAKE_SECONDS):
+                    socket = await session.ws_connect(
+                        f"{self._url}/events",
+                        params={"app": application, "subscribeAll": "false"},
+                        heartbeat=self._heartbeat_seconds,
+                        timeout=aiohttp.ClientWSTimeout(ws_close=CLOSING_SECONDS),
+                        max_msg_size=LARGEST_EVENT_BYTES,
+                    )
+            except aiohttp.WSServerHandshakeError as error:
+                raise self._refusal("GET", "/events", error.status, error.message) from error
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise self._unreachable(error) from error
+            async with socket, EventReader(socket, self._url, self._most_events_waiting) as events:
+                yield events
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=MOST_CONNECTIONS,
-                    keepalive_timeout=KEEP_ALIVE_SECONDS,
-                    ssl=True if self._tls is None else self._tls,
-                ),
-                headers={"Authorization": self._authorization},
-                timeout=aiohttp.ClientTimeout(total=self._request_seconds, sock_connect=CONNECT_SECONDS),
-                middlewares=(self._follow_no_redirect,),
-            )
+            self._session = self._new_session()
         return self._session
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=MOST_CONNECTIONS,
+                keepalive_timeout=KEEP_ALIVE_SECONDS,
+                ssl=True if self._tls is None else self._tls,
+            ),
+            headers={"Authorization": self._authorization},
+            timeout=aiohttp.ClientTimeout(total=self._request_seconds, sock_connect=CONNECT_SECONDS),
+            middlewares=(self._follow_no_redirect,),
+        )
 
     async def _follow_no_redirect(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -234,8 +245,8 @@ class AriHttp:
         """One request. It is sent a second time when a kept connection turned out to be closed: ids make it safe."""
         try:
             return await self._once(method, path, parameters)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as first:
-            if isinstance(first, aiohttp.ClientConnectorError):
+        except aiohttp.ClientConnectionError as first:
+            if isinstance(first, (aiohttp.ClientConnectorError, TimeoutError)):
                 raise self._unreachable(first) from first
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error

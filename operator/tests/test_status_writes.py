@@ -163,7 +163,7 @@ class ProbingRelay:
         return [self._random.uniform(1_000, 50_000) if self._random.random() < 0.02 else each for each in near]
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_ten_idle_minutes_with_the_probe_on_are_no_write_at_all(
     seed: int,

@@ -223,6 +223,19 @@ async def test_only_a_new_generation_or_a_deletion_wakes(reconciler: Reconciler)
     assert reconciler._wake.is_set()
 
 
+async def test_a_pool_whose_deletion_the_watch_missed_is_forgotten(
+    cluster: MemoryCluster, reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    pool = make_pool()
+    cluster.view = replace(cluster.view, pools=(pool,))
+    reconciler.pool_seen(pool.uid, 3)
+    await reconciler.cycle()
+    assert reconciler._generations == {pool.uid: 3}
+    cluster.view = replace(cluster.view, pools=())
+    await reconciler.cycle()
+    assert reconciler._generations == {}
+
+
 class Held(Leadership):
     """Another operator's."""
 

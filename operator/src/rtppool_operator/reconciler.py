@@ -174,6 +174,9 @@ class Reconciler:
         picture = self._steering.picture
         if picture is not None:
             self.watch.listed(picture.view.versions, picture.began_seconds, self._monotonic())
+            # A deletion that the watch missed; one that the list does not have yet only wakes once more.
+            uids = {pool.uid for pool in picture.view.pools}
+            self._generations = {uid: seen for uid, seen in self._generations.items() if uid in uids}
             self.counts.pools, self.counts.relays = len(picture.view.pools), len(picture.view.relays)
         if changed:
             self._fresh.set()

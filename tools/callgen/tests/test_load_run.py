@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import signal
 import socket
 import sys
@@ -52,7 +51,8 @@ async def load(output: Path, *arguments: str) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "rtppool_callgen", "load", "--output", str(output)),
         *("--http-port", str(http), "--echo-http-port", str(echo_http), "--echo-port", str(echo)),
-        *("--port-range", free_range(), *arguments),
+        # A machine that has much other work would refuse calls, as it should.
+        *("--port-range", free_range(), "--admission", "off", *arguments),
         stdout=PIPE,
         stderr=STDOUT,
     )
@@ -88,19 +88,16 @@ async def test_a_short_load_accounts_for_every_call_and_its_exit_code_is_the_ver
     calls, verdict = report["calls"], report["verdict"]
     refused, failed = sum(calls["refused"].values()), sum(calls["failed"].values())
     assert calls["planned"] == 8, said
-    assert calls["placed"] == calls["completed"] + refused + failed
-    assert calls["completed"] >= 4
-    # A machine with too much other work refuses calls, and is too late with packets: both are told, neither is a fault.
-    assert refused or calls["placed"] == 8
-    assert failed == 0
+    assert (calls["placed"], calls["completed"]) == (8, 8)
+    assert (refused, failed) == (0, 0)
     for leftover in ("interrupted", "orphans", "leakedPorts", "portsLeasedByNobody"):
         assert calls[leftover] == 0, leftover
     for unheard in ("zeroRoundTrip", "missingRoundTrip", "heardNothing"):
         assert calls[unheard] == 0, unheard
     assert report["records"]["records"] == calls["completed"]
+    # Whether packets were in time is this machine's matter; what follows from it is ours.
     assert verdict["sla"] in {"Met", "Violated"}
-    assert (code == 0) == (verdict["sla"] == "Met" and refused == 0)
-    assert code == verdict["exitCode"]
+    assert code == verdict["exitCode"] == (0 if verdict["sla"] == "Met" else 1)
     assert verdict["sentence"] in said
     assert_measured(report)
     ET.parse(tmp_path / "chart.svg")  # noqa: S314 our own picture
@@ -131,13 +128,13 @@ async def test_interrupted_it_reports_what_there_is(tmp_path: Path) -> None:
     plan = ("--concurrent", "2", "--duration", "120", "--call-duration", "60", "--per-second", "2")
     async with load(tmp_path, *plan) as process:
         assert process.stdout is not None
-        while not re.search(rb"[12] of 2 talk", line := await process.stdout.readline()):
+        while b"2 of 2 talk" not in (line := await process.stdout.readline()):
             assert line, "the load ended by itself"
         process.send_signal(signal.SIGINT)
         code, said = await said_until_end(process)
     report = reported(tmp_path)
     assert report["time"]["interrupted"] is True
-    assert report["calls"]["interrupted"] in {1, 2}
+    assert report["calls"]["interrupted"] == 2
     assert report["calls"]["completed"] == 0
     assert report["calls"]["orphans"] == 0
     assert report["callerRoundTrip"]["samples"] > 0

@@ -65,6 +65,12 @@ def add_load_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
     own.add_argument("--http-port", type=port, default=9090, help="the relay's HTTP_PORT (default 9090)")
     own.add_argument("--echo-port", type=port, default=4000, help="the echo's ECHO_PORT (default 4000)")
     own.add_argument("--echo-http-port", type=port, default=9091, help="the echo's HTTP_PORT (default 9091)")
+    own.add_argument(
+        "--admission",
+        choices=("on", "off"),
+        default="on",
+        help="off: the relay takes calls that it has no headroom for (its ADMISSION, default on)",
+    )
     real = parser.add_argument_group("--callers ari and sipp: a relay and an Asterisk that run already")
     real.add_argument("--relay-url", type=_url, help=f"the relay's HTTP side (default {RELAY_URL})")
     ari = parser.add_argument_group("--callers ari: Asterisk originates the calls")
@@ -109,7 +115,8 @@ def load_options(options: argparse.Namespace) -> LoadOptions:
     plan, relay_url = _plan(options), options.relay_url or RELAY_URL
     load = Load(plan, options.output)
     if options.callers == "stand-in":
-        system = LocalSystem(options.http_port, options.echo_http_port, options.port_range, options.echo_port)
+        http_port, echo_http_port, admission = options.http_port, options.echo_http_port, options.admission
+        system = LocalSystem(http_port, echo_http_port, options.port_range, options.echo_port, admission)
         return LoadOptions(load, system.address, "", lambda folder, stop: StandInCallers(plan, system, folder, stop))
     if options.callers == "ari":
         ari = AriCallers(plan, _asterisk(options.ari_url or ARI_URL), options.endpoint, options.application)

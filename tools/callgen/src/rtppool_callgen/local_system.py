@@ -16,19 +16,21 @@ from rtppool_callgen.processes import Child, ChildFailed, start
 from rtppool_core.service import Stop
 
 LOOPBACK = "127.0.0.1"
-START_SECONDS = 20.0
+# The first start may have to compile the packet path, on a machine that has other work.
+START_SECONDS = 60.0
 # Somebody else who holds the port may never answer; meanwhile our own relay has ended, and must be asked why.
 ANSWER = aiohttp.ClientTimeout(total=2)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSystem:
-    """Where its parts listen."""
+    """Where its parts listen. `admission` is the relay's setting: off, it refuses no call for lack of headroom."""
 
     http_port: int = 9090
     echo_http_port: int = 9091
     port_range: str = "10000-10100"
     echo_port: int = 4000
+    admission: str = "on"
 
     @property
     def address(self) -> str:
@@ -70,6 +72,7 @@ def start_services(system: LocalSystem, ari: StandInAddress, logs: Path) -> list
         "BIND_IP": LOOPBACK,
         "ADVERTISE_IP": LOOPBACK,
         "PORT_RANGE": system.port_range,
+        "ADMISSION": system.admission,
         "ECHO_HOST": LOOPBACK,
         "ECHO_PORT": str(system.echo_port),
         "HTTP_BIND": LOOPBACK,

@@ -99,7 +99,8 @@ class StandInCallers:
 
     def settings(self) -> Mapping[str, str]:
         """See `Callers.settings`."""
-        return {"kind": "stand-in", "portRange": self._system.port_range, "echo": f"127.0.0.1:{self._system.echo_port}"}
+        system = self._system
+        return {"kind": "stand-in", "portRange": system.port_range, "admission": system.admission}
 
     def _caller_arguments(self) -> list[str]:
         plan = self._plan

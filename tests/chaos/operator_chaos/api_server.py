@@ -23,6 +23,7 @@ LOOPBACK = "127.0.0.1"
 START_SECONDS = 60.0
 POLL_SECONDS = 0.1
 OK = 200
+FIRST_PORT, PORTS = 23_000, 9_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +210,24 @@ class ApiServer:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports that nobody has at this moment."""
-    held = [socket.create_server((LOOPBACK, 0)) for _ in range(number)]
+    """Ports that nobody has at this moment, below those that the kernel gives to outgoing connections.
+
+    What listens on one is killed and started again: meanwhile no client of anybody may get its port.
+    """
+    found: list[int] = []
+    while len(found) < number:
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        if port not in found and _is_free(port):
+            found.append(port)
+    return found
+
+
+def _is_free(port: int) -> bool:
     try:
-        return [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
+        with socket.create_server((LOOPBACK, port)):
+            return True
+    except OSError:
+        return False
 
 
 def _audit_policy(audited: Account) -> str:

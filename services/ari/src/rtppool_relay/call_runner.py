@@ -279,9 +279,14 @@ class CallRunner:
         return Event.REFUSAL_SENT
 
     async def _answer_and_create_bridge(self) -> Event:
-        await self._with.client.answer(self.caller.id)
-        self._answered = True
-        await self._with.client.create_bridge(self._with.ids.bridge(self.call))
+        # Both at once, and both to their end: a bridge that is made after the teardown would stay.
+        bridge = asyncio.create_task(self._with.client.create_bridge(self._with.ids.bridge(self.call)))
+        try:
+            await self._with.client.answer(self.caller.id)
+            self._answered = True
+        finally:
+            await asyncio.wait({bridge})
+        await bridge
         return Event.ANSWERED
 
     async def _create_media_and_connect(self) -> Event:

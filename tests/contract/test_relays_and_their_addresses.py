@@ -78,7 +78,11 @@ async def first_is_killed_and_comes_back(
     await first.exit_code()
     async with relay_process(settings, tmp_path / "1.log") as again:
         await talking(stand_in, list(callers.values()))
-        assert (await again.calls())["adopted"] == 1
+
+        async def adopted() -> bool:
+            return (await again.calls())["adopted"] == 1
+
+        await until(adopted, "its call is adopted")
         assert (await again.calls())["orphansDeleted"] == 0
         await hung_up(stand_in)
 

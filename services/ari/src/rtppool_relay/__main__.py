@@ -1,9 +1,22 @@
 """`python -m rtppool_relay`."""
 
 import sys
+from functools import partial
 
-from rtppool_core.service import run
-from rtppool_relay.app import serve
+from rtppool_relay.descriptor_limit import raise_descriptor_limit
+from rtppool_relay.first_media_process import start_first_media_process
+
+
+def main() -> int:
+    """Run the relay. Returns the exit code."""
+    raise_descriptor_limit()  # which a process inherits
+    first = start_first_media_process()
+    # Loaded while the media process starts.
+    from rtppool_core.service import run  # noqa: PLC0415
+    from rtppool_relay.app import serve  # noqa: PLC0415
+
+    return run("rtp-relay", partial(serve, first=first))
+
 
 if __name__ == "__main__":
-    sys.exit(run("rtp-relay", serve))
+    sys.exit(main())

@@ -21,6 +21,7 @@ from rtppool_core.service import Stop
 from rtppool_relay.descriptor_limit import raise_descriptor_limit
 from rtppool_relay.drain import drain
 from rtppool_relay.echo_resolver import EchoResolver
+from rtppool_relay.first_media_process import FirstMediaProcess
 from rtppool_relay.http_routes import routes
 from rtppool_relay.kernel_stamps import examine_kernel_stamps
 from rtppool_relay.measurement import Measurement
@@ -46,8 +47,10 @@ FIND_ECHO_SECONDS = 0.5
 TRY_QUARANTINED_EVERY_SECONDS = 5.0
 
 
-async def serve(stop: Stop) -> None:
-    """Run the relay until it was asked to stop and its calls have ended.
+async def serve(stop: Stop, first: FirstMediaProcess | None = None) -> None:
+    """Run the relay until it was asked to stop and its calls have ended, or are left to the next one.
+
+    `first` is a media process that is being started already.
 
     Raises:
         SettingsError: the environment can't be used.
@@ -56,18 +59,18 @@ async def serve(stop: Stop) -> None:
     settings = read_settings(os.environ)
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     raise_descriptor_limit()
-    relay = Relay(settings)
+    relay = Relay(settings, first)
     await relay.run(stop)
 
 
 class Relay:
     """One relay process: its parts, and the order in which they start and stop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, first: FirstMediaProcess | None = None) -> None:
         self._settings = settings
         self._watch = PoolWatch(settings, ConfigState(from_environment(settings)))
         config = self._watch.state.config
-        self._supervisor = MediaSupervisor(settings.media_workers)
+        self._supervisor = MediaSupervisor(settings.media_workers, first)
         self._measurement = Measurement(WallClock())
         self._measurement.keep_window(config.sla.window_seconds)
         self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)

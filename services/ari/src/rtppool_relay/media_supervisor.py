@@ -17,10 +17,15 @@ import mmap
 import os
 import socket
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from rtppool_relay.first_media_process import (
+    FirstMediaProcess,
+    command_sockets,
+    make_rows,
+    start_media_process,
+)
 from rtppool_relay.media_plane import MediaFault
 from rtppool_relay.port_sockets import PortSockets
 from rtppool_relay.rows import SLOT_BYTES, SLOTS, slot_offset
@@ -71,11 +76,14 @@ class _Worker:
 
 
 class MediaSupervisor:
-    """`workers` media processes over one memfd of rows. Use `start()` once, `close()` at the end."""
+    """`workers` media processes over one memfd of rows. Use `start()` once, `close()` at the end.
 
-    def __init__(self, workers: int) -> None:
-        self._rows_descriptor = os.memfd_create("rtp-relay-rows", os.MFD_CLOEXEC)
-        os.ftruncate(self._rows_descriptor, SLOTS * SLOT_BYTES)
+    `first` is one that is being started already.
+    """
+
+    def __init__(self, workers: int, first: FirstMediaProcess | None = None) -> None:
+        self._rows_descriptor = make_rows() if first is None else first.rows_descriptor
+        self._first = first
         self.memory = mmap.mmap(self._rows_descriptor, SLOTS * SLOT_BYTES)
         self._workers = [_Worker(number) for number in range(workers)]
         self._standby = _Worker(STANDBY)
@@ -104,7 +112,11 @@ class MediaSupervisor:
             MediaFault: one doesn't.
         """
         first, *others = self._workers
-        await self._spawn(first)
+        if self._first is None:
+            await self._spawn(first)
+        else:
+            first.process = self._first.process
+            self._give_commands(first, self._first.commands)
         await self._until_compiled(first)
         for worker in (*others, self._standby):
             await self._spawn(worker)
@@ -214,23 +226,19 @@ class MediaSupervisor:
 
     async def _spawn(self, worker: _Worker) -> None:
         loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)  # noqa: FBT003 the standard library's signature
-        # Commands may be given at once: they wait in the socket.
-        worker.commands = ours
-        worker.started_at_seconds = loop.time()
-        loop.add_reader(ours.fileno(), self._on_answer, worker)
+        ours, theirs = command_sockets()
+        self._give_commands(worker, ours)
         # Whoever gives up waiting: it is started all the same, and `close` waits for it.
         await asyncio.shield(loop.run_in_executor(self._starter, self._popen, worker, theirs))
 
+    def _give_commands(self, worker: _Worker, commands: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        worker.commands = commands
+        worker.started_at_seconds = loop.time()
+        loop.add_reader(commands.fileno(), self._on_answer, worker)
+
     def _popen(self, worker: _Worker, theirs: socket.socket) -> None:
-        descriptors = (theirs.fileno(), self._rows_descriptor)
-        with theirs:
-            worker.process = subprocess.Popen(  # noqa: S603 our own interpreter and module
-                [sys.executable, "-m", "rtppool_relay.media_process", *map(str, descriptors)],
-                pass_fds=descriptors,
-                stdin=subprocess.DEVNULL,
-            )
+        worker.process = start_media_process(theirs, self._rows_descriptor)
 
     def _on_answer(self, worker: _Worker) -> None:
         if worker.commands is None:

@@ -1,0 +1,56 @@
+"""Makes the shared rows and starts media processes over them; the first one before anything else is loaded.
+
+A media process takes about as long to be ready as the control process takes to load its own modules, and calls that a
+relay left wait for both. So this imports little.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from rtppool_relay.rows import SLOT_BYTES, SLOTS
+
+
+@dataclass(frozen=True, slots=True)
+class FirstMediaProcess:
+    """A media process that is being started, our end of its command socket, and the rows (memfd) that it works on."""
+
+    process: subprocess.Popen[bytes]
+    commands: socket.socket
+    rows_descriptor: int
+
+
+def make_rows() -> int:
+    """The memfd of all slots' rows, empty."""
+    descriptor = os.memfd_create("rtp-relay-rows", os.MFD_CLOEXEC)
+    os.ftruncate(descriptor, SLOTS * SLOT_BYTES)
+    return descriptor
+
+
+def command_sockets() -> tuple[socket.socket, socket.socket]:
+    """Ours, which does not block, and the media process's. Commands may be given at once: they wait in the socket."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)  # noqa: FBT003 the standard library's signature
+    return ours, theirs
+
+
+def start_media_process(theirs: socket.socket, rows_descriptor: int) -> subprocess.Popen[bytes]:
+    """Start one; `theirs` is closed here."""
+    descriptors = (theirs.fileno(), rows_descriptor)
+    with theirs:
+        return subprocess.Popen(  # noqa: S603 our own interpreter and module
+            [sys.executable, "-m", "rtppool_relay.media_process", *map(str, descriptors)],
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+        )
+
+
+def start_first_media_process() -> FirstMediaProcess:
+    """Start the first. It ends when its command socket does, at the latest with this process."""
+    rows_descriptor = make_rows()
+    ours, theirs = command_sockets()
+    return FirstMediaProcess(start_media_process(theirs, rows_descriptor), ours, rows_descriptor)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_callgen.load_plan import AGAIN_SECONDS, SLACK_SECONDS, Lines, LoadPlan
+from rtppool_callgen.load_plan import AGAIN_SECONDS, PAUSE_SECONDS, SLACK_SECONDS, Lines, LoadPlan
 
 ALMOST = 1e-6
 
@@ -85,7 +85,15 @@ def test_the_load_of_the_service_level_makes_at_least_nine_hundred_calls() -> No
     talk.play()
     assert plan.calls == 1000
     assert len(talk.began) == 1000
-    assert plan.total_seconds == pytest.approx(309.9)
+    assert plan.total_seconds == pytest.approx(311.7)
+
+
+def test_between_two_calls_of_a_line_the_relay_has_time_to_let_go() -> None:
+    lines = Lines(LoadPlan(concurrent=1, per_second=10, duration_seconds=60, call_seconds=10))
+    lines.arriving(0)
+    assert lines.hanging_up(10) == [0]
+    assert lines.arriving(10) == []
+    assert lines.next_seconds() == pytest.approx(10 + PAUSE_SECONDS)
 
 
 def test_a_refused_caller_calls_again_after_a_while_and_not_at_once() -> None:

@@ -15,7 +15,8 @@ from xml.etree import ElementTree as ET
 from rtppool_callgen.load_windows import LoadWindow
 
 WIDTH, LEFT, RIGHT = 960, 96, 118
-TOP, TITLE_ROW, GAP = 84, 26, 46
+TOP, TITLE_ROW, GAP = 112, 26, 46
+SENTENCE_CHARACTERS, SENTENCE_ROWS = 130, 3
 HEIGHTS = (250, 110, 150)
 NAMES_APART = 13
 TIME_TICKS = 8
@@ -125,9 +126,12 @@ def load_chart(windows: Sequence[LoadWindow], facts: ChartFacts) -> str:
 def _head(facts: ChartFacts) -> Iterator[ET.Element]:
     colour = {"Met": "met", "Violated": "violated"}.get(facts.result, "other")
     yield _text(facts.result, 24, 30, f"title {colour}")
-    for row, line in enumerate(_wrapped(facts.sentence, 145)[:2]):
+    lines = _wrapped(facts.sentence, SENTENCE_CHARACTERS)
+    if len(lines) > SENTENCE_ROWS:
+        lines = [*lines[: SENTENCE_ROWS - 1], lines[SENTENCE_ROWS - 1] + " …"]
+    for row, line in enumerate(lines):
         yield _text(line, 24, 50 + 16 * row)
-    yield _text(facts.subtitle, 24, 50 + 16 * len(_wrapped(facts.sentence, 145)[:2]), "soft")
+    yield _text(facts.subtitle, 24, 50 + 16 * len(lines), "soft")
 
 
 def _round_trips(windows: Sequence[LoadWindow], facts: ChartFacts, top: float, height: float) -> Iterator[ET.Element]:
@@ -153,7 +157,7 @@ def _active_calls(windows: Sequence[LoadWindow], facts: ChartFacts, top: float, 
     high = most * 1.15
     panel = _Panel(top, height, facts.total_seconds, lambda calls: calls / high)
     yield from _frame(panel, "Active calls", "calls")
-    step = _round_step(most / 3)
+    step = _round_step(most / 4)
     yield from _levels(panel, [(tick, str(tick)) for tick in range(0, int(high) + 1, step)])
     aim = [(0.0, float(facts.concurrent)), (facts.total_seconds, float(facts.concurrent))]
     calls = _points(windows, [window.active_calls for window in windows])

@@ -1,6 +1,6 @@
 """Who calls when in a load test: lines that call one after another. Pure; times are seconds since the load began.
 
-A line is a caller who calls again as soon as the last call has ended. Lines open `per_second` apart and each stays
+A line is a caller who calls again a moment after the last call has ended. Lines open `per_second` apart and each stays
 open for `duration_seconds`, so that the load is a trapezoid: it rises while lines open, is held, and falls as fast.
 No call begins that its line would not let last.
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Between a line's calls: the relay lets go of the last one, or it would have more calls at a time than asked for.
+PAUSE_SECONDS = 0.2
 # After a call that ended too soon its line waits so long: a relay that refuses is not hammered.
 AGAIN_SECONDS = 1.0
 # What setting up and tearing down may take from a line's last call, in all.
@@ -54,17 +56,28 @@ class LoadPlan:
     @property
     def last_arrival_seconds(self) -> float:
         """When the last call begins at the latest."""
-        return self.duration_seconds - self.call_seconds + self.ramp_seconds
+        return self.total_seconds - self.call_seconds
 
     @property
     def total_seconds(self) -> float:
         """When the last call has ended."""
-        return self.duration_seconds + self.ramp_seconds
+        return self.line_seconds + self.ramp_seconds
+
+    @property
+    def calls_a_line(self) -> int:
+        """How many calls of a line fit."""
+        return int(self.duration_seconds / self.call_seconds + 1e-9)
+
+    @property
+    def line_seconds(self) -> float:
+        """How long a line stays open: its calls, and the pauses between them."""
+        pauses_seconds = (self.calls_a_line - 1) * PAUSE_SECONDS
+        return max(self.duration_seconds, self.calls_a_line * self.call_seconds + pauses_seconds)
 
     @property
     def calls(self) -> int:
         """How many calls that makes when none ends early."""
-        return self.concurrent * int(self.duration_seconds / self.call_seconds + 1e-9)
+        return self.concurrent * self.calls_a_line
 
     @property
     def calls_poll_seconds(self) -> float:
@@ -90,7 +103,7 @@ class Lines:
         self._next_arrival_seconds = 0.0
         slack = min(SLACK_SECONDS, plan.call_seconds / 2)
         opened = (line * self._apart_seconds for line in range(plan.concurrent))
-        self._lines = [_Line(opens + plan.duration_seconds + slack, opens) for opens in opened]
+        self._lines = [_Line(opens + plan.line_seconds + slack, opens) for opens in opened]
 
     @property
     def over(self) -> bool:
@@ -108,7 +121,7 @@ class Lines:
         for number, line in enumerate(self._lines):
             ends = line.hangs_up_seconds
             if ends is not None and ends <= now_seconds:
-                self._call_again(line, ends)
+                self._call_again(line, ends + PAUSE_SECONDS)
                 found.append(number)
         return found
 

@@ -535,3 +535,17 @@ async def test_a_call_that_asterisk_sends_nothing_for_is_named_silent(
     await nothing_is_left(exchange)
     assert exchange.calls.recent_calls()[0].media == "silent"
     assert exchange.calls.report().silent == 0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_callers_who_come_and_go_at_random_leave_nothing(exchange: Exchange, seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(40):
+        exchange.stand_in.start_after_reply = chance.random() < 0.5
+        caller = exchange.stand_in.place_call(APPLICATION)
+        await asyncio.sleep(chance.random() * 0.06)
+        if caller in exchange.stand_in.callers():
+            exchange.stand_in.hang_up(caller)
+        counted(exchange)
+    await nothing_is_left(exchange)
+    assert exchange.calls.report().arrived == 40

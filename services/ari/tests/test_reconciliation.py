@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtppool_relay.ari_messages import Bridge, Channel
 from rtppool_relay.call_ids import CallIds
@@ -133,3 +135,39 @@ def test_a_caller_whom_somebody_sent_on_in_the_dialplan_has_left() -> None:
     sent_on = Channel("a", "PJSIP/a-1")
     found = compare([sent_on, media("a")], [bridge("a", IDS.media("a"))], [KnownCall("a", "a", "settled")])
     assert found.vanished == (Vanished("a", "caller"),)
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+CHANNELS = st.one_of(
+    st.builds(Channel, NAMES, st.just("PJSIP/x-1"), st.sampled_from([APPLICATION, "another", None])),
+    st.builds(media, NAMES, st.sampled_from([IDS, OTHER]), st.integers(10000, 10010)),
+)
+MEMBERS = st.lists(st.sampled_from(["a", "b", "c", *(IDS.media(name) for name in "abc"), "third"]), max_size=4)
+BRIDGES = st.one_of(
+    st.builds(
+        lambda name, members, ids: bridge(name, *members, ids=ids), NAMES, MEMBERS, st.sampled_from([IDS, OTHER])
+    ),
+    st.builds(lambda members: Bridge("meeting", tuple(members)), MEMBERS),
+)
+STAGES: st.SearchStrategy[Stage] = st.sampled_from(["running", "awaiting", "settled"])
+KNOWN = st.dictionaries(NAMES, STAGES).map(lambda held: [KnownCall(name, name, stage) for name, stage in held.items()])
+
+
+@given(st.lists(CHANNELS, max_size=8), st.lists(BRIDGES, max_size=6), KNOWN, st.lists(NAMES, max_size=2))
+def test_whatever_is_listed_nothing_is_done_twice_and_nothing_of_others_is_touched(
+    channels: list[Channel], bridges: list[Bridge], known: list[KnownCall], lately: list[str]
+) -> None:
+    found = compare(channels, bridges, known, lately)
+    held = {call.call for call in known}
+    orphans = [IDS.parse(name) for name in (*found.orphan_channels, *found.orphan_bridges)]
+    assert None not in orphans
+    orphaned = {parsed[0] for parsed in orphans if parsed is not None}
+    adopted = {pair.call for pair in found.adopt}
+    stranded = {channel.id for channel in found.stranded}
+    assert not (held | set(lately)) & (orphaned | adopted | stranded)
+    assert not adopted & (orphaned | stranded)
+    assert {gone.call for gone in found.vanished} | set(found.started) | set(found.shared) <= held
+    assert all(channel.application == APPLICATION for channel in found.stranded)
+    members = {name: set(each.channels) for each in bridges for name in [each.id]}
+    for pair in found.adopt:
+        assert {pair.caller.id, IDS.media(pair.call)} <= members[IDS.bridge(pair.call)]

@@ -55,12 +55,17 @@ class Ari:
     client: AriHttp
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[Heard]:
-        """Register the application; collects raw events, so that the tests see what the client leaves out."""
+    async def listening(self, to_all_as: str | None = None) -> AsyncIterator[Heard]:
+        """Register the application; collects raw events, so that the tests see what the client leaves out.
+
+        Args:
+            to_all_as: register another application instead, of this name, which hears what all others hear.
+        """
         heard = Heard()
+        asked = {"app": self.application} if to_all_as is None else {"app": to_all_as, "subscribeAll": "true"}
         async with (
             self.session() as http,
-            http.ws_connect(f"{self.url}/events", params={"app": self.application}) as ws,
+            http.ws_connect(f"{self.url}/events", params=asked) as ws,
         ):
             reader = asyncio.create_task(_read(ws, heard))
             try:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from ari_under_test import Ari, Heard, Receiver
@@ -190,6 +191,26 @@ async def test_a_caller_who_is_sent_on_leaves_the_application(ari: Ari) -> None:
             await ari.client.answer(caller)
         assert refused.value.status in {404, 409}
         await ari.client.delete_channel(caller)
+
+
+async def test_an_application_that_subscribes_to_all_hears_the_variables_and_the_end_of_another_s_caller(
+    ari: Ari,
+) -> None:
+    name = f"contract-all-{secrets.token_hex(4)}"
+    async with ari.listening() as heard, ari.listening(to_all_as=name) as heard_all:
+        caller = await ari.caller(heard)
+
+        def is_the_caller_s(event: dict[str, Any]) -> bool:
+            return bool(event.get("channel", {}).get("id") == caller)
+
+        await ari.client.set_variable(caller, "RTP_RELAY_REFUSED", "NoFreePort")
+        told = await heard_all.wait_for(
+            "ChannelVarset", lambda event: is_the_caller_s(event) and event["variable"] == "RTP_RELAY_REFUSED"
+        )
+        assert (told["value"], told["application"]) == ("NoFreePort", name)
+        await ari.client.continue_in_dialplan(caller)
+        await ari.client.delete_channel(caller)
+        await heard_all.wait_for("ChannelDestroyed", is_the_caller_s)
 
 
 async def test_an_answered_caller_may_be_answered_again(ari: Ari) -> None:

@@ -9,40 +9,17 @@ import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from load_machine import free_ports, free_range
 
 # The relay's start, a load of some seconds and the judging of its last packets, on a machine that has other work.
 pytestmark = pytest.mark.timeout(180)
 PORTS = 12
-
-
-def free_ports() -> tuple[int, int, int]:
-    """The relay's and the echo's HTTP and the echo's UDP port, all free at this moment."""
-    with ExitStack() as held:
-        kinds = (socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_DGRAM)
-        sockets = [held.enter_context(socket.socket(socket.AF_INET, kind)) for kind in kinds]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        http, echo_http, echo = (int(each.getsockname()[1]) for each in sockets)
-        return http, echo_http, echo
-
-
-def free_range() -> str:
-    """Ports in a row that nobody holds at this moment, below those that the kernel hands out."""
-    for start in range(23_000, 30_000, PORTS):
-        with ExitStack() as held:
-            try:
-                for port in range(start, start + PORTS):
-                    held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return f"{start}-{start + PORTS - 1}"
-    raise AssertionError("no free ports")
 
 
 @asynccontextmanager
@@ -52,7 +29,7 @@ async def load(output: Path, *arguments: str) -> AsyncIterator[Process]:
         *(sys.executable, "-m", "rtppool_callgen", "load", "--output", str(output)),
         *("--http-port", str(http), "--echo-http-port", str(echo_http), "--echo-port", str(echo)),
         # A machine that has much other work would refuse calls, as it should.
-        *("--port-range", free_range(), "--admission", "off", *arguments),
+        *("--port-range", free_range(PORTS), "--admission", "off", *arguments),
         stdout=PIPE,
         stderr=STDOUT,
     )

@@ -50,17 +50,20 @@ class EventHub:
 
     def __init__(self) -> None:
         self._queues: dict[str, EventQueue] = {}
+        self._hear_all: set[str] = set()
 
-    def emit(self, application: str, event: dict[str, Any]) -> None:
-        """Hand an event to the application's websocket; without one it is lost, as in Asterisk."""
-        queue = self._queues.get(application)
-        if queue is not None and not queue.full():
-            queue.put_nowait(event)
+    def emit(self, application: str | None, event: dict[str, Any]) -> None:
+        """Hand an event to the application's websocket, and to those that hear all; else it is lost, as in Asterisk."""
+        for name in {application, *self._hear_all} - {None}:
+            queue = self._queues.get(str(name))
+            if queue is not None and not queue.full():
+                queue.put_nowait(event | {"application": name})
 
-    def listen(self, application: str) -> EventQueue:
-        """A queue that hears the application from now on."""
+    def listen(self, application: str, *, subscribe_all: bool = False) -> EventQueue:
+        """A queue that hears the application from now on; with `subscribe_all` all others as well."""
         queue: EventQueue = asyncio.Queue(EVENTS_WAITING)
         self._queues[application] = queue
+        (self._hear_all.add if subscribe_all else self._hear_all.discard)(application)
         return queue
 
     def cut(self, application: str) -> None:
@@ -74,6 +77,7 @@ class EventHub:
         if self._queues.get(application) is not queue:
             return False
         del self._queues[application]
+        self._hear_all.discard(application)
         return True
 
 
@@ -139,7 +143,7 @@ class _Routes:
         socket = web.WebSocketResponse(heartbeat=15)
         await socket.prepare(request)
         self._board.register(application)
-        queue = self._hub.listen(application)
+        queue = self._hub.listen(application, subscribe_all=request.query.get("subscribeAll") == "true")
         self._sockets.add(socket)
         sender = asyncio.create_task(_send_all(socket, queue))
         try:
@@ -212,8 +216,8 @@ class _Routes:
         raise SwitchboardError(404, "Provided variable was not found")
 
     async def set_variable(self, request: web.Request) -> web.StreamResponse:
-        leg, name = self._board.channel(request.match_info["channel"]), _needed(request, "variable")
-        leg.variables[name] = request.query.get("value", "")
+        name, value = _needed(request, "variable"), request.query.get("value", "")
+        self._board.set_variable(request.match_info["channel"], name, value)
         return _no_content()
 
     async def bridges(self, _request: web.Request) -> web.StreamResponse:

@@ -175,7 +175,7 @@ class StandIn:
         """See `Legs.continued`: this dialplan hangs up behind `Stasis()`."""
         if channel in self._media_of:
             self.player.pause(self._media_of[channel])
-        self._end(self.switchboard.channels.pop(channel))
+        self._end(self.switchboard.end_in_dialplan(channel))
 
     def originate(self, channel: str, application: str) -> dict[str, Any]:
         """See `Legs.originate`."""

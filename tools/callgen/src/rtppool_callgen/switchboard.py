@@ -89,7 +89,7 @@ class Bridge:
         }
 
 
-Emit = Callable[[str, dict[str, Any]], None]
+Emit = Callable[[str | None, dict[str, Any]], None]
 
 
 class Switchboard:
@@ -226,6 +226,18 @@ class Switchboard:
         leg.application = None
         return leg
 
+    def set_variable(self, channel: str, name: str, value: str) -> None:
+        """`POST /channels/{id}/variable`."""
+        leg = self.channel(channel)
+        leg.variables[name] = value
+        self._tell(leg.application, "ChannelVarset", variable=name, value=value, channel=leg.to_json())
+
+    def end_in_dialplan(self, channel: str) -> Channel:
+        """The leg ends where no application hears of it; returns what it was."""
+        leg = self.channels.pop(channel)
+        self._tell(None, "ChannelDestroyed", channel=leg.to_json(), cause=16, cause_txt="Normal Clearing")
+        return leg
+
     def hang_up(self, channel: str) -> None:
         """The leg ends: `DELETE /channels/{id}`, or its caller hung up."""
         leg = self.channel(channel)
@@ -298,9 +310,8 @@ class Switchboard:
                 self._tell(leg.application, "ChannelLeftBridge", **fields)
 
     def _tell(self, to: str | None, kind: str, **fields: Any) -> None:
-        if to is not None:
-            event = {"type": kind, "timestamp": _now(), "application": to, "asterisk_id": ASTERISK_ID}
-            self._emit(to, event | fields)
+        """None: of interest to those only who hear all."""
+        self._emit(to, {"type": kind, "timestamp": _now(), "asterisk_id": ASTERISK_ID} | fields)
 
     def _next_name(self) -> int:
         self._names += 1

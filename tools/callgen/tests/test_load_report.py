@@ -146,6 +146,11 @@ def test_a_chart_of_nothing_is_a_picture_that_says_so() -> None:
     assert "Nothing was measured: no call was placed. This is no result." in words(svg)
 
 
+@given(st.text(max_size=60))
+def test_whatever_words_stand_in_it_the_chart_is_xml(words_of_another: str) -> None:
+    chart([], sentence=words_of_another, subtitle=words_of_another, result="NothingMeasured")
+
+
 def test_the_chart_follows_light_and_dark() -> None:
     style = chart([window(1)]).findtext(f"{SVG}style") or ""
     assert "@media(prefers-color-scheme:dark)" in style

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +23,10 @@ from rtppool_callgen.load_verdict import (
     tier_verdicts,
     verdict,
 )
-from rtppool_callgen.load_windows import LoadWindow, LoadWindows
+from rtppool_callgen.load_windows import ImpossibleFigureError, LoadWindow, LoadWindows
 from rtppool_callgen.relay_counts import RelayCounts
 from rtppool_core.pool_config import SlaTier
+from rtppool_core.report import HistogramExport, LateByCause, Windows
 
 
 def relay(refused: dict[str, int] | None = None, leased: int = 0) -> RelayCounts:
@@ -191,6 +195,23 @@ def test_a_window_has_the_figures_of_the_relays_histogram() -> None:
     assert taken.p50_microseconds == pytest.approx(250, rel=0.016)
     assert taken.max_microseconds == 399
     assert taken.residence_p99_microseconds is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"packets": 10**400},
+        {"packets": -1},
+        {"late": LateByCause(source=-1)},
+        {"round_trip": HistogramExport(((5, 1),), 1, 10**400)},
+    ],
+)
+def test_a_figure_that_no_relay_can_have_is_refused(changed: dict[str, Any]) -> None:
+    told = report(1)
+    assert told.windows.calls is not None
+    calls = replace(told.windows.calls, **changed)
+    with pytest.raises(ImpossibleFigureError, match="accepted is 0 to"):
+        LoadWindows([]).add(replace(told, windows=Windows(calls)), 1.0, 1000)
 
 
 def test_a_report_without_packets_of_calls_has_a_verdict_and_no_figures() -> None:

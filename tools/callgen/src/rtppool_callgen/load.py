@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ from rtppool_callgen.load_chart import ChartFacts, load_chart
 from rtppool_callgen.load_plan import LoadPlan
 from rtppool_callgen.load_progress import LoadView, live_view, plain_line, summary
 from rtppool_callgen.load_report import LoadOutcome, LoadReport, Polls, RelayFacts, load_report
-from rtppool_callgen.load_windows import LoadWindows
+from rtppool_callgen.load_windows import ImpossibleFigureError, LoadWindows, possible
 from rtppool_callgen.relay_counts import RelayCounts
 from rtppool_callgen.relay_reader import RelayReader, RelayUnreadable
-from rtppool_core.contract import ContractError, from_json
+from rtppool_core.contract import ContractError, from_json, to_json
 from rtppool_core.histogram import SchemeError
 from rtppool_core.machine import Machine, load_average, this_machine
-from rtppool_core.pool_config import SlaTier
+from rtppool_core.pool_config import SlaLimits
 from rtppool_core.service import Stop
 
 STATUS_SECONDS = 1.0
@@ -105,26 +105,28 @@ class Watch:
         if self.windows is not None and at_seconds is not None:
             try:
                 self.windows.add(report, at_seconds, int(time.time()))
-            except SchemeError as error:
+            except (SchemeError, ImpossibleFigureError) as error:
                 raise RelayUnreadable(f"{self._reader.url}/status has a window that can't be read: {error}") from error
         if time.monotonic() - self._calls_read_at >= self._calls_every_seconds:
             await self._read_calls()
 
     async def _first_look(self, status: Mapping[str, Any]) -> None:
-        limits = (await self._reader.document("/sla")).get("limits")
-        limits = limits if isinstance(limits, Mapping) else {}
+        told = (await self._reader.document("/sla")).get("limits")
         try:
-            tiers = [from_json(SlaTier, tier) for tier in limits.get("tiers", ())]
-        except (ContractError, TypeError) as error:
-            raise RelayUnreadable(f"{self._reader.url}/sla has tiers that can't be read: {error}") from error
-        self.windows = LoadWindows(tiers)
+            limits = from_json(SlaLimits, told)
+            possible((limits.max_rtt_microseconds, limits.max_late_ppm, limits.max_loss_ppm), "limits")
+            for tier in limits.tiers:
+                possible(astuple(tier), "a tier")
+        except (ContractError, ImpossibleFigureError) as error:
+            raise RelayUnreadable(f"{self._reader.url}/sla has limits that can't be read: {error}") from error
+        self.windows = LoadWindows(limits.tiers)
         self.facts = RelayFacts(
             url=self._reader.url,
             node=status.get("node"),
             software_version=status.get("softwareVersion"),
             port_range=status.get("ports", {}).get("range"),
             stamps=status.get("clock", {}).get("stamps"),
-            limits=limits,
+            limits=to_json(limits),
         )
 
     async def _read_calls(self) -> None:

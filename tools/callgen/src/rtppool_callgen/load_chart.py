@@ -21,6 +21,7 @@ HEIGHTS = (250, 110, 150)
 NAMES_APART = 13
 TIME_TICKS = 8
 _ROUND_STEPS = (1, 2, 5)
+_TITLES = {"NothingMeasured": "Nothing measured"}
 
 _LIGHT = {
     "p50": "#1b7f79", "p95": "#2f6fc4", "p99": "#8250df", "max": "#57606a", "calls": "#2f6fc4", "aim": "#57606a",
@@ -110,7 +111,7 @@ def load_chart(windows: Sequence[LoadWindow], facts: ChartFacts) -> str:
             "width": str(WIDTH),
             "height": str(height),
             "role": "img",
-            "aria-label": f"Load test: {facts.sentence}",
+            "aria-label": _printable(f"Load test: {facts.sentence}"),
         },
     )
     ET.SubElement(svg, "style").text = STYLE
@@ -125,7 +126,7 @@ def load_chart(windows: Sequence[LoadWindow], facts: ChartFacts) -> str:
 
 def _head(facts: ChartFacts) -> Iterator[ET.Element]:
     colour = {"Met": "met", "Violated": "violated"}.get(facts.result, "other")
-    yield _text(facts.result, 24, 30, f"title {colour}")
+    yield _text(_TITLES.get(facts.result, facts.result), 24, 30, f"title {colour}")
     lines = _wrapped(facts.sentence, SENTENCE_CHARACTERS)
     if len(lines) > SENTENCE_ROWS:
         lines = [*lines[: SENTENCE_ROWS - 1], lines[SENTENCE_ROWS - 1] + " …"]
@@ -307,5 +308,10 @@ def _stroke(x1: float, y1: float, x2: float, y2: float, kind: str) -> ET.Element
 
 def _text(words: str, x: float, y: float, kind: str = "", anchor: str = "start") -> ET.Element:
     text = ET.Element("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "class": kind})
-    text.text = words
+    text.text = _printable(words)
     return text
+
+
+def _printable(words: str) -> str:
+    """XML has no place for control characters, and a sentence may quote another program's last words."""
+    return "".join(character if character.isprintable() else " " for character in words)

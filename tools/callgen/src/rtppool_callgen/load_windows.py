@@ -7,7 +7,7 @@ is kept and shown, and counts for no tier.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rtppool_core.histogram import Histogram
@@ -15,6 +15,8 @@ from rtppool_core.pool_config import SlaTier
 from rtppool_core.report import HistogramExport, Report, SlaResult, SlaViolation, import_histogram
 
 NS_PER_US = 1_000
+# What is above it, or below 0, no relay has counted.
+LARGEST_FIGURE = (1 << 63) - 1
 PPM = 1_000_000
 
 
@@ -66,7 +68,12 @@ class LoadWindows:
         return self._windows
 
     def add(self, report: Report, at_seconds: float, now_unix_seconds: int) -> LoadWindow | None:
-        """The report's window, or None when it is the one before once more."""
+        """The report's window, or None when it is the one before once more.
+
+        Raises:
+            SchemeError: a histogram that can't be.
+            ImpossibleFigureError: another figure that can't be.
+        """
         window = window_of(report, at_seconds, now_unix_seconds)
         self._active.append((now_unix_seconds, report.sla.active_calls))
         if self._windows and window.end_unix_seconds <= self._windows[-1].end_unix_seconds:
@@ -90,9 +97,31 @@ class LoadWindows:
         return next((number for number, edge in enumerate(self._edges) if calls <= edge), len(self._edges))
 
 
+class ImpossibleFigureError(ValueError):
+    """A relay told a figure that can't be."""
+
+
+def possible(figures: Iterable[int | None], of: str) -> None:
+    """Look at figures before anything is made of them.
+
+    Raises:
+        ImpossibleFigureError: one is negative or absurdly large.
+    """
+    for figure in figures:
+        if figure is not None and not 0 <= figure <= LARGEST_FIGURE:
+            raise ImpossibleFigureError(f"{of} has a figure of {str(figure)[:20]}; accepted is 0 to {LARGEST_FIGURE}")
+
+
 def window_of(report: Report, at_seconds: float, now_unix_seconds: int) -> LoadWindow:
-    """One report's window of calls; without packets of calls only the verdict."""
+    """One report's window of calls; without packets of calls only the verdict.
+
+    Raises:
+        SchemeError: a histogram that can't be.
+        ImpossibleFigureError: another figure that can't be.
+    """
     sla, window = report.sla, report.windows.calls
+    possible((sla.active_calls, sla.tier_up_to_calls), "the verdict")
+    possible((figure for each in sla.violations for figure in (each.accepted, each.measured)), "the verdict")
     judged = LoadWindow(
         at_seconds=round(at_seconds, 1),
         end_unix_seconds=now_unix_seconds,
@@ -105,6 +134,9 @@ def window_of(report: Report, at_seconds: float, now_unix_seconds: int) -> LoadW
     )
     if window is None:
         return judged
+    late = window.late
+    possible((window.start_unix_seconds, window.end_unix_seconds, window.packets, window.lost), "the window")
+    possible((late.source, late.relay, late.echo), "the window")
     round_trips = _histogram(window.round_trip)
     return replace(
         judged,
@@ -112,9 +144,9 @@ def window_of(report: Report, at_seconds: float, now_unix_seconds: int) -> LoadW
         end_unix_seconds=window.end_unix_seconds,
         packets=window.packets,
         lost=window.lost,
-        late_source=window.late.source,
-        late_relay=window.late.relay,
-        late_echo=window.late.echo,
+        late_source=late.source,
+        late_relay=late.relay,
+        late_echo=late.echo,
         p50_microseconds=quantile_us(round_trips, 500),
         p95_microseconds=quantile_us(round_trips, 950),
         p99_microseconds=quantile_us(round_trips, 990),
@@ -134,4 +166,7 @@ def microseconds(nanoseconds: int | None) -> int | None:
 
 
 def _histogram(export: HistogramExport | None) -> Histogram:
-    return import_histogram(export) if export is not None else Histogram()
+    if export is None:
+        return Histogram()
+    possible((export.min_ns, export.max_ns), "a histogram")
+    return import_histogram(export)

@@ -26,12 +26,11 @@ from rtppool_relay.row_histogram import buckets_of, record_all
 from rtppool_relay.row_reader import (
     SETTLED_AFTER_NS,
     SETTLED_AT_END_AFTER_NS,
-    WRITTEN_DTYPE,
     RowReader,
     Rows,
     read_rows,
 )
-from rtppool_relay.rows import Word
+from rtppool_relay.rows import WRITTEN_DTYPE, Word
 from rtppool_relay.slices import NS_PER_SLICE, Slice
 from rtppool_relay.source_gaps import SourceGaps
 from rtppool_relay.stream_jitter import StreamJitter, advance

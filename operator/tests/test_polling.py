@@ -112,6 +112,16 @@ async def test_a_relay_that_is_gone_is_forgotten(relay: Relay, poller: Poller, m
     assert (poller.heard, poller.failures) == ({}, {})
 
 
+async def test_a_relay_that_is_present_and_not_asked_is_remembered(
+    relay: Relay, poller: Poller, make_report: MakeReport
+) -> None:
+    relay.answer = lambda: web.json_response(to_json(make_report()))
+    await poller.poll([relay.pod()])
+    await poller.poll([], [relay.pod()])
+    assert "uid-a" in poller.heard
+    assert poller.polls == 1
+
+
 SCHEME = "loglinear64-1us-60s"
 IMPOSSIBLE = {"counts": [[-1, 1]], "minNs": 0, "maxNs": 1, "scheme": SCHEME}
 

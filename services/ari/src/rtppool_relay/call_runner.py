@@ -323,7 +323,7 @@ class CallRunner:
             if self.state is not State.ADOPTING:
                 return Event.STEP_FAILED
             await asyncio.sleep(ADOPTION_PAUSE_SECONDS)
-        await self._connect(media, Channel(self._with.ids.media(self.call), ""))
+        await self._connect_adopted(media, give_up_at)
         await self._ask_sip_call_id()
         self._with.counters.adopted += 1
         self._with.counters.handed_over += self._left_ns is not None
@@ -372,6 +372,17 @@ class CallRunner:
         peer = await media_address(self._with.client, channel)
         self._asterisk = host_port(peer.address, peer.port)
         await media.connect(peer.address, peer.port)
+
+    async def _connect_adopted(self, media: CallMedia, give_up_at: float) -> None:
+        """An Asterisk that does not answer for a moment must not cost a call that talks on there."""
+        while True:
+            try:
+                return await self._connect(media, Channel(self._with.ids.media(self.call), ""))
+            except AriUnreachable as error:
+                if self.state is not State.ADOPTING or self._with.monotonic() > give_up_at:
+                    raise
+                log.debug("call %s is asked for again: %s", self.call, error)
+            await asyncio.sleep(ADOPTION_PAUSE_SECONDS)
 
     async def _ask_sip_call_id(self) -> None:
         """Callers that came another way than SIP have none; that it can't be asked for must not cost the call."""

@@ -1,0 +1,147 @@
+"""A call that talks in Asterisk is taken over also where Asterisk answers late, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import cast
+
+import pytest
+
+from rtppool_core.report import LateByCause
+from rtppool_relay.ari_client import AriClient
+from rtppool_relay.ari_errors import AriUnreachable
+from rtppool_relay.ari_messages import Channel
+from rtppool_relay.call_ids import CallIds
+from rtppool_relay.call_record import CallCounters
+from rtppool_relay.call_runner import CallRunner, CallSurroundings
+from rtppool_relay.calls import Event, State
+from rtppool_relay.media_plane import CallFigures, MediaPlane
+from rtppool_relay.media_state import MediaFlow
+
+pytestmark = pytest.mark.looptime
+PORT = 10000
+SECOND_NS = 1_000_000_000
+
+
+class Asterisk:
+    """Answers from a time on (seconds after the test's begin), and does nothing else."""
+
+    def __init__(self, answers_after_seconds: float) -> None:
+        self._from = asyncio.get_running_loop().time() + answers_after_seconds
+        self.deleted: list[str] = []
+
+    def _ask(self) -> None:
+        if asyncio.get_running_loop().time() < self._from:
+            raise AriUnreachable("does not answer in time")
+
+    async def variable(self, _channel: str, name: str) -> str:
+        self._ask()
+        return {"UNICASTRTP_LOCAL_ADDRESS": "192.0.2.1", "UNICASTRTP_LOCAL_PORT": "24000"}.get(name, "call-1@host")
+
+    async def set_variable(self, _channel: str, _name: str, _value: str) -> None:
+        self._ask()
+
+    async def continue_in_dialplan(self, _channel: str) -> None:
+        self._ask()
+
+    async def delete_channel(self, channel: str) -> None:
+        self.deleted.append(channel)
+
+    async def delete_bridge(self, bridge: str) -> None:
+        self.deleted.append(bridge)
+
+
+class Media:
+    port = PORT
+    advertised_address = "192.0.2.2"
+
+    def __init__(self) -> None:
+        self.peer: tuple[str, int] | None = None
+        self.closed = False
+        self.first_arrival_ns: int | None = None
+
+    async def connect(self, address: str, port: int) -> None:
+        self.peer = (address, port)
+
+    def figures(self) -> CallFigures:
+        return CallFigures(0, 0, 0, 0, LateByCause(), 0, 0, 0)
+
+    def flow(self) -> MediaFlow:
+        return MediaFlow(0, 0, first_arrival_ns=self.first_arrival_ns)
+
+    async def close(self) -> CallFigures:
+        self.closed = True
+        return self.figures()
+
+
+class Plane:
+    def __init__(self) -> None:
+        self.media = Media()
+
+    async def adopt(self, _call: str, _port: int) -> Media:
+        return self.media
+
+
+def adopting(asterisk: Asterisk, plane: Plane, left_ns: int | None = None) -> CallRunner:
+    surroundings = CallSurroundings(
+        client=cast("AriClient", asterisk),
+        plane=cast("MediaPlane", plane),
+        ids=CallIds.of_node("node-1"),
+        application="rtp-pool",
+        counters=CallCounters(),
+        monotonic=asyncio.get_running_loop().time,
+        wall_ns=time.time_ns,
+        draining=lambda: False,
+    )
+    runner = CallRunner(surroundings, "c", Channel("c", "PJSIP/c"), lambda _runner: None)
+    runner.adopt(PORT, left_ns)
+    return runner
+
+
+async def test_an_asterisk_that_does_not_answer_for_a_while_costs_no_call() -> None:
+    asterisk, plane = Asterisk(answers_after_seconds=20), Plane()
+    runner = adopting(asterisk, plane)
+    await asyncio.sleep(21)
+    assert runner.state is State.TALKING
+    assert plane.media.peer == ("192.0.2.1", 24000)
+    await runner.abandon()
+    assert asterisk.deleted == []
+
+
+async def test_one_that_never_answers_ends_it_after_half_a_minute() -> None:
+    asterisk, plane = Asterisk(answers_after_seconds=3600), Plane()
+    runner = adopting(asterisk, plane)
+    await asyncio.sleep(29)
+    assert runner.state is State.ADOPTING
+    await asyncio.sleep(5)
+    assert runner.state is State.ENDED
+    assert plane.media.closed
+
+
+async def test_a_caller_who_hangs_up_meanwhile_is_not_waited_for() -> None:
+    asterisk, plane = Asterisk(answers_after_seconds=3600), Plane()
+    runner = adopting(asterisk, plane)
+    await asyncio.sleep(2)
+    runner.feed(Event.CALLER_GONE)
+    await asyncio.sleep(1)
+    assert runner.state is State.ENDED
+    assert plane.media.closed
+
+
+@pytest.mark.parametrize(
+    ("left_ns", "gap"),
+    [(None, None), (8 * SECOND_NS, 2000), (10 * SECOND_NS, 0), (11 * SECOND_NS, None)],
+)
+async def test_the_gap_is_from_the_word_to_the_first_packet_and_never_guessed(
+    left_ns: int | None, gap: int | None
+) -> None:
+    plane = Plane()
+    runner = adopting(Asterisk(answers_after_seconds=0), plane, left_ns)
+    await asyncio.sleep(1)
+    runner.look_at_media()
+    assert runner.record().gap_milliseconds is None
+    plane.media.first_arrival_ns = 10 * SECOND_NS
+    runner.look_at_media()
+    assert runner.record().gap_milliseconds == gap
+    await runner.abandon()

@@ -18,7 +18,7 @@ from rtppool_callgen.load_verdict import EXIT_NOTHING_MEASURED
 from rtppool_callgen.local_system import LocalSystem
 from rtppool_callgen.processes import ChildFailed
 from rtppool_callgen.relay_reader import RelayReader
-from rtppool_callgen.serving import Load, serve
+from rtppool_callgen.serving import Serving, serve
 from rtppool_core.service import EXIT_FAILED, EXIT_OK, Stop, run
 
 NAME = "rtp-callgen"
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     loading = add_load_command(commands)
     options = parser.parse_args(arguments)
     if options.command == "serve":
-        load = _serving(options, serving)
-        return run(NAME, lambda stop: serve(load, stop))
+        chosen = _serving(options, serving)
+        return run(NAME, lambda stop: serve(chosen, stop))
     if options.command == "load":
         if problems := problems_of(options):
             loading.error("; ".join(problems))
@@ -100,7 +100,7 @@ def _add_serving(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     return alone
 
 
-def _serving(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Load:
+def _serving(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Serving:
     plan = None
     if options.duration is not None:
         if options.calls == 0:
@@ -108,6 +108,6 @@ def _serving(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Lo
         plan = LoadPlan(options.calls, options.per_second, options.duration, options.call_duration)
         if problems := plan.problems():
             parser.error("; ".join(problems))
-    return Load(
+    return Serving(
         options.bind, options.port, options.application, options.calls, options.per_second, plan, options.events
     )

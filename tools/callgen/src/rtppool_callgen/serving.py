@@ -28,7 +28,7 @@ POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Serving:
     """What the command line asks for. With a plan callers come and go by it; without one `calls` arrive and stay.
 
     `events` is a file to which each call's fate is written, a line of JSON each.
@@ -65,7 +65,7 @@ def read_credentials() -> Credentials:
     return credentials
 
 
-async def serve(load: Load, stop: Stop) -> None:
+async def serve(serving: Serving, stop: Stop) -> None:
     """Serve ARI and place the calls until asked to stop; then all callers hang up.
 
     Raises:
@@ -74,15 +74,16 @@ async def serve(load: Load, stop: Stop) -> None:
     """
     logs.configure("INFO", "text", sys.stderr)
     credentials = read_credentials()
-    async with StandIn(load.host, load.port, credentials.user, credentials.password) as stand_in:
+    async with StandIn(serving.host, serving.port, credentials.user, credentials.password) as stand_in:
         stand_in.on_end = _log_end
-        log.info("Asterisk stand-in serves", extra={"fields": {"url": stand_in.url, "application": load.application}})
-        with _told(load.events) as tell:
+        fields = {"url": stand_in.url, "application": serving.application}
+        log.info("Asterisk stand-in serves", extra={"fields": fields})
+        with _told(serving.events) as tell:
             async with asyncio.TaskGroup() as tasks:
-                placing = tasks.create_task(_place(stand_in, load, stop, tell))
+                placing = tasks.create_task(_place(stand_in, serving, stop, tell))
                 await stop.asked.wait()
                 # By a plan it ends by itself, and has the ends of its calls to tell.
-                if load.plan is None:
+                if serving.plan is None:
                     placing.cancel()
         hang_up_all(stand_in)
         with contextlib.suppress(TimeoutError):
@@ -91,16 +92,16 @@ async def serve(load: Load, stop: Stop) -> None:
                     await asyncio.sleep(POLL_SECONDS)
 
 
-async def _place(stand_in: StandIn, load: Load, stop: Stop, tell: Callable[[CallerEvent], None]) -> None:
-    if load.plan is not None:
-        await call_on_stand_in(stand_in, load.application, load.plan, stop.asked, tell)
+async def _place(stand_in: StandIn, serving: Serving, stop: Stop, tell: Callable[[CallerEvent], None]) -> None:
+    if serving.plan is not None:
+        await call_on_stand_in(stand_in, serving.application, serving.plan, stop.asked, tell)
         return
     await place_calls(
         stand_in,
-        load.application,
-        load.calls,
-        load.per_second,
-        lambda: stand_in.switchboard.is_registered(load.application),
+        serving.application,
+        serving.calls,
+        serving.per_second,
+        lambda: stand_in.switchboard.is_registered(serving.application),
     )
 
 

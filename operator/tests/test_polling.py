@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from aiohttp import web
 from rtppool_core.contract import to_json
 from rtppool_core.report import HistogramExport, Report, WindowReport, Windows
 from rtppool_operator.cluster_view import RelayPod
-from rtppool_operator.polling import Poller, read_report
+from rtppool_operator.polling import IN_FLIGHT, Poller, read_report
 
 MakeReport = Callable[..., Report]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Relay:
@@ -120,6 +121,70 @@ async def test_a_relay_that_is_present_and_not_asked_is_remembered(
     await poller.poll([], [relay.pod()])
     assert "uid-a" in poller.heard
     assert poller.polls == 1
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[[Handler], Awaitable[int]]]:
+    """Serves `/status` by a handler; returns the port."""
+    runners: list[web.AppRunner] = []
+
+    async def begin(status: Handler) -> int:
+        app = web.Application()
+        app.router.add_get("/status", status)
+        runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        runners.append(runner)
+        return int(runner.addresses[0][1])
+
+    yield begin
+    for runner in runners:
+        await runner.cleanup()
+
+
+async def test_a_hurried_poll_does_not_wait_for_relays_that_are_silent(
+    relay: Relay, poller: Poller, make_report: MakeReport, serve: Callable[[Handler], Awaitable[int]]
+) -> None:
+    ended = asyncio.Event()
+
+    async def silent(_request: web.Request) -> web.StreamResponse:
+        await ended.wait()
+        return web.Response(status=503)
+
+    port = await serve(silent)
+    relay.answer = lambda: web.json_response(to_json(make_report()))
+    many = [RelayPod(f"silent-{n}", f"uid-{n}", "a", "127.0.0.1", port) for n in range(2 * IN_FLIGHT)]
+    present = [*many, relay.pod()]
+    slow = asyncio.create_task(poller.poll(many, present))
+    await poller.poll([relay.pod()], present, hurried=True)
+    assert "uid-a" in poller.heard
+    assert not slow.done()
+    ended.set()
+    await slow
+
+
+async def test_an_answer_that_was_asked_for_earlier_and_comes_later_is_dropped(
+    relay: Relay, make_report: MakeReport, serve: Callable[[Handler], Awaitable[int]]
+) -> None:
+    clock, generations = iter([1.0, 2.0, 2.1]), iter([1, 2])
+    first_came, released = asyncio.Event(), asyncio.Event()
+
+    async def status(_request: web.Request) -> web.StreamResponse:
+        generation = next(generations)
+        if generation == 1:
+            first_came.set()
+            await released.wait()
+        return web.json_response(to_json(make_report(applied_generation=generation)))
+
+    pod = replace(relay.pod(), port=await serve(status))
+    poller = Poller(None, monotonic=lambda: next(clock))
+    early = asyncio.create_task(poller.poll([pod]))
+    await first_came.wait()
+    await poller.poll([pod], hurried=True)
+    released.set()
+    await early
+    assert poller.heard["uid-a"].report.applied_generation == 2
+    await poller.close()
 
 
 SCHEME = "loglinear64-1us-60s"

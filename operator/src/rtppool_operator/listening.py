@@ -68,22 +68,28 @@ class Listening:
         """When a status that changed a moment after its last write may be written; None without one."""
         return min(self._held.values(), default=None)
 
-    async def round(self, picture: Picture, *, everyone: bool, every_pool: bool) -> None:
-        """Ask every relay, or only those on their way to a new configuration, and report on the pools concerned.
+    async def ask_everyone(self, picture: Picture) -> None:
+        """Ask every relay."""
+        await self._ask(picture.view.relays, picture.view.relays, hurried=False)
+
+    async def round(self, picture: Picture, *, every_pool: bool) -> None:
+        """Ask relays that are on their way to a new configuration, and report on their pools, or on every one.
 
         Raises:
             NotLeadingError: another operator may be writing.
         """
         relays = picture.view.relays
-        hurried = self._progress.hurried(self._monotonic())
-        asked = [relay for relay in relays if everyone or relay.uid in hurried]
-        await self._ask(asked, relays)
         self._progress.watch(relays, picture.desired, self._poller.heard, self._monotonic())
+        hurried = self._progress.hurried(self._monotonic())
+        asked = tuple(relay for relay in relays if relay.uid in hurried)
+        if asked:
+            await self._ask(asked, relays, hurried=True)
+            self._progress.watch(relays, picture.desired, self._poller.heard, self._monotonic())
         nodes = {relay.node for relay in asked}
         claims = [
             claim
             for claim in picture.desired.claims.values()
-            if everyone or every_pool or claim.pool.uid in self._held or not nodes.isdisjoint(_nodes(claim))
+            if every_pool or claim.pool.uid in self._held or not nodes.isdisjoint(_nodes(claim))
         ]
         uids = set(picture.desired.claims)
         self._memory.forget(uids)
@@ -96,11 +102,10 @@ class Listening:
         await self._write(computed, picture.began_seconds)
         await self._tell(computed)
 
-    async def _ask(self, asked: list[RelayPod], present: tuple[RelayPod, ...]) -> None:
+    async def _ask(self, asked: tuple[RelayPod, ...], present: tuple[RelayPod, ...], *, hurried: bool) -> None:
         began = self._monotonic()
-        await self._poller.poll(asked, present)
-        if asked:
-            self._counts.rounds[POLL].add(self._monotonic() - began)
+        await self._poller.poll(asked, present, hurried=hurried)
+        self._counts.rounds[POLL].add(self._monotonic() - began)
 
     def _speaks(self, relay: RelayPod, now_seconds: float) -> bool:
         """A relay that is being stopped counts while it answers: its calls live on. Then it is gone, not silent."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rtppool_operator.counts import LISTEN, STEER, Counts
+from rtppool_operator.counts import LISTEN, POLL, STEER, Counts
 from rtppool_operator.polling import Poller
 from rtppool_operator.reconciler import LEASE, Reconciler
 
 # Every kind of error has a sample from the start, so that its first one is an increase.
-WHAT_FAILS = (LEASE, STEER, LISTEN, "configuration", "annotation", "status", "event")
+WHAT_FAILS = (LEASE, STEER, POLL, LISTEN, "configuration", "annotation", "status", "event")
 
 
 @dataclass(frozen=True, slots=True)

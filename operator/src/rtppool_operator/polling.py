@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
 IN_FLIGHT = 32
+# Of these; so relays that don't answer don't delay those that are waited for.
+HURRIED_IN_FLIGHT = 8
 LARGEST_REPORT_BYTES = 4 << 20
 
 
@@ -42,7 +44,9 @@ class Poller:
         self._monotonic = monotonic
         self._unix = unix
         self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._slots = asyncio.Semaphore(IN_FLIGHT - HURRIED_IN_FLIGHT)
+        self._hurried_slots = asyncio.Semaphore(HURRIED_IN_FLIGHT)
+        self._asked_at: dict[str, float] = {}
         self.heard: dict[str, Heard] = {}
         self.failures: dict[str, Failure] = {}
         self.polls = 0
@@ -54,25 +58,36 @@ class Poller:
             await self._session.close()
             self._session = None
 
-    async def poll(self, relays: Iterable[RelayPod], present: Iterable[RelayPod] | None = None) -> None:
-        """Ask these relays; forget those that are not `present` any more (None: those that are not asked)."""
+    async def poll(
+        self, relays: Iterable[RelayPod], present: Iterable[RelayPod] | None = None, *, hurried: bool = False
+    ) -> None:
+        """Ask these relays; forget those that are not `present` any more (None: those that are not asked).
+
+        Polls may overlap: a `hurried` one does not wait for another's silent relays.
+        """
         asked = list(relays)
         uids = {relay.uid for relay in (asked if present is None else present)}
-        for held in (self.heard, self.failures):
+        for held in (self.heard, self.failures, self._asked_at):
             for uid in [uid for uid in held if uid not in uids]:
                 del held[uid]
         headers = await asyncio.to_thread(self._headers)
-        await asyncio.gather(*(self._ask(relay, headers) for relay in asked))
+        slots = self._hurried_slots if hurried else self._slots
+        await asyncio.gather(*(self._ask(relay, headers, slots) for relay in asked))
 
-    async def _ask(self, relay: RelayPod, headers: dict[str, str]) -> None:
-        self.polls += 1
-        try:
-            async with self._slots:
+    async def _ask(self, relay: RelayPod, headers: dict[str, str], slots: asyncio.Semaphore) -> None:
+        async with slots:
+            self.polls += 1
+            began = self._monotonic()
+            try:
                 report = await self._report(relay, headers)
-        except (aiohttp.ClientError, TimeoutError, OSError, ContractError, ValueError) as error:
-            self.failed_polls += 1
-            self.failures[relay.uid] = Failure(_reason(relay, error), isinstance(error, IncompatibleReportError))
+            except (aiohttp.ClientError, TimeoutError, OSError, ContractError, ValueError) as error:
+                self.failed_polls += 1
+                self.failures[relay.uid] = Failure(_reason(relay, error), isinstance(error, IncompatibleReportError))
+                return
+        if began < self._asked_at.get(relay.uid, began):
+            # An answer that was asked for earlier and came later than another one's.
             return
+        self._asked_at[relay.uid] = began
         self.failures.pop(relay.uid, None)
         self.heard[relay.uid] = Heard(report, self._monotonic(), int(self._unix()))
 

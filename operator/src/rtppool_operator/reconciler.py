@@ -1,8 +1,9 @@
 """The tasks that make the operator: hold the lease, steer, listen. Each goes on from what is then, whatever failed.
 
-`steer` looks at the cluster every two seconds and at once after an edit, and writes what relays should run; `listen`
-asks relays every two seconds, at once after an edit and more often while some are on their way, and writes what they
-said. Neither waits for the other. What can't be looked at is left as it is: a missing API server costs no call.
+`steer` looks at the cluster every two seconds and at once after an edit, and writes what relays should run; `poll` asks
+every relay every two seconds; `listen` writes what they said, and asks those on their way to a new configuration by
+itself, at once after an edit and more often. None waits for another. What can't be looked at is left as it is: a
+missing API server costs no call.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rtppool_operator.cluster import ClusterError
-from rtppool_operator.counts import LISTEN, STEER, Counts
+from rtppool_operator.counts import LISTEN, POLL, STEER, Counts
 from rtppool_operator.lease import RENEW_SECONDS, Leadership
 from rtppool_operator.listening import Listening
 from rtppool_operator.observed import POLL_SECONDS
@@ -58,11 +59,11 @@ class Reconciler:
         self._steering = Steering(cluster, writer, self._progress, self.counts, monotonic)
         self._listening = Listening(cluster, writer, poller, self._progress, me, self.counts, monotonic, unix)
         self._problems: dict[str, str] = {STEER: "the first look at the cluster is not done"}
-        self._done_at = dict.fromkeys((STEER, LISTEN), monotonic())
+        self._done_at = dict.fromkeys((STEER, POLL, LISTEN), monotonic())
         self._wake = asyncio.Event()
         self._fresh = asyncio.Event()
         self._generations: dict[str, int] = {}
-        self._ask_all_at = float("-inf")
+        self._first = asyncio.Event()
         self._other_led = False
 
     @property
@@ -90,6 +91,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._hold_the_lease())
             tasks.create_task(self._steer_for_ever())
+            tasks.create_task(self._poll_for_ever())
             tasks.create_task(self._listen_for_ever())
 
     async def close(self) -> None:
@@ -113,7 +115,8 @@ class Reconciler:
         await self._steer()
         picture = self._steering.picture
         if picture is not None:
-            await self._listen(picture, everyone=True, every_pool=True)
+            await self._listening.ask_everyone(picture)
+            await self._listen(picture, every_pool=True)
 
     async def _hold_the_lease(self) -> None:
         while True:
@@ -144,34 +147,44 @@ class Reconciler:
             self._done_at[STEER] = self._monotonic()
             await self._until(began + POLL_SECONDS, self._wake)
 
+    async def _poll_for_ever(self) -> None:
+        while True:
+            self._first.clear()
+            began = self._monotonic()
+            picture = self._steering.picture
+            if picture is not None and self._leadership.leads():
+                await self._guarded(POLL, self._listening.ask_everyone(picture))
+                self._fresh.set()
+            self._done_at[POLL] = self._monotonic()
+            await self._until(began + POLL_SECONDS, self._first)
+
     async def _listen_for_ever(self) -> None:
         while True:
             every_pool = self._fresh.is_set()
             self._fresh.clear()
             began = self._monotonic()
+            then = began + POLL_SECONDS
             picture = self._steering.picture
             if picture is not None and self._leadership.leads():
-                everyone = began >= self._ask_all_at
-                if everyone:
-                    self._ask_all_at = began + POLL_SECONDS
-                await self._guarded(LISTEN, self._listen(picture, everyone=everyone, every_pool=every_pool))
+                await self._guarded(LISTEN, self._listen(picture, every_pool=every_pool))
                 then = self._listen_again_at(began)
-            else:
-                then = began + POLL_SECONDS
             self._done_at[LISTEN] = self._monotonic()
             await self._until(then, self._fresh)
 
     def _listen_again_at(self, began_seconds: float) -> float:
-        then = self._ask_all_at
+        then = began_seconds + POLL_SECONDS
         if self._progress.hurried(self._monotonic()):
-            then = min(then, began_seconds + HURRY_PAUSE_SECONDS)
+            then = began_seconds + HURRY_PAUSE_SECONDS
         held = self._listening.held_until_seconds()
         return then if held is None else min(then, held)
 
     async def _steer(self) -> None:
         began = self._monotonic()
+        first = self._steering.picture is None
         changed = await self._steering.round()
         picture = self._steering.picture
+        if first:
+            self._first.set()
         if picture is not None:
             self.watch.listed(picture.view.versions, picture.began_seconds, self._monotonic())
             # A deletion that the watch missed; one that the list does not have yet only wakes once more.
@@ -184,9 +197,9 @@ class Reconciler:
         self.counts.last_cycle_seconds = self._monotonic() - began
         self.counts.rounds[STEER].add(self.counts.last_cycle_seconds)
 
-    async def _listen(self, picture: Picture, *, everyone: bool, every_pool: bool) -> None:
+    async def _listen(self, picture: Picture, *, every_pool: bool) -> None:
         began = self._monotonic()
-        await self._listening.round(picture, everyone=everyone, every_pool=every_pool)
+        await self._listening.round(picture, every_pool=every_pool)
         self.counts.rounds[LISTEN].add(self._monotonic() - began)
         nudge = self._progress.next_nudge_seconds()
         if nudge is not None and nudge <= self._monotonic():

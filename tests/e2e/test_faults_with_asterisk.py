@@ -54,6 +54,8 @@ async def test_calls_outlive_a_fault_or_are_accounted_for(fault: Fault, roots: P
 
 @pytest.mark.parametrize("row", SHORT_ROWS, ids=lambda row: row.name)
 async def test_what_is_asked_of_a_relay_with_asterisk_holds(row: Row, roots: PhoneRoots, folder: Path) -> None:
+    """Times are for `make chaos`: what else runs on this machine is not known here."""
     result = await play_row(Stage(roots, folder, print), row)
     assert result.figures
-    assert result.broken() == []
+    assert result.findings == []
+    assert [figure for figure in result.figures if not figure.held and not figure.timed] == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -144,3 +145,22 @@ async def test_a_busy_port_is_an_error_that_says_which_and_how_to_find_its_holde
         f"HTTP_PORT={port}: can't listen on 127.0.0.1 port {port} (Address already in use); accepted is a free port. "
         "Find what holds it with: ss -ltnp"
     )
+
+
+async def test_an_answer_that_never_ends_keeps_no_service_from_ending() -> None:
+    asked = asyncio.Event()
+
+    async def endless(_request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    app = web.Application()
+    app.add_routes([web.get("/endless", endless)])
+    runner, port = await listen(app, "127.0.0.1", 0, patience_seconds=0.05)
+    async with aiohttp.ClientSession() as session:
+        request = asyncio.create_task(session.get(f"http://127.0.0.1:{port}/endless"))
+        await asked.wait()
+        await runner.cleanup()
+        with pytest.raises(aiohttp.ClientError):
+            await request

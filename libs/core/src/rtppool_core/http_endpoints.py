@@ -18,6 +18,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN_PATHS = frozenset({"/health", "/healthz", "/ready"})
+PATIENCE_SECONDS = 2.0
 REALM = "rtp-pool: any user name, the token as password"
 HOW_TO_ENTER = (
     "a token is needed: Authorization: Bearer <content of HTTP_TOKEN_FILE>; "
@@ -111,16 +112,20 @@ def _given_token(authorization: str) -> str:
 
 
 async def listen(
-    app: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None
+    app: web.Application,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> tuple[web.AppRunner, int]:
-    """Serve `app`, over TLS where a context is given.
+    """Serve `app`, over TLS where a context is given; `cleanup()` waits so long for requests that are being answered.
 
     Returns the runner (call `cleanup()` at the end) and the port, which matters when `port` is 0.
 
     Raises:
         ListenError: the address can't be bound.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=patience_seconds)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, ssl_context=tls).start()

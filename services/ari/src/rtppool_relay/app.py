@@ -15,7 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from rtppool_core import logs
-from rtppool_core.http_endpoints import listen, make_app
+from rtppool_core.http_endpoints import PATIENCE_SECONDS, listen, make_app
 from rtppool_core.report import Report
 from rtppool_core.service import Stop
 from rtppool_relay.descriptor_limit import raise_descriptor_limit
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 CLOCK_LOOK_SECONDS = 0.1
 PROBE_LOOK_SECONDS = 0.25
 FIND_ECHO_SECONDS = 0.5
+HAND_OVER_PATIENCE_SECONDS = 0.05
 TRY_QUARANTINED_EVERY_SECONDS = 5.0
 
 
@@ -109,7 +110,11 @@ class Relay:
 
     async def run(self, stop: Stop) -> None:
         """Serve, then drain, or hand over."""
-        runner, _ = await listen(self._http_app(), self._settings.http_bind, self._settings.http_port)
+        # While a request is answered at the end of a hand-over, calls wait for the next relay.
+        patience = HAND_OVER_PATIENCE_SECONDS if self._settings.on_stop == "handover" else PATIENCE_SECONDS
+        runner, _ = await listen(
+            self._http_app(), self._settings.http_bind, self._settings.http_port, patience_seconds=patience
+        )
         try:
             await asyncio.gather(self._supervisor.start(), self._find_echo())
             self._supervisor.yield_to_media()

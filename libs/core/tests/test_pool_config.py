@@ -67,6 +67,7 @@ def test_a_mistake_in_another_pool_stops_nobody(broken: Any) -> None:
     [
         ("", "pools.json is not JSON: "),
         ("{", "pools.json is not JSON: "),
+        ("[" * 100_000, "pools.json is not JSON: "),
         ("[]", "pools.json: version is None; accepted is 1"),
         ("{}", "pools.json: version is None; accepted is 1"),
         (document(MINE, version=2), "pools.json: version is 2; accepted is 1"),

@@ -72,7 +72,7 @@ def _of_config(config: str | None, owner: Mapping[str, Document]) -> list[str]:
             for entry in json.loads(config)["pools"]
             for node in entry["nodes"]
         }
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return [f"pools.json can't be read: {config[:60]}"]
     wanted = {name: (pool["metadata"]["uid"], pool["metadata"]["generation"]) for name, pool in owner.items()}
     wrong = sorted(name for name in wanted.keys() | written.keys() if wanted.get(name) != written.get(name))

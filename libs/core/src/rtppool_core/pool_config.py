@@ -176,7 +176,7 @@ def decode_for_node(text: str, node_name: str) -> PoolEntry | None:
 def _envelope(text: str) -> list[Any]:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ContractError(f"{FILE_NAME} is not JSON: {error}") from error
     if not isinstance(document, Mapping) or document.get("version") != VERSION:
         found = document.get("version") if isinstance(document, Mapping) else None

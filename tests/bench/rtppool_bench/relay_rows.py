@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from rtppool_bench.programs import BenchError
-from rtppool_relay.row_reader import WRITTEN_DTYPE, Rows, read_rows
-from rtppool_relay.rows import HEADER_BYTES, ROWS_PER_SLOT, SLOT_BYTES, SLOTS, WORDS, Word, slot_offset
+from rtppool_relay.row_reader import Rows, read_rows
+from rtppool_relay.rows import HEADER_BYTES, ROWS_PER_SLOT, SLOT_BYTES, SLOTS, WORDS, WRITTEN_DTYPE, Word, slot_offset
 
 MEMFD = "rtp-relay-rows"
 

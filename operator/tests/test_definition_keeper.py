@@ -97,7 +97,8 @@ async def test_a_server_that_is_away_at_the_start_is_waited_for_and_told_once(ca
     store.away = False
     await task
     assert (store.applied, keeper.problem) == (0, None), "a newer one stands"
-    assert len([line for line in caplog.messages if "can't be applied" in line]) == 1
+    for what in ("applied", "looked at"):
+        assert len([line for line in caplog.messages if f"can't be {what}" in line]) == 1
 
 
 async def test_without_one_that_serves_nothing_is_watched() -> None:

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 AGAIN_SECONDS = 1.0
 # While the standing definition serves: somebody has to grant or repair something by hand first.
 REFUSED_AGAIN_SECONDS = 60.0
+APPLIED, LOOKED_AT = "applied", "looked at"
 
 
 class DefinitionKeeper:
@@ -24,14 +25,20 @@ class DefinitionKeeper:
         self._store = store
         self._file = file
         self.served = asyncio.Event()
-        self.problem: str | None = "the definition of RtpPool was not looked at yet"
+        # By what can't be done: each is said once, however they take turns.
+        self._problems = {APPLIED: "the definition of RtpPool was not looked at yet"}
+
+    @property
+    def problem(self) -> str | None:
+        """A sentence while something can't be done."""
+        return next(iter(self._problems.values()), None)
 
     async def run(self) -> None:
         """Apply ours where it is newer, until that is done and pools are served."""
         applied = False
         while not (applied and self.served.is_set()):
             applied = applied or await self._applied()
-            if not self.served.is_set() and await self._tried("looked at", lambda: is_served(self._store)):
+            if not self.served.is_set() and await self._tried(LOOKED_AT, lambda: is_served(self._store)):
                 self.served.set()
                 log.info("pools are served")
             done = applied and self.served.is_set()
@@ -43,17 +50,16 @@ class DefinitionKeeper:
             apply_crd(self._store, self._file)
             return True
 
-        if not await self._tried("applied", apply):
-            return False
-        self.problem = None
-        return True
+        return await self._tried(APPLIED, apply)
 
     async def _tried(self, what: str, call: Callable[[], bool]) -> bool:
         try:
-            return await asyncio.to_thread(call)
+            done = await asyncio.to_thread(call)
         except (ClusterError, OSError) as error:
             problem = f"the definition of RtpPool can't be {what}, so a new field may be missing: {error}"
-            if problem != self.problem:
+            if problem != self._problems.get(what):
                 log.warning("%s", problem)
-                self.problem = problem
+                self._problems[what] = problem
             return False
+        self._problems.pop(what, None)
+        return done

@@ -34,7 +34,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """`used` counts answered requests; `denied` are those that RBAC refused."""
+    """`used` counts requests that RBAC allowed; `denied` are those that it refused, be it once."""
 
     used: Mapping[Use, int]
     denied: frozenset[Use]
@@ -51,9 +51,10 @@ def read_audit(lines: Iterable[str]) -> Audit:
         if reference is None or event["stage"] != ("ResponseStarted" if watch else "ResponseComplete"):
             continue
         use = _use(event["verb"], reference)
-        used[use] = used.get(use, 0) + 1
         if event.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid":
             denied.add(use)
+        else:
+            used[use] = used.get(use, 0) + 1
     return Audit(used, frozenset(denied))
 
 
@@ -104,7 +105,7 @@ def unused(permissions: Iterable[Mapping[str, Any]], audit: Audit) -> list[str]:
     return sorted(
         f"{verb} {group or 'core'}/{resource} in {where}"
         for (where, group, resource, verb), names in granted(permissions)
-        if not any(_covers((where, group, resource, verb), names, use) for use in audit.used.keys() - audit.denied)
+        if not any(_covers((where, group, resource, verb), names, use) for use in audit.used)
     )
 
 

@@ -49,7 +49,7 @@ async def _campaign(rig: Rig, options: argparse.Namespace) -> list[Figure]:
     return [
         *campaign_figures(outcome),
         Figure("requests that no role allows", "; ".join(lacking) or "none", "none", not lacking),
-        Figure("rights that no request used", "; ".join(over) or "none"),
+        Figure("rights that this run did not need", "; ".join(over) or "none"),
     ]
 
 

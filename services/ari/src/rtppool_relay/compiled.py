@@ -52,6 +52,10 @@ class PackageCacheLocator(InTreeCacheLocator):
         """See `source_stamp`."""
         return source_stamp()
 
+    def get_cache_path(self) -> str:
+        """One folder for all of it, also for what core defines."""
+        return str(_KEPT_IN)
+
     def ensure_cache_path(self) -> None:
         """Whether it can be written is looked at by `compiled`."""
 

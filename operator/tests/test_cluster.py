@@ -176,6 +176,7 @@ async def test_a_status_that_the_definition_refuses_is_an_error(
 async def test_a_pod_that_is_gone_needs_no_annotation(api: ApiStandIn, cluster: Cluster) -> None:
     await asyncio.to_thread(cluster.refresh, RELAY, "abc")
     assert api.bodies == [{"metadata": {"annotations": {REFRESH_ANNOTATION: "abc"}}}]
+    assert "as=PartialObjectMetadata;" in api.requests[0][2], "the whole pod is not sent back"
 
 
 async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks_for(

@@ -38,6 +38,8 @@ LISTS = 4
 CONNECTIONS = 32
 # Labels are all that ownership needs of a node, and a tenth of it.
 ONLY_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+# Nobody reads what a write of these returns, and a pod with all its ports is 20 kB to encode, a hundred times an edit.
+LITTLE_BACK = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
 
 
 class ClusterError(Exception):
@@ -139,6 +141,7 @@ class Cluster:
                 self._namespace,
                 {"data": {FILE_NAME: text}},
                 field_manager=FIELD_MANAGER,
+                _headers={"Accept": LITTLE_BACK},
             )
             return
         body = {
@@ -163,6 +166,7 @@ class Cluster:
                 self._namespace,
                 {"metadata": {"annotations": {REFRESH_ANNOTATION: revision}}},
                 field_manager=FIELD_MANAGER,
+                _headers={"Accept": LITTLE_BACK},
             )
         except ClusterError as error:
             if error.status != NOT_FOUND:

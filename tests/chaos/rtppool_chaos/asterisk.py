@@ -74,7 +74,7 @@ class AsteriskView:
     def __init__(self, password: str) -> None:
         self._http = aiohttp.ClientSession(
             base_url=f"http://{LOOPBACK}:{ARI_PORT}",
-            auth=aiohttp.BasicAuth(USER, password),
+            headers={"Authorization": aiohttp.encode_basic_auth(USER, password)},
             connector=aiohttp.TCPConnector(force_close=True),
             timeout=aiohttp.ClientTimeout(total=5),
         )

@@ -117,13 +117,18 @@ class AriSession:
         )
 
     async def _sweep(self) -> None:
-        """Find what events did not tell."""
+        """Find what events did not tell. Of comparisons that fail one after another the first one is logged."""
+        failing = False
         while True:
             await self._calls.until_compare_is_due(SWEEP_SECONDS)
             try:
                 await self._calls.compare()
             except AriError as error:
-                log.warning("calls could not be compared with Asterisk: %s", error)
+                if not failing:
+                    log.warning("calls could not be compared with Asterisk, and it is tried again: %s", error)
+                failing = True
+            else:
+                failing = False
 
     async def _wait_until_given_up(self) -> None:
         """Taking an application back would begin a quarrel. Calls that end meanwhile are still noticed."""

@@ -16,6 +16,7 @@ import socket
 import sys
 from typing import Any
 
+from rtppool_core.scheduling import ask_for_short_slices
 from rtppool_relay.compile_ahead import compile_ahead
 from rtppool_relay.forwarding import forward
 from rtppool_relay.media_memory import lay_out
@@ -120,6 +121,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     memory = memoryview(mmap.mmap(rows_descriptor, SLOTS * SLOT_BYTES))
     compile_ahead()
+    ask_for_short_slices()
     loop = MediaLoop(socket.socket(fileno=command_descriptor), memory)
     gc.collect()
     gc.freeze()

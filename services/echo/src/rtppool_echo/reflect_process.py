@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtppool_core import udp
+from rtppool_core.scheduling import ask_for_short_slices
 from rtppool_echo.answers_beside import AnswersBeside
 from rtppool_echo.batch_messages import BatchMessages
 from rtppool_echo.counters import Tally, words_of
@@ -132,6 +133,7 @@ def main() -> int:
     # Whoever stops the service tells the control process, which ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ask_for_short_slices()
     document = json.loads(sys.argv[1])
     run(WorkerPlan(**{**document, "allow": tuple(document["allow"])}))
     return 0

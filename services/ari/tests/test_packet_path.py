@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packet_line import SLOT, Line, packet, received, udp
 
+from rtppool_core.rtp import RtpHeader, build
 from rtppool_relay.packet_path import begin_epoch, from_echo
 from rtppool_relay.port_sockets import bind_another_echo
 from rtppool_relay.rows import Word
@@ -158,6 +159,21 @@ def test_one_stray_sequence_number_is_dropped_but_two_in_a_row_are_a_jump(line: 
     line.send(packet(40000))
     line.send(packet(40001))
     assert line.count(Word.EPOCH) == 2
+
+
+def test_a_jump_back_onto_known_numbers_with_other_timestamps_is_a_jump_and_no_duplicate(line: Line) -> None:
+    for number in range(200, 240):
+        line.send(packet(number))
+    assert [received(line.echo) for _ in range(40)] == [packet(number) for number in range(200, 240)]
+    jumped = [
+        build(RtpHeader(0, number, 900_000 + number * 160, 7, marker=False), b"x" * 160) for number in range(210, 230)
+    ]
+    for each in jumped:
+        line.send(each)
+    assert [received(line.echo) for _ in range(19)] == jumped[1:]
+    assert received(line.echo) is None
+    assert line.count(Word.BAD_SEQUENCE) == 1
+    assert line.count(Word.DUPLICATE_SOURCE) == 0
 
 
 def test_a_media_process_that_starts_again_counts_and_orders_on(line: Line) -> None:

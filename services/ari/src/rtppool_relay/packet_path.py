@@ -101,7 +101,7 @@ def from_asterisk(media: Media, slot: int) -> None:
         call.next = (sequence + 1) & 0xFFFF
         index = call.highest
     else:
-        index = _index_out_of_line(media, slot, sequence, ssrc)
+        index = _index_out_of_line(media, slot, sequence, timestamp, ssrc)
         if index == 0:
             return
     row = media.rows[slot, index % ROWS_PER_SLOT]
@@ -299,7 +299,7 @@ def _is_unfit(media: Media, slot: int, which: int, at: int, size: int) -> bool:
 
 
 @compiled
-def _index_out_of_line(media: Media, slot: int, sequence: int, ssrc: int) -> int:
+def _index_out_of_line(media: Media, slot: int, sequence: int, timestamp: int, ssrc: int) -> int:
     """The index of a packet that is not the next one; 0 to drop it (RFC 3550 A.1)."""
     call = media.calls[slot]
     if ssrc != call.ssrc:
@@ -310,10 +310,14 @@ def _index_out_of_line(media: Media, slot: int, sequence: int, ssrc: int) -> int
         return call.highest  # type: ignore[no-any-return]
     if ahead > 65536 - MAX_MISORDER or ahead == 0:
         index = call.highest - ((65536 - ahead) & 0xFFFF)
-        if index >= call.first_index and signed(media.rows[slot, index % ROWS_PER_SLOT].index) != index:
+        row = media.rows[slot, index % ROWS_PER_SLOT]
+        if index >= call.first_index and signed(row.index) != index:
             return index  # type: ignore[no-any-return]
-        media.words[slot, _DUPLICATE_SOURCE] += 1
-        return 0
+        # Where its caller's source changes, Asterisk keeps its SSRC and follows the sequence, also backwards: another
+        # timestamp on a number that is known is no duplicate but a jump.
+        if index < call.first_index or row.timestamp == timestamp:
+            media.words[slot, _DUPLICATE_SOURCE] += 1
+            return 0
     if sequence == call.bad:
         return begin_epoch(media, slot, sequence, ssrc)
     call.bad = (sequence + 1) & 0xFFFF

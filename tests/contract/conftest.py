@@ -31,6 +31,12 @@ async def ari() -> AsyncIterator[Ari]:
 
 
 @pytest.fixture
+async def stand_in() -> AsyncIterator[StandIn]:
+    async with StandIn("127.0.0.1", 0, "relay", "secret") as running:
+        yield running
+
+
+@pytest.fixture
 async def receiver(ari: Ari) -> AsyncIterator[Receiver]:
     with Receiver(source_address(urlsplit(ari.url).hostname or "")) as open_receiver:
         yield open_receiver

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+from relay_process import free_range
 
 from rtppool_callgen.ari_server import leave_alone
 from rtppool_callgen.stand_in import StandIn
 from rtppool_callgen.switchboard import SwitchboardError
-from rtppool_core.ports import PortRange
 from rtppool_core.report import LateByCause
 from rtppool_relay.ari_http import AriHttp
 from rtppool_relay.ari_session import SWEEP_SECONDS, AriSession
@@ -171,21 +170,6 @@ async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
         await asyncio.gather(running, return_exceptions=True)
         await calls.close()
         await client.close()
-
-
-def free_range(size: int) -> PortRange:
-    """Ports in a row that nobody holds right now; two runs at a time look in different places."""
-    starts = list(range(31000, 32700, size))
-    random.shuffle(starts)
-    for start in starts:
-        try:
-            for port in range(start, start + size):
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
-                    trial.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return PortRange(start, start + size - 1)
-    raise AssertionError("no free ports")
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:

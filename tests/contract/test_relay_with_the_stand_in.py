@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from relay_process import free_range
 
 from rtppool_callgen.rtp_source import RtpSource
 from rtppool_callgen.stand_in import StandIn
 from rtppool_core.pool_config import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
-from rtppool_core.ports import PortRange
 from rtppool_core.service import Stop
 from rtppool_relay.app import Relay
 from rtppool_relay.ari_http import AriHttp
@@ -57,12 +57,6 @@ def echo_port(echo: Echo) -> int:
 
 
 @pytest.fixture
-async def stand_in() -> AsyncIterator[StandIn]:
-    async with StandIn("127.0.0.1", 0, "relay", "secret") as running:
-        yield running
-
-
-@pytest.fixture
 def settings(stand_in: StandIn, echo_port: int) -> Settings:
     variables = {
         "ARI_URL": stand_in.url,
@@ -79,19 +73,6 @@ def settings(stand_in: StandIn, echo_port: int) -> Settings:
         "METRICS_INTERVAL_SEC": "0.2",
     }
     return replace(read_settings(variables), http_port=0)
-
-
-def free_range(size: int) -> PortRange:
-    """Ports in a row that nobody holds right now."""
-    for start in range(21000, 30000, size):
-        try:
-            for port in range(start, start + size):
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
-                    trial.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return PortRange(start, start + size - 1)
-    raise AssertionError("no free ports")
 
 
 @asynccontextmanager

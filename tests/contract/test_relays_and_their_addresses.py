@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,12 +30,6 @@ pytestmark = pytest.mark.timeout(180)
 CALLS = 20
 
 
-@pytest.fixture
-async def stand_in() -> AsyncIterator[StandIn]:
-    async with StandIn(LOOPBACK, 0, "relay", "secret") as running:
-        yield running
-
-
 async def hung_up(stand_in: StandIn) -> None:
     for caller in stand_in.callers():
         stand_in.hang_up(caller)
@@ -48,7 +41,7 @@ async def test_two_relays_share_an_asterisk_by_an_application_of_each_node_s_own
 ) -> None:
     async with echo() as echo_port:
         first_range = free_range(4)
-        ranges = {"node-1": first_range, "node-2": free_range(4, above=first_range.end + 1)}
+        ranges = {"node-1": first_range, "node-2": free_range(4, beside=first_range)}
         settings = {
             node: relay_settings(stand_in, echo_port, ports, NODE_NAME=node, APP_PER_NODE="true")
             for node, ports in ranges.items()
@@ -154,7 +147,7 @@ async def test_another_range_and_another_echo_under_live_calls_lose_no_packet(
     pools = tmp_path / "pools.json"
     async with echo() as echo_port, echo() as other_echo_port:
         old_range = free_range(CALLS + 5)
-        new_range = free_range(CALLS + 5, above=old_range.end + 1)
+        new_range = free_range(CALLS + 5, beside=old_range)
         entry = pool(old_range, echo_port, 1)
         write(pools, entry)
         settings = relay_settings(stand_in, echo_port, old_range, POOL_CONFIG=str(pools))

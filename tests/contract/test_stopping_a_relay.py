@@ -31,12 +31,6 @@ CALLS = 20
 
 
 @pytest.fixture
-async def stand_in() -> AsyncIterator[StandIn]:
-    async with StandIn(LOOPBACK, 0, "relay", "secret") as running:
-        yield running
-
-
-@pytest.fixture
 async def echo_port() -> AsyncIterator[int]:
     async with echo() as port:
         yield port

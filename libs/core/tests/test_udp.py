@@ -7,6 +7,7 @@ import time
 import pytest
 
 from rtppool_core import udp
+from rtppool_core.units import NS_PER_SECOND
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -25,7 +26,7 @@ def test_the_kernel_stamps_arrivals_between_sending_and_reading(address: str) ->
     ((level, kind, data),) = ancillary
     assert (level, kind) == (socket.SOL_SOCKET, udp.SO_TIMESTAMPNS)
     seconds, nanoseconds = udp.TIMESPEC.unpack(data)
-    assert before_ns <= seconds * udp.NS_PER_SECOND + nanoseconds <= after_ns
+    assert before_ns <= seconds * NS_PER_SECOND + nanoseconds <= after_ns
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rtppool_core.report import Report, SlaReport, WindowReport
+from rtppool_core.udp import host_port
 from rtppool_operator.cluster_view import RelayPod
 from rtppool_operator.merged_window import merge_windows
 from rtppool_operator.observed import PoolObservation, RelayState, judged_reason, worst_relay
@@ -121,7 +122,7 @@ def _summary(observation: PoolObservation, latency: Mapping[str, Any]) -> dict[s
     reports = [report for _, report in observation.serving]
     if reports:
         summary["range"] = _column(report.ports.range for report in reports)
-        summary["echo"] = _column(_target(report) for report in reports)
+        summary["echo"] = _column(host_port(report.echo.host, report.echo.port) for report in reports)
     for name, mark in (("calls", ""), ("probe", " (probe)")):
         p99 = latency.get(name, {}).get("p99Microseconds")
         if p99 is not None:
@@ -132,11 +133,6 @@ def _summary(observation: PoolObservation, latency: Mapping[str, Any]) -> dict[s
 
 def _column(values: Iterable[str]) -> str:
     return listed((told(value, LONGEST_WORD) for value in values), MOST_IN_A_COLUMN)
-
-
-def _target(report: Report) -> str:
-    host, port = report.echo.host, report.echo.port
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def milliseconds(microseconds: int) -> str:

@@ -14,7 +14,7 @@ from rtppool_operator.conditions import conditions, with_times
 from rtppool_operator.counts import POLL, Counts
 from rtppool_operator.desired import Claim
 from rtppool_operator.figures import figures, rfc3339
-from rtppool_operator.observed import STALE_AFTER_SECONDS, observe
+from rtppool_operator.observed import observe
 from rtppool_operator.polling import Poller
 from rtppool_operator.pool_events import EventLimiter
 from rtppool_operator.pool_log import flips
@@ -110,7 +110,7 @@ class Listening:
     def _speaks(self, relay: RelayPod, now_seconds: float) -> bool:
         """A relay that is being stopped counts while it answers: its calls live on. Then it is gone, not silent."""
         last = self._poller.heard.get(relay.uid)
-        return last is not None and now_seconds - last.at_seconds <= STALE_AFTER_SECONDS
+        return last is not None and not last.is_stale(now_seconds)
 
     def _computed(self, claim: Claim, relays: Iterable[RelayPod], now_seconds: float) -> _Computed | None:
         pool = claim.pool

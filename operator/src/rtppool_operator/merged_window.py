@@ -13,9 +13,9 @@ from rtppool_core.delay_variation import PDV_PER_MILLE, pdv_p999_ns
 from rtppool_core.emodel import estimate
 from rtppool_core.histogram import Histogram
 from rtppool_core.report import HistogramExport, WindowReport, import_bursts
+from rtppool_core.units import NS_PER_US
 
 PER_MILLION = 1_000_000
-NS_PER_US = 1_000
 HUNDREDTHS = 100
 LARGEST_SHARE_PPM = (1 << 31) - 1
 

@@ -25,6 +25,10 @@ class Heard:
     at_seconds: float
     at_unix_seconds: int
 
+    def is_stale(self, now_seconds: float) -> bool:
+        """Too old to be believed: the relay is silent."""
+        return now_seconds - self.at_seconds > STALE_AFTER_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -116,7 +120,7 @@ def _state(
     last = heard.get(relay.uid)
     if last is None:
         return RelayState(relay, failure=failures.get(relay.uid))
-    stale = now_seconds - last.at_seconds > STALE_AFTER_SECONDS
+    stale = last.is_stale(now_seconds)
     return RelayState(
         pod=relay,
         report=last.report,

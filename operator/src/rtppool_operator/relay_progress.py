@@ -14,7 +14,7 @@ from rtppool_core.pool_config import PoolEntry
 from rtppool_core.report import Report
 from rtppool_operator.cluster_view import RelayPod
 from rtppool_operator.desired import Desired, revision_named
-from rtppool_operator.observed import STALE_AFTER_SECONDS, Heard
+from rtppool_operator.observed import Heard
 
 # As long a relay on its way is asked more often; then it is as it is, and the kubelet's or the relay's fault.
 HURRY_SECONDS = 10.0
@@ -57,7 +57,7 @@ class RelayProgress:
         ways = {}
         for relay in relays:
             last = heard.get(relay.uid)
-            if relay.terminating or last is None or now_seconds - last.at_seconds > STALE_AFTER_SECONDS:
+            if relay.terminating or last is None or last.is_stale(now_seconds):
                 continue
             if is_behind(last.report, desired.entries.get(relay.node)):
                 ways[relay.uid] = self._way(relay.uid, desired.revision_of(relay.node), now_seconds)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_core.udp import NS_PER_SECOND
+from rtppool_core.units import NS_PER_SECOND
 from rtppool_echo.rate_limit import RateLimit
 from rtppool_echo.reflection import SourceRules
 from rtppool_echo.sender_limits import SenderLimits

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
-import os
-from pathlib import Path
-
 import numpy as np
 
 from rtppool_bench.programs import BenchError
-from rtppool_relay.row_reader import Rows, read_rows
-from rtppool_relay.rows import HEADER_BYTES, ROWS_PER_SLOT, SLOT_BYTES, SLOTS, WORDS, WRITTEN_DTYPE, Word, slot_offset
-
-MEMFD = "rtp-relay-rows"
+from rtppool_relay.row_reader import Rows, map_rows, read_rows
+from rtppool_relay.rows import HEADER_BYTES, ROWS_PER_SLOT, SLOTS, WORDS, WRITTEN_DTYPE, Word, slot_offset
 
 
 class RelayRows:
@@ -24,11 +18,10 @@ class RelayRows:
         Raises:
             BenchError: there is none.
         """
-        descriptor = os.open(_memfd_of(pid), os.O_RDONLY)
         try:
-            self._memory = mmap.mmap(descriptor, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
-        finally:
-            os.close(descriptor)
+            self._memory = map_rows(pid)
+        except LookupError as error:
+            raise BenchError(str(error)) from error
 
     def of_stream(self, ssrc: int) -> Rows:
         """A copy of the rows of this SSRC; the oldest of more than `ROWS_PER_SLOT` packets are gone."""
@@ -40,14 +33,3 @@ class RelayRows:
 
     def _words(self, slot: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
         return np.frombuffer(self._memory, np.uint64, WORDS, slot_offset(slot))
-
-
-def _memfd_of(pid: int) -> Path:
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            target = descriptor.readlink()
-        except FileNotFoundError:
-            continue
-        if MEMFD in str(target):
-            return descriptor
-    raise BenchError(f"process {pid} holds no {MEMFD}")

@@ -22,11 +22,10 @@ from rtppool_core.ports import PortRange
 from rtppool_core.report import LateByCause
 from rtppool_relay.media_plane import CallFigures, Refused
 from rtppool_relay.media_state import MediaFlow
-from rtppool_relay.rows import SLOT_BYTES, SLOTS, Word, slot_offset
+from rtppool_relay.rows import ROWS_NAME, SLOT_BYTES, SLOTS, Word, slot_offset
 from rtppool_relay.settings import read_settings
 from rtppool_relay.telephony import Telephony
 
-ROWS_NAME = "rtp-relay-rows"
 FORMAT = "ulaw"
 LONGEST_ANSWER_SECONDS = 10.0
 _NOT_MEASURED_HERE = CallFigures(0, 0, 0, 0, LateByCause(), 0, 0, 0)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
-import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from rtppool_chaos.errors import ChaosError
 from rtppool_core.histogram import Histogram
 from rtppool_core.pool_config import SlaLimits
-from rtppool_relay.row_reader import RowReader
-from rtppool_relay.rows import SLOT_BYTES, SLOTS, Word
+from rtppool_relay.row_reader import RowReader, map_rows
+from rtppool_relay.rows import Word
 from rtppool_relay.sla import judge
 from rtppool_relay.slices import NS_PER_SLICE, SLICE_CLOSES_AFTER_SECONDS, Slice, SliceStore
 from rtppool_relay.stream_statistics import StreamStatistics, collect_all
 from rtppool_relay.wall_clock import WallClock
 
-MEMFD = "rtp-relay-rows"
 TICK_SECONDS = 1.0
 WINDOW_SECONDS = 10
 CLOCK_RATE_HZ = 8000
@@ -47,11 +43,10 @@ class RowObserver:
         Raises:
             ChaosError: there are none.
         """
-        descriptor = os.open(_memfd_of(pid), os.O_RDONLY)
         try:
-            self._memory = mmap.mmap(descriptor, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
-        finally:
-            os.close(descriptor)
+            self._memory = map_rows(pid)
+        except LookupError as error:
+            raise ChaosError(str(error)) from error
         self._limits = limits
         self._clock = WallClock()
         self._streams: dict[int, StreamStatistics] = {}
@@ -106,14 +101,3 @@ def _judged(figures: Slice, calls: int, limits: SlaLimits) -> Window:
         residence=residence,
         round_trip_p99_ns=figures.round_trip.quantile_ns(990),
     )
-
-
-def _memfd_of(pid: int) -> Path:
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            target = descriptor.readlink()
-        except FileNotFoundError:
-            continue
-        if MEMFD in str(target):
-            return descriptor
-    raise ChaosError(f"process {pid} holds no {MEMFD}")

@@ -12,8 +12,7 @@ from functools import cache
 
 from rtppool_core.delay_variation import PDV_PER_MILLE
 from rtppool_core.histogram import Histogram
-
-NS_PER_MS = 1_000_000
+from rtppool_core.units import NS_PER_MS
 
 # G.107 table 2, default values: loudness ratings, sidetone, echo and noise in dB, dBm0p and dB(A).
 SLR, RLR, STMR, D_SENDER, D_RECEIVER = 8.0, 2.0, 15.0, 3.0, 3.0

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from rtppool_core.contract import ContractError, from_json, to_json
 from rtppool_core.ports import HIGHEST_PORT, PortRange
+from rtppool_core.udp import host_port
 
 VERSION = 1
 CONFIG_MAP_NAME = "rtp-relay-config"
@@ -57,7 +58,7 @@ class EchoTarget:
             raise ValueError(f"echo.port is {self.port}; accepted is 1 to 65535")
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from typing import Literal
 
 from rtppool_core.bursts import BurstCounts
 from rtppool_core.histogram import BUCKETS, SCHEME, Histogram, SchemeError
+from rtppool_core.units import NS_PER_US
 
 VERSION = 1
-NS_PER_US = 1_000
 LARGEST_COUNT = (1 << 63) - 1
 
 AriState = Literal["Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced"]

@@ -18,7 +18,6 @@ from rtppool_core import logs
 from rtppool_core.http_endpoints import PATIENCE_SECONDS, listen, make_app
 from rtppool_core.report import Report
 from rtppool_core.service import Stop
-from rtppool_relay.descriptor_limit import raise_descriptor_limit
 from rtppool_relay.drain import drain
 from rtppool_relay.echo_resolver import EchoResolver
 from rtppool_relay.first_media_process import FirstMediaProcess
@@ -59,7 +58,6 @@ async def serve(stop: Stop, first: FirstMediaProcess | None = None) -> None:
     """
     settings = read_settings(os.environ)
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
-    raise_descriptor_limit()
     relay = Relay(settings, first)
     await relay.run(stop)
 

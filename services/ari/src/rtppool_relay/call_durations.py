@@ -7,6 +7,7 @@ from itertools import accumulate
 
 from rtppool_core.histogram import Histogram
 from rtppool_core.report import DurationsReport
+from rtppool_core.units import NS_PER_US
 from rtppool_relay.slices import microseconds
 
 # In µs. From an echo on the same node to the limit of a call's set-up; 5 ms and 40 ms are promises.
@@ -14,7 +15,6 @@ EDGES_MICROSECONDS = (
     *(500, 1_000, 2_000, 3_000, 5_000, 8_000, 10_000, 15_000, 20_000, 30_000, 40_000, 50_000),
     *(75_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000),
 )
-_NS_PER_US = 1_000
 
 
 class CallDurations:
@@ -28,7 +28,7 @@ class CallDurations:
     def add(self, duration_ns: int) -> None:
         """Count one; a value on an edge belongs below it."""
         self._values.record(duration_ns)
-        self._counts[bisect_left(EDGES_MICROSECONDS, duration_ns / _NS_PER_US)] += 1
+        self._counts[bisect_left(EDGES_MICROSECONDS, duration_ns / NS_PER_US)] += 1
         self._sum_ns += duration_ns
 
     def report(self) -> DurationsReport | None:
@@ -42,7 +42,7 @@ class CallDurations:
         cumulative = tuple(accumulate(self._counts))
         return DurationsReport(
             samples=cumulative[-1],
-            sum_microseconds=self._sum_ns // _NS_PER_US,
+            sum_microseconds=self._sum_ns // NS_PER_US,
             p50_microseconds=p50,
             p95_microseconds=p95,
             p99_microseconds=p99,

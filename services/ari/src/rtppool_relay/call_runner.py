@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rtppool_core.udp import host_port
+from rtppool_core.units import NS_PER_MS, NS_PER_SECOND, NS_PER_US
 from rtppool_relay.ari_client import AriClient, media_address
 from rtppool_relay.ari_errors import AriError, AriRefused, AriUnreachable
 from rtppool_relay.ari_messages import Channel
@@ -35,9 +36,6 @@ DELETE_PAUSE_SECONDS = 0.5
 
 _LEAVING = {State.REFUSING, State.BREAKING_OFF, State.CALLER_LEFT, State.ENDING, State.ENDED}
 _PASSING = {"EchoUnreachable", "MediaDown", "NotReady"}
-_NS_PER_SECOND = 1_000_000_000
-_NS_PER_MS = 1_000_000
-_NS_PER_US = 1_000
 _NO_SOUND = {
     MediaState.SILENT: f"no RTP has come from Asterisk for {SILENT_AFTER_SECONDS:.0f} s: the caller sends none, or it "
     "does not reach Asterisk (a firewall, NAT without rtp_symmetric, direct_media)",
@@ -175,8 +173,8 @@ class CallRunner:
             port=self.port,
             asterisk=self._asterisk,
             setup_milliseconds=_milliseconds(self._setup_seconds),
-            first_return_microseconds=None if self._first_return_ns is None else self._first_return_ns // _NS_PER_US,
-            gap_milliseconds=None if self._gap_ns is None else self._gap_ns // _NS_PER_MS,
+            first_return_microseconds=None if self._first_return_ns is None else self._first_return_ns // NS_PER_US,
+            gap_milliseconds=None if self._gap_ns is None else self._gap_ns // NS_PER_MS,
             media=self._media_state.value if self._media_state else None,
             ended_unix_ms=None if self._ended_ns is None else self._ended_ns // 1_000_000,
             ended_by=self._ended_by.value if self._ended_by else None,
@@ -275,7 +273,7 @@ class CallRunner:
         )
         await self._give_back(REFUSED_VARIABLE, refusal.reason)
         self._refusal_seconds = self._with.monotonic() - self._started_seconds
-        self._with.counters.refusal.add(round(self._refusal_seconds * _NS_PER_SECOND))
+        self._with.counters.refusal.add(round(self._refusal_seconds * NS_PER_SECOND))
         return Event.REFUSAL_SENT
 
     async def _answer_and_create_bridge(self) -> Event:
@@ -304,7 +302,7 @@ class CallRunner:
         ids = self._with.ids
         await self._with.client.add_to_bridge(ids.bridge(self.call), (self.caller.id, ids.media(self.call)))
         self._setup_seconds = self._with.monotonic() - self._started_seconds
-        self._with.counters.setup.add(round(self._setup_seconds * _NS_PER_SECOND))
+        self._with.counters.setup.add(round(self._setup_seconds * NS_PER_SECOND))
         await self._ask_sip_call_id()
         return Event.BRIDGED
 

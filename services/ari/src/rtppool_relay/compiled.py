@@ -31,7 +31,7 @@ SOURCES: Mapping[Path, tuple[str, ...]] = {
         "compiled", "departure_stamps", "forwarding", "media_memory", "packet_path", "receiving", "rows",
         "system_calls",
     ),
-    Path(rtppool_core.__file__).parent: ("echo_extension", "rtp", "serial", "statistics", "udp"),
+    Path(rtppool_core.__file__).parent: ("echo_extension", "rtp", "serial", "statistics", "udp", "units"),
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 
 from rtppool_core import udp
+from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.compiled import compiled
 from rtppool_relay.media_memory import (
     CONTROL_WORDS,
@@ -34,21 +35,21 @@ _SOL_SOCKET = int(socket.SOL_SOCKET)
 _SO_TIMESTAMPING = udp.SO_TIMESTAMPING
 _STAMPED_ARRIVALS = udp.STAMPED_ARRIVALS
 _STAMPED_BOTH_WAYS = udp.STAMPED_BOTH_WAYS
-_ORIGIN_TIMESTAMPING = 4
-_NS_PER_SECOND = udp.NS_PER_SECOND
+_ORIGIN_TIMESTAMPING = udp.SO_EE_ORIGIN_TIMESTAMPING
 _STAMPED = int(Word.DEPARTURES_STAMPED)
 _MESSAGE_OF_SEND = STAMPED_SEND * MESSAGE_BYTES
 _MESSAGE_OF_REPORT = STAMP_REPORT * MESSAGE_BYTES
 
 
 @compiled
-def send_stamped(media: Media, descriptor: int, address: int, size: int, departed_ns: int) -> bool:
-    """Send `size` bytes from `address` on and have the departure stamped; False where the kernel would not send.
+def send_packet(media: Media, descriptor: int, at: int, size: int, departed_ns: int, stamped: bool) -> bool:
+    """Send `size` bytes of the buffer from `at` on; False where the kernel would not.
 
-    Where it does not stamp departures, the send is a plain one.
+    `stamped`: have the departure stamped, too, where the kernel does that.
     """
     link = media.sockets[descriptor]
-    if not link.stamped:
+    address = media.data_address + at
+    if not (stamped and link.stamped):
         return send(descriptor, address, size, _DONTWAIT) >= 0
     vector = media.vectors[STAMPED_SEND]
     vector.base, vector.bytes = address, size
@@ -77,7 +78,7 @@ def collect_stamps(media: Media, descriptor: int) -> None:
         while place + 3 < end and control[place] > 0:
             kind = control[place + 1]
             if kind == STAMP_KIND:
-                stamp_ns = control[place + 2] * _NS_PER_SECOND + control[place + 3]
+                stamp_ns = control[place + 2] * NS_PER_SECOND + control[place + 3]
             elif kind in (ERROR_KIND, ERROR_KIND_V6) and (control[place + 2] >> 32) & 0xFF == _ORIGIN_TIMESTAMPING:
                 number = (control[place + 3] >> 32) & 0xFFFF_FFFF
             place += (control[place] + 7) // 8

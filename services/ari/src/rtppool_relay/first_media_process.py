@@ -12,7 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from rtppool_relay.rows import SLOT_BYTES, SLOTS
+from rtppool_relay.rows import ROWS_NAME, SLOT_BYTES, SLOTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class FirstMediaProcess:
 
 def make_rows() -> int:
     """The memfd of all slots' rows, empty."""
-    descriptor = os.memfd_create("rtp-relay-rows", os.MFD_CLOEXEC)
+    descriptor = os.memfd_create(ROWS_NAME, os.MFD_CLOEXEC)
     os.ftruncate(descriptor, SLOTS * SLOT_BYTES)
     return descriptor
 

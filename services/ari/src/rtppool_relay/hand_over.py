@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from rtppool_core.units import NS_PER_MS
 from rtppool_relay.ari_client import AriClient
 from rtppool_relay.ari_errors import AriError, AriRefused
 from rtppool_relay.call_ids import CallIds
@@ -19,7 +20,6 @@ log = logging.getLogger(__name__)
 # Nobody's calls wait longer than this for a word.
 LEAVING_SECONDS = 0.2
 _MOST_DIGITS = 15
-_NS_PER_MS = 1_000_000
 
 
 def word_name(ids: CallIds) -> str:
@@ -31,12 +31,12 @@ def parse_word(text: str | None) -> int | None:
     """When the predecessor left, in ns of Unix time; None where there is no such word."""
     if text is None or not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS:
         return None
-    return int(text) * _NS_PER_MS
+    return int(text) * NS_PER_MS
 
 
 async def leave_word(client: AriClient, ids: CallIds, wall_ns: Callable[[], int]) -> bool:
     """Say that the calls are being left now. False: Asterisk did not take it in time."""
-    left_unix_ms = wall_ns() // _NS_PER_MS
+    left_unix_ms = wall_ns() // NS_PER_MS
     try:
         async with asyncio.timeout(LEAVING_SECONDS):
             await client.set_global_variable(word_name(ids), str(left_unix_ms))

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from rtppool_core.histogram import Histogram
 from rtppool_core.pool_config import SlaLimits
-from rtppool_relay.sla import microseconds, parts_per_million, tier_for
+from rtppool_core.units import microseconds_up
+from rtppool_relay.sla import parts_per_million, tier_for
 
 WINDOW_SECONDS = 4
 FEWEST_SECONDS = 3
@@ -49,8 +50,8 @@ class _Load:
     def too_slow(self, active_calls: int, limits: SlaLimits) -> str | None:
         """A p99 above the tier's, of which the relay's own time is the largest part."""
         tier, _ = tier_for(limits, active_calls)
-        round_trip = microseconds(self.round_trip.quantile_ns(P99_PER_MILLE))
-        residence = microseconds(self.residence.quantile_ns(P99_PER_MILLE))
+        round_trip = microseconds_up(self.round_trip.quantile_ns(P99_PER_MILLE))
+        residence = microseconds_up(self.residence.quantile_ns(P99_PER_MILLE))
         if tier is None or round_trip is None or residence is None:
             return None
         if residence <= round_trip or residence + round_trip <= tier.p99_microseconds:

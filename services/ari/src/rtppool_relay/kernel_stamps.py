@@ -8,13 +8,16 @@ import struct
 import time
 
 from rtppool_core.udp import (
-    NS_PER_SECOND,
+    IP_RECVERR,
+    IPV6_RECVERR,
+    SO_EE_ORIGIN_TIMESTAMPING,
     SO_TIMESTAMPING,
     TIMESPEC,
     TIMESTAMPING_SPACE,
     TIMESTAMPING_TX_SOFTWARE,
     wants_stamps_both_ways,
 )
+from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.status import ClockFacts
 
 PLAUSIBLE_NS = 100_000_000
@@ -24,9 +27,7 @@ _REQUEST = [(socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("=I", TIMESTAMPING_
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _LARGEST_OFFENDER_BYTES = 28
 _REPORT_SPACE = TIMESTAMPING_SPACE + socket.CMSG_SPACE(_EXTENDED_ERROR.size + _LARGEST_OFFENDER_BYTES)
-_ORIGIN_TIMESTAMPING = 4
-_IP_RECVERR, _IPV6_RECVERR = 11, 25
-_ERROR_KINDS = {(socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)}
+_ERROR_KINDS = {(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)}
 NO_DEPARTURES = "the kernel does not stamp sends: the error of our own departure times is not known"
 
 
@@ -82,5 +83,5 @@ def stamp_of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
             stamp_ns = seconds * NS_PER_SECOND + nanoseconds
         elif (level, kind) in _ERROR_KINDS and len(data) >= _EXTENDED_ERROR.size:
             _, origin, _, _, _, _, number = _EXTENDED_ERROR.unpack_from(data)
-            numbered = origin == _ORIGIN_TIMESTAMPING and number == 0
+            numbered = origin == SO_EE_ORIGIN_TIMESTAMPING and number == 0
     return stamp_ns if numbered else None

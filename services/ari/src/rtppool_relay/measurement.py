@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_core.udp import NS_PER_SECOND
+from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.departure_errors import DepartureErrors
 from rtppool_relay.headroom import Headroom
 from rtppool_relay.rows import DROP_REASONS, Word

@@ -22,7 +22,7 @@ from rtppool_relay.forwarding import forward
 from rtppool_relay.media_memory import lay_out
 from rtppool_relay.packet_path import drain_queued
 from rtppool_relay.rows import SLOT_BYTES, SLOTS
-from rtppool_relay.taking_up import Leg, forget, take_up, use_echo
+from rtppool_relay.taking_up import Leg, TooManyDescriptorsError, forget, take_up, use_echo
 
 LARGEST_COMMAND_BYTES = 4096
 MOST_DESCRIPTORS = 2
@@ -52,7 +52,12 @@ class MediaLoop:
             return
         command: dict[str, Any] = json.loads(message)
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-        error = self._obey(command, sockets)
+        try:
+            error = self._obey(command, sockets)
+        except TooManyDescriptorsError as too_many:
+            error = str(too_many)
+            for sock in sockets:
+                sock.close()
         self._commands.send(json.dumps({"id": command["id"], "error": error}).encode())
 
     def _obey(self, command: dict[str, Any], sockets: list[socket.socket]) -> str | None:

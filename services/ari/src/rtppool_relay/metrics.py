@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -10,15 +11,14 @@ from prometheus_client.registry import Collector
 from rtppool_core.report import DurationsReport, Report
 from rtppool_relay.calls import CUTS, Event
 from rtppool_relay.measurement import Measurement
+from rtppool_relay.media_plane import RefusalReason
 from rtppool_relay.slices import Slice
 from rtppool_relay.stream_metrics import stream_metrics
 from rtppool_relay.window_metrics import window_metrics
 
 ARI_STATES = ("Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced")
 PORT_STATES = ("free", "leased", "resting", "quarantined", "draining", "excluded")
-REFUSALS = ("NoFreePort", "MaxCalls", "Draining", "EchoUnreachable", "MediaDown", "Overloaded", "NotReady")
-
-
+REFUSALS = get_args(RefusalReason)
 ENDS = (*(event.value for event in (Event.CALLER_GONE, Event.CALLER_MOVED)), *sorted(event.value for event in CUTS))
 US_PER_SECOND = 1_000_000
 

@@ -73,9 +73,8 @@ def bound_address(bind_ip: str, advertised: str | None) -> str:
 
     A socket of the other family reaches neither an Asterisk nor an echo of this one.
     """
-    if advertised is None or not _is_address(advertised) or not ipaddress.ip_address(bind_ip).is_unspecified:
-        return bind_ip
-    return UNSPECIFIED[family_of(advertised)]
+    heard_at = hearing_address(bind_ip, advertised)
+    return bind_ip if heard_at is None else UNSPECIFIED[family_of(heard_at)]
 
 
 def hearing_address(bind_ip: str, advertised: str | None) -> str | None:

@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtppool_core import echo_extension as extension
-from rtppool_core import rtp, udp
+from rtppool_core import rtp
 from rtppool_core.statistics import MAX_DROPOUT, MAX_MISORDER
+from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.compiled import compiled
-from rtppool_relay.departure_stamps import ONE_IN, collect_stamps, send_stamped
+from rtppool_relay.departure_stamps import ONE_IN, collect_stamps, send_packet
 from rtppool_relay.media_memory import (
     FROM_ASTERISK,
     FROM_ASTERISK_WITH_SENDER,
@@ -34,7 +35,7 @@ from rtppool_relay.media_memory import (
 )
 from rtppool_relay.receiving import receive, was_cut
 from rtppool_relay.rows import DSCP_BITS, LARGEST_ECHO_RESIDENCE_NS, LOST_AFTER_NS, ROWS_PER_SLOT, Word
-from rtppool_relay.system_calls import clock_gettime, error_number, fence, send, signed
+from rtppool_relay.system_calls import clock_gettime, error_number, fence, signed
 
 Bytes = NDArray[np.uint8]
 
@@ -47,9 +48,7 @@ _HEADER_BYTES = rtp.FIXED_HEADER_BYTES
 # Version 2, no padding, extension or CSRC: the form of nearly every packet.
 _PLAIN_FIRST_BYTE = rtp.RTP_VERSION << 6
 _FIRST_RTCP_BYTE = rtp.FIRST_RTCP_BYTE
-_NS_PER_SECOND = udp.NS_PER_SECOND
 _REALTIME = 0
-_DONTWAIT = int(socket.MSG_DONTWAIT)
 _WOULD_BLOCK = errno.EAGAIN
 _FIRST_DEFECT = int(Word.SHORT)
 _EPOCH = int(Word.EPOCH)
@@ -124,10 +123,9 @@ def from_asterisk(media: Media, slot: int) -> None:
             _extend(media)
             size += _EXTENSION_BYTES
     departed = now_ns(media)
-    if seconds >= 0:
-        row.a_seconds, row.a_nanoseconds = seconds, nanoseconds
-    else:
-        row.a_seconds, row.a_nanoseconds = departed // _NS_PER_SECOND, departed % _NS_PER_SECOND
+    if seconds < 0:
+        seconds, nanoseconds = departed // NS_PER_SECOND, departed % NS_PER_SECOND
+    row.a_seconds, row.a_nanoseconds = seconds, nanoseconds
     row.x = departed
     fence()
     row.index = index
@@ -152,8 +150,8 @@ def from_echo(media: Media, descriptor: int) -> None:
     index = _index_of_answer(media, slot, sequence, ssrc)
     forwarded = now_ns(media)
     if seconds < 0:
-        seconds, nanoseconds = forwarded // _NS_PER_SECOND, forwarded % _NS_PER_SECOND
-    if _is_unwanted(media, slot, index, seconds * _NS_PER_SECOND + nanoseconds):
+        seconds, nanoseconds = forwarded // NS_PER_SECOND, forwarded % NS_PER_SECOND
+    if _is_unwanted(media, slot, index, seconds * NS_PER_SECOND + nanoseconds):
         return
     row = media.rows[slot, index % ROWS_PER_SLOT]
     at = 0
@@ -165,13 +163,10 @@ def from_echo(media: Media, descriptor: int) -> None:
     row.r_seconds, row.r_nanoseconds = seconds, nanoseconds
     fence()
     row.y = forwarded
-    address = media.data_address + at
-    if index < call.stamp_answer_at:
-        left = send(call.asterisk, address, size, _DONTWAIT) >= 0
-    else:
+    stamped = index >= call.stamp_answer_at
+    if stamped:
         call.stamp_answer_at = index + ONE_IN
-        left = send_stamped(media, call.asterisk, address, size, forwarded)
-    if not left:
+    if not send_packet(media, call.asterisk, at, size, forwarded, stamped):
         media.words[slot, _RETURN_FAILED] += 1
 
 
@@ -218,7 +213,7 @@ def drain_queued(media: Media, slot: int) -> None:
 def now_ns(media: Media) -> int:
     """The wall clock."""
     clock_gettime(_REALTIME, media.clock_address)
-    return media.clock[0] * _NS_PER_SECOND + media.clock[1] + media.clock_offset_ns[0]  # type: ignore[no-any-return]
+    return media.clock[0] * NS_PER_SECOND + media.clock[1] + media.clock_offset_ns[0]  # type: ignore[no-any-return]
 
 
 @compiled
@@ -238,17 +233,14 @@ def _u32(data: Bytes, at: int) -> int:
 @compiled
 def _send_to_echo(media: Media, slot: int, index: int, at: int, size: int, departed_ns: int) -> None:
     call = media.calls[slot]
-    address = media.data_address + at
-    if index < call.stamp_at:
-        left = send(call.echo, address, size, _DONTWAIT) >= 0
-    else:
+    stamped = index >= call.stamp_at
+    if stamped:
         call.stamp_at = index + ONE_IN
-        left = send_stamped(media, call.echo, address, size, departed_ns)
-    if left:
+    if send_packet(media, call.echo, at, size, departed_ns, stamped):
         return
     # The error may be an earlier packet's (ICMP); it is cleared by being told, so this one goes once more.
     media.words[slot, _ECHO_ERROR] += 1
-    if send(call.echo, address, size, _DONTWAIT) < 0:
+    if not send_packet(media, call.echo, at, size, departed_ns, stamped=False):
         media.words[slot, _ECHO_ERROR] += 1
 
 

@@ -9,7 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
-from rtppool_core.udp import NS_PER_SECOND, BindError, family_of, host_port
+from rtppool_core.udp import BindError, family_of, host_port
+from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.asterisk_seen import AsteriskSeen
 from rtppool_relay.call_figures import call_figures
 from rtppool_relay.echo_moves import EchoMoves
@@ -168,19 +169,11 @@ class Plane:
         if not self.ports.lease_exactly(port):
             raise Refused("NoFreePort", f"port {port} is leased already")
         try:
-            if port == probe_port:
-                await self.drop_probe()
-            sockets = self._bind_for_call(port)
+            sockets = await self._bind_leased(port, is_the_probes=port == probe_port)
         except BindError as error:
             # A relay that was killed leaves media processes that need a moment to see it: the port is free soon.
             self.ports.release(port, self._clock())
             raise Refused("NotReady", str(error)) from error
-        except OSError as error:
-            self.ports.release(port, self._clock())
-            raise _no_sockets(error) from error
-        except BaseException:
-            self.ports.release(port, self._clock())
-            raise
         return self._take(sockets, "calls", call)
 
     def weigh_load(self) -> None:
@@ -336,22 +329,31 @@ class Plane:
             except PortsExhausted as error:
                 raise Refused("NoFreePort", str(error)) from error
             try:
-                if port == probe_port:
-                    await self.drop_probe()
-                return self._bind_for_call(port)
+                return await self._bind_leased(port, is_the_probes=port == probe_port)
             except BindError as error:
                 log.warning("a leased port is set aside", extra={"fields": {"port": port, "reason": str(error)}})
                 self.ports.quarantine_lease(port, str(error))
-            except OSError as error:
-                self.ports.release(port, self._clock())
-                raise _no_sockets(error) from error
-            except BaseException:
-                self.ports.release(port, self._clock())
-                raise
 
-    def _bind_for_call(self, port: int) -> PortSockets:
-        heard_at = hearing_address(self._bind_ip, self._told_address())
-        return bind_pair(self.bind_address(), port, self._dscp, heard_at)
+    async def _bind_leased(self, port: int, *, is_the_probes: bool) -> PortSockets:
+        """Bind a port that was just leased.
+
+        Raises:
+            BindError: it would not bind; it is still leased, and its lease the caller's to end.
+            Refused: there are no more sockets; it is not leased any more, as after anything else that is raised.
+        """
+        try:
+            if is_the_probes:
+                await self.drop_probe()
+            heard_at = hearing_address(self._bind_ip, self._told_address())
+            return bind_pair(self.bind_address(), port, self._dscp, heard_at)
+        except BindError:
+            raise
+        except OSError as error:
+            self.ports.release(port, self._clock())
+            raise _no_sockets(error) from error
+        except BaseException:
+            self.ports.release(port, self._clock())
+            raise
 
     def _take(self, sockets: PortSockets, kind: StreamKind, call: str) -> PortMedia:
         try:

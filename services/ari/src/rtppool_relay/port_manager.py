@@ -36,13 +36,13 @@ class PortManager:
         self._range = ports
         self._excluded = excluded
         self._reuse_delay_seconds = reuse_delay_seconds
-        self._leased = 0
+        # Each lease has a number of its own, so that two of one port are told apart.
+        self._leased: dict[int, int] = {}
         self._free = deque(port for port in ports if port not in excluded)
         self._resting: deque[_Rest] = deque()
         self._quarantined: dict[int, str] = {}
         self._probe_port: int | None = None
         self._reused_early = 0
-        self._lease_numbers: dict[int, int] = {}
         self._leases = 0
         self._leaked = 0
 
@@ -104,7 +104,7 @@ class PortManager:
         It is still to be released, when its sockets are closed.
         """
         with self._lock:
-            if self._lease_numbers.get(port) != number:
+            if self._leased.get(port) != number:
                 return False
             self._leaked += 1
             return True
@@ -112,7 +112,7 @@ class PortManager:
     def leased(self) -> dict[int, int]:
         """The leased ports, each with its lease's number: a port that is leased again has another."""
         with self._lock:
-            return dict(self._lease_numbers)
+            return dict(self._leased)
 
     def is_leased(self, port: int) -> bool:
         """Whether somebody has the port now."""
@@ -188,7 +188,7 @@ class PortManager:
                 resting=len(self._resting),
                 quarantined=len(self._quarantined),
                 excluded=len([port for port in self._excluded if port in self._range]),
-                draining=self._leased.bit_count() - leased_inside,
+                draining=len(self._leased) - leased_inside,
                 reused_early=self._reused_early,
                 quarantine=tuple(Quarantine(port, why) for port, why in sorted(self._quarantined.items())[:16]),
                 leaked=self._leaked,
@@ -198,16 +198,14 @@ class PortManager:
         return len(self._range) - len([port for port in self._excluded if port in self._range])
 
     def _is_leased(self, port: int) -> bool:
-        return bool(self._leased >> port & 1)
+        return port in self._leased
 
     def _hold(self, port: int) -> None:
-        self._leased |= 1 << port
         self._leases += 1
-        self._lease_numbers[port] = self._leases
+        self._leased[port] = self._leases
 
     def _let_go(self, port: int) -> None:
-        self._leased &= ~(1 << port)
-        self._lease_numbers.pop(port, None)
+        self._leased.pop(port, None)
 
     def _set_aside(self, port: int, reason: str) -> None:
         self._forget(port)

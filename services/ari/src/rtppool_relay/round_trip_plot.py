@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from rtppool_core.histogram import BUCKETS, LOWEST_NS, SUB_BUCKET_BITS, Histogram, bounds_ns, bucket_of
+from rtppool_core.units import NS_PER_US
 from rtppool_relay.markup import element
 from rtppool_relay.sla_sentences import counted, duration
 
@@ -21,7 +22,6 @@ LABEL_ROW_HEIGHT = 18
 TICK_ROW_HEIGHT = 22
 MOST_BARS = 110
 MOST_TICKS = 14
-NS_PER_US = 1_000
 LAST_PERCENT = 100.0
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import mmap
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtppool_core.rtp import PAYLOAD_TYPE_MASK
-from rtppool_core.udp import NS_PER_SECOND
+from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.rows import (
     COUNTERS,
     DEPARTURE_ERRORS,
@@ -18,7 +20,10 @@ from rtppool_relay.rows import (
     HEADER_BYTES,
     LOST_AFTER_NS,
     ORDINALS,
+    ROWS_NAME,
     ROWS_PER_SLOT,
+    SLOT_BYTES,
+    SLOTS,
     WORDS,
     WRITTEN_DTYPE,
     Word,
@@ -67,6 +72,26 @@ def read_rows(written: Rows) -> Rows:
     rows["marker"] = written["second_byte"] >> MARKER_SHIFT
     rows["answered"] = written["answered"] != 0
     return rows
+
+
+def map_rows(pid: int) -> mmap.mmap:
+    """The rows of a running relay, to be read from outside; `pid` is its control process's.
+
+    Raises:
+        LookupError: that process holds none.
+    """
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = descriptor.readlink()
+        except FileNotFoundError:
+            continue
+        if ROWS_NAME in str(target):
+            opened = os.open(descriptor, os.O_RDONLY)
+            try:
+                return mmap.mmap(opened, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
+            finally:
+                os.close(opened)
+    raise LookupError(f"process {pid} holds no {ROWS_NAME}")
 
 
 @dataclass(slots=True)

@@ -22,6 +22,8 @@ ROW_BYTES = 128  # one cache line for every packet, one more for what the echo's
 HEADER_BYTES = 4096  # a page, so that rows of neighbours never share one
 SLOT_BYTES = HEADER_BYTES + ROWS_PER_SLOT * ROW_BYTES
 SLOTS = 4096
+# Of the memfd, for whoever looks for it among a process's descriptors.
+ROWS_NAME = "rtp-relay-rows"
 
 # What lies where in a row. From Asterisk: a (the kernel's stamp of arrival), x (just before the send), SSRC, timestamp,
 # epoch, the header's second byte, TOS, bytes, ordinal, index. From the echo: r, y. `answered` is the upper quarter of

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from rtppool_core.histogram import Histogram
 from rtppool_core.pool_config import SlaLimits, SlaTier
 from rtppool_core.report import LateByCause, SlaReport, SlaResult, SlaViolation
+from rtppool_core.units import microseconds_up
 from rtppool_relay.capacity import Capacity, unreachable_tiers
 from rtppool_relay.slices import Slice
 
-NS_PER_US = 1_000
 PPM = 1_000_000
 QUANTILES = (("p50Microseconds", 500), ("p95Microseconds", 950), ("p99Microseconds", 990))
 
@@ -72,16 +72,11 @@ def checks(
     if tier is not None:
         accepted = (tier.p50_microseconds, tier.p95_microseconds, tier.p99_microseconds)
         for (name, per_mille), limit in zip(QUANTILES, accepted, strict=True):
-            held.append(SlaCheck(name, limit, microseconds(round_trip.quantile_ns(per_mille))))
-    held.append(SlaCheck("maxRttMicroseconds", limits.max_rtt_microseconds, microseconds(round_trip.max_ns)))
+            held.append(SlaCheck(name, limit, microseconds_up(round_trip.quantile_ns(per_mille))))
+    held.append(SlaCheck("maxRttMicroseconds", limits.max_rtt_microseconds, microseconds_up(round_trip.max_ns)))
     held.append(SlaCheck("maxLatePpm", limits.max_late_ppm, parts_per_million(late.relay + late.echo, packets)))
     held.append(SlaCheck("maxLossPpm", limits.max_loss_ppm, parts_per_million(lost, packets)))
     return tuple(held)
-
-
-def microseconds(nanoseconds: int | None) -> int | None:
-    """Rounded up, so that a figure above a limit is never shown as equal to it."""
-    return None if nanoseconds is None else -(-nanoseconds // NS_PER_US)
 
 
 def parts_per_million(part: int, whole: int) -> int | None:

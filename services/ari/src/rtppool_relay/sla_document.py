@@ -9,7 +9,8 @@ from rtppool_core.contract import camel, to_json
 from rtppool_core.histogram import Histogram
 from rtppool_core.pool_config import SlaLimits
 from rtppool_core.report import HistogramExport, LateByCause, Report, WindowReport, import_histogram
-from rtppool_relay.sla import QUANTILES, SlaCheck, checks, microseconds, parts_per_million, tier_for
+from rtppool_core.units import microseconds_up
+from rtppool_relay.sla import QUANTILES, SlaCheck, checks, parts_per_million, tier_for
 from rtppool_relay.sla_sentences import call_remarks, verdict_sentence
 
 
@@ -59,5 +60,5 @@ def _quantiles(of: str, histogram: Histogram) -> dict[str, int]:
     return {
         of + (name[0].upper() + name[1:] if of else name): value
         for name, value_ns in held.items()
-        if (value := microseconds(value_ns)) is not None
+        if (value := microseconds_up(value_ns)) is not None
     }

@@ -11,9 +11,10 @@ from xml.etree import ElementTree as ET
 
 from rtppool_core.pool_config import SlaLimits
 from rtppool_core.report import WindowReport, Windows, import_histogram
+from rtppool_core.units import NS_PER_US
 from rtppool_relay.markup import Node, element, moment, not_measured, number, section, table
 from rtppool_relay.round_trip_plot import Mark, plot
-from rtppool_relay.sla import NS_PER_US, PPM
+from rtppool_relay.sla import PPM
 from rtppool_relay.sla_document import window_checks, window_figures
 from rtppool_relay.sla_sentences import counted, duration, share
 

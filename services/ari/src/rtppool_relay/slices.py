@@ -20,8 +20,8 @@ from rtppool_core.report import (
     export_bursts,
     export_histogram,
 )
+from rtppool_core.units import NS_PER_US
 
-NS_PER_US = 1_000
 NS_PER_SLICE = 1_000_000_000
 # Lost is known after 2.5 s (see row_reader); collection runs at least once a second.
 SLICE_CLOSES_AFTER_SECONDS = 5

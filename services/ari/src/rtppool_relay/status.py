@@ -20,7 +20,8 @@ from rtppool_core.report import (
     Windows,
 )
 from rtppool_core.udp import host_port
-from rtppool_relay.measurement import Measurement
+from rtppool_core.units import NS_PER_SECOND
+from rtppool_relay.measurement import UNREACHABLE_AFTER_NS, Measurement
 from rtppool_relay.plane import Plane
 from rtppool_relay.relay_config import ConfigState
 from rtppool_relay.sla import judge
@@ -140,7 +141,7 @@ class StatusView:
         resolver, reachable = self.plane.resolver, self.measurement.echo.reachable
         reason = resolver.reason
         if reason is None and reachable is False:
-            reason = f"no packet came back from {resolver.target} within 1.5 s"
+            reason = f"no packet came back from {resolver.target} within {UNREACHABLE_AFTER_NS / NS_PER_SECOND:g} s"
         if reason is None and reachable is None:
             reason = "nothing was sent to the echo lately"
         return EchoReport(

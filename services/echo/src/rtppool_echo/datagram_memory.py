@@ -18,6 +18,7 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from rtppool_core import udp
+from rtppool_core.units import NS_PER_SECOND
 from rtppool_echo.ancillary import Item, space_beside, unpacked
 from rtppool_echo.socket_name import key_bytes, name_bytes
 
@@ -77,7 +78,7 @@ class DatagramMemory:
     def received_ns(self, at: int) -> int:
         """The kernel's receive stamp of a slot: wall clock, ns since 1970."""
         seconds, nanoseconds = udp.TIMESPEC.unpack_from(self.envelopes, at * self.envelope_bytes + _STAMP_OFFSET)
-        return int(seconds) * udp.NS_PER_SECOND + int(nanoseconds)
+        return int(seconds) * NS_PER_SECOND + int(nanoseconds)
 
     def name(self, at: int) -> bytes:
         """The sender's name in a slot."""

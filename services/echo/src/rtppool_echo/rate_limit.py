@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rtppool_core.udp import NS_PER_SECOND
+from rtppool_core.units import NS_PER_SECOND
 from rtppool_echo.reflection import REASON_TABLE_FULL
 
 # Above what a flood can hold: a forged sender owes 5 ms at 200 packets/s, and one process reads some 1,000 datagrams in

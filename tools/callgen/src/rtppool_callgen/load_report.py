@@ -14,11 +14,12 @@ from rtppool_callgen.call_ledger import RecordCounts
 from rtppool_callgen.call_tally import Tally
 from rtppool_callgen.load_plan import LoadPlan
 from rtppool_callgen.load_verdict import CallCounts, LoadVerdict, call_counts, tier_verdicts, verdict
-from rtppool_callgen.load_windows import LoadWindow, microseconds, quantile_us
+from rtppool_callgen.load_windows import LoadWindow, quantile_us
 from rtppool_callgen.relay_counts import RelayCounts
 from rtppool_core.contract import camel
 from rtppool_core.histogram import Histogram
 from rtppool_core.machine import Machine
+from rtppool_core.units import microseconds_up
 
 VERSION = 1
 
@@ -121,7 +122,7 @@ def _round_trips(histogram: Histogram | None) -> dict[str, int | None] | None:
         "p50Microseconds": quantile_us(histogram, 500),
         "p95Microseconds": quantile_us(histogram, 950),
         "p99Microseconds": quantile_us(histogram, 990),
-        "maxMicroseconds": microseconds(histogram.max_ns),
+        "maxMicroseconds": microseconds_up(histogram.max_ns),
     }
 
 

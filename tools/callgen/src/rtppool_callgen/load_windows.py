@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from rtppool_core.histogram import Histogram
 from rtppool_core.pool_config import SlaTier
 from rtppool_core.report import HistogramExport, Report, SlaResult, SlaViolation, import_histogram
+from rtppool_core.units import microseconds_up
 
-NS_PER_US = 1_000
 # What is above it, or below 0, no relay has counted.
 LARGEST_FIGURE = (1 << 63) - 1
 PPM = 1_000_000
@@ -150,19 +150,14 @@ def window_of(report: Report, at_seconds: float, now_unix_seconds: int) -> LoadW
         p50_microseconds=quantile_us(round_trips, 500),
         p95_microseconds=quantile_us(round_trips, 950),
         p99_microseconds=quantile_us(round_trips, 990),
-        max_microseconds=microseconds(round_trips.max_ns),
+        max_microseconds=microseconds_up(round_trips.max_ns),
         residence_p99_microseconds=quantile_us(_histogram(window.residence), 990),
     )
 
 
 def quantile_us(histogram: Histogram, per_mille: int) -> int | None:
     """A quantile in whole µs, rounded up as the relay does; None of nothing."""
-    return microseconds(histogram.quantile_ns(per_mille))
-
-
-def microseconds(nanoseconds: int | None) -> int | None:
-    """Rounded up, so that a figure above a limit never looks equal to it."""
-    return None if nanoseconds is None else -(-nanoseconds // NS_PER_US)
+    return microseconds_up(histogram.quantile_ns(per_mille))
 
 
 def _histogram(export: HistogramExport | None) -> Histogram:

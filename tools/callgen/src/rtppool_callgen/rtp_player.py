@@ -14,7 +14,8 @@ from typing import Self
 from rtppool_callgen.round_trips import RoundTrips
 from rtppool_callgen.rtp_source import PACKET_SECONDS, RtpSource
 from rtppool_core.histogram import Histogram
-from rtppool_core.udp import NS_PER_SECOND, TIMESPEC, TIMESTAMP_SPACE, family_of, wants_kernel_stamps
+from rtppool_core.udp import TIMESPEC, TIMESTAMP_SPACE, family_of, wants_kernel_stamps
+from rtppool_core.units import NS_PER_SECOND
 
 READ_AT_ONCE = 16
 LARGEST_PACKET = 2048

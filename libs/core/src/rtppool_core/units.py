@@ -1,0 +1,12 @@
+"""How many of the small are in one of the large. Pure."""
+
+from __future__ import annotations
+
+NS_PER_SECOND = 1_000_000_000
+NS_PER_MS = 1_000_000
+NS_PER_US = 1_000
+
+
+def microseconds_up(nanoseconds: int | None) -> int | None:
+    """In µs, rounded up, so that a figure above a limit is never shown as equal to it; None stays None."""
+    return None if nanoseconds is None else -(-nanoseconds // NS_PER_US)

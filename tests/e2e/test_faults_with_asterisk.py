@@ -57,5 +57,5 @@ async def test_what_is_asked_of_a_relay_with_asterisk_holds(row: Row, roots: Pho
     """Times are for `make chaos`: what else runs on this machine is not known here."""
     result = await play_row(Stage(roots, folder, print), row)
     assert result.figures
-    assert result.findings == []
-    assert [figure for figure in result.figures if not figure.held and not figure.timed] == []
+    assert result.findings == [], result.told
+    assert [figure for figure in result.figures if not figure.held and not figure.timed] == [], result.told

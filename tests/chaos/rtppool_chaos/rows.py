@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ EVENTS = (
     ("keys", "telephone events", 142),
 )
 ALL_UP_SECONDS, GRACE_SECONDS = 20.0, 40.0
+TOLD_CHARACTERS = 12_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,13 @@ class Figure:
 
 @dataclass(slots=True)
 class RowResult:
-    """A row's figures, and what was found besides."""
+    """A row's figures, and what was found besides. `told` is what the relay itself says, to look for a cause in."""
 
     name: str
     title: str
     figures: list[Figure] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    told: str = ""
 
     def broken(self) -> list[str]:
         """Every figure that is not what was asked, and every finding, as sentences."""
@@ -102,11 +105,13 @@ async def _and_nothing_left(rig: Rig, run: Callable[[Rig, RowResult], Awaitable[
         result.findings += leaked(await rest_of(rig), len(rig.ports))
         if status := await rig.relay_view.status():
             result.findings += uncounted(status["calls"])
+            result.told = f"{json.dumps(status)}\n"
     except ChaosError as error:
         result.findings.append(str(error))
     result.findings += [
         f"the relay's log has a traceback: {each[-400:]}" for each in tracebacks_of(rig.relay.log_text())[:2]
     ]
+    result.told += rig.relay.log_text()[-TOLD_CHARACTERS:]
 
 
 async def _load(rig: Rig, result: RowResult) -> None:

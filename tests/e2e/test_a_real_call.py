@@ -273,14 +273,15 @@ def test_an_unchanged_upgrade_keeps_the_edit(upgraded: dict[str, Any], edited: E
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "examples/invalid").glob("*.yaml")), ids=lambda path: path.stem)
-def test_an_invalid_object_is_refused_by_the_api_server_with_the_expected_sentence(
+def test_an_invalid_object_is_refused_by_the_api_server_with_the_expected_sentence_for_its_field(
     kube: Kube, installed: dict[str, Any], path: Path
 ) -> None:
     del installed
     text = path.read_text()
-    expected = text.splitlines()[0].removeprefix("# Expected: ")
+    first, second = text.splitlines()[:2]
     told = kube.refusal("apply", "--namespace", NAMESPACE, "--dry-run=server", "--filename", "-", input_text=text)
-    assert expected in told
+    assert first.removeprefix("# Expected: ") in told
+    assert second.removeprefix("# Field: ") in told
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "examples/valid").glob("*.yaml")), ids=lambda path: path.stem)

@@ -21,22 +21,33 @@ from operator_chaos.campaign import campaign
 from operator_chaos.errors import HarnessError
 from operator_chaos.faults import FAULTS, Stage, fault_named
 from operator_chaos.idle import idle
+from operator_chaos.node_edits import edits_on_nodes
 from operator_chaos.report import PAGE, campaign_figures, document, with_measured, write
 from operator_chaos.rig import NotConverged, Rig, find_programs, make_rig
 from operator_chaos.scale import ANSWER_SECONDS, POOLS, RELAYS, Figure, scale
+from rtppool_cluster.tooling import make_tooling
 
 SEED = 20_260_101
 INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a part runs: with these programs, its files below `folder`."""
+
+    folder: Path
+    programs: Programs
+    options: argparse.Namespace
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One run on a rig of its own."""
+    """One run. `unasked`: it is made when none is named."""
 
     name: str
     title: str
-    run: Callable[[Rig, argparse.Namespace], Awaitable[list[Figure]]]
-    answer_seconds: float = 0.0
+    run: Callable[[Place], Awaitable[list[Figure]]]
+    unasked: bool = True
 
 
 async def _campaign(rig: Rig, options: argparse.Namespace) -> list[Figure]:
@@ -61,10 +72,28 @@ async def _idle(rig: Rig, options: argparse.Namespace) -> list[Figure]:
     return await idle(rig, rig.operator(direct=True), options.minutes, _say)
 
 
+async def _edits(place: Place) -> list[Figure]:
+    return await edits_on_nodes(make_tooling(), place.options.edits, random.Random(place.options.seed), _say)
+
+
+def _on_rig(
+    run: Callable[[Rig, argparse.Namespace], Awaitable[list[Figure]]], answer_seconds: float = 0.0
+) -> Callable[[Place], Awaitable[list[Figure]]]:
+    """On an API server of its own, with simulated relays."""
+
+    async def run_there(place: Place) -> list[Figure]:
+        chance = random.Random(place.options.seed)
+        async with make_rig(place.folder, place.programs, chance, answer_seconds=answer_seconds) as rig:
+            return await run(rig, place.options)
+
+    return run_there
+
+
 PARTS = (
-    Part("campaign", "Faults of operator, API server, relays and people", _campaign),
-    Part("scale", f"{RELAYS} relays and {POOLS} pools", _scale, ANSWER_SECONDS),
-    Part("idle", "An idle pool", _idle),
+    Part("campaign", "Faults of operator, API server, relays and people", _on_rig(_campaign)),
+    Part("scale", f"{RELAYS} relays and {POOLS} pools", _on_rig(_scale, ANSWER_SECONDS)),
+    Part("idle", "An idle pool", _on_rig(_idle)),
+    Part("edits", "Edits of a pool on the nodes of a cluster", _edits, unasked=False),
 )
 
 
@@ -92,10 +121,10 @@ async def _run(options: argparse.Namespace, folder: Path, programs: Programs) ->
     began = this_machine()
     for part in PARTS:
         machine = this_machine()
-        if options.only and part.name not in options.only:
+        if part.name not in options.only if options.only else not part.unasked:
             continue
         _say(f"{part.title}:")
-        results[part.title] = await _part(part, options, folder / part.name, programs)
+        results[part.title] = await _part(part, Place(folder / part.name, programs, options))
         if options.publish:
             told = document(machine, {part.title: results[part.title]})
             PAGE.write_text(with_measured(PAGE.read_text(), part.name, told))
@@ -104,14 +133,12 @@ async def _run(options: argparse.Namespace, folder: Path, programs: Programs) ->
     return all(each.holds is not False for figures in results.values() for each in figures)
 
 
-async def _part(part: Part, options: argparse.Namespace, folder: Path, programs: Programs) -> list[Figure]:
+async def _part(part: Part, place: Place) -> list[Figure]:
     """What did not come about at all is a row of the table, and the other parts go on."""
-    chance = random.Random(options.seed)
-    async with make_rig(folder, programs, chance, answer_seconds=part.answer_seconds) as rig:
-        try:
-            return await part.run(rig, options)
-        except NotConverged as missed:
-            return [Figure(part.name, str(missed), "comes about", holds=False)]
+    try:
+        return await part.run(place)
+    except NotConverged as missed:
+        return [Figure(part.name, str(missed), "comes about", holds=False)]
 
 
 def this_machine() -> str:
@@ -133,10 +160,14 @@ def _parser() -> argparse.ArgumentParser:
         description="The operator on a real API server: faults by chance, scale, idleness.",
     )
     names = [part.name for part in PARTS]
-    parser.add_argument("--only", nargs="+", choices=names, metavar="PART", help=f"of {', '.join(names)}")
+    parser.add_argument(
+        "--only", nargs="+", choices=names, metavar="PART",
+        help=f"of {', '.join(names)}; edits need the cluster of `make up`, and are made only when they are named",
+    )  # fmt: skip
     parser.add_argument("--faults", type=int, default=100, help="of the campaign (100)")
     parser.add_argument("--fault", nargs="+", default=[], metavar="NAME", help="these faults only, by their names")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of chance ({SEED}): the same one repeats a run")
+    parser.add_argument("--edits", type=int, default=60, help="on the nodes of the cluster (60)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of idleness (10)")
     parser.add_argument("--publish", action="store_true", help="put the tables into docs/scaling.md")
     return parser

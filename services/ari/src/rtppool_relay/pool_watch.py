@@ -55,12 +55,12 @@ class PoolWatch:
             self._identity = identity
             before, self.state = self.state, next_state(self.state, read_file(self._path), self._settings)
             if self.state != before:
-                self._tell(before)
+                if self.state.error and self.state.error != before.error:
+                    log.error("configuration kept as it was: %s", self.state.error)
                 await changed()
+                self._tell(before)
 
     def _tell(self, before: ConfigState) -> None:
-        if self.state.error and self.state.error != before.error:
-            log.error("configuration kept as it was: %s", self.state.error)
         if self.state.config != before.config:
             config = self.state.config
             fields = {

@@ -8,7 +8,7 @@ from operator_chaos.node_edits import NodeEdit, applied_at, figures
 
 LOG = """\
 2026-11-25T08:00:00.100000000Z 2026-11-25T08:00:00+0000 INFO relay: ready
-2026-11-25T08:00:01.250000001Z 2026-11-25T08:00:01+0000 INFO relay: configuration applied pool=a/b generation=7 range=1-2
+2026-11-25T08:00:01.250000001Z 2026-11-25T08:00:01+0000 INFO configuration applied pool=a/b generation=7 range=1-2
 2026-11-25T08:00:01.500000000Z {"message": "configuration applied", "pool": "a/b", "generation": 8, "range": "1-2"}
 2026-11-25T08:00:09.000000000Z {"message": "configuration applied", "pool": "a/b", "generation": 8, "range": "1-2"}
 """

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtppool_core.rtp import PAYLOAD_TYPE_MASK
+from rtppool_core.statistics import MAX_MISORDER
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.rows import (
     COUNTERS,
@@ -20,6 +21,7 @@ from rtppool_relay.rows import (
     HEADER_BYTES,
     LOST_AFTER_NS,
     ORDINALS,
+    ROW_BYTES,
     ROWS_NAME,
     ROWS_PER_SLOT,
     SLOT_BYTES,
@@ -58,6 +60,11 @@ SETTLED_AFTER_NS = LOST_AFTER_NS + 500_000_000
 SETTLED_AT_END_AFTER_NS = 200_000_000
 
 MARKER_SHIFT = 7
+# Half a ring and more is as soon looked at as a whole.
+MOST_ROWS_BEHIND = ROWS_PER_SLOT // 2
+FEWEST_ROWS_AHEAD = 32
+CELLS = ROW_BYTES // 8
+_EVERYWHERE = np.arange(ROWS_PER_SLOT)
 Rows = NDArray[np.void]
 
 
@@ -112,6 +119,13 @@ class RowReader:
     _told: dict[Word, int] = field(default_factory=dict)
     _departures_seen: int = 0
     _errors: NDArray[np.int64] = field(init=False)
+    _index: NDArray[np.uint64] = field(init=False)
+    _cells: NDArray[np.int64] = field(init=False)
+    # Where to look next: rows from `_oldest` on may come yet, the highest seen is below `_next`.
+    _epoch: int = 0
+    _oldest: int = 0
+    _next: int = 0
+    _ahead: int = FEWEST_ROWS_AHEAD
 
     def __post_init__(self) -> None:
         """Lay views over the slot; nothing is copied."""
@@ -120,6 +134,10 @@ class RowReader:
         errors_offset = offset + 8 * DEPARTURE_ERRORS_OFFSET_WORDS
         self._errors = np.frombuffer(self.memory, np.int64, DEPARTURE_ERRORS, errors_offset)
         self._rows = np.frombuffer(self.memory, WRITTEN_DTYPE, ROWS_PER_SLOT, offset + HEADER_BYTES)
+        self._index = self._rows["index"]
+        # The same rows as words: whole records are copied field by field.
+        cells = np.frombuffer(self.memory, np.int64, ROWS_PER_SLOT * CELLS, offset + HEADER_BYTES)
+        self._cells = cells.reshape(-1, CELLS)
 
     def word(self, word: Word) -> int:
         """A header word as it is now."""
@@ -151,31 +169,70 @@ class RowReader:
 
     def take_written(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
         """The same as rows of `WRITTEN_DTYPE`, for those who read many slots' rows at once."""
-        index = self._rows["index"].copy()
-        fresh = (index != self._taken) & (index != 0)
-        candidates = np.flatnonzero(fresh)
+        candidates, index, whole = self._fresh()
         if candidates.size == 0:
             return self._rows[:0].copy()
-        rows = self._rows[candidates]
+        copied = self._cells[candidates]
+        rows: Rows = copied.view(WRITTEN_DTYPE)[:, 0]
         self._count_sent(rows)
         final = (rows["answered"] != 0) | (rows["x"] < now_ns - settled_after_ns)
         # A row that was overwritten while it was copied shows another index.
-        final &= (rows["index"] == index[candidates]) & (self._rows["index"][candidates] == index[candidates])
-        taken = candidates[final]
-        self._taken[taken] = index[taken]
-        rows = rows[final]
-        self._rows_taken += rows.size
-        self.overruns = max(self.overruns, self._sent - self._rows_taken - int(candidates.size - taken.size))
-        self._mismatches += int(np.count_nonzero((rows["tos"] ^ self.word(Word.TOS)) & DSCP_BITS))
-        ordered: Rows = rows[np.argsort(rows["index"], kind="stable")]
-        return ordered
+        final &= (rows["index"] == index) & (self._index[candidates] == index)
+        self._look_on(index, final)
+        # Places of the rows to give, in order of their index; a ring holds them in two ordered parts at most.
+        order = np.flatnonzero(final)
+        order = order[np.argsort(index[order], kind="stable")]
+        taken = candidates[order]
+        self._taken[taken] = index[order]
+        self._rows_taken += order.size
+        if whole:
+            # A reader that has fallen behind finds its part of the ring full, and looks at all of it.
+            self.overruns = max(self.overruns, self._sent - self._rows_taken - int(candidates.size - order.size))
+        given: Rows = copied[order].view(WRITTEN_DTYPE)[:, 0]
+        self._mismatches += int(np.count_nonzero((given["tos"] ^ self.word(Word.TOS)) & DSCP_BITS))
+        return given
 
     def holds(self, index: int) -> bool:
         """Whether the row of this index is in the ring, taken or not."""
-        return bool(self._rows["index"][index % ROWS_PER_SLOT] == index)
+        return bool(self._index[index % ROWS_PER_SLOT] == index)
+
+    def _fresh(self) -> tuple[NDArray[np.intp], NDArray[np.uint64], bool]:
+        """Where rows lie that were not taken yet, their indexes, and whether the whole ring was looked at.
+
+        A whole ring is more memory than a processor's nearer caches hold for a hundred calls, so only what may have
+        been written since the last look is looked at. All of it is when a stream began, when there was nothing new, or
+        more than was looked at: after a gap the next rows lie anywhere.
+        """
+        epoch = self.word(Word.EPOCH)
+        if epoch == self._epoch and self._next - self._oldest <= MOST_ROWS_BEHIND:
+            places = np.arange(self._oldest, self._next + self._ahead) % ROWS_PER_SLOT
+            index = self._index[places]
+            if index[-1] < self._next <= index.max():
+                return *self._not_taken(places, index), False
+        self._epoch = epoch
+        return *self._not_taken(_EVERYWHERE, self._index.copy()), True
+
+    def _not_taken(
+        self, places: NDArray[np.intp], index: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+        found = np.flatnonzero((index != self._taken[places]) & (index != 0))
+        return places[found], index[found]
+
+    def _look_on(self, index: NDArray[np.uint64], final: NDArray[np.bool_]) -> None:
+        """Remember up to where rows were seen, and from where on they are still to come or to be answered."""
+        after = int(index.max()) + 1
+        # Twice as many as came since the last look, so that one look in a busy second is not too short.
+        self._ahead = min(max(FEWEST_ROWS_AHEAD, 2 * (after - self._next)), ROWS_PER_SLOT - MOST_ROWS_BEHIND)
+        self._next = max(self._next, after)
+        self._oldest = max(0, self._next - MAX_MISORDER)
+        if not final.all():
+            self._oldest = min(self._oldest, int(index[~final].min()))
 
     def _count_sent(self, rows: Rows) -> None:
         """Ordinals tell how many rows were written since the last look, also those overwritten unread."""
         latest = int(rows["ordinal"][np.argmax(rows["x"])])
-        self._sent += (latest - self._ordinal) % ORDINALS
-        self._ordinal = latest
+        more = (latest - self._ordinal) % ORDINALS
+        # When nothing new was sent, the latest that is left is one that waits for its answer.
+        if more < ORDINALS // 2:
+            self._sent += more
+            self._ordinal = latest

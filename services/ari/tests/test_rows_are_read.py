@@ -1,0 +1,81 @@
+"""Whatever a stream does, every row is read once, though a reader does not look at the whole ring each time."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from row_slot import SECOND, T0, Slot
+
+from rtppool_relay.row_reader import RowReader
+from rtppool_relay.rows import Word
+
+LATER = T0 + 1_000_000 * SECOND
+# Packets, then how many sequence numbers are skipped, whether one of them still comes, whether the stream is replaced.
+STEPS = st.lists(
+    st.tuples(st.integers(1, 60), st.integers(0, 150), st.booleans(), st.sampled_from((False, False, False, True))),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(STEPS, st.integers(1, 9), st.data())
+def test_every_row_is_read_once_across_gaps_and_new_streams(
+    steps: list[tuple[int, int, bool, bool]], unanswered_one_in: int, data: st.DataObject
+) -> None:
+    slot = Slot()
+    reader = RowReader(slot.memory, 0)
+    sequence, epoch, written, read = 0, 1, 0, []
+    for step, (packets, skipped, comes_late, replaced) in enumerate(steps):
+        numbers = list(range(sequence, sequence + packets))
+        sequence += packets + skipped
+        if skipped and comes_late:
+            # Behind its followers, but no further than the relay takes as reordered.
+            numbers += [sequence, sequence - data.draw(st.integers(1, min(skipped, 98)))]
+            sequence += 1
+        for number in numbers:
+            answered = written % unanswered_one_in != 0
+            slot.row(written, 5_000_000 if answered else None, sequence=number, epoch=epoch)
+            written += 1
+        # Of three looks, one comes so late that what is unanswered is lost.
+        read += reader.take(LATER if step % 3 == 2 else T0)["index"].tolist()
+        if replaced:
+            epoch, sequence = epoch + 1, sequence + 17
+    for _ in range(2):
+        read += reader.take(LATER)["index"].tolist()
+    assert len(read) == len(set(read)) == written
+    assert reader.overruns == 0
+
+
+def test_rows_come_in_order_of_their_index_across_the_ring_s_end() -> None:
+    slot = Slot()
+    reader = RowReader(slot.memory, 0)
+    for number in range(1000):
+        slot.row(number)
+    reader.take(T0)
+    for number in range(1000, 1060):
+        slot.row(number)
+    indexes = reader.take(T0)["index"].tolist()
+    assert indexes == list(range(indexes[0], indexes[0] + 60))
+
+
+def test_packets_beyond_a_gap_that_is_wider_than_a_look_are_read_at_the_next_look() -> None:
+    slot = Slot()
+    reader = RowReader(slot.memory, 0)
+    for number in range(100):
+        slot.row(number)
+    reader.take(T0)
+    for number in (*range(100, 110), *range(600, 640)):
+        slot.row(number)
+    assert reader.take(T0).size + reader.take(T0).size == 50
+
+
+def test_a_stream_that_pauses_while_an_answer_is_due_has_sent_no_more_than_before() -> None:
+    slot = Slot()
+    reader = RowReader(slot.memory, 0)
+    slot.row(0, None)
+    slot.row(1)
+    reader.take(T0)
+    assert reader.counted_since_last() == {Word.SENT_TO_ECHO: 2}
+    reader.take(T0)
+    assert reader.counted_since_last() == {}
+    assert reader.overruns == 0

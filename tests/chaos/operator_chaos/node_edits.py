@@ -7,6 +7,7 @@ applied it; nodes and this program must share a clock, as kind's do.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 import statistics
@@ -18,6 +19,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi
+from urllib3.exceptions import HTTPError
 
 from kubernetes import config, watch
 from operator_chaos.errors import HarnessError
@@ -165,8 +167,10 @@ class _Watch:
             GROUP, VERSION, NAMESPACE, PLURAL,
             field_selector=f"metadata.name={POOL}",
         )  # fmt: skip
-        for event in events:
-            pool = event["object"]
-            applied = pool.get("status", {}).get("appliedGeneration")
-            if applied == pool["metadata"]["generation"]:
-                self.shown.setdefault(applied, time.time())
+        # Closing the client ends the stream in its middle; a stream that ends before is missed by `wait`.
+        with contextlib.suppress(HTTPError):
+            for event in events:
+                pool = event["object"]
+                applied = pool.get("status", {}).get("appliedGeneration")
+                if applied == pool["metadata"]["generation"]:
+                    self.shown.setdefault(applied, time.time())

@@ -136,6 +136,33 @@ def test_every_pod_is_as_unprivileged_as_can_be(render: Any, values: dict[str, A
             assert key not in pod["spec"]
 
 
+def test_real_time_priority_costs_echo_and_relay_one_capability_and_no_other_pod_any(render: Any) -> None:
+    pods = render({"realTime": True}).pods()
+    contexts = {name: pod["spec"]["containers"][0]["securityContext"] for name, pod in pods.items()}
+    for name in ("rtp-echo", "rtp-relay"):
+        assert contexts.pop(name) == {
+            "runAsNonRoot": False,
+            "runAsUser": 0,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"], "add": ["SYS_NICE"]},
+        }
+    assert all(context["capabilities"] == {"drop": ["ALL"]} for context in contexts.values())
+
+
+@pytest.mark.parametrize(("real_time", "scheduling"), [(True, "auto"), (False, "fair")])
+def test_packet_processes_ask_for_real_time_priority_only_if_they_are_to(
+    render: Any, real_time: bool, scheduling: str
+) -> None:
+    pods = render({"realTime": real_time}).pods()
+    told = {
+        variable["name"]: variable.get("value")
+        for name in ("rtp-echo", "rtp-relay")
+        for variable in pods[name]["spec"]["containers"][0]["env"]
+    }
+    assert told["MEDIA_SCHEDULING"] == told["ECHO_SCHEDULING"] == scheduling
+
+
 def test_only_the_operator_and_its_upgrade_job_hold_an_api_token(defaults: Any) -> None:
     holders = {
         name for name, pod in defaults.pods().items() if pod["spec"].get("automountServiceAccountToken", True) is True

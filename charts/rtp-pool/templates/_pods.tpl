@@ -15,6 +15,22 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
+{{/* Of a container with packets to forward. Only root may use a capability that a container is given, so realTime makes
+it root, with this one capability and no other. */}}
+{{- define "rtp-pool.packetSecurity" -}}
+{{- if .Values.realTime }}
+runAsNonRoot: false
+runAsUser: 0
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+  add: [SYS_NICE]
+{{- else }}
+{{- include "rtp-pool.containerSecurity" . }}
+{{- end }}
+{{- end -}}
+
 {{/* Where a component's pods may run: its own part of the values. */}}
 {{- define "rtp-pool.placement" -}}
 {{- with .nodeSelector }}

@@ -37,5 +37,5 @@ async def reference_echo(programs: Programs) -> AsyncIterator[Pids]:
 @asynccontextmanager
 async def own_echo_pids(folder: Path) -> AsyncIterator[Pids]:
     """Our echo, for the length of the block: control and reflecting process."""
-    async with own_echo(folder, {"ECHO_RATE": str(RATE_THAT_REFUSES_NOTHING)}) as child:
+    async with own_echo(folder, {"ECHO_RATE": str(RATE_THAT_REFUSES_NOTHING), "ECHO_SCHEDULING": "fair"}) as child:
         yield lambda: [child.process.pid, *children_of(child.process.pid)]

@@ -42,7 +42,7 @@ def relays(session: Session) -> dict[str, StartRelay]:
 @asynccontextmanager
 async def start_ours(ports: Sequence[int], folder: Path) -> AsyncIterator[RunningRelay]:
     """Our relay as it is installed: every statistic on, the header extension off."""
-    async with own_relay(ports, folder) as relay:
+    async with own_relay(ports, folder, {"MEDIA_SCHEDULING": "fair"}) as relay:
         yield RunningRelay(relay.peers, relay.processes)
 
 

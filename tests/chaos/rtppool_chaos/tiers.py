@@ -72,15 +72,19 @@ def compile_programs(folder: Path) -> Programs:
 
 
 def chains(programs: Programs, folder: Path) -> dict[str, Chain]:
-    """Both, by name. Ours sends no probe and refuses no call for its load, because the other does neither."""
+    """Both, by name. Ours sends no probe and refuses no call for its load, because the other does neither.
+
+    Our packet processes ask for real-time priority and get it from a run as root, so the other chain has the same.
+    """
     pools = folder / "pools.json"
     pools.write_text(encode(PoolsDocument((_pool(),))))
+    real_time = ("chrt", "--rr", "1")
     module = (sys.executable, "-m", "rtppool_chaos.c_relay", str(programs.relay))
     return {
         OUR_CHAIN: Chain(OURS.relay, OURS.echo, {"POOL_CONFIG": str(pools), "ADMISSION": "off"}),
         C_CHAIN: Chain(
-            (*bound_to_us(), "env", f"PYTHONPATH={':'.join((str(HERE), *sys.path))}", *module),
-            (*bound_to_us(), str(programs.echo), str(ECHO_PORT)),
+            (*bound_to_us(), *real_time, "env", f"PYTHONPATH={':'.join((str(HERE), *sys.path))}", *module),
+            (*bound_to_us(), *real_time, str(programs.echo), str(ECHO_PORT)),
         ),
     }
 

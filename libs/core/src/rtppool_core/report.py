@@ -159,13 +159,17 @@ class AriReport:
 
 @dataclass(frozen=True, slots=True)
 class MediaReport:
-    """Media processes: how many are up, how often one was started again, rows lost to a slow reader."""
+    """Media processes: how many are up, how often one was started again, rows lost to a slow reader.
+
+    `real_time`: they have real-time priority, so that no ordinary thread of the node keeps packets waiting.
+    """
 
     workers: int
     workers_up: int
     restarts: int
     row_overruns: int
     dropped: dict[str, int]
+    real_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """`python -m rtppool_relay`."""
 
+import os
 import sys
 from functools import partial
 
@@ -10,7 +11,9 @@ from rtppool_relay.first_media_process import start_first_media_process
 def main() -> int:
     """Run the relay. Returns the exit code."""
     raise_descriptor_limit()  # which a process inherits
-    first = start_first_media_process()
+    # Read before there are settings, which refuse what is neither auto nor fair.
+    fair = os.environ.get("MEDIA_SCHEDULING", "").strip().lower() == "fair"
+    first = start_first_media_process(real_time=not fair)
     # Loaded while the media process starts.
     from rtppool_core.service import run  # noqa: PLC0415
     from rtppool_relay.app import serve  # noqa: PLC0415

@@ -69,7 +69,7 @@ class Relay:
         self._settings = settings
         self._watch = PoolWatch(settings, ConfigState(from_environment(settings)))
         config = self._watch.state.config
-        self._supervisor = MediaSupervisor(settings.media_workers, first)
+        self._supervisor = MediaSupervisor(settings.media_workers, first, real_time=settings.real_time)
         self._measurement = Measurement(WallClock())
         self._measurement.keep_window(config.sla.window_seconds)
         self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 from rtppool_relay.rows import ROWS_NAME, SLOT_BYTES, SLOTS
 
+# A media process's third argument: it asks for real-time priority.
+REAL_TIME = "real-time"
+
 
 @dataclass(frozen=True, slots=True)
 class FirstMediaProcess:
@@ -38,19 +41,22 @@ def command_sockets() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def start_media_process(theirs: socket.socket, rows_descriptor: int) -> subprocess.Popen[bytes]:
-    """Start one; `theirs` is closed here."""
+def start_media_process(
+    theirs: socket.socket, rows_descriptor: int, *, real_time: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start one; `theirs` is closed here. `real_time`: it asks for real-time priority."""
     descriptors = (theirs.fileno(), rows_descriptor)
+    wishes = [REAL_TIME] if real_time else []
     with theirs:
         return subprocess.Popen(  # noqa: S603 our own interpreter and module
-            [sys.executable, "-m", "rtppool_relay.media_process", *map(str, descriptors)],
+            [sys.executable, "-m", "rtppool_relay.media_process", *map(str, descriptors), *wishes],
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
         )
 
 
-def start_first_media_process() -> FirstMediaProcess:
+def start_first_media_process(*, real_time: bool = False) -> FirstMediaProcess:
     """Start the first. It ends when its command socket does, at the latest with this process."""
     rows_descriptor = make_rows()
     ours, theirs = command_sockets()
-    return FirstMediaProcess(start_media_process(theirs, rows_descriptor), ours, rows_descriptor)
+    return FirstMediaProcess(start_media_process(theirs, rows_descriptor, real_time=real_time), ours, rows_descriptor)

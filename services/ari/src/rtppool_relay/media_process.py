@@ -16,8 +16,9 @@ import socket
 import sys
 from typing import Any
 
-from rtppool_core.scheduling import ask_for_short_slices
+from rtppool_core.scheduling import go_before_others
 from rtppool_relay.compile_ahead import compile_ahead
+from rtppool_relay.first_media_process import REAL_TIME
 from rtppool_relay.forwarding import forward
 from rtppool_relay.media_memory import lay_out
 from rtppool_relay.packet_path import drain_queued
@@ -121,12 +122,13 @@ class MediaLoop:
 def main() -> int:
     """Run one media process. Returns the exit code."""
     command_descriptor, rows_descriptor = int(sys.argv[1]), int(sys.argv[2])
+    real_time = REAL_TIME in sys.argv[3:]
     # Whoever stops the service tells the control process, which ends this one when its calls have ended.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     memory = memoryview(mmap.mmap(rows_descriptor, SLOTS * SLOT_BYTES))
     compile_ahead()
-    ask_for_short_slices()
+    go_before_others(real_time=real_time)
     loop = MediaLoop(socket.socket(fileno=command_descriptor), memory)
     gc.collect()
     gc.freeze()

@@ -20,6 +20,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from rtppool_core.scheduling import is_real_time
 from rtppool_relay.first_media_process import (
     FirstMediaProcess,
     command_sockets,
@@ -78,12 +79,13 @@ class _Worker:
 class MediaSupervisor:
     """`workers` media processes over one memfd of rows. Use `start()` once, `close()` at the end.
 
-    `first` is one that is being started already.
+    `first` is one that is being started already. `real_time`: they ask for real-time priority.
     """
 
-    def __init__(self, workers: int, first: FirstMediaProcess | None = None) -> None:
+    def __init__(self, workers: int, first: FirstMediaProcess | None = None, *, real_time: bool = False) -> None:
         self._rows_descriptor = make_rows() if first is None else first.rows_descriptor
         self._first = first
+        self._real_time = real_time
         self.memory = mmap.mmap(self._rows_descriptor, SLOTS * SLOT_BYTES)
         self._workers = [_Worker(number) for number in range(workers)]
         self._standby = _Worker(STANDBY)
@@ -104,6 +106,11 @@ class MediaSupervisor:
         """How many answered a ping lately."""
         now = asyncio.get_running_loop().time()
         return sum(1 for worker in self._workers if now - worker.answered_at_seconds < 3 * PING_EVERY_SECONDS)
+
+    def real_time(self) -> bool:
+        """Whether all of them have real-time priority."""
+        pids = [worker.process.pid for worker in self._workers if worker.process is not None]
+        return bool(pids) and all(map(is_real_time, pids))
 
     async def start(self) -> None:
         """Start every process and wait until each with calls answers.
@@ -238,7 +245,7 @@ class MediaSupervisor:
         loop.add_reader(commands.fileno(), self._on_answer, worker)
 
     def _popen(self, worker: _Worker, theirs: socket.socket) -> None:
-        worker.process = start_media_process(theirs, self._rows_descriptor)
+        worker.process = start_media_process(theirs, self._rows_descriptor, real_time=self._real_time)
 
     def _on_answer(self, worker: _Worker) -> None:
         if worker.commands is None:

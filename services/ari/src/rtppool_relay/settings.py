@@ -26,6 +26,7 @@ DEFAULT_ARI_URL = "http://127.0.0.1:8088/ari"
 EXPEDITED_FORWARDING = 46  # RFC 3246
 HIGHEST_DSCP = 63
 MOST_MEDIA_WORKERS = 64
+SCHEDULING = ("auto", "fair")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Settings:
     http_token_file: Path | None
     pool_config: Path
     media_workers: int
+    real_time: bool
     admission: bool
     metrics_interval_seconds: float
     on_stop: OnStop
@@ -90,6 +92,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         http_token_file=Path(token_file) if token_file else None,
         pool_config=Path(env.text("POOL_CONFIG", f"{MOUNT_PATH}/{FILE_NAME}")),
         media_workers=env.integer("MEDIA_WORKERS", 1, 1, MOST_MEDIA_WORKERS),
+        real_time=env.choice("MEDIA_SCHEDULING", "auto", SCHEDULING) == "auto",
         admission=env.choice("ADMISSION", "on", ON_OR_OFF) == "on",
         metrics_interval_seconds=env.seconds("METRICS_INTERVAL_SEC", 1, 0.2, 10),
         on_stop="handover" if env.choice("ON_STOP", "drain", ON_STOP) == "handover" else "drain",

@@ -134,6 +134,7 @@ class StatusView:
             workers_up=supervisor.workers_up(),
             restarts=supervisor.restarts,
             row_overruns=self.measurement.row_overruns,
+            real_time=supervisor.real_time(),
             dropped=self.measurement.dropped(),
         )
 

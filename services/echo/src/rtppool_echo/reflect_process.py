@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtppool_core import udp
-from rtppool_core.scheduling import ask_for_short_slices
+from rtppool_core.scheduling import go_before_others
 from rtppool_echo.answers_beside import AnswersBeside
 from rtppool_echo.batch_messages import BatchMessages
 from rtppool_echo.counters import Tally, words_of
@@ -43,7 +43,10 @@ _TIMEVAL = struct.Struct("@ll")
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """What a reflecting process is told on its command line. `batches`: recvmmsg and sendmmsg can be used."""
+    """What a reflecting process is told on its command line.
+
+    `batches`: recvmmsg and sendmmsg can be used. `real_time`: it asks for real-time priority.
+    """
 
     worker: int
     socket_descriptor: int
@@ -56,6 +59,7 @@ class WorkerPlan:
     rate_per_address: int
     rtp_only: bool
     batches: bool
+    real_time: bool = False
 
 
 def run(plan: WorkerPlan) -> None:
@@ -133,9 +137,10 @@ def main() -> int:
     # Whoever stops the service tells the control process, which ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ask_for_short_slices()
     document = json.loads(sys.argv[1])
-    run(WorkerPlan(**{**document, "allow": tuple(document["allow"])}))
+    plan = WorkerPlan(**{**document, "allow": tuple(document["allow"])})
+    go_before_others(real_time=plan.real_time)
+    run(plan)
     return 0
 
 

@@ -14,6 +14,7 @@ HIGHEST_DSCP = 63
 MOST_WORKERS = 64
 # Above what a process can answer.
 HIGHEST_RATE = 1_000_000
+SCHEDULING = ("auto", "fair")
 BOOLEANS = ("true", "false")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -21,6 +22,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings. `dscp` None: answers carry the TOS of what they answer. `allow` empty: everyone is answered.
+
+    `real_time`: reflecting processes ask for real-time priority.
 
     `rate` and `rate_per_address` are packets per second of one address and port, and of one address, in one reflecting
     process; 0 is no limit.
@@ -30,6 +33,7 @@ class Settings:
     echo_port: int = 4000
     dscp: int | None = None
     workers: int = 1
+    real_time: bool = False
     allow: tuple[Network, ...] = ()
     rate: int = 200
     rate_per_address: int = 0
@@ -52,6 +56,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         echo_port=env.integer("ECHO_PORT", 4000, 1, HIGHEST_PORT),
         dscp=env.integer("DSCP", 0, 0, HIGHEST_DSCP) if env.text("DSCP") else None,
         workers=env.integer("ECHO_WORKERS", 1, 1, MOST_WORKERS),
+        real_time=env.choice("ECHO_SCHEDULING", "auto", SCHEDULING) == "auto",
         allow=env.networks("ECHO_ALLOW"),
         rate=env.integer("ECHO_RATE", 200, 0, HIGHEST_RATE),
         rate_per_address=env.integer("ECHO_RATE_PER_ADDRESS", 0, 0, HIGHEST_RATE),

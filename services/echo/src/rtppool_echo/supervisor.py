@@ -128,6 +128,7 @@ class Supervisor:
             rate_per_address=self._settings.rate_per_address,
             rtp_only=self._settings.rtp_only,
             batches=self._batches,
+            real_time=self._settings.real_time,
         )
         worker.started_at_seconds = time.monotonic()
         try:

@@ -33,7 +33,7 @@ class Settings:
     echo_port: int = 4000
     dscp: int | None = None
     workers: int = 1
-    real_time: bool = False
+    real_time: bool = True
     allow: tuple[Network, ...] = ()
     rate: int = 200
     rate_per_address: int = 0

@@ -150,17 +150,23 @@ def test_real_time_priority_costs_echo_and_relay_one_capability_and_no_other_pod
     assert all(context["capabilities"] == {"drop": ["ALL"]} for context in contexts.values())
 
 
-@pytest.mark.parametrize(("real_time", "scheduling"), [(True, "auto"), (False, "fair")])
+@pytest.mark.parametrize(
+    ("real_time", "told"),
+    [
+        (True, {"MEDIA_SCHEDULING": "realtime", "ECHO_SCHEDULING": "auto"}),
+        (False, {"MEDIA_SCHEDULING": "fair", "ECHO_SCHEDULING": "fair"}),
+    ],
+)
 def test_packet_processes_ask_for_real_time_priority_only_if_they_are_to(
-    render: Any, real_time: bool, scheduling: str
+    render: Any, real_time: bool, told: dict[str, str]
 ) -> None:
     pods = render({"realTime": real_time}).pods()
-    told = {
+    variables = {
         variable["name"]: variable.get("value")
         for name in ("rtp-echo", "rtp-relay")
         for variable in pods[name]["spec"]["containers"][0]["env"]
     }
-    assert told["MEDIA_SCHEDULING"] == told["ECHO_SCHEDULING"] == scheduling
+    assert {name: variables[name] for name in told} == told
 
 
 def test_only_the_operator_and_its_upgrade_job_hold_an_api_token(defaults: Any) -> None:

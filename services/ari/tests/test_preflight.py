@@ -31,8 +31,10 @@ def found(
     ports: PortsReport = ALL_BIND,
     asterisk: AsteriskSeen | None = None,
     stamps: str | None = None,
+    real_time_refused: bool = False,
 ) -> tuple[Finding, ...]:
-    return preflight(facts, planned, ports, asterisk or AsteriskSeen(), stamps)
+    known = asterisk or AsteriskSeen()
+    return preflight(facts, planned, ports, known, stamps, real_time_refused=real_time_refused)
 
 
 def only(findings: tuple[Finding, ...], code: str) -> Finding:
@@ -105,6 +107,10 @@ def test_a_limit_of_open_files_below_the_ranges_need_is_told() -> None:
 
 def test_receive_stamps_that_are_not_the_kernels_are_told() -> None:
     assert only(found(stamps="no stamps here"), "ReceiveStamps").sentence == "no stamps here"
+
+
+def test_real_time_priority_that_is_expected_and_refused_is_told_with_what_it_takes() -> None:
+    assert "CAP_SYS_NICE" in only(found(real_time_refused=True), "RealTimeRefused").sentence
 
 
 def test_an_asterisk_on_this_host_whose_ports_were_seen_in_the_pool_is_told_as_inferred() -> None:

@@ -11,7 +11,7 @@ from rtppool_relay.first_media_process import start_first_media_process
 def main() -> int:
     """Run the relay. Returns the exit code."""
     raise_descriptor_limit()  # which a process inherits
-    # Read before there are settings, which refuse what is neither auto nor fair.
+    # Read before there are settings, which refuse what is none of their words.
     fair = os.environ.get("MEDIA_SCHEDULING", "").strip().lower() == "fair"
     first = start_first_media_process(real_time=not fair)
     # Loaded while the media process starts.

@@ -92,6 +92,7 @@ class Relay:
             lambda: self._watch.state.config,
             self._plane,
             clock.reason,
+            real_time_expected=settings.real_time_expected,
             in_cluster="KUBERNETES_SERVICE_HOST" in os.environ,
         )
         self._status = StatusView(

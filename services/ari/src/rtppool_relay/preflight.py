@@ -19,6 +19,11 @@ ASSUMED_NODE_PORTS = (30_000, 32_767)
 QUARANTINED_NAMED = 3
 RUNS_NAMED = 8
 LONGEST_SETTING = 300
+REAL_TIME_REFUSED = (
+    "media processes should have real-time priority and did not get it: a busy node makes packets late; it takes "
+    "CAP_SYS_NICE (as root) or RLIMIT_RTPRIO, and in a container a kernel without CONFIG_RT_GROUP_SCHED, which gives "
+    "containers none: grep RT_GROUP_SCHED /boot/config-$(uname -r)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,18 @@ class Planned:
 
 
 def preflight(
-    facts: HostFacts, planned: Planned, ports: PortsReport, asterisk: AsteriskSeen, stamps_reason: str | None
+    facts: HostFacts,
+    planned: Planned,
+    ports: PortsReport,
+    asterisk: AsteriskSeen,
+    stamps_reason: str | None,
+    *,
+    real_time_refused: bool = False,
 ) -> tuple[Finding, ...]:
     """Everything that was found, what is known before what is inferred.
 
-    `ports` tells of the trial binds, `stamps_reason` why receive stamps are not the kernel's, if so.
+    `ports` tells of the trial binds, `stamps_reason` why receive stamps are not the kernel's, if so,
+    `real_time_refused` that media processes should have real-time priority and have not.
     """
     shortage = too_few_descriptors(facts.file_limit, len(planned.ports))
     found = (
@@ -68,6 +80,7 @@ def preflight(
         _receive_buffer(facts),
         Finding("FileLimit", shortage) if shortage else None,
         Finding("ReceiveStamps", stamps_reason) if stamps_reason else None,
+        Finding("RealTimeRefused", REAL_TIME_REFUSED) if real_time_refused else None,
         _asterisk_range(planned, asterisk),
         _node_ports(facts, planned),
         _misdirected(asterisk),

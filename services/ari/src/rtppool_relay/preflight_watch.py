@@ -18,15 +18,23 @@ class PreflightWatch:
     """`findings` are those of the last look.
 
     `config` tells the configuration in force, `stamps_reason` why receive stamps are not the kernel's, if so.
+    `real_time_expected`: media processes should have real-time priority.
     """
 
     def __init__(
-        self, config: Callable[[], RelayConfig], plane: Plane, stamps_reason: str | None, *, in_cluster: bool
+        self,
+        config: Callable[[], RelayConfig],
+        plane: Plane,
+        stamps_reason: str | None,
+        *,
+        in_cluster: bool,
+        real_time_expected: bool = False,
     ) -> None:
         self._config = config
         self._plane = plane
         self._stamps_reason = stamps_reason
         self._in_cluster = in_cluster
+        self._real_time_expected = real_time_expected
         self.findings: tuple[Finding, ...] = ()
 
     def look(self) -> None:
@@ -47,4 +55,5 @@ class PreflightWatch:
             self._plane.ports.report(),
             self._plane.asterisk,
             self._stamps_reason,
+            real_time_refused=self._real_time_expected and not self._plane.supervisor.real_time(),
         )

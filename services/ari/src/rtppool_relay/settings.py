@@ -26,7 +26,7 @@ DEFAULT_ARI_URL = "http://127.0.0.1:8088/ari"
 EXPEDITED_FORWARDING = 46  # RFC 3246
 HIGHEST_DSCP = 63
 MOST_MEDIA_WORKERS = 64
-SCHEDULING = ("auto", "fair")
+SCHEDULING = ("auto", "realtime", "fair")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Settings:
     pool_config: Path
     media_workers: int
     real_time: bool
+    real_time_expected: bool
     admission: bool
     metrics_interval_seconds: float
     on_stop: OnStop
@@ -74,6 +75,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     ari_url = env.text("ARI_URL", DEFAULT_ARI_URL)
     _check_ari_url(env, ari_url)
     node_name = env.text("NODE_NAME", socket.gethostname())
+    scheduling = env.choice("MEDIA_SCHEDULING", "auto", SCHEDULING)
     settings = Settings(
         port_range=env.port_range("PORT_RANGE", "10000-10100"),
         echo=_echo(env),
@@ -92,7 +94,8 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         http_token_file=Path(token_file) if token_file else None,
         pool_config=Path(env.text("POOL_CONFIG", f"{MOUNT_PATH}/{FILE_NAME}")),
         media_workers=env.integer("MEDIA_WORKERS", 1, 1, MOST_MEDIA_WORKERS),
-        real_time=env.choice("MEDIA_SCHEDULING", "auto", SCHEDULING) == "auto",
+        real_time=scheduling != "fair",
+        real_time_expected=scheduling == "realtime",
         admission=env.choice("ADMISSION", "on", ON_OR_OFF) == "on",
         metrics_interval_seconds=env.seconds("METRICS_INTERVAL_SEC", 1, 0.2, 10),
         on_stop="handover" if env.choice("ON_STOP", "drain", ON_STOP) == "handover" else "drain",

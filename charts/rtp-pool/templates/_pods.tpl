@@ -16,18 +16,13 @@ capabilities:
 {{- end -}}
 
 {{/* Of a container with packets to forward. Only root may use a capability that a container is given, so realTime makes
-it root, with this one capability and no other. */}}
+it root, with this one capability and no other. `add` goes on with the capabilities that end the part before. */}}
 {{- define "rtp-pool.packetSecurity" -}}
+{{- include "rtp-pool.containerSecurity" . }}
 {{- if .Values.realTime }}
+  add: [SYS_NICE]
 runAsNonRoot: false
 runAsUser: 0
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
-  add: [SYS_NICE]
-{{- else }}
-{{- include "rtp-pool.containerSecurity" . }}
 {{- end }}
 {{- end -}}
 

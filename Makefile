@@ -1,8 +1,8 @@
 PYTHON ?= python3
 CALLS ?= 20
 V := .venv/bin
-CLUSTER := $(V)/python tests/e2e/cluster
-OPERATOR_CHAOS := PYTHONPATH=tests/chaos:tests/e2e/cluster $(V)/python -m operator_chaos
+CLUSTER := $(V)/python -m lab.cluster
+OPERATOR_CHAOS := $(V)/python -m lab.faults.operator
 TYPED := libs/core/src services/echo/src services/ari/src operator/src tools/callgen/src
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check e2e chaos bench up down clean lock
@@ -25,29 +25,27 @@ check: .venv/.ready ## Lint, types, imports between packages, chart
 	$(V)/ruff check .
 	$(V)/ruff format --check .
 	$(V)/mypy $(TYPED)
-	$(V)/mypy tests/e2e/cluster tools/make_venv.py
-	$(V)/mypy --package rtppool_bench
-	$(V)/mypy --package rtppool_chaos
-	$(V)/mypy --package operator_chaos
+	$(V)/mypy tools/make_venv.py
+	$(V)/mypy --package lab
 	$(V)/lint-imports
 	HELM="$$($(CLUSTER) program helm)" $(V)/python -m pytest tests/chart
 
 e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the tests on it
 	$(CLUSTER) up
 	$(V)/python -m pytest tests/e2e --e2e -v
-	$(V)/python -m pytest tests/chaos/operator_chaos --api-server -v
+	$(V)/python -m pytest lab/tests/faults/on_api_server --api-server -v
 
 chaos: .venv/.ready ## Break things under calls of a real Asterisk (CHAOS='--only media'), then under the operator ('operator --only scale')
 ifeq ($(firstword $(CHAOS)),operator)
 	@$(OPERATOR_CHAOS) $(wordlist 2,$(words $(CHAOS)),$(CHAOS))
 else ifneq ($(CHAOS),)
-	@$(V)/python tests/chaos $(CHAOS)
+	@$(V)/python -m lab.faults.calls $(CHAOS)
 else
-	@calls=0; $(V)/python tests/chaos || calls=$$?; $(OPERATOR_CHAOS) && exit $$calls
+	@calls=0; $(V)/python -m lab.faults.calls || calls=$$?; $(OPERATOR_CHAOS) && exit $$calls
 endif
 
 bench: .venv/.ready .venv/.plot-ready ## What a packet costs and whether the figures are true (BENCH='--only truth')
-	@$(V)/python tests/bench $(BENCH)
+	@$(V)/python -m lab.bench $(BENCH)
 
 .venv/.plot-ready: requirements/bench.txt | .venv/.ready
 	@echo "bench: installing matplotlib into .venv, for the plot"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from rtppool_cluster.steps import Steps
+from lab.base.steps import Steps
 
 
 def side_by_side(steps: Steps, *jobs: Callable[[], object]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent.parent
-REPOSITORY = HERE.parent.parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
+HERE = REPOSITORY / "lab/cluster/recipes"
 
 
 @dataclass(frozen=True, slots=True)

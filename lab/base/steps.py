@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from rtppool_cluster.errors import ClusterError
+from lab.base.errors import ClusterError
 
 TAIL_LINES = 15
 REPORT_EVERY_SECONDS = 20.0

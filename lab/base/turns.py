@@ -7,7 +7,7 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
-from rtppool_cluster.steps import Steps
+from lab.base.steps import Steps
 
 
 @contextlib.contextmanager

@@ -1,10 +1,10 @@
-"""Run as `python tests/bench`; see `--help`."""
+"""Run as `python -m lab.bench`; see `--help`."""
 
 from __future__ import annotations
 
 import sys
 
-from rtppool_bench.command_line import main
+from lab.bench.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import aiohttp
 
-from rtppool_bench.contents import CONTENTS, Measurement
-from rtppool_bench.places import OUTPUT, PAGE, ROOT
-from rtppool_bench.plot import draw
-from rtppool_bench.programs import BenchError, compile_all
-from rtppool_bench.publish import publish
-from rtppool_bench.report import Part, is_broken, markdown, missed, to_json
-from rtppool_bench.rtpengine import find_or_install
-from rtppool_bench.session import Session
-from rtppool_bench.turn import own_turn
+from lab.bench.contents import CONTENTS, Measurement
+from lab.bench.places import OUTPUT, PAGE, ROOT
+from lab.bench.programs.compiled import BenchError, compile_all
+from lab.bench.results.plot import draw
+from lab.bench.results.publish import publish
+from lab.bench.results.report import Part, is_broken, markdown, missed, to_json
+from lab.bench.session import Session
+from lab.bench.subjects.rtpengine import find_or_install
+from lab.bench.turn import own_turn
 from rtppool_callgen.processes import ChildFailed
 from rtppool_core.machine import this_machine
 
@@ -99,7 +99,7 @@ def _session(options: argparse.Namespace, folder: Path) -> Session:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 this is what a bench is for
+    print(text, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from rtppool_bench.figures import Result
-from rtppool_bench.measure import (
+from lab.bench.measure import (
     echo_cost,
     extension,
     hostile,
@@ -19,7 +18,8 @@ from rtppool_bench.measure import (
     sustained,
     truth,
 )
-from rtppool_bench.session import Session
+from lab.bench.results.figures import Result
+from lab.bench.session import Session
 
 
 @dataclass(frozen=True, slots=True)

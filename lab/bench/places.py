@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-ROOT = Path(__file__).resolve().parents[3]
-REFERENCE = Path(__file__).resolve().parents[1] / "reference"
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "lab/bench/reference"
 OUTPUT = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "performance.md"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_bench.programs import Programs
+from lab.bench.programs.compiled import Programs
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rtppool_bench.places import LOOPBACK, TURN_PORT
-from rtppool_bench.programs import BenchError
+from lab.bench.places import LOOPBACK, TURN_PORT
+from lab.bench.programs.compiled import BenchError
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The verbs of `python tests/e2e/cluster`."""
+"""The verbs of `python -m lab.cluster`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.programs import VERSIONS
-from rtppool_cluster.tooling import Tooling, make_tooling
-from rtppool_cluster.turns import own_turn
+from lab.base.errors import ClusterError
+from lab.base.turns import own_turn
+from lab.cluster.programs.builds import VERSIONS
+from lab.cluster.tooling import Tooling, make_tooling
 
 INTERRUPTED = 130
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """Tell the verbs."""
     top = argparse.ArgumentParser(
-        prog="python tests/e2e/cluster",
+        prog="python -m lab.cluster",
         description="A kind cluster with the product on it. Makes what the machine lacks, and keeps it in "
         "${RTPPOOL_CACHE:-~/.cache/rtp-pool}.",
         epilog="KUBE_CONTEXT names a cluster that was not made here and is to be used all the same.",

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.guard import Target
-from rtppool_cluster.places import REPOSITORY, Places
-from rtppool_cluster.product_images import COMPONENTS, TAG
-from rtppool_cluster.programs import Programs
-from rtppool_cluster.steps import Steps, ask
+from lab.base.errors import ClusterError
+from lab.base.places import REPOSITORY, Places
+from lab.base.steps import Steps, ask
+from lab.cluster.images.product_images import COMPONENTS, TAG
+from lab.cluster.kind.guard import Target
+from lab.cluster.programs.builds import Programs
 
 RELEASE = "rtp-pool"
 NAMESPACE = "rtp-pool"

@@ -6,23 +6,23 @@ import os
 import shlex
 from dataclasses import dataclass
 
-from rtppool_cluster.bases import Bases
-from rtppool_cluster.docker import Docker
-from rtppool_cluster.engine import Engine
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.guard import CLUSTER, VARIABLE, Target, choose_target, kind_cluster_of
-from rtppool_cluster.kind_cluster import KindCluster
-from rtppool_cluster.machine import Machine, look_at_machine
-from rtppool_cluster.node_image import NEEDED_PROGRAMS, NodeImage, NodeImages
-from rtppool_cluster.node_loading import NodeLoading, nodes_of
-from rtppool_cluster.parallel import side_by_side
-from rtppool_cluster.phone_images import ASTERISK, SIPP, PhoneImages
-from rtppool_cluster.phone_roots import PhoneRoots
-from rtppool_cluster.places import Places, find_places
-from rtppool_cluster.product import NAMESPACE, Product
-from rtppool_cluster.product_images import COMPONENTS, ProductImages, image_of
-from rtppool_cluster.programs import Programs
-from rtppool_cluster.steps import Steps
+from lab.base.errors import ClusterError
+from lab.base.parallel import side_by_side
+from lab.base.places import Places, find_places
+from lab.base.steps import Steps
+from lab.cluster.host.docker import Docker
+from lab.cluster.host.engine import Engine
+from lab.cluster.host.machine import Machine, look_at_machine
+from lab.cluster.images.bases import Bases
+from lab.cluster.images.node_image import NEEDED_PROGRAMS, NodeImage, NodeImages
+from lab.cluster.images.phone_images import ASTERISK, SIPP, PhoneImages
+from lab.cluster.images.phone_roots import PhoneRoots
+from lab.cluster.images.product_images import COMPONENTS, ProductImages, image_of
+from lab.cluster.kind.guard import CLUSTER, VARIABLE, Target, choose_target, kind_cluster_of
+from lab.cluster.kind.kind_cluster import KindCluster
+from lab.cluster.kind.node_loading import NodeLoading, nodes_of
+from lab.cluster.product import NAMESPACE, Product
+from lab.cluster.programs.builds import Programs
 
 USER_PROGRAMS = ("kind", "kubectl", "helm")
 IMAGES = (*map(image_of, COMPONENTS), ASTERISK, SIPP)

@@ -1,4 +1,4 @@
-"""As much of an API server as the operator asks for, over a real socket; tests/chaos has a real one.
+"""As much of an API server as the operator asks for, over a real socket; lab/faults/operator has a real one.
 
 Pools in memory with resource versions and a watch; the rest answers what a test puts there. A test may answer any
 request in its place with `instead`.

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import kubernetes
 import pytest
 from aiohttp import web
 from api_stand_in import GROUP_VERSION, POOLS, ApiStandIn, listed, refusal
 
-import kubernetes
 from rtppool_core.pool_config import REFRESH_ANNOTATION
 from rtppool_operator.cluster import Cluster, ClusterError, relay_of
 from rtppool_operator.cluster_view import Node, RelayPod

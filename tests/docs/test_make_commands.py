@@ -28,4 +28,4 @@ def test_help_lists_every_command_once() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_declared_and_only_bench_runs_a_benchmark(command: str) -> None:
     recipe = make("--dry-run", command)
-    assert ("tests/bench" in recipe) == (command == "bench")
+    assert ("lab.bench" in recipe) == (command == "bench")

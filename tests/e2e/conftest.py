@@ -10,8 +10,8 @@ import pytest
 from kube import NAMESPACE, PHONES, Kube, Transcript
 from release import installed, misconfigured, phones
 
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.tooling import make_tooling
+from lab.base.errors import ClusterError
+from lab.cluster.tooling import make_tooling
 
 # Fixtures are found by their names here.
 __all__ = ["installed", "misconfigured", "phones"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kube import PHONES, Kube, wait_for
 
-from rtppool_cluster.phone_images import ASTERISK, SIPP
+from lab.cluster.images.phone_images import ASTERISK, SIPP
 from rtppool_core.rtp import RtpHeader, parse
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ import pytest
 from kube import CHART, NAMESPACE, RELEASE, Kube, has_condition, message, wait_for
 from phones import Phones, deploy
 
-from rtppool_cluster.places import find_places
+from lab.base.places import find_places
 
 
 @dataclass(frozen=True, slots=True)

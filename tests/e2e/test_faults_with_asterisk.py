@@ -1,6 +1,6 @@
 """The short form of `make chaos`: each fault once or twice under ten calls, beside the cluster, as bare processes.
 
-Asterisk and SIPp run from root file systems (`python tests/e2e/cluster phones`): that takes root, as making the cluster
+Asterisk and SIPp run from root file systems (`python -m lab.cluster phones`): that takes root, as making the cluster
 may. No cluster is touched.
 """
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_chaos.faults import FAULTS, Fault
-from rtppool_chaos.relay import compile_ahead
-from rtppool_chaos.rig import TAKES_ALL, Ports, running_rig
-from rtppool_chaos.rooted import PhoneRoots, have_phones
-from rtppool_chaos.rounds import play
-from rtppool_chaos.rows import ROWS, Row, Stage, play_row
-from rtppool_chaos.turn import own_turn
+from lab.faults.calls.rig.relay import compile_ahead
+from lab.faults.calls.rig.rig import TAKES_ALL, Ports, running_rig
+from lab.faults.calls.rig.rooted import PhoneRoots, have_phones
+from lab.faults.calls.rounds.faults import FAULTS, Fault
+from lab.faults.calls.rounds.rounds import play
+from lab.faults.calls.rows.rows import ROWS, Row, Stage, play_row
+from lab.faults.calls.turn import own_turn
 
 CALLS = 10
 # A connection is reset in odd rounds, and swallowed in even ones.

@@ -17,8 +17,8 @@ from kube import CHART, NAMESPACE, RELEASE, Kube, has_condition, message, wait_f
 from long_call import long_call, talking
 from phones import Phones
 
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.tooling import make_tooling
+from lab.base.errors import ClusterError
+from lab.cluster.tooling import make_tooling
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtppool_bench.programs import BenchError
+from lab.bench.programs.compiled import BenchError
 from rtppool_relay.row_reader import Rows, map_rows, read_rows
 from rtppool_relay.rows import HEADER_BYTES, ROWS_PER_SLOT, SLOTS, WORDS, WRITTEN_DTYPE, Word, slot_offset
 

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_bench.load import Load, read_load
-from rtppool_bench.places import FIRST_LOAD_PORT
-from rtppool_bench.programs import BenchError
-from rtppool_bench.reference_process import ReferenceProcess, running
+from lab.bench.load.load import Load, read_load
+from lab.bench.places import FIRST_LOAD_PORT
+from lab.bench.programs.compiled import BenchError
+from lab.bench.programs.reference_process import ReferenceProcess, running
 
 WARM_UP_SECONDS = 1.0
 SLACK_SECONDS = 20.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from rtppool_bench.cpu_time import cpu_ns
-from rtppool_bench.echoes import reference_echo
-from rtppool_bench.load import Load
-from rtppool_bench.load_generator import load_generator
-from rtppool_bench.relays import StartRelay
-from rtppool_bench.session import Session
+from lab.bench.counters.cpu_time import cpu_ns
+from lab.bench.load.load import Load
+from lab.bench.load.load_generator import load_generator
+from lab.bench.session import Session
+from lab.bench.subjects.echoes import reference_echo
+from lab.bench.subjects.relays import StartRelay
 
 PACKETS_PER_TRIP = 2  # one towards the echo, one back
 NS_PER_US = 1000

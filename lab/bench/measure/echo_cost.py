@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from rtppool_bench.cpu_time import cpu_ns
-from rtppool_bench.echoes import OURS, C, StartEcho, echoes
-from rtppool_bench.figures import Figure, Result, ratios
-from rtppool_bench.interleaved import interleaved
-from rtppool_bench.load_generator import WARM_UP_SECONDS, load_generator
-from rtppool_bench.places import ECHO_PORT, FIRST_LOAD_PORT
-from rtppool_bench.reference_process import running
-from rtppool_bench.session import Session
+from lab.bench.counters.cpu_time import cpu_ns
+from lab.bench.load.load_generator import WARM_UP_SECONDS, load_generator
+from lab.bench.measure.interleaved import interleaved
+from lab.bench.places import ECHO_PORT, FIRST_LOAD_PORT
+from lab.bench.programs.reference_process import running
+from lab.bench.results.figures import Figure, Result, ratios
+from lab.bench.session import Session
+from lab.bench.subjects.echoes import OURS, C, StartEcho, echoes
 
 CALLS = 100
 SOURCES, IN_FLIGHT = 16, 64

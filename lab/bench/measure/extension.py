@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtppool_bench.cpu_time import cpu_ns
-from rtppool_bench.echoes import own_echo_pids
-from rtppool_bench.figures import Figure, Result, ratios
-from rtppool_bench.interleaved import interleaved
-from rtppool_bench.load import Load, quantile
-from rtppool_bench.load_generator import load_generator
-from rtppool_bench.rig import own_relay
-from rtppool_bench.session import Session
+from lab.bench.counters.cpu_time import cpu_ns
+from lab.bench.load.load import Load, quantile
+from lab.bench.load.load_generator import load_generator
+from lab.bench.measure.interleaved import interleaved
+from lab.bench.results.figures import Figure, Result, ratios
+from lab.bench.session import Session
+from lab.bench.subjects.echoes import own_echo_pids
+from lab.bench.subjects.own import own_relay
 
 CALLS = 100
 ON, OFF = "extension on", "extension off"

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rtppool_bench.echoes import reference_echo
-from rtppool_bench.figures import Figure, Result
-from rtppool_bench.load_generator import SEED, load_generator
-from rtppool_bench.places import ECHO_PORT, FIRST_LOAD_PORT, STRANGER_PORT
-from rtppool_bench.programs import BenchError
-from rtppool_bench.reference_process import running
-from rtppool_bench.rig import OwnRelay, own_relay
-from rtppool_bench.session import Session
-from rtppool_bench.udp_drops import udp_drops, udp_waiting_bytes
+from lab.bench.counters.udp_drops import udp_drops, udp_waiting_bytes
+from lab.bench.load.load_generator import SEED, load_generator
+from lab.bench.places import ECHO_PORT, FIRST_LOAD_PORT, STRANGER_PORT
+from lab.bench.programs.compiled import BenchError
+from lab.bench.programs.reference_process import running
+from lab.bench.results.figures import Figure, Result
+from lab.bench.session import Session
+from lab.bench.subjects.echoes import reference_echo
+from lab.bench.subjects.own import OwnRelay, own_relay
 
 CALLS = 20
 SECONDS = 15.0
@@ -43,9 +43,7 @@ class Strangers:
 
     def flood_unconnected(self, packets: int, port: int) -> None:
         """To one port whose socket is bound and not connected yet. Asterisk's answer waits until it is over."""
-        done = subprocess.run(  # noqa: S603 our own program
-            self._command(packets, self._next_call, [port]), capture_output=True, check=True
-        )
+        done = subprocess.run(self._command(packets, self._next_call, [port]), capture_output=True, check=True)
         self._next_call += 1
         self._count(done.stdout)
 

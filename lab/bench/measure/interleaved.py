@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from rtppool_bench.session import Session
+from lab.bench.session import Session
 
 Observation = TypeVar("Observation")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rtppool_bench.figures import Figure, Result, ratios
-from rtppool_bench.interleaved import interleaved
-from rtppool_bench.load import quantile
-from rtppool_bench.relays import OURS, C, relays
-from rtppool_bench.session import Session
-from rtppool_bench.traffic import NS_PER_US, Traffic, through
+from lab.bench.load.load import quantile
+from lab.bench.load.traffic import NS_PER_US, Traffic, through
+from lab.bench.measure.interleaved import interleaved
+from lab.bench.results.figures import Figure, Result, ratios
+from lab.bench.session import Session
+from lab.bench.subjects.relays import OURS, C, relays
 
 CALLS = 101
 SECONDS_AROUND = 7.0

@@ -6,11 +6,11 @@ be of buffers: a socket's holds seconds of a call, and a relay that can't follow
 
 from __future__ import annotations
 
-from rtppool_bench.figures import Figure, Result
-from rtppool_bench.load import Load, quantile
-from rtppool_bench.relays import OURS, C, StartRelay, relays
-from rtppool_bench.session import Session
-from rtppool_bench.traffic import through
+from lab.bench.load.load import Load, quantile
+from lab.bench.load.traffic import through
+from lab.bench.results.figures import Figure, Result
+from lab.bench.session import Session
+from lab.bench.subjects.relays import OURS, C, StartRelay, relays
 
 LADDER = range(300, 1401, 100)
 EXPECTED_STEPS = 7

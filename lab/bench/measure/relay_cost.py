@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtppool_bench.figures import Figure, Result, ratios
-from rtppool_bench.interleaved import interleaved
-from rtppool_bench.load import quantile
-from rtppool_bench.relays import GO, OURS, RTPENGINE, C, relays
-from rtppool_bench.session import Session
-from rtppool_bench.traffic import NS_PER_US, Traffic, through
+from lab.bench.load.load import quantile
+from lab.bench.load.traffic import NS_PER_US, Traffic, through
+from lab.bench.measure.interleaved import interleaved
+from lab.bench.results.figures import Figure, Result, ratios
+from lab.bench.session import Session
+from lab.bench.subjects.relays import GO, OURS, RTPENGINE, C, relays
 
 CALLS = 100
 SECONDS_AROUND = 7.0  # start, warm-up, last answers

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rtppool_bench.cpu_time import cpu_ns
-from rtppool_bench.figures import Figure, Result
-from rtppool_bench.load import Load
-from rtppool_bench.load_generator import load_generator
-from rtppool_bench.rig import OwnRelay, own_echo, own_relay
-from rtppool_bench.session import Session
+from lab.bench.counters.cpu_time import cpu_ns
+from lab.bench.load.load import Load
+from lab.bench.load.load_generator import load_generator
+from lab.bench.results.figures import Figure, Result
+from lab.bench.session import Session
+from lab.bench.subjects.own import OwnRelay, own_echo, own_relay
 
 CALLS = 100
 BETWEEN_SECONDS = 6.0  # the pause before a restart grows when a process dies soon after its start

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_bench.figures import Figure, Result, ratios
-from rtppool_bench.interleaved import interleaved
-from rtppool_bench.load_generator import load_generator
-from rtppool_bench.places import ECHO_PORT, FIRST_RELAY_PORT, LOOPBACK
-from rtppool_bench.rig import NODE, OwnRelay, own_echo, own_relay
-from rtppool_bench.session import Session
+from lab.bench.load.load_generator import load_generator
+from lab.bench.measure.interleaved import interleaved
+from lab.bench.places import ECHO_PORT, FIRST_RELAY_PORT, LOOPBACK
+from lab.bench.results.figures import Figure, Result, ratios
+from lab.bench.session import Session
+from lab.bench.subjects.own import NODE, OwnRelay, own_echo, own_relay
 from rtppool_core.contract import from_json
 from rtppool_core.pool_config import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
 from rtppool_core.ports import PortRange

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtppool_bench.echoes import reference_echo
-from rtppool_bench.figures import Figure, Result
-from rtppool_bench.load import Load, Nanoseconds, quantile
-from rtppool_bench.load_generator import SEED, load_generator
-from rtppool_bench.relay_rows import RelayRows
-from rtppool_bench.rig import OwnRelay, own_relay
-from rtppool_bench.session import Session
-from rtppool_bench.streams import stream_of
+from lab.bench.counters.relay_rows import RelayRows
+from lab.bench.load.load import Load, Nanoseconds, quantile
+from lab.bench.load.load_generator import SEED, load_generator
+from lab.bench.load.streams import stream_of
+from lab.bench.results.figures import Figure, Result
+from lab.bench.session import Session
+from lab.bench.subjects.echoes import reference_echo
+from lab.bench.subjects.own import OwnRelay, own_relay
 
 CALLS = 20
 SECONDS = 10.0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtppool_bench.cpu_time import children_of, cpu_ns
-from rtppool_bench.figures import Figure, Result
-from rtppool_bench.load import quantile
-from rtppool_bench.load_generator import load_generator
-from rtppool_bench.places import ECHO_PORT
-from rtppool_bench.rig import own_echo, own_relay
-from rtppool_bench.session import Session
-from rtppool_bench.udp_drops import udp_drops
+from lab.bench.counters.cpu_time import children_of, cpu_ns
+from lab.bench.counters.udp_drops import udp_drops
+from lab.bench.load.load import quantile
+from lab.bench.load.load_generator import load_generator
+from lab.bench.places import ECHO_PORT
+from lab.bench.results.figures import Figure, Result
+from lab.bench.session import Session
+from lab.bench.subjects.own import own_echo, own_relay
 
 CALLS = 400
 SECONDS_AROUND = 15.0

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_bench.figures import Figure, Result
-from rtppool_bench.load import Nanoseconds, quantile
-from rtppool_bench.load_generator import SEED, load_generator
-from rtppool_bench.places import ECHO_PORT
-from rtppool_bench.programs import BenchError
-from rtppool_bench.reference_process import running
-from rtppool_bench.rig import own_relay
-from rtppool_bench.session import Session
-from rtppool_bench.streams import stream_of
+from lab.bench.load.load import Nanoseconds, quantile
+from lab.bench.load.load_generator import SEED, load_generator
+from lab.bench.load.streams import stream_of
+from lab.bench.places import ECHO_PORT
+from lab.bench.programs.compiled import BenchError
+from lab.bench.programs.reference_process import running
+from lab.bench.results.figures import Figure, Result
+from lab.bench.session import Session
+from lab.bench.subjects.own import own_relay
 from rtppool_core.contract import from_json
 from rtppool_core.report import HistogramExport, import_histogram
 

@@ -1,4 +1,4 @@
-"""The reference programs: compiled when a bench begins, from the sources in `tests/bench/reference`."""
+"""The reference programs: compiled when a bench begins, from the sources in `lab/bench/reference`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_bench.places import REFERENCE
+from lab.bench.places import REFERENCE
 
 C_PROGRAMS = ("relay", "echo", "load", "saturate", "reflector", "flood")
 GO_PROGRAM = "relay"
@@ -52,7 +52,7 @@ def _compile(command: list[str], program: Path, source: Path) -> Path:
     # The reflector draws from a distribution that needs libm; Go takes no such flag.
     libraries = ["-lm"] if source.suffix == ".c" else []
     environment = {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
-    done = subprocess.run(  # noqa: S603 the machine's compiler on our own file
+    done = subprocess.run(
         [*command, str(program), str(source), *libraries], env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:

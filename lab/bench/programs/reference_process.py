@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from rtppool_bench.programs import BenchError
+from lab.bench.programs.compiled import BenchError
 
 ANSWER_SECONDS = 30.0
 

@@ -59,7 +59,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a measurement brought. `raw` is kept in the JSON as it is;"""
+    """What a measurement brought. `raw` is kept in the JSON as it is."""
 
     figures: Sequence[Figure]
     raw: dict[str, Any] = field(default_factory=dict)

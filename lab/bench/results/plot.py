@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rtppool_bench.figures import Figure
-from rtppool_bench.report import Part
+from lab.bench.results.figures import Figure
+from lab.bench.results.report import Part
 
 REACHED_COLOUR, MISSED_COLOUR = "#2a7f62", "#c0392b"
 # What is further off than this is drawn at the edge; the figure beside it tells.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from rtppool_bench.programs import BenchError
+from lab.bench.programs.compiled import BenchError
 
 BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
 

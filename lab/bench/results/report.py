@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rtppool_bench.figures import Figure, Result
+from lab.bench.results.figures import Figure, Result
 from rtppool_core.machine import Machine
 
 TABLE_HEAD = "| figure | median | range | target | |\n| --- | --: | --: | --: | --- |"

@@ -7,11 +7,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from rtppool_bench.cpu_time import children_of
-from rtppool_bench.places import ECHO_PORT
-from rtppool_bench.programs import Programs
-from rtppool_bench.reference_process import running
-from rtppool_bench.rig import own_echo
+from lab.bench.counters.cpu_time import children_of
+from lab.bench.places import ECHO_PORT
+from lab.bench.programs.compiled import Programs
+from lab.bench.programs.reference_process import running
+from lab.bench.subjects.own import own_echo
 
 OURS, C = "rtp-pool echo", "C recvfrom/sendto"
 # The limit per source stays switched on; it must only not refuse what a bench sends from one socket.

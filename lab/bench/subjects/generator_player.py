@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from rtppool_bench.places import LOOPBACK
-from rtppool_bench.programs import BenchError
+from lab.bench.places import LOOPBACK
+from lab.bench.programs.compiled import BenchError
 
 
 @dataclass(frozen=True, slots=True)

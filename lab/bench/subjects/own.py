@@ -14,16 +14,16 @@ from typing import Any
 
 import aiohttp
 
-from rtppool_bench.cpu_time import children_of, command_line
-from rtppool_bench.generator_player import GeneratorPlayer
-from rtppool_bench.places import (
+from lab.bench.counters.cpu_time import children_of, command_line
+from lab.bench.places import (
     ECHO_HTTP_PORT,
     ECHO_PORT,
     FIRST_RELAY_PORT,
     LOOPBACK,
     RELAY_HTTP_PORT,
 )
-from rtppool_bench.programs import BenchError
+from lab.bench.programs.compiled import BenchError
+from lab.bench.subjects.generator_player import GeneratorPlayer
 from rtppool_callgen.processes import Child, start
 from rtppool_callgen.stand_in import StandIn
 

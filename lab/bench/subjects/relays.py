@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rtppool_bench.places import ECHO_PORT, FIRST_RELAY_PORT
-from rtppool_bench.reference_process import running
-from rtppool_bench.rig import own_relay
-from rtppool_bench.rtpengine import rtpengine
-from rtppool_bench.session import Session
+from lab.bench.places import ECHO_PORT, FIRST_RELAY_PORT
+from lab.bench.programs.reference_process import running
+from lab.bench.session import Session
+from lab.bench.subjects.own import own_relay
+from lab.bench.subjects.rtpengine import rtpengine
 
 OURS, C, GO, RTPENGINE = "rtp-pool", "C epoll", "Go", "rtpengine"
 

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rtppool_bench import bencode
-from rtppool_bench.places import FIRST_RELAY_PORT, LAST_RELAY_PORT, LOOPBACK, RTPENGINE_CONTROL_PORT
-from rtppool_bench.programs import BenchError
+from lab.bench.places import FIRST_RELAY_PORT, LAST_RELAY_PORT, LOOPBACK, RTPENGINE_CONTROL_PORT
+from lab.bench.programs.compiled import BenchError
+from lab.bench.subjects import bencode
 
 PACKAGE = "rtpengine-daemon"
 READY_SECONDS = 15.0
@@ -45,9 +45,7 @@ def _install(say: Callable[[str], None]) -> None:
     command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", PACKAGE]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
-        done = subprocess.run(  # noqa: S603 a fixed command
-            command, env=environment, capture_output=True, timeout=INSTALL_SECONDS, check=False
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=INSTALL_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         say(f"bench: {PACKAGE} was not installed within {INSTALL_SECONDS} s")
     else:
@@ -77,12 +75,12 @@ async def rtpengine(
         "--log-level=4",
     ]
     with (folder / "rtpengine.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603, ASYNC220 the machine's program, and starting it does not wait
+        process = subprocess.Popen(  # noqa: ASYNC220 the machine's program, and starting it does not wait
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            control.setblocking(False)
+            control.settimeout(0)
             control.connect((LOOPBACK, RTPENGINE_CONTROL_PORT))
             await _until_it_answers(control, process)
             yield (

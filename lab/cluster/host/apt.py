@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtppool_cluster.steps import Steps
+from lab.base.steps import Steps
 
 ADVICE = "Is the Debian archive of this machine's apt reachable?"
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_cluster.apt import install
-from rtppool_cluster.docker import Docker
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.machine import Machine
-from rtppool_cluster.places import HERE, Places
-from rtppool_cluster.steps import Steps, ask
+from lab.base.errors import ClusterError
+from lab.base.places import HERE, Places
+from lab.base.steps import Steps, ask
+from lab.cluster.host.apt import install
+from lab.cluster.host.docker import Docker
+from lab.cluster.host.machine import Machine
 
 PACKAGES = ("docker.io", "containerd", "runc", "iptables", "iproute2", "debootstrap", "jq")
 NEEDED = ("dockerd", "containerd", "runc", "debootstrap", "jq", "iptables", "ip")

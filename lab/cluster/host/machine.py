@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rtppool_cluster.errors import ClusterError
+from lab.base.errors import ClusterError
 
 CAP_SYS_RESOURCE = 24  # its bit, capabilities(7)
 SOURCE_LIST_WORDS = 3  # deb URL SUITE

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_cluster import versions
-from rtppool_cluster.apt import install
-from rtppool_cluster.docker import RECIPE_LABEL, Docker
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.machine import TRUSTED_AUTHORITIES, Machine, debian_mirror
-from rtppool_cluster.places import Places
-from rtppool_cluster.steps import Steps
+from lab.base.errors import ClusterError
+from lab.base.places import Places
+from lab.base.steps import Steps
+from lab.cluster import versions
+from lab.cluster.host.apt import install
+from lab.cluster.host.docker import RECIPE_LABEL, Docker
+from lab.cluster.host.machine import TRUSTED_AUTHORITIES, Machine, debian_mirror
 
 PREFIX = "rtp-pool-base"
 PYTHON_PACKAGES = ("ca-certificates", "python3-minimal", "python3-venv", "python3-pip")

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_cluster import versions
-from rtppool_cluster.bases import PREFIX, Bases, recipe_of
-from rtppool_cluster.docker import Docker
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.machine import TRUSTED_AUTHORITIES, Machine
-from rtppool_cluster.places import HERE, Places
-from rtppool_cluster.programs import KUBERNETES, Programs
-from rtppool_cluster.steps import Steps, ask
+from lab.base.errors import ClusterError
+from lab.base.places import HERE, Places
+from lab.base.steps import Steps, ask
+from lab.cluster import versions
+from lab.cluster.host.docker import Docker
+from lab.cluster.host.machine import TRUSTED_AUTHORITIES, Machine
+from lab.cluster.images.bases import PREFIX, Bases, recipe_of
+from lab.cluster.programs.builds import KUBERNETES, Programs
 
 MADE = f"{PREFIX}/node:v{versions.KUBERNETES}"
 WITHOUT_IMAGES = f"{PREFIX}/node-without-images:v{versions.KUBERNETES}"

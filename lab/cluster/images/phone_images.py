@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_cluster import versions
-from rtppool_cluster.bases import PREFIX, Bases, recipe_of
-from rtppool_cluster.docker import Docker
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.places import HERE
-from rtppool_cluster.steps import ask
+from lab.base.errors import ClusterError
+from lab.base.places import HERE
+from lab.base.steps import ask
+from lab.cluster import versions
+from lab.cluster.host.docker import Docker
+from lab.cluster.images.bases import PREFIX, Bases, recipe_of
 
 ASTERISK = f"{PREFIX}/asterisk:{versions.ASTERISK_MAJOR}"
 SIPP = f"{PREFIX}/sipp:3"

@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.machine import Machine
-from rtppool_cluster.phone_images import ASTERISK, SIPP, phone_recipe
-from rtppool_cluster.places import Places
-from rtppool_cluster.steps import Steps, ask
+from lab.base.errors import ClusterError
+from lab.base.places import Places
+from lab.base.steps import Steps, ask
+from lab.cluster.host.machine import Machine
+from lab.cluster.images.phone_images import ASTERISK, SIPP, phone_recipe
 
 IMAGES = {"asterisk": ASTERISK, "sipp": SIPP}
 RECIPE = ".recipe"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtppool_cluster.bases import Bases
-from rtppool_cluster.docker import Docker
-from rtppool_cluster.places import REPOSITORY
+from lab.base.places import REPOSITORY
+from lab.cluster.host.docker import Docker
+from lab.cluster.images.bases import Bases
 
 TAG = "dev"
 COMPONENTS = ("echo", "relay", "operator")

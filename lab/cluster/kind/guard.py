@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_cluster.errors import ClusterError
+from lab.base.errors import ClusterError
 
 CLUSTER = "rtp-pool"
 OWN_CONTEXT = f"kind-{CLUSTER}"

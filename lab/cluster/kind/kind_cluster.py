@@ -6,15 +6,15 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.guard import CLUSTER, Record, Target, check_may_delete, check_may_touch, read_record
-from rtppool_cluster.kind_config import WORKERS, kind_config
-from rtppool_cluster.machine import Machine
-from rtppool_cluster.node_image import NodeImage
-from rtppool_cluster.places import Places
-from rtppool_cluster.pod_network import Node, join_pod_networks, read_nodes
-from rtppool_cluster.programs import Programs
-from rtppool_cluster.steps import Steps, ask
+from lab.base.errors import ClusterError
+from lab.base.places import Places
+from lab.base.steps import Steps, ask
+from lab.cluster.host.machine import Machine
+from lab.cluster.images.node_image import NodeImage
+from lab.cluster.kind.guard import CLUSTER, Record, Target, check_may_delete, check_may_touch, read_record
+from lab.cluster.kind.kind_config import WORKERS, kind_config
+from lab.cluster.kind.pod_network import Node, join_pod_networks, read_nodes
+from lab.cluster.programs.builds import Programs
 
 NODES = 1 + WORKERS
 READY_SECONDS = 120.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rtppool_cluster.machine import Machine
+from lab.cluster.host.machine import Machine
 
 WORKERS = 2
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rtppool_cluster.docker import Docker
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.parallel import side_by_side
-from rtppool_cluster.places import Places
-from rtppool_cluster.steps import Steps, ask
+from lab.base.errors import ClusterError
+from lab.base.parallel import side_by_side
+from lab.base.places import Places
+from lab.base.steps import Steps, ask
+from lab.cluster.host.docker import Docker
 
 LABEL = "rtppool.engine-id"
 CTR = ("ctr", "--namespace", "k8s.io", "images")

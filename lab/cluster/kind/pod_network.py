@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rtppool_cluster.errors import ClusterError
+from lab.base.errors import ClusterError
 
 CONFIGURATION = "/etc/cni/net.d/10-bridge.conflist"
 LONGEST_SECONDS = 30

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_cluster import versions
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.go_toolchain import find_go
-from rtppool_cluster.places import HERE, Places
-from rtppool_cluster.steps import Steps, ask
+from lab.base.errors import ClusterError
+from lab.base.places import HERE, Places
+from lab.base.steps import Steps, ask
+from lab.cluster import versions
+from lab.cluster.programs.go_toolchain import find_go
 
 KUBERNETES = (
     "kube-apiserver",

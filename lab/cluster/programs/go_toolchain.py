@@ -7,9 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from rtppool_cluster import versions
-from rtppool_cluster.places import Places
-from rtppool_cluster.steps import Steps, ask
+from lab.base.places import Places
+from lab.base.steps import Steps, ask
+from lab.cluster import versions
 
 
 def find_go(places: Places, steps: Steps) -> Path:

@@ -1,10 +1,10 @@
-"""Run as `python tests/chaos`; see `--help`."""
+"""Run as `python -m lab.faults.calls`; see `--help`."""
 
 from __future__ import annotations
 
 import sys
 
-from rtppool_chaos.command_line import main
+from lab.faults.calls.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.faults import FAULTS, Fault
-from rtppool_chaos.leases import LEASES
-from rtppool_chaos.places import OUTPUT, PAGE, ROOT
-from rtppool_chaos.relay import compile_ahead
-from rtppool_chaos.report import findings, published, row_table, table, to_json
-from rtppool_chaos.rig import TAKES_ALL, Ports, running_rig
-from rtppool_chaos.rooted import PhoneRoots, have_phones
-from rtppool_chaos.rounds import RoundResult, play
-from rtppool_chaos.rows import ROWS, Row, RowResult, Stage, play_row
-from rtppool_chaos.tiers import TIERS
-from rtppool_chaos.turn import own_turn
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import OUTPUT, PAGE, ROOT
+from lab.faults.calls.report import findings, published, row_table, table, to_json
+from lab.faults.calls.rig.relay import compile_ahead
+from lab.faults.calls.rig.rig import TAKES_ALL, Ports, running_rig
+from lab.faults.calls.rig.rooted import PhoneRoots, have_phones
+from lab.faults.calls.rounds.faults import FAULTS, Fault
+from lab.faults.calls.rounds.rounds import RoundResult, play
+from lab.faults.calls.rows.leases import LEASES
+from lab.faults.calls.rows.rows import ROWS, Row, RowResult, Stage, play_row
+from lab.faults.calls.rows.tiers import TIERS
+from lab.faults.calls.turn import own_turn
 from rtppool_core.machine import Machine, this_machine
 
 TABLE = "table.md"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-HERE = Path(__file__).resolve().parents[1]
-ROOT = HERE.parents[1]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
 SCENARIOS = HERE / "sipp"
 OUTPUT = ROOT / "build" / "chaos"
 PAGE = ROOT / "docs" / "chaos.md"

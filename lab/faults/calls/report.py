@@ -8,9 +8,9 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from rtppool_chaos.faults import Fault
-from rtppool_chaos.rounds import RoundResult
-from rtppool_chaos.rows import RowResult
+from lab.faults.calls.rounds.faults import Fault
+from lab.faults.calls.rounds.rounds import RoundResult
+from lab.faults.calls.rows.rows import RowResult
 
 BEGIN, END = "<!-- begin: make chaos -->", "<!-- end: make chaos -->"
 HEADER = (

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.places import LOOPBACK, TURN_PORT
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import LOOPBACK, TURN_PORT
 
 
 @contextmanager

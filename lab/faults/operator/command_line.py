@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from operator_chaos.api_server import Programs
-from operator_chaos.audit import missing, read_audit, table, unused
-from operator_chaos.campaign import campaign
-from operator_chaos.errors import HarnessError
-from operator_chaos.faults import FAULTS, Stage, fault_named
-from operator_chaos.idle import idle
-from operator_chaos.node_edits import edits_on_nodes
-from operator_chaos.report import PAGE, campaign_figures, document, with_measured, write
-from operator_chaos.rig import NotConverged, Rig, find_programs, make_rig
-from operator_chaos.scale import ANSWER_SECONDS, POOLS, RELAYS, Figure, scale
-from rtppool_cluster.tooling import make_tooling
+from lab.cluster.tooling import make_tooling
+from lab.faults.operator.api.api_server import Programs
+from lab.faults.operator.api.audit import missing, read_audit, table, unused
+from lab.faults.operator.errors import HarnessError
+from lab.faults.operator.report import PAGE, campaign_figures, document, with_measured, write
+from lab.faults.operator.rig.rig import NotConverged, Rig, find_programs, make_rig
+from lab.faults.operator.runs.campaign import campaign
+from lab.faults.operator.runs.faults import FAULTS, Stage, fault_named
+from lab.faults.operator.runs.idle import idle
+from lab.faults.operator.runs.node_edits import edits_on_nodes
+from lab.faults.operator.runs.scale import ANSWER_SECONDS, POOLS, RELAYS, Figure, scale
 
 SEED = 20_260_101
 INTERRUPTED = 130
@@ -156,7 +156,7 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m operator_chaos",
+        prog="python -m lab.faults.operator",
         description="The operator on a real API server: faults by chance, scale, idleness.",
     )
     names = [part.name for part in PARTS]

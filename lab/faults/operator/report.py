@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from operator_chaos.campaign import Outcome
-from operator_chaos.errors import HarnessError
-from operator_chaos.installation import ROOT
-from operator_chaos.scale import Figure
+from lab.faults.operator.api.installation import ROOT
+from lab.faults.operator.errors import HarnessError
+from lab.faults.operator.runs.campaign import Outcome
+from lab.faults.operator.runs.scale import Figure
 
 OUTPUT = ROOT / "build/chaos"
 PAGE = ROOT / "docs/scaling.md"

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.parallel import side_by_side
-from rtppool_cluster.steps import Steps, ask, clock
+from lab.base.errors import ClusterError
+from lab.base.parallel import side_by_side
+from lab.base.steps import Steps, ask, clock
 
 
 def test_a_failed_step_tells_its_code_the_end_of_its_output_and_what_to_do(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_cluster.steps import Steps
-from rtppool_cluster.turns import own_turn
+from lab.base.steps import Steps
+from lab.base.turns import own_turn
 
 
 def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(

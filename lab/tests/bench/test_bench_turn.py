@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtppool_bench.programs import BenchError
-from rtppool_bench.turn import own_turn
+from lab.bench.programs.compiled import BenchError
+from lab.bench.turn import own_turn
 
 
 def test_a_second_bench_is_told_of_the_first_and_has_its_turn_after_it() -> None:

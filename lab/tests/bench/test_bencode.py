@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_bench.bencode import Value, decode, encode
+from lab.bench.subjects.bencode import Value, decode, encode
 
 values = st.recursive(
     st.integers() | st.text(),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_bench.figures import Figure, Result, ratios
-from rtppool_bench.load import quantile
-from rtppool_bench.report import Part, is_broken, markdown, missed
+from lab.bench.load.load import quantile
+from lab.bench.results.figures import Figure, Result, ratios
+from lab.bench.results.report import Part, is_broken, markdown, missed
 from rtppool_core.machine import Machine
 
 MACHINE = Machine("a processor", 2, "6.1", "3.11.7", 0.1, "2026-01-01T00:00:00+00:00")

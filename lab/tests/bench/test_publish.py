@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtppool_bench.programs import BenchError
-from rtppool_bench.publish import BEGIN, END, with_table
+from lab.bench.programs.compiled import BenchError
+from lab.bench.results.publish import BEGIN, END, with_table
 
 
 def test_the_table_between_the_marks_is_replaced_and_nothing_else() -> None:

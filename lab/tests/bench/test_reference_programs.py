@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtppool_bench.echoes import reference_echo
-from rtppool_bench.load_generator import load_generator
-from rtppool_bench.measure.truth import RECORD
-from rtppool_bench.places import ECHO_PORT
-from rtppool_bench.programs import Programs, compile_all
-from rtppool_bench.reference_process import running
-from rtppool_bench.streams import stream_of
+from lab.bench.load.load_generator import load_generator
+from lab.bench.load.streams import stream_of
+from lab.bench.measure.truth import RECORD
+from lab.bench.places import ECHO_PORT
+from lab.bench.programs.compiled import Programs, compile_all
+from lab.bench.programs.reference_process import running
+from lab.bench.subjects.echoes import reference_echo
 
 CALLS, PACKETS, SEED = 3, 10, 7
 SECONDS = PACKETS * 0.020

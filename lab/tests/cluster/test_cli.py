@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_cluster.cli import main
-from rtppool_cluster.guard import choose_target
-from rtppool_cluster.places import Places
-from rtppool_cluster.product import repair_of, values_for
-from rtppool_cluster.product_images import COMPONENTS
-from rtppool_cluster.tooling import environment_lines, next_commands
+from lab.base.places import Places
+from lab.cluster.cli import main
+from lab.cluster.images.product_images import COMPONENTS
+from lab.cluster.kind.guard import choose_target
+from lab.cluster.product import repair_of, values_for
+from lab.cluster.tooling import environment_lines, next_commands
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["program"], ["program", "no-such-program"], ["up", "more"]])
@@ -16,7 +16,7 @@ def test_what_is_no_verb_is_a_usage_error(arguments: list[str], capsys: pytest.C
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    assert "usage: python tests/e2e/cluster" in capsys.readouterr().err
+    assert "usage: python -m lab.cluster" in capsys.readouterr().err
 
 
 def test_a_cluster_that_the_user_named_is_never_deleted(

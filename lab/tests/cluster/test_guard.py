@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.guard import (
+from lab.base.errors import ClusterError
+from lab.cluster.kind.guard import (
     Record,
     Target,
     check_may_delete,

@@ -1,6 +1,6 @@
 """A cluster that a stopped engine left behind."""
 
-from rtppool_cluster.kind_cluster import addresses_by_node
+from lab.cluster.kind.kind_cluster import addresses_by_node
 
 
 def test_nodes_that_got_each_others_addresses_are_not_the_nodes_that_joined() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from rtppool_cluster.machine import Machine, first_debian_address, has_capability
+from lab.cluster.host.machine import Machine, first_debian_address, has_capability
 
 
 def test_a_capability_is_read_from_what_root_may_have_at_most() -> None:

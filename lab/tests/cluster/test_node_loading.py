@@ -1,4 +1,4 @@
-from rtppool_cluster.node_loading import full_name, loaded_images, outdated
+from lab.cluster.kind.node_loading import full_name, loaded_images, outdated
 
 LISTED = """\
 REF                             TYPE          DIGEST      SIZE      PLATFORMS   LABELS

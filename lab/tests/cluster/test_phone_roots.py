@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.machine import look_at_machine
-from rtppool_cluster.phone_images import phone_recipe
-from rtppool_cluster.phone_roots import IMAGES, RECIPE, PhoneRoots
-from rtppool_cluster.places import Places
-from rtppool_cluster.steps import Steps
+from lab.base.errors import ClusterError
+from lab.base.places import Places
+from lab.base.steps import Steps
+from lab.cluster.host.machine import look_at_machine
+from lab.cluster.images.phone_images import phone_recipe
+from lab.cluster.images.phone_roots import IMAGES, RECIPE, PhoneRoots
 
 
 class ImagesWantedError(Exception):

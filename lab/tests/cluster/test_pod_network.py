@@ -1,6 +1,6 @@
 import json
 
-from rtppool_cluster.pod_network import Node, bridge_configuration, read_nodes, script_for
+from lab.cluster.kind.pod_network import Node, bridge_configuration, read_nodes, script_for
 
 ONE = Node("one", "172.18.0.2", "10.244.0.0/24")
 TWO = Node("two", "172.18.0.3", "10.244.1.0/24")

@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_cluster import go_toolchain, programs, versions
-from rtppool_cluster.bases import recipe_of
-from rtppool_cluster.engine import dockerd_command
-from rtppool_cluster.kind_config import kind_config
-from rtppool_cluster.machine import Machine
-from rtppool_cluster.node_image import runs_public_nodes
-from rtppool_cluster.places import HERE, find_places
+from lab.base.places import HERE, find_places
+from lab.cluster import versions
+from lab.cluster.host.engine import dockerd_command
+from lab.cluster.host.machine import Machine
+from lab.cluster.images.bases import recipe_of
+from lab.cluster.images.node_image import runs_public_nodes
+from lab.cluster.kind.kind_config import kind_config
+from lab.cluster.programs import builds as programs
+from lab.cluster.programs import go_toolchain
 
 ABLE = Machine(is_root=True, has_apt=True, may_raise_limits=True, has_cgroup_v2=True)
 BOUNDED = Machine(is_root=True, has_apt=True, may_raise_limits=False, has_cgroup_v2=False)

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+import kubernetes
 import urllib3
 from kubernetes.client import ApiException
 
-import kubernetes
 from rtppool_core.pool_config import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION
 from rtppool_operator.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.permissions import CRD_NAME

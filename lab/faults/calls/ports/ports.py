@@ -1,6 +1,6 @@
 """Leases and releases with kill -9 between, while strangers hold ports: none twice, none lost, capacity exact.
 
-`python -m rtppool_chaos.ports --operations 100000`, with tests/chaos on PYTHONPATH.
+`python -m lab.faults.calls.ports.ports --operations 100000`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from rtppool_chaos import port_user
-from rtppool_chaos.errors import ChaosError
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.ports import port_user
 from rtppool_core.ports import PortRange
 from rtppool_relay.port_sockets import can_bind
 
@@ -167,7 +167,7 @@ def _free_range() -> PortRange:
 
 def main() -> int:
     """Print the figures as JSON; 1 where something did not hold."""
-    parser = argparse.ArgumentParser(prog="rtppool_chaos.ports", description=__doc__)
+    parser = argparse.ArgumentParser(prog="lab.faults.calls.ports.ports", description=__doc__)
     parser.add_argument("--operations", type=int, default=100_000, help="leases and releases (100000)")
     parser.add_argument("--seed", type=int, default=1, help="of chance (1)")
     options = parser.parse_args()

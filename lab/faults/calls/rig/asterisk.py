@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.places import (
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import (
     ARI_PORT,
     ASTERISK_FILES,
     FIRST_ASTERISK_RTP_PORT,
@@ -19,7 +19,7 @@ from rtppool_chaos.places import (
     LOOPBACK,
     SIP_PORT,
 )
-from rtppool_chaos.rooted import WORK, rooted
+from lab.faults.calls.rig.rooted import WORK, rooted
 
 USER = "relay"
 ASTERISK_LOG = "messages.log"

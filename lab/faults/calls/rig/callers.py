@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.places import CALLER_SIP_PORTS, FIRST_CALLER_SIP_PORT, LOOPBACK, SCENARIOS, SIP_PORT
-from rtppool_chaos.recordings import recordings
-from rtppool_chaos.rooted import WORK, rooted
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import CALLER_SIP_PORTS, FIRST_CALLER_SIP_PORT, LOOPBACK, SCENARIOS, SIP_PORT
+from lab.faults.calls.rig.recordings import recordings
+from lab.faults.calls.rig.rooted import WORK, rooted
 
 VOICE = "voice.ul"
 VOICE_BYTES = 16_000  # 2 s of µ-law, repeated

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rtppool_chaos.errors import ChaosError
+from lab.faults.calls.errors import ChaosError
 
 END_SECONDS = 5.0
 # One that dies again and again at once is broken; a test of faults must not become a loop of starts.

@@ -14,10 +14,10 @@ from typing import Any
 
 import aiohttp
 
-from rtppool_chaos.asterisk import USER
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.places import ECHO_HTTP_PORT, ECHO_PORT, LOOPBACK, RELAY_HTTP_PORT
-from rtppool_chaos.rooted import bound_to_us
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import ECHO_HTTP_PORT, ECHO_PORT, LOOPBACK, RELAY_HTTP_PORT
+from lab.faults.calls.rig.asterisk import USER
+from lab.faults.calls.rig.rooted import bound_to_us
 
 APPLICATION = "rtp-pool"
 NODE = "chaos"

@@ -10,14 +10,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtppool_chaos.ari_proxy import AriProxy
-from rtppool_chaos.asterisk import ASTERISK_LOG, AsteriskView, command, configure
-from rtppool_chaos.callers import Callers
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.keeper import Keeper, accepts
-from rtppool_chaos.places import ARI_PORT, LOOPBACK
-from rtppool_chaos.relay import RelayView, echo_command, echo_environment, relay_command, relay_environment
-from rtppool_chaos.rooted import PhoneRoots
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import ARI_PORT, LOOPBACK
+from lab.faults.calls.rig.ari_proxy import AriProxy
+from lab.faults.calls.rig.asterisk import ASTERISK_LOG, AsteriskView, command, configure
+from lab.faults.calls.rig.callers import Callers
+from lab.faults.calls.rig.keeper import Keeper, accepts
+from lab.faults.calls.rig.relay import RelayView, echo_command, echo_environment, relay_command, relay_environment
+from lab.faults.calls.rig.rooted import PhoneRoots
 
 UP_SECONDS = 20.0
 LOOK_SECONDS = 0.05

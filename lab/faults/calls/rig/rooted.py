@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.places import CLUSTER_TOOLING
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import CLUSTER_TOOLING
 
 # A mount namespace of its own ends with the process, so that nothing stays mounted however it ends. Every step is an
 # exec: the process id that is kept is the program's own.
@@ -23,7 +23,7 @@ WORK = Path("/mnt")
 
 @dataclass(frozen=True, slots=True)
 class PhoneRoots:
-    """Where `python tests/e2e/cluster phones` has put Asterisk and SIPp."""
+    """Where `python -m lab.cluster phones` has put Asterisk and SIPp."""
 
     asterisk: Path
     sipp: Path

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rtppool_chaos.callers import Outcome
-from rtppool_chaos.relay import Record
+from lab.faults.calls.rig.callers import Outcome
+from lab.faults.calls.rig.relay import Record
 
 WHOLE_WITHIN_SECONDS = 5.0
 CALLER_LEFT = "callerGone"

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.keeper import accepts
-from rtppool_chaos.places import ARI_PORT, ECHO_HTTP_PORT, LOOPBACK, RELAY_HTTP_PORT
-from rtppool_chaos.relay import media_pids
-from rtppool_chaos.rig import Rig
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import ARI_PORT, ECHO_HTTP_PORT, LOOPBACK, RELAY_HTTP_PORT
+from lab.faults.calls.rig.keeper import accepts
+from lab.faults.calls.rig.relay import media_pids
+from lab.faults.calls.rig.rig import Rig
 
 BACK_SECONDS = 20.0
 DOWN_SECONDS = 3.0

@@ -11,13 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rtppool_chaos.accounts import OURS, Evidence, Rest, dialplan_of, leaked, orphans, too_slow, unaccounted, uncounted
-from rtppool_chaos.callers import Calling, Outcome, Plan
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.faults import Fault, Struck, open_descriptors
-from rtppool_chaos.places import HELD_RTP_PORT, TRIAL_RTP_PORT
-from rtppool_chaos.relay import Record, media_pids, records_of, tracebacks_of, udp_ports_bound
-from rtppool_chaos.rig import LOOK_SECONDS, Rig
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import HELD_RTP_PORT, TRIAL_RTP_PORT
+from lab.faults.calls.rig.callers import Calling, Outcome, Plan
+from lab.faults.calls.rig.relay import Record, media_pids, records_of, tracebacks_of, udp_ports_bound
+from lab.faults.calls.rig.rig import LOOK_SECONDS, Rig
+from lab.faults.calls.rounds.accounts import (
+    OURS,
+    Evidence,
+    Rest,
+    dialplan_of,
+    leaked,
+    orphans,
+    too_slow,
+    unaccounted,
+    uncounted,
+)
+from lab.faults.calls.rounds.faults import Fault, Struck, open_descriptors
 
 CALLS_UP_SECONDS = 10.0
 CALL_SECONDS = 11.0

@@ -1,4 +1,4 @@
-"""The product's call control over the media path in C: run as `python -m rtppool_chaos.c_relay PROGRAM`.
+"""The product's call control over the media path in C: run as `python -m lab.faults.calls.rows.c_relay PROGRAM`.
 
 Asterisk, calls and environment are as with our own relay; what forwards packets is `relay_rows.c`. It writes its rows
 into a memory file of the same name, where whoever compares finds them.

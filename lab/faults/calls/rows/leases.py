@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from rtppool_chaos.ports import PORTS, run
-from rtppool_chaos.rows import Figure, Row, RowResult, Stage
+from lab.faults.calls.ports.ports import PORTS, run
+from lab.faults.calls.rows.rows import Figure, Row, RowResult, Stage
 
 OPERATIONS = 100_000
 

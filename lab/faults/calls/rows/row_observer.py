@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from rtppool_chaos.errors import ChaosError
+from lab.faults.calls.errors import ChaosError
 from rtppool_core.histogram import Histogram
 from rtppool_core.pool_config import SlaLimits
 from rtppool_relay.row_reader import RowReader, map_rows

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rtppool_chaos.accounts import Evidence, dialplan_of, leaked, orphans, unaccounted, uncounted
-from rtppool_chaos.callers import Outcome, Plan
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.places import HELD_RTP_PORT, TRIAL_RTP_PORT
-from rtppool_chaos.relay import Record, records_of, tracebacks_of
-from rtppool_chaos.rig import OURS, TAKES_ALL, Chain, Ports, Rig, running_rig
-from rtppool_chaos.rooted import PhoneRoots
-from rtppool_chaos.rounds import all_talk, rest_of
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import HELD_RTP_PORT, TRIAL_RTP_PORT
+from lab.faults.calls.rig.callers import Outcome, Plan
+from lab.faults.calls.rig.relay import Record, records_of, tracebacks_of
+from lab.faults.calls.rig.rig import OURS, TAKES_ALL, Chain, Ports, Rig, running_rig
+from lab.faults.calls.rig.rooted import PhoneRoots
+from lab.faults.calls.rounds.accounts import Evidence, dialplan_of, leaked, orphans, unaccounted, uncounted
+from lab.faults.calls.rounds.rounds import all_talk, rest_of
 
 LOAD_SECONDS, LOAD_CALLS_AT_ONCE, LOAD_CALL_SECONDS, FEWEST_PLACED = 300, 100, 30.0, 900
 SETUP_P99_MICROSECONDS, FIRST_RETURN_P99_MICROSECONDS = 40_000, 5_000

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_chaos.callers import Plan
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.places import ECHO_PORT, HELD_RTP_PORT, HERE, LOOPBACK, REFERENCE
-from rtppool_chaos.relay import NODE
-from rtppool_chaos.rig import OURS, Chain, Ports, Rig, running_rig
-from rtppool_chaos.rooted import bound_to_us
-from rtppool_chaos.row_observer import WINDOW_SECONDS, RowObserver, Window
-from rtppool_chaos.rows import Figure, Row, RowResult, Stage
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.places import ECHO_PORT, HELD_RTP_PORT, LOOPBACK, REFERENCE
+from lab.faults.calls.rig.callers import Plan
+from lab.faults.calls.rig.relay import NODE
+from lab.faults.calls.rig.rig import OURS, Chain, Ports, Rig, running_rig
+from lab.faults.calls.rig.rooted import bound_to_us
+from lab.faults.calls.rows.row_observer import WINDOW_SECONDS, RowObserver, Window
+from lab.faults.calls.rows.rows import Figure, Row, RowResult, Stage
 from rtppool_core.histogram import Histogram
 from rtppool_core.pool_config import (
     EchoTarget,
@@ -79,11 +79,11 @@ def chains(programs: Programs, folder: Path) -> dict[str, Chain]:
     pools = folder / "pools.json"
     pools.write_text(encode(PoolsDocument((_pool(),))))
     real_time = ("chrt", "--rr", "1")
-    module = (sys.executable, "-m", "rtppool_chaos.c_relay", str(programs.relay))
+    module = (sys.executable, "-m", "lab.faults.calls.rows.c_relay", str(programs.relay))
     return {
         OUR_CHAIN: Chain(OURS.relay, OURS.echo, {"POOL_CONFIG": str(pools), "ADMISSION": "off"}),
         C_CHAIN: Chain(
-            (*bound_to_us(), *real_time, "env", f"PYTHONPATH={':'.join((str(HERE), *sys.path))}", *module),
+            (*bound_to_us(), *real_time, "env", f"PYTHONPATH={':'.join(sys.path)}", *module),
             (*bound_to_us(), *real_time, str(programs.echo), str(ECHO_PORT)),
         ),
     }

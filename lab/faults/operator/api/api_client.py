@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from operator_chaos.api_server import Account, ApiServer
+from lab.faults.operator.api.api_server import Account, ApiServer
 
 REQUEST_SECONDS = 10.0
 WATCH_SECONDS = 300

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import aiohttp
 
-from operator_chaos.errors import HarnessError
-from operator_chaos.server_process import ServerProcess
+from lab.faults.operator.errors import HarnessError
+from lab.faults.operator.rig.server_process import ServerProcess
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 60.0

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import aiohttp
 from aiohttp import web
 
-from operator_chaos.api_server import LOOPBACK, ApiServer
-from operator_chaos.errors import HarnessError
+from lab.faults.operator.api.api_server import LOOPBACK, ApiServer
+from lab.faults.operator.errors import HarnessError
 
 CHUNK_BYTES = 1 << 16
 LARGEST_BODY = 16 << 20

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from operator_chaos.api_client import ApiClient, ApiRefused, ApiUnavailable
-from operator_chaos.errors import HarnessError
-from operator_chaos.resources import DEFINITION, DEFINITIONS, NAMESPACE, NAMESPACES, OTHER_NAMESPACE, POOLS
+from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable
+from lab.faults.operator.api.resources import DEFINITION, DEFINITIONS, NAMESPACE, NAMESPACES, OTHER_NAMESPACE, POOLS
+from lab.faults.operator.errors import HarnessError
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 CHART = ROOT / "charts/rtp-pool"
 DEFINITION_FILE = CHART / "crds/rtppools.yaml"
 ACCOUNT = "rtp-operator"

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from operator_chaos.api_client import ApiClient, ApiRefused, ApiUnavailable
-from operator_chaos.relay_report import Situation, rendered, rendered_as_older, report_of
-from operator_chaos.resources import CONFIG_MAPS, NODES, PODS, Document, node, relay_pod, running
-from operator_chaos.status_server import Answer, Load, StatusProtocol
+from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable
+from lab.faults.operator.api.resources import CONFIG_MAPS, NODES, PODS, Document, node, relay_pod, running
+from lab.faults.operator.relays.relay_report import Situation, rendered, rendered_as_older, report_of
+from lab.faults.operator.relays.status_server import Answer, Load, StatusProtocol
 from rtppool_core.contract import ContractError
 from rtppool_core.pool_config import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION, PoolEntry, decode_for_node
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from operator_chaos.fake_relays import FakeRelay
-from operator_chaos.resources import Document
+from lab.faults.operator.api.resources import Document
+from lab.faults.operator.relays.fake_relays import FakeRelay
 
 HEARD_MODES = {"well", "old"}
 MOST_LISTED = 64

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import aiohttp
 
-from operator_chaos.api_server import LOOPBACK, Account, free_ports
-from operator_chaos.installation import DEFINITION_FILE
-from operator_chaos.resources import NAMESPACE
-from operator_chaos.server_process import ServerProcess
+from lab.faults.operator.api.api_server import LOOPBACK, Account, free_ports
+from lab.faults.operator.api.installation import DEFINITION_FILE
+from lab.faults.operator.api.resources import NAMESPACE
+from lab.faults.operator.rig.server_process import ServerProcess
 
 ASK_SECONDS = 2.0
 

@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operator_chaos.api_client import ApiClient, ApiRefused, ApiUnavailable
-from operator_chaos.api_server import Account, ApiServer, Programs, administrator, service_account
-from operator_chaos.converged import Snapshot, differences
-from operator_chaos.errors import HarnessError
-from operator_chaos.fake_relays import FakeRelays
-from operator_chaos.faulty_proxy import FaultyProxy
-from operator_chaos.installation import ACCOUNT, definition, install, rendered_permissions
-from operator_chaos.operator_process import OperatorProcess
-from operator_chaos.resources import CONFIG_MAP, NAMESPACE, NODES, POOLS, Document
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.places import find_places
-from rtppool_cluster.programs import Programs as ClusterPrograms
-from rtppool_cluster.steps import Steps
+from lab.base.errors import ClusterError
+from lab.base.places import find_places
+from lab.base.steps import Steps
+from lab.cluster.programs.builds import Programs as ClusterPrograms
+from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable
+from lab.faults.operator.api.api_server import Account, ApiServer, Programs, administrator, service_account
+from lab.faults.operator.api.faulty_proxy import FaultyProxy
+from lab.faults.operator.api.installation import ACCOUNT, definition, install, rendered_permissions
+from lab.faults.operator.api.resources import CONFIG_MAP, NAMESPACE, NODES, POOLS, Document
+from lab.faults.operator.errors import HarnessError
+from lab.faults.operator.relays.fake_relays import FakeRelays
+from lab.faults.operator.rig.converged import Snapshot, differences
+from lab.faults.operator.rig.operator_process import OperatorProcess
 from rtppool_core.pool_config import FILE_NAME
 
 LOOK_SECONDS = 0.1

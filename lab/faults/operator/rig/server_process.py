@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from operator_chaos.errors import HarnessError
+from lab.faults.operator.errors import HarnessError
 
 END_SECONDS = 10.0
 POLL_SECONDS = 0.02

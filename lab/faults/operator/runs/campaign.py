@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from operator_chaos.edits import edit
-from operator_chaos.faults import Fault, Stage, StuckDeletion, strike_and_lift
-from operator_chaos.resources import NAMESPACE, OTHER_NAMESPACE, pool, pools_of
-from operator_chaos.rig import NotConverged, Rig
+from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, pool, pools_of
+from lab.faults.operator.rig.rig import NotConverged, Rig
+from lab.faults.operator.runs.edits import edit
+from lab.faults.operator.runs.faults import Fault, Stage, StuckDeletion, strike_and_lift
 
 NODES = 6
 CONVERGE_SECONDS = 90.0

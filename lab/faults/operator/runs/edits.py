@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from operator_chaos.api_client import ApiRefused
-from operator_chaos.resources import NAMESPACE, OTHER_NAMESPACE, POOLS, pool, pool_path, pools_of
-from operator_chaos.rig import Rig
+from lab.faults.operator.api.api_client import ApiRefused
+from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, POOLS, pool, pool_path, pools_of
+from lab.faults.operator.rig.rig import Rig
 
 CONFLICT, NOT_FOUND = 409, 404
 FIRST_RANGE, RANGE_STEP, RANGES = 10_000, 200, 60

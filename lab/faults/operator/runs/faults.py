@@ -7,13 +7,13 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from operator_chaos.api_client import ApiRefused
-from operator_chaos.errors import HarnessError
-from operator_chaos.fake_relays import FakeRelay, Mode
-from operator_chaos.faulty_proxy import Refusal
-from operator_chaos.operator_process import OperatorProcess
-from operator_chaos.resources import CONFIG_MAP, NODES, PODS, pool_path
-from operator_chaos.rig import Rig
+from lab.faults.operator.api.api_client import ApiRefused
+from lab.faults.operator.api.faulty_proxy import Refusal
+from lab.faults.operator.api.resources import CONFIG_MAP, NODES, PODS, pool_path
+from lab.faults.operator.errors import HarnessError
+from lab.faults.operator.relays.fake_relays import FakeRelay, Mode
+from lab.faults.operator.rig.operator_process import OperatorProcess
+from lab.faults.operator.rig.rig import Rig
 from rtppool_core.pool_config import FILE_NAME, REFRESH_ANNOTATION
 
 Lift = Callable[[], Awaitable[None]]

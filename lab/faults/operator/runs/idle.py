@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from operator_chaos.audit import writes
-from operator_chaos.operator_process import OperatorProcess
-from operator_chaos.resources import NAMESPACE, pool, pool_path, pools_of
-from operator_chaos.rig import Rig
-from operator_chaos.scale import STATUS_RESOURCE, Figure
+from lab.faults.operator.api.audit import writes
+from lab.faults.operator.api.resources import NAMESPACE, pool, pool_path, pools_of
+from lab.faults.operator.rig.operator_process import OperatorProcess
+from lab.faults.operator.rig.rig import Rig
+from lab.faults.operator.runs.scale import STATUS_RESOURCE, Figure
 
 RELAYS = 3
 START_SECONDS, SETTLE_SECONDS = 30.0, 20.0

@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
+from kubernetes import config, watch
 from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi
 from urllib3.exceptions import HTTPError
 
-from kubernetes import config, watch
-from operator_chaos.errors import HarnessError
-from operator_chaos.scale import Figure
-from rtppool_cluster.errors import ClusterError
-from rtppool_cluster.tooling import Tooling
+from lab.base.errors import ClusterError
+from lab.cluster.tooling import Tooling
+from lab.faults.operator.errors import HarnessError
+from lab.faults.operator.runs.scale import Figure
 
 NAMESPACE, POOL = "rtp-pool", "default"
 GROUP, VERSION, PLURAL = "rtppool.dev", "v1alpha1", "rtppools"

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from operator_chaos.audit import shortest_pause_seconds, writes
-from operator_chaos.fake_relays import FakeRelay
-from operator_chaos.operator_process import OperatorProcess
-from operator_chaos.resources import NAMESPACE, OTHER_NAMESPACE, pool, pool_path, pools_of
-from operator_chaos.rig import Rig
+from lab.faults.operator.api.audit import shortest_pause_seconds, writes
+from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, pool, pool_path, pools_of
+from lab.faults.operator.relays.fake_relays import FakeRelay
+from lab.faults.operator.rig.operator_process import OperatorProcess
+from lab.faults.operator.rig.rig import Rig
 
 RELAYS, POOLS = 200, 50
 # One pool has what the others leave: half of all relays.

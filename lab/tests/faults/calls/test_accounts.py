@@ -2,7 +2,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from rtppool_chaos.accounts import (
+from lab.faults.calls.rig.callers import Outcome, outcome_of
+from lab.faults.calls.rig.relay import Record, records_of, udp_ports_bound
+from lab.faults.calls.rounds.accounts import (
     Dialplan,
     Evidence,
     Rest,
@@ -13,8 +15,6 @@ from rtppool_chaos.accounts import (
     unaccounted,
     uncounted,
 )
-from rtppool_chaos.callers import Outcome, outcome_of
-from rtppool_chaos.relay import Record, records_of, udp_ports_bound
 
 PORTS = {"total": 150, "free": 149, "leased": 0, "resting": 1, "quarantined": 0}
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from relay_process import RelayProcess, echo, free_range, relay_process, relay_settings, talking, until
 
+from lab.faults.calls.places import LOOPBACK
+from lab.faults.calls.rig.ari_proxy import AriProxy
+from lab.faults.calls.rig.relay import media_pids
+from lab.faults.calls.rounds.accounts import uncounted
+from lab.faults.calls.rounds.faults import open_descriptors
 from rtppool_callgen.stand_in import StandIn
-from rtppool_chaos.accounts import uncounted
-from rtppool_chaos.ari_proxy import AriProxy
-from rtppool_chaos.faults import open_descriptors
-from rtppool_chaos.places import LOOPBACK
-from rtppool_chaos.relay import media_pids
 
 CALLS = 10
 APPLICATION = "rtp-pool"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rtppool_chaos.ports import PORTS, run
+from lab.faults.calls.ports.ports import PORTS, run
 
 
 def test_leases_with_kill_9_between_and_strangers_on_ports_are_never_double_and_never_lost() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_chaos.c_relay import Forwarder
-from rtppool_chaos.recordings import Packet, Speaker
-from rtppool_chaos.tiers import compile_programs
+from lab.faults.calls.rig.recordings import Packet, Speaker
+from lab.faults.calls.rows.c_relay import Forwarder
+from lab.faults.calls.rows.tiers import compile_programs
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.row_reader import RowReader
 from rtppool_relay.rows import Word

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_chaos.ari_proxy import AriProxy
-from rtppool_chaos.asterisk import with_settings
-from rtppool_chaos.errors import ChaosError
-from rtppool_chaos.keeper import Keeper
+from lab.faults.calls.errors import ChaosError
+from lab.faults.calls.rig.ari_proxy import AriProxy
+from lab.faults.calls.rig.asterisk import with_settings
+from lab.faults.calls.rig.keeper import Keeper
 
 WAIT_SECONDS = 20
 

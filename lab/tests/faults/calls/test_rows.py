@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from rtppool_chaos.callers import Outcome
-from rtppool_chaos.recordings import PACKET_MICROSECONDS, Speaker, pcap, recordings
-from rtppool_chaos.relay import Record
-from rtppool_chaos.report import BEGIN, END, published
-from rtppool_chaos.row_observer import Window
-from rtppool_chaos.rows import Figure, event_figures, load_figures
-from rtppool_chaos.tiers import C_CHAIN, OUR_CHAIN, tier_figures
+from lab.faults.calls.report import BEGIN, END, published
+from lab.faults.calls.rig.callers import Outcome
+from lab.faults.calls.rig.recordings import PACKET_MICROSECONDS, Speaker, pcap, recordings
+from lab.faults.calls.rig.relay import Record
+from lab.faults.calls.rows.row_observer import Window
+from lab.faults.calls.rows.rows import Figure, event_figures, load_figures
+from lab.faults.calls.rows.tiers import C_CHAIN, OUR_CHAIN, tier_figures
 from rtppool_core.histogram import Histogram
 from rtppool_core.rtp import parse
 

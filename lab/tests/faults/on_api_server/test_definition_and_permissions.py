@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from operator_chaos.api_client import ApiRefused
-from operator_chaos.api_server import Programs
-from operator_chaos.audit import read_audit, unused
-from operator_chaos.installation import definition, older_definition
-from operator_chaos.operator_process import OperatorProcess
-from operator_chaos.resources import CONFIG_MAP, DEFINITION, DEFINITIONS, NAMESPACE, pool, pool_path, pools_of
-from operator_chaos.rig import Rig, make_rig
+from lab.faults.operator.api.api_client import ApiRefused
+from lab.faults.operator.api.api_server import Programs
+from lab.faults.operator.api.audit import read_audit, unused
+from lab.faults.operator.api.installation import definition, older_definition
+from lab.faults.operator.api.resources import CONFIG_MAP, DEFINITION, DEFINITIONS, NAMESPACE, pool, pool_path, pools_of
+from lab.faults.operator.rig.operator_process import OperatorProcess
+from lab.faults.operator.rig.rig import Rig, make_rig
 
 pytestmark = pytest.mark.timeout(180)
 CONVERGED = 45.0

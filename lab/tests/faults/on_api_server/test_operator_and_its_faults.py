@@ -7,10 +7,8 @@ import json
 
 import pytest
 
-from operator_chaos.fake_relays import Mode
-from operator_chaos.faults import EVERYTHING, HAND_WRITTEN, WRITES, Stage, fault_named, strike_and_lift
-from operator_chaos.faulty_proxy import FaultyProxy, Refusal
-from operator_chaos.resources import (
+from lab.faults.operator.api.faulty_proxy import FaultyProxy, Refusal
+from lab.faults.operator.api.resources import (
     CONFIG_MAP,
     LEASE,
     NAMESPACE,
@@ -20,7 +18,9 @@ from operator_chaos.resources import (
     pool_path,
     pools_of,
 )
-from operator_chaos.rig import Rig
+from lab.faults.operator.relays.fake_relays import Mode
+from lab.faults.operator.rig.rig import Rig
+from lab.faults.operator.runs.faults import EVERYTHING, HAND_WRITTEN, WRITES, Stage, fault_named, strike_and_lift
 from rtppool_core.pool_config import FILE_NAME, REFRESH_ANNOTATION
 
 pytestmark = pytest.mark.timeout(180)

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from operator_chaos.api_client import ApiRefused
-from operator_chaos.api_server import Programs
-from operator_chaos.resources import NAMESPACE, pools_of
-from operator_chaos.rig import Rig, make_rig
+from lab.faults.operator.api.api_client import ApiRefused
+from lab.faults.operator.api.api_server import Programs
+from lab.faults.operator.api.resources import NAMESPACE, pools_of
+from lab.faults.operator.rig.rig import Rig, make_rig
 from rtppool_operator.pool_spec import read_spec
 from rtppool_operator.spec_bounds import Refusal
 
 pytestmark = pytest.mark.timeout(180)
 
-EXAMPLES = Path(__file__).resolve().parents[5] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 HOSTS = [
     *("127.0.0.1", "10.1.2.3", "1.2.3", "300.1.1.1", "01.2.3.4", "1.2.3.4.", "0.0.0.0", "255.255.255.255", "224.0.0.1"),
     *("::1", "::", "fe80::1", "fe80::1%eth0", "ff02::1", "::ffff:1.2.3.4", "2001:db8:::1", "[::1]", "64:ff9b::1.2.3.4"),

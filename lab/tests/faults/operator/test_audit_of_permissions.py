@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from operator_chaos.audit import missing, read_audit, shortest_pause_seconds, table, unused, writes
+from lab.faults.operator.api.audit import missing, read_audit, shortest_pause_seconds, table, unused, writes
 
 ROLES = [
     {

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from operator_chaos.converged import Snapshot, differences, owners
-from operator_chaos.fake_relays import FakeRelay
+from lab.faults.operator.relays.fake_relays import FakeRelay
+from lab.faults.operator.rig.converged import Snapshot, differences, owners
 from rtppool_core.pool_config import PoolEntry
 from rtppool_core.ports import PortRange
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from operator_chaos.node_edits import NodeEdit, applied_at, figures
+from lab.faults.operator.runs.node_edits import NodeEdit, applied_at, figures
 
 LOG = """\
 2026-11-25T08:00:00.100000000Z 2026-11-25T08:00:00+0000 INFO relay: ready

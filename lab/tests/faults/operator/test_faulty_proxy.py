@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from operator_chaos.faulty_proxy import Faults, Refusal, verb_of
+from lab.faults.operator.api.faulty_proxy import Faults, Refusal, verb_of
 
 POOLS = "/apis/rtppool.dev/v1alpha1/rtppools"
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from operator_chaos.campaign import Outcome, Round
-from operator_chaos.errors import HarnessError
-from operator_chaos.report import BEGIN, END, campaign_figures, document, table, with_measured
-from operator_chaos.scale import Figure
+from lab.faults.operator.errors import HarnessError
+from lab.faults.operator.report import BEGIN, END, campaign_figures, document, table, with_measured
+from lab.faults.operator.runs.campaign import Outcome, Round
+from lab.faults.operator.runs.scale import Figure
 
 FIRST, LAST = BEGIN.format("scale"), END.format("scale")
 

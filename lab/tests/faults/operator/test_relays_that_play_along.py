@@ -7,8 +7,8 @@ import random
 import jsonschema
 import pytest
 
-from operator_chaos.fake_relays import GARBAGE
-from operator_chaos.relay_report import Situation, rendered, rendered_as_older, report_of
+from lab.faults.operator.relays.fake_relays import GARBAGE
+from lab.faults.operator.relays.relay_report import Situation, rendered, rendered_as_older, report_of
 from rtppool_core.contract import ContractError, json_schema, to_json
 from rtppool_core.pool_config import PoolEntry
 from rtppool_core.ports import PortRange

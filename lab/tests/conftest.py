@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from operator_chaos.api_server import Programs
-from operator_chaos.errors import HarnessError
-from operator_chaos.faults import Stage
-from operator_chaos.resources import NAMESPACE, OTHER_NAMESPACE, pool, pools_of
-from operator_chaos.rig import Rig, find_programs, make_rig
+from lab.faults.operator.api.api_server import Programs
+from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, pool, pools_of
+from lab.faults.operator.errors import HarnessError
+from lab.faults.operator.rig.rig import Rig, find_programs, make_rig
+from lab.faults.operator.runs.faults import Stage
 
-ON_API_SERVER = Path(__file__).parent / "tests/on_api_server"
+ON_API_SERVER = Path(__file__).parent / "faults/on_api_server"
 SEED = 20_260_101
 NODES = 4
 

@@ -1,0 +1,1 @@
+"""Places, turns, steps, processes and tables that the lab's programs share."""

@@ -1,0 +1,1 @@
+"""The reference programs in C and Go: compilation and control."""

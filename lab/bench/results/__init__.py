@@ -1,0 +1,1 @@
+"""Figures, their targets, and the forms in which they are published."""

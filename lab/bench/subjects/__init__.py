@@ -1,0 +1,1 @@
+"""The relays and echoes that are measured."""

@@ -1,0 +1,1 @@
+"""This machine: its Debian packages, its Docker engine and its limits."""

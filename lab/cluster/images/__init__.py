@@ -1,0 +1,1 @@
+"""Container images: bases, nodes, Asterisk and SIPp, and the product."""

@@ -1,0 +1,1 @@
+"""The kind cluster: its configuration, its nodes and their network."""

@@ -1,0 +1,1 @@
+"""Faults under live calls, and faults under the operator."""

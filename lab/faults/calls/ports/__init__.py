@@ -1,0 +1,1 @@
+"""Port leases that survive kill -9."""

@@ -1,0 +1,1 @@
+"""Asterisk, echo, relay and SIPp as processes of this machine."""

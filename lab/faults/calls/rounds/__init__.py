@@ -1,0 +1,1 @@
+"""Rounds: calls, one fault, and the account of every call."""

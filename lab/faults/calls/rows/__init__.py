@@ -1,0 +1,1 @@
+"""Rows: properties of a relay with a real Asterisk, without a fault."""

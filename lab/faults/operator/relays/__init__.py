@@ -1,0 +1,1 @@
+"""Simulated relays with the product's real status contract."""

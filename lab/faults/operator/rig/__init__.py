@@ -1,0 +1,1 @@
+"""API server, operators and simulated relays together."""

@@ -1,0 +1,1 @@
+"""Campaign, scale, idle and edit runs."""

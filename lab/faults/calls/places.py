@@ -10,8 +10,7 @@ ROOT = HERE.parents[2]
 SCENARIOS = HERE / "sipp"
 OUTPUT = ROOT / "build" / "chaos"
 PAGE = ROOT / "docs" / "chaos.md"
-REFERENCE = ROOT / "tests" / "bench" / "reference"  # programs in C
-CLUSTER_TOOLING = ROOT / "tests" / "e2e" / "cluster"
+REFERENCE = ROOT / "lab" / "bench" / "reference"  # programs in C
 ASTERISK_FILES = (ROOT / "tests" / "e2e" / "asterisk", HERE / "asterisk")  # the later wins
 
 # All below the ephemeral range. The relay's own range is a setting of the run.

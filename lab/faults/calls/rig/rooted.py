@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.faults.calls.errors import ChaosError
-from lab.faults.calls.places import CLUSTER_TOOLING
+from lab.faults.calls.places import ROOT
 
 # A mount namespace of its own ends with the process, so that nothing stays mounted however it ends. Every step is an
 # exec: the process id that is kept is the program's own.
@@ -36,7 +36,7 @@ def have_phones() -> PhoneRoots:
         ChaosError: it can't.
     """
     done = subprocess.run(
-        [sys.executable, str(CLUSTER_TOOLING), "phones"], stdout=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-m", "lab.cluster", "phones"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode != 0:
         raise ChaosError("no Asterisk and SIPp to run; what is missing is said above")

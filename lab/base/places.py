@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,13 @@ class Places:
     def programs(self) -> Path:
         """One folder for each program and version that was built."""
         return self.root / "programs"
+
+    def make_workshop(self, name: str) -> Path:
+        """Make an empty folder in which one process builds a program, beside the place where it is kept."""
+        folder = self.programs / f".{name}-{os.getpid()}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
 
     @property
     def bin(self) -> Path:

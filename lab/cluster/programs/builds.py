@@ -14,6 +14,7 @@ from lab.base.places import HERE, Places
 from lab.base.steps import Steps, ask
 from lab.cluster import versions
 from lab.cluster.programs.go_toolchain import find_go
+from lab.cluster.programs.packaged import Package
 
 KUBERNETES = (
     "kube-apiserver",
@@ -72,11 +73,27 @@ class Programs:
         """
         if name not in VERSIONS:
             raise ClusterError(f"program {name}: unknown; known are {', '.join(sorted(VERSIONS))}")
-        if not self._kept(name).exists():
-            if on_path := usable_on_path(name):
-                return self._link(name, on_path)
-            self.build([name])
+        if self._kept(name).exists():
+            return self._link(name, self._kept(name))
+        if found := usable_on_path(name) or self._packaged(name):
+            return self._link(name, found)
+        self.build([name])
         return self._link(name, self._kept(name))
+
+    def _packaged(self, name: str) -> Path | None:
+        """Return a program out of the Python package; None where Go has to build it."""
+        package = Package(self.places, self.steps)
+        if not package.offers(name):
+            return None
+        try:
+            program = package.find(name)
+        except ClusterError as error:
+            self.steps.say(f"{error}\n{name}: building it with Go instead")
+            return None
+        if not is_usable(name, program):
+            self.steps.say(f"{name}: {program} does not run or is too old; building it with Go instead")
+            return None
+        return program
 
     def build(self, names: Iterable[str]) -> None:
         """Build those of `names` that were not built before."""
@@ -122,17 +139,11 @@ class Programs:
         place.parent.mkdir(parents=True, exist_ok=True)
         built.replace(place)
 
-    def _workshop(self, name: str) -> Path:
-        folder = self.places.programs / f".{name}-{os.getpid()}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        return folder
-
     def _build_kubernetes(self, go: Path, names: list[str]) -> None:
         """All in one command: they share nearly all packages."""
         if not names:
             return
-        folder = self._workshop("kubernetes")
+        folder = self.places.make_workshop("kubernetes")
         self.steps.run(
             f"build kubernetes {versions.KUBERNETES}",
             [
@@ -150,7 +161,7 @@ class Programs:
 
     def _build_etcd(self, go: Path) -> None:
         """Its module has replace directives, which `go install` refuses, so it is required by a module made here."""
-        folder = self._workshop("etcd")
+        folder = self.places.make_workshop("etcd")
         package = "go.etcd.io/etcd/server/v3"
         steps: list[list[str | Path]] = [
             [go, "mod", "init", "rtp-pool/etcd"],
@@ -171,7 +182,7 @@ class Programs:
         shutil.rmtree(folder)
 
     def _build_pause(self, go: Path) -> None:
-        folder = self._workshop("pause")
+        folder = self.places.make_workshop("pause")
         self.steps.run(
             "build pause",
             [go, "build", "-ldflags", "-s -w", "-o", folder / "pause", "."],
@@ -184,7 +195,7 @@ class Programs:
         shutil.rmtree(folder)
 
     def _install_module(self, go: Path, name: str) -> None:
-        folder = self._workshop(name)
+        folder = self.places.make_workshop(name)
         self.steps.run(
             f"build {name} {VERSIONS[name]}",
             [go, "install", "-ldflags", "-s -w", MODULES[name]],
@@ -215,10 +226,16 @@ def kubernetes_link_flags() -> str:
 
 def usable_on_path(name: str) -> Path | None:
     """Find a program of the user's that is new enough."""
-    accepted, found = FROM_PATH.get(name), shutil.which(name)
-    if accepted is None or found is None:
+    found = shutil.which(name) if name in FROM_PATH else None
+    if found is None:
         return None
-    return Path(found) if read_version(ask([found, *accepted.arguments]).stdout) >= accepted.oldest else None
+    return Path(found) if is_usable(name, Path(found)) else None
+
+
+def is_usable(name: str, program: Path) -> bool:
+    """Whether `program` runs and is new enough."""
+    accepted = FROM_PATH[name]
+    return read_version(ask([program, *accepted.arguments]).stdout) >= accepted.oldest
 
 
 def read_version(printed: str) -> tuple[int, int]:

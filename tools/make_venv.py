@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / ".ready"
 MEMBERS = ("libs/core", "services/echo", "services/ari", "operator", "tools/callgen")
-OLDEST_PYTHON = (3, 11)
+MIN_PYTHON = (3, 11)
 
 
 def main() -> int:
     """Make or refresh the environment. Returns the exit code."""
-    if sys.version_info < OLDEST_PYTHON:
+    if sys.version_info < MIN_PYTHON:
         print(
             f"setup: Python {sys.version.split()[0]} is too old; 3.11 or later is needed (make setup PYTHON=python3.12)"
         )
@@ -38,7 +38,7 @@ def main() -> int:
         editable = [word for member in MEMBERS for word in ("-e", str(ROOT / member))]
         subprocess.run([*pip, "--no-deps", "--no-build-isolation", *editable], check=True)
         print("setup: compiling the relay's packet path (some ten seconds, once)", flush=True)
-        subprocess.run([str(VENV / "bin/python"), "-m", "rtppool_relay.compile_ahead"], check=True)
+        subprocess.run([str(VENV / "bin/python"), "-m", "rtppool_relay.packets.compile_ahead"], check=True)
     except subprocess.CalledProcessError as error:
         print(f"setup: a step ended with code {error.returncode}; its message is above. Is a package index reachable?")
         return 1

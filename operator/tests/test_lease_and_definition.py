@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from rtppool_core.settings import SettingsError
-from rtppool_operator.cluster import ClusterError
-from rtppool_operator.crd import apply_crd, is_older, revision_of
-from rtppool_operator.lease import (
+from rtppool_core.process.settings import SettingsError
+from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.crd import apply_crd, is_older, revision_of
+from rtppool_operator.kube.lease import (
     DURATION_SECONDS,
-    LONGEST_DURATION_SECONDS,
-    LONGEST_WRITE_SECONDS,
+    MAX_DURATION_SECONDS,
+    MAX_WRITE_SECONDS,
     Held,
     Leadership,
     may_take,
@@ -114,7 +114,7 @@ def test_an_operator_that_could_not_renew_writes_nothing_long_before_another_may
     assert one.leads()
     assert other.hold() == "ns/one"
     store.away = True
-    clock[0] += DURATION_SECONDS - LONGEST_WRITE_SECONDS - 0.1
+    clock[0] += DURATION_SECONDS - MAX_WRITE_SECONDS - 0.1
     with pytest.raises(ClusterError):
         one.hold()
     assert one.leads(), "a write that begins now ends before the lease does"
@@ -156,7 +156,7 @@ def test_a_promise_of_a_year_is_not_waited_for(
     assert store.kept is not None
     store.kept["spec"]["leaseDurationSeconds"] = 31_536_000
     assert other.hold() == "ns/one"
-    clock[0] += LONGEST_DURATION_SECONDS + 1
+    clock[0] += MAX_DURATION_SECONDS + 1
     assert other.hold() is None
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from rtppool_core.pool_config import decode_for_node
-from rtppool_operator.cluster_view import ClusterView, Node, RelayPod
-from rtppool_operator.desired import Desired, desired_state
-from rtppool_operator.pool_spec import Pool, parse_pool
+from rtppool_core.contract.pools_file import decode_for_node
+from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
+from rtppool_operator.pools.desired import Desired, desired_state
+from rtppool_operator.pools.parsing import parse_pool
+from rtppool_operator.pools.spec import Pool
 
 MakePool = Callable[..., Pool]
 ONE, TWO = {"zone": "1"}, {"zone": "2"}

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from rtppool_core.report import (
+from rtppool_core.contract.report import (
     CallsReport,
     EchoReport,
     LateByCause,
@@ -21,12 +21,12 @@ from rtppool_core.report import (
     WindowReport,
     Windows,
 )
-from rtppool_operator.cluster_view import RelayPod
-from rtppool_operator.conditions import conditions, with_times
-from rtppool_operator.desired import Claim
-from rtppool_operator.figures import figures, milliseconds
-from rtppool_operator.observed import Heard, PoolObservation, observe
-from rtppool_operator.pool_spec import Pool
+from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.desired import Claim
+from rtppool_operator.pools.spec import Pool
+from rtppool_operator.relays.observed import Heard, PoolObservation, observe
+from rtppool_operator.status.conditions import conditions, with_times
+from rtppool_operator.status.figures import figures, milliseconds
 
 MakePool = Callable[..., Pool]
 MakeReport = Callable[..., Report]

@@ -10,7 +10,7 @@ import jsonschema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtppool_core.report import (
+from rtppool_core.contract.report import (
     AriReport,
     CallsReport,
     EchoReport,
@@ -21,13 +21,13 @@ from rtppool_core.report import (
     SlaViolation,
     UnreachableTier,
 )
-from rtppool_operator.cluster_view import RelayPod
-from rtppool_operator.condition import REASONS, Condition
-from rtppool_operator.conditions import conditions, with_times
-from rtppool_operator.desired import Claim
-from rtppool_operator.figures import figures
-from rtppool_operator.observed import Failure, Heard, PoolObservation, RelayState, observe
-from rtppool_operator.pool_spec import Pool
+from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.desired import Claim
+from rtppool_operator.pools.spec import Pool
+from rtppool_operator.relays.observed import Failure, Heard, PoolObservation, RelayState, observe
+from rtppool_operator.status.conditions import conditions, with_times
+from rtppool_operator.status.figures import figures
+from rtppool_operator.status.reasons import REASONS, Condition
 
 NOW_SECONDS = 1000.0
 TEXTS = st.none() | st.text(max_size=30) | st.just("x" * 5000)

@@ -13,9 +13,9 @@ import kubernetes.client
 import pytest
 import yaml
 
-from rtppool_core import pool_config
-from rtppool_core.contract import from_json
-from rtppool_core.ports import PortRange
+from rtppool_core.contract import pools_file as pool_config
+from rtppool_core.contract.codec import from_json
+from rtppool_core.contract.port_range import PortRange
 from rtppool_echo.settings import read_settings as read_echo_settings
 from rtppool_relay.settings import read_settings as read_relay_settings
 
@@ -503,7 +503,7 @@ def test_an_upgrade_applies_the_definition_before_anything_else(defaults: Any) -
     job = defaults.find("Job", "rtp-crd-upgrade")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
     container = defaults.container("Job", "rtp-crd-upgrade")
-    assert container["command"] == ["/opt/venv/bin/python", "-m", "rtppool_operator.crd"]
+    assert container["command"] == ["/opt/venv/bin/python", "-m", "rtppool_operator.kube.crd"]
     assert container["image"] == defaults.container("Deployment", "rtp-operator")["image"]
     for kind, name in (
         ("ServiceAccount", "rtp-crd-upgrade"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rtppool_operator.permissions import PERMISSIONS
+from rtppool_operator.kube.permissions import PERMISSIONS
 
 CHART = Path(__file__).resolve().parents[2] / "charts/rtp-pool"
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from rtppool_relay.ari_http import AriHttp
+from rtppool_relay.ari.rest import AriHttp
 
 WAIT_SECONDS = 5.0
 

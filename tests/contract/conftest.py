@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from ari_under_test import Ari, Receiver, source_address
 
-from rtppool_callgen.stand_in import StandIn
-from rtppool_relay.ari_http import AriHttp
+from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_relay.ari.rest import AriHttp
 
 
 @pytest.fixture

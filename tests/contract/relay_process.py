@@ -16,8 +16,8 @@ from typing import Any
 
 import aiohttp
 
-from rtppool_callgen.stand_in import StandIn
-from rtppool_core.ports import PortRange
+from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_core.contract.port_range import PortRange
 
 # Processes are started, on a machine that may have much else to do.
 WAIT_SECONDS = 60.0

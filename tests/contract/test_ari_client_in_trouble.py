@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from rtppool_core.http_endpoints import listen
-from rtppool_relay.ari_errors import AriRefused, AriUnreachable
-from rtppool_relay.ari_http import AriHttp
-from rtppool_relay.ari_messages import ChannelGone, Event
+from rtppool_core.net.http_endpoints import listen
+from rtppool_relay.ari.errors import AriRefused, AriUnreachable
+from rtppool_relay.ari.messages import ChannelGone, Event
+from rtppool_relay.ari.rest import AriHttp
 
 APPLICATION = "rtp-pool"
 CHANNEL = {"id": "rtp_0_c_media", "name": "UnicastRTP/127.0.0.1:10000-0x1", "state": "Up"}

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from ari_under_test import Ari, Heard, Receiver
 
-from rtppool_core.rtp import parse
-from rtppool_relay.application_name import LONGEST_NAME
-from rtppool_relay.ari_client import media_address
-from rtppool_relay.ari_errors import AriRefused, AriUnauthorized, AriUnreachable
-from rtppool_relay.ari_http import AriHttp
-from rtppool_relay.ari_messages import Bridge, Channel, ChannelStarted, Replaced
-from rtppool_relay.call_ids import CallIds, port_of_name
+from rtppool_core.rtp.header import parse
+from rtppool_relay.ari.application_name import MAX_NAME
+from rtppool_relay.ari.client import media_address
+from rtppool_relay.ari.errors import AriRefused, AriUnauthorized, AriUnreachable
+from rtppool_relay.ari.messages import Bridge, Channel, ChannelStarted, Replaced
+from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.calls.ids import CallIds, port_of_name
 
 IDS = CallIds.of_node("contract")
 
@@ -65,7 +65,7 @@ async def test_an_application_exists_as_long_as_its_websocket(ari: Ari) -> None:
 
 
 async def test_an_application_s_name_may_have_73_characters_and_no_more(ari: Ari) -> None:
-    longest = ari.application.ljust(LONGEST_NAME, "x")
+    longest = ari.application.ljust(MAX_NAME, "x")
     async with ari.client.events(longest):
         assert await ari.client.application_exists(longest)
     with pytest.raises(AriRefused) as refused:

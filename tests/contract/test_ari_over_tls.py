@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from rtppool_callgen.stand_in import StandIn
-from rtppool_core.settings import SettingsError
-from rtppool_relay.ari_errors import AriUnreachable
-from rtppool_relay.ari_http import AriHttp
+from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_core.process.settings import SettingsError
+from rtppool_relay.ari.errors import AriUnreachable
+from rtppool_relay.ari.rest import AriHttp
 from rtppool_relay.settings import read_settings
 
 APPLICATION = "rtp-pool"

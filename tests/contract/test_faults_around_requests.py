@@ -16,20 +16,22 @@ from typing import Literal
 import pytest
 from relay_process import free_range
 
-from rtppool_callgen.ari_server import leave_alone
-from rtppool_callgen.stand_in import StandIn
-from rtppool_callgen.switchboard import SwitchboardError
-from rtppool_core.report import LateByCause
-from rtppool_relay.ari_http import AriHttp
-from rtppool_relay.ari_session import SWEEP_SECONDS, AriSession
-from rtppool_relay.call_ids import CallIds
-from rtppool_relay.call_record import CallCounters
-from rtppool_relay.call_registry import ENDED_LATELY_SECONDS, SOON_SECONDS, CallRegistry
-from rtppool_relay.call_runner import CallSurroundings
-from rtppool_relay.media_plane import CallFigures, Refused
-from rtppool_relay.media_state import SILENT_AFTER_SECONDS, MediaFlow
-from rtppool_relay.port_manager import PortManager, PortsExhausted
-from rtppool_relay.port_sockets import PortSockets, bind_pair
+from rtppool_callgen.stand_in.ari_server import leave_alone
+from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_callgen.stand_in.switchboard import SwitchboardError
+from rtppool_core.contract.report import LateByCause
+from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.ari.session import SWEEP_SECONDS, AriSession
+from rtppool_relay.calls.ids import CallIds
+from rtppool_relay.calls.record import CallCounters
+from rtppool_relay.calls.registry import ENDED_LATELY_SECONDS, SOON_SECONDS, CallRegistry
+from rtppool_relay.calls.runner import CallSurroundings
+from rtppool_relay.calls.sound import SILENT_AFTER_SECONDS
+from rtppool_relay.figures.call_figures import CallFigures
+from rtppool_relay.media.port_sockets import PortSockets, bind_pair
+from rtppool_relay.ports.interface import Refused
+from rtppool_relay.ports.port_manager import PortManager, PortsExhausted
+from rtppool_relay.streams.flow import MediaFlow
 
 APPLICATION = "rtp-pool"
 IDS = CallIds.of_node("node-1")

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from relay_process import free_range
 
-from rtppool_callgen.rtp_source import RtpSource
-from rtppool_callgen.stand_in import StandIn
-from rtppool_core.pool_config import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
-from rtppool_core.service import Stop
+from rtppool_callgen.stand_in.rtp_source import RtpSource
+from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
+from rtppool_core.process.service import Stop
 from rtppool_relay.app import Relay
-from rtppool_relay.ari_http import AriHttp
-from rtppool_relay.call_ids import CallIds
-from rtppool_relay.headroom import Headroom
+from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.calls.ids import CallIds
+from rtppool_relay.figures.admission import Headroom
 from rtppool_relay.settings import Settings, read_settings
 
 WAIT_SECONDS = 15.0

@@ -21,10 +21,10 @@ from relay_process import (
     until,
 )
 
-from rtppool_callgen.stand_in import StandIn
-from rtppool_core.pool_config import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, encode
-from rtppool_core.ports import PortRange
-from rtppool_relay.call_ids import CallIds
+from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, encode
+from rtppool_core.contract.port_range import PortRange
+from rtppool_relay.calls.ids import CallIds
 
 pytestmark = pytest.mark.timeout(180)
 CALLS = 20

@@ -20,11 +20,11 @@ from relay_process import (
     until,
 )
 
-from rtppool_callgen.ari_server import make_ari
-from rtppool_callgen.stand_in import StandIn
-from rtppool_callgen.switchboard import SwitchboardError
-from rtppool_core.http_endpoints import listen
-from rtppool_core.ports import PortRange
+from rtppool_callgen.stand_in.ari_server import make_ari
+from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_callgen.stand_in.switchboard import SwitchboardError
+from rtppool_core.contract.port_range import PortRange
+from rtppool_core.net.http_endpoints import listen
 
 pytestmark = pytest.mark.timeout(180)
 CALLS = 20

@@ -9,9 +9,9 @@ from typing import get_args
 
 import pytest
 
-from rtppool_relay.calls import TABLE, Action, Event, State
-from rtppool_relay.media_plane import RefusalReason
-from rtppool_relay.media_state import MediaState
+from rtppool_relay.calls.sound import MediaState
+from rtppool_relay.calls.table import TABLE, Action, Event, State
+from rtppool_relay.ports.interface import RefusalReason
 from rtppool_relay.settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rtppool_operator.condition import READY_NEEDS, REASONS
+from rtppool_operator.status.reasons import READY_NEEDS, REASONS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/conditions.md"
 ROW = re.compile(r"^\| `(\w+)` \| `(\w+)` \| (True|False|Unknown) \| ([^|]+) \| ([^|]+) \|$")

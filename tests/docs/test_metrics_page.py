@@ -12,12 +12,12 @@ from prometheus_client.core import Metric
 from rtppool_echo.app import Echo
 from rtppool_echo.metrics import EchoMetrics
 from rtppool_echo.settings import Settings
-from rtppool_operator.lease import Leadership
-from rtppool_operator.metrics import OperatorMetrics
-from rtppool_operator.polling import Poller
-from rtppool_operator.reconciler import Reconciler
+from rtppool_operator.kube.lease import Leadership
+from rtppool_operator.loop.metrics import OperatorMetrics
+from rtppool_operator.loop.reconciler import Reconciler
+from rtppool_operator.relays.polling import Poller
 from rtppool_relay.app import Relay
-from rtppool_relay.metrics import RelayMetrics
+from rtppool_relay.http.metrics import RelayMetrics
 from rtppool_relay.settings import read_settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/metrics.md"

@@ -12,7 +12,7 @@ from pathlib import Path
 from kube import PHONES, Kube, wait_for
 
 from lab.cluster.images.phone_images import ASTERISK, SIPP
-from rtppool_core.rtp import RtpHeader, parse
+from rtppool_core.rtp.header import RtpHeader, parse
 
 HERE = Path(__file__).parent
 CALLER_RTP_PORT = 30000

@@ -15,10 +15,10 @@ from lab.bench.places import ECHO_PORT, FIRST_RELAY_PORT, LOOPBACK
 from lab.bench.results.figures import Figure, Result, ratios
 from lab.bench.session import Session
 from lab.bench.subjects.own import NODE, OwnRelay, own_echo, own_relay
-from rtppool_core.contract import from_json
-from rtppool_core.pool_config import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
-from rtppool_core.ports import PortRange
-from rtppool_core.report import HistogramExport, import_histogram
+from rtppool_core.contract.codec import from_json
+from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
+from rtppool_core.contract.port_range import PortRange
+from rtppool_core.contract.report import HistogramExport, import_histogram
 
 CALLS = 400
 SCRAPED, UNSCRAPED = "scraped", "unscraped"

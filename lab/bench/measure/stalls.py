@@ -26,7 +26,7 @@ from lab.bench.subjects.own import OwnRelay, own_relay
 
 CALLS = 20
 SECONDS = 10.0
-SHORTEST_SECONDS, LONGEST_SECONDS = 0.010, 0.100
+MIN_SECONDS, MAX_SECONDS = 0.010, 0.100
 BETWEEN_SECONDS = 0.3
 SECONDS_AROUND = 6.0
 NS_PER_US = 1000
@@ -100,7 +100,7 @@ async def _stop_now_and_then(relay: OwnRelay, chance: random.Random) -> list[tup
             began_ns = time.time_ns()
             _signal_all(pids, signal.SIGSTOP)
             try:
-                await asyncio.sleep(chance.uniform(SHORTEST_SECONDS, LONGEST_SECONDS))
+                await asyncio.sleep(chance.uniform(MIN_SECONDS, MAX_SECONDS))
             finally:
                 stops.append((began_ns, time.time_ns()))
                 _signal_all(pids, signal.SIGCONT)

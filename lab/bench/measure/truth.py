@@ -19,8 +19,8 @@ from lab.bench.programs.reference_process import running
 from lab.bench.results.figures import Figure, Result
 from lab.bench.session import Session
 from lab.bench.subjects.own import own_relay
-from rtppool_core.contract import from_json
-from rtppool_core.report import HistogramExport, import_histogram
+from rtppool_core.contract.codec import from_json
+from rtppool_core.contract.report import HistogramExport, import_histogram
 
 CALLS = 20
 SECONDS = 20.0

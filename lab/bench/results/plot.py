@@ -10,7 +10,7 @@ from lab.bench.results.report import Part
 
 REACHED_COLOUR, MISSED_COLOUR = "#2a7f62", "#c0392b"
 # What is further off than this is drawn at the edge; the figure beside it tells.
-MOST_SHARES = 3.0
+MAX_SHARES = 3.0
 WIDTH_INCHES, ROW_INCHES, MARGIN_INCHES = 10.0, 0.34, 1.2
 
 
@@ -30,7 +30,7 @@ def draw(parts: Sequence[Part], path: Path) -> bool:
     for row, figure in enumerate(reversed(figures)):
         target = figure.target or 1.0
         values = (figure.low, figure.median, figure.high)
-        low, middle, high = (min((value or 0.0) / target, MOST_SHARES) for value in values)
+        low, middle, high = (min((value or 0.0) / target, MAX_SHARES) for value in values)
         colour = REACHED_COLOUR if figure.reached else MISSED_COLOUR
         axes.plot([low, high], [row, row], color=colour, linewidth=3, solid_capstyle="round")
         axes.plot([middle], [row], "o", color=colour)
@@ -40,7 +40,7 @@ def draw(parts: Sequence[Part], path: Path) -> bool:
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_yticks(range(len(figures)), [figure.name for figure in reversed(figures)], fontsize=8)
     # Room for the figure beside the longest line.
-    axes.set_xlim(0, 1.15 * MOST_SHARES)
+    axes.set_xlim(0, 1.15 * MAX_SHARES)
     axes.set_xlabel("share of the target (1 = the limit); median, lowest to highest round")
     canvas.savefig(path, dpi=110)
     return True

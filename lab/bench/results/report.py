@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.bench.results.figures import Figure, Result
-from rtppool_core.machine import Machine
+from rtppool_core.process.machine import Machine
 
 TABLE_HEAD = "| figure | median | range | target | |\n| --- | --: | --: | --: | --- |"
 REACHED, MISSED, NOT_MEASURED = "reached", "**missed**", "not measured"

@@ -24,12 +24,12 @@ from lab.bench.places import (
 )
 from lab.bench.programs.compiled import BenchError
 from lab.bench.subjects.generator_player import GeneratorPlayer
-from rtppool_callgen.processes import Child, start
-from rtppool_callgen.stand_in import StandIn
+from rtppool_callgen.local.processes import Child, start
+from rtppool_callgen.stand_in.stand_in import StandIn
 
 APPLICATION = "rtp-pool"
 NODE = "bench"
-MEDIA_MODULE = "rtppool_relay.media_process"
+MEDIA_MODULE = "rtppool_relay.packets.process"
 READY_SECONDS = 20.0
 CALLS_UP_SECONDS = 60.0
 GONE_SECONDS = 10.0

@@ -14,7 +14,7 @@ from lab.base.steps import Steps, ask
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 RECIPE_LABEL = "rtppool.recipe"
 FIRST_WORD_SECONDS = 20.0
-LONGEST_PULL_SECONDS = 900.0
+MAX_PULL_SECONDS = 900.0
 SEARCH_PATH = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -61,7 +61,7 @@ class Docker:
             while (code := process.poll()) is None:
                 passed = time.monotonic() - started
                 silent = passed > FIRST_WORD_SECONDS and log.stat().st_size == 0
-                if silent or passed > LONGEST_PULL_SECONDS:
+                if silent or passed > MAX_PULL_SECONDS:
                     process.terminate()
                     process.wait()
                     break

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lab.base.errors import ClusterError
 
 CONFIGURATION = "/etc/cni/net.d/10-bridge.conflist"
-LONGEST_SECONDS = 30
+MAX_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,6 @@ def join_pod_networks(nodes: Sequence[Node]) -> None:
     """
     for node in nodes:
         command = ["docker", "exec", node.name, "sh", "-c", script_for(node, nodes)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS)
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MAX_SECONDS)
         if answer.returncode != 0:
             raise ClusterError(f"cluster: pod network of {node.name}: {answer.stderr.strip()}")

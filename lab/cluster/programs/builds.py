@@ -52,9 +52,9 @@ class Accepted:
 
 
 FROM_PATH = {
-    "kind": Accepted(("version",), versions.OLDEST_KIND),
-    "helm": Accepted(("version", "--short"), versions.OLDEST_HELM),
-    "kubectl": Accepted(("version", "--client"), versions.OLDEST_KUBECTL),
+    "kind": Accepted(("version",), versions.MIN_KIND),
+    "helm": Accepted(("version", "--short"), versions.MIN_HELM),
+    "kubectl": Accepted(("version", "--client"), versions.MIN_KUBECTL),
 }
 
 

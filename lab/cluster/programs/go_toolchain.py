@@ -15,7 +15,7 @@ from lab.cluster import versions
 def find_go(places: Places, steps: Steps) -> Path:
     """Return the path of a `go` that is new enough, fetching one where needed."""
     for candidate in (shutil.which("go"), places.go_environment / "bin/go"):
-        if candidate and read_version(ask([candidate, "version"]).stdout) >= versions.OLDEST_GO:
+        if candidate and read_version(ask([candidate, "version"]).stdout) >= versions.MIN_GO:
             return Path(candidate)
     steps.run(
         "go environment",

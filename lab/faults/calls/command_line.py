@@ -24,13 +24,13 @@ from lab.faults.calls.rows.leases import LEASES
 from lab.faults.calls.rows.rows import ROWS, Row, RowResult, Stage, play_row
 from lab.faults.calls.rows.tiers import TIERS
 from lab.faults.calls.turn import own_turn
-from rtppool_core.machine import Machine, this_machine
+from rtppool_core.process.machine import Machine, this_machine
 
 TABLE = "table.md"
 RUNS = (*ROWS, TIERS, LEASES)
 ROUNDS, CALLS = 20, 50
 SECONDS_A_ROUND = 13
-MOST_DESCRIPTORS_MORE = 24  # the pool of connections to Asterisk, full or empty, and some for whoever asks /status
+MAX_DESCRIPTORS_MORE = 24  # the pool of connections to Asterisk, full or empty, and some for whoever asks /status
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -115,7 +115,7 @@ async def _series(roots: PhoneRoots, fault: Fault, rounds: int, calls: int, fold
         results.append(broken)
         _say(f"  {_line(broken)}")
     grown = results[-1].descriptors - results[0].descriptors
-    if results[-1].descriptors and grown > MOST_DESCRIPTORS_MORE:
+    if results[-1].descriptors and grown > MAX_DESCRIPTORS_MORE:
         results[-1].findings.append(f"the relay holds {grown} descriptors more than after the first round")
     return results
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lab.bench.load.load import quantile
 from lab.bench.results.figures import Figure, Result, ratios
 from lab.bench.results.report import Part, is_broken, markdown, missed
-from rtppool_core.machine import Machine
+from rtppool_core.process.machine import Machine
 
 MACHINE = Machine("a processor", 2, "6.1", "3.11.7", 0.1, "2026-01-01T00:00:00+00:00")
 

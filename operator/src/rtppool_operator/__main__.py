@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from rtppool_core.service import Stop, run
+from rtppool_core.process.service import Stop, run
 from rtppool_operator import handlers  # noqa: F401 importing them registers them
-from rtppool_operator.running import start
+from rtppool_operator.app import start
 
 
 async def serve(stop: Stop) -> None:

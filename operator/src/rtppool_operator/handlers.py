@@ -12,9 +12,9 @@ from typing import Any
 
 import kopf
 
-from rtppool_operator.pool_spec import GROUP, PLURAL, VERSION
-from rtppool_operator.pool_watch import RUNNING, SEEN, configure
-from rtppool_operator.running import start
+from rtppool_operator.app import start
+from rtppool_operator.kube.kopf_watch import RUNNING, SEEN, configure
+from rtppool_operator.pools.spec import GROUP, PLURAL, VERSION
 
 
 @kopf.on.startup()

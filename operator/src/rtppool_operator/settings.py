@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtppool_core.logs import FORMATS, LEVELS
-from rtppool_core.ports import HIGHEST_PORT
-from rtppool_core.settings import Environment
+from rtppool_core.contract.port_range import MAX_PORT
+from rtppool_core.process.logs import FORMATS, LEVELS
+from rtppool_core.process.settings import Environment
 
 DEFAULT_CRD_FILE = "/opt/rtp-pool/crds/rtppools.yaml"
 
@@ -40,7 +40,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         namespace=env.text("POD_NAMESPACE"),
         pod_name=env.text("POD_NAME", socket.gethostname()),
         http_bind=env.address("HTTP_BIND", "0.0.0.0"),
-        http_port=env.integer("HTTP_PORT", 9092, 1, HIGHEST_PORT),
+        http_port=env.integer("HTTP_PORT", 9092, 1, MAX_PORT),
         relay_token_file=Path(token_file) if token_file else None,
         crd_file=Path(env.text("CRD_FILE", DEFAULT_CRD_FILE)),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),

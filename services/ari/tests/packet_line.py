@@ -6,14 +6,14 @@ import mmap
 import socket
 from collections import Counter
 
-from rtppool_core.rtp import RtpHeader, build
-from rtppool_core.udp import family_of
-from rtppool_relay.media_memory import Media, lay_out
-from rtppool_relay.packet_path import drain_queued, from_asterisk, from_echo
-from rtppool_relay.port_sockets import PortSockets, bind_pair
-from rtppool_relay.row_reader import RowReader
-from rtppool_relay.rows import SLOT_BYTES, Word
-from rtppool_relay.taking_up import Leg, take_up
+from rtppool_core.net.udp import family_of
+from rtppool_core.rtp.header import RtpHeader, build
+from rtppool_relay.media.port_sockets import PortSockets, bind_pair
+from rtppool_relay.media.rows import SLOT_BYTES, Word
+from rtppool_relay.packets.attach import Leg, take_up
+from rtppool_relay.packets.memory import Media, lay_out
+from rtppool_relay.packets.packet_path import drain_queued, from_asterisk, from_echo
+from rtppool_relay.streams.row_reader import RowReader
 
 SLOT = 1
 EXPEDITED_TOS = 46 << 2

@@ -6,16 +6,16 @@ import mmap
 
 import numpy as np
 
-from rtppool_relay.row_reader import RowReader
-from rtppool_relay.rows import (
+from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.media.rows import (
     HEADER_BYTES,
     ROWS_PER_SLOT,
     SLOT_BYTES,
     WRITTEN_DTYPE,
     Word,
 )
-from rtppool_relay.stream_statistics import StreamStatistics
-from rtppool_relay.wall_clock import WallClock
+from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.statistics import StreamStatistics
 
 MS = 1_000_000
 SECOND = 1_000 * MS

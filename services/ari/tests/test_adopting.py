@@ -8,16 +8,17 @@ from typing import cast
 
 import pytest
 
-from rtppool_core.report import LateByCause
-from rtppool_relay.ari_client import AriClient
-from rtppool_relay.ari_errors import AriUnreachable
-from rtppool_relay.ari_messages import Channel
-from rtppool_relay.call_ids import CallIds
-from rtppool_relay.call_record import CallCounters
-from rtppool_relay.call_runner import CallRunner, CallSurroundings
-from rtppool_relay.calls import Event, State
-from rtppool_relay.media_plane import CallFigures, MediaPlane
-from rtppool_relay.media_state import MediaFlow
+from rtppool_core.contract.report import LateByCause
+from rtppool_relay.ari.client import AriClient
+from rtppool_relay.ari.errors import AriUnreachable
+from rtppool_relay.ari.messages import Channel
+from rtppool_relay.calls.ids import CallIds
+from rtppool_relay.calls.record import CallCounters
+from rtppool_relay.calls.runner import CallRunner, CallSurroundings
+from rtppool_relay.calls.table import Event, State
+from rtppool_relay.figures.call_figures import CallFigures
+from rtppool_relay.ports.interface import MediaPlane
+from rtppool_relay.streams.flow import MediaFlow
 
 pytestmark = pytest.mark.looptime
 PORT = 10000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.core import Metric
 
-from rtppool_core.report import (
+from rtppool_core.contract.report import (
     AriReport,
     CallsReport,
     ClockReport,
@@ -15,12 +15,12 @@ from rtppool_core.report import (
     SlaReport,
     Windows,
 )
-from rtppool_relay.call_durations import CallDurations
-from rtppool_relay.calls import Event
-from rtppool_relay.measurement import Measurement
-from rtppool_relay.metrics import ENDS, RelayMetrics
-from rtppool_relay.slices import Slice
-from rtppool_relay.wall_clock import WallClock
+from rtppool_relay.calls.durations import CallDurations
+from rtppool_relay.calls.table import Event
+from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.measurement import Measurement
+from rtppool_relay.http.metrics import ENDS, RelayMetrics
+from rtppool_relay.streams.slices import Slice
 
 MS = 1_000_000
 

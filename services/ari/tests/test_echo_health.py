@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtppool_relay.measurement import EchoHealth
+from rtppool_relay.figures.echo_health import EchoHealth
 
 SECOND = 1_000_000_000
 LOOK = SECOND // 4

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packet_line import Line, packet, received
 
-from rtppool_core import echo_extension as extension
-from rtppool_core.rtp import parse
-from rtppool_core.udp import mark
-from rtppool_relay.rows import DEPARTURE_ERRORS, Word
+from rtppool_core.net.udp import mark
+from rtppool_core.rtp import echo_extension as extension
+from rtppool_core.rtp.header import parse
+from rtppool_relay.media.rows import DEPARTURE_ERRORS, Word
 
 CSRC_PACKET = b"\x81\x00\x00\x05" + bytes(4) + b"\0\0\0\x07" + b"csrc" + b"p" * 20
 

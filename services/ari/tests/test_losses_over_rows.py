@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
-from rtppool_core.bursts import BurstCounts, BurstTracker
-from rtppool_core.reordering import Reordering
-from rtppool_relay.directional_loss import DirectedLoss, DirectionalLoss, EchoedRows
-from rtppool_relay.loss_order import LossOrder
-from rtppool_relay.return_order import ReturnOrder
-from rtppool_relay.slices import Slice
-from rtppool_relay.stream_statistics import collect_all
+from rtppool_core.statistics.bursts import BurstCounts, BurstTracker
+from rtppool_core.statistics.reordering import Reordering
+from rtppool_relay.streams.directed_loss import DirectedLoss, DirectionalLoss, EchoedRows
+from rtppool_relay.streams.loss_bursts import LossOrder
+from rtppool_relay.streams.reordering import ReturnOrder
+from rtppool_relay.streams.slices import Slice
+from rtppool_relay.streams.statistics import collect_all
 
 
 def one_by_one(bad: set[int], packets: int) -> BurstCounts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from row_slot import MS, Slot, after
 
-from rtppool_relay.rows import Word
+from rtppool_relay.media.rows import Word
 
 
 def test_packets_that_still_wait_for_their_answers_count_as_sent() -> None:

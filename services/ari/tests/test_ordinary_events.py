@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from row_slot import MS, Slot, after
 
-from rtppool_relay.slices import Slice
+from rtppool_relay.streams.slices import Slice
 
 PACKETS = 300
 COMFORT_NOISE = 13

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rtppool_relay.relay_config import ConfigState, from_environment, next_state
+from rtppool_relay.config import ConfigState, from_environment, next_state
 from rtppool_relay.settings import read_settings
 
 SETTINGS = read_settings({"NODE_NAME": "mine", "ECHO_EXTENSION": "true"})

@@ -7,14 +7,14 @@ import pytest
 from prometheus_client.core import Metric
 from row_slot import MS, Slot, after
 
-from rtppool_core.bursts import BurstCounts
-from rtppool_core.histogram import bucket_of
-from rtppool_relay.measurement import Measurement
-from rtppool_relay.slices import Slice
-from rtppool_relay.stream_metrics import stream_metrics
-from rtppool_relay.stream_statistics import StreamStatistics
-from rtppool_relay.wall_clock import WallClock
-from rtppool_relay.window_metrics import window_metrics
+from rtppool_core.statistics.bursts import BurstCounts
+from rtppool_core.statistics.histogram import bucket_of
+from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.measurement import Measurement
+from rtppool_relay.http.stream_metrics import stream_metrics
+from rtppool_relay.http.window_metrics import window_metrics
+from rtppool_relay.streams.slices import Slice
+from rtppool_relay.streams.statistics import StreamStatistics
 
 
 def values(metrics: list[Metric]) -> dict[tuple[str, ...], float]:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtppool_core.pool_config import EchoTarget
-from rtppool_core.settings import SettingsError
+from rtppool_core.contract.pools_file import EchoTarget
+from rtppool_core.process.settings import SettingsError
 from rtppool_relay.settings import read_settings
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from row_slot import SECOND, T0, Slot
 
-from rtppool_relay.row_reader import RowReader
-from rtppool_relay.rows import Word
+from rtppool_relay.media.rows import Word
+from rtppool_relay.streams.row_reader import RowReader
 
 LATER = T0 + 1_000_000 * SECOND
 # Packets, then how many sequence numbers are skipped, whether one of them still comes, whether the stream is replaced.

@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
-from rtppool_core.histogram import Histogram, bucket_of
-from rtppool_core.pool_config import SlaLimits
-from rtppool_core.statistics import Jitter
-from rtppool_relay.measurement import Measurement
-from rtppool_relay.row_histogram import buckets_of, record_all
-from rtppool_relay.row_reader import RowReader
-from rtppool_relay.sla import judge
-from rtppool_relay.slices import Slice, SliceStore, window_report
-from rtppool_relay.source_gaps import SourceGaps
-from rtppool_relay.stream_jitter import StreamJitter, advance
-from rtppool_relay.wall_clock import WallClock
+from rtppool_core.contract.pools_file import SlaLimits
+from rtppool_core.statistics.histogram import Histogram, bucket_of
+from rtppool_core.statistics.sequence import Jitter
+from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.measurement import Measurement
+from rtppool_relay.figures.sla import judge
+from rtppool_relay.streams.jitter import StreamJitter, advance
+from rtppool_relay.streams.row_histogram import buckets_of, record_all
+from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.slices import Slice, SliceStore, window_report
+from rtppool_relay.streams.source_loss import SourceGaps
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from rtppool_relay.measurement import KINDS, Measurement
-from rtppool_relay.slices import Slice, SliceStore
-from rtppool_relay.wall_clock import WallClock
+from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.measurement import KINDS, Measurement
+from rtppool_relay.streams.slices import Slice, SliceStore
 
 SECOND = 1_000_000_000
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import aiohttp
 import pytest
 
-from rtppool_core import rtp
-from rtppool_core.service import Stop
+from rtppool_core.process.service import Stop
+from rtppool_core.rtp import header as rtp
 from rtppool_echo.app import Echo
 from rtppool_echo.settings import Settings
 

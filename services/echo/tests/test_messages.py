@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_echo import batch_messages
-from rtppool_echo.ancillary import for_answer, packed
-from rtppool_echo.batch_messages import BatchMessages, self_test
-from rtppool_echo.datagram_memory import MOST_DATAGRAMS, DatagramMemory
-from rtppool_echo.reflect_process import has_stamps, raise_if_broken, wait_at_most
-from rtppool_echo.single_messages import SingleMessages
-from rtppool_echo.sockets import bind_sockets
+from rtppool_echo.messages import batch as batch_messages
+from rtppool_echo.messages.ancillary import for_answer, packed
+from rtppool_echo.messages.batch import BatchMessages, self_test
+from rtppool_echo.messages.datagram_memory import MAX_DATAGRAMS, DatagramMemory
+from rtppool_echo.messages.single import SingleMessages
+from rtppool_echo.workers.process import has_stamps, raise_if_broken, wait_at_most
+from rtppool_echo.workers.sockets import bind_sockets
 
 WAYS = pytest.mark.parametrize("way", [BatchMessages, SingleMessages])
 FAMILIES = pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_what_waits_is_received_in_one_batch_and_no_more_than_there_is_room_for(
     with echo_and_client("127.0.0.1", "127.0.0.1") as (echo, client):
         memory = DatagramMemory(echo.family, stamped=True)
         messages = BatchMessages(echo, memory)
-        for number in range(MOST_DATAGRAMS + 3):
+        for number in range(MAX_DATAGRAMS + 3):
             client.send(bytes([number]))
-        assert messages.receive() == MOST_DATAGRAMS
-        assert [memory.payload(at, 1)[0] for at in range(MOST_DATAGRAMS)] == list(range(MOST_DATAGRAMS))
+        assert messages.receive() == MAX_DATAGRAMS
+        assert [memory.payload(at, 1)[0] for at in range(MAX_DATAGRAMS)] == list(range(MAX_DATAGRAMS))
         assert messages.receive() == 3
 
 

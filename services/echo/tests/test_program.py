@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from rtppool_core.settings import SettingsError
+from rtppool_core.process.settings import SettingsError
 from rtppool_echo.settings import Settings, read_settings
 
 

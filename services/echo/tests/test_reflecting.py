@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from rtppool_core import echo_extension, udp
+from rtppool_core.net import udp
+from rtppool_core.rtp import echo_extension
 from rtppool_echo import app
-from rtppool_echo.reflection import REASONS
+from rtppool_echo.rules.reflection import REASONS
 from rtppool_echo.settings import Settings
 
 Run = Callable[[Settings], AbstractAsyncContextManager[Any]]
@@ -398,7 +399,7 @@ async def test_the_extension_comes_back_filled_and_a_filled_one_as_it_is(
                 assert number == count
                 assert before_ns <= received_ns <= sent_ns <= after_ns
                 assert answer[: echo_extension.FILLED_OFFSET] == asked[: echo_extension.FILLED_OFFSET]
-                assert answer[echo_extension.SMALLEST_PACKET_BYTES :] == asked[echo_extension.SMALLEST_PACKET_BYTES :]
+                assert answer[echo_extension.MIN_PACKET_BYTES :] == asked[echo_extension.MIN_PACKET_BYTES :]
             client.send(answer, mine, echo.port)
             assert (await client.receive())[0] == answer
     assert caplog.text.count("datagrams go one by one, at a higher cost") == (0 if batches else 1)

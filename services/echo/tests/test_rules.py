@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_core import udp
-from rtppool_echo.ancillary import for_answer, packed, unpacked
-from rtppool_echo.counters import WORD_OF_REASON, WORDS, Counters
-from rtppool_echo.reflection import REASONS, SourceRules
-from rtppool_echo.socket_name import address_of, name_of, port_of, sender_of
+from rtppool_core.net import udp
+from rtppool_echo.messages.ancillary import for_answer, packed, unpacked
+from rtppool_echo.rules.reflection import REASONS, SourceRules
+from rtppool_echo.rules.socket_name import address_of, name_of, port_of, sender_of
+from rtppool_echo.workers.counters import WORD_OF_REASON, WORDS, Counters
 
 RULES = SourceRules(own_port=4000)
 

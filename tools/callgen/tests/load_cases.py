@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtppool_callgen.load_windows import LoadWindow
-from rtppool_core.contract import from_json
-from rtppool_core.histogram import Histogram
-from rtppool_core.report import Report, SlaViolation, export_histogram
+from rtppool_callgen.load.windows import LoadWindow
+from rtppool_core.contract.codec import from_json
+from rtppool_core.contract.report import Report, SlaViolation, export_histogram
+from rtppool_core.statistics.histogram import Histogram
 
 TIERS = [(30, 8_000, 12_000, 18_000), (100, 10_000, 15_000, 20_000)]
 LIMITS: dict[str, Any] = {

@@ -11,10 +11,10 @@ import random
 import sys
 from collections.abc import Callable
 
-from rtppool_core.ports import PortRange
-from rtppool_core.udp import BindError
-from rtppool_relay.port_manager import PortManager, PortsExhausted
-from rtppool_relay.port_sockets import PortSockets, bind_pair, can_bind
+from rtppool_core.contract.port_range import PortRange
+from rtppool_core.net.udp import BindError
+from rtppool_relay.media.port_sockets import PortSockets, bind_pair, can_bind
+from rtppool_relay.ports.port_manager import PortManager, PortsExhausted
 
 ADDRESS = "127.0.0.1"
 DSCP = 46

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from lab.faults.calls.errors import ChaosError
 from lab.faults.calls.ports import port_user
-from rtppool_core.ports import PortRange
-from rtppool_relay.port_sockets import can_bind
+from rtppool_core.contract.port_range import PortRange
+from rtppool_relay.media.port_sockets import can_bind
 
 PORTS = 101
 OPERATIONS_A_LIFE = (50, 150)
-MOST_STRANGERS = 12
+MAX_STRANGERS = 12
 SEARCHED = range(11_000, 30_000, PORTS)
 
 
@@ -62,7 +62,7 @@ def run(operations: int, seed: int = 1) -> PortsResult:
     chance, result, began = random.Random(seed), PortsResult(), time.monotonic()
     ports = _free_range()
     while result.operations < operations:
-        strangers = set(chance.sample(list(ports), chance.randint(0, MOST_STRANGERS)))
+        strangers = set(chance.sample(list(ports), chance.randint(0, MAX_STRANGERS)))
         with _held_by_strangers(strangers):
             _live(ports, strangers, chance, result)
     result.seconds = round(time.monotonic() - began, 1)

@@ -14,7 +14,7 @@ from lab.faults.calls.errors import ChaosError
 
 END_SECONDS = 5.0
 # One that dies again and again at once is broken; a test of faults must not become a loop of starts.
-MOST_STARTS_IN_A_ROW, YOUNG_SECONDS = 20, 0.5
+MAX_STARTS_IN_A_ROW, YOUNG_SECONDS = 20, 0.5
 LAST_LINES = 12
 
 
@@ -128,7 +128,7 @@ class Keeper:
             began = time.monotonic()
             await self._process.wait()
             in_a_row = in_a_row + 1 if time.monotonic() - began < YOUNG_SECONDS else 0
-            if in_a_row > MOST_STARTS_IN_A_ROW:
+            if in_a_row > MAX_STARTS_IN_A_ROW:
                 raise ChaosError(f"{self.name} ends at once, {in_a_row} times in a row:\n{self.last_words()}")
             await self._may_run.wait()
             await self._spawn()

@@ -21,7 +21,7 @@ from lab.faults.calls.rig.rooted import bound_to_us
 
 APPLICATION = "rtp-pool"
 NODE = "chaos"
-MEDIA_MODULE = "rtppool_relay.media_process"
+MEDIA_MODULE = "rtppool_relay.packets.process"
 
 
 def relay_command() -> list[str]:
@@ -35,7 +35,7 @@ def compile_ahead() -> None:
     Raises:
         ChaosError: it does not compile; what was said stands above.
     """
-    done = subprocess.run([sys.executable, "-m", "rtppool_relay.compile_ahead"], env=_kept(), check=False)
+    done = subprocess.run([sys.executable, "-m", "rtppool_relay.packets.compile_ahead"], env=_kept(), check=False)
     if done.returncode != 0:
         raise ChaosError("the relay's packet path does not compile; what is missing is said above")
 

@@ -15,19 +15,20 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from rtppool_core import logs
-from rtppool_core.contract import to_json
-from rtppool_core.http_endpoints import json_response
-from rtppool_core.ports import PortRange
-from rtppool_core.report import LateByCause
-from rtppool_relay.media_plane import CallFigures, Refused
-from rtppool_relay.media_state import MediaFlow
-from rtppool_relay.rows import ROWS_NAME, SLOT_BYTES, SLOTS, Word, slot_offset
+from rtppool_core.contract.codec import to_json
+from rtppool_core.contract.port_range import PortRange
+from rtppool_core.contract.report import LateByCause
+from rtppool_core.net.http_endpoints import json_response
+from rtppool_core.process import logs
+from rtppool_relay.calls.telephony import Telephony
+from rtppool_relay.figures.call_figures import CallFigures
+from rtppool_relay.media.rows import ROWS_NAME, SLOT_BYTES, SLOTS, Word, slot_offset
+from rtppool_relay.ports.interface import Refused
 from rtppool_relay.settings import read_settings
-from rtppool_relay.telephony import Telephony
+from rtppool_relay.streams.flow import MediaFlow
 
 FORMAT = "ulaw"
-LONGEST_ANSWER_SECONDS = 10.0
+MAX_ANSWER_SECONDS = 10.0
 _NOT_MEASURED_HERE = CallFigures(0, 0, 0, 0, LateByCause(), 0, 0, 0)
 
 
@@ -73,7 +74,7 @@ class Forwarder:
         """
         if self._process.stdout is None:
             raise AssertionError("a pipe was asked for")
-        async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
+        async with asyncio.timeout(MAX_ANSWER_SECONDS):
             line = (await self._process.stdout.readline()).decode().strip()
         if line != answer:
             raise RuntimeError(f"the relay in C says {line!r}, {answer!r} was expected")

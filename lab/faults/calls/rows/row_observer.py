@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass
 
 from lab.faults.calls.errors import ChaosError
-from rtppool_core.histogram import Histogram
-from rtppool_core.pool_config import SlaLimits
-from rtppool_relay.row_reader import RowReader, map_rows
-from rtppool_relay.rows import Word
-from rtppool_relay.sla import judge
-from rtppool_relay.slices import NS_PER_SLICE, SLICE_CLOSES_AFTER_SECONDS, Slice, SliceStore
-from rtppool_relay.stream_statistics import StreamStatistics, collect_all
-from rtppool_relay.wall_clock import WallClock
+from rtppool_core.contract.pools_file import SlaLimits
+from rtppool_core.statistics.histogram import Histogram
+from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.sla import judge
+from rtppool_relay.media.rows import Word
+from rtppool_relay.streams.row_reader import RowReader, map_rows
+from rtppool_relay.streams.slices import NS_PER_SLICE, SLICE_CLOSES_AFTER_SECONDS, Slice, SliceStore
+from rtppool_relay.streams.statistics import StreamStatistics, collect_all
 
 TICK_SECONDS = 1.0
 WINDOW_SECONDS = 10

@@ -19,7 +19,7 @@ from lab.faults.calls.rig.rooted import PhoneRoots
 from lab.faults.calls.rounds.accounts import Evidence, dialplan_of, leaked, orphans, unaccounted, uncounted
 from lab.faults.calls.rounds.rounds import all_talk, rest_of
 
-LOAD_SECONDS, LOAD_CALLS_AT_ONCE, LOAD_CALL_SECONDS, FEWEST_PLACED = 300, 100, 30.0, 900
+LOAD_SECONDS, LOAD_CALLS_AT_ONCE, LOAD_CALL_SECONDS, MIN_PLACED = 300, 100, 30.0, 900
 SETUP_P99_MICROSECONDS, FIRST_RETURN_P99_MICROSECONDS = 40_000, 5_000
 ALL_PORTS = 101
 HELD_SECONDS, HELD_PER_SECOND = 16.0, 20
@@ -137,7 +137,7 @@ def load_figures(
     silent = sum(1 for record in taken if not record.answered or not record.p50_microseconds)
     deleted = status["calls"]["orphansDeleted"]
     return [
-        Figure("calls placed", str(placed), f">= {FEWEST_PLACED}", placed >= FEWEST_PLACED),
+        Figure("calls placed", str(placed), f">= {MIN_PLACED}", placed >= MIN_PLACED),
         _exactly("completed", len(outcome.talked), placed),
         _exactly("refused", refused, 0),
         _exactly("orphans", len(stray) + deleted, 0),

@@ -19,8 +19,7 @@ from lab.faults.calls.rig.rig import OURS, Chain, Ports, Rig, running_rig
 from lab.faults.calls.rig.rooted import bound_to_us
 from lab.faults.calls.rows.row_observer import WINDOW_SECONDS, RowObserver, Window
 from lab.faults.calls.rows.rows import Figure, Row, RowResult, Stage
-from rtppool_core.histogram import Histogram
-from rtppool_core.pool_config import (
+from rtppool_core.contract.pools_file import (
     EchoTarget,
     NodeAssignment,
     PoolEntry,
@@ -29,7 +28,8 @@ from rtppool_core.pool_config import (
     SlaLimits,
     encode,
 )
-from rtppool_core.ports import PortRange
+from rtppool_core.contract.port_range import PortRange
+from rtppool_core.statistics.histogram import Histogram
 
 CALLS = (30, 100)
 ROUNDS = 3
@@ -39,8 +39,8 @@ SETTLE_SECONDS = 4
 ENDING_SECONDS = 8
 UP_SECONDS, GRACE_SECONDS = 30.0, 40.0
 OUR_CHAIN, C_CHAIN = "rtp-pool", "C"
-MOST_LATE_PPM = 1000
-MOST_TIMES_RESIDENCE = 2.0
+MAX_LATE_PPM = 1000
+MAX_TIMES_RESIDENCE = 2.0
 PORTS = Ports()
 
 
@@ -150,14 +150,14 @@ def tier_figures(calls: int, windows: Mapping[str, Sequence[Window]]) -> list[Fi
         Figure(
             f"{calls} calls: late by the relay (ppm)",
             _text(late, "{:.0f}"),
-            f"<= {MOST_LATE_PPM} (C: {_text(late_there, '{:.0f}')})",
-            late is not None and late <= MOST_LATE_PPM,
+            f"<= {MAX_LATE_PPM} (C: {_text(late_there, '{:.0f}')})",
+            late is not None and late <= MAX_LATE_PPM,
         ),
         Figure(
             f"{calls} calls: residence p99 (µs)",
             _text(residence, "{:.0f}"),
-            f"<= {MOST_TIMES_RESIDENCE:g} x C (C: {_text(residence_there, '{:.0f}')})",
-            times is not None and times <= MOST_TIMES_RESIDENCE,
+            f"<= {MAX_TIMES_RESIDENCE:g} x C (C: {_text(residence_there, '{:.0f}')})",
+            times is not None and times <= MAX_TIMES_RESIDENCE,
         ),
     ]
 

@@ -18,8 +18,8 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 # An object of 1.5 MB is the most that etcd takes; a watch event holds one.
-LONGEST_LINE = 4 << 20
-LONGEST_SHOWN = 400
+MAX_LINE = 4 << 20
+MAX_SHOWN = 400
 
 
 class ApiUnavailable(Exception):  # noqa: N818 an outcome that runs wait through
@@ -119,9 +119,9 @@ class ApiClient:
             raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
         if response.status >= SERVER_ERROR or response.status == NOT_NOW:
             # It has just begun ("storage is (re)initializing"), or its store does not answer.
-            raise ApiUnavailable(f"{method} {path}: {response.status} {text[:LONGEST_SHOWN]}")
+            raise ApiUnavailable(f"{method} {path}: {response.status} {text[:MAX_SHOWN]}")
         if not response.ok:
-            raise ApiRefused(f"{method} {path}: {response.status} {text[:LONGEST_SHOWN]}", response.status)
+            raise ApiRefused(f"{method} {path}: {response.status} {text[:MAX_SHOWN]}", response.status)
         answer: dict[str, Any] = json.loads(text)
         return answer
 
@@ -148,5 +148,5 @@ class ApiClient:
     async def _sessions(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=self._server.trust(), limit=0)
-            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=LONGEST_LINE)
+            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=MAX_LINE)
         return self._session

@@ -14,7 +14,7 @@ from lab.faults.operator.api.api_server import LOOPBACK, ApiServer
 from lab.faults.operator.errors import HarnessError
 
 CHUNK_BYTES = 1 << 16
-LARGEST_BODY = 16 << 20
+MAX_BODY = 16 << 20
 BAD_GATEWAY = 502
 # Meaningful for one connection only (RFC 9110 7.6.1), or made anew by this side.
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te", "upgrade"}
@@ -77,7 +77,7 @@ class FaultyProxy:
         """Listen."""
         connector = aiohttp.TCPConnector(ssl=self._server.trust(), limit=0)
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
-        app = web.Application(client_max_size=LARGEST_BODY)
+        app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None, handler_cancellation=True)
         await self._runner.setup()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rtppool_core.pool_config import CONFIG_MAP_NAME
+from rtppool_core.contract.pools_file import CONFIG_MAP_NAME
 
 NAMESPACE = "voice"
 OTHER_NAMESPACE = "contact-centre"

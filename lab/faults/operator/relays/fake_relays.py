@@ -21,8 +21,8 @@ from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavail
 from lab.faults.operator.api.resources import CONFIG_MAPS, NODES, PODS, Document, node, relay_pod, running
 from lab.faults.operator.relays.relay_report import Situation, rendered, rendered_as_older, report_of
 from lab.faults.operator.relays.status_server import Answer, Load, StatusProtocol
-from rtppool_core.contract import ContractError
-from rtppool_core.pool_config import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION, PoolEntry, decode_for_node
+from rtppool_core.contract.codec import ContractError
+from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION, PoolEntry, decode_for_node
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,10 @@ import json
 import random
 from dataclasses import dataclass
 
-from rtppool_core.contract import to_json
-from rtppool_core.histogram import Histogram
-from rtppool_core.pool_config import PoolEntry
-from rtppool_core.ports import PortRange
-from rtppool_core.report import (
+from rtppool_core.contract.codec import to_json
+from rtppool_core.contract.pools_file import PoolEntry
+from rtppool_core.contract.port_range import PortRange
+from rtppool_core.contract.report import (
     AriReport,
     CallsReport,
     ClockReport,
@@ -27,6 +26,7 @@ from rtppool_core.report import (
     Windows,
     export_histogram,
 )
+from rtppool_core.statistics.histogram import Histogram
 
 ENVIRONMENT_RANGE = PortRange(10000, 10100)
 WINDOW_SECONDS = 60

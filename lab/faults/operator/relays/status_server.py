@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 END_OF_REQUEST = b"\r\n\r\n"
-LONGEST_REQUEST = 16_384
+MAX_REQUEST = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class StatusProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer a whole request."""
         self._received += data
-        if self._transport is not None and len(self._received) > LONGEST_REQUEST:
+        if self._transport is not None and len(self._received) > MAX_REQUEST:
             self._transport.abort()
         if END_OF_REQUEST not in self._received or self._busy:
             return

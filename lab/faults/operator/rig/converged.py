@@ -15,7 +15,7 @@ from lab.faults.operator.api.resources import Document
 from lab.faults.operator.relays.fake_relays import FakeRelay
 
 HEARD_MODES = {"well", "old"}
-MOST_LISTED = 64
+MAX_LISTED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _of_status(pool: Document, snapshot: Snapshot, owner: Mapping[str, Document]
     checks: dict[str, tuple[Any, Any]] = {
         "observedGeneration": (status.get("observedGeneration"), generation),
         "relayCount": (status.get("relayCount"), len(mine)),
-        "relays": ([row["podName"] for row in status.get("relays", [])], [relay.pod for relay in mine[:MOST_LISTED]]),
+        "relays": ([row["podName"] for row in status.get("relays", [])], [relay.pod for relay in mine[:MAX_LISTED]]),
         "Accepted": (conditions.get("Accepted"), str(bool(mine) or not lost)),
     }
     if lost or not _is_wanted_by_others(pool, mine, snapshot):

@@ -25,7 +25,7 @@ from lab.faults.operator.errors import HarnessError
 from lab.faults.operator.relays.fake_relays import FakeRelays
 from lab.faults.operator.rig.converged import Snapshot, differences
 from lab.faults.operator.rig.operator_process import OperatorProcess
-from rtppool_core.pool_config import FILE_NAME
+from rtppool_core.contract.pools_file import FILE_NAME
 
 LOOK_SECONDS = 0.1
 UNREACHABLE = "the API server can't be asked"

@@ -11,14 +11,14 @@ from lab.faults.operator.rig.rig import Rig
 
 CONFLICT, NOT_FOUND = 409, 404
 FIRST_RANGE, RANGE_STEP, RANGES = 10_000, 200, 60
-FEWEST_POOLS, MOST_POOLS = 2, 6
+MIN_POOLS, MAX_POOLS = 2, 6
 SELECTORS: tuple[dict[str, str], ...] = ({}, {"zone": "a"}, {"zone": "b"})
 
 
 async def edit(rig: Rig, chance: random.Random) -> str:
     """One edit: a range moved, settings changed, a pool made or deleted. Returns what it was."""
     pools = await rig.persist(lambda: rig.api.items(POOLS))
-    if len(pools) < FEWEST_POOLS or (len(pools) < MOST_POOLS and chance.random() < 0.2):
+    if len(pools) < MIN_POOLS or (len(pools) < MAX_POOLS and chance.random() < 0.2):
         return await _make(rig, chance)
     metadata = chance.choice(pools)["metadata"]
     path = pool_path(metadata["namespace"], metadata["name"])

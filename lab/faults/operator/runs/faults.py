@@ -14,7 +14,7 @@ from lab.faults.operator.errors import HarnessError
 from lab.faults.operator.relays.fake_relays import FakeRelay, Mode
 from lab.faults.operator.rig.operator_process import OperatorProcess
 from lab.faults.operator.rig.rig import Rig
-from rtppool_core.pool_config import FILE_NAME, REFRESH_ANNOTATION
+from rtppool_core.contract.pools_file import FILE_NAME, REFRESH_ANNOTATION
 
 Lift = Callable[[], Awaitable[None]]
 WRITES = frozenset({"create", "update", "patch"})

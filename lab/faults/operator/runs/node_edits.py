@@ -33,7 +33,7 @@ RELAYS = "app.kubernetes.io/component=relay"
 WITHIN_SECONDS = 30.0
 LOOK_SECONDS = 0.05
 # Edits come at any moment of what the operator, kubelets and relays do by the clock.
-SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.3, 2.0
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.3, 2.0
 APPLIED_P95_SECONDS, SHOWN_P95_SECONDS = 1.0, 3.0
 _APPLIED = re.compile(r"^(?P<at>\S+) .*configuration applied.*?generation\W+(?P<generation>\d+)")
 
@@ -106,7 +106,7 @@ def _edit_and_tell(client: ApiClient, edits: int, chance: random.Random, say: Ca
             seen.wait(generation)
             if number % 10 == 0:
                 say(f"  {number} of {edits} edits")
-            time.sleep(chance.uniform(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
+            time.sleep(chance.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
     finally:
         _patch(pools, first)
         seen.close()

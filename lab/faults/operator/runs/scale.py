@@ -30,7 +30,7 @@ STATUS_RESOURCE = "rtppools/status"
 # Issue and design: an edit is out within 1 s; polls every 2 s (a look may fall on both ends of the time that is
 # counted), at most 32 at a time; a status at most once a second, for figures alone every 15 s; 200 MiB.
 OUT_SECONDS, POLL_SECONDS, IN_FLIGHT = 1.0, 2.0, 32
-SHORTEST_PAUSE_SECONDS, FIGURES_PAUSE_SECONDS = 1.0, 15.0
+MIN_PAUSE_SECONDS, FIGURES_PAUSE_SECONDS = 1.0, 15.0
 RESIDENT_BYTES = 200 << 20
 MIB = 1 << 20
 # Times are the API server's of requests that began earlier in the operator: by so much they may lie closer.
@@ -131,7 +131,7 @@ async def _edits(rig: Rig, _operator: OperatorProcess, chance: random.Random) ->
         *_times(f"edit of a pool of {in_default} relays", wide),
         Figure("polls of a relay a second while pools are edited", f"{polls / RELAYS / seconds:.2f} on average"),
         _in_flight(rig),
-        _pause("shortest time between two writes of a status while pools are edited", pause, SHORTEST_PAUSE_SECONDS),
+        _pause("shortest time between two writes of a status while pools are edited", pause, MIN_PAUSE_SECONDS),
     ]
 
 
@@ -156,7 +156,7 @@ async def _busy(rig: Rig, operator: OperatorProcess, chance: random.Random) -> l
         _pause(
             "shortest time between two writes of a status while calls move",
             shortest_pause_seconds(written),
-            SHORTEST_PAUSE_SECONDS,
+            MIN_PAUSE_SECONDS,
         ),
         Figure(
             f"status writes of a pool in {BUSY_SECONDS:.0f} s of calls",

@@ -16,7 +16,7 @@ from lab.faults.calls.rig.ari_proxy import AriProxy
 from lab.faults.calls.rig.relay import media_pids
 from lab.faults.calls.rounds.accounts import uncounted
 from lab.faults.calls.rounds.faults import open_descriptors
-from rtppool_callgen.stand_in import StandIn
+from rtppool_callgen.stand_in.stand_in import StandIn
 
 CALLS = 10
 APPLICATION = "rtp-pool"

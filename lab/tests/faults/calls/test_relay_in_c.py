@@ -13,8 +13,8 @@ from lab.faults.calls.rig.recordings import Packet, Speaker
 from lab.faults.calls.rows.c_relay import Forwarder
 from lab.faults.calls.rows.tiers import compile_programs
 from rtppool_core.units import NS_PER_SECOND
-from rtppool_relay.row_reader import RowReader
-from rtppool_relay.rows import Word
+from rtppool_relay.media.rows import Word
+from rtppool_relay.streams.row_reader import RowReader
 
 SLOT, PACKETS = 3, 50
 LOOPBACK = "127.0.0.1"

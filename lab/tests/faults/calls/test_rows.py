@@ -11,8 +11,8 @@ from lab.faults.calls.rig.relay import Record
 from lab.faults.calls.rows.row_observer import Window
 from lab.faults.calls.rows.rows import Figure, event_figures, load_figures
 from lab.faults.calls.rows.tiers import C_CHAIN, OUR_CHAIN, tier_figures
-from rtppool_core.histogram import Histogram
-from rtppool_core.rtp import parse
+from rtppool_core.rtp.header import parse
+from rtppool_core.statistics.histogram import Histogram
 
 CALLS = [f"{number}-load" for number in range(900)]
 

@@ -20,7 +20,7 @@ from lab.faults.operator.rig.rig import Rig, make_rig
 pytestmark = pytest.mark.timeout(180)
 CONVERGED = 45.0
 # One for each thing that can't be done, and one more where the server's words change while it begins.
-MOST_LINES = 3
+MAX_LINES = 3
 REVISION = "rtppool.dev/crd-revision"
 
 
@@ -68,7 +68,7 @@ async def test_an_operator_that_starts_before_there_is_a_definition_waits_for_on
     await older_rig.until("it was refused", CONVERGED, lambda: _refusals(operator) > 0)
     await asyncio.sleep(6.0)
     assert operator.runs
-    assert _refusals(operator) <= MOST_LINES
+    assert _refusals(operator) <= MAX_LINES
     await older_rig.api.create(DEFINITIONS, definition())
     await older_rig.until("a pool can be made", CONVERGED, lambda: _made(older_rig))
     await older_rig.converge(CONVERGED)

@@ -21,7 +21,7 @@ from lab.faults.operator.api.resources import (
 from lab.faults.operator.relays.fake_relays import Mode
 from lab.faults.operator.rig.rig import Rig
 from lab.faults.operator.runs.faults import EVERYTHING, HAND_WRITTEN, WRITES, Stage, fault_named, strike_and_lift
-from rtppool_core.pool_config import FILE_NAME, REFRESH_ANNOTATION
+from rtppool_core.contract.pools_file import FILE_NAME, REFRESH_ANNOTATION
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -30,7 +30,7 @@ ZONE_A = pool_path(OTHER_NAMESPACE, "zone-a")
 # The product's bounds are seconds; these only end a test that would wait for ever.
 CONVERGED = 45.0
 # What it is, what it listens on, and what it waits for; not the same again each second.
-MOST_LINES_WHILE_IT_WAITS = 12
+MAX_LINES_WHILE_IT_WAITS = 12
 # A Lease that nobody gave up is waited for.
 LEASE_AND_CONVERGED = 60.0
 
@@ -140,7 +140,7 @@ async def test_an_operator_that_starts_without_an_api_server_waits_for_it(stage:
     lines = stage.operator.log.read_text().count("\n")
     await asyncio.sleep(8.0)
     assert stage.operator.runs
-    assert stage.operator.log.read_text().count("\n") - lines <= MOST_LINES_WHILE_IT_WAITS
+    assert stage.operator.log.read_text().count("\n") - lines <= MAX_LINES_WHILE_IT_WAITS
     await stage.rig.server.restart()
     await move(stage.rig, DEFAULT, 12_000)
     await stage.rig.converge(CONVERGED)

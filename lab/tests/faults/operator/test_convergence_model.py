@@ -10,8 +10,8 @@ import pytest
 
 from lab.faults.operator.relays.fake_relays import FakeRelay
 from lab.faults.operator.rig.converged import Snapshot, differences, owners
-from rtppool_core.pool_config import PoolEntry
-from rtppool_core.ports import PortRange
+from rtppool_core.contract.pools_file import PoolEntry
+from rtppool_core.contract.port_range import PortRange
 
 CONDITIONS = {
     "Accepted": "True",

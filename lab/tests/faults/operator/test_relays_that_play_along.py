@@ -9,11 +9,11 @@ import pytest
 
 from lab.faults.operator.relays.fake_relays import GARBAGE
 from lab.faults.operator.relays.relay_report import Situation, rendered, rendered_as_older, report_of
-from rtppool_core.contract import ContractError, json_schema, to_json
-from rtppool_core.pool_config import PoolEntry
-from rtppool_core.ports import PortRange
-from rtppool_core.report import Report
-from rtppool_operator.polling import read_report
+from rtppool_core.contract.codec import ContractError, json_schema, to_json
+from rtppool_core.contract.pools_file import PoolEntry
+from rtppool_core.contract.port_range import PortRange
+from rtppool_core.contract.report import Report
+from rtppool_operator.relays.polling import read_report
 
 ENTRY = PoolEntry("p", "voice", "uid", 3, (), PortRange(10000, 10010))
 

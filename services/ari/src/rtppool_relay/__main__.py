@@ -4,8 +4,8 @@ import os
 import sys
 from functools import partial
 
-from rtppool_relay.descriptor_limit import raise_descriptor_limit
-from rtppool_relay.first_media_process import start_first_media_process
+from rtppool_relay.media.launch import start_first_media_process
+from rtppool_relay.ports.descriptor_limit import raise_descriptor_limit
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
     fair = os.environ.get("MEDIA_SCHEDULING", "").strip().lower() == "fair"
     first = start_first_media_process(real_time=not fair)
     # Loaded while the media process starts.
-    from rtppool_core.service import run  # noqa: PLC0415
+    from rtppool_core.process.service import run  # noqa: PLC0415
     from rtppool_relay.app import serve  # noqa: PLC0415
 
     return run("rtp-relay", partial(serve, first=first))

@@ -14,29 +14,29 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from rtppool_core import logs
-from rtppool_core.http_endpoints import PATIENCE_SECONDS, listen, make_app
-from rtppool_core.report import Report
-from rtppool_core.service import Stop
-from rtppool_relay.drain import drain
-from rtppool_relay.echo_resolver import EchoResolver
-from rtppool_relay.first_media_process import FirstMediaProcess
-from rtppool_relay.http_routes import routes
-from rtppool_relay.kernel_stamps import examine_kernel_stamps
-from rtppool_relay.measurement import Measurement
-from rtppool_relay.media_supervisor import MediaSupervisor
-from rtppool_relay.metrics import RelayMetrics
-from rtppool_relay.plane import Plane, address_family
-from rtppool_relay.pool_watch import PoolWatch
-from rtppool_relay.port_manager import PortManager
-from rtppool_relay.preflight_watch import PreflightWatch
-from rtppool_relay.probe import Probe
-from rtppool_relay.relay_config import ConfigState, RelayConfig, from_environment
+from rtppool_core.contract.report import Report
+from rtppool_core.net.http_endpoints import PATIENCE_SECONDS, listen, make_app
+from rtppool_core.process import logs
+from rtppool_core.process.service import Stop
+from rtppool_relay.calls.drain import drain
+from rtppool_relay.calls.telephony import Telephony
+from rtppool_relay.config import ConfigState, RelayConfig, from_environment
+from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.measurement import Measurement
+from rtppool_relay.http.metrics import RelayMetrics
+from rtppool_relay.http.routes import routes
+from rtppool_relay.http.status import Lifecycle, StatusView
+from rtppool_relay.media.kernel_stamps import examine_kernel_stamps
+from rtppool_relay.media.launch import FirstMediaProcess
+from rtppool_relay.media.supervisor import MediaSupervisor
+from rtppool_relay.pools_file import PoolWatch
+from rtppool_relay.ports.call_ports import Plane, address_family
+from rtppool_relay.ports.echo_resolver import EchoResolver
+from rtppool_relay.ports.port_manager import PortManager
+from rtppool_relay.ports.preflight_watch import PreflightWatch
+from rtppool_relay.ports.probe import Probe
 from rtppool_relay.settings import Settings, read_settings
-from rtppool_relay.slices import Slice
-from rtppool_relay.status import Lifecycle, StatusView
-from rtppool_relay.telephony import Telephony
-from rtppool_relay.wall_clock import WallClock
+from rtppool_relay.streams.slices import Slice
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from rtppool_core.logs import FORMATS, LEVELS
-from rtppool_core.pool_config import FILE_NAME, MOUNT_PATH, EchoTarget
-from rtppool_core.ports import HIGHEST_PORT, PortRange
-from rtppool_core.settings import Environment
-from rtppool_relay.application_name import LONGEST_NAME, application_of_node, is_application_name
-from rtppool_relay.ari_tls import CaFileError, tls_context
+from rtppool_core.contract.pools_file import FILE_NAME, MOUNT_PATH, EchoTarget
+from rtppool_core.contract.port_range import MAX_PORT, PortRange
+from rtppool_core.process.logs import FORMATS, LEVELS
+from rtppool_core.process.settings import Environment
+from rtppool_relay.ari.application_name import MAX_NAME, application_of_node, is_application_name
+from rtppool_relay.ari.tls import CaFileError, tls_context
 
 OnStop = Literal["drain", "handover"]
 ON_STOP = ("drain", "handover")
@@ -24,8 +24,8 @@ TRUE_OR_FALSE = ("true", "false")
 ON_OR_OFF = ("on", "off")
 DEFAULT_ARI_URL = "http://127.0.0.1:8088/ari"
 EXPEDITED_FORWARDING = 46  # RFC 3246
-HIGHEST_DSCP = 63
-MOST_MEDIA_WORKERS = 64
+MAX_DSCP = 63
+MAX_MEDIA_WORKERS = 64
 SCHEDULING = ("auto", "realtime", "fair")
 
 
@@ -88,12 +88,12 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         ari_password=env.secret("ARI_PASS"),
         ari_tls=_ari_tls(env, ari_url),
         application=_application(env, node_name),
-        dscp=env.integer("DSCP", EXPEDITED_FORWARDING, 0, HIGHEST_DSCP),
+        dscp=env.integer("DSCP", EXPEDITED_FORWARDING, 0, MAX_DSCP),
         http_bind=env.address("HTTP_BIND", "0.0.0.0"),
-        http_port=env.integer("HTTP_PORT", 9090, 1, HIGHEST_PORT),
+        http_port=env.integer("HTTP_PORT", 9090, 1, MAX_PORT),
         http_token_file=Path(token_file) if token_file else None,
         pool_config=Path(env.text("POOL_CONFIG", f"{MOUNT_PATH}/{FILE_NAME}")),
-        media_workers=env.integer("MEDIA_WORKERS", 1, 1, MOST_MEDIA_WORKERS),
+        media_workers=env.integer("MEDIA_WORKERS", 1, 1, MAX_MEDIA_WORKERS),
         real_time=scheduling != "fair",
         real_time_expected=scheduling == "realtime",
         admission=env.choice("ADMISSION", "on", ON_OR_OFF) == "on",
@@ -111,7 +111,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
 def _echo(env: Environment) -> EchoTarget:
     return EchoTarget(
         host=env.text("ECHO_HOST", "127.0.0.1"),
-        port=env.integer("ECHO_PORT", 4000, 1, HIGHEST_PORT),
+        port=env.integer("ECHO_PORT", 4000, 1, MAX_PORT),
         extension=env.choice("ECHO_EXTENSION", "false", TRUE_OR_FALSE) == "true",
     )
 
@@ -129,7 +129,7 @@ def _check_together(env: Environment, settings: Settings) -> None:
 def _application(env: Environment, node_name: str) -> str:
     name = env.text("APP_NAME", "rtp-pool")
     if not is_application_name(name):
-        env.problem(f"APP_NAME={name}: accepted are 1 to {LONGEST_NAME} letters, digits, dots, hyphens and underscores")
+        env.problem(f"APP_NAME={name}: accepted are 1 to {MAX_NAME} letters, digits, dots, hyphens and underscores")
     own = env.choice("APP_PER_NODE", "false", TRUE_OR_FALSE) == "true"
     return application_of_node(name, node_name) if own else name
 

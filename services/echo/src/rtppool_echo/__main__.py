@@ -2,7 +2,7 @@
 
 import sys
 
-from rtppool_core.service import run
+from rtppool_core.process.service import run
 from rtppool_echo.app import serve
 
 if __name__ == "__main__":

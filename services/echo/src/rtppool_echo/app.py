@@ -8,16 +8,16 @@ import sys
 
 from prometheus_client import CollectorRegistry
 
-from rtppool_core import logs
-from rtppool_core.http_endpoints import ListenError, Verdict, listen, make_app
-from rtppool_core.service import Stop
-from rtppool_core.udp import BindError, host_port
-from rtppool_echo.batch_messages import self_test
-from rtppool_echo.counters import Counters
+from rtppool_core.net.http_endpoints import ListenError, Verdict, listen, make_app
+from rtppool_core.net.udp import BindError, host_port
+from rtppool_core.process import logs
+from rtppool_core.process.service import Stop
+from rtppool_echo.messages.batch import self_test
 from rtppool_echo.metrics import EchoMetrics
 from rtppool_echo.settings import Settings, read_settings
-from rtppool_echo.sockets import bind_sockets
-from rtppool_echo.supervisor import Supervisor, WorkerError
+from rtppool_echo.workers.counters import Counters
+from rtppool_echo.workers.sockets import bind_sockets
+from rtppool_echo.workers.supervisor import Supervisor, WorkerError
 
 log = logging.getLogger(__name__)
 

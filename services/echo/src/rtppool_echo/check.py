@@ -13,16 +13,16 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from rtppool_core import rtp
-from rtppool_core.ports import HIGHEST_PORT
+from rtppool_core.contract.port_range import MAX_PORT
+from rtppool_core.rtp import header as rtp
 
 PACKET_EVERY_SECONDS = 0.02
 SAMPLES_PER_PACKET = 160
 SILENCE_ULAW = b"\xff" * SAMPLES_PER_PACKET
 SSRC = 0x52545043
-LARGEST_DATAGRAM_BYTES = 65_535
+MAX_DATAGRAM_BYTES = 65_535
 # One turn of the sequence number.
-MOST_PACKETS = 65_536
+MAX_PACKETS = 65_536
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ def target_of(text: str) -> tuple[str, int]:
     host, _, port_text = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     port = int(port_text) if port_text.isascii() and port_text.isdigit() else 0
-    if not host or not 1 <= port <= HIGHEST_PORT:
+    if not host or not 1 <= port <= MAX_PORT:
         raise ValueError(f"{text!r} is no target; accepted is HOST:PORT, for example 127.0.0.1:4000")
     return host, port
 
@@ -106,7 +106,7 @@ def _receive_until(sock: socket.socket, deadline: float, sent_at_ns: dict[int, i
             return
         if not select.select([sock], [], [], left)[0]:
             return
-        answer = sock.recv(LARGEST_DATAGRAM_BYTES)
+        answer = sock.recv(MAX_DATAGRAM_BYTES)
         arrived_ns = time.monotonic_ns()
         reason = rtp.defect(answer, len(answer))
         number = rtp.parse(answer).sequence if reason is None else -1
@@ -123,8 +123,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--packets", type=int, default=50, help="how many, one each 20 ms (default 50)")
     parser.add_argument("--wait", type=float, default=2.0, help="seconds to wait for the last answers (default 2)")
     options = parser.parse_args(arguments)
-    if not 1 <= options.packets <= MOST_PACKETS:
-        parser.error(f"--packets {options.packets}: accepted is 1 to {MOST_PACKETS}")
+    if not 1 <= options.packets <= MAX_PACKETS:
+        parser.error(f"--packets {options.packets}: accepted is 1 to {MAX_PACKETS}")
     try:
         host, port = target_of(options.target)
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]

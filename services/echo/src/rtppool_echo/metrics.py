@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rtppool_echo.counters import Counters
-from rtppool_echo.sockets import overflows
-from rtppool_echo.supervisor import Supervisor
+from rtppool_echo.workers.counters import Counters
+from rtppool_echo.workers.sockets import overflows
+from rtppool_echo.workers.supervisor import Supervisor
 
 
 class EchoMetrics(Collector):

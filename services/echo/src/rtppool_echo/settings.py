@@ -6,14 +6,14 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rtppool_core.logs import FORMATS, LEVELS
-from rtppool_core.ports import HIGHEST_PORT
-from rtppool_core.settings import Environment
+from rtppool_core.contract.port_range import MAX_PORT
+from rtppool_core.process.logs import FORMATS, LEVELS
+from rtppool_core.process.settings import Environment
 
-HIGHEST_DSCP = 63
-MOST_WORKERS = 64
+MAX_DSCP = 63
+MAX_WORKERS = 64
 # Above what a process can answer.
-HIGHEST_RATE = 1_000_000
+MAX_RATE = 1_000_000
 SCHEDULING = ("auto", "fair")
 BOOLEANS = ("true", "false")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -53,16 +53,16 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     env = Environment(variables)
     settings = Settings(
         echo_bind=env.address("ECHO_BIND", "0.0.0.0"),
-        echo_port=env.integer("ECHO_PORT", 4000, 1, HIGHEST_PORT),
-        dscp=env.integer("DSCP", 0, 0, HIGHEST_DSCP) if env.text("DSCP") else None,
-        workers=env.integer("ECHO_WORKERS", 1, 1, MOST_WORKERS),
+        echo_port=env.integer("ECHO_PORT", 4000, 1, MAX_PORT),
+        dscp=env.integer("DSCP", 0, 0, MAX_DSCP) if env.text("DSCP") else None,
+        workers=env.integer("ECHO_WORKERS", 1, 1, MAX_WORKERS),
         real_time=env.choice("ECHO_SCHEDULING", "auto", SCHEDULING) == "auto",
         allow=env.networks("ECHO_ALLOW"),
-        rate=env.integer("ECHO_RATE", 200, 0, HIGHEST_RATE),
-        rate_per_address=env.integer("ECHO_RATE_PER_ADDRESS", 0, 0, HIGHEST_RATE),
+        rate=env.integer("ECHO_RATE", 200, 0, MAX_RATE),
+        rate_per_address=env.integer("ECHO_RATE_PER_ADDRESS", 0, 0, MAX_RATE),
         rtp_only=env.choice("ECHO_RTP_ONLY", "true", BOOLEANS) == "true",
         http_bind=env.address("HTTP_BIND", "0.0.0.0"),
-        http_port=env.integer("HTTP_PORT", 9091, 1, HIGHEST_PORT),
+        http_port=env.integer("HTTP_PORT", 9091, 1, MAX_PORT),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
         log_format=env.choice("LOG_FORMAT", "text", FORMATS),
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-MOST_CALLS = 4096
-MOST_PER_SECOND = 1000
-LONGEST_SECONDS = 86_400
+MAX_CALLS = 4096
+MAX_PER_SECOND = 1000
+MAX_SECONDS = 86_400
 
 
 def calls(least: int) -> Callable[[str], int]:
     """A number of calls."""
-    return lambda text: _bounded("calls", text, least, MOST_CALLS)
+    return lambda text: _bounded("calls", text, least, MAX_CALLS)
 
 
 def port(text: str) -> int:
@@ -23,16 +23,16 @@ def port(text: str) -> int:
 def rate(text: str) -> float:
     """Calls a second."""
     found = _number(text)
-    if not 0 < found <= MOST_PER_SECOND:
-        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a rate above 0, up to {MOST_PER_SECOND}")
+    if not 0 < found <= MAX_PER_SECOND:
+        raise argparse.ArgumentTypeError(f"{text!r}; accepted is a rate above 0, up to {MAX_PER_SECOND}")
     return found
 
 
 def seconds(text: str) -> float:
     """A duration."""
     found = _number(text)
-    if not 0 < found <= LONGEST_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text!r}; accepted are seconds above 0, up to {LONGEST_SECONDS}")
+    if not 0 < found <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r}; accepted are seconds above 0, up to {MAX_SECONDS}")
     return found
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from rich.console import Console
 
 from rtppool_callgen.arguments import calls, port, rate, seconds
-from rtppool_callgen.demo import Demo, run_demo
-from rtppool_callgen.load import run_load
-from rtppool_callgen.load_options import add_load_command, load_options, problems_of
-from rtppool_callgen.load_plan import LoadPlan
-from rtppool_callgen.load_verdict import EXIT_NOTHING_MEASURED
-from rtppool_callgen.local_system import LocalSystem
-from rtppool_callgen.processes import ChildFailed
-from rtppool_callgen.relay_reader import RelayReader
-from rtppool_callgen.serving import Serving, serve
-from rtppool_core.service import EXIT_FAILED, EXIT_OK, Stop, run
+from rtppool_callgen.demo.run import Demo, run_demo
+from rtppool_callgen.load.options import add_load_command, load_options, problems_of
+from rtppool_callgen.load.relay_reader import RelayReader
+from rtppool_callgen.load.run import run_load
+from rtppool_callgen.load.verdict import EXIT_NOTHING_MEASURED
+from rtppool_callgen.local.processes import ChildFailed
+from rtppool_callgen.local.system import LocalSystem
+from rtppool_callgen.plan.plan import LoadPlan
+from rtppool_callgen.stand_in.serve import Serving, serve
+from rtppool_core.process.service import EXIT_FAILED, EXIT_OK, Stop, run
 
 NAME = "rtp-callgen"
 # A log has no width to wrap at.

@@ -1,0 +1,198 @@
+"""`pools.json`: what the operator writes into the ConfigMap `rtp-relay-config` and every relay reads.
+
+A relay takes the pool that lists its node. It checks the envelope and its own entry only, so that a mistake in one
+pool never stops the relays of another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rtppool_core.contract.codec import ContractError, from_json, to_json
+from rtppool_core.contract.port_range import MAX_PORT, PortRange
+from rtppool_core.net.udp import host_port
+
+VERSION = 1
+CONFIG_MAP_NAME = "rtp-relay-config"
+FILE_NAME = "pools.json"
+MOUNT_PATH = "/etc/rtp-pool"
+# The operator sets this on relay pods so that the kubelet refreshes the mount at once instead of within a minute.
+REFRESH_ANNOTATION = "rtppool.dev/config-revision"
+
+MediaFormat = Literal["ulaw", "alaw", "slin16"]
+CLOCK_RATE_HZ: dict[str, int] = {"ulaw": 8000, "alaw": 8000, "slin16": 16000}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAssignment:
+    """A node that the pool has, and the address its relay tells Asterisk (None: the node's own)."""
+
+    name: str
+    advertise_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EchoTarget:
+    """Where a relay sends what Asterisk sent. `host` is a name or an address; each relay resolves it.
+
+    `extension`: new calls carry the header extension of `echo_extension` on the leg to the echo. An echo that does not
+    know it sends it back as it is.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4000
+    extension: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible target.
+
+        Raises:
+            ValueError: no host, or a port outside 1-65535.
+        """
+        if not self.host:
+            raise ValueError("echo.host is empty; accepted is a host name or an address")
+        if not 1 <= self.port <= MAX_PORT:
+            raise ValueError(f"echo.port is {self.port}; accepted is 1 to 65535")
+
+    def __str__(self) -> str:
+        return host_port(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """What Asterisk is asked to send: a static payload type, so that both sides agree without SDP."""
+
+    format: MediaFormat = "ulaw"
+
+
+@dataclass(frozen=True, slots=True)
+class SlaTier:
+    """Round-trip percentiles that must hold up to this many active calls."""
+
+    up_to_calls: int
+    p50_microseconds: int
+    p95_microseconds: int
+    p99_microseconds: int
+
+
+DEFAULT_TIERS = (
+    SlaTier(30, 8_000, 12_000, 18_000),
+    SlaTier(100, 10_000, 15_000, 20_000),
+    SlaTier(150, 12_000, 18_000, 22_000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SlaLimits:
+    """Limits that hold at any load, and the tiers by load. The defaults are the original system's."""
+
+    tiers: tuple[SlaTier, ...] = DEFAULT_TIERS
+    max_rtt_microseconds: int = 22_000
+    late_threshold_microseconds: int = 3_000
+    max_late_ppm: int = 1_000
+    max_loss_ppm: int = 2_000
+    window_seconds: int = 60
+    min_samples: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """The synthetic stream that measures while no call does."""
+
+    enabled: bool = True
+    interval_seconds: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DrainSettings:
+    """How long live calls may go on after their relay was told to stop."""
+
+    timeout_seconds: int = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEntry:
+    """One RtpPool as its relays need it; the fields are those of its spec."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    nodes: tuple[NodeAssignment, ...]
+    port_range: PortRange
+    excluded_ports: tuple[int, ...] = ()
+    reuse_delay_seconds: int = 5
+    echo: EchoTarget = EchoTarget()
+    media: MediaSettings = MediaSettings()
+    max_calls: int | None = None
+    sla: SlaLimits = SlaLimits()
+    probe: ProbeSettings = ProbeSettings()
+    drain: DrainSettings = DrainSettings()
+
+    def __post_init__(self) -> None:
+        """Refuse what would make an echo loop.
+
+        Raises:
+            ValueError: the echo's port lies inside the range.
+        """
+        if self.echo.port in self.port_range:
+            raise ValueError(
+                f"echo.port is {self.echo.port}, inside portRange {self.port_range}; accepted is a port outside it"
+            )
+
+    def node(self, node_name: str) -> NodeAssignment | None:
+        """This pool's assignment of a node."""
+        return next((node for node in self.nodes if node.name == node_name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolsDocument:
+    """The whole of `pools.json`, as the operator writes it."""
+
+    pools: tuple[PoolEntry, ...] = ()
+    version: int = VERSION
+
+
+def encode(document: PoolsDocument) -> str:
+    """The file's text: the same document always gives the same bytes."""
+    return json.dumps(to_json(document), sort_keys=True, separators=(",", ":"))
+
+
+def decode_for_node(text: str, node_name: str) -> PoolEntry | None:
+    """The pool that lists `node_name`, or None when no pool does.
+
+    Raises:
+        ContractError: not JSON, another version, no list of pools, or a mistake in this node's own entry.
+    """
+    entry = _entry_of_node(_envelope(text), node_name)
+    if entry is None:
+        return None
+    at, raw = entry
+    return from_json(PoolEntry, raw, f"pools[{at}]")
+
+
+def _envelope(text: str) -> list[Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ContractError(f"{FILE_NAME} is not JSON: {error}") from error
+    if not isinstance(document, Mapping) or document.get("version") != VERSION:
+        found = document.get("version") if isinstance(document, Mapping) else None
+        raise ContractError(f"{FILE_NAME}: version is {found!r}; accepted is {VERSION}")
+    pools = document.get("pools")
+    if not isinstance(pools, list):
+        raise ContractError(f"{FILE_NAME}: pools is missing; accepted is a list")
+    return pools
+
+
+def _entry_of_node(pools: list[Any], node_name: str) -> tuple[int, Mapping[str, Any]] | None:
+    for at, raw in enumerate(pools):
+        nodes = raw.get("nodes") if isinstance(raw, Mapping) else None
+        if isinstance(nodes, list) and any(
+            isinstance(node, Mapping) and node.get("name") == node_name for node in nodes
+        ):
+            return at, raw
+    return None

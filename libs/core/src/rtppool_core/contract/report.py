@@ -1,0 +1,420 @@
+"""`/status` of a relay: what it has applied, holds and measured. The operator believes nothing else.
+
+A figure that was not measured is absent, never 0. Histograms are exported sparse, with their scheme, so that the
+operator merges relays by adding counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, field, fields
+from typing import Literal
+
+from rtppool_core.statistics.bursts import BurstCounts
+from rtppool_core.statistics.histogram import BUCKETS, SCHEME, Histogram, SchemeError
+from rtppool_core.units import NS_PER_US
+
+VERSION = 1
+MAX_COUNT = (1 << 63) - 1
+
+AriState = Literal["Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced"]
+SlaResult = Literal["Met", "Violated", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramExport:
+    """A histogram's non-empty buckets as (bucket, count) in ascending order, and its exact extremes in ns."""
+
+    counts: tuple[tuple[int, int], ...]
+    min_ns: int
+    max_ns: int
+    scheme: str = SCHEME
+
+
+def export_histogram(histogram: Histogram) -> HistogramExport | None:
+    """None for an empty histogram: nothing was measured."""
+    if histogram.min_ns is None or histogram.max_ns is None:
+        return None
+    return HistogramExport(tuple(sorted(histogram.counts.items())), histogram.min_ns, histogram.max_ns)
+
+
+def import_histogram(export: HistogramExport) -> Histogram:
+    """Back to a histogram.
+
+    Raises:
+        SchemeError: another scheme, or a bucket or count that can't be.
+    """
+    if export.scheme != SCHEME:
+        raise SchemeError(f"histogram scheme {export.scheme!r}; accepted is {SCHEME}")
+    for bucket, count in export.counts:
+        if not 0 <= bucket < BUCKETS or count < 0:
+            raise SchemeError(
+                f"bucket {bucket} with count {count}; accepted are buckets below {BUCKETS}, counts from 0"
+            )
+    histogram = Histogram()
+    histogram.add_buckets(export.counts, export.min_ns, export.max_ns)
+    return histogram
+
+
+@dataclass(frozen=True, slots=True)
+class PoolReference:
+    """The pool whose configuration the relay runs."""
+
+    name: str
+    namespace: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A port that would not bind, and why."""
+
+    port: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortsReport:
+    """`total = free + leased + resting + quarantined`, always; excluded ports are not in total.
+
+    `draining` counts leased ports outside the current range; they are not in total either. `range` is `10000-10100`.
+    `leaked` counts, since the relay started, leases that belonged to nothing any more and were taken back.
+    """
+
+    range: str
+    total: int
+    free: int
+    leased: int
+    resting: int
+    quarantined: int
+    excluded: int
+    draining: int
+    reused_early: int = 0
+    quarantine: tuple[Quarantine, ...] = ()
+    leaked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DurationsReport:
+    """Durations since the relay started. `buckets` are (upper edge in µs, values up to it), edges ascending."""
+
+    samples: int
+    sum_microseconds: int
+    p50_microseconds: int
+    p95_microseconds: int
+    p99_microseconds: int
+    max_microseconds: int
+    buckets: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallsReport:
+    """`active`, `shared`, `silent` and `one_way` are now; the others count since the relay started.
+
+    `arrived = refused + left_before_answer + ended + active`, always; `arrived` are callers who came and calls that
+    were found in Asterisk for adoption. `refused` is by reason, `ended_by` by the event that ended the call and adds
+    up to `ended`; `cut` are those that ended by a fault or at a drain's deadline.
+
+    `shared`: a third channel is in the bridge. `silent`: Asterisk has not sent a packet; `one_way`: it sends, and
+    nothing comes back to it. `went_silent` and `went_one_way` are calls that ever were. `setup` is from StasisStart to
+    both channels in the bridge, `first_return` from Asterisk's first packet to its return,
+    `refusal` from StasisStart until a refused caller was back in the dialplan.
+
+    `handed_over` are adopted calls whose relay before left word when it left them; `gap` is from then to the first
+    packet that came here.
+    """
+
+    active: int
+    accepted: int
+    ended: int
+    cut: int
+    adopted: int
+    refused: dict[str, int]
+    orphans_deleted: int = 0
+    arrived: int = 0
+    left_before_answer: int = 0
+    ended_by: dict[str, int] = field(default_factory=dict)
+    shared: int = 0
+    silent: int = 0
+    one_way: int = 0
+    went_silent: int = 0
+    went_one_way: int = 0
+    setup: DurationsReport | None = None
+    first_return: DurationsReport | None = None
+    refusal: DurationsReport | None = None
+    handed_over: int = 0
+    gap: DurationsReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AriReport:
+    """The connection to Asterisk. `reason` is a sentence whenever `state` is not `Connected`."""
+
+    state: AriState
+    reconnects: int
+    url: str | None = None
+    application: str | None = None
+    since_unix_seconds: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReport:
+    """Media processes: how many are up, how often one was started again, rows lost to a slow reader.
+
+    `real_time`: they have real-time priority, so that no ordinary thread of the node keeps packets waiting.
+    """
+
+    workers: int
+    workers_up: int
+    restarts: int
+    row_overruns: int
+    dropped: dict[str, int]
+    real_time: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DepartureErrorReport:
+    """How much later than our own reading of the clock the kernel stamped departures, over the latest `samples`."""
+
+    samples: int
+    p50_ns: int
+    p99_ns: int
+    max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReport:
+    """Where times come from: `stamps` is `kernel` or `user`; `steps` counts jumps of the wall clock.
+
+    Departures are read by the media process just before the send; the kernel stamps one in a hundred as well.
+    """
+
+    stamps: Literal["kernel", "user"]
+    steps: int
+    samples_dropped: int
+    departure_error: DepartureErrorReport | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EchoReport:
+    """The echo as this relay sees it. `reachable` is None while nothing was sent to it yet."""
+
+    host: str
+    port: int
+    resolved_address: str | None = None
+    reachable: bool | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LateByCause:
+    """Packets that left for Asterisk more than the threshold behind the RTP clock, by the largest part of it."""
+
+    source: int = 0
+    relay: int = 0
+    echo: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReorderingReport:
+    """The worst of the packets that RFC 4737 calls reordered.
+
+    `max_extent` is in packets (4.2.3), the late time since the packet that should have come later (4.3.3), `max_n` the
+    largest n of which a packet is n-reordered (5.3): 3 and more make TCP send again.
+    """
+
+    max_extent: int
+    max_late_microseconds: int
+    max_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class DirectedLossReport:
+    """Lost packets by way, from the echo's own count; `undetermined` where the count doesn't tell."""
+
+    to_echo: int
+    from_echo: int
+    undetermined: int
+
+
+@dataclass(frozen=True, slots=True)
+class BurstsReport:
+    """Loss of either leg by RFC 3611 section 4.7.2 (Gmin 16): counts that add, and what they come to.
+
+    Densities are shares of packets lost in 1/256, durations means; `gaps` are those that have ended, `gap_density` is
+    over all packets outside bursts.
+    """
+
+    expected: int
+    lost: int
+    runs: int
+    bursts: int
+    burst_packets: int
+    burst_lost: int
+    burst_ns: int
+    gaps: int
+    gap_packets: int
+    gap_ns: int
+    burst_density: int | None = None
+    gap_density: int | None = None
+    mean_burst_microseconds: int | None = None
+    mean_gap_microseconds: int | None = None
+
+
+def export_bursts(counts: BurstCounts, expected: int) -> BurstsReport | None:
+    """Counts over `expected` packets with what they come to; None when no packet was expected."""
+    if expected <= 0:
+        return None
+    mean_burst_ns, mean_gap_ns = counts.mean_burst_ns(), counts.mean_gap_ns()
+    return BurstsReport(
+        expected=expected,
+        lost=counts.lost,
+        runs=counts.runs,
+        bursts=counts.bursts,
+        burst_packets=counts.burst_packets,
+        burst_lost=counts.burst_lost,
+        burst_ns=counts.burst_ns,
+        gaps=counts.gaps,
+        gap_packets=counts.gap_packets,
+        gap_ns=counts.gap_ns,
+        burst_density=counts.burst_density(),
+        gap_density=counts.gap_density(expected),
+        mean_burst_microseconds=None if mean_burst_ns is None else mean_burst_ns // NS_PER_US,
+        mean_gap_microseconds=None if mean_gap_ns is None else mean_gap_ns // NS_PER_US,
+    )
+
+
+def import_bursts(export: BurstsReport) -> BurstCounts:
+    """Back to counts.
+
+    Raises:
+        ValueError: a count below 0 or above what 63 bits hold.
+    """
+    counts = BurstCounts(**{each.name: getattr(export, each.name) for each in fields(BurstCounts)})
+    impossible = [count for count in (export.expected, *astuple(counts)) if not 0 <= count <= MAX_COUNT]
+    if impossible:
+        raise ValueError(f"bursts with a count of {impossible[0]}; accepted is 0 to {MAX_COUNT}")
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class WindowReport:
+    """Figures of the last closed slices. `packets` are those sent to the echo whose fate is known.
+
+    PDV (RFC 5481) is the 99.9th percentile less the shortest: of the round trip, and of arrivals from Asterisk. R and
+    MOS (ITU-T G.107) are estimates from round trip and loss, as if G.711 were heard behind the echo. What the echo
+    tells of itself (its residence, the round trip without it, the way of losses) is absent without its extension.
+    """
+
+    start_unix_seconds: int
+    end_unix_seconds: int
+    packets: int
+    answered: int
+    lost: int
+    late: LateByCause
+    reordered: int
+    duplicates: int
+    too_late: int
+    source_lost: int = 0
+    dscp_changed: int = 0
+    source_dscp_mismatches: int = 0
+    reordering: ReorderingReport | None = None
+    directed_loss: DirectedLossReport | None = None
+    bursts: BurstsReport | None = None
+    jitter_microseconds: int | None = None
+    source_jitter_microseconds: int | None = None
+    pdv_microseconds: int | None = None
+    source_pdv_microseconds: int | None = None
+    skew_ppm: int | None = None
+    estimated_r_factor: float | None = None
+    estimated_mos: float | None = None
+    round_trip: HistogramExport | None = None
+    residence: HistogramExport | None = None
+    source_variation: HistogramExport | None = None
+    echo_residence: HistogramExport | None = None
+    network_round_trip: HistogramExport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Calls and probe apart: synthetic samples are never mixed with real ones. Absent without packets."""
+
+    calls: WindowReport | None = None
+    probe: WindowReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlaViolation:
+    """A limit, in the unit of its name, that the measured figure is above."""
+
+    limit: str
+    accepted: int
+    measured: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnreachableTier:
+    """A tier for more calls than the relay can have. `reason` is a sentence."""
+
+    up_to_calls: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlaReport:
+    """This relay's verdict over the window of its calls. `reason` is CamelCase, e.g. `NoCalls`.
+
+    `capacity_calls` is the most calls that it can have at a time.
+    """
+
+    result: SlaResult
+    reason: str
+    active_calls: int
+    tier_up_to_calls: int | None = None
+    above_tiers: bool = False
+    violations: tuple[SlaViolation, ...] = ()
+    capacity_calls: int | None = None
+    unreachable_tiers: tuple[UnreachableTier, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about the relay's host that will cost calls or packets: a CamelCase code and a sentence with the fix.
+
+    `inferred`: not read from the host, but concluded from what was seen or assumed.
+    """
+
+    code: str
+    sentence: str
+    inferred: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of `/status`.
+
+    `drain_deadline_seconds` is how long live calls may go on after the relay was told to stop, the lower of the pool's
+    and the pod's; absent where they are handed over instead.
+    """
+
+    relay: str
+    node: str
+    software_version: str
+    ready: bool
+    not_ready: tuple[str, ...]
+    draining: bool
+    ports: PortsReport
+    calls: CallsReport
+    ari: AriReport
+    media: MediaReport
+    clock: ClockReport
+    echo: EchoReport
+    sla: SlaReport
+    windows: Windows
+    version: int = VERSION
+    drain_deadline_seconds: float | None = None
+    pool: PoolReference | None = None
+    applied_generation: int | None = None
+    config_error: str | None = None
+    preflight: tuple[Finding, ...] = ()

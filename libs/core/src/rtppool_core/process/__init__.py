@@ -1,0 +1,1 @@
+"""A program's life: settings, logs, scheduling, start and stop."""

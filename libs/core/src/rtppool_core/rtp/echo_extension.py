@@ -1,0 +1,44 @@
+"""The header extension of the leg between relay and echo (RFC 3550 section 5.3.1), opt-in at the relay.
+
+The relay inserts it full size after the fixed header, the echo fills it in place, the relay takes it out before
+Asterisk sees the packet: an answer is never longer than its question, and a plain echo sends it back unfilled. It
+tells loss on the way to the echo from loss on the way back, and how long the echo held the packet.
+
+ 0                   1                   2                   3
+ 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+|       profile = 0x7270        |          length = 6           |
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+|  version = 1  |    filled     |               0               |
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+|  packets of this source and SSRC that the echo has received   |
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+|      received: the echo's wall clock, ns since 1970 (64)      |
+|                                                               |
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+|        sent: the same clock just before the send (64)         |
+|                                                               |
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+
+The count includes this packet, so it begins at 1; an echo that forgot a source (bounded table, restart) begins again.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from rtppool_core.rtp.header import EXTENSION_BIT, FIXED_HEADER_BYTES, RTP_VERSION
+
+# Version 2, extension, no padding, no CSRC: the only form in which the relay sends it and the echo fills it.
+FIRST_BYTE = RTP_VERSION << 6 | EXTENSION_BIT
+EXTENSION_BYTES = 28
+UNFILLED = struct.pack("!HHBBHIQQ", 0x7270, 6, 1, 0, 0, 0, 0, 0)
+FILLED_MARK = struct.pack("!HHBB", 0x7270, 6, 1, 1)
+# Compared with the bytes that follow the fixed header: the mark's end, and what the echo writes after it.
+MARK_OFFSET = FIXED_HEADER_BYTES
+MARK_END = MARK_OFFSET + len(FILLED_MARK)
+UNFILLED_MARK = UNFILLED[: len(FILLED_MARK)]
+FILLED_OFFSET = MARK_END - 1
+MEASURED = struct.Struct("!IQQ")
+MEASURED_OFFSET = MARK_END + 2
+MIN_PACKET_BYTES = FIXED_HEADER_BYTES + EXTENSION_BYTES

@@ -1,0 +1,125 @@
+"""Bursts and gaps of loss by the definition of RFC 3611 section 4.7.2, at a cost for each run of lost packets only.
+
+A burst begins and ends with a lost packet, has at least two, and never `GMIN` good packets in a row; all else is gap.
+What was before the first packet and comes after the last counts as good. The RFC's own example and its pseudo-code
+(A.2) do not follow the definition; the tests have the corrected figures.
+
+Counts add: those of many streams, or of many seconds, are one `BurstCounts`. A duration is packets times what one
+packet holds of the stream, so that silence, which has no sequence numbers, is in none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GMIN = 16
+DENSITY_UNITS = 256
+MAX_DENSITY = 255
+
+
+@dataclass(slots=True)
+class BurstCounts:
+    """`burst_packets` counts lost and good packets inside bursts, `burst_ns` is their duration.
+
+    `gaps` are those that have ended (a burst began, or the stream ended), with all packets in them. `runs` are maximal
+    runs of packets lost in a row, wherever they lie.
+    """
+
+    lost: int = 0
+    runs: int = 0
+    bursts: int = 0
+    burst_packets: int = 0
+    burst_lost: int = 0
+    burst_ns: int = 0
+    gaps: int = 0
+    gap_packets: int = 0
+    gap_ns: int = 0
+
+    def add(self, other: BurstCounts) -> None:
+        """Add the other's counts to these."""
+        self.lost += other.lost
+        self.runs += other.runs
+        self.bursts += other.bursts
+        self.burst_packets += other.burst_packets
+        self.burst_lost += other.burst_lost
+        self.burst_ns += other.burst_ns
+        self.gaps += other.gaps
+        self.gap_packets += other.gap_packets
+        self.gap_ns += other.gap_ns
+
+    def burst_density(self) -> int | None:
+        """Lost share of the packets in bursts, in 1/256; None without a burst."""
+        return density(self.burst_lost, self.burst_packets)
+
+    def gap_density(self, expected: int) -> int | None:
+        """Lost share of the packets outside bursts, of `expected` packets in all, in 1/256; None without any."""
+        return density(self.lost - self.burst_lost, expected - self.burst_packets)
+
+    def mean_burst_ns(self) -> int | None:
+        """Mean duration of a burst; None without one."""
+        return self.burst_ns // self.bursts if self.bursts else None
+
+    def mean_gap_ns(self) -> int | None:
+        """Mean duration of the gaps that have ended; None while none has."""
+        return self.gap_ns // self.gaps if self.gaps else None
+
+    def burst_ratio(self, expected: int) -> float:
+        """G.107's BurstR: mean run of lost packets over the mean under random loss, 1 / (1 - P); at least 1."""
+        if not self.runs or expected <= self.lost:
+            return 1.0
+        return max(1.0, self.lost / self.runs * (1 - self.lost / expected))
+
+
+def density(lost: int, packets: int) -> int | None:
+    """A share in 1/256, at most 255, as an RFC 3611 report carries it; None without packets."""
+    return min(MAX_DENSITY, DENSITY_UNITS * lost // packets) if packets > 0 else None
+
+
+@dataclass(slots=True)
+class BurstTracker:
+    """One stream. Positions are extended sequence numbers, `first` the stream's; `packet_ns` is one packet's media."""
+
+    first: int
+    packet_ns: int
+    _gap_starts: int = 0
+    _last_lost: int | None = None
+    _in_burst: bool = False
+
+    def __post_init__(self) -> None:
+        """The stream begins in a gap."""
+        self._gap_starts = self.first
+
+    def lost(self, first: int, last: int) -> BurstCounts:
+        """Take packets `first` to `last`, lost one and all, in ascending order. Returns what they add."""
+        packets = last - first + 1
+        counts = BurstCounts(lost=packets, runs=int(self._last_lost is None or first > self._last_lost + 1))
+        joins = self._last_lost if self._last_lost is not None and first - self._last_lost <= GMIN else None
+        if joins is None and self._in_burst:
+            self._in_burst = False
+            self._gap_starts = (self._last_lost or 0) + 1
+        if self._in_burst and joins is not None:
+            counts.burst_packets, counts.burst_lost = last - joins, packets
+        elif joins is not None:
+            self._begin_burst(joins, counts)
+            counts.burst_packets, counts.burst_lost = last - joins + 1, packets + 1
+        elif packets > 1:
+            self._begin_burst(first, counts)
+            counts.burst_packets, counts.burst_lost = packets, packets
+        self._last_lost = last
+        counts.burst_ns = counts.burst_packets * self.packet_ns
+        return counts
+
+    def end(self, last: int) -> BurstCounts:
+        """The stream's last packet was `last`: the open gap, if any, has ended. Returns what that adds."""
+        starts = (self._last_lost or 0) + 1 if self._in_burst else self._gap_starts
+        return self._ended_gap(last - starts + 1)
+
+    def _begin_burst(self, starts: int, counts: BurstCounts) -> None:
+        self._in_burst = True
+        counts.bursts = 1
+        counts.add(self._ended_gap(starts - self._gap_starts))
+
+    def _ended_gap(self, packets: int) -> BurstCounts:
+        return (
+            BurstCounts(gaps=1, gap_packets=packets, gap_ns=packets * self.packet_ns) if packets > 0 else BurstCounts()
+        )

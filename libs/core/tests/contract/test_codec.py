@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtppool_core.contract.codec import ContractError, camel, from_json, json_schema, to_json
+from rtppool_core.contract.pools_file import EchoTarget, PoolEntry, PoolsDocument
+from rtppool_core.contract.port_range import PortRange
+from rtppool_core.contract.report import HistogramExport, Report
+from rtppool_core.statistics.histogram import SCHEME
+
+
+@dataclass(frozen=True)
+class Inner:
+    port: int
+    label: str = "none"
+
+
+@dataclass(frozen=True)
+class Outer:
+    some_name: str
+    ratio: float = 0.5
+    inner: Inner = Inner(1)
+    inners: tuple[Inner, ...] = ()
+    pair: tuple[int, str] = (1, "x")
+    by_name: dict[str, int] = field(default_factory=dict)
+    kind: Literal["a", "b"] = "a"
+    maybe: int | None = None
+    flag: bool = False
+
+
+# JSON has no other numbers.
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+PORT_RANGES = st.builds(
+    lambda start, more: PortRange(start, start + more), st.integers(1024, 60_000), st.integers(0, 99)
+)
+ENTRIES = st.builds(
+    PoolEntry,
+    port_range=PORT_RANGES,
+    echo=st.builds(EchoTarget, host=st.text(min_size=1), port=st.integers(1, 1023), extension=st.booleans()),
+)
+DOCUMENTS = st.one_of(
+    st.builds(Report).map(lambda value: (Report, value)),
+    st.builds(PoolsDocument, pools=st.lists(ENTRIES, max_size=3).map(tuple)).map(lambda value: (PoolsDocument, value)),
+)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_python_takes_for_a_number_and_json_does_not_is_refused(number: str) -> None:
+    with pytest.raises(ContractError, match=r"ratio: .*; accepted is a finite number"):
+        from_json(Outer, json.loads(f'{{"someName": "x", "ratio": {number}}}'))
+
+
+def test_names_are_camel_case() -> None:
+    assert [camel(name) for name in ("port", "start_ns", "max_rtt_microseconds")] == [
+        "port",
+        "startNs",
+        "maxRttMicroseconds",
+    ]
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(DOCUMENTS)
+def test_what_was_written_follows_its_schema_and_is_read_back(pair: tuple[type, Any]) -> None:
+    kind, value = pair
+    document = json.loads(json.dumps(to_json(value)))
+    jsonschema.Draft202012Validator(json_schema(kind)).validate(document)
+    assert from_json(kind, document) == value
+
+
+@pytest.mark.parametrize("kind", [Report, PoolsDocument, Outer])
+def test_a_schema_is_one(kind: type) -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema(kind))
+
+
+def test_unknown_fields_are_ignored_at_any_depth_by_reader_and_schema() -> None:
+    document = {"someName": "x", "new": 1, "inner": {"port": 2, "newer": {}}, "inners": [{"port": 3, "newest": []}]}
+    assert from_json(Outer, document) == Outer("x", inner=Inner(2), inners=(Inner(3),))
+    jsonschema.validate(document, json_schema(Outer))
+
+
+def test_missing_fields_take_their_defaults_and_none_is_left_out() -> None:
+    assert from_json(Outer, {"someName": "x"}) == Outer("x")
+    assert "maybe" not in to_json(Outer("x"))
+    assert from_json(Outer, {"someName": "x", "maybe": None}).maybe is None
+
+
+def test_a_whole_number_is_read_where_a_fraction_may_stand() -> None:
+    read = from_json(Outer, {"someName": "x", "ratio": 2}).ratio
+    assert (read, type(read)) == (2.0, float)
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ([], "document: []; accepted is an object"),
+        ({}, "someName is missing"),
+        ({"someName": 1}, "someName: 1; accepted is text"),
+        ({"someName": None}, "someName: None; accepted is text"),
+        ({"someName": "x", "ratio": "y"}, "ratio: 'y'; accepted is a number"),
+        ({"someName": "x", "ratio": True}, "ratio: True; accepted is a number"),
+        ({"someName": "x", "flag": 1}, "flag: 1; accepted is true or false"),
+        ({"someName": "x", "maybe": True}, "maybe: True; accepted is a whole number"),
+        ({"someName": "x", "maybe": 1.0}, "maybe: 1.0; accepted is a whole number"),
+        ({"someName": "x", "inner": {}}, "inner.port is missing"),
+        ({"someName": "x", "inner": 5}, "inner: 5; accepted is an object"),
+        ({"someName": "x", "inners": {}}, "inners: {}; accepted is a list"),
+        ({"someName": "x", "inners": [{"port": 1}, {"port": "2"}]}, "inners[1].port: '2'; accepted is a whole number"),
+        ({"someName": "x", "pair": [1]}, "pair: 1 items; accepted are 2"),
+        ({"someName": "x", "pair": [1, 2]}, "pair[1]: 2; accepted is text"),
+        ({"someName": "x", "byName": {"k": "v"}}, "byName.k: 'v'; accepted is a whole number"),
+        ({"someName": "x", "byName": []}, "byName: []; accepted is an object"),
+        ({"someName": "x", "kind": "c"}, "kind: 'c'; accepted is one of a, b"),
+    ],
+)
+def test_what_is_wrong_is_said_with_place_value_and_what_is_accepted(document: Any, sentence: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        from_json(Outer, document)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ([], ""),
+        ({"someName": "x", "kind": "c"}, "kind"),
+        ({"someName": "x", "inners": [{"port": 1}, {}]}, "inners[1].port"),
+        ({"someName": "x", "byName": {"k": "v"}}, "byName.k"),
+    ],
+)
+def test_the_place_can_be_had_by_itself(document: Any, place: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        from_json(Outer, document)
+    assert caught.value.place == place
+
+
+def test_a_huge_value_is_shown_in_part() -> None:
+    with pytest.raises(ContractError) as caught:
+        from_json(Outer, {"someName": "x", "inner": "y" * 10_000})
+    assert len(str(caught.value)) < 120
+
+
+def test_what_a_dataclass_itself_refuses_is_said_with_its_place() -> None:
+    with pytest.raises(ContractError, match=r"^echo: echo.port is 0; accepted is 1 to 65535$"):
+        from_json(
+            PoolEntry,
+            {
+                "name": "a",
+                "namespace": "b",
+                "uid": "c",
+                "generation": 1,
+                "nodes": [],
+                "portRange": {"start": 10000, "end": 10100},
+                "echo": {"port": 0},
+            },
+        )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["someName", "inner", "inners", "pair", "port", "maybe"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_any_json_is_read_or_refused_as_a_contract_error(document: Any) -> None:
+    try:
+        from_json(Outer, document)
+    except ContractError:
+        return
+    jsonschema.validate({key: value for key, value in document.items() if value is not None}, json_schema(Outer))
+
+
+def test_a_histogram_travels_as_pairs() -> None:
+    export = HistogramExport(((3, 7), (9, 1)), 1100, 5000)
+    document = to_json(export)
+    assert document == {"counts": [[3, 7], [9, 1]], "minNs": 1100, "maxNs": 5000, "scheme": SCHEME}
+    assert from_json(HistogramExport, document) == export
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "place"),
+    [
+        ([1, "2"], "counts[1][1]: '2'; accepted is a whole number"),
+        ([True, 2], "counts[1][0]: True; accepted is a whole number"),
+        ([1, 2.0], "counts[1][1]: 2.0; accepted is a whole number"),
+        ([1], "counts[1]: 1 items; accepted are 2"),
+        ("ab", "counts[1]: 'ab'; accepted is a list"),
+        (None, "counts[1]: None; accepted is a list"),
+    ],
+)
+def test_a_pair_that_is_none_is_told_with_its_place(spoilt: Any, place: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        from_json(HistogramExport, {"counts": [[3, 7], spoilt], "minNs": 1100, "maxNs": 5000})
+    assert str(caught.value) == place

@@ -1,0 +1,47 @@
+"""Real-time priority where wanted and permitted. Each in a process of its own: what is got can't be given back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rtppool_core.process.scheduling import is_real_time
+
+ASK = """
+import os, sys
+from rtppool_core.process.scheduling import go_before_others
+if sys.argv[2] == "without permission" and os.getuid() == 0:
+    os.setuid(65534)
+go_before_others(real_time=sys.argv[1] == "real-time")
+print(os.sched_getscheduler(0))
+"""
+MAY = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
+
+
+def policy_after(wish: str, permission: str) -> int:
+    done = subprocess.run([sys.executable, "-c", ASK, wish, permission], capture_output=True, text=True, check=True)  # noqa: S603
+    return int(done.stdout)
+
+
+def test_a_process_that_wants_real_time_priority_has_it_where_it_is_permitted() -> None:
+    permitted = subprocess.run([sys.executable, "-c", MAY], capture_output=True, check=False).returncode == 0  # noqa: S603
+    assert policy_after("real-time", "as it is") == (os.SCHED_RR if permitted else os.SCHED_OTHER)
+
+
+def test_a_process_without_permission_stays_ordinary() -> None:
+    assert policy_after("real-time", "without permission") == os.SCHED_OTHER
+
+
+@pytest.mark.parametrize("permission", ["as it is", "without permission"])
+def test_a_process_that_does_not_want_it_stays_ordinary(permission: str) -> None:
+    assert policy_after("fair", permission) == os.SCHED_OTHER
+
+
+def test_this_process_is_ordinary_and_one_that_is_gone_is_not_real_time() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert not is_real_time(os.getpid())
+    assert not is_real_time(gone.pid)

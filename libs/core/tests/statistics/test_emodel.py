@@ -1,0 +1,113 @@
+"""ITU-T G.107: figures that two public implementations agree on, and what must hold for any delay and loss."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtppool_core.statistics import emodel
+from rtppool_core.statistics.emodel import (
+    G711_CONCEALED,
+    G711_UNCONCEALED,
+    delay_impairment,
+    equipment_impairment,
+    estimate,
+    mos,
+    r_factor,
+)
+from rtppool_core.statistics.histogram import Histogram, bucket_of
+
+DELAYS_MS = st.floats(0, 5000)
+LOSSES = st.floats(0, 100)
+
+
+def test_default_values_give_the_recommendations_noise_and_signal_to_noise() -> None:
+    assert emodel.noise_sum() == pytest.approx(-61.17921, abs=5e-6)
+    assert emodel.signal_to_noise() == pytest.approx(94.7688, abs=5e-5)
+    assert emodel.simultaneous_impairment(0) == pytest.approx(1.4136, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "idte", "idle", "idd"),
+    [(0, 0, 0.1490, 0), (20, 0.3919, 0.4321, 0), (150, 2.8118, 0.8407, 0.1635), (200, 3.5708, 0.9353, 3.0444)],
+)
+def test_delay_costs_what_talker_echo_listener_echo_and_absolute_delay_cost(
+    delay_ms: float, idte: float, idle: float, idd: float
+) -> None:
+    found = delay_impairment(delay_ms)
+    assert (found.idte, found.idle, found.idd) == pytest.approx((idte, idle, idd), abs=5e-5)
+    assert found.total == pytest.approx(idte + idle + idd, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("loss_percent", "burst_ratio", "concealed", "unconcealed"),
+    [
+        (0, 1, 0, 0),
+        (0.2, 1, 0.7510, 4.2222),
+        (1, 1, 3.6398, 17.9245),
+        (2, 1, 7.0111, 30.1587),
+        (5, 2, 17.2101, 69.8529),
+    ],
+)
+def test_loss_costs_more_in_bursts_and_without_concealment(
+    loss_percent: float, burst_ratio: float, concealed: float, unconcealed: float
+) -> None:
+    assert equipment_impairment(loss_percent, burst_ratio, G711_CONCEALED) == pytest.approx(concealed, abs=5e-5)
+    assert equipment_impairment(loss_percent, burst_ratio, G711_UNCONCEALED) == pytest.approx(unconcealed, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "loss_percent", "burst_ratio", "r", "score"),
+    [
+        (0, 0, 1, 93.206, 4.409),
+        (20, 0.2, 1, 91.780, 4.380),
+        (150, 1, 1, 85.899, 4.226),
+        (200, 2, 1, 78.794, 3.978),
+        (0, 5, 2, 75.996, 3.864),
+    ],
+)
+def test_r_and_mos_of_the_reference_table(
+    delay_ms: float, loss_percent: float, burst_ratio: float, r: float, score: float
+) -> None:
+    found = r_factor(delay_ms, loss_percent, burst_ratio)
+    assert found == pytest.approx(r, abs=5e-4)
+    assert mos(found) == pytest.approx(score, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("r", "score"), [(0, 1), (50, 2.575), (60, 3.1), (70, 3.597), (80, 4.024), (90, 4.339), (100, 4.5), (120, 4.5)]
+)
+def test_reference_points_of_mos(r: float, score: float) -> None:
+    assert mos(r) == pytest.approx(score, abs=5e-4)
+
+
+@pytest.mark.parametrize("delay_ms", [20, 150, 200])
+def test_the_simplified_delay_term_agrees_within_0_2(delay_ms: float) -> None:
+    simplified = 0.024 * delay_ms + 0.11 * max(0, delay_ms - 177.3)
+    assert delay_impairment(delay_ms).total - delay_impairment(0).total == pytest.approx(simplified, abs=0.21)
+
+
+@given(DELAYS_MS, LOSSES, st.floats(1, 100))
+def test_the_estimate_stays_inside_its_scales(delay_ms: float, loss_percent: float, burst_ratio: float) -> None:
+    r = r_factor(delay_ms, loss_percent, burst_ratio)
+    assert 0 <= r <= 100
+    assert 1 <= mos(r) <= 4.5
+
+
+@given(DELAYS_MS, LOSSES, LOSSES)
+def test_more_loss_is_never_better(delay_ms: float, one: float, other: float) -> None:
+    less, more = sorted((one, other))
+    assert r_factor(delay_ms, more) <= r_factor(delay_ms, less)
+
+
+def test_the_estimate_of_a_round_trip_takes_half_of_its_99_9th_percentile() -> None:
+    round_trips = Histogram()
+    round_trips.add_buckets([(bucket_of(40_000_000), 999), (bucket_of(400_000_000), 1)], 40_000_000, 400_000_000)
+    found = estimate(round_trips, expected=1000, lost=2, burst_ratio=1)
+    assert found is not None
+    assert (found.r_factor, found.mos) == pytest.approx((91.780, 4.380), abs=0.01)
+
+
+def test_without_a_round_trip_there_is_no_estimate() -> None:
+    assert estimate(Histogram(), expected=100, lost=100, burst_ratio=1) is None

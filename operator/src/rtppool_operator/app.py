@@ -1,0 +1,148 @@
+"""The operator put together: settings in, everything mutable handed on, tasks started, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from rtppool_core.net.http_endpoints import Verdict, json_response, listen, make_app
+from rtppool_core.process import logs
+from rtppool_operator.kube.cluster import Cluster, connect
+from rtppool_operator.kube.definition_keeper import DefinitionKeeper
+from rtppool_operator.kube.kopf_watch import PoolWatch
+from rtppool_operator.kube.lease import Leadership
+from rtppool_operator.kube.watch_health import INACTIVITY_SECONDS
+from rtppool_operator.loop.metrics import OperatorMetrics, Surroundings
+from rtppool_operator.loop.reconciler import Reconciler
+from rtppool_operator.relays.polling import Poller
+from rtppool_operator.settings import Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+STALLED_AFTER_SECONDS = 60.0
+MIND_THE_WATCH_SECONDS = 5.0
+
+
+class Running:
+    """A started operator. Under `kopf run` it has no `watch`: kopf is not ours to start again."""
+
+    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+        me = f"{settings.namespace}/{settings.pod_name}"
+        self._poller = Poller(settings.relay_token_file)
+        self._cluster = cluster
+        self._identity = me
+        self._tasks: list[asyncio.Task[None]] = []
+        self._http: web.AppRunner | None = None
+        self.reconciler = Reconciler(cluster, self._poller, Leadership(cluster, me), me)
+        self.definition = DefinitionKeeper(cluster, settings.crd_file)
+        self.watch: PoolWatch | None = None
+        self.http_port = settings.http_port
+
+    async def begin(self, host: str, port: int) -> None:
+        """Answer HTTP first, so that whoever asks hears what is missing; then do the work.
+
+        Raises:
+            ListenError: the HTTP port is taken.
+        """
+        self._http, self.http_port = await listen(self._app(), host, port)
+        self._start(self.definition.run())
+        self._start(self.reconciler.run())
+
+    def watch_pools(self) -> None:
+        """Have kopf in a thread of its own, as soon as there is something to watch."""
+        self._start(self._watch_when_served())
+
+    async def end(self) -> None:
+        """Stop, and give the lease up."""
+        if self.watch is not None:
+            await asyncio.to_thread(self.watch.end)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.reconciler.close()
+        if self._http is not None:
+            await self._http.cleanup()
+
+    async def _watch_when_served(self) -> None:
+        # kopf looks once for what it should watch; what is defined later it would never see.
+        await self.definition.served.wait()
+        loop = asyncio.get_running_loop()
+
+        def seen(uid: str, generation: int | None, version: str | None) -> None:
+            loop.call_soon_threadsafe(self.reconciler.pool_seen, uid, generation, version)
+
+        self.watch = PoolWatch(seen, self._identity)
+        self.watch.start()
+        begun_at = time.monotonic()
+        while True:
+            await asyncio.sleep(MIND_THE_WATCH_SECONDS)
+            now = time.monotonic()
+            if min(self.reconciler.watch.behind_seconds(now), now - begun_at) > INACTIVITY_SECONDS:
+                self.watch.begin_anew()
+                begun_at = now
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(_say_why)
+        self._tasks.append(task)
+
+    def _app(self) -> web.Application:
+        registry = CollectorRegistry()
+        surroundings = Surroundings(
+            throttled=lambda: self._cluster.throttled,
+            definition_problem=lambda: self.definition.problem,
+            watch_restarts=lambda: self.watch.restarts if self.watch is not None else 0,
+        )
+        registry.register(OperatorMetrics(self.reconciler, self._poller, surroundings))
+
+        async def healthz(_request: web.Request) -> web.StreamResponse:
+            problems = (*self._unhealthy(), *self._watch_is_dead())
+            return json_response({"healthy": not problems, "problems": list(problems)}, 503 if problems else 200)
+
+        return make_app(registry, lambda: Verdict(self._unhealthy()), self._ready, {"/healthz": healthz})
+
+    def _unhealthy(self) -> tuple[str, ...]:
+        silent = self.reconciler.stalled_seconds()
+        return (f"no round was finished for {silent:.0f} s",) if silent > STALLED_AFTER_SECONDS else ()
+
+    def _watch_is_dead(self) -> tuple[str, ...]:
+        problem = self.reconciler.watch.problem(time.monotonic())
+        if problem is None and self.watch is not None and not self.watch.alive:
+            problem = self.watch.problem or "the watch of pools ended"
+        return (problem,) if problem is not None else ()
+
+    def _ready(self) -> Verdict:
+        missing = self.definition.problem if not self.definition.served.is_set() else None
+        return Verdict(tuple(each for each in (missing, self.reconciler.problem) if each is not None))
+
+
+async def start(variables: Mapping[str, str]) -> Running:
+    """Start from an environment.
+
+    Raises:
+        SettingsError: the environment can't be used.
+        ListenError: the HTTP port is taken.
+        ClusterError: no cluster is configured.
+    """
+    settings = read_settings(variables)
+    logs.configure(settings.log_level, settings.log_format, sys.stderr)
+    # A line for every event of every pool says nothing: what follows from it is logged where it is done.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    # It warns that it gets no signals; it is stopped by us.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    running = Running(await asyncio.to_thread(connect, settings.namespace), settings)
+    await running.begin(settings.http_bind, settings.http_port)
+    log.info("operator started", extra={"fields": {"namespace": settings.namespace, "http": settings.http_port}})
+    return running
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        log.error("the operator's task ended", exc_info=fault)

@@ -1,0 +1,1 @@
+"""Everything that speaks to the API server. No other room imports kubernetes or kopf."""

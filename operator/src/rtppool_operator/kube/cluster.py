@@ -1,0 +1,397 @@
+"""The Kubernetes API as the operator uses it. Only here is the client imported; all calls block, with time limits.
+
+Answers are read as JSON: the client's own objects of 200 pods cost more time than all the rest of a round.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import kubernetes
+import urllib3
+from kubernetes.client import ApiException
+
+from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION
+from rtppool_operator.kube.permissions import CRD_NAME
+from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
+from rtppool_operator.pools.event import PoolEvent
+from rtppool_operator.pools.parsing import parse_pool
+from rtppool_operator.pools.spec import GROUP, KIND, PLURAL, VERSION, Pool
+
+RELAY_SELECTOR = "app.kubernetes.io/component=relay"
+RELAY_PORT_NAME = "http"
+CONNECT_SECONDS = 3
+LOOK_SECONDS = (CONNECT_SECONDS, 10)
+WRITE_SECONDS = (CONNECT_SECONDS, 5)
+NOT_FOUND, CONFLICT, UNPROCESSABLE, TOO_MANY = 404, 409, 422, 429
+FIRST_REFUSAL, FIRST_FAILURE = 400, 500
+# The API server says how long to wait when it has too much to do; a wrong word of it must not stop us for ever.
+PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
+FIELD_MANAGER = "rtp-pool-operator"
+MAX_EVENT = 1024
+MAX_REASON = 300
+LISTS = 4
+CONNECTIONS = 32
+# Labels are all that ownership needs of a node, and a tenth of it.
+ONLY_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+# Nobody reads what a write of these returns, and a pod with all its ports is 20 kB to encode, a hundred times an edit.
+LITTLE_BACK = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
+
+
+class ClusterError(Exception):
+    """The API server refused or can't be reached; the message says what was asked and why not.
+
+    `unnamed`: the refusal names no field and no object, as that of a JSON patch that can't be applied.
+    """
+
+    def __init__(self, message: str, status: int | None = None, *, unnamed: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.unnamed = unnamed
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the same request would be refused again, rather than a better moment take it."""
+        return self.status is not None and FIRST_REFUSAL <= self.status < FIRST_FAILURE and self.status != TOO_MANY
+
+
+class Cluster:
+    """One cluster, seen from one namespace. `throttled` counts answers of 429."""
+
+    def __init__(
+        self,
+        client: kubernetes.client.ApiClient,
+        namespace: str,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._core = kubernetes.client.CoreV1Api(client)
+        self._custom = kubernetes.client.CustomObjectsApi(client)
+        self._extensions = kubernetes.client.ApiextensionsV1Api(client)
+        self._leases = kubernetes.client.CoordinationV1Api(client)
+        self._namespace = namespace
+        self._monotonic = monotonic
+        self._lists = ThreadPoolExecutor(LISTS, thread_name_prefix="list")
+        self._paused_until = 0.0
+        self.throttled = 0
+
+    def look(self) -> ClusterView:
+        """Pools, relays, nodes and the configuration as they stand.
+
+        Raises:
+            ClusterError: a part of it can't be had; then nothing is known.
+        """
+        listed = self._lists.submit(self._pools)
+        relays = self._lists.submit(self.relays)
+        nodes = self._lists.submit(self.nodes)
+        written = self._lists.submit(self.written)
+        pools, versions = listed.result()
+        found = nodes.result()
+        if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
+            found = self.nodes_with_addresses()
+        return ClusterView(pools, relays.result(), found, written.result(), versions)
+
+    def _pools(self) -> tuple[tuple[Pool, ...], Mapping[str, str]]:
+        """Pools of all namespaces, and their resource versions by uid."""
+        asked = self._asked("list rtppools", self._custom.list_cluster_custom_object, GROUP, VERSION, PLURAL)
+        items = _items("list rtppools", asked)
+        versions = {item["metadata"]["uid"]: str(item["metadata"].get("resourceVersion")) for item in items}
+        return tuple(parse_pool(item) for item in items), versions
+
+    def relays(self) -> tuple[RelayPod, ...]:
+        """Relay pods that run, those that are being deleted included: their calls live on."""
+        what = f"list pods in {self._namespace}"
+        listed = self._asked(
+            what,
+            self._core.list_namespaced_pod,
+            self._namespace,
+            label_selector=RELAY_SELECTOR,
+            resource_version="0",
+        )
+        return tuple(relay for pod in _items(what, listed) if (relay := relay_of(pod)) is not None)
+
+    def nodes(self) -> Mapping[str, Node]:
+        """All nodes by name, without addresses."""
+        listed = self._asked(
+            "list nodes", self._core.list_node, resource_version="0", _headers={"Accept": ONLY_METADATA}
+        )
+        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", listed)}
+
+    def nodes_with_addresses(self) -> Mapping[str, Node]:
+        """All nodes by name; ten times the bytes, for pools that advertise a node's ExternalIP."""
+        listed = self._asked("list nodes", self._core.list_node, resource_version="0")
+        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", listed)}
+
+    def written(self) -> str | None:
+        """`pools.json` as it stands; None without the ConfigMap."""
+        what = f"get configmap {CONFIG_MAP_NAME}"
+        found = self._found(what, self._core.read_namespaced_config_map, CONFIG_MAP_NAME, self._namespace)
+        return None if found is None else (found.get("data") or {}).get(FILE_NAME, "")
+
+    def write(self, text: str, *, exists: bool) -> None:
+        """Write `pools.json`."""
+        if exists:
+            self._write(
+                f"patch configmap {CONFIG_MAP_NAME}",
+                self._core.patch_namespaced_config_map,
+                CONFIG_MAP_NAME,
+                self._namespace,
+                {"data": {FILE_NAME: text}},
+                field_manager=FIELD_MANAGER,
+                _headers={"Accept": LITTLE_BACK},
+            )
+            return
+        body = {
+            "metadata": {"name": CONFIG_MAP_NAME, "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER}},
+            "data": {FILE_NAME: text},
+        }
+        self._write(
+            f"create configmap {CONFIG_MAP_NAME}",
+            self._core.create_namespaced_config_map,
+            self._namespace,
+            body,
+            field_manager=FIELD_MANAGER,
+        )
+
+    def refresh(self, relay: RelayPod, revision: str) -> None:
+        """Annotate a relay's pod, so that the kubelet renews its mounts at once. A pod that is gone needs nothing."""
+        try:
+            self._write(
+                f"annotate pod {relay.name}",
+                self._core.patch_namespaced_pod_status,
+                relay.name,
+                self._namespace,
+                {"metadata": {"annotations": {REFRESH_ANNOTATION: revision}}},
+                field_manager=FIELD_MANAGER,
+                _headers={"Accept": LITTLE_BACK},
+            )
+        except ClusterError as error:
+            if error.status != NOT_FOUND:
+                raise
+
+    def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Replace a pool's status; returns it as the API server keeps it.
+
+        An older definition drops what it does not know. None: the pool is gone, was made anew, or somebody wrote at the
+        same moment; the next round sees what is then.
+        """
+        body = [
+            {"op": "test", "path": "/metadata/uid", "value": pool.uid},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        what = f"patch status of {pool.key}"
+        try:
+            answer = self._write(
+                what,
+                self._custom.patch_namespaced_custom_object_status,
+                GROUP,
+                VERSION,
+                pool.namespace,
+                PLURAL,
+                pool.name,
+                body,
+                field_manager=FIELD_MANAGER,
+                _content_type="application/json-patch+json",
+            )
+        except ClusterError as error:
+            # A test that fails is refused as invalid, too, but without a field; what the definition refuses names one.
+            if error.status in {NOT_FOUND, CONFLICT} or (error.status == UNPROCESSABLE and error.unnamed):
+                return None
+            raise
+        written = _document(what, answer).get("status")
+        return written if isinstance(written, Mapping) else {}
+
+    def tell(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
+        """Create an event on a pool."""
+        now = datetime.now(UTC)
+        body = {
+            "metadata": {"generateName": f"{pool.name}."},
+            "involvedObject": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KIND,
+                "namespace": pool.namespace,
+                "name": pool.name,
+                "uid": pool.uid,
+            },
+            "type": event.kind,
+            "reason": event.reason,
+            "message": event.message[:MAX_EVENT],
+            "source": {"component": FIELD_MANAGER},
+            "reportingComponent": f"{GROUP}/{FIELD_MANAGER}",
+            "reportingInstance": reporter,
+            "firstTimestamp": now.isoformat(),
+            "lastTimestamp": now.isoformat(),
+            "count": 1,
+        }
+        self._write(f"create event on {pool.key}", self._core.create_namespaced_event, pool.namespace, body)
+
+    def definition(self) -> dict[str, Any] | None:
+        """The CRD as it stands; None without one."""
+        return self._found(f"get crd {CRD_NAME}", self._extensions.read_custom_resource_definition, CRD_NAME)
+
+    def serves_pools(self) -> bool:
+        """Whether `/apis/rtppool.dev/v1alpha1` is there to be asked."""
+        what = f"get /apis/{GROUP}/{VERSION}"
+        return self._found(what, self._custom.get_api_resources, GROUP, VERSION) is not None
+
+    def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
+        """Apply the CRD server-side; force takes fields over that another manager had."""
+        self._write(
+            f"apply crd {CRD_NAME}",
+            self._extensions.patch_custom_resource_definition,
+            CRD_NAME,
+            document,
+            field_manager=manager,
+            force=True,
+            _content_type="application/apply-patch+yaml",
+        )
+
+    def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """A Lease; None without one."""
+        return self._found(
+            f"get lease {name}", self._leases.read_namespaced_lease, name, namespace, seconds=WRITE_SECONDS
+        )
+
+    def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
+        """Create or replace a Lease; False when somebody else was faster."""
+        try:
+            if exists:
+                self._call(
+                    f"update lease {name}", self._leases.replace_namespaced_lease, WRITE_SECONDS, name, namespace, lease
+                )
+            else:
+                self._call(
+                    f"create lease {name}", self._leases.create_namespaced_lease, WRITE_SECONDS, namespace, lease
+                )
+        except ClusterError as error:
+            if error.status == CONFLICT:
+                return False
+            raise
+        return True
+
+    def _found(
+        self, what: str, call: Any, *arguments: Any, seconds: tuple[int, int] = LOOK_SECONDS
+    ) -> dict[str, Any] | None:
+        try:
+            return _document(what, self._call(what, call, seconds, *arguments))
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    def _asked(self, what: str, call: Any, *arguments: Any, **options: Any) -> bytes:
+        self._be_patient(what)
+        return self._call(what, call, LOOK_SECONDS, *arguments, **options)
+
+    def _write(self, what: str, call: Any, *arguments: Any, **options: Any) -> bytes:
+        self._be_patient(what)
+        return self._call(what, call, WRITE_SECONDS, *arguments, **options)
+
+    def _be_patient(self, what: str) -> None:
+        """Leases and the definition are asked for all the same: they are few, and a lease can't wait."""
+        if self._monotonic() < self._paused_until:
+            raise ClusterError(f"{what}: the API server has asked us to wait", TOO_MANY)
+
+    def _call(self, what: str, call: Any, seconds: tuple[int, int], *arguments: Any, **options: Any) -> bytes:
+        try:
+            answer = call(*arguments, **options, _preload_content=False, _request_timeout=seconds)
+            return bytes(answer.data)
+        except ApiException as error:
+            if error.status == TOO_MANY:
+                self.throttled += 1
+                self._paused_until = self._monotonic() + _pause_seconds(error)
+            raise ClusterError(f"{what}: {_reason(error)}", error.status, unnamed=_is_unnamed(error)) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise ClusterError(f"{what}: the API server can't be reached ({error})"[:MAX_REASON]) from error
+
+
+def connect(namespace: str) -> Cluster:
+    """The cluster that this pod runs in, or the one of the user's kubeconfig.
+
+    Raises:
+        ClusterError: neither is there.
+    """
+    configuration = kubernetes.client.Configuration()
+    try:
+        try:
+            kubernetes.config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+        except kubernetes.config.ConfigException:
+            kubernetes.config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except kubernetes.config.ConfigException as error:
+        raise ClusterError(f"no cluster is configured, by a pod's account or by KUBECONFIG: {error}") from error
+    # The next round asks again; repeating at once, with a log line each, would only hide what is wrong.
+    configuration.retries = False
+    configuration.connection_pool_maxsize = CONNECTIONS
+    return Cluster(kubernetes.client.ApiClient(configuration), namespace)
+
+
+def relay_of(pod: Mapping[str, Any]) -> RelayPod | None:
+    """A relay's pod from its JSON; None before it has a node, and after its end."""
+    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
+    ports = {
+        port["name"]: port["containerPort"]
+        for container in spec["containers"]
+        for port in container.get("ports") or []
+        if port.get("name")
+    }
+    if not spec.get("nodeName") or RELAY_PORT_NAME not in ports or status.get("phase") in {"Succeeded", "Failed"}:
+        return None
+    return RelayPod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        node=spec["nodeName"],
+        address=status.get("podIP"),
+        port=ports[RELAY_PORT_NAME],
+        revision=(metadata.get("annotations") or {}).get(REFRESH_ANNOTATION),
+        terminating=metadata.get("deletionTimestamp") is not None,
+    )
+
+
+def node_of(node: Mapping[str, Any]) -> Node:
+    """A node from its JSON, whole or without its status."""
+    addresses = (node.get("status") or {}).get("addresses") or []
+    external = next((each["address"] for each in addresses if each["type"] == "ExternalIP"), None)
+    return Node(node["metadata"]["name"], node["metadata"].get("labels") or {}, external)
+
+
+def _document(what: str, answer: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(answer)
+    except (ValueError, RecursionError) as error:
+        raise ClusterError(f"{what}: the answer is no JSON ({error})"[:MAX_REASON]) from error
+    if not isinstance(document, dict):
+        raise ClusterError(f"{what}: the answer is no object")
+    return document
+
+
+def _items(what: str, answer: bytes) -> list[dict[str, Any]]:
+    items = _document(what, answer).get("items")
+    if not isinstance(items, list):
+        raise ClusterError(f"{what}: the answer is no list")
+    return items
+
+
+def _body(error: ApiException) -> Mapping[str, Any]:
+    try:
+        body = json.loads(error.body or "")
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _is_unnamed(error: ApiException) -> bool:
+    details = _body(error).get("details")
+    return not isinstance(details, dict) or not (details.get("causes") or details.get("name"))
+
+
+def _pause_seconds(error: ApiException) -> float:
+    told = (error.headers or {}).get("Retry-After", "")
+    return min(float(told), MAX_PAUSE_SECONDS) if told.isdecimal() else PAUSE_SECONDS
+
+
+def _reason(error: ApiException) -> str:
+    return f"{error.status} {_body(error).get('message') or error.reason}"[:MAX_REASON]

@@ -1,0 +1,134 @@
+"""The definition of RtpPool, applied where it is missing or older. `python -m rtppool_operator.kube.crd` does it once.
+
+Helm installs `crds/` and never upgrades it; so a pre-upgrade Job and the operator's start apply the image's copy. A
+cluster's newer revision is never replaced by an older one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from rtppool_core.process import logs
+from rtppool_core.process.logs import FORMATS, LEVELS
+from rtppool_core.process.settings import Environment, SettingsError
+from rtppool_operator.kube.cluster import ClusterError, connect
+from rtppool_operator.kube.permissions import CRD_NAME
+from rtppool_operator.pools.spec import VERSION
+from rtppool_operator.settings import DEFAULT_CRD_FILE
+
+log = logging.getLogger(__name__)
+
+REVISION_ANNOTATION = "rtppool.dev/crd-revision"
+# Helm's own, so that a later `helm install` does not meet a conflict.
+FIELD_MANAGER = "helm"
+# A definition that was just made is served within a second or two.
+SERVED_WITHIN_SECONDS = 30.0
+LOOK_AGAIN_SECONDS = 0.2
+
+
+class DefinitionStore(Protocol):
+    """Where the CRD is."""
+
+    def definition(self) -> dict[str, Any] | None:
+        """The CRD as it stands."""
+
+    def serves_pools(self) -> bool:
+        """Whether its version can be asked for."""
+
+    def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
+        """Apply it."""
+
+
+def revision_of(document: Mapping[str, Any] | None) -> int:
+    """The revision in the annotation; 0 without one, -1 without a definition."""
+    if document is None:
+        return -1
+    annotations = document.get("metadata", {}).get("annotations") or {}
+    text = str(annotations.get(REVISION_ANNOTATION, "0"))
+    return int(text) if text.isdecimal() else 0
+
+
+def is_older(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> bool:
+    """Whether the standing definition should be replaced by ours."""
+    return revision_of(standing) < revision_of(ours)
+
+
+def is_established(document: Mapping[str, Any] | None) -> bool:
+    """Whether the API server has taken the definition up, and serves our version by it."""
+    if document is None:
+        return False
+    served = any(each.get("name") == VERSION and each.get("served") for each in document["spec"].get("versions") or [])
+    conditions = (document.get("status") or {}).get("conditions") or []
+    return served and any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions)
+
+
+def apply_crd(store: DefinitionStore, file: Path) -> bool:
+    """Apply the file's definition where the cluster's is missing or older; True when it was.
+
+    Raises:
+        ClusterError: the API server refuses, or can't be reached.
+        OSError: the file can't be read.
+    """
+    ours = yaml.safe_load(file.read_text(encoding="utf-8"))
+    standing = store.definition()
+    fields = {"crd": CRD_NAME, "standing": revision_of(standing), "ours": revision_of(ours)}
+    if not is_older(standing, ours):
+        log.info("the definition of RtpPool stands", extra={"fields": fields})
+        return False
+    store.apply_definition(ours, FIELD_MANAGER)
+    log.info("the definition of RtpPool was applied", extra={"fields": fields})
+    return True
+
+
+def is_served(store: DefinitionStore) -> bool:
+    """Whether pools can be listed and watched.
+
+    Raises:
+        ClusterError: the API server refuses to say so, or can't be reached.
+    """
+    return is_established(store.definition()) and store.serves_pools()
+
+
+def wait_until_served(store: DefinitionStore, within_seconds: float = SERVED_WITHIN_SECONDS) -> None:
+    """Block until pools can be listed.
+
+    Raises:
+        ClusterError: the API server refuses, can't be reached, or takes longer.
+    """
+    deadline = time.monotonic() + within_seconds
+    while not is_served(store):
+        if time.monotonic() >= deadline:
+            raise ClusterError(f"crd {CRD_NAME}: {VERSION} is not served after {within_seconds:.0f} s")
+        time.sleep(LOOK_AGAIN_SECONDS)
+
+
+def main() -> int:
+    """Apply once; the exit code says whether it could be done, and pools can be written by it."""
+    env = Environment(os.environ)
+    level, form = env.choice("LOG_LEVEL", "INFO", LEVELS), env.choice("LOG_FORMAT", "text", FORMATS)
+    file = Path(env.text("CRD_FILE", DEFAULT_CRD_FILE))
+    try:
+        env.finish()
+        logs.configure(level, form, sys.stderr)
+        cluster = connect(env.text("POD_NAMESPACE", "default"))
+        apply_crd(cluster, file)
+        wait_until_served(cluster)
+    except SettingsError as error:
+        print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 the log is not configured yet
+        return 2
+    except (ClusterError, OSError) as error:
+        log.error("the definition of RtpPool was not applied: %s", error)  # noqa: TRY400 expected, one line
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

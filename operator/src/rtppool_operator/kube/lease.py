@@ -1,0 +1,126 @@
+"""One operator per cluster: whoever renews the Lease is it. Decides purely; `Leadership` does the calls.
+
+As client-go does, a holder's silence is measured by the own monotonic clock since the Lease was last seen to change:
+clocks of two machines may differ by more than a lease lasts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from rtppool_operator.kube.permissions import LEASE_NAME, LEASE_NAMESPACE
+
+DURATION_SECONDS = 15
+# A holder that promises more is not waited for: whoever edits a Lease by hand must not stop the product for ever.
+MAX_DURATION_SECONDS = 60
+RENEW_SECONDS = 3.0
+# Connecting and waiting for an answer. A write that is begun in time ends before another operator may begin.
+MAX_WRITE_SECONDS = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a Lease says; `holder` is empty when it was given up. `version` changes with every write."""
+
+    holder: str
+    version: str
+    duration_seconds: int = DURATION_SECONDS
+
+
+def may_take(held: Held | None, me: str, unchanged_seconds: float) -> bool:
+    """Whether the Lease is mine, nobody's, or has stood unchanged for longer than its holder promised."""
+    if held is None or held.holder in {"", me}:
+        return True
+    return unchanged_seconds > held.duration_seconds
+
+
+class LeaseStore(Protocol):
+    """Where Leases are, as JSON."""
+
+    def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """A Lease, or None."""
+
+    def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
+        """Create or replace; False when somebody else was faster."""
+
+
+class Leadership:
+    """Takes and renews the Lease for `me` (`NAMESPACE/POD`). `hold` blocks; `leads` may be asked before every write."""
+
+    def __init__(
+        self,
+        store: LeaseStore,
+        me: str,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._me = me
+        self._monotonic = monotonic
+        self._now = now
+        self._until = float("-inf")
+        self._seen: tuple[str, float] = ("", float("-inf"))
+
+    def leads(self) -> bool:
+        """Whether a write that begins now ends while the Lease is ours."""
+        return self._monotonic() < self._until
+
+    def hold(self) -> str | None:
+        """Take or renew; returns who else holds it, or None when it is mine.
+
+        Raises:
+            ClusterError: the API server can't be asked.
+        """
+        began = self._monotonic()
+        lease = self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
+        held = _held(lease)
+        if held is not None and held.version != self._seen[0]:
+            self._seen = (held.version, self._monotonic())
+        if not may_take(held, self._me, self._monotonic() - self._seen[1]):
+            self._until = float("-inf")
+            return held.holder if held else None
+        if not self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, self._me), exists=bool(lease)):
+            return "that was faster"
+        # From before the first byte was sent: the Lease can't end earlier than that for anybody.
+        self._until = began + DURATION_SECONDS - MAX_WRITE_SECONDS
+        return None
+
+    def give_up(self) -> None:
+        """Let the next operator begin at once; nothing may be written any more.
+
+        Raises:
+            ClusterError: the API server can't be asked.
+        """
+        self._until = float("-inf")
+        lease = self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
+        held = _held(lease)
+        if lease is not None and held is not None and held.holder == self._me:
+            self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, ""), exists=True)
+
+    def _mine(self, lease: Mapping[str, Any] | None, holder: str) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"name": LEASE_NAME, "namespace": LEASE_NAMESPACE}
+        if lease is not None:
+            # Whoever wrote since we read wins.
+            metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
+        return {
+            "metadata": metadata,
+            "spec": {
+                "holderIdentity": holder,
+                "leaseDurationSeconds": DURATION_SECONDS,
+                "renewTime": self._now().isoformat(timespec="microseconds"),
+            },
+        }
+
+
+def _held(lease: Mapping[str, Any] | None) -> Held | None:
+    if lease is None:
+        return None
+    spec = lease.get("spec") or {}
+    promised = spec.get("leaseDurationSeconds") or DURATION_SECONDS
+    return Held(
+        spec.get("holderIdentity") or "", lease["metadata"]["resourceVersion"], min(promised, MAX_DURATION_SECONDS)
+    )

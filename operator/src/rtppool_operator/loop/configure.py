@@ -1,0 +1,117 @@
+"""From what stands in the cluster to what relays should run: look, write the configuration, annotate relays' pods."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.writer import Writer
+from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
+from rtppool_operator.pools.desired import Desired, desired_state, pods_to_refresh
+from rtppool_operator.pools.event import PoolEvent
+from rtppool_operator.pools.spec import Pool
+from rtppool_operator.relays.progress import RelayProgress
+from rtppool_operator.status.log_lines import changes
+from rtppool_operator.work_counters import Counts
+
+log = logging.getLogger(__name__)
+
+ANNOTATIONS_AT_ONCE = 16
+
+
+class ClusterAccess(Protocol):
+    """What the operator does to the cluster; every call blocks and may raise `ClusterError`."""
+
+    def look(self) -> ClusterView:
+        """Everything at one moment."""
+
+    def write(self, text: str, *, exists: bool) -> None:
+        """Write `pools.json`."""
+
+    def refresh(self, relay: RelayPod, revision: str) -> None:
+        """Annotate a relay's pod."""
+
+    def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Replace a pool's status; returns it as it is kept, None where there was nothing to replace."""
+
+    def tell(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
+        """Create an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The last look and what follows from it. `began_seconds` is monotonic, before the first question was asked."""
+
+    view: ClusterView
+    desired: Desired
+    began_seconds: float
+
+
+class Steering:
+    """Keeps the last picture, and the text that it wrote last."""
+
+    def __init__(
+        self,
+        cluster: ClusterAccess,
+        writer: Writer,
+        progress: RelayProgress,
+        counts: Counts,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._writer = writer
+        self._progress = progress
+        self._counts = counts
+        self._monotonic = monotonic
+        self.picture: Picture | None = None
+        # An edit of the ConfigMap by somebody else is not what pools keep.
+        self._last_text: str | None = None
+
+    def forget(self) -> None:
+        """Another operator writes now: what stands is its word."""
+        self.picture, self._last_text = None, None
+
+    async def round(self) -> bool:
+        """Look, write, annotate. True when relays should run something else than after the last round.
+
+        Raises:
+            ClusterError: the cluster can't be looked at, or the configuration not written; relays keep what they have.
+            NotLeadingError: another operator may be writing.
+        """
+        began = self._monotonic()
+        view = await self._writer.blocking(self._cluster.look)
+        before = self.picture.desired if self.picture is not None else None
+        desired = desired_state(view, self._last_text)
+        if view.written != desired.text:
+            write = partial(self._cluster.write, desired.text, exists=view.written is not None)
+            await self._writer.one("configuration", write)
+            self._counts.config_writes += 1
+            log.info("configuration written", extra={"fields": {"revision": desired.revision}})
+        self._last_text = desired.text
+        self.picture = Picture(view, desired, began)
+        for text, told in changes(before, desired):
+            log.info(text, extra={"fields": told})
+        await self._annotate(view, desired)
+        return before is None or before.text != desired.text or _generations(before) != _generations(desired)
+
+    async def _annotate(self, view: ClusterView, desired: Desired) -> None:
+        fresh = [(relay, desired.revision_of(relay.node)) for relay in pods_to_refresh(view.relays, desired)]
+        new = {relay.uid for relay, _ in fresh}
+        again = [
+            (relay, annotation)
+            for relay, annotation in self._progress.nudges_due(view.relays, self._monotonic())
+            if relay.uid not in new
+        ]
+        calls = [partial(self._cluster.refresh, relay, annotation) for relay, annotation in (*fresh, *again)]
+        results = await self._writer.each("annotation", calls, ANNOTATIONS_AT_ONCE)
+        done = [not isinstance(result, ClusterError) for result in results]
+        self._counts.annotations += sum(done[: len(fresh)])
+        self._counts.nudges += sum(done[len(fresh) :])
+
+
+def _generations(desired: Desired) -> dict[str, int]:
+    return {uid: claim.pool.generation for uid, claim in desired.claims.items()}

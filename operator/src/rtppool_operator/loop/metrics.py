@@ -1,0 +1,118 @@
+"""The operator's Prometheus metrics, rendered from its counts at each scrape."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from rtppool_operator.loop.reconciler import LEASE, Reconciler
+from rtppool_operator.relays.polling import Poller
+from rtppool_operator.work_counters import LISTEN, POLL, STEER, Counts
+
+# Every kind of error has a sample from the start, so that its first one is an increase.
+WHAT_FAILS = (LEASE, STEER, POLL, LISTEN, "configuration", "annotation", "status", "event")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Figures of what is around the reconciler."""
+
+    throttled: Callable[[], int] = lambda: 0
+    definition_problem: Callable[[], str | None] = lambda: None
+    watch_restarts: Callable[[], int] = lambda: 0
+
+
+class OperatorMetrics(Collector):
+    """Reads the reconciler, the poller and what is around them whenever Prometheus asks."""
+
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        poller: Poller,
+        surroundings: Surroundings | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reconciler = reconciler
+        self._poller = poller
+        self._surroundings = surroundings or Surroundings()
+        self._monotonic = monotonic
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing at registration."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """All metric families; a figure that was not measured has no sample."""
+        counts = self._reconciler.counts
+        yield _by_label(
+            "cycles",
+            "Looks at the cluster, with what was written after them.",
+            "result",
+            {"done": counts.cycles, "failed": counts.failed_cycles},
+        )
+        heard = self._poller.polls - self._poller.failed_polls
+        polls = {"heard": heard, "failed": self._poller.failed_polls}
+        yield _by_label("relay_polls", "Reports asked of relays.", "result", polls)
+        errors = {what: counts.errors[what] for what in (*WHAT_FAILS, *sorted(counts.errors.keys() - {*WHAT_FAILS}))}
+        yield _by_label("errors", "What failed, by what was tried.", "what", errors)
+        yield from self._totals(counts)
+        yield _rounds(counts)
+        yield from self._gauges(counts)
+
+    def _totals(self, counts: Counts) -> Iterable[Metric]:
+        around = self._surroundings
+        for name, text, value in (
+            ("config_writes", "Writes of pools.json.", counts.config_writes),
+            ("annotations", "Pods annotated because their node's entry changed.", counts.annotations),
+            ("nudges", "Pods annotated again because their relay stayed behind.", counts.nudges),
+            ("status_writes", "Writes of a pool's status.", counts.status_writes),
+            ("events", "Events created on pools.", counts.events),
+            ("api_throttled", "Answers of the API server that it has too much to do.", around.throttled()),
+            ("watch_restarts", "Ends of the watch of pools that nobody asked for.", around.watch_restarts()),
+        ):
+            family = CounterMetricFamily(f"rtp_operator_{name}", text)
+            family.add_metric([], value)
+            yield family
+
+    def _gauges(self, counts: Counts) -> Iterable[Metric]:
+        now = self._monotonic()
+        watch = self._reconciler.watch
+        outdated = float(self._surroundings.definition_problem() is not None)
+        for name, text, number in (
+            ("pools", "RtpPool objects at the last look.", counts.pools),
+            ("relays", "Relay pods at the last look.", counts.relays),
+            ("leading", "1 while this operator holds the lease and reaches the API server.", self._leading()),
+            ("definition_outdated", "1 while this operator's definition of RtpPool is not in force.", outdated),
+            (
+                "watch_behind_seconds",
+                "How long a version of a pool has stood in lists that the watch did not bring.",
+                watch.behind_seconds(now),
+            ),
+            ("watch_age_seconds", "Since the watch brought anything.", watch.age_seconds(now)),
+            ("last_cycle_seconds", "How long the last look and its writes took.", counts.last_cycle_seconds),
+        ):
+            gauge = GaugeMetricFamily(f"rtp_operator_{name}", text)
+            if number is not None:
+                gauge.add_metric([], number)
+            yield gauge
+
+    def _leading(self) -> float:
+        return float(self._reconciler.problem is None)
+
+
+def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
+    family = CounterMetricFamily(f"rtp_operator_{name}", text, labels=[label])
+    for value, count in values.items():
+        family.add_metric([value], count)
+    return family
+
+
+def _rounds(counts: Counts) -> Metric:
+    family = HistogramMetricFamily("rtp_operator_round_seconds", "How long a round took.", labels=["round"])
+    for name, durations in counts.rounds.items():
+        family.add_metric([name], buckets=list(durations.cumulative()), sum_value=durations.total_seconds)
+    return family

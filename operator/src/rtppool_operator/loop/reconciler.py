@@ -1,0 +1,242 @@
+"""The tasks that make the operator: hold the lease, steer, listen. Each goes on from what is then, whatever failed.
+
+`steer` looks at the cluster every two seconds and at once after an edit, and writes what relays should run; `poll` asks
+every relay every two seconds; `listen` writes what they said, and asks those on their way to a new configuration by
+itself, at once after an edit and more often. None waits for another. What can't be looked at is left as it is: a
+missing API server costs no call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership
+from rtppool_operator.kube.watch_health import WatchHealth
+from rtppool_operator.kube.writer import NotLeadingError, Writer
+from rtppool_operator.loop.configure import ClusterAccess, Picture, Steering
+from rtppool_operator.loop.report import Listening
+from rtppool_operator.relays.observed import POLL_SECONDS
+from rtppool_operator.relays.polling import Poller
+from rtppool_operator.relays.progress import RelayProgress
+from rtppool_operator.work_counters import LISTEN, POLL, STEER, Counts
+
+log = logging.getLogger(__name__)
+
+# While relays are on their way to a new configuration their reports are awaited, not waited for.
+HURRY_PAUSE_SECONDS = 0.4
+LEASE_AGAIN_SECONDS = 1.0
+# Annotations and statuses at once, and a look.
+THREADS = 26
+LEASE = "lease"
+
+
+class Reconciler:
+    """Runs for ever. `me` is `NAMESPACE/POD`."""
+
+    def __init__(
+        self,
+        cluster: ClusterAccess,
+        poller: Poller,
+        leadership: Leadership,
+        me: str,
+        monotonic: Callable[[], float] = time.monotonic,
+        unix: Callable[[], float] = time.time,
+    ) -> None:
+        self.counts = Counts()
+        self.watch = WatchHealth()
+        self._poller = poller
+        self._leadership = leadership
+        self._monotonic = monotonic
+        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="cluster")
+        writer = Writer(self._executor, leadership.leads, self.counts)
+        self._progress = RelayProgress()
+        self._steering = Steering(cluster, writer, self._progress, self.counts, monotonic)
+        self._listening = Listening(cluster, writer, poller, self._progress, me, self.counts, monotonic, unix)
+        self._problems: dict[str, str] = {STEER: "the first look at the cluster is not done"}
+        self._done_at = dict.fromkeys((STEER, POLL, LISTEN), monotonic())
+        self._wake = asyncio.Event()
+        self._fresh = asyncio.Event()
+        self._generations: dict[str, int] = {}
+        self._first = asyncio.Event()
+        self._other_led = False
+
+    @property
+    def problem(self) -> str | None:
+        """Why the operator does not do its work now; None when it does."""
+        return self._problems.get(LEASE) or next(iter(self._problems.values()), None)
+
+    def stalled_seconds(self) -> float:
+        """How long ago the task that is further behind has finished a round, well or badly."""
+        return self._monotonic() - min(self._done_at.values())
+
+    def pool_seen(self, uid: str, generation: int | None, version: str | None = None) -> None:
+        """An event of a pool came; None is its deletion. A new generation is looked at once, a status is our own."""
+        self.watch.delivered(uid, None if generation is None else version, self._monotonic())
+        if self._generations.get(uid) == generation:
+            return
+        if generation is None:
+            del self._generations[uid]
+        else:
+            self._generations[uid] = generation
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Hold the lease, steer and listen."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._hold_the_lease())
+            tasks.create_task(self._steer_for_ever())
+            tasks.create_task(self._poll_for_ever())
+            tasks.create_task(self._listen_for_ever())
+
+    async def close(self) -> None:
+        """Let what is being written end, and the next operator begin at once."""
+        await self._poller.close()
+        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+        try:
+            await asyncio.to_thread(self._leadership.give_up)
+        except ClusterError as error:
+            log.warning("the lease was not given up, the next operator waits for its end: %s", error)
+
+    async def cycle(self) -> None:
+        """One round of all, in order.
+
+        Raises:
+            ClusterError: the cluster can't be looked at or written to.
+            NotLeadingError: another operator writes.
+        """
+        if not self._leadership.leads():
+            await asyncio.to_thread(self._leadership.hold)
+        await self._steer()
+        picture = self._steering.picture
+        if picture is not None:
+            await self._listening.ask_everyone(picture)
+            await self._listen(picture, every_pool=True)
+
+    async def _hold_the_lease(self) -> None:
+        while True:
+            began = self._monotonic()
+            await self._guarded(LEASE, self._hold())
+            pause = RENEW_SECONDS if self._leadership.leads() and LEASE not in self._problems else LEASE_AGAIN_SECONDS
+            await asyncio.sleep(max(0.0, began + pause - self._monotonic()))
+
+    async def _hold(self) -> None:
+        led = self._leadership.leads()
+        other = await asyncio.to_thread(self._leadership.hold)
+        if other is not None:
+            self._other_led = True
+            raise NotLeadingError(f"operator {other} holds the lease; this one waits. One release per cluster")
+        if led:
+            return
+        if self._other_led:
+            self._other_led = False
+            self._steering.forget()
+        self._wake.set()
+
+    async def _steer_for_ever(self) -> None:
+        while True:
+            self._wake.clear()
+            began = self._monotonic()
+            if self._leadership.leads():
+                await self._guarded(STEER, self._steer())
+            self._done_at[STEER] = self._monotonic()
+            await self._until(began + POLL_SECONDS, self._wake)
+
+    async def _poll_for_ever(self) -> None:
+        while True:
+            self._first.clear()
+            began = self._monotonic()
+            picture = self._steering.picture
+            if picture is not None and self._leadership.leads():
+                await self._guarded(POLL, self._listening.ask_everyone(picture))
+                self._fresh.set()
+            self._done_at[POLL] = self._monotonic()
+            await self._until(began + POLL_SECONDS, self._first)
+
+    async def _listen_for_ever(self) -> None:
+        while True:
+            every_pool = self._fresh.is_set()
+            self._fresh.clear()
+            began = self._monotonic()
+            then = began + POLL_SECONDS
+            picture = self._steering.picture
+            if picture is not None and self._leadership.leads():
+                await self._guarded(LISTEN, self._listen(picture, every_pool=every_pool))
+                then = self._listen_again_at(began)
+            self._done_at[LISTEN] = self._monotonic()
+            await self._until(then, self._fresh)
+
+    def _listen_again_at(self, began_seconds: float) -> float:
+        then = began_seconds + POLL_SECONDS
+        if self._progress.hurried(self._monotonic()):
+            then = began_seconds + HURRY_PAUSE_SECONDS
+        held = self._listening.held_until_seconds()
+        return then if held is None else min(then, held)
+
+    async def _steer(self) -> None:
+        began = self._monotonic()
+        first = self._steering.picture is None
+        changed = await self._steering.round()
+        picture = self._steering.picture
+        if first:
+            self._first.set()
+        if picture is not None:
+            self.watch.listed(picture.view.versions, picture.began_seconds, self._monotonic())
+            # A deletion that the watch missed; one that the list does not have yet only wakes once more.
+            uids = {pool.uid for pool in picture.view.pools}
+            self._generations = {uid: seen for uid, seen in self._generations.items() if uid in uids}
+            self.counts.pools, self.counts.relays = len(picture.view.pools), len(picture.view.relays)
+        if changed:
+            self._fresh.set()
+        self.counts.cycles += 1
+        self.counts.last_cycle_seconds = self._monotonic() - began
+        self.counts.rounds[STEER].add(self.counts.last_cycle_seconds)
+
+    async def _listen(self, picture: Picture, *, every_pool: bool) -> None:
+        began = self._monotonic()
+        await self._listening.round(picture, every_pool=every_pool)
+        self.counts.rounds[LISTEN].add(self._monotonic() - began)
+        nudge = self._progress.next_nudge_seconds()
+        if nudge is not None and nudge <= self._monotonic():
+            self._wake.set()
+
+    async def _guarded(self, part: str, work: Coroutine[Any, Any, None]) -> None:
+        """The next round starts from what is then; what can't be handled must not stop it."""
+        try:
+            await work
+        except (ClusterError, NotLeadingError) as error:
+            problem = str(error)
+        except Exception as error:
+            log.exception("a round failed")
+            problem = f"a round failed: {error!r}"
+        else:
+            self._note(part, None)
+            return
+        if part == STEER:
+            self.counts.failed_cycles += 1
+        self.counts.errors[part] += 1
+        self._note(part, problem)
+
+    def _note(self, part: str, problem: str | None) -> None:
+        """One line per change."""
+        if problem == self._problems.get(part):
+            return
+        if problem is not None:
+            log.warning("%s", problem)
+            self._problems[part] = problem
+            return
+        del self._problems[part]
+        if part == STEER:
+            log.info("reconciling", extra={"fields": {"pools": self.counts.pools, "relays": self.counts.relays}})
+
+    async def _until(self, then_seconds: float, event: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, then_seconds - self._monotonic())):
+                await event.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,194 @@
+"""The rules over fields of an RtpPool's spec, in the words of the definition's CEL. Pure.
+
+The API server refuses a pool that breaks one before anybody sees it. This is for a definition in the cluster that is
+older than the operator. The rules are not in the contract with relays: an older relay must not refuse a newer pool.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rtppool_core.contract.port_range import REFLECTOR_PORTS
+from rtppool_operator.pools.bounds import Refusal
+
+if TYPE_CHECKING:
+    from rtppool_operator.pools.spec import PoolSpec
+
+HOST_PATTERN = "^[A-Za-z0-9.:_-]+$"
+# What CEL's rules match names against; their text is the definition's, a test holds it to this.
+HOST_NAME = "^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?[.])*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?[.]?$"
+ENDS_AS_A_NUMBER = "(^|[.])([0-9]+|0[xX][0-9A-Fa-f]*)[.]?$"
+LABEL_KEY = (
+    "^([a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*/)?"
+    "[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+)
+LABEL_VALUE = "^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$"
+MAX_LABEL_KEY = 317
+
+
+def check(spec: PoolSpec) -> Refusal | None:
+    """The first rule over fields that the spec breaks, in the words of the definition's CEL."""
+    return next((found for rule in RULES if (found := rule(spec)) is not None), None)
+
+
+def _host_characters(spec: PoolSpec) -> Refusal | None:
+    if re.fullmatch(HOST_PATTERN, spec.echo.host):
+        return None
+    told = f"echo.host is {spec.echo.host!r}; accepted are letters, digits and the characters .:_-"
+    return Refusal("spec.echo.host", told)
+
+
+def _echo_host(spec: PoolSpec) -> Refusal | None:
+    host = spec.echo.host
+    address = _address(host)
+    named = re.fullmatch(HOST_NAME, host) is not None and re.search(ENDS_AS_A_NUMBER, host) is None
+    if named if address is None else _is_unicast(address):
+        return None
+    return Refusal("spec.echo.host", f"echo.host is {host}; accepted is a host name or a unicast address")
+
+
+def _echo_outside_range(spec: PoolSpec) -> Refusal | None:
+    if spec.echo.port not in spec.port_range:
+        return None
+    told = f"echo.port is {spec.echo.port}, inside portRange {spec.port_range}; accepted is a port outside it"
+    return Refusal("spec.echo.port", told)
+
+
+def _excluded_once(spec: PoolSpec) -> Refusal | None:
+    at = _first_repeated(spec.excluded_ports)
+    if at is None:
+        return None
+    told = f"excludedPorts has {spec.excluded_ports[at]} twice; accepted is each port once"
+    return Refusal(f"spec.excludedPorts[{at}]", told)
+
+
+def _excluded_inside_range(spec: PoolSpec) -> Refusal | None:
+    outside = [port for port in spec.excluded_ports if port not in spec.port_range]
+    if not outside:
+        return None
+    told = f"excludedPorts has {outside}, outside portRange {spec.port_range}; accepted are ports of the range"
+    return Refusal("spec.excludedPorts", told)
+
+
+def _excluded_leave_a_port(spec: PoolSpec) -> Refusal | None:
+    excluded = len(spec.excluded_ports)
+    if excluded < len(spec.port_range):
+        return None
+    told = (
+        f"excludedPorts has all {excluded} ports of portRange {spec.port_range}; "
+        "accepted is a list that leaves at least one"
+    )
+    return Refusal("spec.excludedPorts", told)
+
+
+def _a_port_is_answered(spec: PoolSpec) -> Refusal | None:
+    unanswered = [
+        port for port in sorted(REFLECTOR_PORTS) if port in spec.port_range and port not in spec.excluded_ports
+    ]
+    if len(spec.excluded_ports) + len(unanswered) < len(spec.port_range):
+        return None
+    told = (
+        f"portRange {spec.port_range} has only excluded ports and {unanswered}, which no echo answers; "
+        "accepted is a range with another port"
+    )
+    return Refusal("spec.portRange", told)
+
+
+def _advertise_fits(spec: PoolSpec) -> Refusal | None:
+    source, address = spec.advertise.source, spec.advertise.address
+    if (source == "Static") == (address is not None):
+        return None
+    has = "without an address" if address is None else "with an address"
+    told = f"advertise.source is {source} {has}; accepted is an address with Static and none otherwise"
+    return Refusal("spec.advertise.source", told)
+
+
+def _advertise_address(spec: PoolSpec) -> Refusal | None:
+    text = spec.advertise.address
+    if text is None or _is_unicast(_address(text)):
+        return None
+    return Refusal(
+        "spec.advertise.address", f"advertise.address is {text}; accepted is an IPv4 or IPv6 unicast address"
+    )
+
+
+def _node_labels(spec: PoolSpec) -> Refusal | None:
+    wrong = [f"{key}: {value}" for key, value in spec.node_selector.items() if not _is_label(key, value)]
+    if not wrong:
+        return None
+    told = (
+        f"nodeSelector has {json.dumps(wrong, ensure_ascii=False)}, which no node label can be; accepted are keys and "
+        "values of labels (for example topology.kubernetes.io/zone: a)"
+    )
+    return Refusal("spec.nodeSelector", told)
+
+
+def _tiers_once(spec: PoolSpec) -> Refusal | None:
+    at = _first_repeated([tier.up_to_calls for tier in spec.sla.tiers])
+    if at is None:
+        return None
+    told = f"sla.tiers has upToCalls {spec.sla.tiers[at].up_to_calls} twice; accepted is one tier for a number of calls"
+    return Refusal(f"spec.sla.tiers[{at}]", told)
+
+
+def _tiers_ascend(spec: PoolSpec) -> Refusal | None:
+    for at, tier in enumerate(spec.sla.tiers):
+        p50, p95, p99 = tier.p50_microseconds, tier.p95_microseconds, tier.p99_microseconds
+        if not p50 <= p95 <= p99:
+            told = (
+                f"the tier up to {tier.up_to_calls} calls has p50 {p50}, p95 {p95}, p99 {p99} microseconds; "
+                "accepted is p50 <= p95 <= p99"
+            )
+            return Refusal(f"spec.sla.tiers[{at}]", told)
+    return None
+
+
+RULES: tuple[Callable[[PoolSpec], Refusal | None], ...] = (
+    _host_characters,
+    _echo_host,
+    _echo_outside_range,
+    _excluded_once,
+    _excluded_inside_range,
+    _excluded_leave_a_port,
+    _a_port_is_answered,
+    _advertise_fits,
+    _advertise_address,
+    _node_labels,
+    _tiers_once,
+    _tiers_ascend,
+)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """As Kubernetes reads addresses: no zone, no IPv4 inside IPv6."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and (address.ipv4_mapped is not None or address.scope_id is not None):
+        return None
+    return address
+
+
+def _is_unicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+    if address is None or address.is_unspecified or address.is_multicast:
+        return False
+    return address != ipaddress.IPv4Address("255.255.255.255")
+
+
+def _is_label(key: str, value: str) -> bool:
+    fits = len(key) <= MAX_LABEL_KEY and re.fullmatch(LABEL_KEY, key) is not None
+    return fits and re.fullmatch(LABEL_VALUE, value) is not None
+
+
+def _first_repeated(values: tuple[int, ...] | list[int]) -> int | None:
+    seen: set[int] = set()
+    for at, value in enumerate(values):
+        if value in seen:
+            return at
+        seen.add(value)
+    return None

@@ -1,0 +1,70 @@
+"""An RtpPool object as types. Pure; defaults are the CRD's, and a test holds them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rtppool_core.contract.pools_file import (
+    DrainSettings,
+    EchoTarget,
+    MediaSettings,
+    ProbeSettings,
+    SlaLimits,
+)
+from rtppool_core.contract.port_range import PortRange
+
+GROUP = "rtppool.dev"
+VERSION = "v1alpha1"
+PLURAL = "rtppools"
+KIND = "RtpPool"
+
+
+@dataclass(frozen=True, slots=True)
+class Advertise:
+    """Where the address that a relay tells Asterisk comes from."""
+
+    source: Literal["HostIP", "NodeExternalIP", "Static"] = "HostIP"
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """The spec of an RtpPool; names and meaning are the CRD's."""
+
+    port_range: PortRange
+    excluded_ports: tuple[int, ...] = ()
+    reuse_delay_seconds: int = 5
+    echo: EchoTarget = field(default_factory=EchoTarget)
+    advertise: Advertise = Advertise()
+    node_selector: dict[str, str] = field(default_factory=dict)
+    max_calls: int | None = None
+    media: MediaSettings = field(default_factory=MediaSettings)
+    drain: DrainSettings = field(default_factory=DrainSettings)
+    sla: SlaLimits = field(default_factory=SlaLimits)
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One object. `spec` is None where it can't be read, and `problem` says why; `status` is as it was written.
+
+    `selector` is the nodeSelector as it stands in the object, readable spec or not: it ranks the pool among others.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: str
+    spec: PoolSpec | None
+    problem: str | None = None
+    status: Mapping[str, Any] = field(default_factory=dict)
+    selector: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, as people write it."""
+        return f"{self.namespace}/{self.name}"

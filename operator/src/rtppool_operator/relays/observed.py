@@ -1,0 +1,158 @@
+"""What relays report, put together for a pool. Pure.
+
+Only a relay that runs the pool (same uid) adds to its figures; a report that is too old adds to nothing but its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rtppool_core.contract.report import Report, SlaReport
+from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.desired import Claim
+
+POLL_SECONDS = 2.0
+STALE_AFTER_SECONDS = 3 * POLL_SECONDS
+_WORSE = {"Violated": 2, "Unknown": 1, "Met": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A relay's last report. `at_seconds` is monotonic, `at_unix_seconds` the same moment for people."""
+
+    report: Report
+    at_seconds: float
+    at_unix_seconds: int
+
+    def is_stale(self, now_seconds: float) -> bool:
+        """Too old to be believed: the relay is silent."""
+        return now_seconds - self.at_seconds > STALE_AFTER_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a relay was not heard, as a clause. `incompatible`: it answers, in another version of the report."""
+
+    reason: str
+    incompatible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RelayState:
+    """A relay as a pool sees it. `report` is None when it was never heard, `silent_since` set when it is stale."""
+
+    pod: RelayPod
+    report: Report | None = None
+    silent_since_unix_seconds: int | None = None
+    failure: Failure | None = None
+
+    @property
+    def live(self) -> bool:
+        """Heard lately."""
+        return self.report is not None and self.silent_since_unix_seconds is None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolObservation:
+    """One pool: its claim, and the relays on the nodes that it has."""
+
+    claim: Claim
+    relays: tuple[RelayState, ...]
+
+    @property
+    def live(self) -> tuple[RelayState, ...]:
+        """Relays heard lately."""
+        return tuple(relay for relay in self.relays if relay.live)
+
+    @property
+    def serving(self) -> tuple[tuple[RelayPod, Report], ...]:
+        """Live relays that run this pool, whatever the generation."""
+        uid = self.claim.pool.uid
+        return tuple(
+            (relay.pod, relay.report)
+            for relay in self.live
+            if relay.report is not None and relay.report.pool is not None and relay.report.pool.uid == uid
+        )
+
+    @property
+    def staying(self) -> tuple[RelayState, ...]:
+        """Relays whose pods are not being deleted."""
+        return tuple(relay for relay in self.relays if not relay.pod.terminating)
+
+    @property
+    def confirmed(self) -> int:
+        """How many staying relays were heard lately and run this pool as it is now."""
+        return sum(
+            1 for relay in self.staying if relay.live and relay.report is not None and self.runs_current(relay.report)
+        )
+
+    def runs_current(self, report: Report) -> bool:
+        """Whether a report confirms this pool in its current generation, with the range and the echo of its spec.
+
+        The generation alone is only a number that somebody may have left standing in an edit of the ConfigMap.
+        """
+        pool = self.claim.pool
+        if report.pool is None or report.pool.uid != pool.uid or report.applied_generation != pool.generation:
+            return False
+        echo = (report.echo.host, report.echo.port)
+        return pool.spec is None or (
+            report.ports.range == str(pool.spec.port_range) and echo == (pool.spec.echo.host, pool.spec.echo.port)
+        )
+
+
+def observe(
+    claim: Claim,
+    relays: Iterable[RelayPod],
+    heard: Mapping[str, Heard],
+    failures: Mapping[str, Failure],
+    now_seconds: float,
+) -> PoolObservation:
+    """The relays on a pool's nodes. `heard` and `failures` are by pod uid."""
+    owned = set(claim.owned) | {name for name, _ in claim.unserved}
+    mine = sorted((relay for relay in relays if relay.node in owned), key=lambda relay: (relay.node, relay.name))
+    return PoolObservation(claim, tuple(_state(relay, heard, failures, now_seconds) for relay in mine))
+
+
+def _state(
+    relay: RelayPod, heard: Mapping[str, Heard], failures: Mapping[str, Failure], now_seconds: float
+) -> RelayState:
+    last = heard.get(relay.uid)
+    if last is None:
+        return RelayState(relay, failure=failures.get(relay.uid))
+    stale = last.is_stale(now_seconds)
+    return RelayState(
+        pod=relay,
+        report=last.report,
+        silent_since_unix_seconds=last.at_unix_seconds if stale else None,
+        failure=failures.get(relay.uid) if stale else None,
+    )
+
+
+# Words that a relay may give for having no verdict. Another one is told as NotJudged, in the relay's words.
+_REASONS_UNJUDGED = frozenset({"NoCalls", "TooFewSamples", "NoPackets"})
+
+
+def judged_reason(verdict: SlaReport) -> str:
+    """The reason of a relay's verdict as one of ours: what programs read must not be free text of a relay."""
+    match verdict.result:
+        case "Met":
+            return "WithinLimits"
+        case "Violated":
+            return "LimitExceeded"
+        case "Unknown":
+            return verdict.reason if verdict.reason in _REASONS_UNJUDGED else "NotJudged"
+
+
+def worst_relay(serving: Iterable[tuple[RelayPod, Report]]) -> tuple[RelayPod, SlaReport] | None:
+    """The relay whose verdict is the pool's: Violated, then Unknown with calls, then Met, then one without."""
+    judged = [(pod, report.sla) for pod, report in serving]
+    if not judged:
+        return None
+    return max(judged, key=lambda each: (_severity(each[1]), len(each[1].violations), each[1].active_calls))
+
+
+def _severity(verdict: SlaReport) -> int:
+    if verdict.result == "Unknown" and verdict.active_calls == 0:
+        return -1
+    return _WORSE[verdict.result]

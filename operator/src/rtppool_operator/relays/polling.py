@@ -1,0 +1,156 @@
+"""Asks relays for `/status`: all at once within bounds, each within a second."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import aiohttp
+
+from rtppool_core.contract.codec import ContractError, from_json
+from rtppool_core.contract.report import VERSION, Report
+from rtppool_core.net.udp import host_port
+from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.relays.observed import Failure, Heard
+from rtppool_operator.relays.report_bounds import check_node, check_report
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 1.0
+IN_FLIGHT = 32
+# Of these; so relays that don't answer don't delay those that are waited for.
+HURRIED_IN_FLIGHT = 8
+MAX_REPORT_BYTES = 4 << 20
+
+
+class IncompatibleReportError(ContractError):
+    """A report of a version that this operator does not read."""
+
+
+class Poller:
+    """Keeps what relays said last. `heard` and `failures` are by pod uid."""
+
+    def __init__(
+        self,
+        token_file: Path | None,
+        monotonic: Callable[[], float] = time.monotonic,
+        unix: Callable[[], float] = time.time,
+    ) -> None:
+        self._token_file = token_file
+        self._monotonic = monotonic
+        self._unix = unix
+        self._session: aiohttp.ClientSession | None = None
+        self._slots = asyncio.Semaphore(IN_FLIGHT - HURRIED_IN_FLIGHT)
+        self._hurried_slots = asyncio.Semaphore(HURRIED_IN_FLIGHT)
+        self._asked_at: dict[str, float] = {}
+        self.heard: dict[str, Heard] = {}
+        self.failures: dict[str, Failure] = {}
+        self.polls = 0
+        self.failed_polls = 0
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def poll(
+        self, relays: Iterable[RelayPod], present: Iterable[RelayPod] | None = None, *, hurried: bool = False
+    ) -> None:
+        """Ask these relays; forget those that are not `present` any more (None: those that are not asked).
+
+        Polls may overlap: a `hurried` one does not wait for another's silent relays.
+        """
+        asked = list(relays)
+        uids = {relay.uid for relay in (asked if present is None else present)}
+        for held in (self.heard, self.failures, self._asked_at):
+            for uid in [uid for uid in held if uid not in uids]:
+                del held[uid]
+        headers = await asyncio.to_thread(self._headers)
+        slots = self._hurried_slots if hurried else self._slots
+        await asyncio.gather(*(self._ask(relay, headers, slots) for relay in asked))
+
+    async def _ask(self, relay: RelayPod, headers: dict[str, str], slots: asyncio.Semaphore) -> None:
+        async with slots:
+            self.polls += 1
+            began = self._monotonic()
+            try:
+                report = await self._report(relay, headers)
+            except (aiohttp.ClientError, TimeoutError, OSError, ContractError, ValueError) as error:
+                self.failed_polls += 1
+                self.failures[relay.uid] = Failure(_reason(relay, error), isinstance(error, IncompatibleReportError))
+                return
+        if began < self._asked_at.get(relay.uid, began):
+            # An answer that was asked for earlier and came later than another one's.
+            return
+        self._asked_at[relay.uid] = began
+        self.failures.pop(relay.uid, None)
+        self.heard[relay.uid] = Heard(report, self._monotonic(), int(self._unix()))
+
+    async def _report(self, relay: RelayPod, headers: dict[str, str]) -> Report:
+        if relay.address is None:
+            raise OSError("the pod has no address yet")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))
+        url = f"http://{host_port(relay.address, relay.port)}/status"
+        async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+            if response.status != 200:  # noqa: PLR2004 HTTP's OK
+                raise OSError(f"it answered {response.status}")
+            body = await _bounded(response)
+        report = read_report(body)
+        check_node(report, relay.node)
+        return report
+
+    def _headers(self) -> dict[str, str]:
+        # Read each time: a mounted Secret may be rotated under the process.
+        if self._token_file is None:
+            return {}
+        try:
+            token = self._token_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            # The relays' own answer (401) becomes the pools' condition; the cause is said here.
+            log.warning("RELAY_TOKEN_FILE=%s can't be read: %s", self._token_file, error.strerror)
+            return {}
+        return {"Authorization": f"Bearer {token}"}
+
+
+def read_report(body: bytes) -> Report:
+    """Read a relay's report, histograms included: what is accepted here can be added up later.
+
+    Raises:
+        IncompatibleReportError: another version; then nothing else of it is read.
+        ContractError: a field that can't be.
+        ValueError: no JSON, a histogram of another scheme, or a figure that can't be.
+    """
+    try:
+        document = json.loads(body)
+    except RecursionError as error:
+        raise ContractError("its report is nested too deeply; accepted is JSON as /status has it") from error
+    version = document.get("version", VERSION) if isinstance(document, Mapping) else VERSION
+    if version != VERSION:
+        raise IncompatibleReportError(f"its report has version {str(version)[:20]}; accepted is {VERSION}")
+    report = from_json(Report, document)
+    check_report(report)
+    return report
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_REPORT_BYTES:
+            raise OSError(f"its report is larger than {MAX_REPORT_BYTES} bytes")
+    return bytes(body)
+
+
+def _reason(relay: RelayPod, error: BaseException) -> str:
+    where = f"{relay.address}:{relay.port}"
+    if isinstance(error, TimeoutError):
+        return f"{where} gave no answer within {TIMEOUT_SECONDS:.0f} s"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{where} can't be connected ({error.os_error.strerror or 'refused'})"
+    return f"{where}: {error or type(error).__name__}"

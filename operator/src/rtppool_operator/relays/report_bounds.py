@@ -1,0 +1,163 @@
+"""What a relay's report may hold. Pure.
+
+One relay that has lost its mind must not make the status of a whole pool unwritable: what the API server would refuse
+(an integer beyond the definition's 32 bits, a megabyte of text) or what can't be is refused here, and that relay counts
+as one that was not heard.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from rtppool_core.contract.report import (
+    HistogramExport,
+    PortsReport,
+    Report,
+    SlaReport,
+    WindowReport,
+    import_bursts,
+)
+from rtppool_core.statistics.histogram import BUCKETS, SCHEME
+
+MAX_PORTS = 1 << 16
+MAX_COUNT = (1 << 31) - 1
+MAX_GENERATION = (1 << 53) - 1
+MAX_NS = MAX_COUNT * 1_000
+MAX_WINDOW_SECONDS = 3_600
+MAX_TEXT = 4_096
+# Answers may come in another slice than their question, and an echo may answer twice; a thousand times, it may not.
+MAX_PER_PACKET, MAX_BESIDE = 1_000, 10
+_SIGNED = {"skew_ppm"}
+_TIMES_OF_BURSTS = {"burst_ns", "gap_ns", "mean_burst_microseconds", "mean_gap_microseconds"}
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+
+
+def check_report(report: Report) -> None:
+    """Refuse a report that can't be.
+
+    Raises:
+        ValueError: with the field, its value and what is accepted.
+    """
+    _check_ports(report.ports)
+    _within("calls.active", report.calls.active, MAX_PORTS)
+    for reason, count in report.calls.refused.items():
+        _within(f"calls.refused.{reason[:40]}", count, MAX_COUNT)
+    if report.applied_generation is not None:
+        _within("appliedGeneration", report.applied_generation, MAX_GENERATION)
+    _within("echo.port", report.echo.port, MAX_PORTS - 1)
+    _check_sla(report.sla)
+    for name, window in (("calls", report.windows.calls), ("probe", report.windows.probe)):
+        if window is not None:
+            _check_window(f"windows.{name}", window)
+    for each in fields(report):
+        if each.name != "windows":
+            for text in _texts(getattr(report, each.name)):
+                _check_text(each.name, text)
+
+
+def check_node(report: Report, pod_node: str) -> None:
+    """Refuse a report from another node than its pod's: what it says would be another relay's.
+
+    Raises:
+        ValueError: with both nodes.
+    """
+    if report.node != pod_node:
+        raise ValueError(f"its report is of node {report.node[:63]!r}; accepted is its pod's, {pod_node!r}")
+
+
+def _check_ports(ports: PortsReport) -> None:
+    _check_counts("ports", ports, MAX_PORTS)
+    added = ports.free + ports.leased + ports.resting + ports.quarantined
+    if ports.total != added:
+        raise ValueError(f"ports.total is {ports.total}; accepted is free + leased + resting + quarantined, {added}")
+
+
+def _check_sla(sla: SlaReport) -> None:
+    _check_counts("sla", sla, MAX_COUNT)
+    for each in (*sla.violations, *sla.unreachable_tiers):
+        _check_counts("sla", each, MAX_COUNT)
+    if not _WORD.fullmatch(sla.reason):
+        raise ValueError(f"sla.reason is {sla.reason[:40]!r}; accepted is one word")
+
+
+def _check_window(place: str, window: WindowReport) -> None:
+    length = window.end_unix_seconds - window.start_unix_seconds
+    _within(f"{place} in seconds", length, MAX_WINDOW_SECONDS)
+    _check_counts(place, window, MAX_COUNT, {"start_unix_seconds", "end_unix_seconds"})
+    for part in (window.late, window.reordering, window.directed_loss):
+        if part is not None:
+            _check_counts(place, part, MAX_COUNT)
+    most = MAX_PER_PACKET * window.packets + MAX_BESIDE
+    late = window.late.source + window.late.relay + window.late.echo
+    for name, count in (
+        ("answered", window.answered),
+        ("lost", window.lost),
+        ("late", late),
+        ("reordered", window.reordered),
+        ("duplicates", window.duplicates),
+        ("tooLate", window.too_late),
+        ("dscpChanged", window.dscp_changed),
+        ("sourceDscpMismatches", window.source_dscp_mismatches),
+    ):
+        _within(f"{place}.{name}", count, most)
+    # What is accepted here can be added to other relays' figures.
+    for each in fields(window):
+        held = getattr(window, each.name)
+        if isinstance(held, HistogramExport):
+            _check_histogram(f"{place}.{each.name}", held)
+    if window.bursts is not None:
+        import_bursts(window.bursts)
+        _check_counts(f"{place}.bursts", window.bursts, MAX_COUNT, _TIMES_OF_BURSTS)
+
+
+def _check_histogram(place: str, export: HistogramExport) -> None:
+    """What `import_histogram` refuses, without making one: it is made when it is added to others."""
+    if export.scheme != SCHEME:
+        raise ValueError(f"{place} has scheme {export.scheme[:40]!r}; accepted is {SCHEME}")
+    if export.counts:
+        buckets, counts = zip(*export.counts, strict=True)
+        _within(f"{place}'s lowest bucket", min(buckets), BUCKETS - 1)
+        _within(f"{place}'s highest bucket", max(buckets), BUCKETS - 1)
+        _within(f"{place}'s smallest count", min(counts), MAX_COUNT)
+        _within(f"{place}'s largest count", max(counts), MAX_COUNT)
+    _within(f"{place}'s shortest in ns", export.min_ns, export.max_ns)
+    _within(f"{place}'s longest in ns", export.max_ns, MAX_NS)
+
+
+def _check_counts(place: str, holder: Any, most: int, beside: Iterable[str] = ()) -> None:
+    """All whole numbers of a dataclass itself."""
+    for each in fields(holder):
+        value = getattr(holder, each.name)
+        if isinstance(value, int) and not isinstance(value, bool) and each.name not in beside:
+            _within(f"{place}.{each.name}", abs(value) if each.name in _SIGNED else value, most)
+
+
+def _within(name: str, value: int, most: int) -> None:
+    if not 0 <= value <= most:
+        shown = value if abs(value) < 1 << 63 else "beyond 63 bits"
+        raise ValueError(f"{name} is {shown}; accepted is 0 to {most}")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, Mapping):
+        yield from value
+    elif is_dataclass(value):
+        for each in fields(value):
+            yield from _texts(getattr(value, each.name))
+
+
+def _check_text(name: str, text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"{name} has a text of {len(text)} characters; accepted are {MAX_TEXT}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} has half a surrogate pair; accepted is text") from error

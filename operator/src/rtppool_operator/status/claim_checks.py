@@ -1,0 +1,59 @@
+"""Accepted and Conflicted: what follows from the pools and the nodes alone. Pure."""
+
+from __future__ import annotations
+
+from rtppool_operator.relays.observed import PoolObservation
+from rtppool_operator.status.reasons import Check, Condition, because, some
+from rtppool_operator.status.text import told
+
+
+def _invalid(observation: PoolObservation) -> Condition | None:
+    problem = observation.claim.pool.problem
+    return because("Accepted", "Invalid", told(problem)) if problem is not None else None
+
+
+def _every_node_lost(observation: PoolObservation) -> Condition | None:
+    claim = observation.claim
+    if not claim.lost or claim.owned or claim.unserved:
+        return None
+    return because("Accepted", "Conflicted", f"other pools have every node: {_lost(observation)}")
+
+
+def _no_address(observation: PoolObservation) -> Condition | None:
+    claim = observation.claim
+    if not claim.unserved or claim.owned:
+        return None
+    names = some([f"{node} ({why})" for node, why in claim.unserved])
+    return because("Accepted", "NoAddress", f"no node can be advertised: {names}")
+
+
+def _accepted(observation: PoolObservation) -> Condition:
+    del observation
+    return because("Accepted", "Accepted", "the spec holds")
+
+
+def _node_owned(observation: PoolObservation) -> Condition | None:
+    if not observation.claim.lost:
+        return None
+    return because("Conflicted", "NodeOwned", f"other pools have nodes: {_lost(observation)}")
+
+
+def _preferred(observation: PoolObservation) -> Condition | None:
+    wanted = observation.claim.wanted_by
+    if not wanted:
+        return None
+    names = some([f"{node} ({other})" for node, other in wanted])
+    return because("Conflicted", "Preferred", f"this pool has nodes that other pools want as well: {names}")
+
+
+def _no_conflict(observation: PoolObservation) -> Condition:
+    del observation
+    return because("Conflicted", "NoConflict", "no other pool claims a node of this one")
+
+
+def _lost(observation: PoolObservation) -> str:
+    return some([f"{node} ({winner})" for node, winner in observation.claim.lost])
+
+
+ACCEPTED: tuple[Check, ...] = (_invalid, _every_node_lost, _no_address, _accepted)
+CONFLICTED: tuple[Check, ...] = (_node_owned, _preferred, _no_conflict)

@@ -1,0 +1,54 @@
+"""Events on a pool for every change of `Ready` and `SLAMet`, rate-limited. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtppool_operator.pools.event import PoolEvent
+
+TOLD = ("Ready", "SLAMet")
+PAUSE_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class EventLimiter:
+    """One event per pool and condition in ten seconds; a pool that flaps is told of by its next calm change."""
+
+    _told_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    _told: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def events(
+        self, uid: str, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], now_seconds: float
+    ) -> list[PoolEvent]:
+        """The events that are due. `before` is what stood there when this process first saw the pool."""
+        old = {each["type"]: each["status"] for each in before if "type" in each and "status" in each}
+        due = []
+        for condition in now:
+            kind, status = condition["type"], condition["status"]
+            if kind not in TOLD:
+                continue
+            key = (uid, kind)
+            if self._told.setdefault(key, old.get(kind, "")) == status:
+                continue
+            if now_seconds - self._told_at.get(key, float("-inf")) < PAUSE_SECONDS:
+                continue
+            self._told[key], self._told_at[key] = status, now_seconds
+            due.append(_event(condition))
+        return due
+
+    def forget(self, uids: set[str]) -> None:
+        """Keep only these pools' memory."""
+        for held in (self._told, self._told_at):
+            for key in [key for key in held if key[0] not in uids]:
+                del held[key]
+
+
+def _event(condition: Mapping[str, Any]) -> PoolEvent:
+    word = {"True": "", "False": "Not", "Unknown": "Unknown"}[condition["status"]]
+    return PoolEvent(
+        "Warning" if condition["status"] == "False" else "Normal",
+        f"{word}{condition['type']}",
+        f"{condition['type']} is {condition['status']} ({condition['reason']}): {condition['message']}",
+    )

@@ -1,0 +1,163 @@
+"""A pool's status without its conditions, from what relays report. Pure.
+
+What was not measured is left out. Only relays that run the pool add to its figures, and all that is shown is what they
+say, never what the spec asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rtppool_core.contract.report import Report, SlaReport, WindowReport
+from rtppool_core.net.udp import host_port
+from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.relays.observed import PoolObservation, RelayState, judged_reason, worst_relay
+from rtppool_operator.status.merged_window import merge_windows
+from rtppool_operator.status.text import listed, told
+
+MAX_RELAYS_LISTED = 64
+MAX_ADDRESSES_LISTED = 8
+MAX_IN_A_COLUMN = 2
+MAX_VIOLATIONS_LISTED = 16
+MAX_TIERS_LISTED = 8
+MAX_WORD = 100
+
+
+def figures(observation: PoolObservation) -> dict[str, Any]:
+    """The status without conditions."""
+    serving = observation.serving
+    reports = [report for _, report in serving]
+    status: dict[str, Any] = {
+        "observedGeneration": observation.claim.pool.generation,
+        "relayCount": len(observation.relays),
+    }
+    applied = _applied_generation(observation)
+    if applied is not None:
+        status["appliedGeneration"] = applied
+    if reports:
+        status["capacity"] = _capacity(reports)
+        status["activeCalls"] = sum(report.calls.active for report in reports)
+        status["refusedCalls"] = sum(sum(report.calls.refused.values()) for report in reports)
+    worst = worst_relay(serving)
+    if worst is not None:
+        status["sla"] = _sla(*worst)
+    resolved = [told(report.echo.resolved_address, MAX_WORD) for report in reports if report.echo.resolved_address]
+    if resolved:
+        status["echo"] = {"resolvedAddress": listed(resolved, MAX_ADDRESSES_LISTED)}
+    latency = _latency(reports)
+    if latency:
+        status["latency"] = latency
+    status["summary"] = _summary(observation, latency)
+    status["relays"] = [_relay(observation, relay) for relay in observation.relays[:MAX_RELAYS_LISTED]]
+    return status
+
+
+def _applied_generation(observation: PoolObservation) -> int | None:
+    """The lowest that a live relay runs; None while one runs something else."""
+    uid = observation.claim.pool.uid
+    generations = []
+    for relay in observation.staying:
+        if not relay.live or relay.report is None:
+            continue
+        pool, generation = relay.report.pool, relay.report.applied_generation
+        if pool is None or pool.uid != uid or generation is None:
+            return None
+        generations.append(generation)
+    return min(generations, default=None)
+
+
+def _capacity(reports: list[Report]) -> dict[str, int]:
+    names = {
+        "total": "total",
+        "allocated": "leased",
+        "free": "free",
+        "resting": "resting",
+        "quarantined": "quarantined",
+        "excluded": "excluded",
+        "draining": "draining",
+    }
+    return {name: sum(getattr(report.ports, field) for report in reports) for name, field in names.items()}
+
+
+def _latency(reports: list[Report]) -> dict[str, Any]:
+    latency = {}
+    choose: dict[str, Callable[[Report], WindowReport | None]] = {
+        "calls": lambda report: report.windows.calls,
+        "probe": lambda report: report.windows.probe,
+    }
+    for name, window_of in choose.items():
+        windows = [window for report in reports if (window := window_of(report)) is not None]
+        if windows:
+            latency[name] = merge_windows(windows)
+    return latency
+
+
+def _sla(pod: RelayPod, verdict: SlaReport) -> dict[str, Any]:
+    status: dict[str, Any] = {
+        "result": verdict.result,
+        "reason": judged_reason(verdict),
+        "relay": pod.name,
+        "node": pod.node,
+        "aboveTiers": verdict.above_tiers,
+        "violations": [
+            {"limit": told(each.limit, MAX_WORD), "accepted": each.accepted, "measured": each.measured}
+            for each in verdict.violations[:MAX_VIOLATIONS_LISTED]
+        ],
+        "unreachableTiers": [
+            {"upToCalls": tier.up_to_calls, "reason": told(tier.reason)}
+            for tier in verdict.unreachable_tiers[:MAX_TIERS_LISTED]
+        ],
+    }
+    if verdict.tier_up_to_calls is not None:
+        status["tierUpToCalls"] = verdict.tier_up_to_calls
+    if verdict.capacity_calls is not None:
+        status["capacityCalls"] = verdict.capacity_calls
+    return status
+
+
+def _summary(observation: PoolObservation, latency: Mapping[str, Any]) -> dict[str, str]:
+    summary = {"relays": f"{observation.confirmed}/{len(observation.staying)}"}
+    reports = [report for _, report in observation.serving]
+    if reports:
+        summary["range"] = _column(report.ports.range for report in reports)
+        summary["echo"] = _column(host_port(report.echo.host, report.echo.port) for report in reports)
+    for name, mark in (("calls", ""), ("probe", " (probe)")):
+        p99 = latency.get(name, {}).get("p99Microseconds")
+        if p99 is not None:
+            summary["p99"] = f"{milliseconds(p99)}{mark}"
+            break
+    return summary
+
+
+def _column(values: Iterable[str]) -> str:
+    return listed((told(value, MAX_WORD) for value in values), MAX_IN_A_COLUMN)
+
+
+def milliseconds(microseconds: int) -> str:
+    """`3.1ms`; below 10 µs still not `0.0ms`."""
+    value = microseconds / 1000
+    return f"{value:.1f}ms" if value >= 1 else f"{value:.2g}ms"
+
+
+def _relay(observation: PoolObservation, relay: RelayState) -> dict[str, Any]:
+    row: dict[str, Any] = {"podName": relay.pod.name, "nodeName": relay.pod.node, "ready": False}
+    if relay.pod.address is not None:
+        row["address"] = relay.pod.address
+    if relay.report is not None:
+        row["softwareVersion"] = told(relay.report.software_version, MAX_WORD)
+        row["ready"] = relay.live and relay.report.ready
+        pool = relay.report.pool
+        if pool is not None and pool.uid == observation.claim.pool.uid and relay.report.applied_generation is not None:
+            row["appliedGeneration"] = relay.report.applied_generation
+        if relay.live:
+            row["activeCalls"] = relay.report.calls.active
+    if relay.silent_since_unix_seconds is not None:
+        row["silentSince"] = rfc3339(relay.silent_since_unix_seconds)
+    return row
+
+
+def rfc3339(unix_seconds: int) -> str:
+    """`2026-01-31T12:00:00Z`."""
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,58 @@
+"""What the log says of pools: seen, edited, removed, nodes handed over, conditions that flip. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rtppool_operator.pools.desired import Desired
+from rtppool_operator.pools.spec import Pool
+
+Line = tuple[str, dict[str, Any]]
+NOBODY = "none"
+
+
+def changes(before: Desired | None, now: Desired) -> Iterator[Line]:
+    """Lines with their fields, for what differs from the look before (None: this is the first)."""
+    old = before.claims if before is not None else {}
+    for uid, claim in now.claims.items():
+        known = old.get(uid)
+        if known is None:
+            yield "pool seen", {**_named(claim.pool), "nodes": len(claim.owned)}
+        elif known.pool.generation != claim.pool.generation:
+            yield "pool edited", {**_named(claim.pool), "nodes": len(claim.owned)}
+    for uid, claim in old.items():
+        if uid not in now.claims:
+            yield "pool removed", _named(claim.pool)
+    if before is not None:
+        yield from _hand_overs(before, now)
+
+
+def flips(pool: Pool, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    """A line for each condition whose status is another one."""
+    old = {each.get("type"): each.get("status") for each in before}
+    for condition in now:
+        if old.get(condition["type"]) != condition["status"]:
+            told = {"condition": condition["type"], "status": condition["status"], "reason": condition["reason"]}
+            yield "condition changed", {**_named(pool), **told, "because": condition["message"]}
+
+
+def _hand_overs(before: Desired, now: Desired) -> Iterator[Line]:
+    for node in sorted(before.entries.keys() | now.entries.keys()):
+        old, new = before.entries.get(node), now.entries.get(node)
+        if (old.uid if old else None) == (new.uid if new else None):
+            continue
+        holder = new or old
+        yield (
+            "node handed over",
+            {
+                "pool": f"{new.namespace}/{new.name}" if new else NOBODY,
+                "generation": holder.generation if holder else 0,
+                "node": node,
+                "from": f"{old.namespace}/{old.name}" if old else NOBODY,
+            },
+        )
+
+
+def _named(pool: Pool) -> dict[str, Any]:
+    return {"pool": pool.key, "generation": pool.generation}

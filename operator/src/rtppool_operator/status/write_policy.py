@@ -1,0 +1,91 @@
+"""When a pool's status is worth a write. Pure.
+
+A change of condition (its sentence included: sentences do not tick), generation, relay set, verdict or active calls is
+written at once, at most once a second; mere movement of figures (more than 20 %) at most every 15 s; otherwise nothing
+is written: etcd and watchers stay calm.
+
+The probe always measures, and a round trip of a few hundred microseconds never stands still: by itself it is written
+again only when a person would care. Live figures are on the relays' /metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MIN_PAUSE_SECONDS = 1.0
+FIGURES_PAUSE_SECONDS = 15.0
+MOVED_BY = 0.2
+# Below this, a probe that moved says more about the scheduler than about the way to the echo.
+PROBE_MOVED_BY_MICROSECONDS = 1_000
+
+_AT_ONCE = ("observedGeneration", "appliedGeneration", "activeCalls", "relayCount")
+_PROBE = ".latency.probe"
+_PROBE_QUANTILES = ("p50Microseconds", "p95Microseconds")
+_ROW = ("podName", "nodeName", "ready", "appliedGeneration", "silentSince", "address")
+
+
+def write_is_due(
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    written_at_seconds: float | None,
+    now_seconds: float,
+    max_loss_ppm: int | None = None,
+) -> bool:
+    """Whether `now` should replace `before`, last written at `written_at_seconds` (None: not by this process).
+
+    `max_loss_ppm` is the pool's limit, whose crossing by the probe is worth a write (None: the spec can't be read).
+    """
+    since = float("inf") if written_at_seconds is None else now_seconds - written_at_seconds
+    if essence(before) != essence(now):
+        return since >= MIN_PAUSE_SECONDS
+    return since >= FIGURES_PAUSE_SECONDS and (_moved(before, now) or _probe_moved(before, now, max_loss_ppm))
+
+
+def essence(status: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written at once when it changes."""
+    return {
+        **{name: status.get(name) for name in _AT_ONCE},
+        "conditions": [
+            [each.get(name) for name in ("type", "status", "reason", "message", "observedGeneration")]
+            for each in status.get("conditions", [])
+        ],
+        "relays": [[row.get(name) for name in _ROW] for row in status.get("relays", [])],
+        "sla": (status.get("sla", {}).get("result"), status.get("sla", {}).get("relay")),
+        "measured": sorted(status.get("latency", {})),
+        "range": (status.get("summary", {}).get("range"), status.get("summary", {}).get("echo")),
+        "resolved": status.get("echo", {}).get("resolvedAddress"),
+    }
+
+
+def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    old, new = dict(_leaves("", before)), dict(_leaves("", now))
+    return old.keys() != new.keys() or any(_differs(old[name], new[name]) for name in new)
+
+
+def _probe_moved(before: Mapping[str, Any], now: Mapping[str, Any], max_loss_ppm: int | None) -> bool:
+    old, new = (status.get("latency", {}).get("probe", {}) for status in (before, now))
+    if max_loss_ppm is not None and (old.get("lossPpm", 0) > max_loss_ppm) != (new.get("lossPpm", 0) > max_loss_ppm):
+        return True
+    both = [(old[name], new[name]) for name in _PROBE_QUANTILES if name in old and name in new]
+    return any(abs(one - other) >= PROBE_MOVED_BY_MICROSECONDS and _differs(one, other) for one, other in both)
+
+
+def _leaves(place: str, value: Any) -> Iterable[tuple[str, Any]]:
+    if place == _PROBE:
+        return
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _leaves(f"{place}.{name}", inner)
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _leaves(f"{place}[{at}]", inner)
+    elif not place.endswith(("lastTransitionTime", "samples", ".p99")):
+        yield place, value
+
+
+def _differs(old: Any, new: Any) -> bool:
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (old, new))
+    if not numbers:
+        return bool(old != new)
+    return bool(abs(new - old) > MOVED_BY * max(abs(old), abs(new)))

@@ -1,0 +1,230 @@
+"""The Kubernetes API over a real socket: what is asked, what is taken from the answer, what is made of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import kubernetes
+import pytest
+from aiohttp import web
+from api_stand_in import GROUP_VERSION, POOLS, ApiStandIn, listed, refusal
+
+from rtppool_core.contract.pools_file import REFRESH_ANNOTATION
+from rtppool_operator.kube.cluster import Cluster, ClusterError, relay_of
+from rtppool_operator.pools.cluster_view import Node, RelayPod
+from rtppool_operator.pools.spec import Pool
+
+MakePool = Callable[..., Pool]
+PODS = "/api/v1/namespaces/rtp/pods"
+NODES = "/api/v1/nodes"
+CONFIG_MAP = "/api/v1/namespaces/rtp/configmaps/rtp-relay-config"
+STATUS = f"{GROUP_VERSION}/namespaces/voice/rtppools/default/status"
+RELAY = RelayPod("relay-a", "uid-a", "a", "192.0.2.1", 9090)
+
+
+def pod(name: str = "relay-a", **metadata: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "uid": f"uid-{name}", **metadata},
+        "spec": {
+            "nodeName": "a",
+            "containers": [
+                {"name": "relay", "ports": [{"containerPort": 10000}, {"name": "http", "containerPort": 9090}]}
+            ],
+        },
+        "status": {"phase": "Running", "podIP": "192.0.2.1"},
+    }
+
+
+NODE = {"metadata": {"name": "a", "labels": {"zone": "1"}}}
+NODE_WITH_ADDRESS = {**NODE, "status": {"addresses": [{"type": "ExternalIP", "address": "198.51.100.1"}]}}
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiStandIn]:
+    stand_in = ApiStandIn(
+        documents={PODS: listed(pod()), NODES: listed(NODE), CONFIG_MAP: {"data": {"pools.json": "{}"}}}
+    )
+    await stand_in.begin()
+    yield stand_in
+    await stand_in.end()
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [100.0]
+
+
+@pytest.fixture
+def cluster(api: ApiStandIn, clock: list[float]) -> Cluster:
+    configuration = kubernetes.client.Configuration(host=f"http://127.0.0.1:{api.port}")
+    configuration.retries = False
+    return Cluster(kubernetes.client.ApiClient(configuration), "rtp", lambda: clock[0])
+
+
+async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStandIn, cluster: Cluster) -> None:
+    document = await api.put_pool("default")
+    view = await asyncio.to_thread(cluster.look)
+    assert [pool.key for pool in view.pools] == ["voice/default"]
+    assert view.versions == {"uid-default": document["metadata"]["resourceVersion"]}
+    assert view.relays == (RelayPod("relay-a", "uid-relay-a", "a", "192.0.2.1", 9090),)
+    assert view.nodes == {"a": Node("a", {"zone": "1"})}
+    assert view.written == "{}"
+
+
+async def test_nodes_are_asked_for_their_labels_alone_unless_a_pool_needs_their_addresses(
+    api: ApiStandIn, cluster: Cluster
+) -> None:
+    await asyncio.to_thread(cluster.look)
+    assert [accept for _, path, accept in api.requests if path == NODES] == [
+        "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+    ]
+    document = await api.put_pool("default")
+    document["spec"]["advertise"] = {"source": "NodeExternalIP"}
+    api.documents[NODES] = listed(NODE_WITH_ADDRESS)
+    view = await asyncio.to_thread(cluster.look)
+    assert view.nodes["a"].external_address == "198.51.100.1"
+    assert "PartialObjectMetadataList" not in api.requests[-1][2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({}, True),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, True),
+        ({"annotations": {REFRESH_ANNOTATION: "abc.3"}}, True),
+    ],
+)
+def test_a_pod_that_ends_is_still_a_relay(changes: dict[str, Any], seen: bool) -> None:
+    relay = relay_of(pod(**changes))
+    assert (relay is not None) is seen
+    assert relay is not None
+    assert relay.terminating is ("deletionTimestamp" in changes)
+    assert relay.revision == changes.get("annotations", {}).get(REFRESH_ANNOTATION)
+
+
+@pytest.mark.parametrize("missing", ["nodeName", "ports", "phase"])
+def test_a_pod_that_does_not_run_is_none(missing: str) -> None:
+    document = pod()
+    if missing == "nodeName":
+        del document["spec"]["nodeName"]
+    elif missing == "ports":
+        document["spec"]["containers"] = [{"name": "relay"}]
+    else:
+        document["status"]["phase"] = "Failed"
+    assert relay_of(document) is None
+
+
+async def test_a_configuration_that_lost_its_file_exists_all_the_same(api: ApiStandIn, cluster: Cluster) -> None:
+    api.documents[CONFIG_MAP] = {"data": {"other": "x"}}
+    assert await asyncio.to_thread(cluster.written) == ""
+    del api.documents[CONFIG_MAP]
+    assert await asyncio.to_thread(cluster.written) is None
+
+
+@pytest.mark.parametrize("answer", ["not json", "[]", '{"items": 3}', "[" * 200_000])
+async def test_an_answer_that_is_none_is_an_error_of_the_cluster(
+    api: ApiStandIn, cluster: Cluster, answer: str
+) -> None:
+    api.instead = lambda request: web.Response(text=answer) if request.path == PODS else None
+    with pytest.raises(ClusterError, match="list pods in rtp: the answer is no"):
+        await asyncio.to_thread(cluster.look)
+
+
+async def test_a_status_is_returned_as_it_is_kept(api: ApiStandIn, cluster: Cluster, make_pool: MakePool) -> None:
+    api.documents[STATUS] = {"metadata": {}, "status": {"activeCalls": 1}}
+    pool = make_pool()
+    assert await asyncio.to_thread(cluster.write_status, pool, {"activeCalls": 1, "new": 2}) == {"activeCalls": 1}
+    assert api.bodies == [
+        [
+            {"op": "test", "path": "/metadata/uid", "value": pool.uid},
+            {"op": "add", "path": "/status", "value": {"activeCalls": 1, "new": 2}},
+        ]
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        # As kube-apiserver 1.36 words a JSON patch whose test fails: invalid as well, but of nothing.
+        lambda: refusal(422, "the server rejected our request due to an error in our request"),
+        lambda: refusal(404, "not found", name="default"),
+        lambda: refusal(409, "the object has been modified", name="default"),
+    ],
+)
+async def test_a_pool_that_is_gone_or_was_made_anew_needs_no_status(
+    api: ApiStandIn, cluster: Cluster, make_pool: MakePool, answer: Callable[[], web.Response]
+) -> None:
+    api.instead = lambda _request: answer()
+    assert await asyncio.to_thread(cluster.write_status, make_pool(), {}) is None
+
+
+async def test_a_status_that_the_definition_refuses_is_an_error(
+    api: ApiStandIn, cluster: Cluster, make_pool: MakePool
+) -> None:
+    api.instead = lambda _request: refusal(
+        422,
+        'RtpPool "default" is invalid: status.activeCalls: Invalid value',
+        name="default",
+        causes=[{"reason": "FieldValueInvalid", "field": "status.activeCalls"}],
+    )
+    with pytest.raises(ClusterError, match=r"status\.activeCalls: Invalid value"):
+        await asyncio.to_thread(cluster.write_status, make_pool(), {"activeCalls": -1})
+
+
+async def test_a_pod_that_is_gone_needs_no_annotation(api: ApiStandIn, cluster: Cluster) -> None:
+    await asyncio.to_thread(cluster.refresh, RELAY, "abc")
+    assert api.bodies == [{"metadata": {"annotations": {REFRESH_ANNOTATION: "abc"}}}]
+    assert "as=PartialObjectMetadata;" in api.requests[0][2], "the whole pod is not sent back"
+
+
+async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks_for(
+    api: ApiStandIn, cluster: Cluster, clock: list[float]
+) -> None:
+    api.instead = lambda _request: web.json_response({"message": "too many"}, status=429, headers={"Retry-After": "3"})
+    with pytest.raises(ClusterError):
+        await asyncio.to_thread(cluster.refresh, RELAY, "abc")
+    assert cluster.throttled == 1
+    asked = len(api.requests)
+    api.instead = lambda _request: None
+    clock[0] += 2.9
+    with pytest.raises(ClusterError, match="has asked us to wait"):
+        await asyncio.to_thread(cluster.look)
+    assert len(api.requests) == asked
+    assert await asyncio.to_thread(cluster.lease, "kube-system", "rtp-pool-operator") is None, "a lease can't wait"
+    clock[0] += 0.2
+    await asyncio.to_thread(cluster.look)
+
+
+async def test_a_server_that_asks_for_a_year_is_asked_after_ten_seconds(
+    api: ApiStandIn, cluster: Cluster, clock: list[float]
+) -> None:
+    api.instead = lambda _request: web.json_response({}, status=429, headers={"Retry-After": "31536000"})
+    with pytest.raises(ClusterError):
+        await asyncio.to_thread(cluster.refresh, RELAY, "abc")
+    api.instead = lambda _request: None
+    clock[0] += 10.1
+    await asyncio.to_thread(cluster.look)
+
+
+async def test_a_server_that_is_not_there_is_told(api: ApiStandIn, cluster: Cluster) -> None:
+    await api.end()
+    with pytest.raises(ClusterError, match="the API server can't be reached"):
+        await asyncio.to_thread(cluster.look)
+
+
+async def test_pools_are_served_when_their_version_can_be_asked_for(api: ApiStandIn, cluster: Cluster) -> None:
+    assert not await asyncio.to_thread(cluster.serves_pools)
+    api.documents[GROUP_VERSION] = {"kind": "APIResourceList", "resources": []}
+    assert await asyncio.to_thread(cluster.serves_pools)
+    assert api.count("GET", POOLS) == 0
+
+
+async def test_a_lease_that_somebody_else_wrote_first_is_not_ours(api: ApiStandIn, cluster: Cluster) -> None:
+    api.instead = lambda _request: refusal(409, "the object has been modified")
+    lease = {"metadata": {"name": "rtp-pool-operator"}, "spec": {"holderIdentity": "ns/me"}}
+    assert not await asyncio.to_thread(
+        lambda: cluster.write_lease("kube-system", "rtp-pool-operator", lease, exists=True)
+    )
+    assert [method for method, _, _ in api.requests] == ["PUT"]

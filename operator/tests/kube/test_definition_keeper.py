@@ -1,0 +1,131 @@
+"""The definition is had without anything waiting for it; one that stands is enough to go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rtppool_operator.kube import definition_keeper
+from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.crd import REVISION_ANNOTATION, is_established, is_served, wait_until_served
+from rtppool_operator.kube.definition_keeper import DefinitionKeeper
+
+CRD = Path(__file__).resolve().parents[3] / "charts/rtp-pool/crds/rtppools.yaml"
+ESTABLISHED = {"conditions": [{"type": "Established", "status": "True"}]}
+
+
+class Store:
+    """An API server's definition, which it may refuse to change, and takes a while to serve."""
+
+    def __init__(self, standing: dict[str, Any] | None) -> None:
+        self.standing = standing
+        self.refuses = False
+        self.away = False
+        self.looks_until_served = 0
+        self.applied = 0
+
+    def definition(self) -> dict[str, Any] | None:
+        if self.away:
+            raise ClusterError("get crd: the API server can't be reached")
+        self.looks_until_served -= 1
+        if self.standing is None:
+            return None
+        return {**self.standing, "status": ESTABLISHED if self.looks_until_served < 0 else {}}
+
+    def serves_pools(self) -> bool:
+        return self.looks_until_served < -1
+
+    def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
+        if self.refuses:
+            raise ClusterError("apply crd: 403 forbidden", 403)
+        assert manager == "helm"
+        self.applied += 1
+        self.standing = dict(document)
+
+
+def standing(revision: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(CRD.read_text())
+    document["metadata"]["annotations"][REVISION_ANNOTATION] = revision
+    return document
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(definition_keeper, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(definition_keeper, "REFUSED_AGAIN_SECONDS", 0.02)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_missing_definition_is_applied_and_waited_for() -> None:
+    store = Store(None)
+    store.looks_until_served = 5
+    keeper = DefinitionKeeper(store, CRD)
+    await keeper.run()
+    assert (store.applied, keeper.problem, keeper.served.is_set()) == (1, None, True)
+
+
+async def test_an_older_one_that_can_not_be_replaced_is_worked_with_and_told() -> None:
+    store = Store(standing("0"))
+    store.refuses = True
+    keeper = DefinitionKeeper(store, CRD)
+    task = asyncio.create_task(keeper.run())
+    await until(keeper.served.is_set)
+    assert "403 forbidden" in (keeper.problem or "")
+    store.refuses = False
+    await task
+    assert (store.applied, keeper.problem) == (1, None)
+
+
+async def test_a_server_that_is_away_at_the_start_is_waited_for_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(standing("99"))
+    store.away = True
+    keeper = DefinitionKeeper(store, CRD)
+    task = asyncio.create_task(keeper.run())
+    await until(lambda: "can't be reached" in (keeper.problem or ""))
+    await asyncio.sleep(0.1)
+    assert not keeper.served.is_set()
+    store.away = False
+    await task
+    assert (store.applied, keeper.problem) == (0, None), "a newer one stands"
+    for what in ("applied", "looked at"):
+        assert len([line for line in caplog.messages if f"can't be {what}" in line]) == 1
+
+
+async def test_without_one_that_serves_nothing_is_watched() -> None:
+    store = Store(None)
+    store.refuses = True
+    keeper = DefinitionKeeper(store, CRD)
+    task = asyncio.create_task(keeper.run())
+    await until(lambda: "403" in (keeper.problem or ""))
+    assert not keeper.served.is_set()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_definition_is_established_when_the_server_says_so_and_serves_our_version() -> None:
+    document = standing("1")
+    assert not is_established(None)
+    assert not is_established(document)
+    assert is_established({**document, "status": ESTABLISHED})
+    document["spec"]["versions"][0]["served"] = False
+    assert not is_established({**document, "status": ESTABLISHED})
+
+
+def test_the_upgrade_s_job_waits_until_pools_are_served_or_says_that_they_are_not() -> None:
+    store = Store(standing("99"))
+    store.looks_until_served = 1
+    wait_until_served(store, 10.0)
+    assert is_served(store)
+    store.looks_until_served = 10_000
+    with pytest.raises(ClusterError, match="v1alpha1 is not served after 0 s"):
+        wait_until_served(store, 0.0)

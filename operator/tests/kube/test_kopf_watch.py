@@ -1,0 +1,108 @@
+"""kopf in its thread, on a real socket: it may end on anything, and is begun anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from api_stand_in import DISCOVERY, POOLS, ApiStandIn, refusal
+
+from rtppool_operator import handlers
+from rtppool_operator.kube.kopf_watch import BACKOFF_SECONDS, EndlessBackoffs, PoolWatch
+
+Seen = tuple[str, int | None, str | None]
+
+
+@pytest.fixture
+async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiStandIn]:
+    stand_in = ApiStandIn(documents=dict(DISCOVERY))
+    await stand_in.begin()
+    # The client reads KUBECONFIG when it is imported.
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(stand_in.kubeconfig(tmp_path))
+    )
+    yield stand_in
+    await stand_in.end()
+
+
+@pytest.fixture
+async def seen() -> list[Seen]:
+    return []
+
+
+@pytest.fixture
+async def watch(api: ApiStandIn, seen: list[Seen]) -> AsyncIterator[PoolWatch]:
+    assert api.port
+    assert handlers
+    loop = asyncio.get_running_loop()
+    made = PoolWatch(lambda *event: loop.call_soon_threadsafe(seen.append, event) and None, "ns/me")
+    yield made
+    await asyncio.to_thread(made.end)
+    assert not made.alive
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(40):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_what_stands_and_what_comes_and_goes_is_seen(api: ApiStandIn, watch: PoolWatch, seen: list[Seen]) -> None:
+    first = await api.put_pool("first")
+    watch.start()
+    await until(lambda: ("uid-first", 1, "2") in seen and bool(api.watches))
+    await api.put_pool("first", generation=2)
+    await until(lambda: ("uid-first", 2, "3") in seen)
+    await api.emit("DELETED", first)
+    await until(lambda: seen[-1][:2] == ("uid-first", None))
+    assert {method for method, _, _ in api.requests} == {"GET"}, "kopf writes nothing"
+
+
+@pytest.mark.parametrize("ends_on", ["error event", "404", "asked to"])
+async def test_a_watch_that_ends_is_begun_anew(
+    api: ApiStandIn, watch: PoolWatch, seen: list[Seen], ends_on: str
+) -> None:
+    watch.start()
+    await until(lambda: bool(api.watches))
+    if ends_on == "error event":
+        await api.emit("ERROR", {"kind": "Status", "code": 500, "message": "etcd has no leader"})
+    elif ends_on == "404":
+
+        def gone(request: web.Request) -> web.StreamResponse | None:
+            return refusal(404, "the definition was deleted") if request.path == POOLS else None
+
+        api.instead = gone
+        for open_watch in list(api.watches):
+            await open_watch.write(b'{"type": "ERROR", "object": {"kind": "Status", "code": 410}}\n')
+    else:
+        watch.begin_anew()
+    await until(lambda: watch.restarts == 1)
+    assert watch.alive
+    assert "is begun anew" in (watch.problem or "")
+    api.instead = lambda _request: None
+    await api.put_pool("later")
+    await until(lambda: any(uid == "uid-later" for uid, _, _ in seen))
+
+
+async def test_a_server_that_refuses_for_a_while_is_asked_again_without_an_end(
+    api: ApiStandIn, watch: PoolWatch, seen: list[Seen]
+) -> None:
+    refused: list[str] = []
+
+    def refuse(request: web.Request) -> web.StreamResponse | None:
+        refused.append(request.path)
+        return refusal(403, "forbidden for a moment") if len(refused) < 4 else None
+
+    api.instead = refuse
+    await api.put_pool("pool")
+    watch.start()
+    await until(lambda: any(uid == "uid-pool" for uid, _, _ in seen))
+    assert watch.restarts == 0
+
+
+def test_requests_are_tried_for_ever() -> None:
+    pauses = iter(EndlessBackoffs())
+    assert [next(pauses) for _ in range(100)][-1] == BACKOFF_SECONDS[-1]

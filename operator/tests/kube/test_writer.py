@@ -1,0 +1,95 @@
+"""Many writes at once, each for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.writer import NotLeadingError, Writer
+from rtppool_operator.work_counters import ROUND_BOUNDS_SECONDS, Counts, Durations
+
+
+@pytest.fixture
+def leads() -> list[bool]:
+    return [True]
+
+
+@pytest.fixture
+def counts() -> Counts:
+    return Counts()
+
+
+@pytest.fixture
+def writer(leads: list[bool], counts: Counts) -> Iterator[Writer]:
+    with ThreadPoolExecutor(32) as executor:
+        yield Writer(executor, lambda: leads[0], counts)
+
+
+def refused() -> int:
+    raise ClusterError("patch status of voice/bad: 422 invalid", 422)
+
+
+async def test_results_stand_in_the_order_of_their_calls_and_a_failure_in_its_place(
+    writer: Writer, counts: Counts
+) -> None:
+    results = await writer.each("status", [lambda: 1, refused, lambda: 3], 8)
+    assert results[0] == 1
+    assert isinstance(results[1], ClusterError)
+    assert results[2] == 3
+    assert counts.errors == {"status": 1}
+
+
+async def test_so_many_are_on_their_way_and_no_more(writer: Writer) -> None:
+    lock, together = threading.Lock(), threading.Barrier(8, timeout=10)
+    now, most = [0], [0]
+
+    def call() -> None:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        together.wait()
+        with lock:
+            now[0] -= 1
+
+    await writer.each("annotation", [call] * 24, 8)
+    assert most[0] == 8
+
+
+async def test_a_failure_is_told_once_and_its_end_as_well(writer: Writer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for calls in ([refused], [refused], [lambda: 1], [lambda: 1]):
+        await writer.each("status", calls, 1)
+    assert caplog.messages == ["patch status of voice/bad: 422 invalid", "status: works again"]
+
+
+async def test_without_the_lease_nothing_more_begins(writer: Writer, leads: list[bool]) -> None:
+    done: list[int] = []
+
+    def lose() -> None:
+        done.append(1)
+        leads[0] = False
+
+    with pytest.raises(NotLeadingError):
+        await writer.each("status", [lose, lambda: done.append(2), lambda: done.append(3)], 1)
+    await asyncio.sleep(0)
+    assert done == [1]
+    with pytest.raises(NotLeadingError, match="configuration: the lease was not renewed in time"):
+        await writer.one("configuration", lambda: done.append(4))
+    assert done == [1]
+
+
+def test_durations_are_counted_by_their_upper_bound() -> None:
+    durations = Durations()
+    for seconds in (0.005, 0.01, 0.3, 99.0):
+        durations.add(seconds)
+    by_bound = dict(durations.cumulative())
+    assert by_bound["0.01"] == 2
+    assert by_bound["0.5"] == 3
+    assert by_bound[str(ROUND_BOUNDS_SECONDS[-1])] == 3
+    assert by_bound["+Inf"] == 4
+    assert durations.total_seconds == pytest.approx(99.315)

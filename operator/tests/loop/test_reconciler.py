@@ -1,0 +1,471 @@
+"""One round after the other, on a cluster in memory and a relay over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from rtppool_core.contract.codec import to_json
+from rtppool_core.contract.pools_file import decode_for_node
+from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.lease import DURATION_SECONDS, Leadership
+from rtppool_operator.kube.writer import NotLeadingError
+from rtppool_operator.loop.reconciler import Reconciler
+from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
+from rtppool_operator.pools.event import PoolEvent
+from rtppool_operator.pools.spec import Pool
+from rtppool_operator.relays.polling import Poller
+from rtppool_operator.relays.progress import FIRST_NUDGE_SECONDS
+from rtppool_operator.status.write_policy import MIN_PAUSE_SECONDS
+
+MakePool = Callable[..., Pool]
+
+
+class MemoryCluster:
+    """What the API server would keep."""
+
+    def __init__(self) -> None:
+        self.view = ClusterView((), (), {"a": Node("a")}, None)
+        self.away = False
+        self.writes: list[str] = []
+        self.refreshed: list[tuple[str, str]] = []
+        self.statuses: list[Mapping[str, Any]] = []
+        self.events: list[PoolEvent] = []
+        self.leases: dict[str, Any] = {}
+        self.refused: set[str] = set()
+        self.pruned: set[str] = set()
+        self.conflicts = 0
+        self.refuses_events = False
+        self.refuses_pods: set[str] = set()
+
+    def look(self) -> ClusterView:
+        if self.away:
+            raise ClusterError("list rtppools: the API server can't be reached")
+        return self.view
+
+    def write(self, text: str, *, exists: bool) -> None:
+        assert exists == (self.view.written is not None)
+        self.writes.append(text)
+        self.view = replace(self.view, written=text)
+
+    def refresh(self, relay: RelayPod, revision: str) -> None:
+        if relay.name in self.refuses_pods:
+            raise ClusterError(f"annotate pod {relay.name}: 500 etcd is slow", 500)
+        self.refreshed.append((relay.name, revision))
+        relays = tuple(replace(pod, revision=revision) if pod == relay else pod for pod in self.view.relays)
+        self.view = replace(self.view, relays=relays)
+
+    def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if pool.name in self.refused:
+            raise ClusterError(f"patch status of {pool.key}: 422 status.capacity is no integer", 422)
+        if self.conflicts:
+            self.conflicts -= 1
+            return None
+        kept = {name: each for name, each in copy.deepcopy(dict(status)).items() if name not in self.pruned}
+        self.statuses.append(kept)
+        self.edit_status(pool.uid, kept)
+        return kept
+
+    def edit_status(self, uid: str, status: Mapping[str, Any]) -> None:
+        pools = tuple(replace(pool, status=status) if pool.uid == uid else pool for pool in self.view.pools)
+        self.view = replace(self.view, pools=pools)
+
+    def tell(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
+        if self.refuses_events:
+            raise ClusterError(f"create event on {pool.key}: 403 forbidden", 403)
+        assert reporter == "ns/me"
+        self.events.append(event)
+
+    def lease(self, namespace: str, name: str) -> Any | None:
+        return self.leases.get(f"{namespace}/{name}")
+
+    def write_lease(self, namespace: str, name: str, lease: Any, *, exists: bool) -> bool:
+        assert exists == (self.lease(namespace, name) is not None)
+        assert lease["spec"]["holderIdentity"] == "ns/me"
+        return True
+
+
+@pytest.fixture
+def cluster() -> MemoryCluster:
+    return MemoryCluster()
+
+
+@pytest.fixture
+async def relay(cluster: MemoryCluster) -> AsyncIterator[dict[str, Any]]:
+    """A relay on node a; its report is what the dict holds."""
+    held: dict[str, Any] = {}
+
+    async def status(_request: web.Request) -> web.StreamResponse:
+        return web.json_response(held) if held else web.Response(status=503)
+
+    app = web.Application()
+    app.router.add_get("/status", status)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    pod = RelayPod("relay-a", "uid-relay-a", "a", "127.0.0.1", runner.addresses[0][1])
+    cluster.view = replace(cluster.view, relays=(pod,))
+    yield held
+    await runner.cleanup()
+
+
+@pytest.fixture
+def later() -> list[float]:
+    """Seconds that have passed without being waited for."""
+    return [0.0]
+
+
+@pytest.fixture
+async def reconciler(cluster: MemoryCluster, later: list[float]) -> AsyncIterator[Reconciler]:
+    def monotonic() -> float:
+        return time.monotonic() + later[0]
+
+    made = Reconciler(cluster, Poller(None, monotonic), Leadership(cluster, "ns/me", monotonic), "ns/me", monotonic)
+    yield made
+    await made.close()
+
+
+async def test_a_pool_reaches_the_configuration_and_the_pods(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    assert relay == {}
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    await reconciler.cycle()
+    (text,) = cluster.writes
+    entry = decode_for_node(text, "a")
+    assert entry is not None
+    assert entry.uid == "uid-default"
+    assert [name for name, _ in cluster.refreshed] == ["relay-a"]
+
+
+async def test_what_stands_is_not_written_again(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool, make_report: Any
+) -> None:
+    relay |= to_json(make_report(make_pool()))
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    for _ in range(5):
+        await reconciler.cycle()
+    assert (len(cluster.writes), len(cluster.refreshed), len(cluster.statuses)) == (1, 1, 1)
+
+
+async def test_programmed_comes_from_the_relay_s_report_and_not_from_the_write(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool, make_report: Any
+) -> None:
+    pool = make_pool()
+    relay |= to_json(make_report(replace(pool, generation=2)))
+    cluster.view = replace(cluster.view, pools=(pool,))
+    await reconciler.cycle()
+    first = {each["type"]: each["status"] for each in cluster.statuses[-1]["conditions"]}
+    assert (first["Programmed"], first["Ready"]) == ("False", "False")
+    assert cluster.events[-1].reason == "NotReady" or cluster.events[0].reason == "NotReady"
+
+
+async def test_a_missing_api_server_leaves_everything_as_it_is(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    assert relay == {}
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    await reconciler.cycle()
+    cluster.away = True
+    with pytest.raises(ClusterError):
+        await reconciler.cycle()
+    assert len(cluster.writes) == 1
+
+
+async def test_the_absence_of_the_api_server_is_said_once_and_its_return_as_well(
+    cluster: MemoryCluster, reconciler: Reconciler, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    cluster.away = True
+    task = asyncio.create_task(reconciler.run())
+    for _ in range(3):
+        await asyncio.sleep(0.05)
+        reconciler.pool_seen("u", _ + 1)
+    assert reconciler.problem is not None
+    cluster.away = False
+    reconciler.pool_seen("u", 99)
+    for _ in range(100):
+        if reconciler.problem is None:
+            break
+        await asyncio.sleep(0.02)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len([line for line in caplog.messages if "can't be reached" in line]) == 1
+    assert "reconciling" in caplog.messages
+    assert reconciler.counts.failed_cycles >= 2
+
+
+async def test_a_deleted_pool_leaves_the_configuration(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    assert relay == {}
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    await reconciler.cycle()
+    cluster.view = replace(cluster.view, pools=())
+    await reconciler.cycle()
+    assert decode_for_node(cluster.writes[-1], "a") is None
+
+
+async def test_only_a_new_generation_or_a_deletion_wakes(reconciler: Reconciler) -> None:
+    reconciler.pool_seen("u", 1)
+    assert reconciler._wake.is_set()
+    reconciler._wake.clear()
+    reconciler.pool_seen("u", 1)
+    assert not reconciler._wake.is_set()
+    reconciler.pool_seen("u", None)
+    assert reconciler._wake.is_set()
+
+
+async def test_a_pool_whose_deletion_the_watch_missed_is_forgotten(
+    cluster: MemoryCluster, reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    pool = make_pool()
+    cluster.view = replace(cluster.view, pools=(pool,))
+    reconciler.pool_seen(pool.uid, 3)
+    await reconciler.cycle()
+    assert reconciler._generations == {pool.uid: 3}
+    cluster.view = replace(cluster.view, pools=())
+    await reconciler.cycle()
+    assert reconciler._generations == {}
+
+
+class Held(Leadership):
+    """Another operator's."""
+
+    def hold(self) -> str | None:
+        return "ns/other"
+
+
+async def test_an_operator_without_the_lease_writes_nothing(
+    cluster: MemoryCluster, relay: dict[str, Any], make_pool: MakePool
+) -> None:
+    assert relay == {}
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    poller = Poller(None)
+    waiting = Reconciler(cluster, poller, Held(cluster, "ns/me"), "ns/me")
+    with pytest.raises(NotLeadingError):
+        await waiting.cycle()
+    task = asyncio.create_task(waiting.run())
+    await until(lambda: "ns/other holds the lease" in (waiting.problem or ""))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await waiting.close()
+    assert (cluster.writes, cluster.refreshed, cluster.statuses, cluster.events) == ([], [], [], [])
+
+
+async def test_a_lease_that_ends_in_the_middle_of_a_round_ends_its_writes(
+    cluster: MemoryCluster, relay: dict[str, Any], make_pool: MakePool
+) -> None:
+    assert relay == {}
+    clock = [0.0]
+    leadership = Leadership(cluster, "ns/me", lambda: clock[0])
+    poller = Poller(None)
+    slow = Reconciler(cluster, poller, leadership, "ns/me")
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    write = cluster.write
+
+    def slowly(text: str, *, exists: bool) -> None:
+        write(text, exists=exists)
+        clock[0] += DURATION_SECONDS
+
+    cluster.write = slowly  # type: ignore[method-assign]
+    with pytest.raises(NotLeadingError):
+        await slow.cycle()
+    await slow.close()
+    assert len(cluster.writes) == 1
+    assert (cluster.refreshed, cluster.statuses) == ([], [])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_status_edited_by_somebody_else_is_written_anew(
+    cluster: MemoryCluster,
+    relay: dict[str, Any],
+    reconciler: Reconciler,
+    make_pool: MakePool,
+    make_report: Any,
+    later: list[float],
+) -> None:
+    pool = make_pool()
+    relay |= to_json(make_report(pool))
+    cluster.view = replace(cluster.view, pools=(pool,))
+    await reconciler.cycle()
+    good = cluster.statuses[-1]
+    cluster.edit_status(pool.uid, {**good, "activeCalls": 77})
+    later[0] += MIN_PAUSE_SECONDS
+    await reconciler.cycle()
+    assert cluster.statuses[1:] == [good]
+
+
+async def test_what_an_older_definition_drops_is_not_written_for_ever(
+    cluster: MemoryCluster,
+    relay: dict[str, Any],
+    reconciler: Reconciler,
+    make_pool: MakePool,
+    make_report: Any,
+    later: list[float],
+) -> None:
+    pool = make_pool()
+    relay |= to_json(make_report(pool))
+    cluster.pruned = {"summary", "relayCount"}
+    cluster.view = replace(cluster.view, pools=(pool,))
+    for _ in range(3):
+        await reconciler.cycle()
+        later[0] += 2 * MIN_PAUSE_SECONDS
+    assert len(cluster.statuses) == 1
+
+
+async def test_one_pool_whose_status_is_refused_stops_no_other_and_is_told_once(
+    cluster: MemoryCluster,
+    relay: dict[str, Any],
+    reconciler: Reconciler,
+    make_pool: MakePool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert relay == {}
+    cluster.view = replace(cluster.view, pools=(make_pool("bad"), make_pool("good", nodeSelector={"zone": "1"})))
+    cluster.refused = {"bad"}
+    for _ in range(3):
+        await reconciler.cycle()
+    assert len(cluster.statuses) == 1
+    assert reconciler.counts.errors["status"] == 1, "a refused status is not tried at every look"
+    assert len([line for line in caplog.messages if "no integer" in line]) == 1
+
+
+async def test_a_status_that_met_another_write_is_written_in_the_next_round(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    assert relay == {}
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    cluster.conflicts = 1
+    await reconciler.cycle()
+    assert cluster.statuses == []
+    await reconciler.cycle()
+    assert len(cluster.statuses) == 1
+    assert reconciler.counts.status_writes == 1
+
+
+async def test_a_pool_that_breaks_the_arithmetic_stops_no_other(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    assert relay == {}
+    broken = replace(make_pool("broken"), generation=None)  # type: ignore[arg-type]
+    broken = replace(broken, status={"conditions": [None]})
+    cluster.view = replace(cluster.view, pools=(make_pool("good"), broken))
+    await reconciler.cycle()
+    assert len(cluster.statuses) == 1
+    assert reconciler.counts.errors["status"] == 1
+
+
+async def test_events_that_can_not_be_written_are_counted_and_cost_no_status(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    assert relay == {}
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    cluster.refuses_events = True
+    await reconciler.cycle()
+    assert len(cluster.statuses) == 1
+    assert reconciler.counts.errors["event"] >= 1
+    assert reconciler.counts.events == 0
+
+
+async def test_one_pod_that_can_not_be_annotated_stops_no_other(
+    cluster: MemoryCluster, reconciler: Reconciler, make_pool: MakePool, make_relay: Callable[..., RelayPod]
+) -> None:
+    relays = tuple(replace(make_relay(node), address=None) for node in "abc")
+    cluster.view = replace(
+        cluster.view, pools=(make_pool(),), relays=relays, nodes={node: Node(node) for node in "abc"}
+    )
+    cluster.refuses_pods = {"relay-a"}
+    await reconciler.cycle()
+    assert sorted(name for name, _ in cluster.refreshed) == ["relay-b", "relay-c"]
+    cluster.refuses_pods = set()
+    await reconciler.cycle()
+    assert sorted(name for name, _ in cluster.refreshed) == ["relay-a", "relay-b", "relay-c"]
+
+
+async def test_an_edit_annotates_only_the_relays_concerned(
+    cluster: MemoryCluster, reconciler: Reconciler, make_pool: MakePool, make_relay: Callable[..., RelayPod]
+) -> None:
+    relays = tuple(replace(make_relay(node), address=None) for node in "ab")
+    nodes = {"a": Node("a", {"zone": "1"}), "b": Node("b", {"zone": "2"})}
+    one, two = (make_pool(f"zone-{zone}", nodeSelector={"zone": zone}) for zone in "12")
+    cluster.view = replace(cluster.view, pools=(one, two), relays=relays, nodes=nodes)
+    await reconciler.cycle()
+    cluster.refreshed.clear()
+    cluster.view = replace(cluster.view, pools=(one, replace(two, generation=4)))
+    await reconciler.cycle()
+    assert [name for name, _ in cluster.refreshed] == ["relay-b"]
+
+
+async def test_a_relay_that_stays_behind_is_annotated_again(
+    cluster: MemoryCluster,
+    relay: dict[str, Any],
+    reconciler: Reconciler,
+    make_pool: MakePool,
+    make_report: Any,
+    later: list[float],
+) -> None:
+    pool = make_pool()
+    relay |= to_json(make_report(pool, generation=2))
+    cluster.view = replace(cluster.view, pools=(pool,))
+    for _ in range(4):
+        await reconciler.cycle()
+        later[0] += FIRST_NUDGE_SECONDS
+    (_, first), (_, second) = cluster.refreshed
+    assert second == f"{first}.1", "and the next one only after some seconds more"
+
+
+async def test_a_configuration_deleted_by_hand_comes_back_with_the_paused_pool_in_it(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    assert relay == {}
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    await reconciler.cycle()
+    cluster.view = replace(cluster.view, pools=(make_pool(paused=True),), written=None)
+    await reconciler.cycle()
+    assert cluster.writes[0] == cluster.writes[1]
+
+
+async def test_a_pool_is_logged_when_it_is_seen_flips_and_goes(
+    cluster: MemoryCluster,
+    relay: dict[str, Any],
+    reconciler: Reconciler,
+    make_pool: MakePool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert relay == {}
+    caplog.set_level("INFO")
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    await reconciler.cycle()
+    cluster.view = replace(cluster.view, pools=())
+    await reconciler.cycle()
+    lines = [(record.message, record.__dict__.get("fields", {})) for record in caplog.records]
+    assert ("pool seen", {"pool": "voice/default", "generation": 3, "nodes": 1}) in lines
+    assert ("pool removed", {"pool": "voice/default", "generation": 3}) in lines
+    assert [
+        fields["status"] for text, fields in lines if text == "condition changed" and fields["condition"] == "Accepted"
+    ]
+
+
+async def test_the_watch_is_held_against_what_is_listed(
+    cluster: MemoryCluster, reconciler: Reconciler, make_pool: MakePool
+) -> None:
+    pool = make_pool()
+    cluster.view = replace(cluster.view, pools=(pool,), versions={pool.uid: "7"})
+    await reconciler.cycle()
+    now = time.monotonic()
+    assert reconciler.watch.behind_seconds(now + 100) >= 100
+    reconciler.pool_seen(pool.uid, pool.generation, "7")
+    assert reconciler.watch.behind_seconds(now + 100) == 0

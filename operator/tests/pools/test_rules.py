@@ -1,0 +1,217 @@
+"""What the API server refuses, the operator's own rules refuse as well: for the same field, in CEL's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtppool_core.contract.port_range import REFLECTOR_PORTS
+from rtppool_operator.pools import rules as spec_rules
+from rtppool_operator.pools.bounds import INTEGERS, LENGTHS, MAX_ENTRIES, Refusal
+from rtppool_operator.pools.parsing import read_spec
+from rtppool_operator.pools.spec import PoolSpec
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = sorted((ROOT / "examples/invalid").glob("*.yaml"))
+RANGE = {"start": 10000, "end": 10100}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An object that is refused: what the API server says, for which field, and the spec."""
+
+    expected: str
+    field: str
+    spec: Any
+
+
+def example(path: Path) -> Example:
+    first, second, *_ = text.splitlines() if (text := path.read_text()) else []
+    assert first.startswith("# Expected: ")
+    assert second.startswith("# Field: spec.")
+    return Example(first.removeprefix("# Expected: "), second.removeprefix("# Field: "), yaml.safe_load(text)["spec"])
+
+
+def schema_of_spec(definition: dict[str, Any]) -> dict[str, Any]:
+    return dict(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"])
+
+
+def places(schema: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every part of a schema with its place: [] for items, {} for values."""
+    yield place, schema
+    for name, inner in schema.get("properties", {}).items():
+        yield from places(inner, f"{place}.{name}" if place else name)
+    if "items" in schema:
+        yield from places(schema["items"], f"{place}[]")
+    if "additionalProperties" in schema:
+        yield from places(schema["additionalProperties"], f"{place}{{}}")
+
+
+def cel_rules(definition: dict[str, Any]) -> list[dict[str, Any]]:
+    return [rule for _, part in places(schema_of_spec(definition)) for rule in part.get("x-kubernetes-validations", [])]
+
+
+def accepted_by(rule: Mapping[str, Any]) -> str:
+    """The end of what a rule says, which no other rule says."""
+    found = re.search(r"; accepted [^']+", rule["messageExpression"])
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_invalid_example_is_refused_for_the_field_and_with_the_words_of_the_api_server(
+    path: Path, definition: dict[str, Any]
+) -> None:
+    refused = example(path)
+    said = read_spec(refused.spec)
+    assert isinstance(said, Refusal)
+    assert said.field == refused.field
+    if any(accepted_by(rule) in refused.expected for rule in cel_rules(definition)):
+        assert said.message == refused.expected
+
+
+def test_every_cel_rule_has_an_invalid_example(definition: dict[str, Any]) -> None:
+    expected = [example(path).expected for path in EXAMPLES]
+    rules = cel_rules(definition)
+    assert len({accepted_by(rule) for rule in rules}) == len(rules) > 0
+    for rule in rules:
+        assert any(accepted_by(rule) in each for each in expected), rule["message"]
+
+
+def test_the_bounds_are_those_of_the_definition(definition: dict[str, Any]) -> None:
+    parts = dict(places(schema_of_spec(definition)))
+    assert {
+        place: (part["minimum"], part["maximum"]) for place, part in parts.items() if part.get("type") == "integer"
+    } == INTEGERS
+    assert {
+        place: part.get("maxItems", part.get("maxProperties"))
+        for place, part in parts.items()
+        if {"maxItems", "maxProperties"} & part.keys()
+    } == MAX_ENTRIES
+    assert {
+        place: (part.get("minLength", 0), part["maxLength"]) for place, part in parts.items() if "maxLength" in part
+    } == LENGTHS
+    patterns = {place: part["pattern"] for place, part in parts.items() if "pattern" in part}
+    assert patterns == {"echo.host": spec_rules.HOST_PATTERN}
+
+
+def test_the_definition_s_rules_have_the_same_patterns_and_ports(definition: dict[str, Any]) -> None:
+    by_end = {accepted_by(rule): rule["rule"] + rule["messageExpression"] for rule in cel_rules(definition)}
+    host = by_end["; accepted is a host name or a unicast address"]
+    assert f"'{spec_rules.HOST_NAME}'" in host
+    assert f"'{spec_rules.ENDS_AS_A_NUMBER}'" in host
+    (labels,) = (text for end, text in by_end.items() if "labels" in end)
+    assert labels.count(f"'{spec_rules.LABEL_KEY}'") == labels.count(f"'{spec_rules.LABEL_VALUE}'") == 2
+    assert labels.count(str(spec_rules.MAX_LABEL_KEY)) == 2
+    (reflectors,) = (text for end, text in by_end.items() if "another port" in end)
+    lists = re.findall(r"\[([\d, ]+)\]\.filter", reflectors)
+    assert len(lists) == 2
+    assert all({int(port) for port in each.split(",")} == REFLECTOR_PORTS for each in lists)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.1.1",
+        "::1",
+        "fe80::1",
+        "2001:db8::1",
+        "echo",
+        "echo.voice.svc.cluster.local",
+        "echo.example.com.",
+        "1and1.example",
+        "my_echo",
+        "3com",
+    ],
+)
+def test_a_host_that_can_be_resolved_is_accepted(host: str) -> None:
+    assert isinstance(read_spec({"portRange": RANGE, "echo": {"host": host}}), PoolSpec)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "..",
+        ".",
+        "a..b",
+        "-echo",
+        "echo-",
+        "300.1.1.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "127.0.0.1.",
+        "echo.1",
+        "a:b",
+        "::ffff:127.0.0.1",
+        "::",
+        "255.255.255.255",
+        "ff02::1",
+        "127.0.0.1\n",
+        f"{'a' * 64}.example",
+    ],
+)
+def test_a_host_that_can_be_no_host_is_refused(host: str) -> None:
+    said = read_spec({"portRange": RANGE, "echo": {"host": host}})
+    assert isinstance(said, Refusal)
+    assert said.field == "spec.echo.host"
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "127.0.0.1"])
+def test_a_static_address_of_one_host_is_accepted(address: str) -> None:
+    spec = {"portRange": RANGE, "advertise": {"source": "Static", "address": address}}
+    assert isinstance(read_spec(spec), PoolSpec)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "224.0.0.1", "fe80::1%eth0", "::ffff:1.2.3.4", "192.0.2.01", "", "x"])
+def test_a_static_address_that_is_none_of_one_host_is_refused(address: str) -> None:
+    said = read_spec({"portRange": RANGE, "advertise": {"source": "Static", "address": address}})
+    assert isinstance(said, Refusal)
+    assert said.field == "spec.advertise.address"
+
+
+@given(
+    start=st.integers(1024, 12_000),
+    size=st.integers(1, 40),
+    excluded=st.lists(st.integers(1024, 12_040), max_size=8, unique=True),
+)
+def test_a_range_is_accepted_exactly_when_it_has_a_port_for_calls(start: int, size: int, excluded: list[int]) -> None:
+    ports = range(start, start + size)
+    spec = {"portRange": {"start": start, "end": ports[-1]}, "excludedPorts": excluded, "echo": {"port": 20_000}}
+    left = set(ports) - set(excluded) - REFLECTOR_PORTS
+    assert isinstance(read_spec(spec), PoolSpec) == (bool(left) and set(excluded) <= set(ports))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = [
+    "portRange",
+    "excludedPorts",
+    "echo",
+    "advertise",
+    "nodeSelector",
+    "sla",
+    "media",
+    "probe",
+    "drain",
+    "maxCalls",
+]
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON) | JSON)
+def test_whatever_stands_in_a_spec_is_read_or_refused_with_its_field(document: Any) -> None:
+    said = read_spec(document)
+    assert isinstance(said, PoolSpec) or said.field.startswith("spec")

@@ -1,0 +1,270 @@
+"""Reports asked of real HTTP servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from rtppool_core.contract.codec import to_json
+from rtppool_core.contract.report import HistogramExport, Report, WindowReport, Windows
+from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.relays.polling import IN_FLIGHT, Poller, read_report
+
+MakeReport = Callable[..., Report]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Relay:
+    """Answers `/status` with what it is told to."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[], web.StreamResponse] = lambda: web.Response(status=404)
+        self.delay_seconds = 0.0
+        self.tokens: list[str | None] = []
+        self.port = 0
+
+    async def status(self, request: web.Request) -> web.StreamResponse:
+        self.tokens.append(request.headers.get("Authorization"))
+        await asyncio.sleep(self.delay_seconds)
+        return self.answer()
+
+    def pod(self) -> RelayPod:
+        return RelayPod("relay-a", "uid-a", "a", "127.0.0.1", self.port)
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[Relay]:
+    held = Relay()
+    app = web.Application()
+    app.router.add_get("/status", held.status)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    held.port = runner.addresses[0][1]
+    yield held
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def poller(tmp_path: Path) -> AsyncIterator[Poller]:
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    asked = Poller(token, monotonic=lambda: 77.0, unix=lambda: 1_700_000_000.9)
+    yield asked
+    await asked.close()
+
+
+async def test_a_report_is_kept_with_the_time_it_was_heard(
+    relay: Relay, poller: Poller, make_report: MakeReport
+) -> None:
+    relay.answer = lambda: web.json_response(to_json(make_report()))
+    await poller.poll([relay.pod()])
+    heard = poller.heard["uid-a"]
+    assert (heard.report, heard.at_seconds, heard.at_unix_seconds) == (make_report(), 77.0, 1_700_000_000)
+    assert relay.tokens == ["Bearer secret"]
+
+
+async def test_a_large_report_is_read_to_its_end(
+    relay: Relay, poller: Poller, make_report: MakeReport, make_window: Callable[..., WindowReport]
+) -> None:
+    window = replace(
+        make_window(100), round_trip=HistogramExport(tuple((bucket, 3) for bucket in range(500)), 1000, 10**9)
+    )
+    large = make_report(not_ready=("x" * 4_000,) * 100, windows=Windows(calls=window))
+    relay.answer = lambda: web.json_response(to_json(large))
+    await poller.poll([relay.pod()])
+    assert poller.heard["uid-a"].report == large
+
+
+async def test_a_relay_that_is_slow_is_given_up_after_a_second_and_the_last_report_stands(
+    relay: Relay, poller: Poller, make_report: MakeReport
+) -> None:
+    relay.answer = lambda: web.json_response(to_json(make_report()))
+    await poller.poll([relay.pod()])
+    relay.delay_seconds = 1.3
+    await poller.poll([relay.pod()])
+    assert "no answer within 1 s" in poller.failures["uid-a"].reason
+    assert "uid-a" in poller.heard
+    assert (poller.polls, poller.failed_polls) == (2, 1)
+
+
+async def test_a_relay_that_is_not_there_says_so(poller: Poller) -> None:
+    await poller.poll([RelayPod("relay-a", "uid-a", "a", "127.0.0.1", 1)])
+    assert "127.0.0.1:1 can't be connected" in poller.failures["uid-a"].reason
+
+
+async def test_a_refused_token_is_told(relay: Relay, poller: Poller) -> None:
+    relay.answer = lambda: web.Response(status=401)
+    await poller.poll([relay.pod()])
+    assert "it answered 401" in poller.failures["uid-a"].reason
+
+
+async def test_a_relay_that_is_gone_is_forgotten(relay: Relay, poller: Poller, make_report: MakeReport) -> None:
+    relay.answer = lambda: web.json_response(to_json(make_report()))
+    await poller.poll([relay.pod()])
+    await poller.poll([])
+    assert (poller.heard, poller.failures) == ({}, {})
+
+
+async def test_a_relay_that_is_present_and_not_asked_is_remembered(
+    relay: Relay, poller: Poller, make_report: MakeReport
+) -> None:
+    relay.answer = lambda: web.json_response(to_json(make_report()))
+    await poller.poll([relay.pod()])
+    await poller.poll([], [relay.pod()])
+    assert "uid-a" in poller.heard
+    assert poller.polls == 1
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[[Handler], Awaitable[int]]]:
+    """Serves `/status` by a handler; returns the port."""
+    runners: list[web.AppRunner] = []
+
+    async def begin(status: Handler) -> int:
+        app = web.Application()
+        app.router.add_get("/status", status)
+        runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        runners.append(runner)
+        return int(runner.addresses[0][1])
+
+    yield begin
+    for runner in runners:
+        await runner.cleanup()
+
+
+async def test_a_hurried_poll_does_not_wait_for_relays_that_are_silent(
+    relay: Relay, poller: Poller, make_report: MakeReport, serve: Callable[[Handler], Awaitable[int]]
+) -> None:
+    ended = asyncio.Event()
+
+    async def silent(_request: web.Request) -> web.StreamResponse:
+        await ended.wait()
+        return web.Response(status=503)
+
+    port = await serve(silent)
+    relay.answer = lambda: web.json_response(to_json(make_report()))
+    many = [RelayPod(f"silent-{n}", f"uid-{n}", "a", "127.0.0.1", port) for n in range(2 * IN_FLIGHT)]
+    present = [*many, relay.pod()]
+    slow = asyncio.create_task(poller.poll(many, present))
+    await poller.poll([relay.pod()], present, hurried=True)
+    assert "uid-a" in poller.heard
+    assert not slow.done()
+    ended.set()
+    await slow
+
+
+async def test_an_answer_that_was_asked_for_earlier_and_comes_later_is_dropped(
+    relay: Relay, make_report: MakeReport, serve: Callable[[Handler], Awaitable[int]]
+) -> None:
+    clock, generations = iter([1.0, 2.0, 2.1]), iter([1, 2])
+    first_came, released = asyncio.Event(), asyncio.Event()
+
+    async def status(_request: web.Request) -> web.StreamResponse:
+        generation = next(generations)
+        if generation == 1:
+            first_came.set()
+            await released.wait()
+        return web.json_response(to_json(make_report(applied_generation=generation)))
+
+    pod = replace(relay.pod(), port=await serve(status))
+    poller = Poller(None, monotonic=lambda: next(clock))
+    early = asyncio.create_task(poller.poll([pod]))
+    await first_came.wait()
+    await poller.poll([pod], hurried=True)
+    released.set()
+    await early
+    assert poller.heard["uid-a"].report.applied_generation == 2
+    await poller.close()
+
+
+SCHEME = "loglinear64-1us-60s"
+IMPOSSIBLE = {"counts": [[-1, 1]], "minNs": 0, "maxNs": 1, "scheme": SCHEME}
+
+
+def without_ports(document: dict[str, Any]) -> str:
+    return json.dumps({name: value for name, value in document.items() if name != "ports"})
+
+
+def with_an_impossible_bucket(document: dict[str, Any]) -> str:
+    return json.dumps(document | {"windows": {"calls": document["windows"]["calls"] | {"roundTrip": IMPOSSIBLE}}})
+
+
+def with_impossible_bursts(document: dict[str, Any]) -> str:
+    names = (
+        "expected",
+        "lost",
+        "runs",
+        "bursts",
+        "burstPackets",
+        "burstLost",
+        "burstNs",
+        "gaps",
+        "gapPackets",
+        "gapNs",
+    )
+    bursts = dict.fromkeys(names, 1) | {"lost": 10**400}
+    return json.dumps(document | {"windows": {"calls": document["windows"]["calls"] | {"bursts": bursts}}})
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        with_impossible_bursts,
+        lambda _: "not json",
+        lambda _: json.dumps([]),
+        lambda document: json.dumps(document | {"version": 2}),
+        lambda document: json.dumps(document | {"ready": "yes"}),
+        lambda _: "[" * 200_000,
+        lambda document: json.dumps(document | {"somethingNew": "nested"}).replace('"nested"', "[" * 200_000),
+        lambda document: json.dumps(document | {"node": "another"}),
+        lambda document: json.dumps(document).replace(SCHEME, "another"),
+        without_ports,
+        with_an_impossible_bucket,
+    ],
+)
+async def test_what_is_no_report_of_this_version_is_not_kept(
+    relay: Relay,
+    poller: Poller,
+    make_report: MakeReport,
+    make_window: Callable[..., WindowReport],
+    spoil: Callable[[Any], str],
+) -> None:
+    text = spoil(to_json(make_report(windows=Windows(calls=make_window(100)))))
+    relay.answer = lambda: web.Response(text=text)
+    await poller.poll([relay.pod()])
+    assert "uid-a" not in poller.heard
+    assert poller.failures["uid-a"].reason
+
+
+async def test_a_relay_of_another_version_is_told_from_one_that_is_not_there(relay: Relay, poller: Poller) -> None:
+    relay.answer = lambda: web.json_response({"version": 2, "another": "shape"})
+    await poller.poll([relay.pod()])
+    failure = poller.failures["uid-a"]
+    assert failure.incompatible
+    assert "its report has version 2; accepted is 1" in failure.reason
+    relay.answer = lambda: web.Response(status=503)
+    await poller.poll([relay.pod()])
+    assert not poller.failures["uid-a"].incompatible
+
+
+async def test_a_relay_that_answers_for_another_node_is_told(
+    relay: Relay, poller: Poller, make_report: MakeReport
+) -> None:
+    relay.answer = lambda: web.json_response(to_json(make_report(node="b")))
+    await poller.poll([relay.pod()])
+    assert "its report is of node 'b'; accepted is its pod's, 'a'" in poller.failures["uid-a"].reason
+
+
+def test_unknown_fields_of_a_newer_relay_are_ignored(make_report: MakeReport) -> None:
+    document = to_json(make_report()) | {"somethingNew": 1}
+    assert read_report(json.dumps(document).encode()) == make_report()

@@ -1,0 +1,181 @@
+"""What a relay can't mean, and what the API server would refuse in a status."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtppool_core.contract.report import (
+    BurstsReport,
+    DirectedLossReport,
+    HistogramExport,
+    LateByCause,
+    PortsReport,
+    Quarantine,
+    Report,
+    SlaReport,
+    SlaViolation,
+    UnreachableTier,
+    WindowReport,
+    Windows,
+)
+from rtppool_operator.relays.report_bounds import check_node, check_report
+from rtppool_operator.status.merged_window import merge_windows
+
+MakeReport = Callable[..., Report]
+HUGE = 1 << 31
+
+
+@pytest.fixture
+def window(make_window: Callable[..., WindowReport]) -> WindowReport:
+    return make_window(100, 200, 300, lost=1)
+
+
+def test_a_report_with_everything_in_it_is_accepted(make_report: MakeReport, window: WindowReport) -> None:
+    check_report(
+        make_report(
+            ports=PortsReport("10000-10100", 101, 90, 5, 3, 3, 2, 1, 4, (Quarantine(10000, "in use"),)),
+            sla=SlaReport("Violated", "LimitExceeded", 3, 30, False, (SlaViolation("p99Microseconds", 1, 2),), 101),
+            windows=Windows(
+                calls=replace(
+                    window,
+                    skew_ppm=-200,
+                    duplicates=6,
+                    bursts=BurstsReport(4, 1, 1, 0, 0, 0, 0, 0, 0, 0),
+                    residence=HistogramExport(((0, 1),), 0, 900),
+                ),
+                probe=window,
+            ),
+            config_error="pools[0].echo.port is 0; accepted is 1 to 65535",
+        )
+    )
+
+
+def ports(total: int, free: int, leased: int = 0, **more: int) -> dict[str, Any]:
+    return {"ports": PortsReport("10000-10100", total, free, leased, 0, 0, 0, more.get("draining", 0))}
+
+
+def sla(**changes: Any) -> dict[str, Any]:
+    return {"sla": replace(SlaReport("Unknown", "NoCalls", 0), **changes)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (ports(101, 100), "ports.total is 101; accepted is free + leased + resting + quarantined, 100"),
+        (ports(1, -1, 2), "ports.free is -1"),
+        (ports(HUGE, HUGE), "ports.total is 2147483648; accepted is 0 to 65536"),
+        (ports(1, 1, draining=-1), "ports.draining is -1"),
+        (ports(10**400, 10**400), "ports.total is beyond 63 bits"),
+        ({"applied_generation": -1}, "appliedGeneration is -1"),
+        ({"applied_generation": 1 << 63}, "appliedGeneration is beyond 63 bits"),
+        (sla(reason="the calls are late today"), "sla.reason is 'the calls are late today'; accepted is one word"),
+        (sla(reason=""), "sla.reason is ''"),
+        (sla(reason="A" * 65), "accepted is one word"),
+        (sla(active_calls=HUGE), "sla.active_calls"),
+        (sla(tier_up_to_calls=-1), "sla.tier_up_to_calls"),
+        (sla(violations=(SlaViolation("p50Microseconds", 1, HUGE),)), "sla.measured"),
+        (sla(unreachable_tiers=(UnreachableTier(HUGE, "beyond"),)), "sla.up_to_calls"),
+        ({"config_error": "x" * 5_000}, "config_error has a text of 5000 characters; accepted are 4096"),
+        ({"not_ready": ("fine", "x" * 5_000)}, "not_ready has a text"),
+        ({"software_version": "\ud800"}, "software_version has half a surrogate pair"),
+    ],
+)
+def test_what_a_report_can_not_hold_is_told(make_report: MakeReport, changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        check_report(make_report(**changes))
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("active", "refused"), [(-1, {}), (HUGE, {}), (0, {"NoPort": -1}), (0, {"NoPort": HUGE}), (0, {"x" * 5_000: 1})]
+)
+def test_counts_of_calls_have_bounds(make_report: MakeReport, active: int, refused: dict[str, int]) -> None:
+    calls = replace(make_report().calls, active=active, refused=refused)
+    with pytest.raises(ValueError):
+        check_report(make_report(calls=calls))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"packets": -1},
+        {"packets": HUGE},
+        {"end_unix_seconds": -60},
+        {"end_unix_seconds": 10**9},
+        {"lost": 1_000_000},
+        {"late": LateByCause(relay=1_000_000)},
+        {"late": LateByCause(echo=-1)},
+        {"duplicates": 10_000_000},
+        {"skew_ppm": -HUGE},
+        {"jitter_microseconds": HUGE},
+        {"round_trip": HistogramExport(((1, 1),), 5, 4)},
+        {"round_trip": HistogramExport(((1, 1),), -1, 4)},
+        {"round_trip": HistogramExport(((1, 1),), 0, 1 << 62)},
+        {"round_trip": HistogramExport(((1, -1),), 0, 1)},
+    ],
+)
+@pytest.mark.parametrize("which", ["calls", "probe"])
+def test_a_window_that_can_not_be_is_refused(
+    make_report: MakeReport, window: WindowReport, which: str, changes: dict[str, Any]
+) -> None:
+    windows = Windows(**{which: replace(window, **changes)})
+    with pytest.raises(ValueError):
+        check_report(make_report(windows=windows))
+
+
+def test_a_report_is_of_its_pod_s_node(make_report: MakeReport) -> None:
+    check_node(make_report(node="a"), "a")
+    with pytest.raises(ValueError, match="its report is of node 'b'; accepted is its pod's, 'a'"):
+        check_node(make_report(node="b"), "a")
+
+
+FEW = st.integers(0, 3)
+WILD = st.sampled_from([(1 << 31) - 1, 1 << 31, (1 << 63) - 1, 5_000]) | st.integers(0, 1 << 40)
+PARTS = ("answered", "lost", "reordered", "duplicates", "too_late", "source_lost", "dscp_changed")
+PARTS += ("source_dscp_mismatches", "jitter_microseconds", "skew_ppm")
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> WindowReport:
+    """A window of small numbers, some of which went wild."""
+
+    def number() -> int:
+        return draw(WILD if draw(st.integers(0, 9)) == 0 else FEW)
+
+    return WindowReport(
+        start_unix_seconds=0,
+        end_unix_seconds=60,
+        packets=number(),
+        late=LateByCause(number(), number(), number()),
+        directed_loss=DirectedLossReport(number(), number(), number()) if draw(st.booleans()) else None,
+        bursts=BurstsReport(*(number() for _ in range(10))) if draw(st.booleans()) else None,
+        round_trip=HistogramExport(((number(), number()),), 0, number()) if draw(st.booleans()) else None,
+        **{name: number() for name in PARTS},
+    )
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(windows(), min_size=1, max_size=3))
+def test_what_is_accepted_adds_up_to_what_the_definition_takes(
+    make_report: MakeReport, definition: dict[str, Any], reported: list[WindowReport]
+) -> None:
+    accepted = []
+    for window in reported:
+        with contextlib.suppress(ValueError):
+            check_report(make_report(windows=Windows(calls=window)))
+            accepted.append(window)
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    formats = {
+        name: each["format"]
+        for name, each in schema["properties"]["latency"]["properties"]["calls"]["properties"].items()
+    }
+    for name, value in merge_windows(accepted).items():
+        most = (1 << 31 if formats[name] == "int32" else 1 << 63) - 1
+        assert abs(value) <= most, name

@@ -1,0 +1,119 @@
+"""Windows of several relays as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtppool_core.contract.report import (
+    DirectedLossReport,
+    LateByCause,
+    ReorderingReport,
+    WindowReport,
+    export_bursts,
+    export_histogram,
+)
+from rtppool_core.statistics.bursts import BurstCounts
+from rtppool_core.statistics.histogram import Histogram
+from rtppool_operator.status.merged_window import merge_windows
+
+MakeWindow = Callable[..., WindowReport]
+
+
+def histogram(*values_us: int) -> Histogram:
+    filled = Histogram()
+    for value in values_us:
+        filled.record(value * 1000)
+    return filled
+
+
+def window(*round_trips_us: int, **changes: Any) -> WindowReport:
+    packets = len(round_trips_us)
+    empty = WindowReport(0, 60, packets, packets, 0, LateByCause(), 0, 0, 0)
+    return replace(empty, round_trip=export_histogram(histogram(*round_trips_us)), **changes)
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    assert set(merge_windows([window(100, 100)])) == {
+        *("samples", "windowSeconds", "p50Microseconds", "p95Microseconds", "p99Microseconds", "maxMicroseconds"),
+        *("pdvMicroseconds", "latePpm", "sourceLatePpm", "lossPpm", "sourceLossPpm", "tooLatePpm", "duplicatePpm"),
+        *("reorderedPpm", "dscpChangedPpm", "sourceDscpMismatchPpm"),
+    }
+
+
+def test_delay_variation_is_that_of_all_packets() -> None:
+    merged = merge_windows([window(*[1000] * 10), window(*[5000] * 10)])
+    assert merged["pdvMicroseconds"] == pytest.approx(4000, rel=0.016)
+
+
+def test_shares_are_of_all_packets_and_answers() -> None:
+    relays = [window(*[100] * 500, reordered=1, too_late=2, dscp_changed=5), window(*[100] * 500, duplicates=3)]
+    merged = merge_windows(relays)
+    shares = ("reorderedPpm", "tooLatePpm", "duplicatePpm", "dscpChangedPpm", "sourceDscpMismatchPpm")
+    assert [merged[name] for name in shares] == [1000, 2000, 3000, 5000, 0]
+
+
+def test_what_can_not_be_added_is_the_worst_relays() -> None:
+    relays = [
+        window(100, skew_ppm=20, source_jitter_microseconds=9, reordering=ReorderingReport(4, 62, 1)),
+        window(100, skew_ppm=-150, source_jitter_microseconds=8, reordering=ReorderingReport(2, 99, 2)),
+    ]
+    merged = merge_windows(relays)
+    assert (merged["sourceSkewPpm"], merged["sourceJitterMicroseconds"], merged["maxReorderingExtent"]) == (-150, 9, 4)
+
+
+def test_ways_of_loss_are_over_the_relays_whose_echo_tells_them() -> None:
+    told = window(
+        *[100] * 100, directed_loss=DirectedLossReport(3, 2, 1), echo_residence=export_histogram(histogram(40))
+    )
+    merged = merge_windows([told, window(*[100] * 900)])
+    assert [merged[f"loss{way}Ppm"] for way in ("ToEcho", "FromEcho", "Undetermined")] == [30_000, 20_000, 10_000]
+    assert merged["echoResidenceP99Microseconds"] == 40
+
+
+def test_the_estimate_is_of_the_merged_figures_and_worse_with_loss() -> None:
+    clean = window(*[100] * 1000, bursts=export_bursts(BurstCounts(), 1000))
+    holed = replace(clean, lost=50, bursts=export_bursts(BurstCounts(lost=50, runs=10), 1050))
+    assert merge_windows([clean])["estimatedRFactor"] == 93
+    assert merge_windows([clean])["estimatedMosHundredths"] == 441
+    assert merge_windows([clean, holed])["estimatedRFactor"] < 93
+
+
+COUNTS = st.builds(BurstCounts, *(st.integers(0, 1000) for _ in range(9)))
+
+
+@given(st.lists(COUNTS, min_size=1, max_size=5))
+def test_bursts_of_relays_are_one_sum(shards: list[BurstCounts]) -> None:
+    whole = BurstCounts()
+    for shard in shards:
+        whole.add(shard)
+    relays = [window(100, bursts=export_bursts(shard, 100_000)) for shard in shards]
+    together = window(*[100] * len(shards), bursts=export_bursts(whole, 100_000 * len(shards)))
+    assert merge_windows(relays) == merge_windows([together])
+
+
+def test_the_definition_has_every_figure_and_no_other(definition: dict[str, Any]) -> None:
+    times = export_histogram(histogram(100, 200))
+    full = window(
+        *(100, 200),
+        lost=2,
+        jitter_microseconds=1,
+        source_jitter_microseconds=1,
+        skew_ppm=1,
+        reordering=ReorderingReport(1, 1, 1),
+        directed_loss=DirectedLossReport(1, 1, 0),
+        bursts=export_bursts(BurstCounts(2, 1, 1, 2, 2, 40, 1, 2, 40), 4),
+        residence=times,
+        source_variation=times,
+        echo_residence=times,
+        network_round_trip=times,
+    )
+    status = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    latency = status["properties"]["latency"]["properties"]
+    assert set(merge_windows([full])) == set(latency["calls"]["properties"])
+    assert latency["probe"]["properties"] == latency["calls"]["properties"]

@@ -1,0 +1,75 @@
+"""An edit by others shows; what an older definition drops does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rtppool_operator.pools.spec import Pool
+from rtppool_operator.status.memory import REFUSED_PAUSE_SECONDS, StatusMemory
+
+STATUS: dict[str, Any] = {"observedGeneration": 3, "activeCalls": 1, "conditions": [], "relayCount": 1}
+
+
+@pytest.fixture
+def pool(make_pool: Callable[..., Pool]) -> Pool:
+    return make_pool()
+
+
+@pytest.fixture
+def memory(pool: Pool) -> StatusMemory:
+    held = StatusMemory()
+    held.written(pool.uid, STATUS, {"activeCalls": 1}, 100.0)
+    return held
+
+
+def test_before_the_first_write_the_listed_status_counts(pool: Pool) -> None:
+    memory = StatusMemory()
+    assert memory.is_due(pool, STATUS, 50.0, 50.0)
+    assert not memory.is_due(replace(pool, status=STATUS), STATUS, 50.0, 50.0)
+
+
+def test_what_came_back_as_it_was_returned_is_not_written_again(pool: Pool, memory: StatusMemory) -> None:
+    assert not memory.is_due(replace(pool, status={"activeCalls": 1}), STATUS, 110.0, 110.0)
+
+
+def test_an_edit_by_others_is_written_over(pool: Pool, memory: StatusMemory) -> None:
+    edited = replace(pool, status={"activeCalls": 2})
+    assert memory.is_due(edited, STATUS, 110.0, 110.0)
+    assert not memory.is_due(edited, STATUS, 100.5, 100.9), "at most once a second"
+    assert memory.is_due(replace(pool, status={}), STATUS, 110.0, 110.0), "deleted by hand"
+
+
+def test_a_look_from_before_the_write_is_no_edit(pool: Pool, memory: StatusMemory) -> None:
+    assert not memory.is_due(replace(pool, status={"activeCalls": 0}), STATUS, 99.9, 110.0)
+
+
+def test_what_changed_by_itself_is_written(pool: Pool, memory: StatusMemory) -> None:
+    assert memory.is_due(replace(pool, status={"activeCalls": 1}), {**STATUS, "activeCalls": 2}, 110.0, 110.0)
+
+
+def test_a_refused_status_waits(pool: Pool, memory: StatusMemory) -> None:
+    changed = {**STATUS, "activeCalls": 2}
+    memory.refused(pool.uid, 110.0)
+    assert not memory.is_due(pool, changed, 111.0, 111.0)
+    assert memory.is_due(pool, changed, 121.0, 110.0 + REFUSED_PAUSE_SECONDS)
+
+
+def test_transitions_are_told_from_our_own_conditions(pool: Pool, memory: StatusMemory) -> None:
+    ours = [{"type": "Ready", "status": "True"}]
+    memory.written(pool.uid, {**STATUS, "conditions": ours}, {}, 100.0)
+    assert memory.conditions(replace(pool, status={"conditions": [{"type": "Ready", "status": "False"}]})) == ours
+    memory.forget(set())
+    assert memory.conditions(replace(pool, status={"conditions": "spoilt"})) == []
+
+
+def test_a_change_right_after_a_write_waits_for_its_second_and_no_longer(pool: Pool, memory: StatusMemory) -> None:
+    listed, changed = replace(pool, status={"activeCalls": 1}), {**STATUS, "activeCalls": 2}
+    assert not memory.is_due(listed, changed, 99.0, 100.4)
+    assert memory.held_until(listed, changed, 99.0, 100.4) == 101.0
+    assert memory.is_due(listed, changed, 99.0, 101.0)
+    assert memory.held_until(listed, STATUS, 99.0, 100.4) is None, "nothing changed"
+    assert memory.held_until(listed, changed, 99.0, 102.0) is None, "it is due"

@@ -1,0 +1,152 @@
+"""The operator put together, on a stand-in of an API server: what it answers, and when it watches."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import kopf
+import pytest
+import yaml
+from aiohttp import web
+from api_stand_in import DISCOVERY, ApiStandIn, listed, refusal
+
+from rtppool_operator import handlers
+from rtppool_operator.app import Running
+from rtppool_operator.kube.cluster import connect
+from rtppool_operator.kube.kopf_watch import RUNNING, SEEN
+from rtppool_operator.kube.watch_health import DEAD_AFTER_SECONDS
+from rtppool_operator.settings import read_settings
+
+CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/crds/rtppools.yaml"
+DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/rtppools.rtppool.dev"
+VARIABLES = {"POD_NAMESPACE": "rtp", "POD_NAME": "operator-1", "CRD_FILE": str(CRD), "HTTP_BIND": "127.0.0.1"}
+
+
+def standing_definition() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(CRD.read_text())
+    return {**document, "status": {"conditions": [{"type": "Established", "status": "True"}]}}
+
+
+def written(request: web.Request) -> web.StreamResponse | None:
+    """Whatever is written is taken."""
+    return web.json_response({"status": {}}) if request.method in {"POST", "PUT", "PATCH"} else None
+
+
+@pytest.fixture
+async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiStandIn]:
+    documents = {
+        **DISCOVERY,
+        DEFINITION: standing_definition(),
+        "/api/v1/nodes": listed(),
+        "/api/v1/namespaces/rtp/pods": listed(),
+    }
+    stand_in = ApiStandIn(documents=documents, instead=written)
+    await stand_in.begin()
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(stand_in.kubeconfig(tmp_path))
+    )
+    yield stand_in
+    await stand_in.end()
+
+
+@pytest.fixture
+async def running(api: ApiStandIn) -> AsyncIterator[Running]:
+    assert api.port
+    made = Running(await asyncio.to_thread(connect, "rtp"), read_settings(VARIABLES))
+    yield made
+    await made.end()
+
+
+async def answer(running: Running, path: str) -> tuple[int, Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{running.http_port}{path}") as response,
+    ):
+        return response.status, await response.json()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_comes(
+    api: ApiStandIn, running: Running
+) -> None:
+    document = api.documents.pop(DEFINITION)
+    api.instead = lambda request: refusal(403, "forbidden") if request.path == DEFINITION else written(request)
+    await running.begin("127.0.0.1", 0)
+    await until(lambda: "403 forbidden" in (running.definition.problem or ""))
+    status, body = await answer(running, "/ready")
+    assert status == 503
+    assert "403 forbidden" in body["problems"][0]
+    assert (await answer(running, "/healthz"))[0] == 200
+    api.instead, api.documents[DEFINITION] = written, document
+    await until(lambda: running.definition.served.is_set() and running.reconciler.problem is None)
+    assert await answer(running, "/ready") == (200, {"ready": True, "problems": []})
+
+
+async def test_an_edit_wakes_it_by_the_watch(api: ApiStandIn, running: Running) -> None:
+    await running.begin("127.0.0.1", 0)
+    running.watch_pools()
+    await until(lambda: bool(api.watches))
+    await api.put_pool("default")
+    await until(lambda: running.reconciler.watch.age_seconds(time.monotonic()) is not None)
+    await until(lambda: running.reconciler.counts.pools == 1)
+    assert (await answer(running, "/healthz"))[0] == 200
+
+
+async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(running: Running) -> None:
+    await running.begin("127.0.0.1", 0)
+    then = time.monotonic() - DEAD_AFTER_SECONDS - 1
+    running.reconciler.watch.listed({"uid": "1"}, then, then)
+    status, body = await answer(running, "/healthz")
+    assert (status, body["healthy"]) == (503, False)
+    assert "the watch of pools has not brought" in body["problems"][0]
+    assert (await answer(running, "/health"))[0] == 200
+
+
+async def test_its_lease_is_given_up_at_the_end(api: ApiStandIn) -> None:
+    running = Running(await asyncio.to_thread(connect, "rtp"), read_settings(VARIABLES))
+    lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/rtp-pool-operator"
+    await running.begin("127.0.0.1", 0)
+    await until(lambda: running.reconciler.problem is None)
+    api.documents[lease] = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "rtp/operator-1"}}
+    await running.end()
+    assert api.bodies[-1]["spec"]["holderIdentity"] == ""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def test_kopf_run_starts_the_operator_once(api: ApiStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**VARIABLES, "HTTP_PORT": str(free_port())}.items():
+        monkeypatch.setenv(name, value)
+    memo, settings = kopf.Memo(), kopf.OperatorSettings()
+    await handlers.begin(settings=settings, memo=memo)
+    first = memo[RUNNING]
+    assert first.definition.served.is_set(), "kopf watches what is defined when it begins"
+    await handlers.begin(settings=settings, memo=memo)
+    assert memo[RUNNING] is first
+    pool = await api.put_pool("default")
+    await handlers.pool_changed(memo=memo, event={"type": "ADDED", "object": pool})
+    assert first.reconciler.watch.age_seconds(time.monotonic()) is not None
+    await handlers.end(memo=memo)
+
+
+async def test_kopf_beside_a_started_operator_starts_none(api: ApiStandIn) -> None:
+    memo = kopf.Memo()
+    memo[SEEN] = lambda *_: None
+    await handlers.begin(settings=kopf.OperatorSettings(), memo=memo)
+    await handlers.end(memo=memo)
+    assert RUNNING not in memo
+    assert api.requests == []

@@ -1,0 +1,1 @@
+"""Figures added up over calls and time, and the verdict against the SLA."""

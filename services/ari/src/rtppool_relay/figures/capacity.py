@@ -1,0 +1,52 @@
+"""How many calls a relay can have at a time, and which tiers of the SLA that leaves out of reach. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rtppool_core.contract.pools_file import SlaTier
+from rtppool_core.contract.port_range import PortRange
+from rtppool_core.contract.report import UnreachableTier
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The most calls at a time, and what sets it as a clause: `the range 10000-10100 has 101 ports`."""
+
+    calls: int
+    because: str
+
+
+def capacity_of(port_range: PortRange, excluded_ports: Iterable[int], max_calls: int | None) -> Capacity:
+    """One port is one call. A quarantined port counts: it is tried again and comes back."""
+    excluded = len({port for port in excluded_ports if port in port_range})
+    ports = len(port_range) - excluded
+    if max_calls is not None and max_calls < ports:
+        return Capacity(max_calls, f"maxCalls is {max_calls}")
+    less = f", {excluded} of them excluded" if excluded else ""
+    return Capacity(ports, f"the range {port_range} has {_counted(len(port_range), 'port')}{less}")
+
+
+def unreachable_tiers(tiers: Iterable[SlaTier], capacity: Capacity) -> tuple[UnreachableTier, ...]:
+    """The tiers whose number of calls is above the capacity, each with a sentence: why, and when it holds."""
+    named = []
+    below = 0
+    for up_to in sorted(tier.up_to_calls for tier in tiers):
+        if up_to > capacity.calls:
+            named.append(UnreachableTier(up_to, _sentence(up_to, below + 1, capacity)))
+        below = up_to
+    return tuple(named)
+
+
+def _sentence(up_to_calls: int, from_calls: int, capacity: Capacity) -> str:
+    reached = f"{_counted(up_to_calls, 'call')} can't be reached, because {capacity.because}"
+    if from_calls > capacity.calls:
+        return f"{reached}. This tier never holds."
+    if from_calls == capacity.calls:
+        return f"{reached}. This tier holds at {_counted(from_calls, 'call')} only."
+    return f"{reached}. This tier holds from {from_calls} to {capacity.calls} calls."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,154 @@
+"""All live streams' statistics, collected at each tick: windows by kind of stream, counters, the echo's health."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_relay.figures.admission import Headroom
+from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.departure_errors import DepartureErrors
+from rtppool_relay.figures.echo_health import EchoHealth
+from rtppool_relay.media.rows import DROP_REASONS, Word
+from rtppool_relay.streams.slices import SliceStore
+from rtppool_relay.streams.statistics import Collected, StreamStatistics, collect_all
+
+StreamKind = Literal["calls", "probe"]
+KINDS: tuple[StreamKind, ...] = ("calls", "probe")
+# They show that the echo answers, also where its answers come to nothing.
+UNUSED_ANSWERS = (Word.UNMATCHED, Word.DUPLICATE_ECHO, Word.TOO_LATE)
+# On the edges of the SLA's tiers, so that a claim at an edge is exact; below that doubling from 50 µs.
+BUCKET_EDGES_SECONDS = (
+    *(50e-6 * 2**step for step in range(7)),
+    *(0.005, 0.008, 0.010, 0.012, 0.015, 0.018, 0.020, 0.022),
+    *(0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+)
+_EDGES_NS = np.array([round(edge * 1e9) for edge in BUCKET_EDGES_SECONDS], np.int64)
+
+
+@dataclass(slots=True)
+class DurationCounts:
+    """A Prometheus histogram's counts: one for each edge and one above."""
+
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(BUCKET_EDGES_SECONDS) + 1, np.int64))
+    sum_ns: int = 0
+
+    def observe(self, values_ns: NDArray[np.int64]) -> None:
+        """Count every value; one on an edge belongs below it."""
+        self.counts += np.bincount(np.searchsorted(_EDGES_NS, values_ns, side="left"), minlength=self.counts.size)
+        self.sum_ns += int(values_ns.sum())
+
+
+@dataclass(slots=True)
+class KindFigures:
+    """Figures of one kind of stream since the relay started."""
+
+    store: SliceStore = field(default_factory=SliceStore)
+    round_trips: DurationCounts = field(default_factory=DurationCounts)
+    residences: DurationCounts = field(default_factory=DurationCounts)
+    echo_residences: DurationCounts = field(default_factory=DurationCounts)
+    network_round_trips: DurationCounts = field(default_factory=DurationCounts)
+    counted: Counter[Word] = field(default_factory=Counter)
+
+    def observe(self, round_trips: NDArray[np.int64], residences: NDArray[np.int64]) -> None:
+        """Take every answered packet's times (ns)."""
+        self.round_trips.observe(round_trips)
+        self.residences.observe(residences)
+
+    def add(self, collected: Collected) -> None:
+        """Take what one stream's collection brought."""
+        for second, part in collected.by_second.items():
+            self.store.add(second, part)
+        self.counted.update(collected.counted)
+        for held, network in collected.echoed:
+            self.echo_residences.observe(held)
+            self.network_round_trips.observe(network)
+
+
+class Measurement:
+    """The streams by slot, and what they added up to."""
+
+    def __init__(self, wall_clock: WallClock) -> None:
+        self.wall_clock = wall_clock
+        self.kinds: dict[StreamKind, KindFigures] = {kind: KindFigures() for kind in KINDS}
+        self.echo = EchoHealth()
+        self.headroom = Headroom()
+        self.departures = DepartureErrors()
+        self._streams: dict[int, tuple[StreamKind, StreamStatistics]] = {}
+        self._samples_dropped_before = 0
+        self._overruns_before = 0
+        self._in_this_tick: Counter[Word] = Counter()
+        self._answered_in_this_tick = 0
+
+    @property
+    def samples_dropped(self) -> int:
+        """Samples that a step of the clock made worthless."""
+        return self._samples_dropped_before + sum(stats.samples_dropped for _, stats in self._streams.values())
+
+    @property
+    def row_overruns(self) -> int:
+        """Rows overwritten before they were read."""
+        return self._overruns_before + sum(stats.reader.overruns for _, stats in self._streams.values())
+
+    def dropped(self) -> dict[str, int]:
+        """Datagrams dropped since start, by reason, calls and probe together."""
+        counted = self.kinds["calls"].counted + self.kinds["probe"].counted
+        return {reason: counted.get(word, 0) for reason, word in DROP_REASONS.items()}
+
+    def keep_window(self, seconds: int) -> None:
+        """The windows that will be asked for are so long."""
+        for figures in self.kinds.values():
+            figures.store.keep_window(seconds)
+
+    def add_stream(self, slot: int, kind: StreamKind, statistics: StreamStatistics) -> None:
+        """Collect this slot from the next tick on."""
+        self._streams[slot] = (kind, statistics)
+
+    def end_stream(self, slot: int, now_ns: int) -> None:
+        """Take the slot's last figures."""
+        kind, statistics = self._streams.pop(slot)
+        self._take(kind, statistics.finish(now_ns))
+        self._samples_dropped_before += statistics.samples_dropped
+        self._overruns_before += statistics.reader.overruns
+
+    def look_at_clocks(self, wall_ns: int, monotonic_ns: int) -> None:
+        """Notice a step of the wall clock; call it ten times a second."""
+        if self.wall_clock.look(wall_ns, monotonic_ns):
+            for _, statistics in self._streams.values():
+                statistics.restart()
+
+    def tick(self, now_ns: int, monotonic_ns: int) -> None:
+        """Collect every stream; `now_ns` is the wall clock's."""
+        for kind in KINDS:
+            self._collect(kind, now_ns)
+        self._look_at_echo(monotonic_ns)
+
+    def look_at_probe(self, now_ns: int, monotonic_ns: int) -> None:
+        """Collect the probe alone, so that an echo that is gone is noticed soon; call it four times a second."""
+        self._collect("probe", now_ns)
+        self._look_at_echo(monotonic_ns)
+
+    def _collect(self, kind: StreamKind, now_ns: int) -> None:
+        streams = [statistics for of, statistics in self._streams.values() if of == kind]
+        if streams:
+            self._take(kind, collect_all(streams, now_ns))
+        for statistics in streams:
+            self.departures.add(statistics.reader.departure_errors())
+
+    def _look_at_echo(self, monotonic_ns: int) -> None:
+        counted, self._in_this_tick = self._in_this_tick, Counter()
+        came_back = self._answered_in_this_tick + sum(counted[word] for word in UNUSED_ANSWERS)
+        self._answered_in_this_tick = 0
+        self.echo.look(counted[Word.SENT_TO_ECHO], came_back, monotonic_ns)
+
+    def _take(self, kind: StreamKind, collected: Collected) -> None:
+        self.kinds[kind].add(collected)
+        if kind == "calls":
+            for second, part in collected.by_second.items():
+                self.headroom.take(second, part.packets, part.late_relay, part.round_trip, part.residence)
+        self._in_this_tick.update(collected.counted)
+        self._answered_in_this_tick += sum(part.answered for part in collected.by_second.values())

@@ -1,0 +1,1 @@
+"""Everything that the relay answers on its HTTP port."""

@@ -1,0 +1,147 @@
+"""`/status`, `/ready` and `/health` of the relay, put together from its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import rtppool_core
+from rtppool_core.contract.report import (
+    AriReport,
+    CallsReport,
+    ClockReport,
+    EchoReport,
+    Finding,
+    MediaReport,
+    Report,
+    SlaReport,
+    Windows,
+)
+from rtppool_core.net.http_endpoints import Verdict
+from rtppool_core.net.udp import host_port
+from rtppool_core.units import NS_PER_SECOND
+from rtppool_relay.config import ConfigState
+from rtppool_relay.figures.echo_health import UNREACHABLE_AFTER_NS
+from rtppool_relay.figures.measurement import Measurement
+from rtppool_relay.figures.sla import judge
+from rtppool_relay.media.kernel_stamps import ClockFacts
+from rtppool_relay.ports.call_ports import Plane
+from rtppool_relay.streams.slices import window_report
+
+LOOP_STALLED_AFTER_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Where the process stands: `draining` from the first signal on; `ticked_at_seconds` is the loop's heartbeat."""
+
+    draining: bool = False
+    ports_tried: bool = False
+    ticked_at_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class StatusView:
+    """Reads the parts; changes nothing."""
+
+    relay: str
+    node: str
+    state_of_config: Callable[[], ConfigState]
+    lifecycle: Lifecycle
+    plane: Plane
+    measurement: Measurement
+    clock: ClockFacts
+    drain_seconds: Callable[[], float | None]
+    findings: Callable[[], tuple[Finding, ...]]
+
+    def ready(self) -> Verdict:
+        """Configured, a port binds, media up, not draining. It does not depend on Asterisk or on the echo."""
+        ports = self.plane.ports.report()
+        up, wanted = self.plane.supervisor.workers_up(), self.plane.supervisor.workers
+        problems = (
+            "draining: no new calls are taken" if self.lifecycle.draining else None,
+            "the ports have not been tried yet" if not self.lifecycle.ports_tried else None,
+            f"no port of {ports.range} can be bound" if ports.total <= ports.quarantined else None,
+            f"{up} of {wanted} media processes are up" if up < wanted else None,
+        )
+        findings = tuple(finding.sentence for finding in self.findings())
+        return Verdict(tuple(problem for problem in problems if problem), findings)
+
+    def healthy(self, now_seconds: float) -> Verdict:
+        """The control loop turns and a media process answers or is being started."""
+        silent = now_seconds - self.lifecycle.ticked_at_seconds
+        if silent > LOOP_STALLED_AFTER_SECONDS:
+            return Verdict((f"the control loop has not turned for {silent:.0f} s",))
+        return Verdict()
+
+    def sla(self, now_ns: int) -> SlaReport:
+        """This relay's verdict over the window of its calls."""
+        config = self.state_of_config().config
+        figures, _, _ = self.measurement.kinds["calls"].store.window(now_ns, config.sla.window_seconds)
+        return judge(figures, self.plane.active_calls, config.sla, config.capacity)
+
+    def windows(self, now_ns: int) -> Windows:
+        """The windows of calls and of the probe."""
+        seconds = self.state_of_config().config.sla.window_seconds
+        kinds = self.measurement.kinds
+        return Windows(
+            window_report(kinds["calls"].store, now_ns, seconds), window_report(kinds["probe"].store, now_ns, seconds)
+        )
+
+    def report(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Report:
+        """All of it."""
+        state = self.state_of_config()
+        ready = self.ready()
+        return Report(
+            relay=self.relay,
+            node=self.node,
+            software_version=rtppool_core.__version__,
+            ready=ready.ok,
+            not_ready=ready.problems,
+            draining=self.lifecycle.draining,
+            ports=self.plane.ports.report(),
+            calls=calls,
+            ari=ari,
+            media=self._media(),
+            clock=ClockReport(
+                stamps=self.clock.stamps,
+                steps=self.measurement.wall_clock.steps,
+                samples_dropped=self.measurement.samples_dropped,
+                departure_error=self.measurement.departures.report(),
+                reason=self.clock.reason,
+            ),
+            echo=self._echo(),
+            sla=self.sla(now_ns),
+            windows=self.windows(now_ns),
+            drain_deadline_seconds=self.drain_seconds(),
+            pool=state.config.pool,
+            applied_generation=state.config.generation,
+            config_error=state.error,
+            preflight=self.findings(),
+        )
+
+    def _media(self) -> MediaReport:
+        supervisor = self.plane.supervisor
+        return MediaReport(
+            workers=supervisor.workers,
+            workers_up=supervisor.workers_up(),
+            restarts=supervisor.restarts,
+            row_overruns=self.measurement.row_overruns,
+            real_time=supervisor.real_time(),
+            dropped=self.measurement.dropped(),
+        )
+
+    def _echo(self) -> EchoReport:
+        resolver, reachable = self.plane.resolver, self.measurement.echo.reachable
+        reason = resolver.reason
+        if reason is None and reachable is False:
+            reason = f"no packet came back from {resolver.target} within {UNREACHABLE_AFTER_NS / NS_PER_SECOND:g} s"
+        if reason is None and reachable is None:
+            reason = "nothing was sent to the echo lately"
+        return EchoReport(
+            host=resolver.target.host,
+            port=resolver.target.port,
+            resolved_address=host_port(*resolver.address) if resolver.address else None,
+            reachable=reachable,
+            reason=reason,
+        )

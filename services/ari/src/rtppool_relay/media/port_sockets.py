@@ -1,0 +1,121 @@
+"""Two UDP sockets on one port: one for Asterisk, one for the echo, and nobody else's.
+
+The first is bound without SO_REUSEPORT, so a port that anyone holds is refused. Then the option is set on it, the
+second is bound, and the option is cleared on both: after that nobody else can join (with it left on, a second relay
+of the same user would join silently and steal packets).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+
+from rtppool_core.net.udp import bind_error, family_of, mark, wants_stamps_both_ways
+
+RECEIVE_BUFFER_BYTES = 256 * 1024
+
+
+@dataclass(slots=True)
+class PortSockets:
+    """`asterisk` is connected once its address is known, `echo` at once. Control keeps these, media gets duplicates."""
+
+    port: int
+    asterisk: socket.socket
+    echo: socket.socket
+
+    def close(self) -> None:
+        """Close both; safe to call again."""
+        self.asterisk.close()
+        self.echo.close()
+
+
+def bind_pair(address: str, port: int, dscp: int, heard_at: str | None = None) -> PortSockets:
+    """Bind both sockets of a port.
+
+    A connected socket hears at one address only, and of a machine with several the kernel would choose the one that
+    the route to Asterisk leaves from. So Asterisk's is bound to `heard_at`, where that is an address of this machine;
+    where a NAT stands between, it is not, and `address` holds.
+
+    Raises:
+        BindError: somebody has the port, or the address is not this machine's.
+        OSError: there are no more sockets to be had.
+    """
+    asterisk = _udp_socket(address, dscp)
+    try:
+        echo = _udp_socket(address, dscp)
+    except OSError:
+        asterisk.close()
+        raise
+    try:
+        # The wider address first: whoever has the port on any of its addresses is in the way.
+        echo.bind((address, port))
+        _join(echo, asterisk, heard_at or address, address)
+    except OSError as error:
+        asterisk.close()
+        echo.close()
+        raise bind_error(address, port, error) from error
+    return PortSockets(echo.getsockname()[1], asterisk, echo)
+
+
+def bind_another_echo(
+    pair: PortSockets, address: str, dscp: int, others: tuple[socket.socket, ...] = ()
+) -> socket.socket:
+    """A third socket on the pair's port, for a new echo while the old one still answers.
+
+    `others` are what else is bound to the port: the sockets of echoes before that one.
+
+    Raises:
+        BindError: the kernel refuses.
+    """
+    another = _udp_socket(address, dscp)
+    try:
+        _share_port(pair.asterisk, another, address, (pair.echo, *others))
+    except OSError as error:
+        another.close()
+        raise bind_error(address, pair.port, error) from error
+    return another
+
+
+def can_bind(address: str, port: int) -> str | None:
+    """Try the port and let it go: None, or the reason why it can't be bound.
+
+    Raises:
+        OSError: there are no more sockets to be had.
+    """
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as trial:
+        try:
+            trial.bind((address, port))
+        except OSError as error:
+            return str(bind_error(address, port, error))
+    return None
+
+
+def _udp_socket(address: str, dscp: int) -> socket.socket:
+    sock = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    wants_stamps_both_ways(sock)
+    mark(sock, dscp)
+    return sock
+
+
+def _join(bound: socket.socket, joining: socket.socket, address: str, otherwise: str) -> None:
+    try:
+        _share_port(bound, joining, address)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL or address == otherwise:
+            raise
+        _share_port(bound, joining, otherwise)
+
+
+def _share_port(
+    bound: socket.socket, joining: socket.socket, address: str, others: tuple[socket.socket, ...] = ()
+) -> None:
+    sharing = (bound, joining, *others)
+    for sock in sharing:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        joining.bind((address, bound.getsockname()[1]))
+    finally:
+        for sock in sharing:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)

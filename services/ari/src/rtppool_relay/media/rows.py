@@ -1,0 +1,109 @@
+"""The memory that a media process writes and the control process reads: a slot for each live port.
+
+A slot is a header of 64-bit words (where the stream stands, then counters of rare events) and a ring of fixed-size
+rows, one for each packet sent to the echo. A row lies at `index % ROWS_PER_SLOT`; `index` is the extended sequence
+number, written last when the packet leaves. `ordinal` counts the rows of the slot: the commit counter, in the row
+itself, so that a packet touches one cache line. A row is finished by y, its answer's last time, written last: a reader
+takes a row when it has y, or when x is so old that no answer counts any more. A new stream (SSRC change or sequence
+jump) starts a new `epoch` at an index far above the last one, whose low 16 bits are again the sequence number.
+
+Stamps of arrivals are the first twelve bytes of the kernel's struct timespec (seconds, nanoseconds); what adds them up
+is the reader.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+ROWS_PER_SLOT = 1024  # 20 s at 50 packets a second
+ROW_BYTES = 128  # one cache line for every packet, one more for what the echo's extension brings
+HEADER_BYTES = 4096  # a page, so that rows of neighbours never share one
+SLOT_BYTES = HEADER_BYTES + ROWS_PER_SLOT * ROW_BYTES
+SLOTS = 4096
+# Of the memfd, for whoever looks for it among a process's descriptors.
+ROWS_NAME = "rtp-relay-rows"
+
+# What lies where in a row. From Asterisk: a (the kernel's stamp of arrival), x (just before the send), SSRC, timestamp,
+# epoch, the header's second byte, TOS, bytes, ordinal, index. From the echo: r, y. `answered` is the upper quarter of
+# y: not 0 for any time from 1970-01-04 on. What the echo filled into the header extension: how many packets of this
+# stream it has received, how long it held this one; a count of 0 means that it filled nothing.
+WRITTEN_DTYPE = np.dtype(
+    {
+        "names": [
+            "a_seconds", "a_nanoseconds", "x", "ssrc", "timestamp", "epoch", "second_byte", "tos", "bytes", "ordinal",
+            "index", "r_seconds", "r_nanoseconds", "y", "answered", "echo_count", "echo_residence_ns",
+        ],
+        "formats": [
+            "<i8", "<u4", "<i8", "<u4", "<u4", "<u2", "u1", "u1", "<u2", "<u2",
+            "<u8", "<i8", "<u4", "<i8", "<u2", "<u4", "<u4",
+        ],
+        "offsets": [0, 8, 12, 20, 24, 28, 30, 31, 32, 34, 36, 44, 52, 56, 62, 64, 68],
+        "itemsize": ROW_BYTES,
+    }
+)  # fmt: skip
+MAX_ECHO_RESIDENCE_NS = 0xFFFF_FFFF
+ORDINALS = 1 << 16
+
+LOST_AFTER_NS = 2_000_000_000
+# Of a TOS or traffic class; the other two are ECN (RFC 2474 section 3).
+DSCP_BITS = 0xFC
+
+
+class Word(IntEnum):
+    """Positions of the header's 64-bit words. From `DSCP_CHANGED` on they are counters that only grow.
+
+    The last two are not in the header: a reader counts them in the rows.
+    """
+
+    EPOCH = 0
+    SSRC = 1
+    FIRST_INDEX = 2  # of the current epoch
+    TOS = 3  # as the relay marks its packets
+    DSCP_CHANGED = 4  # answers of the echo with another DSCP than the relay's
+    DUPLICATE_SOURCE = 5
+    DUPLICATE_ECHO = 6
+    TOO_LATE = 7
+    UNMATCHED = 8
+    OFF_SOURCE = 9  # queued before the socket was connected, from somebody else
+    BAD_SEQUENCE = 10
+    SHORT = 11
+    VERSION = 12
+    RTCP = 13
+    TRUNCATED = 14
+    OVERSIZE = 15
+    ECHO_ERROR = 16  # ICMP or send errors on the echo's socket
+    ASTERISK_ERROR = 17  # the same on Asterisk's socket
+    RETURN_FAILED = 18  # answers that the kernel would not send to Asterisk
+    DEPARTURES_STAMPED = 19  # sends that the kernel stamped, too
+    SENT_TO_ECHO = 20
+    SOURCE_DSCP_MISMATCH = 21  # packets from Asterisk with another DSCP than the relay's
+
+
+COUNTERS = tuple(word for word in Word if Word.DSCP_CHANGED <= word < Word.SENT_TO_ECHO)
+WORDS = int(Word.SENT_TO_ECHO)
+
+# A ring in the header for what the kernel's stamps of departures say: stamp - our own reading, in ns.
+DEPARTURE_ERRORS = 64
+DEPARTURE_ERRORS_OFFSET_WORDS = 256
+
+# Words that count dropped datagrams, by the reason that metrics and /status show.
+DROP_REASONS: dict[str, Word] = {
+    "duplicate_source": Word.DUPLICATE_SOURCE,
+    "duplicate_echo": Word.DUPLICATE_ECHO,
+    "too_late": Word.TOO_LATE,
+    "unmatched": Word.UNMATCHED,
+    "off_source": Word.OFF_SOURCE,
+    "bad_sequence": Word.BAD_SEQUENCE,
+    "short": Word.SHORT,
+    "version": Word.VERSION,
+    "rtcp": Word.RTCP,
+    "truncated": Word.TRUNCATED,
+    "oversize": Word.OVERSIZE,
+}
+
+
+def slot_offset(slot: int) -> int:
+    """Where a slot begins, in bytes."""
+    return slot * SLOT_BYTES

@@ -1,0 +1,174 @@
+"""What a media process's compiled code works on: its calls, its sockets, the shared rows, and buffers for the kernel.
+
+Compiled code gets it whole, as one tuple of arrays and numbers. Nothing in it is shared with another process but
+`words` and `rows`.
+"""
+
+from __future__ import annotations
+
+import platform
+import socket
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_core.net import udp
+from rtppool_core.rtp.echo_extension import EXTENSION_BYTES, UNFILLED
+from rtppool_relay.media.rows import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES, WRITTEN_DTYPE
+
+MAX_DATAGRAM = 2048
+# Where a packet from Asterisk lies in the buffer: the echo's extension fits in by moving the header alone.
+START = EXTENSION_BYTES
+# More than the sockets of `SLOTS` calls, each with two and for a moment three.
+DESCRIPTORS = 16384
+MAX_EVENTS = 256
+# Departures whose stamp is not there yet, of one socket. On most devices it is there when the send returns.
+MAX_PENDING = 8
+UNKNOWN = -1
+
+ASTERISK_LEG, ECHO_LEG = 0, 1
+
+# Where a call stands; the numbers are those of its current stream, see `rows`.
+CALL_DTYPE = np.dtype(
+    [
+        ("asterisk", "i8"),
+        ("echo", "i8"),
+        ("tos", "i8"),
+        ("extend", "i8"),
+        ("unchecked", "i8"),  # packets from before the connect may still be queued: look at every sender
+        ("epoch", "i8"),
+        ("ssrc", "i8"),
+        ("first_index", "i8"),
+        ("highest", "i8"),
+        ("next", "i8"),  # the sequence number after `highest`
+        ("bad", "i8"),  # RFC 3550 A.1: a sequence number that would confirm a jump
+        ("previous_ssrc", "i8"),
+        ("previous_highest", "i8"),
+        ("sent", "i8"),
+        ("stamp_at", "i8"),  # from this index on the next departure is stamped by the kernel, too
+        ("stamp_answer_at", "i8"),
+    ]
+)
+SOCKET_DTYPE = np.dtype(
+    [
+        ("slot", "i8"),
+        ("leg", "i8"),
+        ("stamped", "i8"),  # whether the kernel stamps departures
+        ("number", "i8"),  # of the next stamped departure (OPT_ID)
+    ]
+)
+PENDING_DTYPE = np.dtype([("number", "i8"), ("departed_ns", "i8")])
+# struct msghdr and struct iovec of a 64-bit Linux; struct epoll_event, which is packed on x86-64 only.
+MESSAGE_DTYPE = np.dtype(
+    {
+        "names": ["name", "name_bytes", "vectors", "vector_count", "control", "control_bytes", "flags"],
+        "formats": ["<u8", "<u4", "<u8", "<u8", "<u8", "<u8", "<i4"],
+        "offsets": [0, 8, 16, 24, 32, 40, 48],
+        "itemsize": 56,
+    }
+)
+VECTOR_DTYPE = np.dtype([("base", "<u8"), ("bytes", "<u8")])
+_PACKED = platform.machine() == "x86_64"
+EVENT_DTYPE = np.dtype(
+    {
+        "names": ["events", "descriptor"],
+        "formats": ["<u4", "<i4"],
+        "offsets": [0, 4 if _PACKED else 8],
+        "itemsize": 12 if _PACKED else 16,
+    }
+)
+# Messages prepared for the kernel.
+FROM_ASTERISK, FROM_ASTERISK_WITH_SENDER, FROM_ECHO, STAMPED_SEND, STAMP_REPORT = range(5)
+MESSAGE_BYTES = MESSAGE_DTYPE.itemsize
+_MESSAGES = 5
+# Control messages are read as 64-bit words: length, then level and type in one, then what is told.
+CONTROL_WORDS = 32
+STAMP_KIND = socket.SOL_SOCKET | udp.SO_TIMESTAMPING << 32
+TOS_KIND = socket.IPPROTO_IP | socket.IP_TOS << 32
+TRAFFIC_CLASS_KIND = socket.IPPROTO_IPV6 | socket.IPV6_TCLASS << 32
+ERROR_KIND = socket.IPPROTO_IP | udp.IP_RECVERR << 32
+ERROR_KIND_V6 = socket.IPPROTO_IPV6 | udp.IPV6_RECVERR << 32
+STAMP_REQUEST = (socket.CMSG_LEN(4), STAMP_KIND, udp.TIMESTAMPING_TX_SOFTWARE)
+MAX_ADDRESS_BYTES = 28
+
+Words = NDArray[np.int64]
+Records = NDArray[np.void]
+
+
+class Media(NamedTuple):
+    """See the module. `*_address` is where the array of that name begins."""
+
+    epoll: int
+    commands: int  # the descriptor that ends `forward` when it is readable
+    calls: Records
+    peers: NDArray[np.uint8]  # a call's Asterisk, as a struct sockaddr
+    sockets: Records  # by descriptor
+    pending: Records  # by descriptor
+    words: Words
+    rows: Records
+    data: NDArray[np.uint8]
+    data_address: int
+    sender: NDArray[np.uint8]
+    messages: Records
+    messages_address: int
+    vectors: Records
+    control: Words
+    clock: Words  # seconds and nanoseconds, as clock_gettime writes them
+    clock_address: int
+    clock_offset_ns: Words  # [0] is added to the kernel's clock: how tests move the time
+    options: NDArray[np.uint32]
+    options_address: int
+    events: Records
+    events_address: int
+    unfilled: NDArray[np.uint8]
+    request: Words  # the control message that asks for a stamp
+
+
+def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
+    """Make the memory of a media process over the shared rows (`memory`: a writable buffer of `slots` slots)."""
+    data = np.zeros(START + MAX_DATAGRAM, np.uint8)
+    sender = np.zeros(MAX_ADDRESS_BYTES, np.uint8)
+    messages = np.zeros(_MESSAGES, MESSAGE_DTYPE)
+    vectors = np.zeros(_MESSAGES, VECTOR_DTYPE)
+    control, request = np.zeros(CONTROL_WORDS, np.int64), np.array(STAMP_REQUEST)
+    clock, events = np.zeros(2, np.int64), np.zeros(MAX_EVENTS, EVENT_DTYPE)
+    options = np.zeros(2, np.uint32)
+    sockets = np.zeros(DESCRIPTORS, SOCKET_DTYPE)
+    sockets["slot"] = UNKNOWN
+    vectors["base"] = data.ctypes.data
+    vectors["base"][[FROM_ASTERISK, FROM_ASTERISK_WITH_SENDER]] += START
+    vectors["bytes"] = MAX_DATAGRAM
+    vectors["bytes"][STAMP_REPORT] = 0
+    messages["vectors"] = vectors.ctypes.data + np.arange(_MESSAGES) * VECTOR_DTYPE.itemsize
+    messages["vector_count"] = 1
+    messages["control"] = control.ctypes.data
+    messages["name"][FROM_ASTERISK_WITH_SENDER] = sender.ctypes.data
+    messages["control"][STAMPED_SEND] = request.ctypes.data
+    messages["control_bytes"][STAMPED_SEND] = request.nbytes
+    return Media(
+        epoll,
+        commands,
+        np.zeros(slots, CALL_DTYPE),
+        np.zeros((slots, MAX_ADDRESS_BYTES), np.uint8),
+        sockets,
+        np.zeros((DESCRIPTORS, MAX_PENDING), PENDING_DTYPE),
+        np.ndarray((slots, HEADER_BYTES // 8), np.int64, memory, 0, (SLOT_BYTES, 8)),
+        np.ndarray((slots, ROWS_PER_SLOT), WRITTEN_DTYPE, memory, HEADER_BYTES, (SLOT_BYTES, ROW_BYTES)),
+        data,
+        data.ctypes.data,
+        sender,
+        messages,
+        messages.ctypes.data,
+        vectors,
+        control,
+        clock,
+        clock.ctypes.data,
+        np.zeros(1, np.int64),
+        options,
+        options.ctypes.data,
+        events,
+        events.ctypes.data,
+        np.frombuffer(UNFILLED, np.uint8).copy(),
+        request,
+    )

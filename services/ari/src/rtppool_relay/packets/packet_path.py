@@ -1,0 +1,369 @@
+"""One call's packets, both ways: read, stamp, match, count, send. What runs for every packet is here, and is compiled.
+
+From Asterisk: a = kernel stamp, x = just before the send to the echo; a row is written. From the echo: r = kernel
+stamp, y = just before the send to Asterisk; the row is closed. Both are written before the send: a media process that
+dies between two packets leaves nothing half told. The sockets are connected, so the kernel lets in exact peers only;
+what was queued before the connect is checked by hand until the queue was empty once. Nothing here fails for anything
+that a peer sends, and bytes are never changed, the opt-in extension on the echo's leg excepted.
+
+numba compiles a small part of Python: numbers and arrays. Mind that a byte shifted stays a byte there, and that a
+signed and an unsigned 64-bit number make a float: what comes out of a row or a buffer is made `signed` first.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_core.rtp import echo_extension as extension
+from rtppool_core.rtp import header as rtp
+from rtppool_core.statistics.sequence import MAX_DROPOUT, MAX_MISORDER
+from rtppool_core.units import NS_PER_SECOND
+from rtppool_relay.media.rows import DSCP_BITS, LOST_AFTER_NS, MAX_ECHO_RESIDENCE_NS, ROWS_PER_SLOT, Word
+from rtppool_relay.packets.compiled import compiled
+from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps, send_packet
+from rtppool_relay.packets.memory import (
+    FROM_ASTERISK,
+    FROM_ASTERISK_WITH_SENDER,
+    FROM_ECHO,
+    START,
+    UNKNOWN,
+    Media,
+)
+from rtppool_relay.packets.receiving import receive, was_cut
+from rtppool_relay.packets.system_calls import clock_gettime, error_number, fence, signed
+
+Bytes = NDArray[np.uint8]
+
+# How many datagrams from before the connect are looked at in one go; more than a receive buffer holds.
+MAX_CHECKED_BATCH = 1024
+
+_defect_at: Callable[[Bytes, int, int], int] = compiled(rtp.defect_at)  # type: ignore[assignment]
+_NO_DEFECT = rtp.NO_DEFECT
+_HEADER_BYTES = rtp.FIXED_HEADER_BYTES
+# Version 2, no padding, extension or CSRC: the form of nearly every packet.
+_PLAIN_FIRST_BYTE = rtp.RTP_VERSION << 6
+_FIRST_RTCP_BYTE = rtp.FIRST_RTCP_BYTE
+_REALTIME = 0
+_WOULD_BLOCK = errno.EAGAIN
+_FIRST_DEFECT = int(Word.SHORT)
+_EPOCH = int(Word.EPOCH)
+_SSRC = int(Word.SSRC)
+_FIRST_INDEX = int(Word.FIRST_INDEX)
+_DSCP_CHANGED = int(Word.DSCP_CHANGED)
+_DUPLICATE_SOURCE = int(Word.DUPLICATE_SOURCE)
+_DUPLICATE_ECHO = int(Word.DUPLICATE_ECHO)
+_TOO_LATE = int(Word.TOO_LATE)
+_UNMATCHED = int(Word.UNMATCHED)
+_OFF_SOURCE = int(Word.OFF_SOURCE)
+_BAD_SEQUENCE = int(Word.BAD_SEQUENCE)
+_OVERSIZE = int(Word.OVERSIZE)
+_ECHO_ERROR = int(Word.ECHO_ERROR)
+_ASTERISK_ERROR = int(Word.ASTERISK_ERROR)
+_RETURN_FAILED = int(Word.RETURN_FAILED)
+_EXTENSION_BYTES = extension.EXTENSION_BYTES
+_EXTENDED_FIRST_BYTE = extension.FIRST_BYTE
+_MARK_OFFSET = extension.MARK_OFFSET
+_FILLED_OFFSET = extension.FILLED_OFFSET
+_COUNT_OFFSET = extension.MEASURED_OFFSET
+_RECEIVED_OFFSET = _COUNT_OFFSET + 4
+_SENT_OFFSET = _RECEIVED_OFFSET + 8
+# Of a struct sockaddr: family and port, then the address; sockaddr_in6 has the flow between them.
+_PORT_END = 4
+_IPV4_END = 8
+_IPV6_START, _IPV6_END = 8, 24
+_AF_INET6 = int(socket.AF_INET6)
+
+
+@compiled
+def from_asterisk(media: Media, slot: int) -> None:
+    """Take one packet of a call from Asterisk to the echo."""
+    call = media.calls[slot]
+    which = FROM_ASTERISK_WITH_SENDER if call.unchecked else FROM_ASTERISK
+    size, seconds, nanoseconds, tos = receive(media, call.asterisk, which)
+    if size < 0:
+        _nothing_from_asterisk(media, slot)
+        return
+    if call.unchecked and not _is_peer(media, slot):
+        media.words[slot, _OFF_SOURCE] += 1
+        return
+    if _is_unfit(media, slot, which, START, size):
+        return
+    data = media.data
+    sequence, timestamp, ssrc = _header(data, START)
+    if sequence == call.next and ssrc == call.ssrc:
+        call.highest += 1
+        call.next = (sequence + 1) & 0xFFFF
+        index = call.highest
+    else:
+        index = _index_out_of_line(media, slot, sequence, timestamp, ssrc)
+        if index == 0:
+            return
+    row = media.rows[slot, index % ROWS_PER_SLOT]
+    # A reader must not take what is half written: no index until all of it stands.
+    row.index = 0
+    fence()
+    row.y = 0
+    row.r_seconds = row.r_nanoseconds = 0
+    row.ssrc, row.timestamp = ssrc, timestamp
+    row.epoch, row.second_byte = call.epoch & 0xFFFF, data[START + 1]
+    row.tos = tos if tos >= 0 else call.tos
+    row.bytes = size
+    call.sent = (call.sent + 1) & 0xFFFF
+    row.ordinal = call.sent
+    at = START
+    if call.extend:
+        row.echo_count = row.echo_residence_ns = 0
+        if data[START] == _PLAIN_FIRST_BYTE:
+            at = 0
+            _extend(media)
+            size += _EXTENSION_BYTES
+    departed = now_ns(media)
+    if seconds < 0:
+        seconds, nanoseconds = departed // NS_PER_SECOND, departed % NS_PER_SECOND
+    row.a_seconds, row.a_nanoseconds = seconds, nanoseconds
+    row.x = departed
+    fence()
+    row.index = index
+    _send_to_echo(media, slot, index, at, size, departed)
+
+
+@compiled
+def from_echo(media: Media, descriptor: int) -> None:
+    """Take one answer of a call's echo, the present one or the one before, to Asterisk."""
+    slot = media.sockets[descriptor].slot
+    call = media.calls[slot]
+    size, seconds, nanoseconds, tos = receive(media, descriptor, FROM_ECHO)
+    if size < 0:
+        _nothing_from_echo(media, slot, descriptor)
+        return
+    if _is_unfit(media, slot, FROM_ECHO, 0, size):
+        return
+    if tos >= 0 and (tos ^ call.tos) & DSCP_BITS:
+        media.words[slot, _DSCP_CHANGED] += 1
+    data = media.data
+    sequence, _, ssrc = _header(data, 0)
+    index = _index_of_answer(media, slot, sequence, ssrc)
+    forwarded = now_ns(media)
+    if seconds < 0:
+        seconds, nanoseconds = forwarded // NS_PER_SECOND, forwarded % NS_PER_SECOND
+    if _is_unwanted(media, slot, index, seconds * NS_PER_SECOND + nanoseconds):
+        return
+    row = media.rows[slot, index % ROWS_PER_SLOT]
+    at = 0
+    # The extension that we put in is there when the answer is longer than what Asterisk sent by just that.
+    if call.extend and size == row.bytes + _EXTENSION_BYTES and data[0] == _EXTENDED_FIRST_BYTE:
+        _take_out_extension(media, slot, index)
+        at = START
+        size -= _EXTENSION_BYTES
+    row.r_seconds, row.r_nanoseconds = seconds, nanoseconds
+    fence()
+    row.y = forwarded
+    stamped = index >= call.stamp_answer_at
+    if stamped:
+        call.stamp_answer_at = index + ONE_IN
+    if not send_packet(media, call.asterisk, at, size, forwarded, stamped):
+        media.words[slot, _RETURN_FAILED] += 1
+
+
+@compiled
+def _index_of_answer(media: Media, slot: int, sequence: int, ssrc: int) -> int:
+    """The latest index that an answer with this sequence number may have; of another source, one of no row."""
+    call = media.calls[slot]
+    highest = signed(UNKNOWN)
+    if ssrc == call.ssrc:
+        highest = call.highest
+    elif ssrc == call.previous_ssrc:
+        highest = call.previous_highest
+    return highest - ((highest - sequence) & 0xFFFF)
+
+
+@compiled
+def _is_unwanted(media: Media, slot: int, index: int, arrived_ns: int) -> bool:
+    """Whether an answer belongs to nothing that is still awaited; counts why."""
+    row = media.rows[slot, index % ROWS_PER_SLOT]
+    if signed(row.index) != index:
+        media.words[slot, _UNMATCHED] += 1
+        return True
+    if row.y != 0:
+        media.words[slot, _DUPLICATE_ECHO] += 1
+        return True
+    # By the stamp: it may have been in time and we are late ourselves.
+    if arrived_ns - row.x > LOST_AFTER_NS:
+        media.words[slot, _TOO_LATE] += 1
+        return True
+    return False
+
+
+@compiled
+def drain_queued(media: Media, slot: int) -> None:
+    """Take what came before the sockets were connected, sender by sender."""
+    # Bounded by more than a receive buffer holds; a peer that floods stays checked by hand, which is only slower.
+    for _ in range(MAX_CHECKED_BATCH):
+        from_asterisk(media, slot)
+        if not media.calls[slot].unchecked:
+            return
+
+
+@compiled
+def now_ns(media: Media) -> int:
+    """The wall clock."""
+    clock_gettime(_REALTIME, media.clock_address)
+    return media.clock[0] * NS_PER_SECOND + media.clock[1] + media.clock_offset_ns[0]  # type: ignore[no-any-return]
+
+
+@compiled
+def _header(data: Bytes, at: int) -> tuple[int, int, int]:
+    """Sequence number, timestamp and SSRC of the packet that begins at `at`."""
+    return _u32(data, at) & 0xFFFF, _u32(data, at + 4), _u32(data, at + 8)
+
+
+@compiled
+def _u32(data: Bytes, at: int) -> int:
+    number = signed(0)
+    for place in range(at, at + 4):
+        number = number << 8 | signed(data[place])
+    return number
+
+
+@compiled
+def _send_to_echo(media: Media, slot: int, index: int, at: int, size: int, departed_ns: int) -> None:
+    call = media.calls[slot]
+    stamped = index >= call.stamp_at
+    if stamped:
+        call.stamp_at = index + ONE_IN
+    if send_packet(media, call.echo, at, size, departed_ns, stamped):
+        return
+    # The error may be an earlier packet's (ICMP); it is cleared by being told, so this one goes once more.
+    media.words[slot, _ECHO_ERROR] += 1
+    if not send_packet(media, call.echo, at, size, departed_ns, stamped=False):
+        media.words[slot, _ECHO_ERROR] += 1
+
+
+@compiled
+def _nothing_from_asterisk(media: Media, slot: int) -> None:
+    call = media.calls[slot]
+    if error_number() != _WOULD_BLOCK:
+        media.words[slot, _ASTERISK_ERROR] += 1
+        return
+    call.unchecked = False
+    collect_stamps(media, call.asterisk)
+
+
+@compiled
+def _nothing_from_echo(media: Media, slot: int, descriptor: int) -> None:
+    if error_number() == _WOULD_BLOCK:
+        collect_stamps(media, descriptor)
+    else:
+        media.words[slot, _ECHO_ERROR] += 1
+
+
+@compiled
+def _is_peer(media: Media, slot: int) -> bool:
+    sender, peer = media.sender, media.peers[slot]
+    for at in range(_PORT_END):
+        if sender[at] != peer[at]:
+            return False
+    start, end = _PORT_END, _IPV4_END
+    if peer[0] == _AF_INET6:
+        start, end = _IPV6_START, _IPV6_END
+    for at in range(start, end):  # noqa: SIM110 numba has no generators in `all`
+        if sender[at] != peer[at]:
+            return False
+    return True
+
+
+@compiled
+def _is_unfit(media: Media, slot: int, which: int, at: int, size: int) -> bool:
+    """Whether what was read is cut or no RTP packet; counts why."""
+    if was_cut(media, which):
+        media.words[slot, _OVERSIZE] += 1
+        return True
+    defect = _defect_at(media.data, at, size)
+    if defect == _NO_DEFECT:
+        return False
+    media.words[slot, _FIRST_DEFECT + defect] += 1
+    return True
+
+
+@compiled
+def _index_out_of_line(media: Media, slot: int, sequence: int, timestamp: int, ssrc: int) -> int:
+    """The index of a packet that is not the next one; 0 to drop it (RFC 3550 A.1)."""
+    call = media.calls[slot]
+    if ssrc != call.ssrc:
+        return begin_epoch(media, slot, sequence, ssrc)
+    ahead = (sequence - call.highest) & 0xFFFF
+    if 0 < ahead < MAX_DROPOUT:
+        expect(media, slot, call.highest + ahead)
+        return call.highest  # type: ignore[no-any-return]
+    if ahead > 65536 - MAX_MISORDER or ahead == 0:
+        index = call.highest - ((65536 - ahead) & 0xFFFF)
+        row = media.rows[slot, index % ROWS_PER_SLOT]
+        if index >= call.first_index and signed(row.index) != index:
+            return index  # type: ignore[no-any-return]
+        # Where its caller's source changes, Asterisk keeps its SSRC and follows the sequence, also backwards: another
+        # timestamp on a number that is known is no duplicate but a jump.
+        if index < call.first_index or row.timestamp == timestamp:
+            media.words[slot, _DUPLICATE_SOURCE] += 1
+            return 0
+    if sequence == call.bad:
+        return begin_epoch(media, slot, sequence, ssrc)
+    call.bad = (sequence + 1) & 0xFFFF
+    media.words[slot, _BAD_SEQUENCE] += 1
+    return 0
+
+
+@compiled
+def begin_epoch(media: Media, slot: int, sequence: int, ssrc: int) -> int:
+    """A new stream of the slot begins with this packet. Returns its index."""
+    call, words = media.calls[slot], media.words[slot]
+    # Answers of the source before still count; of all sources before that, none does.
+    call.previous_ssrc = call.ssrc if ssrc != call.ssrc else UNKNOWN
+    call.previous_highest = call.highest
+    call.first_index = ((call.highest >> 16) + 2) << 16 | sequence
+    expect(media, slot, call.first_index)
+    call.ssrc = ssrc
+    call.bad = UNKNOWN
+    words[_EPOCH] += 1
+    words[_FIRST_INDEX] = call.first_index
+    words[_SSRC] = ssrc
+    call.epoch = words[_EPOCH]
+    return call.first_index  # type: ignore[no-any-return]
+
+
+@compiled
+def expect(media: Media, slot: int, highest: int) -> None:
+    """The packet with this index is the latest of its stream; the next one is expected."""
+    call = media.calls[slot]
+    call.highest = highest
+    call.next = (highest + 1) & 0xFFFF
+
+
+@compiled
+def _extend(media: Media) -> None:
+    """Put the echo's extension between header and payload of the packet at `START`; it begins at 0 then."""
+    data = media.data
+    data[:_HEADER_BYTES] = data[START : START + _HEADER_BYTES]
+    data[0] = _EXTENDED_FIRST_BYTE
+    data[_HEADER_BYTES : START + _HEADER_BYTES] = media.unfilled
+
+
+@compiled
+def _take_out_extension(media: Media, slot: int, index: int) -> None:
+    """Undo `_extend`: the packet begins at `START` then. What the echo has written there goes into the row."""
+    data, unfilled = media.data, media.unfilled
+    filled = data[_FILLED_OFFSET] == 1
+    for at in range(_MARK_OFFSET, _FILLED_OFFSET):
+        filled = filled and data[at] == unfilled[at - _MARK_OFFSET]
+    if filled:
+        row = media.rows[slot, index % ROWS_PER_SLOT]
+        row.echo_count = _u32(data, _COUNT_OFFSET)
+        received_ns = _u32(data, _RECEIVED_OFFSET) << 32 | _u32(data, _RECEIVED_OFFSET + 4)
+        held_ns = (_u32(data, _SENT_OFFSET) << 32 | _u32(data, _SENT_OFFSET + 4)) - received_ns
+        row.echo_residence_ns = min(max(held_ns, 0), MAX_ECHO_RESIDENCE_NS)
+    data[START : START + _HEADER_BYTES] = data[:_HEADER_BYTES]
+    data[START] = _PLAIN_FIRST_BYTE

@@ -1,0 +1,80 @@
+"""Finds the echo's address: on change, on error, and every 30 s; never in the packet path."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+from rtppool_core.contract.pools_file import EchoTarget
+from rtppool_core.net.udp import host_port
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 30.0
+RETRY_SECONDS = 2.0
+
+
+class EchoResolver:
+    """The echo's resolved address. While `reason` is set, `address` is what `resolved` named when it last resolved."""
+
+    def __init__(self, target: EchoTarget, family: socket.AddressFamily) -> None:
+        self.target = target
+        self.family = family
+        self.address: tuple[str, int] | None = None
+        self.resolved: EchoTarget | None = None
+        self.reason: str | None = None
+        self._again = asyncio.Event()
+
+    def aim(self, target: EchoTarget, family: socket.AddressFamily) -> None:
+        """Resolve another target, at once. An address of another family is of no use any more."""
+        if family != self.family:
+            self.address = self.resolved = None
+        if (target, family) != (self.target, self.family):
+            self.target, self.family = target, family
+            self._again.set()
+
+    async def run(self, changed: Callable[[], Awaitable[bool]]) -> None:
+        """Resolve for ever. `changed` is awaited after every change, and again soon while it answers False."""
+        told: tuple[str, int] | None = None
+        done = True
+        while True:
+            self._again.clear()
+            await self.resolve()
+            if self.address != told or not done:
+                told = self.address
+                done = await changed()
+            pause = REFRESH_SECONDS if done and self.reason is None else RETRY_SECONDS
+            try:
+                async with asyncio.timeout(pause):
+                    await self._again.wait()
+            except TimeoutError:
+                continue
+
+    async def resolve(self) -> None:
+        """Look the target up once. Of a name's addresses, the one in use stays for as long as it is listed."""
+        target, family = self.target, self.family
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                target.host, target.port, family=family, type=socket.SOCK_DGRAM
+            )
+        except OSError as error:
+            if (target, family) == (self.target, self.family):
+                self._fail(target, f"{error.strerror or error}")
+            return
+        if (target, family) != (self.target, self.family):
+            return  # aimed elsewhere meanwhile; that is looked up next
+        listed = [(str(each[4][0]), int(each[4][1])) for each in found]
+        if self.address not in listed:
+            self.address = listed[0]
+        self.resolved, self.reason = target, None
+
+    def _fail(self, target: EchoTarget, why: str) -> None:
+        """An address that worked is better than none, also that of the target before."""
+        reason = f"echo.host {target.host!r} can't be resolved ({why}); is the name right?"
+        if self.address is not None:
+            reason += f" Packets go to {host_port(*self.address)} ({self.resolved}) as before"
+        if reason != self.reason:
+            log.warning("%s", reason)
+        self.reason = reason

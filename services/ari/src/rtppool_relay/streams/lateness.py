@@ -1,0 +1,235 @@
+"""Which packets left for Asterisk late, and whose milliseconds they are.
+
+Judged at y, against the RTP clock. Excess = source excess (arrival against the call's own baseline, de-skewed)
++ residence in the relay + round trip above its own baseline. Both baselines are 5th percentiles over the last 30 s: a
+minimum would call nearly every packet of a bursty sender late. The largest part names the cause.
+
+Columns hold many streams (`owner_groups`); only the baselines are looked up stream by stream.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_relay.streams.columns import OwnerGroups, before, wrapped_steps
+
+BASELINE_PER_CENT = 5
+BASELINE_NS = 30_000_000_000
+TIMESTAMP_JUMP_NS = 500_000_000
+SILENCE_NS = 100_000_000
+SKEW_NEEDS_NS = 10_000_000_000
+SKEW_POINT_NS = 1_000_000_000
+SKEW_POINTS = 60
+# The slope moves slowly and costs a median over all pairs of points.
+SKEW_EVERY_POINTS = 5
+MAX_SKEW_PPM = 500.0
+MIN_HISTORY = 256
+
+Int64s = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class LateVerdict:
+    """For each packet: was it late, and by the largest part of its excess.
+
+    `variation_ns` is how much later than the earliest of the last 30 s the packet came from Asterisk (RFC 5481's PDV,
+    de-skewed). `anchors` number the stretches within which arrivals can be compared.
+    """
+
+    source: Flags
+    relay: Flags
+    echo: Flags
+    variation_ns: Int64s
+    anchors: Int64s
+
+
+@dataclass(slots=True)
+class LatenessBaseline:
+    """Baselines of one stream. Times in ns; `clock_rate_hz` is the RTP clock's.
+
+    `skew_ppm` is how much faster than ours the source's clock runs backwards; None until it was measured.
+    """
+
+    clock_rate_hz: int
+    threshold_ns: int
+    skew_ppm: float | None = None
+    anchor: int = 0
+    ticks: int = 0
+    last_timestamp: int | None = None
+    last_transit_ns: int = 0
+    last_arrival_ns: int = 0
+    # Rows: arrival, transit, round trip. Kept from _start to _end; transits can be compared from _anchored on.
+    _history: Int64s = field(default_factory=lambda: np.empty((3, MIN_HISTORY), np.int64))
+    _start: int = 0
+    _end: int = 0
+    _anchored: int = 0
+    _skew_points: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SKEW_POINTS))
+    _points_since_slope: int = 0
+
+    def restart(self) -> None:
+        """Forget the source's baseline: a new stream, or a step of the clock. The echo's stays."""
+        self.last_timestamp = None
+        self.skew_ppm = None
+        self.re_anchor()
+
+    def re_anchor(self) -> None:
+        """What comes can't be compared with what came: a jump of the timestamp, or silence."""
+        self.anchor += 1
+        self._anchored = self._end
+        self._skew_points.clear()
+        self._points_since_slope = 0
+
+    def excess(
+        self, arrivals: Int64s, transits: Int64s, round_trips: Int64s, out: tuple[Int64s, Int64s, Int64s]
+    ) -> None:
+        """Take packets of one anchor; write source excess, echo excess and variation to `out`."""
+        self._remember(arrivals, transits, round_trips)
+        self._measure_skew(int(arrivals[-1]))
+        source, echo, variation = out
+        kept_arrivals, kept_transits, kept_round_trips = self._history[:, self._start : self._end]
+        echo[:] = round_trips - _low(kept_round_trips)
+        compared = kept_transits[self._anchored - self._start :]
+        if self.skew_ppm:
+            drift = (kept_arrivals[self._anchored - self._start :] - int(arrivals[-1])) * (self.skew_ppm * 1e-6)
+            compared = compared - drift.astype(np.int64)
+        own = compared[compared.size - arrivals.size :]
+        source[:] = own - _low(compared)
+        variation[:] = own - compared.min()
+
+    def _remember(self, arrivals: Int64s, transits: Int64s, round_trips: Int64s) -> None:
+        end = self._end + arrivals.size
+        if end > self._history.shape[1]:
+            self._make_room(arrivals.size)
+            end = self._end + arrivals.size
+        self._history[0, self._end : end] = arrivals
+        self._history[1, self._end : end] = transits
+        self._history[2, self._end : end] = round_trips
+        self._end = end
+        kept = self._history[0, self._start : end - arrivals.size]
+        self._start += int(np.searchsorted(kept, arrivals[-1] - BASELINE_NS))
+        self._anchored = max(self._anchored, self._start)
+
+    def _make_room(self, count: int) -> None:
+        kept = self._end - self._start
+        size = self._history.shape[1]
+        while size < 2 * (kept + count):
+            size *= 2
+        history = np.empty((3, size), np.int64)
+        history[:, :kept] = self._history[:, self._start : self._end]
+        self._history, self._anchored = history, self._anchored - self._start
+        self._start, self._end = 0, kept
+
+    def _measure_skew(self, now_ns: int) -> None:
+        """One point a second, the low percentile of that second's transits; the slope is their Theil-Sen median."""
+        points = self._skew_points
+        if points and now_ns - points[-1][0] < SKEW_POINT_NS:
+            return
+        arrivals, transits, _ = self._history[:, self._anchored : self._end]
+        points.append((now_ns, int(_low(transits[np.searchsorted(arrivals, now_ns - SKEW_POINT_NS) :]))))
+        self._points_since_slope += 1
+        due = self.skew_ppm is None or self._points_since_slope >= SKEW_EVERY_POINTS
+        if due and points[-1][0] - points[0][0] >= SKEW_NEEDS_NS:
+            self._points_since_slope = 0
+            self.skew_ppm = _slope_ppm(np.array(points))
+
+
+@cache
+def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    later, earlier = np.triu_indices(count, 1)[::-1]
+    return later, earlier
+
+
+def _slope_ppm(points: Int64s) -> float:
+    times, levels = points.T
+    later, earlier = _pairs(times.size)
+    slopes = (levels[later] - levels[earlier]) / (times[later] - times[earlier])
+    middle = slopes.size // 2
+    slope = float(np.partition(slopes, middle)[middle]) * 1e6
+    return max(-MAX_SKEW_PPM, min(MAX_SKEW_PPM, slope))
+
+
+def _low(values: Int64s) -> np.int64:
+    """The 5th percentile, nearest rank."""
+    rank = -(-BASELINE_PER_CENT * values.size // 100) - 1
+    low: np.int64 = np.partition(values, rank)[rank]
+    return low
+
+
+def judge(
+    baselines: Sequence[LatenessBaseline],
+    groups: OwnerGroups,
+    arrivals: Int64s,
+    timestamps: Int64s,
+    markers: Flags,
+    round_trips: Int64s,
+    residences: Int64s,
+) -> LateVerdict:
+    """Judge answered packets in order of their sequence; `baselines` are of the groups, in their order."""
+    transits = _transits(baselines, groups, arrivals, timestamps)
+    breaks = _breaks(baselines, groups, arrivals, transits, markers)
+    out = np.empty((3, arrivals.size), np.int64)
+    anchors = np.empty(arrivals.size, np.int64)
+    broken = set(groups.ordinals[breaks].tolist()) if breaks.any() else ()
+    spans = zip(baselines, groups.starts.tolist(), groups.ends.tolist(), strict=True)
+    for at, (baseline, start, end) in enumerate(spans):
+        places = (np.flatnonzero(breaks[start:end]) + start).tolist() if at in broken else []
+        for first, last in pairwise([start, *places, end]):
+            if first in places:
+                baseline.re_anchor()
+            if last > first:
+                anchors[first:last] = baseline.anchor
+                part = slice(first, last)
+                parts: Any = tuple(out[:, part])
+                baseline.excess(arrivals[part], transits[part], round_trips[part], parts)
+    source, echo, variation = out
+    thresholds = np.array([baseline.threshold_ns for baseline in baselines])[groups.ordinals]
+    is_late = source + residences + echo > thresholds
+    by_source = (source >= residences) & (source >= echo)
+    by_relay = ~by_source & (residences >= echo)
+    return LateVerdict(is_late & by_source, is_late & by_relay, is_late & ~by_source & ~by_relay, variation, anchors)
+
+
+def _transits(
+    baselines: Sequence[LatenessBaseline], groups: OwnerGroups, arrivals: Int64s, timestamps: Int64s
+) -> Int64s:
+    """Arrival less RTP time since the anchor, in ns; the timestamp's wraps are taken out."""
+    firsts = timestamps[groups.starts].tolist()
+    carried = [
+        first if baseline.last_timestamp is None else baseline.last_timestamp
+        for baseline, first in zip(baselines, firsts, strict=True)
+    ]
+    summed = np.cumsum(wrapped_steps(timestamps, before(timestamps, groups, carried)))
+    earlier = np.concatenate(([0], summed[groups.ends[:-1] - 1]))
+    ticks = summed + (np.array([baseline.ticks for baseline in baselines]) - earlier)[groups.ordinals]
+    rates = np.array([baseline.clock_rate_hz for baseline in baselines])[groups.ordinals]
+    transits: Int64s = arrivals - ticks * 1_000_000_000 // rates
+    ends = groups.ends - 1
+    lasts = zip(ticks[ends].tolist(), timestamps[ends].tolist(), strict=True)
+    starts = zip(transits[groups.starts].tolist(), arrivals[groups.starts].tolist(), strict=True)
+    for baseline, (tick, timestamp), (transit, arrival) in zip(baselines, lasts, starts, strict=True):
+        if baseline.last_timestamp is None:
+            baseline.last_transit_ns, baseline.last_arrival_ns = transit, arrival
+        baseline.ticks, baseline.last_timestamp = tick, timestamp
+    return transits
+
+
+def _breaks(
+    baselines: Sequence[LatenessBaseline], groups: OwnerGroups, arrivals: Int64s, transits: Int64s, markers: Flags
+) -> Flags:
+    """Where to anchor anew: a jump of the timestamp, or a marker after silence."""
+    moved = transits - before(transits, groups, [baseline.last_transit_ns for baseline in baselines])
+    paused = arrivals - before(arrivals, groups, [baseline.last_arrival_ns for baseline in baselines])
+    ends = groups.ends - 1
+    for baseline, transit, arrival in zip(baselines, transits[ends].tolist(), arrivals[ends].tolist(), strict=True):
+        baseline.last_transit_ns, baseline.last_arrival_ns = transit, arrival
+    breaks: Flags = (np.abs(moved) > TIMESTAMP_JUMP_NS) | (markers & (paused > SILENCE_NS))
+    return breaks

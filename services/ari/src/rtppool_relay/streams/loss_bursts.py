@@ -1,0 +1,111 @@
+"""Bursts and gaps over rows: losses put back into the order of their sequence before they are counted.
+
+A packet is bad when it never came from Asterisk or when its answer did not come within 2 s: for a listener behind the
+echo both are missing. Packets that are late but in time for a de-jitter buffer are not bad. Answered rows are taken at
+once and lost ones 2.5 s later, so losses wait until every packet before them has met its fate. Good ones cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rtppool_core.statistics.bursts import BurstCounts, BurstTracker
+from rtppool_relay.streams.row_reader import SETTLED_AFTER_NS
+from rtppool_relay.streams.source_loss import FILLED_WITHIN_NS
+
+# A stream that was replaced: its last losses are known after this.
+SETTLED_AFTER_CHANGE_NS = SETTLED_AFTER_NS + FILLED_WITHIN_NS
+# RFC 3551 section 4.2; until two packets have shown how much media one holds.
+USUAL_PACKET_NS = 20_000_000
+
+# First and last index, and the Unix second that the run is counted in.
+LostRun = tuple[int, int, int]
+BySecond = list[tuple[int, BurstCounts]]
+
+
+@dataclass(slots=True)
+class _Stream:
+    tracker: BurstTracker
+    first: int
+    highest: int
+    last_lost: int = -1
+    pending: list[LostRun] = field(default_factory=list)
+    # None while the stream lives; then when it counts as ended (ns).
+    ends_ns: int | None = None
+
+    def release(self, frontier: int) -> BySecond:
+        """Count the losses below the frontier."""
+        if not self.pending:
+            return []
+        self.pending.sort()
+        counted: BySecond = []
+        kept: list[LostRun] = []
+        for first, last, second in self.pending:
+            if last >= frontier:
+                kept.append((first, last, second))
+            elif first <= self.last_lost:
+                # Told after its neighbours were counted, which only a row overwritten unread can bring about.
+                counted.append((second, BurstCounts(lost=last - first + 1)))
+            else:
+                counted.append((second, self.tracker.lost(first, last)))
+                self.last_lost = last
+        self.pending = kept
+        return counted
+
+    def end(self, second: int) -> BySecond:
+        counted = self.release(self.highest + 1)
+        counted.append((second, self.tracker.end(self.highest)))
+        return counted
+
+
+@dataclass(slots=True)
+class LossOrder:
+    """The losses of one slot, stream after stream (SSRC changes and jumps end a stream)."""
+
+    _live: _Stream | None = None
+    _ending: list[_Stream] = field(default_factory=list)
+
+    def begin(self, first: int, now_ns: int) -> None:
+        """A new stream whose first packet is `first`; the old one ends when its last losses are known."""
+        if self._live is not None:
+            self._live.ends_ns = now_ns + SETTLED_AFTER_CHANGE_NS
+            self._ending.append(self._live)
+        self._live = _Stream(BurstTracker(first, USUAL_PACKET_NS), first, first - 1)
+
+    def measure(self, packet_ns: int) -> None:
+        """So much media is in each packet of the live stream."""
+        if self._live is not None:
+            self._live.tracker.packet_ns = packet_ns
+
+    def reach(self, highest: int) -> None:
+        """The live stream has come this far."""
+        if self._live is not None and highest > self._live.highest:
+            self._live.highest = highest
+
+    def lose(self, runs: Iterable[LostRun]) -> None:
+        """Take losses in any order."""
+        for run in runs:
+            stream = self._stream_of(run[0])
+            if stream is not None:
+                stream.pending.append(run)
+                stream.highest = max(stream.highest, run[1])
+
+    def release(self, frontier: int, now_ns: int, second: int) -> BySecond:
+        """What is known now: of the live stream below `frontier`, and all of streams whose time is over."""
+        counted = self._live.release(frontier) if self._live is not None else []
+        for stream in [each for each in self._ending if each.ends_ns is not None and each.ends_ns <= now_ns]:
+            self._ending.remove(stream)
+            counted.extend(stream.end(second))
+        return counted
+
+    def finish(self, second: int) -> BySecond:
+        """The call is over: all that is left, with the gaps that are open."""
+        streams = [*self._ending, *([self._live] if self._live is not None else [])]
+        self._ending, self._live = [], None
+        return [each for stream in streams for each in stream.end(second)]
+
+    def _stream_of(self, index: int) -> _Stream | None:
+        if self._live is not None and index >= self._live.first:
+            return self._live
+        return next((each for each in reversed(self._ending) if index >= each.first), None)

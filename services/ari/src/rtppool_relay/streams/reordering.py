@@ -1,0 +1,83 @@
+"""Reordering between relay and echo (RFC 4737) over columns: send time for sequence, in order of return.
+
+The figures are those of `rtppool_core.statistics.reordering`; only an overtaken packet costs a loop.
+Answers come within 2 s, so whatever overtook a packet came back at most 2 s before it: older returns are forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_relay.media.rows import LOST_AFTER_NS
+
+Int64s = NDArray[np.int64]
+
+# Far more ticks than lie in two seconds, whatever the clock does.
+MAX_BATCHES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """One reordered answer: its row in the batch, extent (packets), late time (ns), degree of n-reordering."""
+
+    row: int
+    extent: int
+    late_time_ns: int
+    n: int
+
+
+@dataclass(slots=True)
+class ReturnOrder:
+    """One slot. Batches are kept as long as what they hold can still have overtaken something."""
+
+    _batches: list[tuple[Int64s, Int64s]] = field(default_factory=list)
+    latest_sent_ns: int = 0
+
+    def update(self, sent: Int64s, returned: Int64s, *, in_order: bool) -> list[Overtaken]:
+        """Take answered rows of one batch, none of which was taken before.
+
+        `in_order` says that both columns ascend; then only the batch's first packet can tell of reordering.
+        """
+        if in_order and int(sent[0]) > self.latest_sent_ns:
+            found: list[Overtaken] = []
+            self.latest_sent_ns = int(sent[-1])
+        else:
+            order = np.argsort(returned, kind="stable")
+            sent, returned = sent[order], returned[order]
+            found = self._overtaken(sent, returned, order)
+            self.latest_sent_ns = max(self.latest_sent_ns, int(sent.max()))
+        self._remember(sent, returned)
+        return found
+
+    def restart(self) -> None:
+        """The wall clock stepped: times before and after can't be compared."""
+        self._batches.clear()
+        self.latest_sent_ns = 0
+
+    def _remember(self, sent: Int64s, returned: Int64s) -> None:
+        self._batches.append((sent, returned))
+        oldest = int(returned[-1]) - LOST_AFTER_NS
+        while int(self._batches[0][1][-1]) < oldest or len(self._batches) > MAX_BATCHES:
+            del self._batches[0]
+
+    def _overtaken(self, sent: Int64s, returned: Int64s, order: NDArray[np.intp]) -> list[Overtaken]:
+        all_sent = np.concatenate([*(batch[0] for batch in self._batches), sent])
+        all_returned = np.concatenate([*(batch[1] for batch in self._batches), returned])
+        latest = np.maximum.accumulate(all_sent)
+        first = all_sent.size - sent.size
+        found = []
+        for at in (np.flatnonzero(all_sent[first:] < latest[first:]) + first).tolist():
+            overtaking = int(np.searchsorted(latest, all_sent[at], side="right"))
+            smaller = np.flatnonzero(all_sent[:at] < all_sent[at])
+            found.append(
+                Overtaken(
+                    row=int(order[at - first]),
+                    extent=at - overtaking,
+                    late_time_ns=max(0, int(all_returned[at] - all_returned[overtaking])),
+                    n=at - 1 - int(smaller[-1]) if smaller.size else at,
+                )
+            )
+        return found

@@ -1,0 +1,238 @@
+"""Takes finished rows out of a slot: answered ones at once, unanswered ones when they are lost for good."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_core.rtp.header import PAYLOAD_TYPE_MASK
+from rtppool_core.statistics.sequence import MAX_MISORDER
+from rtppool_core.units import NS_PER_SECOND
+from rtppool_relay.media.rows import (
+    COUNTERS,
+    DEPARTURE_ERRORS,
+    DEPARTURE_ERRORS_OFFSET_WORDS,
+    DSCP_BITS,
+    HEADER_BYTES,
+    LOST_AFTER_NS,
+    ORDINALS,
+    ROW_BYTES,
+    ROWS_NAME,
+    ROWS_PER_SLOT,
+    SLOT_BYTES,
+    SLOTS,
+    WORDS,
+    WRITTEN_DTYPE,
+    Word,
+    slot_offset,
+)
+
+# As they are computed with: times in ns, `r` and `y` 0 where nothing was answered.
+ROW_DTYPE = np.dtype(
+    [
+        ("a", "<i8"),
+        ("x", "<i8"),
+        ("r", "<i8"),
+        ("y", "<i8"),
+        ("index", "<u8"),
+        ("ssrc", "<u4"),
+        ("timestamp", "<u4"),
+        ("epoch", "<u2"),
+        ("bytes", "<u2"),
+        ("payload_type", "u1"),
+        ("marker", "u1"),
+        ("tos", "u1"),
+        ("answered", "?"),
+        ("echo_count", "<u4"),
+        ("echo_residence_ns", "<u4"),
+    ]
+)
+_COPIED = ("x", "y", "index", "ssrc", "timestamp", "epoch", "bytes", "tos", "echo_count", "echo_residence_ns")
+
+# A packet judged lost by the reader must not be answered by the writer a moment later: scheduling gets half a second.
+SETTLED_AFTER_NS = LOST_AFTER_NS + 500_000_000
+# At a call's end: the round trip that no verdict would accept any more, ten times the original's limit.
+SETTLED_AT_END_AFTER_NS = 200_000_000
+
+MARKER_SHIFT = 7
+# Half a ring and more is as soon looked at as a whole.
+MAX_ROWS_BEHIND = ROWS_PER_SLOT // 2
+MIN_ROWS_AHEAD = 32
+CELLS = ROW_BYTES // 8
+_EVERYWHERE = np.arange(ROWS_PER_SLOT)
+Rows = NDArray[np.void]
+
+
+def read_rows(written: Rows) -> Rows:
+    """Rows of `WRITTEN_DTYPE` as rows of `ROW_DTYPE`."""
+    rows: Rows = np.empty(written.size, ROW_DTYPE)
+    for name in _COPIED:
+        rows[name] = written[name]
+    rows["a"] = written["a_seconds"] * NS_PER_SECOND + written["a_nanoseconds"]
+    rows["r"] = written["r_seconds"] * NS_PER_SECOND + written["r_nanoseconds"]
+    rows["payload_type"] = written["second_byte"] & PAYLOAD_TYPE_MASK
+    rows["marker"] = written["second_byte"] >> MARKER_SHIFT
+    rows["answered"] = written["answered"] != 0
+    return rows
+
+
+def map_rows(pid: int) -> mmap.mmap:
+    """The rows of a running relay, to be read from outside; `pid` is its control process's.
+
+    Raises:
+        LookupError: that process holds none.
+    """
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = descriptor.readlink()
+        except FileNotFoundError:
+            continue
+        if ROWS_NAME in str(target):
+            opened = os.open(descriptor, os.O_RDONLY)
+            try:
+                return mmap.mmap(opened, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
+            finally:
+                os.close(opened)
+    raise LookupError(f"process {pid} holds no {ROWS_NAME}")
+
+
+@dataclass(slots=True)
+class RowReader:
+    """One slot's reader. `overruns` counts rows that were overwritten before they were read."""
+
+    memory: mmap.mmap
+    slot: int
+    overruns: int = 0
+    _taken: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(ROWS_PER_SLOT, np.uint64))
+    _rows: Rows = field(init=False)
+    _words: NDArray[np.uint64] = field(init=False)
+    _seen: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(WORDS, np.uint64))
+    _rows_taken: int = 0
+    _ordinal: int = 0
+    _sent: int = 0
+    _mismatches: int = 0
+    _told: dict[Word, int] = field(default_factory=dict)
+    _departures_seen: int = 0
+    _errors: NDArray[np.int64] = field(init=False)
+    _index: NDArray[np.uint64] = field(init=False)
+    _cells: NDArray[np.int64] = field(init=False)
+    # Where to look next: rows from `_oldest` on may come yet, the highest seen is below `_next`.
+    _epoch: int = 0
+    _oldest: int = 0
+    _next: int = 0
+    _ahead: int = MIN_ROWS_AHEAD
+
+    def __post_init__(self) -> None:
+        """Lay views over the slot; nothing is copied."""
+        offset = slot_offset(self.slot)
+        self._words = np.frombuffer(self.memory, np.uint64, WORDS, offset)
+        errors_offset = offset + 8 * DEPARTURE_ERRORS_OFFSET_WORDS
+        self._errors = np.frombuffer(self.memory, np.int64, DEPARTURE_ERRORS, errors_offset)
+        self._rows = np.frombuffer(self.memory, WRITTEN_DTYPE, ROWS_PER_SLOT, offset + HEADER_BYTES)
+        self._index = self._rows["index"]
+        # The same rows as words: whole records are copied field by field.
+        cells = np.frombuffer(self.memory, np.int64, ROWS_PER_SLOT * CELLS, offset + HEADER_BYTES)
+        self._cells = cells.reshape(-1, CELLS)
+
+    def word(self, word: Word) -> int:
+        """A header word as it is now."""
+        return int(self._words[word])
+
+    def counted_since_last(self) -> dict[Word, int]:
+        """How much each counter grew since the last call, without those that stood still."""
+        now = self._words.copy()
+        grown = now - self._seen
+        self._seen = now
+        counted = {word: int(grown[word]) for word in COUNTERS if grown[word]} if grown.any() else {}
+        for word, total in ((Word.SENT_TO_ECHO, self._sent), (Word.SOURCE_DSCP_MISMATCH, self._mismatches)):
+            if total != self._told.get(word, 0):
+                counted[word] = total - self._told.get(word, 0)
+                self._told[word] = total
+        return counted
+
+    def departure_errors(self) -> NDArray[np.int64]:
+        """What kernel stamps of departures said since the last call: stamp - our own reading, in ns."""
+        stamped = self.word(Word.DEPARTURES_STAMPED)
+        fresh = min(stamped - self._departures_seen, DEPARTURE_ERRORS)
+        self._departures_seen = stamped
+        errors: NDArray[np.int64] = self._errors[np.arange(stamped - fresh, stamped) % DEPARTURE_ERRORS]
+        return errors
+
+    def take(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
+        """Rows whose fate is known, each once, in order of their index, as rows of `ROW_DTYPE`."""
+        return read_rows(self.take_written(now_ns, settled_after_ns))
+
+    def take_written(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
+        """The same as rows of `WRITTEN_DTYPE`, for those who read many slots' rows at once."""
+        candidates, index, whole = self._fresh()
+        if candidates.size == 0:
+            return self._rows[:0].copy()
+        copied = self._cells[candidates]
+        rows: Rows = copied.view(WRITTEN_DTYPE)[:, 0]
+        self._count_sent(rows)
+        final = (rows["answered"] != 0) | (rows["x"] < now_ns - settled_after_ns)
+        # A row that was overwritten while it was copied shows another index.
+        final &= (rows["index"] == index) & (self._index[candidates] == index)
+        self._look_on(index, final)
+        # Places of the rows to give, in order of their index; a ring holds them in two ordered parts at most.
+        order = np.flatnonzero(final)
+        order = order[np.argsort(index[order], kind="stable")]
+        taken = candidates[order]
+        self._taken[taken] = index[order]
+        self._rows_taken += order.size
+        if whole:
+            # A reader that has fallen behind finds its part of the ring full, and looks at all of it.
+            self.overruns = max(self.overruns, self._sent - self._rows_taken - int(candidates.size - order.size))
+        given: Rows = copied[order].view(WRITTEN_DTYPE)[:, 0]
+        self._mismatches += int(np.count_nonzero((given["tos"] ^ self.word(Word.TOS)) & DSCP_BITS))
+        return given
+
+    def holds(self, index: int) -> bool:
+        """Whether the row of this index is in the ring, taken or not."""
+        return bool(self._index[index % ROWS_PER_SLOT] == index)
+
+    def _fresh(self) -> tuple[NDArray[np.intp], NDArray[np.uint64], bool]:
+        """Where rows lie that were not taken yet, their indexes, and whether the whole ring was looked at.
+
+        A whole ring is more memory than a processor's nearer caches hold for a hundred calls, so only what may have
+        been written since the last look is looked at. All of it is when a stream began, when there was nothing new, or
+        more than was looked at: after a gap the next rows lie anywhere.
+        """
+        epoch = self.word(Word.EPOCH)
+        if epoch == self._epoch and self._next - self._oldest <= MAX_ROWS_BEHIND:
+            places = np.arange(self._oldest, self._next + self._ahead) % ROWS_PER_SLOT
+            index = self._index[places]
+            if index[-1] < self._next <= index.max():
+                return *self._not_taken(places, index), False
+        self._epoch = epoch
+        return *self._not_taken(_EVERYWHERE, self._index.copy()), True
+
+    def _not_taken(
+        self, places: NDArray[np.intp], index: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+        found = np.flatnonzero((index != self._taken[places]) & (index != 0))
+        return places[found], index[found]
+
+    def _look_on(self, index: NDArray[np.uint64], final: NDArray[np.bool_]) -> None:
+        """Remember up to where rows were seen, and from where on they are still to come or to be answered."""
+        after = int(index.max()) + 1
+        # Twice as many as came since the last look, so that one look in a busy second is not too short.
+        self._ahead = min(max(MIN_ROWS_AHEAD, 2 * (after - self._next)), ROWS_PER_SLOT - MAX_ROWS_BEHIND)
+        self._next = max(self._next, after)
+        self._oldest = max(0, self._next - MAX_MISORDER)
+        if not final.all():
+            self._oldest = min(self._oldest, int(index[~final].min()))
+
+    def _count_sent(self, rows: Rows) -> None:
+        """Ordinals tell how many rows were written since the last look, also those overwritten unread."""
+        latest = int(rows["ordinal"][np.argmax(rows["x"])])
+        more = (latest - self._ordinal) % ORDINALS
+        # When nothing new was sent, the latest that is left is one that waits for its answer.
+        if more < ORDINALS // 2:
+            self._sent += more
+            self._ordinal = latest

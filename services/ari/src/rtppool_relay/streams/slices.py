@@ -1,0 +1,219 @@
+"""One-second slices of figures, and the window over the last closed ones.
+
+A slice is closed when the fate of every packet sent in it is known. Figures of slices add; quantiles come from the
+added histograms and are never averaged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from rtppool_core.contract.report import (
+    DirectedLossReport,
+    LateByCause,
+    ReorderingReport,
+    WindowReport,
+    export_bursts,
+    export_histogram,
+)
+from rtppool_core.statistics.bursts import BurstCounts
+from rtppool_core.statistics.delay_variation import PDV_PER_MILLE, pdv_p999_ns
+from rtppool_core.statistics.emodel import Estimate, estimate
+from rtppool_core.statistics.histogram import Histogram
+from rtppool_core.units import NS_PER_US
+
+NS_PER_SLICE = 1_000_000_000
+# Lost is known after 2.5 s (see row_reader); collection runs at least once a second.
+SLICE_CLOSES_AFTER_SECONDS = 5
+
+
+@dataclass(slots=True)
+class Slice:
+    """Figures of the packets sent in one second, or of a call. Sums, maxima and histograms, so that slices add.
+
+    Jitter and skew: sum and number of the streams' estimates. The maxima of reordering are 0 while nothing was
+    reordered. `source_variation` holds each packet's delay from Asterisk above the shortest of 30 s. The echo's
+    residence, the network's round trip and the directions of loss are there only when the echo fills the extension.
+    """
+
+    packets: int = 0
+    answered: int = 0
+    late_source: int = 0
+    late_relay: int = 0
+    late_echo: int = 0
+    reordered: int = 0
+    duplicates: int = 0
+    too_late: int = 0
+    source_lost: int = 0
+    dscp_changed: int = 0
+    source_dscp_mismatches: int = 0
+    lost_to_echo: int = 0
+    lost_from_echo: int = 0
+    lost_undetermined: int = 0
+    max_reordering_extent: int = 0
+    max_reordering_late_ns: int = 0
+    max_n_reordering: int = 0
+    jitter_sum_us: float = 0.0
+    source_jitter_sum_us: float = 0.0
+    jitter_count: int = 0
+    skew_sum_ppm: float = 0.0
+    skew_count: int = 0
+    bursts: BurstCounts = field(default_factory=BurstCounts)
+    round_trip: Histogram = field(default_factory=Histogram)
+    residence: Histogram = field(default_factory=Histogram)
+    source_variation: Histogram = field(default_factory=Histogram)
+    echo_residence: Histogram = field(default_factory=Histogram)
+    network_round_trip: Histogram = field(default_factory=Histogram)
+
+    @property
+    def lost(self) -> int:
+        """Sent to the echo and not answered in time."""
+        return self.packets - self.answered
+
+    @property
+    def expected(self) -> int:
+        """Packets that should have come back: those sent to the echo, and those that never came from Asterisk."""
+        return self.packets + self.source_lost
+
+    def is_empty(self) -> bool:
+        """Nothing was counted."""
+        return self == _EMPTY
+
+    def add(self, other: Slice) -> None:
+        """Add the other's figures to these."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _MAXIMA:
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+        self.bursts.add(other.bursts)
+        for name in _HISTOGRAMS:
+            getattr(self, name).merge(getattr(other, name))
+
+    def late(self) -> LateByCause:
+        """Late packets by cause."""
+        return LateByCause(self.late_source, self.late_relay, self.late_echo)
+
+    def jitter_us(self) -> int | None:
+        """Mean of the streams' RFC 3550 estimates at the echo's side; None when none was made."""
+        return round(self.jitter_sum_us / self.jitter_count) if self.jitter_count else None
+
+    def source_jitter_us(self) -> int | None:
+        """The same for arrivals from Asterisk."""
+        return round(self.source_jitter_sum_us / self.jitter_count) if self.jitter_count else None
+
+    def skew_ppm(self) -> int | None:
+        """Mean of the streams' estimates of how much slower than ours Asterisk's clock is; None when none was made."""
+        return round(self.skew_sum_ppm / self.skew_count) if self.skew_count else None
+
+    def estimate(self) -> Estimate | None:
+        """R and MOS, estimated from the round trip and from what did not come back; None when nothing did."""
+        lost = self.lost + self.source_lost
+        return estimate(self.round_trip, self.expected, lost, self.bursts.burst_ratio(self.expected))
+
+    def directed_loss(self) -> DirectedLossReport | None:
+        """Which way packets were lost; None while the echo says nothing of what reached it."""
+        if not self.echo_residence.count:
+            return None
+        return DirectedLossReport(self.lost_to_echo, self.lost_from_echo, self.lost_undetermined)
+
+    def reordering(self) -> ReorderingReport | None:
+        """Extent, late time and degree of what was reordered; None when nothing was."""
+        if not self.reordered:
+            return None
+        late_us = round(self.max_reordering_late_ns / NS_PER_US)
+        return ReorderingReport(self.max_reordering_extent, late_us, self.max_n_reordering)
+
+
+_EMPTY = Slice()
+_HISTOGRAMS = ("round_trip", "residence", "source_variation", "echo_residence", "network_round_trip")
+_MAXIMA = ("max_reordering_extent", "max_reordering_late_ns", "max_n_reordering")
+_SUMS = tuple(each.name for each in fields(Slice) if each.name not in {"bursts", *_HISTOGRAMS, *_MAXIMA})
+
+
+class SliceStore:
+    """Slices by second (Unix time), bounded to what a window of `window_seconds` needs: see `keep_window`."""
+
+    def __init__(self, window_seconds: int = 60) -> None:
+        self._keep_seconds = 0
+        self.keep_window(window_seconds)
+        self._slices: dict[int, Slice] = {}
+        self._window: tuple[int, int, Slice] | None = None
+        self.total = Slice()
+
+    def keep_window(self, seconds: int) -> None:
+        """Keep what a window of so many closed seconds needs from now on."""
+        self._keep_seconds = seconds + SLICE_CLOSES_AFTER_SECONDS
+
+    def add(self, second: int, part: Slice) -> None:
+        """Add figures to a second's slice and to the total since start."""
+        held = self._slices.get(second)
+        if held is None:
+            held = self._slices[second] = Slice()
+            self._forget(second)
+        held.add(part)
+        self.total.add(part)
+        self._window = None
+
+    def window(self, now_ns: int, seconds: int) -> tuple[Slice, int, int]:
+        """The last `seconds` closed slices added up, with the start and the end of the window in Unix seconds.
+
+        Whoever asks until figures come in or the second is over gets the same sum: it is not to be changed.
+        """
+        end = now_ns // NS_PER_SLICE - SLICE_CLOSES_AFTER_SECONDS + 1
+        start = end - seconds
+        if self._window is None or self._window[:2] != (start, end):
+            self._window = start, end, self._added(start, end)
+        return self._window[2], start, end
+
+    def _added(self, start: int, end: int) -> Slice:
+        added = Slice()
+        for second, part in self._slices.items():
+            if start <= second < end:
+                added.add(part)
+        return added
+
+    def _forget(self, newest: int) -> None:
+        for second in [second for second in self._slices if abs(newest - second) > self._keep_seconds]:
+            del self._slices[second]
+
+
+def window_report(store: SliceStore, now_ns: int, seconds: int) -> WindowReport | None:
+    """A window as `/status` shows it; None when no packet's fate became known in it."""
+    figures, start, end = store.window(now_ns, seconds)
+    if figures.packets == 0:
+        return None
+    quality = figures.estimate()
+    return WindowReport(
+        start_unix_seconds=start,
+        end_unix_seconds=end,
+        packets=figures.packets,
+        answered=figures.answered,
+        lost=figures.lost,
+        late=figures.late(),
+        reordered=figures.reordered,
+        duplicates=figures.duplicates,
+        too_late=figures.too_late,
+        source_lost=figures.source_lost,
+        dscp_changed=figures.dscp_changed,
+        source_dscp_mismatches=figures.source_dscp_mismatches,
+        reordering=figures.reordering(),
+        directed_loss=figures.directed_loss(),
+        bursts=export_bursts(figures.bursts, figures.expected),
+        jitter_microseconds=figures.jitter_us(),
+        source_jitter_microseconds=figures.source_jitter_us(),
+        pdv_microseconds=microseconds(pdv_p999_ns(figures.round_trip)),
+        source_pdv_microseconds=microseconds(figures.source_variation.quantile_ns(PDV_PER_MILLE)),
+        skew_ppm=figures.skew_ppm(),
+        estimated_r_factor=round(quality.r_factor, 1) if quality else None,
+        estimated_mos=round(quality.mos, 2) if quality else None,
+        round_trip=export_histogram(figures.round_trip),
+        residence=export_histogram(figures.residence),
+        source_variation=export_histogram(figures.source_variation),
+        echo_residence=export_histogram(figures.echo_residence),
+        network_round_trip=export_histogram(figures.network_round_trip),
+    )
+
+
+def microseconds(nanoseconds: int | None) -> int | None:
+    """Rounded; None stays None."""
+    return None if nanoseconds is None else round(nanoseconds / NS_PER_US)

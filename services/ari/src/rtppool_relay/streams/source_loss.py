@@ -1,0 +1,94 @@
+"""Packets that never came from Asterisk: gaps in a stream's sequence that nothing filled in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_relay.media.rows import ROWS_PER_SLOT
+
+# RFC 3550 A.1 takes 100 packets (2 s) as the longest misorder.
+FILLED_WITHIN_NS = 2_000_000_000
+
+Run = tuple[int, int]
+Holds = Callable[[int], bool]
+
+
+@dataclass(slots=True)
+class SourceGaps:
+    """Missing indexes of one stream as runs (first, last), each with the time it was noticed (ns).
+
+    Rows that are sent but not answered yet are not missing; `frontier` stands before the first of either.
+    """
+
+    _highest: int = -1
+    _missing: list[tuple[int, int, int]] = field(default_factory=list)
+    _waiting: set[int] = field(default_factory=set)
+
+    @property
+    def frontier(self) -> int:
+        """Every packet of the current stream below this index has met its fate."""
+        ends = [first for first, _, _ in self._missing]
+        ends.extend(self._waiting)
+        ends.append(self._highest + 1)
+        return min(ends)
+
+    def restart(self, first: int) -> None:
+        """A new stream that begins at index `first`: the jump is no gap, and what waits of the old one is not its."""
+        self._highest = first - 1
+        self._waiting.clear()
+
+    def update(self, indexes: NDArray[np.uint64], now_ns: int, holds: Holds) -> None:
+        """Take the indexes of finished rows, ascending; `holds` tells of rows that are still waiting for an answer."""
+        if indexes.size == 0:
+            return
+        first, last = int(indexes[0]), int(indexes[-1])
+        whole = last - first + 1 == indexes.size
+        if whole and not self._missing and not self._waiting and self._highest == first - 1:
+            self._highest = last
+            return
+        self._look_at_each(indexes.tolist(), now_ns, holds)
+
+    def _look_at_each(self, indexes: list[int], now_ns: int, holds: Holds) -> None:
+        self._waiting.difference_update(indexes)
+        if self._missing:
+            self._fill(indexes)
+        expected = self._highest + 1
+        for index in indexes:
+            if index > expected:
+                self._notice(expected, index - 1, now_ns, holds)
+            expected = max(expected, index + 1)
+        self._highest = expected - 1
+        oldest = self._highest - ROWS_PER_SLOT
+        # What was overwritten before it was read will never be told.
+        self._waiting -= {index for index in self._waiting if index < oldest and not holds(index)}
+
+    def _notice(self, first: int, last: int, now_ns: int, holds: Holds) -> None:
+        # No row further back than the ring is long can be waiting.
+        waiting = [index for index in range(max(first, last - ROWS_PER_SLOT + 1), last + 1) if holds(index)]
+        self._waiting.update(waiting)
+        for index in waiting:
+            if index > first:
+                self._missing.append((first, index - 1, now_ns))
+            first = index + 1
+        if first <= last:
+            self._missing.append((first, last, now_ns))
+
+    def _fill(self, indexes: list[int]) -> None:
+        for index in indexes:
+            at = next((at for at, (first, last, _) in enumerate(self._missing) if first <= index <= last), None)
+            if at is not None:
+                first, last, noticed_ns = self._missing[at]
+                parts = [(first, index - 1, noticed_ns), (index + 1, last, noticed_ns)]
+                self._missing[at : at + 1] = [part for part in parts if part[0] <= part[1]]
+
+    def lost(self, now_ns: int, filled_within_ns: int = FILLED_WITHIN_NS) -> list[Run]:
+        """The runs that have become final since the last call."""
+        if not self._missing:
+            return []
+        final = [(first, last) for first, last, noticed in self._missing if now_ns - noticed >= filled_within_ns]
+        self._missing = [each for each in self._missing if now_ns - each[2] < filled_within_ns]
+        return final

@@ -1,0 +1,484 @@
+"""Slots' rows turned into figures: for the windows by second, and for each call as a whole.
+
+`collect_all` takes the finished rows of many slots at once and computes over columns of them all
+(`owner_groups`). What differs from stream to stream is state: baselines, estimates, losses that wait for their order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtppool_core.rtp.serial import timestamp_difference
+from rtppool_core.statistics.bursts import BurstCounts
+from rtppool_relay.media.rows import WRITTEN_DTYPE, Word
+from rtppool_relay.streams.columns import OwnerGroups
+from rtppool_relay.streams.directed_loss import DirectedLoss, DirectionalLoss, EchoedRows
+from rtppool_relay.streams.flow import MediaFlow
+from rtppool_relay.streams.jitter import StreamJitter, advance
+from rtppool_relay.streams.lateness import LatenessBaseline, judge
+from rtppool_relay.streams.loss_bursts import LossOrder
+from rtppool_relay.streams.reordering import ReturnOrder
+from rtppool_relay.streams.row_histogram import buckets_of, record_all
+from rtppool_relay.streams.row_reader import (
+    SETTLED_AFTER_NS,
+    SETTLED_AT_END_AFTER_NS,
+    RowReader,
+    Rows,
+    read_rows,
+)
+from rtppool_relay.streams.slices import NS_PER_SLICE, Slice
+from rtppool_relay.streams.source_loss import SourceGaps
+
+Int64s = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+SpansStep = Callable[[Int64s, Int64s], Flags]
+Observe = Callable[[Int64s, Int64s], None]
+
+# RFC 4733: every packet of an event repeats the timestamp of its beginning. Asterisk offers it as 101.
+TELEPHONE_EVENT_PAYLOAD_TYPE = 101
+MAX_PACKET_NS = 200_000_000
+FOLDED_AFTER_TICKS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What became known: figures by Unix second, and how much each of the slots' counters grew.
+
+    `echoed` are echo residences and round trips without them (ns) of packets whose extension the echo filled.
+    """
+
+    by_second: dict[int, Slice]
+    counted: dict[Word, int]
+    echoed: tuple[tuple[Int64s, Int64s], ...] = ()
+
+
+@dataclass(slots=True)
+class StreamStatistics:
+    """State of one slot. `observe` gets the round trips and residences (ns) of every answered packet.
+
+    `spans_step(starts, ends)` tells which intervals lie across a step of the wall clock; those samples are dropped
+    and counted in `samples_dropped`. Streams that are collected together share both. `added` is `total` without the
+    latest ticks' histograms. `first_arrival_ns` is when the first answered packet came from Asterisk (ns of
+    Unix time), `first_return_ns` from then to its return.
+    """
+
+    reader: RowReader
+    clock_rate_hz: int
+    late_threshold_ns: int
+    spans_step: SpansStep
+    observe: Observe
+    added: Slice = field(default_factory=Slice)
+    samples_dropped: int = 0
+    sent_to_echo: int = 0
+    return_failed: int = 0
+    first_return_ns: int | None = None
+    first_arrival_ns: int | None = None
+    lateness: LatenessBaseline = field(init=False)
+    jitter: StreamJitter = field(init=False)
+    source_jitter: StreamJitter = field(init=False)
+    returns: ReturnOrder = field(default_factory=ReturnOrder)
+    directions: DirectionalLoss = field(default_factory=DirectionalLoss)
+    gaps: SourceGaps = field(default_factory=SourceGaps)
+    losses: LossOrder = field(default_factory=LossOrder)
+    _unfolded: dict[str, list[Int64s]] = field(default_factory=dict)
+    _epoch: int | None = None
+    _first_index: int = 0
+    _packet_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        """Begin with empty baselines."""
+        self.lateness = LatenessBaseline(self.clock_rate_hz, self.late_threshold_ns)
+        self.jitter = StreamJitter(self.clock_rate_hz)
+        self.source_jitter = StreamJitter(self.clock_rate_hz)
+
+    @property
+    def total(self) -> Slice:
+        """The call's figures so far."""
+        for name in list(self._unfolded):
+            self._fold(name)
+        return self.added
+
+    def keep(self, name: str, values_ns: Int64s) -> None:
+        """Count values in the call's histogram of this name, together with the next ticks': a call is seldom read."""
+        held = self._unfolded.setdefault(name, [])
+        held.append(values_ns)
+        if len(held) >= FOLDED_AFTER_TICKS:
+            self._fold(name)
+
+    def _fold(self, name: str) -> None:
+        held = self._unfolded.pop(name)
+        record_all(getattr(self.added, name), np.concatenate(held))
+
+    @property
+    def flow(self) -> MediaFlow:
+        """What went which way up to the latest tick, packets included that still wait for their answers."""
+        returned = self.added.answered - self.return_failed
+        return MediaFlow(self.sent_to_echo, returned, self.first_return_ns, self.first_arrival_ns)
+
+    @property
+    def skew_ppm(self) -> float | None:
+        """How much faster than ours Asterisk's clock runs backwards: transit's slope; None until it was measured."""
+        return self.lateness.skew_ppm
+
+    def restart(self) -> None:
+        """The wall clock stepped: nothing before it can be compared with what follows."""
+        self.lateness.restart()
+        self.returns.restart()
+
+    def collect(self, now_ns: int) -> Collected:
+        """Figures that became known since the last call."""
+        return collect_all([self], now_ns)
+
+    def finish(self, now_ns: int) -> Collected:
+        """The same at a call's end: what is unanswered for 200 ms is lost, what is younger was cut by the end."""
+        collected = collect_all([self], now_ns, SETTLED_AT_END_AFTER_NS)
+        second = now_ns // NS_PER_SLICE
+        left = Slice()
+        self._lose_missing(self.gaps.lost(now_ns, 0), second, left)
+        parts = _Parts(collected.by_second)
+        parts.add(self, second, left)
+        parts.add_bursts(self, self.losses.finish(second))
+        parts.add_directions(self, self.directions.finish())
+        return collected
+
+    def begin_rows(self, rows: Rows, now_ns: int) -> bool:
+        """Take note of finished rows of one epoch. False: they are the last ones of a stream that was replaced."""
+        indexes = rows["index"]
+        first = int(indexes[0])
+        epoch = int(rows["epoch"][0])
+        if epoch != self._epoch:
+            if self._epoch is not None and first < self._first_index:
+                return False
+            self._begin_epoch(epoch, first, now_ns)
+        self.gaps.update(indexes, now_ns, self.reader.holds)
+        self.losses.reach(int(indexes[-1]))
+        if self._packet_ns is None:
+            self._measure_packet(rows)
+        return True
+
+    def _begin_epoch(self, epoch: int, first: int, now_ns: int) -> None:
+        if self._epoch is not None:
+            self.lateness.restart()
+        if self.reader.word(Word.EPOCH) & 0xFFFF == epoch:
+            # The first packets may still be waiting for their answers.
+            first = min(first, self.reader.word(Word.FIRST_INDEX))
+        self.gaps.restart(first)
+        self.losses.begin(first, now_ns)
+        self._epoch, self._first_index, self._packet_ns = epoch, first, None
+
+    def _measure_packet(self, rows: Rows) -> None:
+        """How much media a packet holds: the timestamp's usual step between neighbours in the sequence."""
+        pairs = pairwise(zip(rows["index"].tolist(), rows["timestamp"].tolist(), strict=True))
+        steps = [timestamp_difference(new, old) for (before, old), (after, new) in pairs if after == before + 1]
+        usual, _ = (
+            Counter(step for step in steps if step > 0).most_common(1)[0] if any(s > 0 for s in steps) else (0, 0)
+        )
+        packet_ns = usual * 1_000_000_000 // self.clock_rate_hz
+        if 0 < packet_ns <= MAX_PACKET_NS:
+            self._packet_ns = packet_ns
+            self.losses.measure(packet_ns)
+
+    def lose_rows(self, indexes: list[int], seconds: list[int]) -> None:
+        """These rows were never answered."""
+        self.losses.lose((index, index, second) for index, second in zip(indexes, seconds, strict=True))
+
+    def settle_source(self, now_ns: int, second: int, events: Slice) -> None:
+        """Count what Asterisk's stream lacks for good."""
+        self._lose_missing(self.gaps.lost(now_ns), second, events)
+
+    def _lose_missing(self, runs: list[tuple[int, int]], second: int, events: Slice) -> None:
+        if runs:
+            events.source_lost += sum(last - first + 1 for first, last in runs)
+            self.losses.lose((first, last, second) for first, last in runs)
+
+
+class _Parts:
+    """Figures by second, added to the call's own at the same time."""
+
+    __slots__ = ("by_second", "echoed")
+
+    def __init__(self, by_second: dict[int, Slice]) -> None:
+        self.by_second = by_second
+        self.echoed: list[tuple[Int64s, Int64s]] = []
+
+    def at(self, second: int) -> Slice:
+        found = self.by_second.get(second)
+        if found is None:
+            found = self.by_second[second] = Slice()
+        return found
+
+    def add(self, stream: StreamStatistics, second: int, part: Slice) -> None:
+        if part.is_empty():
+            return
+        self.at(second).add(part)
+        stream.added.add(part)
+
+    def add_bursts(self, stream: StreamStatistics, bursts: list[tuple[int, BurstCounts]]) -> None:
+        for second, counts in bursts:
+            self.at(second).bursts.add(counts)
+            stream.added.bursts.add(counts)
+
+    def add_directions(self, stream: StreamStatistics, losses: list[DirectedLoss]) -> None:
+        for loss in losses:
+            for part in (self.at(loss.sent_ns // NS_PER_SLICE), stream.added):
+                part.lost_to_echo += loss.to_echo
+                part.lost_from_echo += loss.from_echo
+                part.lost_undetermined += loss.undetermined
+
+
+def collect_all(
+    streams: Sequence[StreamStatistics], now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS
+) -> Collected:
+    """Figures of all these streams that became known since the last call."""
+    parts = _Parts({})
+    taken = [(stream, stream.reader.take_written(now_ns, settled_after_ns)) for stream in streams]
+    for pieces in _by_epoch(taken):
+        _Batch(pieces, now_ns, settled_after_ns, parts).add()
+    counted: dict[Word, int] = {}
+    second = now_ns // NS_PER_SLICE
+    for stream in streams:
+        grown = stream.reader.counted_since_last()
+        for word, number in grown.items():
+            counted[word] = counted.get(word, 0) + number
+        events = Slice(
+            duplicates=grown.get(Word.DUPLICATE_ECHO, 0),
+            too_late=grown.get(Word.TOO_LATE, 0),
+            dscp_changed=grown.get(Word.DSCP_CHANGED, 0),
+            source_dscp_mismatches=grown.get(Word.SOURCE_DSCP_MISMATCH, 0),
+        )
+        stream.sent_to_echo += grown.get(Word.SENT_TO_ECHO, 0)
+        stream.return_failed += grown.get(Word.RETURN_FAILED, 0)
+        stream.settle_source(now_ns, second, events)
+        parts.add(stream, second, events)
+        parts.add_bursts(stream, stream.losses.release(stream.gaps.frontier, now_ns, second))
+    return Collected(parts.by_second, counted, tuple(parts.echoed))
+
+
+def _by_epoch(taken: list[tuple[StreamStatistics, Rows]]) -> list[list[tuple[StreamStatistics, Rows]]]:
+    """Batches in which every stream has rows of one epoch only: nearly always one."""
+    batches: list[list[tuple[StreamStatistics, Rows]]] = []
+    for stream, rows in taken:
+        if not rows.size:
+            continue
+        epochs = rows["epoch"]
+        changes = (np.flatnonzero(np.diff(epochs)) + 1).tolist() if epochs[0] != epochs[-1] else []
+        for number, (start, end) in enumerate(pairwise([0, *changes, rows.size])):
+            if number == len(batches):
+                batches.append([])
+            batches[number].append((stream, rows[start:end]))
+    return batches
+
+
+def _joined(pieces: list[Rows]) -> Rows:
+    """One after the other. As words: joining structured arrays compares their types field by field each time."""
+    words = np.concatenate([np.ascontiguousarray(piece).view(np.int64) for piece in pieces])
+    return read_rows(words.view(WRITTEN_DTYPE))
+
+
+class _Batch:
+    """Finished rows of many streams, one epoch of each."""
+
+    def __init__(
+        self, pieces: list[tuple[StreamStatistics, Rows]], now_ns: int, settled_after_ns: int, parts: _Parts
+    ) -> None:
+        self._streams = [stream for stream, _ in pieces]
+        # Of a stream that was replaced, the last rows are counted, but compared with nothing.
+        self._current = [stream.begin_rows(rows, now_ns) for stream, rows in pieces]
+        self._rows = _joined([rows for _, rows in pieces])
+        self._owners = np.repeat(np.arange(len(pieces)), [rows.size for _, rows in pieces])
+        self._settled_ns = now_ns - settled_after_ns
+        self._parts = parts
+
+    def add(self) -> None:
+        """Count, then measure what was answered."""
+        rows, owners = self._rows, self._owners
+        sent = np.ascontiguousarray(rows["x"])
+        answered = rows["answered"] != 0
+        seconds = sent // NS_PER_SLICE
+        groups = OwnerGroups(owners)
+        answers = groups.sums(answered)
+        sizes = (groups.ends - groups.starts).tolist()
+        for stream, packets, number in zip(self._streams, sizes, answers, strict=True):
+            stream.added.packets += packets
+            stream.added.answered += number
+        for second, count in zip(*np.unique(seconds, return_counts=True), strict=True):
+            part = self._parts.at(int(second))
+            part.packets += int(count)
+        if sum(answers) < owners.size:
+            self._lose(~answered, seconds)
+        self._tell_directions(groups, sent, answered)
+        usable = answered & ~self._unusable()
+        for second, count in zip(*np.unique(seconds[answered], return_counts=True), strict=True):
+            self._parts.at(int(second)).answered += int(count)
+        if np.count_nonzero(usable) < np.count_nonzero(answered):
+            dropped = groups.sums(answered & ~usable)
+            for stream, number in zip(self._streams, dropped, strict=True):
+                stream.samples_dropped += number
+        if usable.any():
+            whole = bool(usable.all())
+            self._measure(rows if whole else rows[usable], owners if whole else owners[usable])
+
+    def _lose(self, lost: Flags, seconds: Int64s) -> None:
+        at = np.flatnonzero(lost)
+        groups = OwnerGroups(self._owners[at])
+        indexes, when = self._rows["index"][at].tolist(), seconds[at].tolist()
+        for owner, start, end in zip(groups.owners, groups.starts.tolist(), groups.ends.tolist(), strict=True):
+            self._streams[owner].lose_rows(indexes[start:end], when[start:end])
+
+    def _tell_directions(self, groups: OwnerGroups, sent: Int64s, answered: Flags) -> None:
+        counts = self._rows["echo_count"].astype(np.int64)
+        if not counts.any() and not any(stream.directions.active for stream in self._streams):
+            return
+        rows = EchoedRows(sent, self._rows["ssrc"].astype(np.int64), answered, counts)
+        for stream, start, end in zip(self._streams, groups.starts.tolist(), groups.ends.tolist(), strict=True):
+            found = stream.directions.update(rows[start:end], self._settled_ns)
+            self._parts.add_directions(stream, found)
+
+    def _unusable(self) -> Flags:
+        rows = self._rows
+        a, x, r, y = rows["a"], rows["x"], rows["r"], rows["y"]
+        unusable: Flags = (x < a) | (r < x) | (y < r) | self._streams[0].spans_step(a, y)
+        return unusable
+
+    def _measure(self, rows: Rows, owners: Int64s) -> None:
+        arrivals, sent, returned = (np.ascontiguousarray(rows[name]) for name in ("a", "x", "r"))
+        round_trips = returned - sent
+        residences = (sent - arrivals) + (rows["y"] - returned)
+        columns = _Columns(self._streams, owners, sent // NS_PER_SLICE, self._parts)
+        columns.record("round_trip", round_trips)
+        columns.record("residence", residences)
+        self._streams[0].observe(round_trips, residences)
+        for owner, start in zip(columns.groups.owners, columns.groups.starts.tolist(), strict=True):
+            if self._streams[owner].first_return_ns is None:
+                self._streams[owner].first_return_ns = int(round_trips[start] + residences[start])
+                self._streams[owner].first_arrival_ns = int(arrivals[start])
+        self._look_at_the_echo(rows, owners, round_trips)
+        self._look_at_the_order(columns, sent, returned)
+        timed = rows["payload_type"] != TELEPHONE_EVENT_PAYLOAD_TYPE
+        if not all(self._current):
+            timed &= np.array(self._current)[owners]
+        if not timed.all():
+            columns = _Columns(self._streams, owners[timed], columns.seconds[timed], self._parts)
+            rows, arrivals, returned = rows[timed], arrivals[timed], returned[timed]
+            round_trips, residences = round_trips[timed], residences[timed]
+        if arrivals.size:
+            self._look_at_the_clock(columns, rows, arrivals, returned, round_trips, residences)
+
+    def _look_at_the_echo(self, rows: Rows, owners: Int64s, round_trips: Int64s) -> None:
+        filled = rows["echo_count"] != 0
+        if not filled.any():
+            return
+        rows = rows[filled]
+        columns = _Columns(self._streams, owners[filled], rows["x"] // NS_PER_SLICE, self._parts)
+        held = rows["echo_residence_ns"].astype(np.int64)
+        columns.record("echo_residence", held)
+        network = np.maximum(round_trips[filled] - held, 0)
+        columns.record("network_round_trip", network)
+        self._parts.echoed.append((held, network))
+
+    def _look_at_the_order(self, columns: _Columns, sent: Int64s, returned: Int64s) -> None:
+        groups = columns.groups
+        falling = (np.diff(sent) <= 0) | (np.diff(returned) < 0)
+        falling[groups.starts[1:] - 1] = False
+        disordered = set(groups.ordinals[1:][falling].tolist()) if falling.any() else ()
+        spans = zip(groups.owners, groups.starts.tolist(), groups.ends.tolist(), strict=True)
+        for at, (owner, start, end) in enumerate(spans):
+            stream = self._streams[owner]
+            overtaken = stream.returns.update(sent[start:end], returned[start:end], in_order=at not in disordered)
+            for packet in overtaken:
+                part = Slice(
+                    reordered=1,
+                    max_reordering_extent=packet.extent,
+                    max_reordering_late_ns=packet.late_time_ns,
+                    max_n_reordering=packet.n,
+                )
+                self._parts.add(stream, int(columns.seconds[start + packet.row]), part)
+
+    def _look_at_the_clock(
+        self,
+        columns: _Columns,
+        rows: Rows,
+        arrivals: Int64s,
+        returned: Int64s,
+        round_trips: Int64s,
+        residences: Int64s,
+    ) -> None:
+        groups = columns.groups
+        streams = [self._streams[owner] for owner in groups.owners]
+        timestamps = rows["timestamp"].astype(np.int64)
+        baselines = [stream.lateness for stream in streams]
+        late = judge(baselines, groups, arrivals, timestamps, rows["marker"] != 0, round_trips, residences)
+        columns.count("late_source", late.source)
+        columns.count("late_relay", late.relay)
+        columns.count("late_echo", late.echo)
+        columns.record("source_variation", late.variation_ns)
+        advance([stream.jitter for stream in streams], groups.ordinals, returned, timestamps, late.anchors)
+        advance([stream.source_jitter for stream in streams], groups.ordinals, arrivals, timestamps, late.anchors)
+        seconds = columns.seconds[groups.ends - 1].tolist()
+        for stream, second in zip(streams, seconds, strict=True):
+            self._add_estimates(stream, second)
+
+    def _add_estimates(self, stream: StreamStatistics, second: int) -> None:
+        for part in (self._parts.at(second), stream.added):
+            if stream.jitter.measured:
+                part.jitter_sum_us += stream.jitter.microseconds
+                part.source_jitter_sum_us += stream.source_jitter.microseconds
+                part.jitter_count += 1
+            if stream.skew_ppm is not None:
+                part.skew_sum_ppm += stream.skew_ppm
+                part.skew_count += 1
+
+
+class _Columns:
+    """Measured rows, whose figures go to the seconds and to the calls."""
+
+    def __init__(self, streams: list[StreamStatistics], owners: Int64s, seconds: Int64s, parts: _Parts) -> None:
+        self.seconds = seconds
+        self._groups: OwnerGroups | None = None
+        self._owners = owners
+        self._streams = streams
+        self._parts = parts
+        self._by_second: list[tuple[Slice, Flags | None]] | None = None
+
+    @property
+    def groups(self) -> OwnerGroups:
+        """Rows by stream; there must be rows."""
+        if self._groups is None:
+            self._groups = OwnerGroups(self._owners)
+        return self._groups
+
+    def record(self, name: str, values_ns: Int64s) -> None:
+        """Count values in the histogram of this name."""
+        buckets = buckets_of(values_ns)
+        groups = self.groups
+        for owner, start, end in zip(groups.owners, groups.starts.tolist(), groups.ends.tolist(), strict=True):
+            self._streams[owner].keep(name, values_ns[start:end])
+        for part, here in self._slices():
+            if here is None:
+                record_all(getattr(part, name), values_ns, buckets)
+            else:
+                record_all(getattr(part, name), values_ns[here], buckets[here])
+
+    def count(self, name: str, flags: Flags) -> None:
+        """Add the number of flags that are set."""
+        if not flags.any():
+            return
+        for owner, number in zip(self.groups.owners, self.groups.sums(flags), strict=True):
+            total = self._streams[owner].added
+            setattr(total, name, getattr(total, name) + number)
+        for part, here in self._slices():
+            number = int(np.count_nonzero(flags if here is None else flags & here))
+            setattr(part, name, getattr(part, name) + number)
+
+    def _slices(self) -> list[tuple[Slice, Flags | None]]:
+        if self._by_second is None:
+            seconds = np.unique(self.seconds).tolist()
+            one = len(seconds) == 1
+            self._by_second = [(self._parts.at(each), None if one else self.seconds == each) for each in seconds]
+        return self._by_second

@@ -1,0 +1,81 @@
+"""When the connection to Asterisk is tried again, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import cast
+
+import pytest
+
+from rtppool_relay.ari.client import AriClient
+from rtppool_relay.ari.errors import AriUnreachable
+from rtppool_relay.ari.messages import Event
+from rtppool_relay.ari.session import AriSession
+
+pytestmark = pytest.mark.looptime
+
+
+class NoCalls:
+    def handle(self, event: Event) -> None:
+        raise AssertionError(event)
+
+    async def compare(self, *, only_ends: bool = False) -> None:
+        pass
+
+
+class Gone:
+    """An Asterisk that is away but for the attempts in `there`, whose connections break at once."""
+
+    def __init__(self, there: frozenset[int] = frozenset()) -> None:
+        self.tried_at: list[float] = []
+        self._there = there
+
+    @asynccontextmanager
+    async def events(self, _application: str) -> AsyncIterator[AsyncIterator[Event]]:
+        self.tried_at.append(asyncio.get_running_loop().time())
+        if len(self.tried_at) not in self._there:
+            raise AriUnreachable("away")
+        yield nothing()
+
+
+async def nothing() -> AsyncIterator[Event]:
+    for event in ():
+        yield event
+
+
+async def pauses_of(asterisk: Gone, uniform: Callable[[float, float], float], seconds: float) -> list[float]:
+    """When the first attempt was, and the pauses between all."""
+    client = cast("AriClient", asterisk)
+    session = AriSession(client, "http://pbx:8088/ari", "rtp-pool", NoCalls(), time.time_ns, uniform)
+    began = asyncio.get_running_loop().time()
+    task = asyncio.create_task(session.run())
+    await asyncio.sleep(seconds)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    times = [began, *asterisk.tried_at]
+    return [round(later - earlier, 6) for earlier, later in pairwise(times)]
+
+
+async def test_the_first_attempt_is_at_once_and_pauses_double_up_to_two_seconds() -> None:
+    pauses = await pauses_of(Gone(), lambda _low, high: high, 10.0)
+    assert pauses == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
+
+
+async def test_chance_makes_a_pause_up_to_half_as_long() -> None:
+    asked: list[tuple[float, float]] = []
+
+    def lowest(low: float, high: float) -> float:
+        asked.append((low, high))
+        return low
+
+    assert await pauses_of(Gone(), lowest, 4.0) == [0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert set(asked) == {(0.5, 1.0)}
+
+
+async def test_after_a_connection_pauses_begin_anew() -> None:
+    pauses = await pauses_of(Gone(there=frozenset({4})), lambda _low, high: high, 1.6)
+    assert pauses == [0, 0.1, 0.2, 0.4, 0.1, 0.2, 0.4]

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtppool_core.contract.pools_file import SlaLimits, SlaTier
+from rtppool_core.contract.report import LateByCause, SlaViolation
+from rtppool_core.statistics.histogram import Histogram
+from rtppool_relay.figures.capacity import Capacity
+from rtppool_relay.figures.sla import checks, judge, parts_per_million, tier_for
+from rtppool_relay.streams.slices import Slice
+
+MS = 1_000_000
+CAPACITY = Capacity(101, "the range 10000-10100 has 101 ports")
+
+
+def figures(packets: int = 2000, lost: int = 0, round_trips_ns: tuple[int, ...] = (5 * MS,), **late: int) -> Slice:
+    made = Slice(packets=packets, answered=packets - lost, **late)
+    for value in round_trips_ns:
+        made.round_trip.record(value)
+    return made
+
+
+def test_a_violation_says_what_is_accepted_and_what_was_measured() -> None:
+    made = figures(lost=5, round_trips_ns=(23 * MS + 1,), late_echo=1, late_relay=2)
+    verdict = judge(made, 140, SlaLimits())
+    assert (verdict.result, verdict.reason, verdict.tier_up_to_calls) == ("Violated", "LimitExceeded", 150)
+    assert verdict.violations == (
+        SlaViolation("p50Microseconds", 12_000, 23_001),
+        SlaViolation("p95Microseconds", 18_000, 23_001),
+        SlaViolation("p99Microseconds", 22_000, 23_001),
+        SlaViolation("maxRttMicroseconds", 22_000, 23_001),
+        SlaViolation("maxLatePpm", 1_000, 1_500),
+        SlaViolation("maxLossPpm", 2_000, 2_500),
+    )
+
+
+def test_above_the_last_tier_its_limits_hold() -> None:
+    verdict = judge(figures(round_trips_ns=(13 * MS,)), 151, SlaLimits())
+    assert (verdict.above_tiers, verdict.tier_up_to_calls) == (True, 150)
+    assert [violation.limit for violation in verdict.violations] == ["p50Microseconds"]
+
+
+def test_tiers_may_stand_in_any_order() -> None:
+    shuffled = SlaLimits(tiers=tuple(reversed(SlaLimits().tiers)))
+    assert tier_for(shuffled, 31) == tier_for(SlaLimits(), 31)
+
+
+def test_without_tiers_the_other_limits_hold_alone() -> None:
+    limits = SlaLimits(tiers=())
+    assert judge(figures(round_trips_ns=(21 * MS,)), 10, limits).result == "Met"
+    broken = judge(figures(round_trips_ns=(23 * MS,)), 10, limits)
+    assert [violation.limit for violation in broken.violations] == ["maxRttMicroseconds"]
+    assert broken.tier_up_to_calls is None
+
+
+def test_a_figure_on_its_limit_keeps_it_and_one_above_by_a_fraction_does_not() -> None:
+    limits = SlaLimits(max_loss_ppm=2_000, min_samples=1)
+    assert judge(figures(packets=2000, lost=4), 1, limits).result == "Met"
+    above = judge(figures(packets=1999, lost=4), 1, limits)
+    assert above.violations == (SlaViolation("maxLossPpm", 2_000, 2_002),)
+    barely = judge(figures(packets=1_000_000, lost=2_001), 1, limits)
+    assert barely.violations == (SlaViolation("maxLossPpm", 2_000, 2_001),)
+    by_a_thousandth = judge(figures(packets=999_999_999, lost=2_000_000), 1, limits)
+    assert by_a_thousandth.violations == (SlaViolation("maxLossPpm", 2_000, 2_001),)
+
+
+def test_a_verdict_without_an_answer_is_over_loss_alone() -> None:
+    verdict = judge(figures(lost=2000, round_trips_ns=()), 10, SlaLimits())
+    assert verdict.violations == (SlaViolation("maxLossPpm", 2_000, 1_000_000),)
+
+
+def test_a_figure_that_was_not_measured_keeps_no_limit_and_breaks_none() -> None:
+    nothing = checks(Histogram(), LateByCause(), 0, 0, SlaLimits().tiers[0], SlaLimits())
+    assert [check.limit for check in nothing] == [
+        "p50Microseconds",
+        "p95Microseconds",
+        "p99Microseconds",
+        "maxRttMicroseconds",
+        "maxLatePpm",
+        "maxLossPpm",
+    ]
+    assert {(check.measured, check.kept) for check in nothing} == {(None, None)}
+
+
+def test_packets_late_at_the_source_are_in_no_check() -> None:
+    held = checks(Histogram(), LateByCause(source=500, relay=1, echo=2), 0, 1000, None, SlaLimits())
+    assert {check.limit: check.measured for check in held}["maxLatePpm"] == 3_000
+
+
+def test_a_verdict_names_the_tiers_that_the_capacity_does_not_reach_whatever_it_is() -> None:
+    for verdict in (
+        judge(Slice(), 0, SlaLimits(), CAPACITY),
+        judge(figures(), 10, SlaLimits(), CAPACITY),
+        judge(figures(lost=50), 10, SlaLimits(), CAPACITY),
+    ):
+        assert [tier.up_to_calls for tier in verdict.unreachable_tiers] == [150]
+        assert verdict.capacity_calls == 101
+
+
+def test_without_a_capacity_nothing_is_said_of_what_it_reaches() -> None:
+    verdict = judge(figures(), 10, SlaLimits())
+    assert (verdict.capacity_calls, verdict.unreachable_tiers) == (None, ())
+
+
+tiers = st.lists(st.integers(1, 200), unique=True, max_size=8).map(
+    lambda bounds: tuple(SlaTier(bound, bound, bound, bound) for bound in bounds)
+)
+
+
+@given(tiers, st.integers(0, 300))
+def test_the_tier_is_the_smallest_one_that_holds_the_calls(tiers: tuple[SlaTier, ...], calls: int) -> None:
+    tier, above = tier_for(SlaLimits(tiers=tiers), calls)
+    bounds = [tier.up_to_calls for tier in tiers]
+    fitting = [bound for bound in bounds if calls <= bound]
+    assert above is (bool(bounds) and not fitting)
+    assert (tier.up_to_calls if tier else None) == min(fitting, default=max(bounds, default=None))
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**6))
+def test_a_share_is_above_a_limit_exactly_when_its_ppm_are(part: int, whole: int, limit: int) -> None:
+    ppm = parts_per_million(part, whole)
+    if whole == 0:
+        assert ppm is None
+    else:
+        assert ppm is not None
+        assert (ppm > limit) is (part * 1_000_000 > limit * whole)

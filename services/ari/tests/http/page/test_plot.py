@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtppool_core.statistics.histogram import Histogram, bounds_ns, bucket_of
+from rtppool_relay.http.page.plot import MAX_BARS, Axis, Mark, axis_of, bars_of, plot
+
+MS = 1_000_000
+MARKS = (Mark("p50 8 ms", 8 * MS), Mark("longest 22 ms", 22 * MS))
+durations = st.integers(0, 70_000 * MS)
+
+
+def filled(values: list[int]) -> Histogram:
+    histogram = Histogram()
+    for value in values:
+        histogram.record(value)
+    return histogram
+
+
+@given(st.lists(durations, min_size=1, max_size=50))
+def test_every_sample_is_in_one_bar_that_spans_its_bucket(values: list[int]) -> None:
+    histogram = filled(values)
+    bars = bars_of(histogram, axis_of(histogram, MARKS))
+    assert sum(bar.count for bar in bars) == len(values)
+    assert all(before.high_ns <= after.low_ns for before, after in pairwise(bars))
+    for value in values:
+        low, high = bounds_ns(bucket_of(value))
+        assert any(bar.low_ns <= low and high <= bar.high_ns for bar in bars)
+
+
+@given(st.lists(durations, min_size=1, max_size=300))
+def test_the_bars_are_few_enough_to_see(values: list[int]) -> None:
+    histogram = filled(values)
+    axis = axis_of(histogram, MARKS)
+    octaves = bucket_of(int(axis.high_ns)) // 64 + 2
+    assert len(bars_of(histogram, axis)) <= max(MAX_BARS, octaves) + 2
+
+
+@given(st.lists(durations, max_size=20))
+def test_everything_is_on_the_axis_and_in_order(values: list[int]) -> None:
+    histogram = filled(values)
+    axis = axis_of(histogram, MARKS)
+    places = [axis.percent(value) for value in sorted([*values, *(mark.at_ns for mark in MARKS)])]
+    assert places == sorted(places)
+    assert all(0 <= place <= 100 for place in places)
+    assert axis.ticks()
+
+
+def test_a_plot_marks_the_limits_and_tells_bars_above_the_longest_accepted_apart() -> None:
+    drawn = plot(filled([MS] * 100 + [23 * MS]), MARKS, 22 * MS, "two limits")
+    kinds = [part.get("class") for part in drawn.iter("rect")]
+    assert kinds == ["bar", "above"]
+    assert [part.text for part in drawn.iter("text") if part.get("class") in {"before", "after"}] == [
+        "longest 22 ms",
+        "p50 8 ms",
+    ]
+    assert next(title.text or "" for title in drawn.iter("title")).endswith(": 100")
+    assert (drawn.get("role"), drawn.get("aria-label")) == ("img", "two limits")
+
+
+def test_a_limit_of_any_size_has_a_place_beside_any_round_trip() -> None:
+    for value in (0, 1, 70_000 * MS):
+        for limit in (1_000, 60_000 * MS):
+            drawn = plot(filled([value]), (Mark("limit", limit),), limit, "x")
+            for number in places(drawn):
+                assert 0 <= number <= 100
+
+
+def places(drawn: ET.Element) -> list[float]:
+    return [float(x.removesuffix("%")) for part in drawn.iter() if (x := part.get("x", "")).endswith("%")]
+
+
+def test_a_wide_axis_has_decades_only() -> None:
+    assert Axis(1_000, 60_000 * MS).ticks() == [10**power for power in range(3, 11)]
+    assert Axis(100_000, MS).ticks() == [100_000, 200_000, 500_000, MS]

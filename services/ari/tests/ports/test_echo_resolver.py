@@ -1,0 +1,112 @@
+"""The resolver over answers of a name server, which the test gives in the loop's place."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from rtppool_core.contract.pools_file import EchoTarget
+from rtppool_relay.ports.echo_resolver import EchoResolver
+
+
+class Names:
+    """What each name stands for now; one that is not here can't be resolved."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, list[str]] = {}
+
+    async def getaddrinfo(self, host: str, port: int, *, family: int, type: int) -> list[Any]:  # noqa: A002 its name
+        if host not in self.addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(family, type, 17, "", (address, port)) for address in self.addresses[host]]
+
+
+@pytest.fixture
+async def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    known = Names()
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", known.getaddrinfo)
+    return known
+
+
+def resolver(host: str, port: int = 4000) -> EchoResolver:
+    return EchoResolver(EchoTarget(host, port), socket.AF_INET)
+
+
+async def test_of_several_addresses_the_one_in_use_stays_while_it_is_listed(names: Names) -> None:
+    echo = resolver("echo")
+    seen = []
+    for addresses in (
+        ["192.0.2.1", "192.0.2.2"],
+        ["192.0.2.2", "192.0.2.1"],
+        ["192.0.2.2"],
+        ["192.0.2.1", "192.0.2.2"],
+    ):
+        names.addresses["echo"] = addresses
+        await echo.resolve()
+        seen.append(echo.address)
+    assert [address[0] for address in seen if address] == ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.2"]
+
+
+async def test_a_target_that_does_not_resolve_is_said_and_the_echo_in_force_is_kept(
+    names: Names, caplog: pytest.LogCaptureFixture
+) -> None:
+    names.addresses["echo"] = ["192.0.2.1"]
+    echo = resolver("echo")
+    await echo.resolve()
+    echo.aim(EchoTarget("typo", 4001), socket.AF_INET)
+    for _ in range(3):
+        await echo.resolve()
+    assert echo.address == ("192.0.2.1", 4000)
+    assert echo.reason is not None
+    assert "echo.host 'typo' can't be resolved" in echo.reason
+    assert "Packets go to 192.0.2.1:4000 (echo:4000) as before" in echo.reason
+    assert caplog.messages == [echo.reason]
+
+
+@pytest.mark.usefixtures("names")
+async def test_a_first_target_that_does_not_resolve_leaves_no_address_and_a_sentence() -> None:
+    echo = resolver("typo")
+    await echo.resolve()
+    assert echo.address is None
+    assert echo.reason == "echo.host 'typo' can't be resolved (Name or service not known); is the name right?"
+
+
+async def test_an_address_of_another_family_is_dropped(names: Names) -> None:
+    names.addresses["echo"] = ["192.0.2.1"]
+    echo = resolver("echo")
+    await echo.resolve()
+    echo.aim(echo.target, socket.AF_INET6)
+    assert echo.address is None
+
+
+async def test_an_answer_for_a_target_that_is_wanted_no_more_is_not_used(names: Names) -> None:
+    names.addresses["slow"] = ["192.0.2.9"]
+    echo = resolver("slow")
+    looking = asyncio.create_task(echo.resolve())
+    echo.aim(EchoTarget("fast"), socket.AF_INET)
+    await looking
+    assert echo.target.host == "fast"
+
+
+async def test_whoever_could_not_move_all_calls_is_asked_again_soon(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtppool_relay.ports.echo_resolver.RETRY_SECONDS", 0.01)
+    names.addresses["echo"] = ["192.0.2.1"]
+    answers = [False, False, True]
+    asked = asyncio.Event()
+
+    async def changed() -> bool:
+        answer = answers.pop(0)
+        if not answers:
+            asked.set()
+        return answer
+
+    task = asyncio.create_task(resolver("echo").run(changed))
+    async with asyncio.timeout(5):
+        await asked.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

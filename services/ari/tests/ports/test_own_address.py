@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from rtppool_relay.ports.own_address import OwnAddress, bound_address
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_towards_an_address_ours_is_known_at_once(host: str) -> None:
+    own = OwnAddress(host)
+    assert (own.address, own.reason) == (host, None)
+
+
+async def test_a_name_is_looked_up_off_the_loop() -> None:
+    own = OwnAddress("localhost")
+    assert own.address is None
+    assert own.reason is not None
+    await own.look()
+    assert own.address in {"127.0.0.1", "::1"}
+    assert own.reason is None
+
+
+async def test_a_name_that_is_not_known_is_said_and_what_was_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: Any, **__: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    own = OwnAddress("localhost")
+    await own.look()
+    found = own.address
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nothing)
+    await own.look()
+    assert own.address == found
+    assert "route to localhost (the host of ARI_URL) is not known: Name or service not known" in (own.reason or "")
+    assert "ADVERTISE_IP" in (own.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("bind_ip", "advertised", "bound"),
+    [
+        ("::", "192.0.2.1", "0.0.0.0"),
+        ("0.0.0.0", "2001:db8::1", "::"),
+        ("0.0.0.0", "192.0.2.1", "0.0.0.0"),
+        ("::", "2001:db8::1", "::"),
+        ("::", None, "::"),
+        ("::", "node-1.example", "::"),
+        ("192.0.2.7", "2001:db8::1", "192.0.2.7"),
+    ],
+)
+def test_an_unspecified_bind_address_takes_the_family_that_asterisk_is_told(
+    bind_ip: str, advertised: str | None, bound: str
+) -> None:
+    assert bound_address(bind_ip, advertised) == bound

@@ -1,0 +1,1 @@
+"""Datagrams in batches: memory, the system calls that receive and send, ancillary data."""

@@ -1,0 +1,1 @@
+"""Which datagrams the echo answers, and how many for each sender, without I/O."""

@@ -1,0 +1,1 @@
+"""The processes that reflect packets, and the process that supervises them."""

@@ -1,0 +1,59 @@
+"""The echo's UDP sockets: one for each worker on one port. The kernel keeps every sender with one of them."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from rtppool_core.net.udp import bind_error, family_of, wants_kernel_stamps
+from rtppool_echo.messages.ancillary import ask_for_ancillary
+
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+# linux/socket.h and linux/sock_diag.h: the ninth word counts datagrams that found the buffer full.
+SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=9I")
+
+
+def bind_sockets(address: str, port: int, workers: int) -> list[socket.socket]:
+    """Bind one socket for each worker; port 0 takes a free one.
+
+    The first is bound before it allows others, so that an echo that already runs there is an error, not a partner.
+
+    Raises:
+        BindError: the address or the port can't be had.
+    """
+    sockets = [_udp_socket(address) for _ in range(workers)]
+    first, *others = sockets
+    try:
+        first.bind((address, port))
+        bound_port = first.getsockname()[1]
+        if others:
+            for sock in sockets:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for sock in others:
+            sock.bind((address, bound_port))
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise bind_error(address, port, error) from error
+    return sockets
+
+
+def overflows(sock: socket.socket) -> int | None:
+    """Datagrams that the kernel dropped because the receive buffer was full; None where it doesn't say."""
+    try:
+        answer = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size)
+    except OSError:
+        return None
+    return int(_MEMINFO.unpack(answer)[-1]) if len(answer) == _MEMINFO.size else None
+
+
+def _udp_socket(address: str) -> socket.socket:
+    sock = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    if sock.family == socket.AF_INET6:
+        # `::` serves IPv4 senders as well; any other IPv6 address can't.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    ask_for_ancillary(sock)
+    wants_kernel_stamps(sock)
+    return sock

@@ -1,0 +1,1 @@
+"""Ways to place calls: through ARI, SIPp, or the Asterisk stand-in."""

@@ -1,0 +1,1 @@
+"""`make run`: a local system with a live table."""

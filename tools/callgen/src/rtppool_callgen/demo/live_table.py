@@ -1,0 +1,102 @@
+"""The live table of `make run`, and its summary. Takes figures, returns what rich prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rtppool_callgen.demo.relay_view import MAX_ROWS, CallRow, RelayView
+from rtppool_callgen.formats import milliseconds
+
+_COLOURS = {"Met": "green", "Violated": "red", "Unknown": "yellow"}
+
+
+def live_table(view: RelayView, address: str, rows: int = MAX_ROWS) -> RenderableType:
+    """The relay in one picture. `rows` bounds the calls that are shown, worst p99 first."""
+    parts: list[RenderableType] = [Text(headline(view)), verdict_line(view), _calls_table(view, rows)]
+    hidden = len(view.calls) - rows
+    if hidden > 0:
+        parts.append(Text(f"… and {hidden} more calls, all at {address}/calls", style="dim"))
+    parts += [Text(line, style="yellow") for line in problem_lines(view)]
+    parts.append(Text(f"verdict {address}/sla   all calls {address}/calls   Ctrl-C ends it", style="dim"))
+    return Group(*parts)
+
+
+def headline(view: RelayView) -> str:
+    """Calls, ports, echo and Asterisk in one line."""
+    refused = sum(view.refused.values())
+    return (
+        f"calls {view.active} active, {view.accepted} accepted, {refused} refused   "
+        f"ports {view.port_range}, {view.ports_free} of {view.ports_total} free   echo {view.echo}   "
+        f"Asterisk stand-in {view.ari_state}"
+    )
+
+
+def verdict_line(view: RelayView) -> Text:
+    """The verdict and the window's figures, of the calls where there are any."""
+    text = Text("SLA ").append(view.sla, style=f"bold {_COLOURS.get(view.sla, 'white')}")
+    text.append(f" ({view.sla_reason}")
+    if view.tier_up_to_calls is not None:
+        text.append(f", tier up to {view.tier_up_to_calls} calls")
+    text.append(")   ")
+    if view.window is not None:
+        text.append(window_line(view.window))
+    elif view.probe is not None:
+        text.append(f"probe: {window_line(view.probe)}")
+    return text
+
+
+def window_line(window: Mapping[str, Any]) -> str:
+    """Round trips, late and loss of a window."""
+    return (
+        f"{window['packets']} packets, round trip p50 {milliseconds(window.get('p50Microseconds'))}, "
+        f"p99 {milliseconds(window.get('p99Microseconds'))}, max {milliseconds(window.get('maxMicroseconds'))}, "
+        f"late {window['latePpm']} ppm (relay {window['late']['relay']}, echo {window['late']['echo']} packets), "
+        f"loss {window['lossPpm']} ppm"
+    )
+
+
+def problem_lines(view: RelayView) -> list[str]:
+    """What is not as it should be, in sentences."""
+    lines = [f"limit missed: {violation}" for violation in view.violations]
+    reasons = ", ".join(f"{count} {reason}" for reason, count in view.refused.items())
+    lines += [f"refused ({reasons}): {sentence}" for sentence in view.refusals]
+    if view.ari_reason:
+        lines.append(view.ari_reason)
+    if view.echo_reachable is False:
+        lines.append(f"the echo at {view.echo} does not answer")
+    return lines
+
+
+def summary(view: RelayView, seconds: float) -> RenderableType:
+    """What is left to say at the end."""
+    parts: list[RenderableType] = [Text(f"After {seconds:.0f} s: {headline(view)}"), verdict_line(view)]
+    return Group(*parts, *(Text(line) for line in problem_lines(view)))
+
+
+def _calls_table(view: RelayView, rows: int) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for name in ("call", "port", "state", "packets", "p50 ms", "p99 ms", "late", "src late", "lost", "SLA"):
+        table.add_column(name, justify="left" if name in {"call", "state", "SLA"} else "right", no_wrap=True)
+    for row in sorted(view.calls, key=lambda row: row.p99_microseconds or 0, reverse=True)[:rows]:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: CallRow) -> tuple[str | Text, ...]:
+    return (
+        row.call,
+        "-" if row.port is None else str(row.port),
+        row.state,
+        str(row.packets),
+        milliseconds(row.p50_microseconds).removesuffix(" ms"),
+        milliseconds(row.p99_microseconds).removesuffix(" ms"),
+        str(row.late),
+        str(row.late_by_source),
+        str(row.lost),
+        Text(row.sla, style=_COLOURS.get(row.sla, "white")),
+    )

@@ -1,0 +1,98 @@
+"""What the live table shows, taken from a relay's `/status`, `/sla` and `/calls`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One live call. Times are in µs; None is not measured."""
+
+    call: str
+    port: int | None
+    state: str
+    packets: int
+    p50_microseconds: int | None
+    p99_microseconds: int | None
+    late: int
+    late_by_source: int
+    lost: int
+    sla: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelayView:
+    """A relay at one moment. `window` figures are those of the last 60 s; None without packets."""
+
+    port_range: str
+    ports_free: int
+    ports_total: int
+    active: int
+    accepted: int
+    ended: int
+    refused: Mapping[str, int]
+    refusals: tuple[str, ...]
+    ari_state: str
+    ari_reason: str | None
+    echo: str
+    echo_reachable: bool | None
+    sla: str
+    sla_reason: str
+    tier_up_to_calls: int | None
+    violations: tuple[str, ...]
+    window: Mapping[str, Any] | None
+    probe: Mapping[str, Any] | None
+    calls: tuple[CallRow, ...]
+
+
+def relay_view(status: Mapping[str, Any], sla: Mapping[str, Any], calls: Mapping[str, Any]) -> RelayView:
+    """Put the three documents together.
+
+    Raises:
+        KeyError: one of them is not what a relay of this version answers.
+    """
+    ports, counts, echo = status["ports"], status["calls"], status["echo"]
+    refusals = [call["refusal"] for call in calls["recent"] if call.get("refusal")]
+    return RelayView(
+        port_range=ports["range"],
+        ports_free=ports["free"],
+        ports_total=ports["total"],
+        active=counts["active"],
+        accepted=counts["accepted"],
+        ended=counts["ended"],
+        refused=counts["refused"],
+        refusals=tuple(dict.fromkeys(refusals)),
+        ari_state=status["ari"]["state"],
+        ari_reason=status["ari"].get("reason"),
+        echo=f"{echo['host']}:{echo['port']}",
+        echo_reachable=echo.get("reachable"),
+        sla=sla["result"],
+        sla_reason=sla["reason"],
+        tier_up_to_calls=sla.get("tierUpToCalls"),
+        violations=tuple(f"{each['limit']} {each['measured']} > {each['accepted']}" for each in sla["violations"]),
+        window=sla.get("calls"),
+        probe=sla.get("probe"),
+        calls=tuple(_row(call) for call in calls["live"]),
+    )
+
+
+def _row(call: Mapping[str, Any]) -> CallRow:
+    figures = call.get("figures", {})
+    late = figures.get("late", {})
+    return CallRow(
+        call=call["call"],
+        port=call.get("port"),
+        state=call["state"],
+        packets=figures.get("packets", 0),
+        p50_microseconds=figures.get("p50Microseconds"),
+        p99_microseconds=figures.get("p99Microseconds"),
+        late=late.get("relay", 0) + late.get("echo", 0),
+        late_by_source=late.get("source", 0),
+        lost=figures.get("lost", 0),
+        sla=figures.get("sla", "Unknown"),
+    )

@@ -1,0 +1,1 @@
+"""The load test: its run, its report, its verdict."""

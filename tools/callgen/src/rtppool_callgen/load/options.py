@@ -1,0 +1,155 @@
+"""The command line of the load test. Secrets are read from the environment: a list of processes shows arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rtppool_callgen.arguments import calls, port, rate, seconds
+from rtppool_callgen.callers.ari import AriCallers
+from rtppool_callgen.callers.asterisk_client import AsteriskClient
+from rtppool_callgen.callers.interface import Callers
+from rtppool_callgen.callers.sipp import SippCallers, SippSettings
+from rtppool_callgen.callers.stand_in import StandInCallers
+from rtppool_callgen.load.run import Load
+from rtppool_callgen.local.system import LocalSystem
+from rtppool_callgen.plan.plan import LoadPlan
+from rtppool_callgen.stand_in.serve import read_credentials
+from rtppool_core.contract.port_range import PortRange, PortRangeError
+from rtppool_core.process.service import Stop
+from rtppool_core.process.settings import Environment
+
+KINDS = ("stand-in", "ari", "sipp")
+# A port rests for 5 s after its call: a hundred calls, and those that rest while ten a second follow each other.
+PORT_RANGE = "10000-10149"
+ARI_URL = "http://127.0.0.1:8088/ari"
+RELAY_URL = "http://127.0.0.1:9090"
+MakeCallers = Callable[[Path, Stop], Callers]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """A load, the relay that is read, and who calls: made of a folder for their files."""
+
+    load: Load
+    relay_url: str
+    relay_token: str
+    make_callers: MakeCallers
+
+
+def add_load_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """`load` and its options; returns its parser."""
+    parser = commands.add_parser(
+        "load",
+        help="calls for a while, so many at a time; a report, a chart, and an exit code by the SLA",
+        description=(
+            "Exit code 0: Met and every call went as planned; 1: Violated, or calls are missing; 2: options that can't "
+            "be used; 3: nothing was measured. RELAY_TOKEN or RELAY_TOKEN_FILE is the relay's token, ARI_USER and "
+            "ARI_PASS or ARI_PASS_FILE the user of --callers ari."
+        ),
+    )
+    plan = parser.add_argument_group("the load")
+    plan.add_argument("--concurrent", type=calls(1), default=100, help="calls at a time (default 100)")
+    plan.add_argument("--duration", type=seconds, default=300.0, help="how long, in seconds (default 300)")
+    plan.add_argument("--call-duration", type=seconds, default=30.0, help="of each call, in seconds (default 30)")
+    plan.add_argument("--per-second", type=rate, default=10.0, help="how many arrive a second (default 10)")
+    plan.add_argument("--callers", choices=KINDS, default="stand-in", help="who calls (default stand-in)")
+    plan.add_argument("--output", type=Path, default=Path("build/load"), help="folder of report and chart (build/load)")
+    own = parser.add_argument_group("--callers stand-in: echo, relay and stand-in are started on this machine")
+    own.add_argument("--port-range", type=_port_range, default=PORT_RANGE, help=f"of the relay (default {PORT_RANGE})")
+    own.add_argument("--http-port", type=port, default=9090, help="the relay's HTTP_PORT (default 9090)")
+    own.add_argument("--echo-port", type=port, default=4000, help="the echo's ECHO_PORT (default 4000)")
+    own.add_argument("--echo-http-port", type=port, default=9091, help="the echo's HTTP_PORT (default 9091)")
+    own.add_argument(
+        "--admission",
+        choices=("on", "off"),
+        default="on",
+        help="off: the relay takes calls that it has no headroom for (its ADMISSION, default on)",
+    )
+    real = parser.add_argument_group("--callers ari and sipp: a relay and an Asterisk that run already")
+    real.add_argument("--relay-url", type=_url, help=f"the relay's HTTP side (default {RELAY_URL})")
+    ari = parser.add_argument_group("--callers ari: Asterisk originates the calls")
+    ari.add_argument(
+        "--ari-url", type=_url, help=f"Asterisk's ARI (default {ARI_URL}); with sipp: also look there for orphans"
+    )
+    ari.add_argument("--endpoint", help="who is called, such as Local/s@talkers or PJSIP/1000@trunk")
+    ari.add_argument("--application", default="rtp-pool", help="the relay's APP_NAME (default rtp-pool)")
+    sipp = parser.add_argument_group("--callers sipp: SIPp calls Asterisk")
+    sipp.add_argument("--sip-target", help="Asterisk's SIP, host:port")
+    sipp.add_argument("--scenario", type=Path, help="an XML scenario (default: the package's)")
+    sipp.add_argument("--sipp", type=shlex.split, default=["sipp"], help="the program (default: sipp on the PATH)")
+    sipp.add_argument(
+        "--sipp-argument", action="append", default=[], metavar="ARGUMENT", help="one more for SIPp: --sipp-argument=-p"
+    )
+    return parser
+
+
+def problems_of(options: argparse.Namespace) -> list[str]:
+    """Options that are missing, or contradict each other; a sentence each."""
+    problems = list(_plan(options).problems())
+    if options.callers == "stand-in" and options.relay_url:
+        problems.append("--relay-url goes with --callers ari or sipp; the stand-in's callers have a relay of their own")
+    if options.callers == "ari" and not options.endpoint:
+        problems.append("--endpoint is needed with --callers ari, such as Local/s@talkers")
+    if options.callers == "sipp" and not options.sip_target:
+        problems.append("--sip-target is needed with --callers sipp, such as 127.0.0.1:5060")
+    if not options.sipp:
+        problems.append("--sipp is empty; accepted is a program")
+    return problems
+
+
+def load_options(options: argparse.Namespace) -> LoadOptions:
+    """Read options without problems, and the secrets of the environment.
+
+    Raises:
+        SettingsError: a secret is missing or can't be read.
+    """
+    environment = Environment(os.environ)
+    token = environment.secret("RELAY_TOKEN")
+    environment.finish()
+    plan, relay_url = _plan(options), options.relay_url or RELAY_URL
+    load = Load(plan, options.output)
+    if options.callers == "stand-in":
+        http_port, echo_http_port, admission = options.http_port, options.echo_http_port, options.admission
+        system = LocalSystem(http_port, echo_http_port, options.port_range, options.echo_port, admission)
+        return LoadOptions(load, system.address, "", lambda folder, stop: StandInCallers(plan, system, folder, stop))
+    if options.callers == "ari":
+        ari = AriCallers(plan, _asterisk(options.ari_url or ARI_URL), options.endpoint, options.application)
+        return LoadOptions(load, relay_url, token, lambda _folder, _stop: ari)
+    sipp = SippSettings(options.sip_target, options.scenario, tuple(options.sipp), tuple(options.sipp_argument))
+    asterisk = _asterisk(options.ari_url) if options.ari_url else None
+    return LoadOptions(load, relay_url, token, lambda folder, _stop: SippCallers(plan, sipp, folder, asterisk))
+
+
+def _asterisk(url: str) -> AsteriskClient:
+    user = read_credentials()
+    return AsteriskClient(url, user.user, user.password)
+
+
+def _plan(options: argparse.Namespace) -> LoadPlan:
+    return LoadPlan(options.concurrent, options.per_second, options.duration, options.call_duration)
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise argparse.ArgumentTypeError(f"{text!r}; accepted is http:// or https:// with host and port")
+    if parts.username is not None or parts.password is not None or parts.query:
+        raise argparse.ArgumentTypeError("it has a user or a query; secrets are read from the environment only")
+    return text
+
+
+def _port_range(text: str) -> str:
+    try:
+        return str(PortRange.parse(text))
+    except PortRangeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

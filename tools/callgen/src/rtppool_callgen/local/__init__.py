@@ -1,0 +1,1 @@
+"""Echo, relay and stand-in as processes of this machine."""

@@ -1,0 +1,218 @@
+"""The Asterisk stand-in put together: switchboard, ARI over HTTP, and callers whose RTP really flows."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from aiohttp import web
+
+from rtppool_callgen.stand_in.ari_server import EventHub, Interfere, leave_alone, make_ari
+from rtppool_callgen.stand_in.media_legs import Player
+from rtppool_callgen.stand_in.rtp_player import RtpPlayer
+from rtppool_callgen.stand_in.switchboard import Channel, Switchboard, SwitchboardError
+from rtppool_core.net.http_endpoints import listen
+from rtppool_core.net.udp import host_port
+from rtppool_core.statistics.histogram import Histogram
+
+CALLER_PREFIX = "standin-"
+ENDED_CALLS = 1000
+# Longer than the way of a reply.
+START_AFTER_REPLY_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class EndedCall:
+    """What a caller knew at its end.
+
+    `refused` is `RTP_RELAY_REFUSED` and `given_back` is `RTP_RELAY_ENDED`, which the relay set before `continue`.
+    """
+
+    channel: str
+    sent: int
+    returned: int
+    refused: str | None
+    answered: bool = False
+    given_back: str | None = None
+    round_trips: Histogram | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    sent: int = 0
+    returned: int = 0
+    round_trips: Histogram | None = None
+
+
+class StandIn:
+    """Use as `async with`; `port` 0 takes a free one, told by `url`.
+
+    `player` None: RTP from this process. With `tls` ARI is served over TLS alone. For tests of faults, `interfere` is
+    called around every request, and with `start_after_reply` a media channel's StasisStart comes after the reply of the
+    request that made it; both may be set at any time.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        user: str,
+        password: str,
+        player: Player | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._host, self._port = host, port
+        self._user, self._password = user, password
+        self._tls = tls
+        self.hub = EventHub()
+        self.switchboard = Switchboard(self.hub.emit)
+        self.player: Player = player if player is not None else RtpPlayer()
+        self.ended: deque[EndedCall] = deque(maxlen=ENDED_CALLS)
+        self.on_end: Callable[[EndedCall], None] = lambda _call: None
+        self.interfere: Interfere = leave_alone
+        self.start_after_reply = False
+        self._runner: web.AppRunner | None = None
+        self._media_of: dict[str, str] = {}
+        self._counts: dict[str, _Counts] = {}
+        self._calls = 0
+
+    @property
+    def url(self) -> str:
+        """What `ARI_URL` must be."""
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{host_port(self._host, self._port)}/ari"
+
+    async def __aenter__(self) -> Self:
+        """Listen.
+
+        Raises:
+            ListenError: the port is taken.
+        """
+        await self.player.__aenter__()
+        app = make_ari(self.switchboard, self.hub, self, self._user, lambda: self._password, self._interfere)
+        try:
+            self._runner, self._port = await listen(app, self._host, self._port, self._tls)
+        except BaseException:
+            await self.player.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close everything."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self.player.__aexit__()
+
+    def place_call(self, application: str, number: str = "1000") -> str:
+        """A SIP caller arrives in the application; returns its channel's id.
+
+        Raises:
+            SwitchboardError: nobody registered the application.
+        """
+        self._calls += 1
+        channel = f"{CALLER_PREFIX}{self._calls}"
+        variables = {"CHANNEL(pjsip,call-id)": f"call-{self._calls}@{self._host}"}
+        self.switchboard.arrive(channel, "PJSIP/standin", application, number, variables)
+        return channel
+
+    def callers(self) -> list[str]:
+        """Callers that are on the line."""
+        return [channel for channel in self.switchboard.channels if channel.startswith(CALLER_PREFIX)]
+
+    def packets(self, caller: str) -> tuple[int, int]:
+        """How many packets a caller sent and got back."""
+        counts = self._counts_of(caller)
+        return counts.sent, counts.returned
+
+    def hang_up(self, channel: str) -> None:
+        """See `Legs.hang_up`; also how a caller ends its call."""
+        leg = self.switchboard.channel(channel)
+        if leg.peer_host is not None:
+            self._keep_counts(channel)
+            self.player.close(channel)
+        elif channel in self._media_of:
+            self.player.pause(self._media_of[channel])
+        self.switchboard.hang_up(channel)
+        if leg.peer_host is None:
+            self._end(leg)
+
+    def create_media(self, channel: str, application: str, external_host: str, media_format: str) -> dict[str, Any]:
+        """See `Legs.create_media`."""
+        if channel in self.switchboard.channels:
+            raise SwitchboardError(500, "An internal error prevented this request from being handled")
+        leg = self.player.open(channel, _peer(external_host))
+        try:
+            snapshot = self.switchboard.create_media(
+                channel,
+                application,
+                external_host,
+                media_format,
+                leg.local,
+                starts_at_once=not self.start_after_reply,
+            )
+        except SwitchboardError:
+            self.player.close(channel)
+            raise
+        if self.start_after_reply:
+            loop = asyncio.get_running_loop()
+            loop.call_later(START_AFTER_REPLY_SECONDS, self.switchboard.start_media, channel)
+        return snapshot
+
+    def bridged(self, channels: list[str]) -> None:
+        """See `Legs.bridged`: a caller is heard by the media channel that shares its bridge."""
+        for channel in channels:
+            leg = self.switchboard.channels[channel]
+            callers = [other for other in self.switchboard.bridged_with(channel) if other.peer_host is None]
+            if leg.peer_host is not None and callers:
+                self._media_of[callers[0].id] = channel
+                self.player.play(channel)
+
+    def continued(self, channel: str) -> None:
+        """See `Legs.continued`: this dialplan hangs up behind `Stasis()`."""
+        if channel in self._media_of:
+            self.player.pause(self._media_of[channel])
+        self._end(self.switchboard.end_in_dialplan(channel))
+
+    def originate(self, channel: str, application: str) -> dict[str, Any]:
+        """See `Legs.originate`."""
+        return self.switchboard.arrive(channel, "Local/s@default", application, "", {}).to_json()
+
+    def _counts_of(self, caller: str) -> _Counts:
+        leg = self.player.leg(self._media_of.get(caller, ""))
+        return self._counts.get(caller, _Counts()) if leg is None else _Counts(leg.sent, leg.returned, leg.round_trips)
+
+    async def _interfere(self, method: str, path: str, moment: Literal["before", "after"]) -> None:
+        await self.interfere(method, path, moment)
+
+    def _keep_counts(self, media: str) -> None:
+        for caller, channel in list(self._media_of.items()):
+            if channel == media:
+                self._counts[caller] = self._counts_of(caller)
+                del self._media_of[caller]
+
+    def _end(self, leg: Channel) -> None:
+        counts = self._counts_of(leg.id)
+        self._media_of.pop(leg.id, None)
+        self._counts.pop(leg.id, None)
+        call = EndedCall(
+            leg.id,
+            counts.sent,
+            counts.returned,
+            leg.variables.get("RTP_RELAY_REFUSED"),
+            leg.state == "Up",
+            leg.variables.get("RTP_RELAY_ENDED"),
+            counts.round_trips,
+        )
+        self.ended.append(call)
+        self.on_end(call)
+
+
+def _peer(external_host: str) -> tuple[str, int]:
+    host, _, port = external_host.rpartition(":")
+    if not host or not port.isdecimal():
+        raise SwitchboardError(400, "external_host must be <host>:<port>")
+    return host.strip("[]"), int(port)

@@ -44,13 +44,8 @@ else
 	@calls=0; $(V)/python -m lab.faults.calls || calls=$$?; $(OPERATOR_CHAOS) && exit $$calls
 endif
 
-bench: .venv/.ready .venv/.plot-ready ## What a packet costs and whether the figures are true (BENCH='--only truth')
+bench: .venv/.ready ## What a packet costs and whether the figures are true (BENCH='--only truth')
 	@$(V)/python -m lab.bench $(BENCH)
-
-.venv/.plot-ready: requirements/bench.txt | .venv/.ready
-	@echo "bench: installing matplotlib into .venv, for the plot"
-	@$(V)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt \
-	  && touch $@ || echo "bench: matplotlib could not be installed; there will be no plot"
 
 up: .venv/.ready ## A kind cluster with the product on it
 	@$(CLUSTER) up

@@ -3,7 +3,7 @@ CALLS ?= 20
 V := .venv/bin
 CLUSTER := $(V)/python -m lab.cluster
 OPERATOR_CHAOS := $(V)/python -m lab.faults.operator
-TYPED := libs/core/src services/echo/src services/ari/src operator/src tools/callgen/src
+TYPED := libs/core/src libs/testing/src services/echo/src services/ari/src operator/src tools/callgen/src
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check e2e chaos bench up down clean lock
 

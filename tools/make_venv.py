@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / ".ready"
-MEMBERS = ("libs/core", "services/echo", "services/ari", "operator", "tools/callgen")
+MEMBERS = ("libs/core", "libs/testing", "services/echo", "services/ari", "operator", "tools/callgen")
 MIN_PYTHON = (3, 11)
 
 

@@ -47,7 +47,7 @@ Moment = Literal["before", "after"]
 
 @dataclass(slots=True)
 class BoundPort:
-    """`CallMedia` whose packets nobody forwards."""
+    """`MediaPort` whose packets nobody forwards."""
 
     ports: PortManager
     sockets: PortSockets
@@ -76,7 +76,7 @@ class BoundPort:
 
 
 class PortsAlone:
-    """`MediaPlane` of real leases and sockets."""
+    """`PortAllocator` of real leases and sockets."""
 
     media_format = "ulaw"
 
@@ -154,7 +154,7 @@ async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
         client = AriHttp(stand_in.url, "relay", "secret", request_seconds=request_seconds(request))
         surroundings = CallSurroundings(
             client=client,
-            plane=PortsAlone(ports),
+            ports=PortsAlone(ports),
             ids=IDS,
             application=APPLICATION,
             counters=CallCounters(),

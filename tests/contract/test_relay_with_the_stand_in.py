@@ -97,7 +97,7 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 
 async def connected(relay: Relay, stand_in: StandIn) -> None:
     await until(lambda: relay._telephony.ari_report().state == "Connected", "relay connected to Asterisk")
-    await until(lambda: relay._plane.resolver.address is not None, "echo resolved")
+    await until(lambda: relay._call_ports.resolver.address is not None, "echo resolved")
     assert stand_in.switchboard.is_registered(APPLICATION)
 
 

@@ -17,7 +17,7 @@ from rtppool_relay.calls.record import CallCounters
 from rtppool_relay.calls.runner import CallRunner, CallSurroundings
 from rtppool_relay.calls.table import Event, State
 from rtppool_relay.figures.call_figures import CallFigures
-from rtppool_relay.ports.interface import MediaPlane
+from rtppool_relay.ports.interface import PortAllocator
 from rtppool_relay.streams.flow import MediaFlow
 
 pytestmark = pytest.mark.looptime
@@ -76,7 +76,7 @@ class Media:
         return self.figures()
 
 
-class Plane:
+class Ports:
     def __init__(self) -> None:
         self.media = Media()
 
@@ -84,10 +84,10 @@ class Plane:
         return self.media
 
 
-def adopting(asterisk: Asterisk, plane: Plane, left_ns: int | None = None) -> CallRunner:
+def adopting(asterisk: Asterisk, ports: Ports, left_ns: int | None = None) -> CallRunner:
     surroundings = CallSurroundings(
         client=cast("AriClient", asterisk),
-        plane=cast("MediaPlane", plane),
+        ports=cast("PortAllocator", ports),
         ids=CallIds.of_node("node-1"),
         application="rtp-pool",
         counters=CallCounters(),
@@ -101,33 +101,33 @@ def adopting(asterisk: Asterisk, plane: Plane, left_ns: int | None = None) -> Ca
 
 
 async def test_an_asterisk_that_does_not_answer_for_a_while_costs_no_call() -> None:
-    asterisk, plane = Asterisk(answers_after_seconds=20), Plane()
-    runner = adopting(asterisk, plane)
+    asterisk, ports = Asterisk(answers_after_seconds=20), Ports()
+    runner = adopting(asterisk, ports)
     await asyncio.sleep(21)
     assert runner.state is State.TALKING
-    assert plane.media.peer == ("192.0.2.1", 24000)
+    assert ports.media.peer == ("192.0.2.1", 24000)
     await runner.abandon()
     assert asterisk.deleted == []
 
 
 async def test_one_that_never_answers_ends_it_after_half_a_minute() -> None:
-    asterisk, plane = Asterisk(answers_after_seconds=3600), Plane()
-    runner = adopting(asterisk, plane)
+    asterisk, ports = Asterisk(answers_after_seconds=3600), Ports()
+    runner = adopting(asterisk, ports)
     await asyncio.sleep(29)
     assert runner.state is State.ADOPTING
     await asyncio.sleep(5)
     assert runner.state is State.ENDED
-    assert plane.media.closed
+    assert ports.media.closed
 
 
 async def test_a_caller_who_hangs_up_meanwhile_is_not_waited_for() -> None:
-    asterisk, plane = Asterisk(answers_after_seconds=3600), Plane()
-    runner = adopting(asterisk, plane)
+    asterisk, ports = Asterisk(answers_after_seconds=3600), Ports()
+    runner = adopting(asterisk, ports)
     await asyncio.sleep(2)
     runner.feed(Event.CALLER_GONE)
     await asyncio.sleep(1)
     assert runner.state is State.ENDED
-    assert plane.media.closed
+    assert ports.media.closed
 
 
 @pytest.mark.parametrize(
@@ -137,12 +137,12 @@ async def test_a_caller_who_hangs_up_meanwhile_is_not_waited_for() -> None:
 async def test_the_gap_is_from_the_word_to_the_first_packet_and_never_guessed(
     left_ns: int | None, gap: int | None
 ) -> None:
-    plane = Plane()
-    runner = adopting(Asterisk(answers_after_seconds=0), plane, left_ns)
+    ports = Ports()
+    runner = adopting(Asterisk(answers_after_seconds=0), ports, left_ns)
     await asyncio.sleep(1)
     runner.look_at_media()
     assert runner.record().gap_milliseconds is None
-    plane.media.first_arrival_ns = 10 * SECOND_NS
+    ports.media.first_arrival_ns = 10 * SECOND_NS
     runner.look_at_media()
     assert runner.record().gap_milliseconds == gap
     await runner.abandon()

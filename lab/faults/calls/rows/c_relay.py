@@ -92,42 +92,42 @@ class Forwarder:
 
 
 @dataclass(slots=True)
-class CMedia:
-    """Implements `CallMedia`; what it measures is read from its rows."""
+class CPort:
+    """Implements `MediaPort`; what it measures is read from its rows."""
 
-    plane: CPlane
+    ports: CPorts
     port: int
     slot: int
     advertised_address: str
     connected: bool = False
 
     async def connect(self, address: str, port: int) -> None:
-        """See `CallMedia.connect`; all addresses are the loopback one."""
+        """See `MediaPort.connect`; all addresses are the loopback one."""
         del address
-        await self.plane.forwarder.tell(f"open {self.slot} {self.port} {port}", f"opened {self.slot}")
+        await self.ports.forwarder.tell(f"open {self.slot} {self.port} {port}", f"opened {self.slot}")
         self.connected = True
 
     def figures(self) -> CallFigures:
-        """See `CallMedia.figures`."""
+        """See `MediaPort.figures`."""
         return _NOT_MEASURED_HERE
 
     def flow(self) -> MediaFlow:
-        """See `CallMedia.flow`: all that goes there comes back, as far as the call's control needs to know."""
-        packets = int(self.connected and self.plane.forwarder.has_packets(self.slot))
+        """See `MediaPort.flow`: all that goes there comes back, as far as the call's control needs to know."""
+        packets = int(self.connected and self.ports.forwarder.has_packets(self.slot))
         return MediaFlow(packets, packets)
 
     async def close(self) -> CallFigures:
-        """See `CallMedia.close`."""
+        """See `MediaPort.close`."""
         if self.connected:
             self.connected = False
-            await self.plane.forwarder.tell(f"close {self.slot}", f"closed {self.slot}")
-        self.plane.free.append((self.port, self.slot))
+            await self.ports.forwarder.tell(f"close {self.slot}", f"closed {self.slot}")
+        self.ports.free.append((self.port, self.slot))
         return self.figures()
 
 
 @dataclass(slots=True)
-class CPlane:
-    """Implements `MediaPlane`: a port and a slot for each call."""
+class CPorts:
+    """Implements `PortAllocator`: a port and a slot for each call."""
 
     forwarder: Forwarder
     advertised_address: str
@@ -138,19 +138,19 @@ class CPlane:
         """Use these."""
         self.free = [(port, slot) for slot, port in enumerate(ports)]
 
-    async def open(self, call: str) -> CMedia:
-        """See `MediaPlane.open`."""
+    async def open(self, call: str) -> CPort:
+        """See `PortAllocator.open`."""
         if not self.free:
             raise Refused("NoFreePort", f"{call}: every port has a call")
         port, slot = self.free.pop(0)
-        return CMedia(self, port, slot, self.advertised_address)
+        return CPort(self, port, slot, self.advertised_address)
 
-    async def adopt(self, call: str, port: int) -> CMedia:
-        """See `MediaPlane.adopt`; here nothing is left from before."""
+    async def adopt(self, call: str, port: int) -> CPort:
+        """See `PortAllocator.adopt`; here nothing is left from before."""
         raise Refused("NotReady", f"{call} on port {port}: this relay adopts no calls")
 
     async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:
-        """See `MediaPlane.audit`."""
+        """See `PortAllocator.audit`."""
         del ports_of_calls
         return ()
 
@@ -158,9 +158,9 @@ class CPlane:
 async def _serve(program: str) -> None:
     settings = read_settings(os.environ)
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
-    plane = CPlane(await Forwarder.start(program, settings.echo.port), settings.advertise_ip)
-    plane.take_ports(settings.port_range)
-    telephony = Telephony(settings, plane)
+    ports = CPorts(await Forwarder.start(program, settings.echo.port), settings.advertise_ip)
+    ports.take_ports(settings.port_range)
+    telephony = Telephony(settings, ports)
 
     async def status(_request: web.Request) -> web.StreamResponse:
         return json_response({"ready": True, "ari": to_json(telephony.ari_report())})

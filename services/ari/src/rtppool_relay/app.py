@@ -30,7 +30,7 @@ from rtppool_relay.media.kernel_stamps import examine_kernel_stamps
 from rtppool_relay.media.launch import FirstMediaProcess
 from rtppool_relay.media.supervisor import MediaSupervisor
 from rtppool_relay.pools_file import PoolWatch
-from rtppool_relay.ports.call_ports import Plane, address_family
+from rtppool_relay.ports.call_ports import CallPorts, address_family
 from rtppool_relay.ports.echo_resolver import EchoResolver
 from rtppool_relay.ports.port_manager import PortManager
 from rtppool_relay.ports.preflight_watch import PreflightWatch
@@ -74,7 +74,7 @@ class Relay:
         self._measurement.keep_window(config.sla.window_seconds)
         self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._resolver = EchoResolver(config.echo, address_family(settings.bind_ip, config.advertise_address))
-        self._plane = Plane(
+        self._call_ports = CallPorts(
             config=lambda: self._watch.state.config,
             bind_ip=settings.bind_ip,
             dscp=settings.dscp,
@@ -86,11 +86,11 @@ class Relay:
             admission=settings.admission,
         )
         self._lifecycle = Lifecycle(ticked_at_seconds=time.monotonic())
-        self._telephony = Telephony(settings, self._plane)
+        self._telephony = Telephony(settings, self._call_ports)
         clock = examine_kernel_stamps()
         self._preflight = PreflightWatch(
             lambda: self._watch.state.config,
-            self._plane,
+            self._call_ports,
             clock.reason,
             real_time_expected=settings.real_time_expected,
             in_cluster="KUBERNETES_SERVICE_HOST" in os.environ,
@@ -100,7 +100,7 @@ class Relay:
             node=settings.node_name,
             state_of_config=lambda: self._watch.state,
             lifecycle=self._lifecycle,
-            plane=self._plane,
+            call_ports=self._call_ports,
             measurement=self._measurement,
             clock=clock,
             drain_seconds=self._drain_seconds,
@@ -136,11 +136,11 @@ class Relay:
             await runner.cleanup()
 
     def _jobs(self) -> list[Coroutine[None, None, None]]:
-        probe = Probe(self._plane, lambda: self._watch.state.config)
+        probe = Probe(self._call_ports, lambda: self._watch.state.config)
         return [
             self._try_range(),
-            self._plane.own_address.run(self._plane.follow_config),
-            self._resolver.run(self._plane.aim_at_echo),
+            self._call_ports.own_address.run(self._call_ports.follow_config),
+            self._resolver.run(self._call_ports.aim_at_echo),
             self._watch.run(self._apply),
             self._tick(),
             self._look_at_clocks(),
@@ -195,12 +195,12 @@ class Relay:
         before = self._ports.range
         self._ports.resize(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._measurement.keep_window(config.sla.window_seconds)
-        self._plane.follow_config()
+        self._call_ports.follow_config()
         if before != config.port_range:
             await self._try_range()
 
     async def _try_range(self) -> None:
-        await self._plane.try_ports(self._ports.unleased())
+        await self._call_ports.try_ports(self._ports.unleased())
         self._preflight.look()
         self._lifecycle.ports_tried = True
 
@@ -208,14 +208,14 @@ class Relay:
         """A port whose holder has gone is taken back."""
         while True:
             await asyncio.sleep(TRY_QUARANTINED_EVERY_SECONDS)
-            await self._plane.try_ports(self._ports.quarantined())
+            await self._call_ports.try_ports(self._ports.quarantined())
             self._preflight.look()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._settings.metrics_interval_seconds)
             self._measurement.tick(time.time_ns(), time.monotonic_ns())
-            self._plane.weigh_load()
+            self._call_ports.weigh_load()
             self._telephony.look_at_media()
             self._lifecycle.ticked_at_seconds = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""The plane over real sockets; where packets matter, over a real media process."""
+"""The call_ports over real sockets; where packets matter, over a real media process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rtppool_relay.figures.clock_steps import WallClock
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.media.port_sockets import can_bind
 from rtppool_relay.media.supervisor import MediaSupervisor
-from rtppool_relay.ports.call_ports import TRIALS_AT_ONCE, Plane, PortMedia
+from rtppool_relay.ports.call_ports import TRIALS_AT_ONCE, CallPorts, LeasedPort
 from rtppool_relay.ports.echo_resolver import EchoResolver
 from rtppool_relay.ports.interface import Refused
 from rtppool_relay.ports.leak_suspects import LEAKED_AFTER_SECONDS
@@ -64,7 +64,7 @@ def free_range(size: int) -> PortRange:
 
 
 class Bench:
-    """A plane with a clock of the test's, towards an echo of the test's."""
+    """A call_ports with a clock of the test's, towards an echo of the test's."""
 
     def __init__(self, size: int = 4, bind_ip: str = "127.0.0.1", advertise: str | None = "127.0.0.1") -> None:
         self.now = 0.0
@@ -73,7 +73,7 @@ class Bench:
         self.ports = PortManager(self.config.port_range)
         self.supervisor = MediaSupervisor(1)
         self.resolver = EchoResolver(self.config.echo, socket.AF_INET)
-        self.plane = Plane(
+        self.call_ports = CallPorts(
             config=lambda: self.config,
             bind_ip=bind_ip,
             dscp=46,
@@ -87,7 +87,7 @@ class Bench:
         self.resolver.address = address_of(self.echo)
 
     async def close(self) -> None:
-        for media in list(self.plane._live.values()):
+        for media in list(self.call_ports._live.values()):
             await media.close()
         await self.supervisor.close()
         self.echo.close()
@@ -125,10 +125,10 @@ def asterisk() -> Iterator[socket.socket]:
 
 async def test_a_port_that_is_leased_while_the_range_is_tried_stays_its_calls() -> None:
     async with bench(2 * TRIALS_AT_ONCE) as one:
-        trying = asyncio.create_task(one.plane.try_ports(one.ports.unleased()))
+        trying = asyncio.create_task(one.call_ports.try_ports(one.ports.unleased()))
         await asyncio.sleep(0)  # the first trials are made, and others have their turn
         port = one.config.port_range.start + TRIALS_AT_ONCE + 1
-        media = await one.plane.adopt("call", port)
+        media = await one.call_ports.adopt("call", port)
         await trying
         assert one.ports.is_leased(port)
         assert one.ports.report().quarantined == 0
@@ -139,9 +139,9 @@ async def test_a_port_that_is_leased_while_the_range_is_tried_stays_its_calls() 
 async def test_a_port_that_somebody_else_holds_is_set_aside_and_comes_back(still: Bench) -> None:
     port = still.config.port_range.start
     with udp(port):
-        await still.plane.try_ports(still.ports.unleased())
+        await still.call_ports.try_ports(still.ports.unleased())
         assert still.ports.quarantined() == [port]
-    await still.plane.try_ports(still.ports.quarantined())
+    await still.call_ports.try_ports(still.ports.quarantined())
     assert still.ports.quarantined() == []
 
 
@@ -149,24 +149,24 @@ async def test_a_call_whose_port_is_not_let_go_yet_is_adopted_once_it_is(still: 
     port = still.config.port_range.start
     with udp(port):
         with pytest.raises(Refused, match="Address already in use") as refused:
-            await still.plane.adopt("call", port)
+            await still.call_ports.adopt("call", port)
         assert refused.value.reason == "NotReady"  # call_runner tries again
         assert still.ports.report().quarantined == 0
-    assert (await still.plane.adopt("call", port)).port == port
+    assert (await still.call_ports.adopt("call", port)).port == port
 
 
 async def test_a_relay_without_a_media_process_refuses_and_leases_nothing(still: Bench) -> None:
     with pytest.raises(Refused) as refused:
-        await still.plane.open("call")
+        await still.call_ports.open("call")
     assert refused.value.reason == "MediaDown"
     assert still.ports.report().leased == 0
 
 
 async def test_a_lease_that_belongs_to_no_call_in_two_audits_is_taken_back(still: Bench) -> None:
     leaked, kept = still.ports.lease(0), still.ports.lease(0)
-    assert await still.plane.audit([kept]) == ()
+    assert await still.call_ports.audit([kept]) == ()
     still.now = LEAKED_AFTER_SECONDS
-    assert await still.plane.audit([kept]) == (leaked,)
+    assert await still.call_ports.audit([kept]) == (leaked,)
     report = still.ports.report()
     assert (report.leaked, report.leased, report.resting) == (1, 1, 1)
 
@@ -175,37 +175,37 @@ async def test_a_lease_that_comes_and_goes_between_audits_is_none(still: Bench) 
     for _ in range(5):
         port = still.config.port_range.start
         assert still.ports.lease_exactly(port)
-        assert await still.plane.audit([]) == ()
+        assert await still.call_ports.audit([]) == ()
         still.ports.release(port, still.now)
         still.now += LEAKED_AFTER_SECONDS
     assert still.ports.report().leaked == 0
 
 
 async def test_a_port_that_a_call_forgot_is_closed_with_its_sockets_and_its_slot(still: Bench) -> None:
-    media = await still.plane.adopt("forgotten", still.config.port_range.start)
+    media = await still.call_ports.adopt("forgotten", still.config.port_range.start)
     for _ in range(2):
-        await still.plane.audit([])
+        await still.call_ports.audit([])
         still.now += LEAKED_AFTER_SECONDS
     assert can_bind("127.0.0.1", media.port) is None
     assert (still.ports.report().leaked, still.ports.report().leased) == (1, 0)
     assert still.supervisor.slots_in_use() == frozenset()
-    assert still.plane.active_calls == 0
+    assert still.call_ports.active_calls == 0
 
 
 async def test_a_slot_without_a_port_is_taken_back(still: Bench, caplog: pytest.LogCaptureFixture) -> None:
     slot = still.supervisor.take_slot()
     for _ in range(2):
-        await still.plane.audit([])
+        await still.call_ports.audit([])
         still.now += LEAKED_AFTER_SECONDS
     assert still.supervisor.slots_in_use() == frozenset()
     assert f"slot {slot} " in caplog.text
 
 
 async def test_the_probes_port_and_slot_are_no_leak(still: Bench) -> None:
-    probe = still.plane.open_probe()
+    probe = still.call_ports.open_probe()
     assert probe is not None
     for _ in range(3):
-        assert await still.plane.audit([]) == ()
+        assert await still.call_ports.audit([]) == ()
         still.now += LEAKED_AFTER_SECONDS
     assert still.supervisor.slots_in_use() == {probe.slot}
     await probe.close()
@@ -213,29 +213,29 @@ async def test_the_probes_port_and_slot_are_no_leak(still: Bench) -> None:
 
 async def test_an_unspecified_ipv6_bind_address_reaches_an_ipv4_echo_where_asterisk_is_told_an_ipv4_address() -> None:
     async with bench(bind_ip="::") as one:
-        media = await one.plane.adopt("call", one.config.port_range.start)
+        media = await one.call_ports.adopt("call", one.config.port_range.start)
         assert media.sockets.echo.getpeername() == address_of(one.echo)
         assert one.resolver.family == socket.AF_INET
 
 
 async def test_where_nothing_is_configured_asterisk_is_told_our_address_on_the_route_to_it() -> None:
     async with bench(advertise=None) as one:
-        assert one.plane.advertised_address() == "127.0.0.1"
+        assert one.call_ports.advertised_address() == "127.0.0.1"
 
 
 async def test_while_our_own_address_is_not_known_a_call_is_refused_and_the_probe_runs() -> None:
     async with bench(advertise=None) as one:
         await one.supervisor.start()
-        one.plane.own_address.address = None
+        one.call_ports.own_address.address = None
         with pytest.raises(Refused) as refused:
-            await one.plane.open("call")
+            await one.call_ports.open("call")
         assert refused.value.reason == "NotReady"
         assert one.ports.report().leased == 0
-        assert one.plane.open_probe() is not None
+        assert one.call_ports.open_probe() is not None
 
 
-async def call(one: Bench, asterisk: socket.socket) -> PortMedia:
-    media = await one.plane.open("call")
+async def call(one: Bench, asterisk: socket.socket) -> LeasedPort:
+    media = await one.call_ports.open("call")
     await media.connect(*address_of(asterisk))
     asterisk.connect(("127.0.0.1", media.port))
     return media
@@ -243,7 +243,7 @@ async def call(one: Bench, asterisk: socket.socket) -> PortMedia:
 
 async def aim(one: Bench, echo: socket.socket) -> bool:
     one.resolver.address = address_of(echo)
-    return await one.plane.aim_at_echo()
+    return await one.call_ports.aim_at_echo()
 
 
 async def test_two_moves_within_a_moment_lose_no_answer_of_the_echoes_before(
@@ -279,7 +279,7 @@ async def test_a_move_that_fails_leaves_the_call_where_it_is_and_is_made_up_for(
     await call(running, asterisk)
     running.resolver.address = ("::1", 4000)  # out of reach of an IPv4 socket
     for _ in range(3):
-        assert not await running.plane.aim_at_echo()
+        assert not await running.call_ports.aim_at_echo()
     assert len([line for line in caplog.messages if "is not moved to another echo yet" in line]) == 1
     asterisk.send(packet(1))
     assert await receive(running.echo) == packet(1)
@@ -301,7 +301,7 @@ async def test_a_move_that_a_stopped_media_process_does_not_confirm_is_made_up_f
             assert not await aim(running, second)
         finally:
             os.kill(process.pid, signal.SIGCONT)
-        assert await running.plane.aim_at_echo()
+        assert await running.call_ports.aim_at_echo()
         asterisk.send(packet(1))
         assert await receive(second) == packet(1)
 
@@ -319,23 +319,23 @@ async def test_a_call_that_ends_during_a_move_leaves_no_socket(running: Bench, a
 async def test_what_a_call_showed_of_asterisk_is_kept_for_preflight(running: Bench, asterisk: socket.socket) -> None:
     await call(running, asterisk)
     port = address_of(asterisk)[1]
-    assert running.plane.asterisk.local_ports == (port, port)
-    assert running.plane.asterisk.misdirected is None
+    assert running.call_ports.asterisk.local_ports == (port, port)
+    assert running.call_ports.asterisk.misdirected is None
 
 
 async def test_preflight_says_a_finding_once_and_that_it_is_gone(
     still: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    watch = PreflightWatch(lambda: still.config, still.plane, None, in_cluster=False)
+    watch = PreflightWatch(lambda: still.config, still.call_ports, None, in_cluster=False)
     port = still.config.port_range.start
     with udp(port):
-        await still.plane.try_ports(still.ports.unleased())
+        await still.call_ports.try_ports(still.ports.unleased())
         watch.look()
         watch.look()
     assert "PortsNotBound" in {finding.code for finding in watch.findings}
     assert len([line for line in caplog.messages if "1 of 4 ports" in line]) == 1
-    await still.plane.try_ports(still.ports.quarantined())
+    await still.call_ports.try_ports(still.ports.quarantined())
     watch.look()
     assert "PortsNotBound" not in {finding.code for finding in watch.findings}
     assert "preflight: no longer PortsNotBound" in caplog.messages

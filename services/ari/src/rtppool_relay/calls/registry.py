@@ -159,7 +159,7 @@ class CallRegistry:
         if not only_ends:
             await self._settle(found)
             self._left_ns = None  # whatever is adopted later was left by somebody else
-        await self._with.plane.audit([runner.port for runner in self._live.values() if runner.port is not None])
+        await self._with.ports.audit([runner.port for runner in self._live.values() if runner.port is not None])
 
     async def until_compare_is_due(self, at_most_seconds: float) -> None:
         """Return after so long, or soon after something was left behind in Asterisk or looks odd."""

@@ -1,4 +1,4 @@
-"""One call in the works: runs the table's actions against Asterisk and the media plane, and feeds back the outcome."""
+"""One call: runs the actions of the table against Asterisk and the media processes, and feeds back the outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rtppool_relay.calls.sound import ONE_WAY_AFTER_SECONDS, SILENT_AFTER_SECOND
 from rtppool_relay.calls.table import Action, Event, State, next_transition
 from rtppool_relay.figures.call_figures import CallFigures
 from rtppool_relay.media.supervisor import MediaFault
-from rtppool_relay.ports.interface import CallMedia, MediaPlane, Refused
+from rtppool_relay.ports.interface import MediaPort, PortAllocator, Refused
 from rtppool_relay.streams.flow import MediaFlow
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class CallSurroundings:
     """What all calls of a relay share. `monotonic` is in seconds, `wall_ns` in ns of Unix time."""
 
     client: AriClient
-    plane: MediaPlane
+    ports: PortAllocator
     ids: CallIds
     application: str
     counters: CallCounters
@@ -68,7 +68,7 @@ class CallRunner:
         self.left_behind = False
         self._with = surroundings
         self._ended = ended
-        self._media: CallMedia | None = None
+        self._media: MediaPort | None = None
         self._refusal: Refused | None = None
         self._was_refused = False
         self._refusal_seconds: float | None = None
@@ -255,7 +255,7 @@ class CallRunner:
             self._refusal = Refused("Draining", "the relay is being stopped")
             return Event.REFUSED
         try:
-            self._media = await self._with.plane.open(self.call)
+            self._media = await self._with.ports.open(self.call)
         except Refused as refused:
             self._refusal = refused
             return Event.REFUSED
@@ -290,7 +290,7 @@ class CallRunner:
             self._with.ids.media(self.call),
             self._with.application,
             host_port(media.advertised_address, media.port),
-            self._with.plane.media_format,
+            self._with.ports.media_format,
         )
         await self._connect(media, channel)
         return Event.CONNECTED
@@ -308,7 +308,7 @@ class CallRunner:
         give_up_at = self._with.monotonic() + ADOPTION_SECONDS
         while True:
             try:
-                media = self._media = await self._with.plane.adopt(self.call, port)
+                media = self._media = await self._with.ports.adopt(self.call, port)
                 break
             except Refused as refused:
                 # Right after a start the echo's name may not be resolved yet: the call talks on meanwhile.
@@ -363,12 +363,12 @@ class CallRunner:
         except AriRefused as refused:
             log.debug("call %s: its caller has left: %s", self.call, refused)
 
-    async def _connect(self, media: CallMedia, channel: Channel) -> None:
+    async def _connect(self, media: MediaPort, channel: Channel) -> None:
         peer = await media_address(self._with.client, channel)
         self._asterisk = host_port(peer.address, peer.port)
         await media.connect(peer.address, peer.port)
 
-    async def _connect_adopted(self, media: CallMedia, give_up_at: float) -> None:
+    async def _connect_adopted(self, media: MediaPort, give_up_at: float) -> None:
         """An Asterisk that does not answer for a moment must not cost a call that talks on there."""
         while True:
             try:
@@ -386,7 +386,7 @@ class CallRunner:
         except AriError as error:
             log.debug("call %s: no SIP Call-ID: %s", self.call, error)
 
-    def _open_media(self) -> CallMedia:
+    def _open_media(self) -> MediaPort:
         if self._media is None:
             raise MediaFault(f"call {self.call} has no port")
         return self._media

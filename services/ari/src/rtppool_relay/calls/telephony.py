@@ -14,7 +14,7 @@ from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters, CallRecord
 from rtppool_relay.calls.registry import CallRegistry
 from rtppool_relay.calls.runner import CallSurroundings
-from rtppool_relay.ports.interface import MediaPlane
+from rtppool_relay.ports.interface import PortAllocator
 from rtppool_relay.settings import Settings
 
 NOT_CONFIGURED = "ARI_USER is not set; set ARI_USER and ARI_PASS (or ARI_PASS_FILE) to take calls"
@@ -23,7 +23,7 @@ NOT_CONFIGURED = "ARI_USER is not set; set ARI_USER and ARI_PASS (or ARI_PASS_FI
 class Telephony:
     """Calls from one Asterisk; without credentials there are none, and the report says why."""
 
-    def __init__(self, settings: Settings, plane: MediaPlane) -> None:
+    def __init__(self, settings: Settings, ports: PortAllocator) -> None:
         self._configured = bool(settings.ari_user)
         self._draining = False
         self._client = AriHttp(settings.ari_url, settings.ari_user, settings.ari_password, settings.ari_tls)
@@ -31,7 +31,7 @@ class Telephony:
         self._calls = CallRegistry(
             CallSurroundings(
                 client=self._client,
-                plane=plane,
+                ports=ports,
                 ids=self._ids,
                 application=settings.application,
                 counters=CallCounters(),

@@ -25,7 +25,7 @@ from rtppool_relay.figures.echo_health import UNREACHABLE_AFTER_NS
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.figures.sla import judge
 from rtppool_relay.media.kernel_stamps import ClockFacts
-from rtppool_relay.ports.call_ports import Plane
+from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.streams.slices import window_report
 
 LOOP_STALLED_AFTER_SECONDS = 5.0
@@ -48,7 +48,7 @@ class StatusView:
     node: str
     state_of_config: Callable[[], ConfigState]
     lifecycle: Lifecycle
-    plane: Plane
+    call_ports: CallPorts
     measurement: Measurement
     clock: ClockFacts
     drain_seconds: Callable[[], float | None]
@@ -56,8 +56,8 @@ class StatusView:
 
     def ready(self) -> Verdict:
         """Configured, a port binds, media up, not draining. It does not depend on Asterisk or on the echo."""
-        ports = self.plane.ports.report()
-        up, wanted = self.plane.supervisor.workers_up(), self.plane.supervisor.workers
+        ports = self.call_ports.ports.report()
+        up, wanted = self.call_ports.supervisor.workers_up(), self.call_ports.supervisor.workers
         problems = (
             "draining: no new calls are taken" if self.lifecycle.draining else None,
             "the ports have not been tried yet" if not self.lifecycle.ports_tried else None,
@@ -78,7 +78,7 @@ class StatusView:
         """This relay's verdict over the window of its calls."""
         config = self.state_of_config().config
         figures, _, _ = self.measurement.kinds["calls"].store.window(now_ns, config.sla.window_seconds)
-        return judge(figures, self.plane.active_calls, config.sla, config.capacity)
+        return judge(figures, self.call_ports.active_calls, config.sla, config.capacity)
 
     def windows(self, now_ns: int) -> Windows:
         """The windows of calls and of the probe."""
@@ -99,7 +99,7 @@ class StatusView:
             ready=ready.ok,
             not_ready=ready.problems,
             draining=self.lifecycle.draining,
-            ports=self.plane.ports.report(),
+            ports=self.call_ports.ports.report(),
             calls=calls,
             ari=ari,
             media=self._media(),
@@ -121,7 +121,7 @@ class StatusView:
         )
 
     def _media(self) -> MediaReport:
-        supervisor = self.plane.supervisor
+        supervisor = self.call_ports.supervisor
         return MediaReport(
             workers=supervisor.workers,
             workers_up=supervisor.workers_up(),
@@ -132,7 +132,7 @@ class StatusView:
         )
 
     def _echo(self) -> EchoReport:
-        resolver, reachable = self.plane.resolver, self.measurement.echo.reachable
+        resolver, reachable = self.call_ports.resolver, self.measurement.echo.reachable
         reason = resolver.reason
         if reason is None and reachable is False:
             reason = f"no packet came back from {resolver.target} within {UNREACHABLE_AFTER_NS / NS_PER_SECOND:g} s"

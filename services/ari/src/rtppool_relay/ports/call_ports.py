@@ -1,4 +1,4 @@
-"""The relay's media plane: leases ports, binds and connects their sockets, gives them to media processes, measures."""
+"""The relay's leased ports: leases ports, binds and connects their sockets, gives them to media processes, measures."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ MOVES_AT_ONCE = 32
 
 
 @dataclass(slots=True)
-class PortMedia:
-    """One leased port: `CallMedia` for calls, and what the probe runs on.
+class LeasedPort:
+    """One leased port: `MediaPort` for calls, and what the probe runs on.
 
     `most_calls`: the most that were active in its time; a call is judged by that tier.
     """
 
-    plane: Plane
+    call_ports: CallPorts
     kind: StreamKind
     port: int
     advertised_address: str
@@ -55,7 +55,7 @@ class PortMedia:
     _closing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def connect(self, address: str, port: int) -> None:
-        """See `CallMedia.connect`."""
+        """See `MediaPort.connect`."""
         try:
             self.sockets.asterisk.connect((address, port))
         except OSError as error:
@@ -65,33 +65,33 @@ class PortMedia:
             ) from error
         if self.kind == "calls":
             source = str(self.sockets.asterisk.getsockname()[0])
-            self.plane.asterisk.note((address, port), source, self.advertised_address)
-        self.attachment = self.plane.attachment(self, (address, port))
-        await self.plane.supervisor.attach(self.attachment)
+            self.call_ports.asterisk.note((address, port), source, self.advertised_address)
+        self.attachment = self.call_ports.attachment(self, (address, port))
+        await self.call_ports.supervisor.attach(self.attachment)
 
     def aims_elsewhere(self, address: tuple[str, int]) -> bool:
         """Whether it sends to another echo than that at `address`."""
         return self.sockets.echo.fileno() >= 0 and self.sockets.echo.getpeername()[:2] != address
 
     def figures(self) -> CallFigures:
-        """See `CallMedia.figures`."""
-        return self.last or self.plane.call_figures(self)
+        """See `MediaPort.figures`."""
+        return self.last or self.call_ports.call_figures(self)
 
     def flow(self) -> MediaFlow:
-        """See `CallMedia.flow`."""
+        """See `MediaPort.flow`."""
         return self.statistics.flow
 
     async def close(self) -> CallFigures:
-        """See `CallMedia.close`."""
+        """See `MediaPort.close`."""
         async with self._closing:
             if self.last is None:
-                await self.plane.give_up(self)
-                self.last = self.plane.call_figures(self)
+                await self.call_ports.give_up(self)
+                self.last = self.call_ports.call_figures(self)
         return self.last
 
 
-class Plane:
-    """Implements `MediaPlane`. `config` tells the configuration in force, `clock` monotonic seconds.
+class CallPorts:
+    """Implements `PortAllocator`. `config` tells the configuration in force, `clock` monotonic seconds.
 
     With `admission` a call is refused where one more would break its tier; see `headroom`.
     """
@@ -121,7 +121,7 @@ class Plane:
         self._admission = admission
         self._clock = clock
         self._wall_ns = wall_ns
-        self._live: dict[int, PortMedia] = {}
+        self._live: dict[int, LeasedPort] = {}
         self.asterisk = AsteriskSeen()
         self._moves = EchoMoves(supervisor, self.bind_address, dscp)
         self._aimed_at: tuple[str, int] | None = None
@@ -133,7 +133,7 @@ class Plane:
 
     @property
     def media_format(self) -> str:
-        """See `MediaPlane.media_format`."""
+        """See `PortAllocator.media_format`."""
         return self._config().media_format
 
     @property
@@ -147,8 +147,8 @@ class Plane:
         self.resolver.aim(config.echo, family_of(self.bind_address()))
         self.measurement.echo.expect_bursts(config.probe.interval_seconds if config.probe.enabled else None)
 
-    async def open(self, call: str) -> PortMedia:
-        """See `MediaPlane.open`."""
+    async def open(self, call: str) -> LeasedPort:
+        """See `PortAllocator.open`."""
         most = self._config().max_calls
         if most is not None and self.active_calls >= most:
             raise Refused("MaxCalls", f"maxCalls is {most}, and {self.active_calls} calls are active")
@@ -163,8 +163,8 @@ class Plane:
         sockets = await self._lease_and_bind()
         return self._take(sockets, "calls", call)
 
-    async def adopt(self, call: str, port: int) -> PortMedia:
-        """See `MediaPlane.adopt`."""
+    async def adopt(self, call: str, port: int) -> LeasedPort:
+        """See `PortAllocator.adopt`."""
         probe_port = self.ports.probe_port
         if not self.ports.lease_exactly(port):
             raise Refused("NoFreePort", f"port {port} is leased already")
@@ -181,7 +181,7 @@ class Plane:
         now_second = self._wall_ns() // NS_PER_SECOND
         self.measurement.headroom.evaluate(now_second, self.active_calls, self._config().sla)
 
-    def open_probe(self) -> PortMedia | None:
+    def open_probe(self) -> LeasedPort | None:
         """The probe's port, bound and connected to the echo; None while no port is free or the echo unknown."""
         if self.resolver.address is None:
             return None
@@ -198,13 +198,13 @@ class Plane:
             log.debug("the probe waits: %s", refused)
         return None
 
-    async def let_go_of_probe(self, media: PortMedia) -> None:
+    async def let_go_of_probe(self, media: LeasedPort) -> None:
         """Close the probe's sockets at once, the media process's copies first: a call needs the port."""
         await self.supervisor.detach(media.slot)
         media.sockets.close()
 
-    async def give_up(self, media: PortMedia) -> None:
-        """End a port's media and take its last figures; see `PortMedia.close`."""
+    async def give_up(self, media: LeasedPort) -> None:
+        """End a port's media and take its last figures; see `LeasedPort.close`."""
         if media.attachment is not None:
             await self.supervisor.detach(media.slot)
         # From here on at once, so that a slot is in use exactly while its media is live.
@@ -243,7 +243,7 @@ class Plane:
         self.ports.release(port, self._clock())
         self.probe_is_due.set()
 
-    def attachment(self, media: PortMedia, peer: tuple[str, int]) -> Attachment:
+    def attachment(self, media: LeasedPort, peer: tuple[str, int]) -> Attachment:
         """What a media process needs of a port that is connected to `peer`."""
         return Attachment(media.slot, media.sockets, peer, self._dscp << 2, self._config().echo.extension)
 
@@ -293,7 +293,7 @@ class Plane:
             log.debug("a port of the range is not usable", extra={"fields": {"port": port, "reason": reason}})
         self.ports.quarantine_unleased(port, reason)
 
-    def call_figures(self, media: PortMedia) -> CallFigures:
+    def call_figures(self, media: LeasedPort) -> CallFigures:
         """A call's figures and its own verdict, by the tier of the highest load in its time."""
         total = media.statistics.total
         return call_figures(total, judge(total, media.most_calls, self._config().sla))
@@ -355,7 +355,7 @@ class Plane:
             self.ports.release(port, self._clock())
             raise
 
-    def _take(self, sockets: PortSockets, kind: StreamKind, call: str) -> PortMedia:
+    def _take(self, sockets: PortSockets, kind: StreamKind, call: str) -> LeasedPort:
         try:
             sockets.echo.connect(self._echo_address())
             slot = self.supervisor.take_slot()
@@ -375,14 +375,14 @@ class Plane:
         )
         self.measurement.add_stream(slot, kind, statistics)
         # The probe plays Asterisk itself and is told nothing.
-        media = PortMedia(self, kind, sockets.port, self._told_address() or "", sockets, slot, statistics)
+        media = LeasedPort(self, kind, sockets.port, self._told_address() or "", sockets, slot, statistics)
         self._live[slot] = media
         active = self.active_calls
         for each in self._live.values():
             each.most_calls = max(each.most_calls, active)
         return media
 
-    async def _move(self, media: PortMedia, address: tuple[str, int], turn: asyncio.Semaphore) -> bool:
+    async def _move(self, media: LeasedPort, address: tuple[str, int], turn: asyncio.Semaphore) -> bool:
         async with turn:
             moved = await self._moves.move(media.slot, media.sockets, address, attached=media.attachment is not None)
         if not moved and media.kind == "probe":
@@ -393,7 +393,7 @@ class Plane:
 
 
 async def _no_probe() -> None:
-    """Nothing to let go of: no probe runs on this plane."""
+    """Nothing to let go of: no probe runs on this call_ports."""
 
 
 def _no_sockets(error: OSError) -> Refused:

@@ -22,7 +22,7 @@ class Refused(Exception):  # noqa: N818 a refusal is an ordinary answer, not a f
         self.reason: RefusalReason = reason
 
 
-class CallMedia(Protocol):
+class MediaPort(Protocol):
     """A leased port with its two sockets bound and the echo's side connected."""
 
     @property
@@ -50,14 +50,14 @@ class CallMedia(Protocol):
         """Stop forwarding, close the sockets, let the port rest. Safe to call again."""
 
 
-class MediaPlane(Protocol):
+class PortAllocator(Protocol):
     """Ports and media processes of this relay."""
 
     @property
     def media_format(self) -> str:
         """The format that Asterisk is asked to send (`ulaw`)."""
 
-    async def open(self, call: str) -> CallMedia:
+    async def open(self, call: str) -> MediaPort:
         """Lease a port for a new call.
 
         Raises:
@@ -67,7 +67,7 @@ class MediaPlane(Protocol):
     async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:
         """Take back leases that belong to none of `ports_of_calls`, the ports of all calls; returns the leaked ones."""
 
-    async def adopt(self, call: str, port: int) -> CallMedia:
+    async def adopt(self, call: str, port: int) -> MediaPort:
         """Take a call that already runs in Asterisk on `port` of this relay (after a restart).
 
         Raises:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rtppool_core.contract.report import Finding
 from rtppool_relay.config import RelayConfig
-from rtppool_relay.ports.call_ports import Plane
+from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.ports.host_facts import read_host_facts
 from rtppool_relay.ports.preflight import Planned, preflight
 
@@ -24,14 +24,14 @@ class PreflightWatch:
     def __init__(
         self,
         config: Callable[[], RelayConfig],
-        plane: Plane,
+        call_ports: CallPorts,
         stamps_reason: str | None,
         *,
         in_cluster: bool,
         real_time_expected: bool = False,
     ) -> None:
         self._config = config
-        self._plane = plane
+        self._call_ports = call_ports
         self._stamps_reason = stamps_reason
         self._in_cluster = in_cluster
         self._real_time_expected = real_time_expected
@@ -52,8 +52,8 @@ class PreflightWatch:
         return preflight(
             read_host_facts(self._in_cluster),
             Planned(config.port_range, config.excluded_ports, config.echo.port),
-            self._plane.ports.report(),
-            self._plane.asterisk,
+            self._call_ports.ports.report(),
+            self._call_ports.asterisk,
             self._stamps_reason,
-            real_time_refused=self._real_time_expected and not self._plane.supervisor.real_time(),
+            real_time_refused=self._real_time_expected and not self._call_ports.supervisor.real_time(),
         )

@@ -20,7 +20,7 @@ from rtppool_core.net.udp import family_of
 from rtppool_core.rtp.header import PCMU_PAYLOAD_TYPE, RtpHeader, build
 from rtppool_relay.config import RelayConfig
 from rtppool_relay.media.supervisor import MediaFault
-from rtppool_relay.ports.call_ports import Plane, PortMedia
+from rtppool_relay.ports.call_ports import CallPorts, LeasedPort
 
 log = logging.getLogger(__name__)
 
@@ -48,22 +48,22 @@ class _Stream:
 class Probe:
     """Runs for ever; `config` tells the configuration in force."""
 
-    def __init__(self, plane: Plane, config: Callable[[], RelayConfig]) -> None:
-        self._plane = plane
+    def __init__(self, call_ports: CallPorts, config: Callable[[], RelayConfig]) -> None:
+        self._call_ports = call_ports
         self._config = config
-        self._media: PortMedia | None = None
-        plane.drop_probe = self.drop
+        self._media: LeasedPort | None = None
+        call_ports.drop_probe = self.drop
 
     async def drop(self) -> None:
         """Let go of the port now; the rest is cleared away by `run`."""
         if self._media is not None:
-            await self._plane.let_go_of_probe(self._media)
+            await self._call_ports.let_go_of_probe(self._media)
 
     async def run(self) -> None:
         """Probe whenever it is enabled and a port is free."""
         while True:
             settings = self._config().probe
-            media = self._plane.open_probe() if settings.enabled else None
+            media = self._call_ports.open_probe() if settings.enabled else None
             if media is None:
                 await self._wait_for_a_port()
                 continue
@@ -76,20 +76,20 @@ class Probe:
             finally:
                 self._media = None
                 await media.close()
-                self._plane.ports.end_probe()
+                self._call_ports.ports.end_probe()
 
     async def _wait_for_a_port(self) -> None:
-        self._plane.probe_is_due.clear()
+        self._call_ports.probe_is_due.clear()
         try:
             async with asyncio.timeout(RETRY_SECONDS):
-                await self._plane.probe_is_due.wait()
+                await self._call_ports.probe_is_due.wait()
         except TimeoutError:
             return
 
-    async def _probe_on(self, media: PortMedia, settings: ProbeSettings) -> None:
+    async def _probe_on(self, media: LeasedPort, settings: ProbeSettings) -> None:
         """Send bursts until the port is taken away, or the configuration asks for another range, interval or format."""
         config = self._config()
-        with _loopback_socket(self._plane.bind_address()) as player:
+        with _loopback_socket(self._call_ports.bind_address()) as player:
             address, port = player.getsockname()[:2]
             await media.connect(address, port)
             player.connect((address, media.port))
@@ -102,7 +102,7 @@ class Probe:
                     _read_all(player)
                 await asyncio.sleep(max(0.0, started + settings.interval_seconds - time.monotonic()))
 
-    def _still_wanted(self, media: PortMedia, settings: ProbeSettings) -> bool:
+    def _still_wanted(self, media: LeasedPort, settings: ProbeSettings) -> bool:
         config = self._config()
         return (
             config.probe == settings

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from lab.base.relay_rows import map_rows
 from lab.bench.programs.compiled import BenchError
 from rtppool_relay.media.rows import HEADER_BYTES, ROWS_PER_SLOT, SLOTS, WORDS, WRITTEN_DTYPE, Word, slot_offset
-from rtppool_relay.streams.row_reader import Rows, map_rows, read_rows
+from rtppool_relay.streams.row_reader import Rows, read_rows
 
 
 class RelayRows:

@@ -6,13 +6,14 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from lab.base.relay_rows import map_rows
 from lab.faults.calls.errors import ChaosError
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_relay.figures.clock_steps import WallClock
 from rtppool_relay.figures.sla import judge
 from rtppool_relay.media.rows import Word
-from rtppool_relay.streams.row_reader import RowReader, map_rows
+from rtppool_relay.streams.row_reader import RowReader
 from rtppool_relay.streams.slices import NS_PER_SLICE, SLICE_CLOSES_AFTER_SECONDS, Slice, SliceStore
 from rtppool_relay.streams.statistics import StreamStatistics, collect_all
 

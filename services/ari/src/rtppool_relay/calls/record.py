@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from rtppool_core.contract.codec import to_json
@@ -107,8 +107,3 @@ def log_fields(record: CallRecord) -> dict[str, Any]:
         elif value != []:
             document[name] = value
     return dict(document)
-
-
-def field_names() -> frozenset[str]:
-    """The record's fields, for those who document them."""
-    return frozenset(each.name for each in fields(CallRecord))

@@ -30,7 +30,7 @@ SOURCES: Mapping[Path, tuple[str, ...]] = {
     _HERE: ("compiled", "departure_stamps", "forwarding", "memory", "packet_path", "receiving", "system_calls"),
     _HERE.parent / "media": ("rows",),
     Path(rtppool_core.__file__).parent: (
-        "net/udp", "rtp/echo_extension", "rtp/header", "rtp/serial", "statistics/sequence", "units",
+        "net/udp", "rtp/echo_extension", "rtp/header", "rtp/serial", "units",
     ),
 }  # fmt: skip
 

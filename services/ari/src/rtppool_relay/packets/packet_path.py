@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rtppool_core.rtp import echo_extension as extension
 from rtppool_core.rtp import header as rtp
-from rtppool_core.statistics.sequence import MAX_DROPOUT, MAX_MISORDER
+from rtppool_core.rtp.serial import MAX_DROPOUT, MAX_MISORDER
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.media.rows import DSCP_BITS, LOST_AFTER_NS, MAX_ECHO_RESIDENCE_NS, ROWS_PER_SLOT, Word
 from rtppool_relay.packets.compiled import compiled

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import mmap
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtppool_core.rtp.header import PAYLOAD_TYPE_MASK
-from rtppool_core.statistics.sequence import MAX_MISORDER
+from rtppool_core.rtp.serial import MAX_MISORDER
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.media.rows import (
     COUNTERS,
@@ -22,10 +20,7 @@ from rtppool_relay.media.rows import (
     LOST_AFTER_NS,
     ORDINALS,
     ROW_BYTES,
-    ROWS_NAME,
     ROWS_PER_SLOT,
-    SLOT_BYTES,
-    SLOTS,
     WORDS,
     WRITTEN_DTYPE,
     Word,
@@ -79,26 +74,6 @@ def read_rows(written: Rows) -> Rows:
     rows["marker"] = written["second_byte"] >> MARKER_SHIFT
     rows["answered"] = written["answered"] != 0
     return rows
-
-
-def map_rows(pid: int) -> mmap.mmap:
-    """The rows of a running relay, to be read from outside; `pid` is its control process's.
-
-    Raises:
-        LookupError: that process holds none.
-    """
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            target = descriptor.readlink()
-        except FileNotFoundError:
-            continue
-        if ROWS_NAME in str(target):
-            opened = os.open(descriptor, os.O_RDONLY)
-            try:
-                return mmap.mmap(opened, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
-            finally:
-                os.close(opened)
-    raise LookupError(f"process {pid} holds no {ROWS_NAME}")
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""RFC 4737: its examples (section 7, 4.6.4), and every figure against a search through all arrivals."""
+"""The references themselves: examples of RFC 3550 and RFC 4737 (section 7), and a search through all arrivals."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from rtppool_core.statistics.reordering import REMEMBERED_PACKETS, ReorderedPacket, Reordering, ReorderingFreeRuns
+from oracles import REMEMBERED_PACKETS, Jitter, ReorderedPacket, Reordering
 
 Arrival = tuple[int, int]
 # Sequence number and arrival in ms, as the tables of section 7 have them.
@@ -52,23 +51,6 @@ def test_published_vector_7_4_of_reordering_at_two_places() -> None:
     assert {sequence: packet.extent for sequence, packet in found.items()} == {4: 2, 5: 3, 11: 2}
     assert {sequence: packet.gap for sequence, packet in found.items()} == {4: None, 5: None, 11: 7}
     assert stream.ratio == 3 / 16 == 0.1875
-    assert (stream.free_runs.runs, stream.free_runs.packets, stream.free_runs.squares) == (3, 10, 50)
-
-
-def runs_of(*lengths: int) -> ReorderingFreeRuns:
-    runs = ReorderingFreeRuns()
-    for length in lengths:
-        for _ in range(length):
-            runs.update(reordered=False)
-        runs.update(reordered=True)
-    return runs
-
-
-@pytest.mark.parametrize(("lengths", "weighted"), [((11, 11, 11), 11), ((1, 1, 31), 29.18)])
-def test_published_vector_4_6_4_of_equal_and_unequal_runs(lengths: tuple[int, ...], weighted: float) -> None:
-    runs = runs_of(*lengths)
-    assert runs.packets / runs.runs == 11
-    assert runs.squares / runs.packets == pytest.approx(weighted, abs=0.005)
 
 
 def test_lost_packets_are_no_reordering() -> None:
@@ -124,3 +106,53 @@ def test_every_figure_is_that_of_a_search_through_all_arrivals(
     assert stream.max_extent == max((extent for extent, _, _ in expected.values()), default=None)
     assert stream.max_late_time_ns == max((late for _, late, _ in expected.values()), default=None)
     assert stream.max_n == max((n for _, _, n in expected.values()), default=None)
+
+
+def jitter_of(arrivals_ms: list[float], timestamps: list[int]) -> list[float]:
+    jitter = Jitter()
+    found = []
+    for arrival, timestamp in zip(arrivals_ms, timestamps, strict=True):
+        jitter.update(round(arrival * 1e6), timestamp)
+        found.append(jitter.ticks)
+    return found
+
+
+def test_worked_example_of_jitter() -> None:
+    ticks = jitter_of([0, 20, 41, 60, 85, 100], [160 * at for at in range(6)])
+    assert ticks[-1] == pytest.approx(5.69519, abs=1e-5)
+    assert (int(ticks[-1]), int(16 * ticks[-1])) == (5, 91)
+
+
+def test_published_vector_of_wireshark() -> None:
+    ticks = jitter_of([348.411, 418.358, 421.891], [1240, 1400, 1560])
+    assert [value / 8 for value in ticks[1:]] == pytest.approx([3.1216875, 3.95576953125])
+
+
+def test_published_vector_of_a_packet_10_ms_late() -> None:
+    ticks = jitter_of([0, 30, 50], [0, 160, 320])[1:]
+    assert [16 * value for value in ticks] == [80, 75]
+    assert [int(value) for value in ticks] == [5, 4]
+
+
+def test_jitter_does_not_notice_the_wrap_of_the_timestamp() -> None:
+    start = 0xFFFF_FFFF - 200
+    wrapping = jitter_of([0, 20, 41, 60], [(start + 160 * at) & 0xFFFF_FFFF for at in range(4)])
+    assert wrapping == jitter_of([0, 20, 41, 60], [160 * at for at in range(4)])
+
+
+def test_a_restart_keeps_the_estimate_and_forgets_the_packet() -> None:
+    jitter = Jitter()
+    jitter.update(0, 0)
+    jitter.update(30_000_000, 160)
+    before = jitter.ticks
+    jitter.restart()
+    jitter.update(10**12, 5)
+    assert jitter.ticks == before == 5.0
+    assert jitter.microseconds == pytest.approx(625)
+
+
+def test_the_clock_rate_counts() -> None:
+    wideband = Jitter(clock_rate_hz=16_000)
+    wideband.update(0, 0)
+    wideband.update(30_000_000, 320)
+    assert wideband.microseconds == pytest.approx(625)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import Reordering
 from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
 from rtppool_core.statistics.bursts import BurstCounts, BurstTracker
-from rtppool_core.statistics.reordering import Reordering
 from rtppool_relay.streams.directed_loss import DirectedLoss, DirectionalLoss, EchoedRows
 from rtppool_relay.streams.loss_bursts import LossOrder
 from rtppool_relay.streams.reordering import ReturnOrder

@@ -1,7 +1,6 @@
-"""Packet reordering by RFC 4737, one packet at a time: ratio, extent, late time, n-reordering, gaps and runs.
+"""RFC 3550 jitter and RFC 4737 reordering, one packet at a time: references for the relay's batches.
 
-Sequence numbers are extended ones (`rtppool_core.rtp.serial`), arrival times are arguments in ns of any epoch. The
-first copy of a packet counts, later copies are ignored (section 3.3).
+Sequence numbers are extended, arrival times are in ns of any epoch.
 """
 
 from __future__ import annotations
@@ -10,13 +9,15 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 
+from rtppool_core.rtp.serial import timestamp_difference
+
 # Beyond this many packets back, an extent is a lower bound and a copy is no longer known as one: 20 s at 50 packets/s.
 REMEMBERED_PACKETS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ReorderedPacket:
-    """What RFC 4737 says of one reordered packet.
+    """The RFC 4737 metrics of one reordered packet.
 
     `extent` (4.2.3): packets back to the earliest arrival with a larger number. `late_time_ns` (4.3.3): time since that
     arrival. `n` (5.3): how many packets just before it all have larger numbers; 0 is not n-reordered. `gap` (4.5.4):
@@ -30,38 +31,14 @@ class ReorderedPacket:
 
 
 @dataclass(slots=True)
-class ReorderingFreeRuns:
-    """Runs of packets in order, each ended by a reordered one (RFC 4737 4.6.3).
-
-    `runs` is x, `packets` a, `squares` q, `current` p: a/x is the mean run, q/a the run that a packet is likely in.
-    """
-
-    runs: int = 0
-    packets: int = 0
-    squares: int = 0
-    current: int = 0
-
-    def update(self, *, reordered: bool) -> None:
-        """Take the next packet."""
-        if not reordered:
-            self.current += 1
-            return
-        self.runs += 1
-        self.packets += self.current
-        self.squares += self.current**2
-        self.current = 0
-
-
-@dataclass(slots=True)
 class Reordering:
-    """One stream. Maxima are None until a packet was reordered."""
+    """RFC 4737 over one stream; later copies are ignored (3.3). Maxima are None until a packet is reordered."""
 
     received: int = 0
     reordered: int = 0
     max_extent: int | None = None
     max_late_time_ns: int | None = None
     max_n: int | None = None
-    free_runs: ReorderingFreeRuns = field(default_factory=ReorderingFreeRuns)
     _next_expected: int | None = None
     # Arrivals that raised NextExp; the earliest with a larger number than a reordered packet's is always one of them.
     _raising: list[tuple[int, int, int]] = field(default_factory=list)
@@ -71,11 +48,11 @@ class Reordering:
 
     @property
     def ratio(self) -> float | None:
-        """Reordered packets as a share of those received (4.1.3); None before the first."""
+        """Reordered packets as a share of received packets (4.1.3); None before the first."""
         return self.reordered / self.received if self.received else None
 
     def update(self, sequence: int, arrival_ns: int) -> ReorderedPacket | None:
-        """Take the next arrival; None when it came in order or is a copy."""
+        """Process the next arrival; None when it came in order or is a copy."""
         if sequence in self._known:
             return None
         self.received += 1
@@ -85,7 +62,6 @@ class Reordering:
             self._next_expected = sequence + 1
             self._raising.append((sequence, self.received, arrival_ns))
             del self._raising[:-REMEMBERED_PACKETS]
-        self.free_runs.update(reordered=not in_order)
         self._remember(sequence)
         return found
 
@@ -111,3 +87,29 @@ class Reordering:
         self._known.add(sequence)
         if len(self._recent) > REMEMBERED_PACKETS:
             self._known.discard(self._recent.popleft())
+
+
+@dataclass(slots=True)
+class Jitter:
+    """Interarrival jitter (RFC 3550 6.4.1, A.8), in ticks of the RTP clock, over packets in arrival order."""
+
+    clock_rate_hz: int = 8000
+    ticks: float = 0.0
+    _last: tuple[int, int] | None = field(default=None)
+
+    def update(self, arrival_ns: int, timestamp: int) -> None:
+        """Process the next packet's arrival (ns) and RTP timestamp."""
+        if self._last is not None:
+            arrived_ns, stamped = self._last
+            transit = (arrival_ns - arrived_ns) * self.clock_rate_hz / 1e9 - timestamp_difference(timestamp, stamped)
+            self.ticks += (abs(transit) - self.ticks) / 16
+        self._last = (arrival_ns, timestamp)
+
+    def restart(self) -> None:
+        """Forget the last packet (new SSRC, or a timestamp jump) but keep the estimate."""
+        self._last = None
+
+    @property
+    def microseconds(self) -> float:
+        """The estimate in µs."""
+        return self.ticks * 1e6 / self.clock_rate_hz

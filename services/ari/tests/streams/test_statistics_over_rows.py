@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import Jitter
 from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram, bucket_of
-from rtppool_core.statistics.sequence import Jitter
 from rtppool_relay.figures.clock_steps import WallClock
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.figures.sla import judge

@@ -1,5 +1,7 @@
 PYTHON ?= python3
 CALLS ?= 20
+# Most tests wait for processes and clocks, so more of them than processors run side by side.
+WORKERS ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 V := .venv/bin
 CLUSTER := $(V)/python -m lab.cluster
 OPERATOR_CHAOS := $(V)/python -m lab.faults.operator
@@ -18,17 +20,17 @@ setup: .venv/.ready ## Make .venv with pinned packages (the other commands do th
 run: .venv/.ready ## Echo, relay and an Asterisk stand-in on this machine, with a live table (CALLS=20)
 	@$(V)/python -m rtppool_callgen run --calls $(CALLS)
 
-test: .venv/.ready ## Every test that needs no cluster
-	@$(V)/python -m pytest
+test: .venv/.ready ## Every test that needs no cluster (WORKERS=4)
+	@$(V)/python -m rtppool_relay.packets.compile_ahead
+	@HELM="$$($(CLUSTER) program helm)" $(V)/python -m pytest -n $(WORKERS) --dist worksteal
 
-check: .venv/.ready ## Lint, types, imports between packages, chart
+check: .venv/.ready ## Lint, types, imports between packages, writing rules
 	$(V)/ruff check .
 	$(V)/ruff format --check .
 	$(V)/mypy $(TYPED)
 	$(V)/mypy tools/make_venv.py
 	$(V)/mypy --package lab
 	$(V)/lint-imports
-	HELM="$$($(CLUSTER) program helm)" $(V)/python -m pytest tests/chart
 
 e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the tests on it
 	$(CLUSTER) up

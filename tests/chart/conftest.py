@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/rtp-pool"
-NOT_RUN = "not run: no helm; make check runs it"
+NOT_RUN = "not run: no helm; make test fetches it"
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
 # Three images from one file: docker build --target echo|relay|operator .
-# Where the public base can't be pulled, give another one with Python 3.13: --build-arg BASE=IMAGE
+# Where the public base can't be pulled, use another one with Python 3.13: --build-arg BASE=IMAGE
 ARG BASE=python:3.13-slim
 
-# Each service has a virtual environment of its own, so that none carries what another needs. A builder installs the
-# pinned packages first: they change more seldom than the code. pip and setuptools stay behind.
+# Each service has a virtual environment of its own, without the packages of the other services. A builder installs the
+# pinned packages first, because they change less often than the code. The images contain no pip and no setuptools.
 FROM ${BASE} AS base
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3 -m venv /opt/venv
@@ -19,7 +19,7 @@ RUN /opt/venv/bin/pip install --no-deps --no-build-isolation ./libs/core ./servi
 
 FROM ${BASE} AS echo
 COPY --from=echo-builder /opt/venv /opt/venv
-# Everything is compiled at build time; the root file system is read-only when it runs.
+# All bytecode is compiled at build time, because the root file system is read-only at run time.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 EXPOSE 4000/udp 9091/tcp
@@ -38,7 +38,7 @@ FROM ${BASE} AS relay
 COPY --from=relay-builder /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
-# The packet path was compiled above, for any CPU of this architecture; a relay must find all of it.
+# The packet path was compiled above, for any CPU of this architecture. This step fails if the image lacks a part of it.
 RUN ["/opt/venv/bin/python", "-m", "rtppool_relay.packets.compile_ahead", "--kept"]
 EXPOSE 10000-10100/udp 9090/tcp
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "rtppool_relay"]

@@ -1,6 +1,6 @@
 {{/*
-A sentence for each tier of the default pool that one relay can't reach, one a line; nothing where all can be reached.
-Tiers that the values don't name are those of the definition.
+One line for each tier of the default pool that one relay can't reach. Without tiers in the values, the CRD's defaults
+apply.
 */}}
 {{- define "rtp-pool.unreachableTiers" -}}
 {{- if .Values.defaultPool.create -}}

@@ -1,7 +1,7 @@
-{{/* Seconds at the end of the grace period in which a relay hangs up the calls that are left. */}}
+{{/* Seconds at the end of the grace period in which a relay hangs up the remaining calls. */}}
 {{- define "rtp-pool.hangUpSeconds" -}}15{{- end -}}
 
-{{/* What a schema can't say: values that are fine by themselves and wrong together. */}}
+{{/* Rules over several values, which a schema can't express. */}}
 {{- define "rtp-pool.refuseContradictions" -}}
 {{- $start := int .Values.portRange.start -}}
 {{- $end := int .Values.portRange.end -}}

@@ -1,9 +1,9 @@
-{{/* The release's name before every object's own. */}}
+{{/* The prefix of every object's name. */}}
 {{- define "rtp-pool.fullname" -}}
 {{- .Values.fullnameOverride | default .Release.Name | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* What a selector matches: (list . "echo") */}}
+{{/* Labels for a selector: (list . "echo") */}}
 {{- define "rtp-pool.selector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: rtp-pool
@@ -28,7 +28,7 @@ helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version }}
 {{- with $root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $own.repository }}:{{ $tag }}
 {{- end -}}
 
-{{/* The Secrets' names; the ARI one is empty when relays have no credentials. */}}
+{{/* The Secrets' names. The ARI Secret's name is empty while relays have no credentials. */}}
 {{- define "rtp-pool.tokenSecret" -}}
 {{- .Values.httpToken.existingSecret | default (printf "%s-http-token" (include "rtp-pool.fullname" .)) -}}
 {{- end -}}
@@ -38,12 +38,12 @@ helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* The echo's port as relays and the default pool see it. */}}
+{{/* The echo's port for relays and for the default pool. */}}
 {{- define "rtp-pool.echoTargetPort" -}}
 {{- .Values.relay.echo.port | default .Values.echo.port | int -}}
 {{- end -}}
 
-{{/* The node's own echo, as a program on the node reaches it. */}}
+{{/* The address of the node's own echo for a program on the node. */}}
 {{- define "rtp-pool.echoTestTarget" -}}
 {{- $bind := .Values.echo.bindAddress -}}
 {{- if has $bind (list "0.0.0.0" "::") }}{{ $bind = "127.0.0.1" }}{{ end -}}

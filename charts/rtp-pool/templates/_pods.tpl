@@ -1,4 +1,4 @@
-{{/* What every pod of this chart has in common. */}}
+{{/* The security context of every pod of this chart. */}}
 {{- define "rtp-pool.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -15,8 +15,8 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Of a container with packets to forward. Only root may use a capability that a container is given, so realTime makes
-it root, with this one capability and no other. `add` goes on with the capabilities that end the part before. */}}
+{{/* The security context of a container that forwards packets. Only root can use a capability of a container, so realTime
+makes it root with this one capability. `add` continues the capabilities at the end of containerSecurity. */}}
 {{- define "rtp-pool.packetSecurity" -}}
 {{- include "rtp-pool.containerSecurity" . }}
 {{- if .Values.realTime }}
@@ -26,7 +26,7 @@ runAsUser: 0
 {{- end }}
 {{- end -}}
 
-{{/* Where a component's pods may run: its own part of the values. */}}
+{{/* Placement of a component's pods, from its own part of the values. */}}
 {{- define "rtp-pool.placement" -}}
 {{- with .nodeSelector }}
 nodeSelector:
@@ -52,7 +52,7 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{/* Probes of a pod with the paths that need no token. A liveness that fails ends calls, so it is patient. */}}
+{{/* Probes on the paths that need no token. A failed liveness probe ends calls, so its threshold is generous. */}}
 {{- define "rtp-pool.probes" -}}
 startupProbe:
   httpGet: {path: /health, port: http}
@@ -72,13 +72,13 @@ readinessProbe:
   failureThreshold: 2
 {{- end -}}
 
-{{/* Logs, alike for all. */}}
+{{/* Log settings of every container. */}}
 {{- define "rtp-pool.logEnvironment" -}}
 - {name: LOG_LEVEL, value: {{ .Values.logs.level | quote }}}
 - {name: LOG_FORMAT, value: {{ .Values.logs.format | quote }}}
 {{- end -}}
 
-{{/* Annotations for a Prometheus that finds pods by them: the port */}}
+{{/* Annotations for Prometheus' discovery of pods. The argument is the port. */}}
 {{- define "rtp-pool.scrape" -}}
 prometheus.io/scrape: "true"
 prometheus.io/path: /metrics

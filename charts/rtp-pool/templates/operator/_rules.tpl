@@ -1,4 +1,4 @@
-{{/* Reading and applying the definition of RtpPool, by its name. */}}
+{{/* Read and apply the CRD of RtpPool, by its name. */}}
 {{- define "rtp-pool.crdRules" -}}
 # A newer definition than the one that Helm installed.
 - apiGroups: [apiextensions.k8s.io]

@@ -1,4 +1,4 @@
-"""Tests on a cluster are collected only when they are asked for with --e2e."""
+"""Tests on the cluster of `make up`. They are collected with --e2e only."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ TITLE = "# What a user sees\n\nWritten by `make e2e`; times and addresses are th
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --e2e and --transcript."""
     parser.addoption("--e2e", action="store_true", help="also run the tests on the cluster of `make up`")
-    parser.addoption("--transcript", default="build/transcript.md", help="where the user's view is written")
+    parser.addoption("--transcript", default="build/transcript.md", help="file for the transcript of a user's session")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out tests/e2e/test_*.py without --e2e; the tooling's own tests below need no cluster and always run."""
+    """Leave out tests/e2e/test_*.py without --e2e."""
     on_cluster = collection_path.parent == HERE and collection_path.name.startswith("test_")
     return True if on_cluster and not config.getoption("--e2e") else None
 
 
 @pytest.fixture(scope="session")
 def kube(request: pytest.FixtureRequest) -> Iterator[Kube]:
-    """The cluster that `make up` made, or the one that KUBE_CONTEXT names."""
+    """Yield the cluster that `make up` made, or the one that KUBE_CONTEXT names."""
     tooling = make_tooling()
     try:
         tooling.cluster().check_may_touch()
@@ -56,7 +56,7 @@ def kube(request: pytest.FixtureRequest) -> Iterator[Kube]:
 
 
 _KUBE = pytest.StashKey[Kube]()
-_LOOKS = (
+_DIAGNOSES = (
     ("get", "rtppools", "--all-namespaces", "--output=yaml"),
     ("get", "pods", "--all-namespaces", "--output=wide"),
     ("get", "events", "--namespace", NAMESPACE, "--sort-by=.lastTimestamp"),
@@ -68,17 +68,17 @@ _LOOKS = (
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """Put the cluster's state below a failure, once."""
+    """Add the cluster's state to the first failure."""
     report = yield
     cluster = item.config.stash.get(_KUBE, None)
     if report.failed and cluster is not None:
         del item.config.stash[_KUBE]
-        for words in _LOOKS:
-            report.sections.append((f"kubectl {' '.join(words)}", _look(cluster, words)))
+        for words in _DIAGNOSES:
+            report.sections.append((f"kubectl {' '.join(words)}", _diagnose(cluster, words)))
     return report
 
 
-def _look(cluster: Kube, words: tuple[str, ...]) -> str:
+def _diagnose(cluster: Kube, words: tuple[str, ...]) -> str:
     try:
         return cluster.kubectl(*words)
     except AssertionError as error:

@@ -1,4 +1,4 @@
-"""The cluster under test: kubectl, helm, and waiting with a deadline."""
+"""The cluster under test: kubectl, helm, and polling with a deadline."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ POLL_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Transcript:
-    """What a user would have typed and seen, for docs/transcript.md."""
+    """Commands of a user and their output, for docs/transcript.md."""
 
     parts: list[str] = field(default_factory=list)
 
-    def say(self, text: str) -> None:
-        """A sentence between commands."""
+    def write(self, text: str) -> None:
+        """Add a sentence between commands."""
         self.parts.append(f"{text}\n")
 
     def show(self, command: str, output: str) -> None:
-        """A command and what it printed."""
+        """Add a command and its output."""
         self.parts.append(f"```console\n$ {command}\n{output.rstrip()}\n```\n")
 
 
@@ -45,36 +45,36 @@ class Kube:
     transcript: Transcript
 
     def kubectl(self, *words: str, input_text: str | None = None, seconds: float = 60) -> str:
-        """Run kubectl; its output, or a failure with all that it said."""
+        """Run kubectl and return its output. A failure shows stdout and stderr."""
         return _run([self.kubectl_path, *self.kubectl_arguments, *words], input_text, seconds)
 
     def helm(self, *words: str, seconds: float = 300) -> str:
-        """Run helm."""
+        """Run helm and return its output."""
         return _run([self.helm_path, *self.helm_arguments, *words], None, seconds)
 
     def refusal(self, *words: str, input_text: str | None = None) -> str:
-        """What kubectl says on stderr when it is refused."""
+        """Return stderr of a kubectl command that the API server must reject."""
         command = [self.kubectl_path, *self.kubectl_arguments, *words]
         answer = subprocess.run(command, input=input_text, capture_output=True, text=True, timeout=60, check=False)
         if answer.returncode == 0:
-            raise AssertionError(f"not refused: {' '.join(words)}\n{answer.stdout}")
+            raise AssertionError(f"not rejected: {' '.join(words)}\n{answer.stdout}")
         return answer.stderr
 
     def get(self, *words: str) -> Any:
-        """`kubectl get … -o json`."""
+        """Return the JSON of `kubectl get`."""
         return json.loads(self.kubectl("get", *words, "--output=json"))
 
     def raw(self, *words: str) -> bytes:
-        """kubectl's output as bytes."""
+        """Return kubectl's output as bytes."""
         command = [self.kubectl_path, *self.kubectl_arguments, *words]
         return subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
 
     def pool(self, name: str = "default", namespace: str = NAMESPACE) -> dict[str, Any]:
-        """A pool, of the release's namespace unless another is named."""
+        """Return a pool."""
         return dict(self.get("rtppool", name, "--namespace", namespace))
 
     def relay_pods(self) -> dict[str, str]:
-        """Running relay pods by node."""
+        """Return the names of running relay pods by node."""
         selector = "app.kubernetes.io/component=relay"
         pods = self.get("pods", "--namespace", NAMESPACE, "--selector", selector)["items"]
         return {
@@ -84,7 +84,7 @@ class Kube:
         }
 
     def relay_http(self, node: str, path: str) -> str:
-        """A document of the relay on a node, asked for from inside its pod, with its token."""
+        """Return a document of the relay on `node`, requested inside its pod with its token."""
         code = (
             "import os, urllib.request as u; t = open(os.environ['HTTP_TOKEN_FILE']).read().strip(); "
             f"r = u.Request('http://127.0.0.1:' + os.environ['HTTP_PORT'] + '{path}', "
@@ -94,44 +94,44 @@ class Kube:
         return self.kubectl("exec", "--namespace", NAMESPACE, pod, "--", "/opt/venv/bin/python", "-c", code)
 
     def relay_json(self, node: str, path: str) -> dict[str, Any]:
-        """The same, read as JSON."""
+        """Return a JSON document of the relay on `node`."""
         return dict(json.loads(self.relay_http(node, path)))
 
     def show(self, shown: str, *words: str) -> str:
-        """Run kubectl and put it into the transcript as `kubectl …`."""
+        """Run kubectl and add it to the transcript as the command `shown`."""
         output = self.kubectl(*words)
         self.transcript.show(shown, output)
         return output
 
 
-def wait_for(look: Callable[[], T | None], what: str, seconds: float) -> T:
-    """The first result that is not None; a look that fails counts as not yet.
+def wait_for(probe: Callable[[], T | None], expected: str, seconds: float) -> T:
+    """Poll `probe` and return its first result that is not None. A probe that fails is repeated.
 
     Raises:
-        AssertionError: after the deadline, with the last failure.
+        AssertionError: the deadline passed; the message has the last failure.
     """
     deadline = time.monotonic() + seconds
     last = "it was never seen"
     while True:
         try:
-            found = look()
+            found = probe()
         except (AssertionError, KeyError, subprocess.SubprocessError, json.JSONDecodeError) as error:
             found, last = None, str(error)
         if found is not None:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}; {last}")
+            raise AssertionError(f"not within {seconds:.0f} s: {expected}; {last}")
         time.sleep(POLL_SECONDS)
 
 
 def conditions(pool: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Status and reason of each condition by type."""
-    listed = pool.get("status", {}).get("conditions", [])
-    return {each["type"]: (each["status"], each["reason"]) for each in listed}
+    """Return status and reason of each condition by type."""
+    entries = pool.get("status", {}).get("conditions", [])
+    return {each["type"]: (each["status"], each["reason"]) for each in entries}
 
 
 def message(pool: dict[str, Any], kind: str) -> str:
-    """A condition's sentence."""
+    """Return the message of a condition."""
     return next(str(each["message"]) for each in pool["status"]["conditions"] if each["type"] == kind)
 
 
@@ -143,7 +143,11 @@ def has_condition(
     name: str = "default",
     namespace: str = NAMESPACE,
 ) -> dict[str, Any] | None:
-    """A pool, when its condition is as asked for its current generation; else None."""
+    """Return the pool once the condition has this status and reason for the current generation.
+
+    Raises:
+        AssertionError: it does not, yet.
+    """
     pool = kube.pool(name, namespace)
     found = conditions(pool).get(kind)
     current = pool.get("status", {}).get("observedGeneration") == pool["metadata"]["generation"]

@@ -1,4 +1,4 @@
-"""A call that goes on while something else happens to the cluster, and what became of it."""
+"""A call that outlasts an event on the cluster, and its record."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ENDS_WITHIN_SECONDS = 40
 
 @dataclass(slots=True)
 class LongCall:
-    """`live` is the relay's entry of the call as it began; `caller` and `record` are there after its end."""
+    """`live` is the relay's entry at the start. `caller` and `record` are set at the end."""
 
     live: dict[str, Any]
     caller: CallerCapture | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
     def assert_whole(self) -> None:
-        """Every packet was answered, and the caller heard all of it but what was under way at the hang-up."""
+        """Assert that every packet was answered and that at least 99 % reached the caller before the hang-up."""
         if self.caller is None:
             raise AssertionError("the call has not ended")
         figures = self.record["figures"]
@@ -36,7 +36,7 @@ class LongCall:
 
 @contextmanager
 def long_call(kube: Kube, phones: Phones, seconds: int) -> Iterator[LongCall]:
-    """A call of so many seconds; the block's end waits for it to hang up."""
+    """Place a call of `seconds`. The end of the block waits for the hang-up."""
     before = len(kube.relay_json(phones.node, "/calls")["recent"])
     start_call(kube, seconds)
     call = LongCall(wait_for(lambda: talking(kube, phones.node), "the relay lists the call as talking", 20))
@@ -46,12 +46,12 @@ def long_call(kube: Kube, phones: Phones, seconds: int) -> Iterator[LongCall]:
 
 
 def talking(kube: Kube, node: str) -> dict[str, Any] | None:
-    """The live call of a node's relay that has packets."""
+    """Return the live call with packets at the relay on `node`."""
     calls = kube.relay_json(node, "/calls")["live"]
     return next((call for call in calls if call["state"] == "talking" and call["figures"]["packets"] > 0), None)
 
 
 def ended(kube: Kube, node: str, before: int) -> dict[str, Any] | None:
-    """The record of the latest call, when there are more than `before`."""
+    """Return the record of the latest call once the relay has more than `before` records."""
     recent = kube.relay_json(node, "/calls")["recent"]
     return dict(recent[0]) if len(recent) > before else None

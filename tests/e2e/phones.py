@@ -1,4 +1,4 @@
-"""A real Asterisk on every worker and a real SIP caller on one: deployed, called, counted."""
+"""Asterisk on every worker and a SIP caller on one of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RECORD = struct.Struct("<IIII")
 
 @dataclass(frozen=True, slots=True)
 class CallerCapture:
-    """What the caller's network interface saw of one call's RTP."""
+    """RTP packets of one call at the caller's network interface, with their headers."""
 
     sent: tuple[tuple[RtpHeader, bytes], ...]
     received: tuple[tuple[RtpHeader, bytes], ...]
@@ -42,7 +42,7 @@ class Phones:
 
 
 def deploy(kube: Kube, node: str) -> Phones:
-    """Asterisk on every worker, the caller on `node`; returns when ARI listens."""
+    """Deploy Asterisk on every worker and the caller on `node`. Return when ARI listens."""
     password = secrets.token_urlsafe(18)
     kube.kubectl("delete", "namespace", PHONES, "--ignore-not-found", "--wait", seconds=120)
     kube.kubectl("create", "namespace", PHONES)
@@ -61,7 +61,7 @@ def deploy(kube: Kube, node: str) -> Phones:
 
 
 def start_call(kube: Kube, seconds: int) -> None:
-    """Let the caller call, in the background of its container, with its interface watched."""
+    """Start a call and a packet capture in the background of the caller's container."""
     tone = "head -c 16000 /dev/urandom >/tmp/tone.ul"
     capture = f"tcpdump -i lo -U -Z root -w {CAPTURE} udp port {CALLER_RTP_PORT}"
     watch = f"{capture} >/tmp/tcpdump.log 2>&1 & echo $! >/tmp/tcpdump.pid"
@@ -77,15 +77,15 @@ def start_call(kube: Kube, seconds: int) -> None:
 
 
 def end_of_call(kube: Kube, seconds: int) -> CallerCapture:
-    """Wait for the caller's end; what its interface saw.
+    """Wait for the hang-up and return the captured packets.
 
     Raises:
-        AssertionError: SIPp failed; with the end of what it printed.
+        AssertionError: SIPp failed; the message has the end of its log.
     """
     code = wait_for(lambda: kube.kubectl(*_in_caller("cat /tmp/done")).strip() or None, "the caller hung up", seconds)
     if code != "0":
-        told = kube.kubectl(*_in_caller("tail -n 40 /tmp/sipp.log"))
-        raise AssertionError(f"sipp ended with {code}:\n{told}")
+        log = kube.kubectl(*_in_caller("tail -n 40 /tmp/sipp.log"))
+        raise AssertionError(f"sipp ended with {code}:\n{log}")
     packets = list(_packets(kube.raw(*_in_caller(f"cat {CAPTURE}"))))
     return CallerCapture(
         sent=tuple((parse(data), data) for source, _, data in packets if source == CALLER_RTP_PORT),
@@ -94,13 +94,13 @@ def end_of_call(kube: Kube, seconds: int) -> CallerCapture:
 
 
 def payload(packet: tuple[RtpHeader, bytes]) -> bytes:
-    """The voice in a packet."""
+    """Return the payload of a packet."""
     header, data = packet
     return data[header.payload_offset : header.payload_offset + header.payload_bytes]
 
 
-def asterisk_says(kube: Kube, node: str, command: str) -> str:
-    """What `asterisk -rx` prints on a node."""
+def run_in_asterisk(kube: Kube, node: str, command: str) -> str:
+    """Run `asterisk -rx` on a node and return its output."""
     pods = kube.get("pods", "--namespace", PHONES, "--selector", "app=asterisk")["items"]
     pod = next(pod["metadata"]["name"] for pod in pods if pod["spec"]["nodeName"] == node)
     return kube.kubectl("exec", "--namespace", PHONES, pod, "--", "asterisk", "-rx", command)
@@ -116,7 +116,7 @@ def _apply(kube: Kube, manifest: dict[str, object]) -> None:
 
 
 def _packets(capture: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Source port, destination port and payload of each UDP packet."""
+    """Yield source port, destination port and payload of each UDP packet."""
     at = _GLOBAL_BYTES
     while at + _RECORD.size <= len(capture):
         length = _RECORD.unpack_from(capture, at)[2]

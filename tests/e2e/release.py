@@ -1,4 +1,4 @@
-"""The release under test, as a user comes to it: installed, then told of Asterisk, wrongly at first. Once a session."""
+"""The release under test, in a user's order, once a session: install, wrong credentials of Asterisk, right ones."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Misconfigured:
 
 @pytest.fixture(scope="session")
 def installed(kube: Kube) -> dict[str, Any]:
-    """A fresh release; returns its pool once it is Ready."""
+    """Install the release and return its pool once it is Ready."""
     kube.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout", "120s")
     kube.kubectl("delete", "namespace", NAMESPACE, "phones", "--ignore-not-found", "--wait", seconds=180)
     kube.kubectl("delete", "crd", "rtppools.rtppool.dev", "--ignore-not-found", "--wait")
     values = find_places(os.environ).root / "values.json"
-    kube.transcript.say("A fresh cluster with two workers. The chart brings echo, relay, operator and a pool:")
+    kube.transcript.write("A fresh cluster with two workers. The chart brings echo, relay, operator and a pool:")
     words = ["install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"]
     output = kube.helm(*words, "--values", str(values), "--wait", "--timeout", "180s")
     kube.transcript.show("helm install rtp-pool charts/rtp-pool --namespace rtp-pool --create-namespace --wait", output)
     pool = wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready", 60)
     wait_for(lambda: kube.pool()["status"].get("latency", {}).get("probe"), "the probe's latency is reported", 30)
-    kube.transcript.say("Ready by the probe alone, before any Asterisk:")
+    kube.transcript.write("Ready by the probe alone, before any Asterisk:")
     kube.show("kubectl get rtppools -n rtp-pool -o wide", "get", "rtppools", "-n", NAMESPACE, "-o", "wide")
     kube.show("kubectl get pods -n rtp-pool -o wide", "get", "pods", "-n", NAMESPACE, "-o", "wide")
     assert pool["metadata"]["name"] == "default"
@@ -45,33 +45,33 @@ def installed(kube: Kube) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def misconfigured(kube: Kube, installed: dict[str, Any]) -> Misconfigured:
-    """Credentials before there is an Asterisk, and then a password that it refuses."""
+    """Give relays credentials before Asterisk exists, then deploy an Asterisk that refuses the password."""
     del installed
     _give_relays(kube, "relay", "not the password")
     words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values"]
     kube.helm(*words, "--set", "ari.existingSecret=asterisk-ari", "--wait", "--timeout", "180s")
-    kube.transcript.say("Credentials for Asterisk go into a Secret that the chart is told of:")
+    kube.transcript.write("Credentials for Asterisk are in a Secret, and a value of the chart names it:")
     kube.transcript.show(
         "helm upgrade rtp-pool charts/rtp-pool -n rtp-pool --reset-then-reuse-values "
         "--set ari.existingSecret=asterisk-ari --wait | head -n 1",
         f'Release "{RELEASE}" has been upgraded. Happy Helming!',
     )
-    absent = wait_for(lambda: _said_of_both(kube, "Unreachable", "can't be connected"), "no Asterisk", 60)
+    absent = wait_for(lambda: _reported_by_both(kube, "Unreachable", "can't be connected"), "no Asterisk", 60)
     phones = deploy(kube, min(kube.relay_pods()))
-    refused = wait_for(lambda: _said_of_both(kube, "Unauthorized", "is refused"), "a refusal", 60)
+    refused = wait_for(lambda: _reported_by_both(kube, "Unauthorized", "is refused"), "a refusal", 60)
     return Misconfigured(phones, absent, refused)
 
 
 @pytest.fixture(scope="session")
 def phones(kube: Kube, misconfigured: Misconfigured) -> Phones:
-    """Asterisk on both workers, and relays that know its password."""
+    """Give relays the right password of the Asterisk on both workers."""
     ready = misconfigured.phones
-    kube.transcript.say("With a wrong password in it the pool says so, and stays on the probe:")
+    kube.transcript.write("With a wrong password the pool reports it and stays on the probe:")
     path = '{.status.conditions[?(@.type=="AsteriskConnected")].message}'
     words = ["get", "rtppool", "default", "-n", NAMESPACE, "-o", f"jsonpath={path}"]
     kube.show(f"kubectl get rtppool default -n rtp-pool -o jsonpath='{path}'", *words)
     _give_relays(kube, ready.user, ready.password)
-    kube.transcript.say("The right one, and relays that read it (each waits for its calls to end):")
+    kube.transcript.write("Put the right password there and restart the relays (each waits for its calls to end):")
     kube.transcript.show(
         "kubectl create secret generic asterisk-ari -n rtp-pool --from-literal=username=relay "
         '--from-literal=password="$ARI_PASSWORD" --dry-run=client -o yaml | kubectl apply -f -',
@@ -86,16 +86,16 @@ def phones(kube: Kube, misconfigured: Misconfigured) -> Phones:
     return ready
 
 
-def _said_of_both(kube: Kube, reason: str, sentence: str) -> dict[str, Any] | None:
+def _reported_by_both(kube: Kube, reason: str, sentence: str) -> dict[str, Any] | None:
     pool = has_condition(kube, "AsteriskConnected", "False", reason)
-    told = message(pool, "AsteriskConnected") if pool is not None else ""
-    if "0 of 2" not in told or sentence not in told:
-        raise AssertionError(f"it says {told}")
+    text = message(pool, "AsteriskConnected") if pool is not None else ""
+    if "0 of 2" not in text or sentence not in text:
+        raise AssertionError(f"the message is {text}")
     return pool
 
 
 def _give_relays(kube: Kube, user: str, password: str) -> None:
-    """Put the credentials into the Secret that the chart's value `ari.existingSecret` names."""
+    """Write the credentials to the Secret of the chart's value `ari.existingSecret`."""
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",

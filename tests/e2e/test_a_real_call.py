@@ -1,6 +1,6 @@
-"""The product as its users meet it: helm install, a SIP call through a real Asterisk, kubectl apply, helm upgrade.
+"""helm install, a SIP call through Asterisk, kubectl apply and helm upgrade.
 
-Each fixture does one thing to the cluster and keeps what was seen; the tests behind it assert on that.
+Each fixture does one step on the cluster and keeps the result. The tests that use it assert on the result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from kube import CHART, NAMESPACE, RELEASE, REPOSITORY, Kube, conditions, has_condition, message, wait_for
 from long_call import ended, talking
-from phones import CallerCapture, Phones, asterisk_says, end_of_call, payload, start_call
+from phones import CallerCapture, Phones, end_of_call, payload, run_in_asterisk, start_call
 from prometheus_client.parser import text_string_to_metric_families
 from release import Misconfigured
 
@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen of one call, while it talked and after it hung up."""
+class CallRun:
+    """One call: the relay's and the pool's view while it talked and after it hung up."""
 
     caller: CallerCapture
     live: dict[str, Any]
@@ -43,7 +43,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What was seen after `kubectl apply` of another range and echo."""
+    """The result of `kubectl apply` with another range and echo."""
 
     followed_after_seconds: float
     pool: dict[str, Any]
@@ -51,15 +51,15 @@ class Edited:
 
 
 @pytest.fixture(scope="module")
-def first(kube: Kube, phones: Phones) -> Seen:
-    """One call of 12 s."""
+def first_call(kube: Kube, phones: Phones) -> CallRun:
+    """Place a call of 12 s."""
     return _call(kube, phones, "A SIP call is placed. While it talks:")
 
 
 @pytest.fixture(scope="module")
-def edited(kube: Kube, phones: Phones, first: Seen) -> Edited:
-    """Another range, and the echo of the other worker."""
-    del first
+def edited(kube: Kube, phones: Phones, first_call: CallRun) -> Edited:
+    """Change the range, and use the echo of the other worker."""
+    del first_call
     other = next(node for node in kube.relay_pods() if node != phones.node)
     host = next(
         address["address"]
@@ -75,7 +75,7 @@ def edited(kube: Kube, phones: Phones, first: Seen) -> Edited:
             "echo": {"host": host, "port": 4000, "extension": True},
         },
     }
-    kube.transcript.say("Another range, and another node's echo, with the header extension on the way there:")
+    kube.transcript.write("Another range, and another node's echo, with the header extension on the way there:")
     started = time.monotonic()
     output = kube.kubectl(
         "apply", "--server-side", "--force-conflicts", "--filename", "-", input_text=json.dumps(manifest)
@@ -89,20 +89,20 @@ def edited(kube: Kube, phones: Phones, first: Seen) -> Edited:
 
 
 @pytest.fixture(scope="module")
-def second(kube: Kube, phones: Phones, edited: Edited) -> Seen:
-    """A call on the edited pool."""
+def second_call(kube: Kube, phones: Phones, edited: Edited) -> CallRun:
+    """Place a call on the edited pool."""
     del edited
     return _call(kube, phones, "A second call, on the new range:")
 
 
 @pytest.fixture(scope="module")
-def upgraded(kube: Kube, second: Seen) -> dict[str, Any]:
-    """`helm upgrade` with nothing changed; returns the pool."""
-    del second
+def upgraded(kube: Kube, second_call: CallRun) -> dict[str, Any]:
+    """Run `helm upgrade` without a change and return the pool."""
+    del second_call
     before = kube.relay_pods()
     words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values", "--wait"]
     kube.helm(*words, "--timeout", "180s")
-    kube.transcript.say("An upgrade that changes nothing leaves the edit and the pods alone:")
+    kube.transcript.write("An upgrade that changes nothing leaves the edit and the pods alone:")
     kube.transcript.show(
         "helm upgrade rtp-pool charts/rtp-pool -n rtp-pool --reset-then-reuse-values --wait | head -n 1",
         f'Release "{RELEASE}" has been upgraded. Happy Helming!',
@@ -135,21 +135,21 @@ def test_the_chart_s_own_test_sends_packets(kube: Kube, installed: dict[str, Any
     del installed
     output = kube.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout", "60s")
     assert "50" in output
-    kube.transcript.say("The chart's own test:")
+    kube.transcript.write("The chart's own test:")
     kube.transcript.show("helm test rtp-pool -n rtp-pool --logs", output)
 
 
 def test_an_asterisk_that_is_not_there_is_the_pool_s_condition_in_a_sentence(misconfigured: Misconfigured) -> None:
-    told = message(misconfigured.absent, "AsteriskConnected")
-    assert "0 of 2 relays are fine" in told
-    assert "ARI_URL=http://127.0.0.1:8088/ari can't be connected" in told
+    text = message(misconfigured.absent, "AsteriskConnected")
+    assert "0 of 2 relays are fine" in text
+    assert "ARI_URL=http://127.0.0.1:8088/ari can't be connected" in text
     assert conditions(misconfigured.absent)["Ready"][0] == "False"
 
 
 def test_a_refused_password_is_the_pool_s_condition_in_a_sentence(misconfigured: Misconfigured) -> None:
-    told = message(misconfigured.refused, "AsteriskConnected")
-    assert "ARI_USER=relay with its password is refused" in told
-    assert "not the password" not in told
+    text = message(misconfigured.refused, "AsteriskConnected")
+    assert "ARI_USER=relay with its password is refused" in text
+    assert "not the password" not in text
 
 
 def test_asterisk_is_connected_on_both_workers(kube: Kube, phones: Phones) -> None:
@@ -173,33 +173,33 @@ def test_the_contract_holds_for_this_asterisk(kube: Kube, phones: Phones) -> Non
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-def test_the_caller_gets_its_own_voice_back(first: Seen) -> None:
-    sent = [payload(packet) for packet in first.caller.sent]
-    returned = [payload(packet) for packet in first.caller.received]
+def test_the_caller_gets_its_own_voice_back(first_call: CallRun) -> None:
+    sent = [payload(packet) for packet in first_call.caller.sent]
+    returned = [payload(packet) for packet in first_call.caller.received]
     assert len(sent) >= CALL_SECONDS * 50 * 0.95
     assert len(returned) >= len(sent) * 0.97
     own = set(sent)
     assert sum(voice in own for voice in returned) >= len(returned) * 0.99
 
 
-def test_the_live_call_is_listed_with_its_port_and_figures(first: Seen) -> None:
-    assert first.live["state"] == "talking"
-    assert 10000 <= first.live["port"] <= 10100
-    assert first.live["callerNumber"] == "********56"
-    assert first.live["sipCallId"]
-    assert first.live["figures"]["packets"] > 0
-    assert first.live["figures"]["p99Microseconds"] > 0
+def test_the_live_call_is_listed_with_its_port_and_figures(first_call: CallRun) -> None:
+    assert first_call.live["state"] == "talking"
+    assert 10000 <= first_call.live["port"] <= 10100
+    assert first_call.live["callerNumber"] == "********56"
+    assert first_call.live["sipCallId"]
+    assert first_call.live["figures"]["packets"] > 0
+    assert first_call.live["figures"]["p99Microseconds"] > 0
 
 
-def test_the_record_of_the_ended_call_has_all_its_packets(first: Seen) -> None:
-    figures = first.record["figures"]
-    assert figures["packets"] >= len(first.caller.sent) * 0.97
+def test_the_record_of_the_ended_call_has_all_its_packets(first_call: CallRun) -> None:
+    figures = first_call.record["figures"]
+    assert figures["packets"] >= len(first_call.caller.sent) * 0.97
     assert figures["answered"] >= figures["packets"] * 0.99
-    assert first.record["endedBy"] == "callerGone"
+    assert first_call.record["endedBy"] == "callerGone"
 
 
-def test_prometheus_reads_the_call_s_packets(first: Seen) -> None:
-    samples = [sample for family in text_string_to_metric_families(first.metrics) for sample in family.samples]
+def test_prometheus_reads_the_call_s_packets(first_call: CallRun) -> None:
+    samples = [sample for family in text_string_to_metric_families(first_call.metrics) for sample in family.samples]
     packets = sum(
         sample.value
         for sample in samples
@@ -209,20 +209,20 @@ def test_prometheus_reads_the_call_s_packets(first: Seen) -> None:
     assert not [sample for sample in samples if "call" in sample.labels or "ssrc" in sample.labels]
 
 
-def test_the_pool_shows_the_call_the_ports_left_and_the_measured_p99(first: Seen) -> None:
-    status = first.pool_during["status"]
+def test_the_pool_shows_the_call_the_ports_left_and_the_measured_p99(first_call: CallRun) -> None:
+    status = first_call.pool_during["status"]
     assert status["activeCalls"] == 1
     assert status["capacity"]["free"] == 201
     assert status["latency"]["calls"]["p99Microseconds"] > 0
     assert status["summary"]["p99"].endswith("ms")
-    assert conditions(first.pool_during)["Ready"][0] == "True"
+    assert conditions(first_call.pool_during)["Ready"][0] == "True"
 
 
-def test_hanging_up_leaves_no_channel_no_bridge_and_no_leased_port(first: Seen) -> None:
-    assert "0 active channels" in first.asterisk_after
-    assert "rtp_" not in first.asterisk_after
-    assert first.status_after["ports"]["leased"] == 0
-    assert first.status_after["calls"]["active"] == 0
+def test_hanging_up_leaves_no_channel_no_bridge_and_no_leased_port(first_call: CallRun) -> None:
+    assert "0 active channels" in first_call.asterisk_after
+    assert "rtp_" not in first_call.asterisk_after
+    assert first_call.status_after["ports"]["leased"] == 0
+    assert first_call.status_after["calls"]["active"] == 0
 
 
 def test_the_status_follows_an_edit_within_ten_seconds(edited: Edited) -> None:
@@ -230,28 +230,28 @@ def test_the_status_follows_an_edit_within_ten_seconds(edited: Edited) -> None:
 
 
 def test_the_next_call_uses_the_new_range_and_the_new_echo(
-    kube: Kube, phones: Phones, edited: Edited, second: Seen
+    kube: Kube, phones: Phones, edited: Edited, second_call: CallRun
 ) -> None:
-    assert SECOND_RANGE[0] <= second.live["port"] <= SECOND_RANGE[1]
+    assert SECOND_RANGE[0] <= second_call.live["port"] <= SECOND_RANGE[1]
     assert kube.relay_json(phones.node, "/status")["echo"]["resolvedAddress"] == f"{edited.echo_node}:4000"
-    assert len(second.caller.received) >= len(second.caller.sent) * 0.97
+    assert len(second_call.caller.received) >= len(second_call.caller.sent) * 0.97
 
 
-def test_with_the_header_extension_asterisk_and_caller_see_their_own_bytes(second: Seen) -> None:
-    own = {payload(packet) for packet in second.caller.sent}
-    returned = [payload(packet) for packet in second.caller.received]
+def test_with_the_header_extension_asterisk_and_caller_see_their_own_bytes(second_call: CallRun) -> None:
+    own = {payload(packet) for packet in second_call.caller.sent}
+    returned = [payload(packet) for packet in second_call.caller.received]
     assert sum(voice in own for voice in returned) >= len(returned) * 0.99
 
 
-def test_with_the_header_extension_the_echo_s_own_time_is_taken_out_of_the_round_trip(second: Seen) -> None:
-    figures = second.record["figures"]
+def test_with_the_header_extension_the_echo_s_own_time_is_taken_out_of_the_round_trip(second_call: CallRun) -> None:
+    figures = second_call.record["figures"]
     assert figures["directedLoss"] == {"toEcho": 0, "fromEcho": 0, "undetermined": 0}
     assert 0 < figures["echoResidenceP99Microseconds"] <= figures["maxMicroseconds"]
     assert 0 < figures["networkP50Microseconds"] <= figures["p50Microseconds"]
 
 
-def test_a_call_s_record_tells_bursts_delay_variation_and_the_estimates(first: Seen) -> None:
-    figures = first.record["figures"]
+def test_a_call_s_record_tells_bursts_delay_variation_and_the_estimates(first_call: CallRun) -> None:
+    figures = first_call.record["figures"]
     assert figures["bursts"]["bursts"] == 0
     assert figures["pdvMicroseconds"] > 0
     assert 1 < figures["estimatedMos"] < 4.5
@@ -259,9 +259,9 @@ def test_a_call_s_record_tells_bursts_delay_variation_and_the_estimates(first: S
 
 
 def test_departures_are_stamped_on_the_nodes_and_their_error_is_published(
-    kube: Kube, phones: Phones, second: Seen
+    kube: Kube, phones: Phones, second_call: CallRun
 ) -> None:
-    del second
+    del second_call
     clock = kube.relay_json(phones.node, "/status")["clock"]
     assert clock["stamps"] == "kernel"
     assert clock["departureError"]["samples"] > 0
@@ -278,10 +278,10 @@ def test_an_invalid_object_is_refused_by_the_api_server_with_the_expected_senten
 ) -> None:
     del installed
     text = path.read_text()
-    first, second = text.splitlines()[:2]
-    told = kube.refusal("apply", "--namespace", NAMESPACE, "--dry-run=server", "--filename", "-", input_text=text)
-    assert first.removeprefix("# Expected: ") in told
-    assert second.removeprefix("# Field: ") in told
+    sentence, field = text.splitlines()[:2]
+    refusal = kube.refusal("apply", "--namespace", NAMESPACE, "--dry-run=server", "--filename", "-", input_text=text)
+    assert sentence.removeprefix("# Expected: ") in refusal
+    assert field.removeprefix("# Field: ") in refusal
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "examples/valid").glob("*.yaml")), ids=lambda path: path.stem)
@@ -290,12 +290,12 @@ def test_a_valid_example_is_accepted_by_the_api_server(kube: Kube, installed: di
     kube.kubectl("apply", "--namespace", NAMESPACE, "--dry-run=server", "--filename", str(path))
 
 
-def _call(kube: Kube, phones: Phones, told: str) -> Seen:
+def _call(kube: Kube, phones: Phones, title: str) -> CallRun:
     before = len(kube.relay_json(phones.node, "/calls")["recent"])
     start_call(kube, CALL_SECONDS)
     live = wait_for(lambda: talking(kube, phones.node), "the relay lists the call as talking", 20)
     pool = wait_for(lambda: _shows_call(kube), "the pool shows the call and its p99", CALL_SECONDS - 2)
-    kube.transcript.say(told)
+    kube.transcript.write(title)
     kube.show("kubectl get rtppools -n rtp-pool -o wide", "get", "rtppools", "-n", NAMESPACE, "-o", "wide")
     live = talking(kube, phones.node) or live
     metrics = kube.relay_http(phones.node, "/metrics")
@@ -303,8 +303,10 @@ def _call(kube: Kube, phones: Phones, told: str) -> Seen:
     kube.transcript.show("kubectl get rtppool default -n rtp-pool -o yaml", status)
     caller = end_of_call(kube, CALL_SECONDS + 30)
     record = wait_for(lambda: ended(kube, phones.node, before), "the call's record", 10)
-    after = asterisk_says(kube, phones.node, "core show channels") + asterisk_says(kube, phones.node, "bridge show all")
-    return Seen(caller, live, metrics, pool, record, kube.relay_json(phones.node, "/status"), after)
+    after = run_in_asterisk(kube, phones.node, "core show channels") + run_in_asterisk(
+        kube, phones.node, "bridge show all"
+    )
+    return CallRun(caller, live, metrics, pool, record, kube.relay_json(phones.node, "/status"), after)
 
 
 def _shows_call(kube: Kube) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
-"""The short form of `make chaos`: each fault once or twice under ten calls, beside the cluster, as bare processes.
+"""The short form of `make chaos`: each fault once or twice under ten calls.
 
-Asterisk and SIPp run from root file systems (`python -m lab.cluster phones`): that takes root, as making the cluster
-may. No cluster is touched.
+Asterisk and SIPp run as processes from root file systems (`python -m lab.cluster phones`), which needs root. The
+cluster is not used.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def roots() -> Iterator[PhoneRoots]:
-    """Asterisk and SIPp, and the machine's turn for the rig's ports."""
+    """Yield Asterisk and SIPp while this run holds the rig's ports."""
     with own_turn():
         compile_ahead()
         yield have_phones()
@@ -38,7 +38,7 @@ def roots() -> Iterator[PhoneRoots]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Short enough a path for sockets in it, unlike pytest's own."""
+    """Yield a folder whose path is short enough for Unix sockets, unlike pytest's own."""
     with tempfile.TemporaryDirectory(prefix="rtp-pool-chaos-") as name:
         yield Path(name)
 
@@ -54,7 +54,7 @@ async def test_calls_outlive_a_fault_or_are_accounted_for(fault: Fault, roots: P
 
 @pytest.mark.parametrize("row", SHORT_ROWS, ids=lambda row: row.name)
 async def test_what_is_asked_of_a_relay_with_asterisk_holds(row: Row, roots: PhoneRoots, folder: Path) -> None:
-    """Times are for `make chaos`: what else runs on this machine is not known here."""
+    """Times are judged by `make chaos` alone: here the machine's other load is unknown."""
     result = await play_row(Stage(roots, folder, print), row)
     assert result.figures
     assert result.findings == [], result.told

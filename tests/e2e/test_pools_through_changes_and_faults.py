@@ -1,6 +1,6 @@
-"""Pools on several nodes, edits under a live call, and the faults of a cluster: what a pool says, what calls notice.
+"""Pools on several nodes, edits under a live call, and faults of the cluster.
 
-Every scenario leaves the default pool as it found it: 10000-10100 with each node's own echo.
+Every scenario restores the default pool: 10000-10100 with each node's own echo.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def ranges(kube: Kube) -> dict[str, str]:
 
 
 def until_ranges(kube: Kube, wanted: dict[str, str], seconds: float = 60) -> None:
-    def look() -> bool:
+    def probe() -> bool:
         found = ranges(kube)
         if found != wanted:
             raise AssertionError(f"relays run on {found}")
         return True
 
-    wait_for(look, f"relays run on {wanted}", seconds)
+    wait_for(probe, f"relays run on {wanted}", seconds)
 
 
 def kill_operator(kube: Kube) -> None:
@@ -65,7 +65,7 @@ def kill_operator(kube: Kube) -> None:
 
 @pytest.fixture
 def usual(kube: Kube, phones: Phones) -> Iterator[Phones]:
-    """The default pool on both nodes, before and after."""
+    """Restore the default pool on both nodes before and after the test."""
     everywhere = dict.fromkeys(kube.relay_pods(), "10000-10100")
     apply_pool(kube, "default", spec_of(10000, 10100))
     until_ranges(kube, everywhere)
@@ -77,7 +77,7 @@ def usual(kube: Kube, phones: Phones) -> Iterator[Phones]:
 
 @pytest.fixture
 def edge_node(kube: Kube, usual: Phones) -> Iterator[str]:
-    """The worker without the caller, labelled for a pool of its own; pools and namespace are taken away afterwards."""
+    """Label the worker without the caller for a pool of its own. Remove label, pools and namespace afterwards."""
     node = next(node for node in sorted(kube.relay_pods()) if node != usual.node)
     kube.kubectl("label", "node", node, f"{LABEL}=yes", "--overwrite")
     yield node
@@ -105,10 +105,12 @@ def test_a_pool_for_one_node_beside_the_default_one_is_contested_and_handed_over
     apply_pool(kube, "rival", spec_of(14000, 14010, nodeSelector={LABEL: "yes"}), RIVALS)
     step()
     rival = wait_for(
-        lambda: has_condition(kube, "Conflicted", "True", name="rival", namespace=RIVALS), "the rival says so", 60
+        lambda: has_condition(kube, "Conflicted", "True", name="rival", namespace=RIVALS),
+        "the rival is in conflict",
+        60,
     )
     assert "edge" in message(rival, "Conflicted")
-    wait_for(lambda: names_rival(kube), "the edge pool knows of it", 60)
+    wait_for(lambda: names_rival(kube), "the edge pool names the rival", 60)
     until_ranges(kube, {here: "10000-10100", edge_node: "13000-13010"})
 
     kube.kubectl("delete", "rtppool", "edge", "--namespace", NAMESPACE)
@@ -126,7 +128,7 @@ def test_a_range_shrinks_under_a_live_call_and_the_pool_counts_it_until_it_ends(
         port = int(call.live["port"])
         apply_pool(kube, "default", spec_of(port + 1, port + 20))
         kill_operator(kube)
-        pool = wait_for(lambda: has_condition(kube, "Draining", "True"), "the pool says that it drains", 25)
+        pool = wait_for(lambda: has_condition(kube, "Draining", "True"), "the pool drains", 25)
         assert "1 call" in message(pool, "Draining")
         assert pool["status"]["activeCalls"] == 1
     call.assert_whole()
@@ -212,15 +214,15 @@ def refused_field(kube: Kube, spec: dict[str, Any]) -> bool | None:
         "spec": spec,
     }
     words = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--filename", "-"]
-    told = kube.refusal(*words, input_text=json.dumps(manifest))
-    return True if "extension" in told else None
+    text = kube.refusal(*words, input_text=json.dumps(manifest))
+    return True if "extension" in text else None
 
 
 def names_rival(kube: Kube) -> bool | None:
     pool = has_condition(kube, "Conflicted", "False", "Preferred", name="edge") or {}
-    told = message(pool, "Conflicted")
-    if f"{RIVALS}/rival" not in told:
-        raise AssertionError(f"it says {told}")
+    text = message(pool, "Conflicted")
+    if f"{RIVALS}/rival" not in text:
+        raise AssertionError(f"the message is {text}")
     return True
 
 
@@ -232,10 +234,10 @@ def without_pool(kube: Kube) -> bool | None:
 
 
 def control_plane(kube: Kube) -> str:
-    """The container that is our own cluster's control plane; another cluster's API server is not ours to stop."""
+    """Return the container of the control plane. Only a cluster of `make up` may be stopped."""
     target = make_tooling().target
     if not target.own:
-        pytest.skip("this cluster is not ours: its API server is left alone")
+        pytest.skip("not a cluster of make up: its API server keeps running")
     nodes = kube.get("nodes", "--selector", "node-role.kubernetes.io/control-plane")["items"]
     return str(nodes[0]["metadata"]["name"])
 

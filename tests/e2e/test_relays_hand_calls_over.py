@@ -1,4 +1,4 @@
-"""An upgrade of the relays under a live call, in the mode that waits for nobody."""
+"""An upgrade of the relays under a live call, with `relay.onStop=HandOver`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RELAYS = "daemonset/rtp-pool-relay"
 CALL_SECONDS = 60
-# Deadlines of a busy machine; what a user may expect is measured, and told in docs/asterisk.md.
+# Deadlines for a busy machine. docs/asterisk.md has measured values.
 HANDED_OVER_WITHIN_SECONDS = 40
 MAX_GAP_MILLISECONDS = 20_000
 
 
 @pytest.fixture
 def handing_over(kube: Kube, phones: Phones) -> Iterator[Phones]:
-    """Relays that hand over when they are told to stop; afterwards they drain again."""
+    """Set relays to hand over at a stop. Set them to drain afterwards."""
     stop_by(kube, "HandOver")
     yield phones
     stop_by(kube, "Drain")
@@ -42,7 +42,9 @@ def adopted(kube: Kube, node: str) -> dict[str, Any]:
     return call
 
 
-def test_a_call_goes_on_through_a_restart_of_the_relays_and_its_gap_is_told(kube: Kube, handing_over: Phones) -> None:
+def test_a_call_goes_on_through_a_restart_of_the_relays_and_its_gap_is_reported(
+    kube: Kube, handing_over: Phones
+) -> None:
     node = handing_over.node
     with long_call(kube, handing_over, CALL_SECONDS) as call:
         kube.kubectl("rollout", "restart", RELAYS, "--namespace", NAMESPACE)

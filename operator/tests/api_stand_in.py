@@ -7,6 +7,7 @@ request in its place with `instead`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -98,7 +99,9 @@ class ApiStandIn:
 
     async def emit(self, kind: str, document: dict[str, Any]) -> None:
         for watch in list(self.watches):
-            await watch.write(json.dumps({"type": kind, "object": document}).encode() + b"\n")
+            # A client that has just gone lists again when it comes back.
+            with contextlib.suppress(ConnectionResetError):
+                await watch.write(json.dumps({"type": kind, "object": document}).encode() + b"\n")
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path, request.headers.get("Accept", "")))

@@ -30,7 +30,7 @@ from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.parsing import parse_pool
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.relays.observed import Heard, PoolObservation, observe
+from rtppool_operator.relays.observed import LastReport, PoolObservation, observe
 
 NOW_SECONDS = 1000.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,9 +132,11 @@ def seen(pool: Pool, make_relay: Callable[..., RelayPod]) -> Callable[..., PoolO
     def make(*reports: Report | None, at: float = NOW_SECONDS, claim: Claim | None = None) -> PoolObservation:
         nodes = [chr(ord("a") + number) for number in range(len(reports))]
         relays = [make_relay(node) for node in nodes]
-        heard = {
-            relay.uid: Heard(report, at, 1_700_000_000) for relay, report in zip(relays, reports, strict=True) if report
+        last_reports = {
+            relay.uid: LastReport(report, at, 1_700_000_000)
+            for relay, report in zip(relays, reports, strict=True)
+            if report
         }
-        return observe(claim or Claim(pool, tuple(nodes)), relays, heard, {}, NOW_SECONDS)
+        return observe(claim or Claim(pool, tuple(nodes)), relays, last_reports, {}, NOW_SECONDS)
 
     return make

@@ -17,7 +17,7 @@ from aiohttp import web
 from api_stand_in import DISCOVERY, ApiStandIn, listed, refusal
 
 from rtppool_operator import handlers
-from rtppool_operator.app import Running
+from rtppool_operator.app import App
 from rtppool_operator.kube.cluster import connect
 from rtppool_operator.kube.kopf_watch import RUNNING, SEEN
 from rtppool_operator.kube.watch_health import DEAD_AFTER_SECONDS
@@ -56,14 +56,14 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 
 @pytest.fixture
-async def running(api: ApiStandIn) -> AsyncIterator[Running]:
+async def running(api: ApiStandIn) -> AsyncIterator[App]:
     assert api.port
-    made = Running(await asyncio.to_thread(connect, "rtp"), read_settings(VARIABLES))
+    made = App(await asyncio.to_thread(connect, "rtp"), read_settings(VARIABLES))
     yield made
     await made.end()
 
 
-async def answer(running: Running, path: str) -> tuple[int, Any]:
+async def answer(running: App, path: str) -> tuple[int, Any]:
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{running.http_port}{path}") as response,
@@ -78,7 +78,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_comes(
-    api: ApiStandIn, running: Running
+    api: ApiStandIn, running: App
 ) -> None:
     document = api.documents.pop(DEFINITION)
     api.instead = lambda request: refusal(403, "forbidden") if request.path == DEFINITION else written(request)
@@ -93,7 +93,7 @@ async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_co
     assert await answer(running, "/ready") == (200, {"ready": True, "problems": []})
 
 
-async def test_an_edit_wakes_it_by_the_watch(api: ApiStandIn, running: Running) -> None:
+async def test_an_edit_wakes_it_by_the_watch(api: ApiStandIn, running: App) -> None:
     await running.begin("127.0.0.1", 0)
     running.watch_pools()
     await until(lambda: bool(api.watches))
@@ -103,10 +103,10 @@ async def test_an_edit_wakes_it_by_the_watch(api: ApiStandIn, running: Running) 
     assert (await answer(running, "/healthz"))[0] == 200
 
 
-async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(running: Running) -> None:
+async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(running: App) -> None:
     await running.begin("127.0.0.1", 0)
     then = time.monotonic() - DEAD_AFTER_SECONDS - 1
-    running.reconciler.watch.listed({"uid": "1"}, then, then)
+    running.reconciler.watch.record_list({"uid": "1"}, then, then)
     status, body = await answer(running, "/healthz")
     assert (status, body["healthy"]) == (503, False)
     assert "the watch of pools has not brought" in body["problems"][0]
@@ -114,7 +114,7 @@ async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(running:
 
 
 async def test_its_lease_is_given_up_at_the_end(api: ApiStandIn) -> None:
-    running = Running(await asyncio.to_thread(connect, "rtp"), read_settings(VARIABLES))
+    running = App(await asyncio.to_thread(connect, "rtp"), read_settings(VARIABLES))
     lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/rtp-pool-operator"
     await running.begin("127.0.0.1", 0)
     await until(lambda: running.reconciler.problem is None)

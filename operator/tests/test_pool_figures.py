@@ -24,8 +24,8 @@ from rtppool_core.contract.report import (
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.relays.observed import Heard, PoolObservation, observe
-from rtppool_operator.status.conditions import conditions, with_times
+from rtppool_operator.relays.observed import LastReport, PoolObservation, observe
+from rtppool_operator.status.conditions import add_times, conditions
 from rtppool_operator.status.figures import figures, milliseconds
 
 MakePool = Callable[..., Pool]
@@ -107,7 +107,7 @@ def test_every_status_fits_the_definition(
         for at in (NOW, NOW - 60):
             observation = seen(*given, at=at)
             status = figures(observation)
-            status["conditions"] = with_times(conditions(observation), (), 3, "2026-01-01T00:00:00Z")
+            status["conditions"] = add_times(conditions(observation), (), 3, "2026-01-01T00:00:00Z")
             jsonschema.validate(status, closed(status_schema))
 
 
@@ -163,13 +163,15 @@ def test_addresses_of_the_echo_are_bounded_however_many_relays_resolve_it(
     pool: Pool, make_relay: Callable[..., RelayPod], make_report: MakeReport, tail: str
 ) -> None:
     relays = [make_relay(f"n{number:03}") for number in range(30)]
-    heard = {
-        relay.uid: Heard(
+    last_reports = {
+        relay.uid: LastReport(
             make_report(pool, echo=EchoReport("echo", 4000, f"192.0.2.{at}{tail}", reachable=True)), NOW, 0
         )
         for at, relay in enumerate(relays)
     }
-    address = figures(observe(Claim(pool, tuple(relay.node for relay in relays)), relays, heard, {}, NOW))["echo"]
+    address = figures(observe(Claim(pool, tuple(relay.node for relay in relays)), relays, last_reports, {}, NOW))[
+        "echo"
+    ]
     assert address["resolvedAddress"].endswith(",+22 more")
     assert len(address["resolvedAddress"]) <= 1024
 

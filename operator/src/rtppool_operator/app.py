@@ -16,10 +16,10 @@ from rtppool_core.net.http_endpoints import Verdict, json_response, listen, make
 from rtppool_core.process import logs
 from rtppool_operator.kube.cluster import Cluster, connect
 from rtppool_operator.kube.definition_keeper import DefinitionKeeper
-from rtppool_operator.kube.kopf_watch import PoolWatch
+from rtppool_operator.kube.kopf_watch import KopfWatch
 from rtppool_operator.kube.lease import Leadership
 from rtppool_operator.kube.watch_health import INACTIVITY_SECONDS
-from rtppool_operator.loop.metrics import OperatorMetrics, Surroundings
+from rtppool_operator.loop.metrics import MetricsContext, OperatorMetrics
 from rtppool_operator.loop.reconciler import Reconciler
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.settings import Settings, read_settings
@@ -27,10 +27,10 @@ from rtppool_operator.settings import Settings, read_settings
 log = logging.getLogger(__name__)
 
 STALLED_AFTER_SECONDS = 60.0
-MIND_THE_WATCH_SECONDS = 5.0
+WATCH_CHECK_SECONDS = 5.0
 
 
-class Running:
+class App:
     """A started operator. Under `kopf run` it has no `watch`: kopf is not ours to start again."""
 
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
@@ -42,7 +42,7 @@ class Running:
         self._http: web.AppRunner | None = None
         self.reconciler = Reconciler(cluster, self._poller, Leadership(cluster, me), me)
         self.definition = DefinitionKeeper(cluster, settings.crd_file)
-        self.watch: PoolWatch | None = None
+        self.watch: KopfWatch | None = None
         self.http_port = settings.http_port
 
     async def begin(self, host: str, port: int) -> None:
@@ -51,7 +51,7 @@ class Running:
         Raises:
             ListenError: the HTTP port is taken.
         """
-        self._http, self.http_port = await listen(self._app(), host, port)
+        self._http, self.http_port = await listen(self._web_app(), host, port)
         self._start(self.definition.run())
         self._start(self.reconciler.run())
 
@@ -78,41 +78,41 @@ class Running:
         def seen(uid: str, generation: int | None, version: str | None) -> None:
             loop.call_soon_threadsafe(self.reconciler.pool_seen, uid, generation, version)
 
-        self.watch = PoolWatch(seen, self._identity)
+        self.watch = KopfWatch(seen, self._identity)
         self.watch.start()
         begun_at = time.monotonic()
         while True:
-            await asyncio.sleep(MIND_THE_WATCH_SECONDS)
+            await asyncio.sleep(WATCH_CHECK_SECONDS)
             now = time.monotonic()
             if min(self.reconciler.watch.behind_seconds(now), now - begun_at) > INACTIVITY_SECONDS:
-                self.watch.begin_anew()
+                self.watch.restart()
                 begun_at = now
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        task.add_done_callback(_say_why)
+        task.add_done_callback(_log_failure)
         self._tasks.append(task)
 
-    def _app(self) -> web.Application:
+    def _web_app(self) -> web.Application:
         registry = CollectorRegistry()
-        surroundings = Surroundings(
+        context = MetricsContext(
             throttled=lambda: self._cluster.throttled,
             definition_problem=lambda: self.definition.problem,
             watch_restarts=lambda: self.watch.restarts if self.watch is not None else 0,
         )
-        registry.register(OperatorMetrics(self.reconciler, self._poller, surroundings))
+        registry.register(OperatorMetrics(self.reconciler, self._poller, context))
 
         async def healthz(_request: web.Request) -> web.StreamResponse:
-            problems = (*self._unhealthy(), *self._watch_is_dead())
+            problems = (*self._loop_problems(), *self._watch_problems())
             return json_response({"healthy": not problems, "problems": list(problems)}, 503 if problems else 200)
 
-        return make_app(registry, lambda: Verdict(self._unhealthy()), self._ready, {"/healthz": healthz})
+        return make_app(registry, lambda: Verdict(self._loop_problems()), self._ready, {"/healthz": healthz})
 
-    def _unhealthy(self) -> tuple[str, ...]:
+    def _loop_problems(self) -> tuple[str, ...]:
         silent = self.reconciler.stalled_seconds()
         return (f"no round was finished for {silent:.0f} s",) if silent > STALLED_AFTER_SECONDS else ()
 
-    def _watch_is_dead(self) -> tuple[str, ...]:
+    def _watch_problems(self) -> tuple[str, ...]:
         problem = self.reconciler.watch.problem(time.monotonic())
         if problem is None and self.watch is not None and not self.watch.alive:
             problem = self.watch.problem or "the watch of pools ended"
@@ -123,7 +123,7 @@ class Running:
         return Verdict(tuple(each for each in (missing, self.reconciler.problem) if each is not None))
 
 
-async def start(variables: Mapping[str, str]) -> Running:
+async def start(variables: Mapping[str, str]) -> App:
     """Start from an environment.
 
     Raises:
@@ -137,12 +137,12 @@ async def start(variables: Mapping[str, str]) -> Running:
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     # It warns that it gets no signals; it is stopped by us.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
-    running = Running(await asyncio.to_thread(connect, settings.namespace), settings)
+    running = App(await asyncio.to_thread(connect, settings.namespace), settings)
     await running.begin(settings.http_bind, settings.http_port)
     log.info("operator started", extra={"fields": {"namespace": settings.namespace, "http": settings.http_port}})
     return running
 
 
-def _say_why(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (fault := task.exception()) is not None:
         log.error("the operator's task ended", exc_info=fault)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 ROUND_BOUNDS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-STEER, LISTEN, POLL = "steer", "listen", "poll"
+CONFIGURE, REPORT, POLL = "steer", "listen", "poll"
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Durations:
 
 
 @dataclass(slots=True)
-class Counts:
+class WorkCounters:
     """Since the operator started; they only grow, but for the last three. `errors` are by what was tried."""
 
     cycles: int = 0
@@ -42,7 +42,9 @@ class Counts:
     status_writes: int = 0
     events: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    rounds: dict[str, Durations] = field(default_factory=lambda: {name: Durations() for name in (STEER, LISTEN, POLL)})
+    rounds: dict[str, Durations] = field(
+        default_factory=lambda: {name: Durations() for name in (CONFIGURE, REPORT, POLL)}
+    )
     pools: int = 0
     relays: int = 0
     last_cycle_seconds: float | None = None

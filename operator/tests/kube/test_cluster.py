@@ -65,7 +65,7 @@ def cluster(api: ApiStandIn, clock: list[float]) -> Cluster:
 
 async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStandIn, cluster: Cluster) -> None:
     document = await api.put_pool("default")
-    view = await asyncio.to_thread(cluster.look)
+    view = await asyncio.to_thread(cluster.read_view)
     assert [pool.key for pool in view.pools] == ["voice/default"]
     assert view.versions == {"uid-default": document["metadata"]["resourceVersion"]}
     assert view.relays == (RelayPod("relay-a", "uid-relay-a", "a", "192.0.2.1", 9090),)
@@ -76,14 +76,14 @@ async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStan
 async def test_nodes_are_asked_for_their_labels_alone_unless_a_pool_needs_their_addresses(
     api: ApiStandIn, cluster: Cluster
 ) -> None:
-    await asyncio.to_thread(cluster.look)
+    await asyncio.to_thread(cluster.read_view)
     assert [accept for _, path, accept in api.requests if path == NODES] == [
         "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
     ]
     document = await api.put_pool("default")
     document["spec"]["advertise"] = {"source": "NodeExternalIP"}
     api.documents[NODES] = listed(NODE_WITH_ADDRESS)
-    view = await asyncio.to_thread(cluster.look)
+    view = await asyncio.to_thread(cluster.read_view)
     assert view.nodes["a"].external_address == "198.51.100.1"
     assert "PartialObjectMetadataList" not in api.requests[-1][2]
 
@@ -129,7 +129,7 @@ async def test_an_answer_that_is_none_is_an_error_of_the_cluster(
 ) -> None:
     api.instead = lambda request: web.Response(text=answer) if request.path == PODS else None
     with pytest.raises(ClusterError, match="list pods in rtp: the answer is no"):
-        await asyncio.to_thread(cluster.look)
+        await asyncio.to_thread(cluster.read_view)
 
 
 async def test_a_status_is_returned_as_it_is_kept(api: ApiStandIn, cluster: Cluster, make_pool: MakePool) -> None:
@@ -190,11 +190,11 @@ async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks
     api.instead = lambda _request: None
     clock[0] += 2.9
     with pytest.raises(ClusterError, match="has asked us to wait"):
-        await asyncio.to_thread(cluster.look)
+        await asyncio.to_thread(cluster.read_view)
     assert len(api.requests) == asked
     assert await asyncio.to_thread(cluster.lease, "kube-system", "rtp-pool-operator") is None, "a lease can't wait"
     clock[0] += 0.2
-    await asyncio.to_thread(cluster.look)
+    await asyncio.to_thread(cluster.read_view)
 
 
 async def test_a_server_that_asks_for_a_year_is_asked_after_ten_seconds(
@@ -205,13 +205,13 @@ async def test_a_server_that_asks_for_a_year_is_asked_after_ten_seconds(
         await asyncio.to_thread(cluster.refresh, RELAY, "abc")
     api.instead = lambda _request: None
     clock[0] += 10.1
-    await asyncio.to_thread(cluster.look)
+    await asyncio.to_thread(cluster.read_view)
 
 
 async def test_a_server_that_is_not_there_is_told(api: ApiStandIn, cluster: Cluster) -> None:
     await api.end()
     with pytest.raises(ClusterError, match="the API server can't be reached"):
-        await asyncio.to_thread(cluster.look)
+        await asyncio.to_thread(cluster.read_view)
 
 
 async def test_pools_are_served_when_their_version_can_be_asked_for(api: ApiStandIn, cluster: Cluster) -> None:

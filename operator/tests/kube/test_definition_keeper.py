@@ -56,8 +56,8 @@ def standing(revision: str) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(definition_keeper, "AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr(definition_keeper, "REFUSED_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(definition_keeper, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(definition_keeper, "SLOW_RETRY_SECONDS", 0.02)
 
 
 async def until(condition: Callable[[], bool]) -> None:

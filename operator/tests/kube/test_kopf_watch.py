@@ -11,7 +11,7 @@ from aiohttp import web
 from api_stand_in import DISCOVERY, POOLS, ApiStandIn, refusal
 
 from rtppool_operator import handlers
-from rtppool_operator.kube.kopf_watch import BACKOFF_SECONDS, EndlessBackoffs, PoolWatch
+from rtppool_operator.kube.kopf_watch import BACKOFF_SECONDS, EndlessBackoffs, KopfWatch
 
 Seen = tuple[str, int | None, str | None]
 
@@ -34,11 +34,11 @@ async def seen() -> list[Seen]:
 
 
 @pytest.fixture
-async def watch(api: ApiStandIn, seen: list[Seen]) -> AsyncIterator[PoolWatch]:
+async def watch(api: ApiStandIn, seen: list[Seen]) -> AsyncIterator[KopfWatch]:
     assert api.port
     assert handlers
     loop = asyncio.get_running_loop()
-    made = PoolWatch(lambda *event: loop.call_soon_threadsafe(seen.append, event) and None, "ns/me")
+    made = KopfWatch(lambda *event: loop.call_soon_threadsafe(seen.append, event) and None, "ns/me")
     yield made
     await asyncio.to_thread(made.end)
     assert not made.alive
@@ -50,7 +50,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_what_stands_and_what_comes_and_goes_is_seen(api: ApiStandIn, watch: PoolWatch, seen: list[Seen]) -> None:
+async def test_what_stands_and_what_comes_and_goes_is_seen(api: ApiStandIn, watch: KopfWatch, seen: list[Seen]) -> None:
     first = await api.put_pool("first")
     watch.start()
     await until(lambda: ("uid-first", 1, "2") in seen and bool(api.watches))
@@ -63,7 +63,7 @@ async def test_what_stands_and_what_comes_and_goes_is_seen(api: ApiStandIn, watc
 
 @pytest.mark.parametrize("ends_on", ["error event", "404", "asked to"])
 async def test_a_watch_that_ends_is_begun_anew(
-    api: ApiStandIn, watch: PoolWatch, seen: list[Seen], ends_on: str
+    api: ApiStandIn, watch: KopfWatch, seen: list[Seen], ends_on: str
 ) -> None:
     watch.start()
     await until(lambda: bool(api.watches))
@@ -78,7 +78,7 @@ async def test_a_watch_that_ends_is_begun_anew(
         for open_watch in list(api.watches):
             await open_watch.write(b'{"type": "ERROR", "object": {"kind": "Status", "code": 410}}\n')
     else:
-        watch.begin_anew()
+        watch.restart()
     await until(lambda: watch.restarts == 1)
     assert watch.alive
     assert "is begun anew" in (watch.problem or "")
@@ -88,7 +88,7 @@ async def test_a_watch_that_ends_is_begun_anew(
 
 
 async def test_a_server_that_refuses_for_a_while_is_asked_again_without_an_end(
-    api: ApiStandIn, watch: PoolWatch, seen: list[Seen]
+    api: ApiStandIn, watch: KopfWatch, seen: list[Seen]
 ) -> None:
     refused: list[str] = []
 

@@ -11,7 +11,7 @@ import pytest
 
 from rtppool_operator.kube.cluster import ClusterError
 from rtppool_operator.kube.writer import NotLeadingError, Writer
-from rtppool_operator.work_counters import ROUND_BOUNDS_SECONDS, Counts, Durations
+from rtppool_operator.work_counters import ROUND_BOUNDS_SECONDS, Durations, WorkCounters
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ def leads() -> list[bool]:
 
 
 @pytest.fixture
-def counts() -> Counts:
-    return Counts()
+def counts() -> WorkCounters:
+    return WorkCounters()
 
 
 @pytest.fixture
-def writer(leads: list[bool], counts: Counts) -> Iterator[Writer]:
+def writer(leads: list[bool], counts: WorkCounters) -> Iterator[Writer]:
     with ThreadPoolExecutor(32) as executor:
         yield Writer(executor, lambda: leads[0], counts)
 
@@ -35,7 +35,7 @@ def refused() -> int:
 
 
 async def test_results_stand_in_the_order_of_their_calls_and_a_failure_in_its_place(
-    writer: Writer, counts: Counts
+    writer: Writer, counts: WorkCounters
 ) -> None:
     results = await writer.each("status", [lambda: 1, refused, lambda: 3], 8)
     assert results[0] == 1

@@ -45,7 +45,7 @@ class MemoryCluster:
         self.refuses_events = False
         self.refuses_pods: set[str] = set()
 
-    def look(self) -> ClusterView:
+    def read_view(self) -> ClusterView:
         if self.away:
             raise ClusterError("list rtppools: the API server can't be reached")
         return self.view
@@ -77,7 +77,7 @@ class MemoryCluster:
         pools = tuple(replace(pool, status=status) if pool.uid == uid else pool for pool in self.view.pools)
         self.view = replace(self.view, pools=pools)
 
-    def tell(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
+    def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
         if self.refuses_events:
             raise ClusterError(f"create event on {pool.key}: 403 forbidden", 403)
         assert reporter == "ns/me"

@@ -66,8 +66,12 @@ async def test_a_report_is_kept_with_the_time_it_was_heard(
 ) -> None:
     relay.answer = lambda: web.json_response(to_json(make_report()))
     await poller.poll([relay.pod()])
-    heard = poller.heard["uid-a"]
-    assert (heard.report, heard.at_seconds, heard.at_unix_seconds) == (make_report(), 77.0, 1_700_000_000)
+    last = poller.last_reports["uid-a"]
+    assert (last.report, last.at_seconds, last.at_unix_seconds) == (
+        make_report(),
+        77.0,
+        1_700_000_000,
+    )
     assert relay.tokens == ["Bearer secret"]
 
 
@@ -80,7 +84,7 @@ async def test_a_large_report_is_read_to_its_end(
     large = make_report(not_ready=("x" * 4_000,) * 100, windows=Windows(calls=window))
     relay.answer = lambda: web.json_response(to_json(large))
     await poller.poll([relay.pod()])
-    assert poller.heard["uid-a"].report == large
+    assert poller.last_reports["uid-a"].report == large
 
 
 async def test_a_relay_that_is_slow_is_given_up_after_a_second_and_the_last_report_stands(
@@ -91,7 +95,7 @@ async def test_a_relay_that_is_slow_is_given_up_after_a_second_and_the_last_repo
     relay.delay_seconds = 1.3
     await poller.poll([relay.pod()])
     assert "no answer within 1 s" in poller.failures["uid-a"].reason
-    assert "uid-a" in poller.heard
+    assert "uid-a" in poller.last_reports
     assert (poller.polls, poller.failed_polls) == (2, 1)
 
 
@@ -110,7 +114,7 @@ async def test_a_relay_that_is_gone_is_forgotten(relay: Relay, poller: Poller, m
     relay.answer = lambda: web.json_response(to_json(make_report()))
     await poller.poll([relay.pod()])
     await poller.poll([])
-    assert (poller.heard, poller.failures) == ({}, {})
+    assert (poller.last_reports, poller.failures) == ({}, {})
 
 
 async def test_a_relay_that_is_present_and_not_asked_is_remembered(
@@ -119,7 +123,7 @@ async def test_a_relay_that_is_present_and_not_asked_is_remembered(
     relay.answer = lambda: web.json_response(to_json(make_report()))
     await poller.poll([relay.pod()])
     await poller.poll([], [relay.pod()])
-    assert "uid-a" in poller.heard
+    assert "uid-a" in poller.last_reports
     assert poller.polls == 1
 
 
@@ -156,8 +160,8 @@ async def test_a_hurried_poll_does_not_wait_for_relays_that_are_silent(
     many = [RelayPod(f"silent-{n}", f"uid-{n}", "a", "127.0.0.1", port) for n in range(2 * IN_FLIGHT)]
     present = [*many, relay.pod()]
     slow = asyncio.create_task(poller.poll(many, present))
-    await poller.poll([relay.pod()], present, hurried=True)
-    assert "uid-a" in poller.heard
+    await poller.poll([relay.pod()], present, urgent=True)
+    assert "uid-a" in poller.last_reports
     assert not slow.done()
     ended.set()
     await slow
@@ -180,10 +184,10 @@ async def test_an_answer_that_was_asked_for_earlier_and_comes_later_is_dropped(
     poller = Poller(None, monotonic=lambda: next(clock))
     early = asyncio.create_task(poller.poll([pod]))
     await first_came.wait()
-    await poller.poll([pod], hurried=True)
+    await poller.poll([pod], urgent=True)
     released.set()
     await early
-    assert poller.heard["uid-a"].report.applied_generation == 2
+    assert poller.last_reports["uid-a"].report.applied_generation == 2
     await poller.close()
 
 
@@ -242,7 +246,7 @@ async def test_what_is_no_report_of_this_version_is_not_kept(
     text = spoil(to_json(make_report(windows=Windows(calls=make_window(100)))))
     relay.answer = lambda: web.Response(text=text)
     await poller.poll([relay.pod()])
-    assert "uid-a" not in poller.heard
+    assert "uid-a" not in poller.last_reports
     assert poller.failures["uid-a"].reason
 
 

@@ -19,7 +19,7 @@ from rtppool_core.contract.report import (
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.relays.observed import PoolObservation
-from rtppool_operator.status.conditions import conditions, with_times
+from rtppool_operator.status.conditions import add_times, conditions
 from rtppool_operator.status.figures import figures
 
 MakePool = Callable[..., Pool]
@@ -199,10 +199,10 @@ def test_a_paused_pool_says_that_relays_keep_what_they_had(
 
 def test_the_transition_time_moves_only_with_the_status(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
     ready = conditions(seen(make_report(pool)))
-    first = with_times(ready, (), 3, "2026-01-01T00:00:00Z")
-    again = with_times(ready, first, 4, "2026-01-01T00:05:00Z")
+    first = add_times(ready, (), 3, "2026-01-01T00:00:00Z")
+    again = add_times(ready, first, 4, "2026-01-01T00:05:00Z")
     assert {row["lastTransitionTime"] for row in again} == {"2026-01-01T00:00:00Z"}
-    later = with_times(conditions(seen(None)), again, 4, "2026-01-01T00:09:00Z")
+    later = add_times(conditions(seen(None)), again, 4, "2026-01-01T00:09:00Z")
     moved = {row["type"] for row in later if row["lastTransitionTime"] == "2026-01-01T00:09:00Z"}
     assert {"Ready", "Programmed"} <= moved
     assert "Accepted" not in moved

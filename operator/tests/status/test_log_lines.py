@@ -10,7 +10,7 @@ import pytest
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.desired import Desired, desired_state
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.status.log_lines import changes, flips
+from rtppool_operator.status.log_lines import condition_change_lines, pool_change_lines
 
 MakePool = Callable[..., Pool]
 NODES = {"a": Node("a", {"zone": "1"}), "b": Node("b", {"zone": "2"})}
@@ -29,18 +29,22 @@ def test_a_pool_is_seen_edited_and_removed_with_its_generation(
 ) -> None:
     pool = make_pool()
     first, edited = state(pool), state(replace(pool, generation=4))
-    assert list(changes(None, first)) == [("pool seen", {"pool": "voice/default", "generation": 3, "nodes": 2})]
-    assert list(changes(first, first)) == []
-    assert list(changes(first, edited)) == [("pool edited", {"pool": "voice/default", "generation": 4, "nodes": 2})]
-    assert ("pool removed", {"pool": "voice/default", "generation": 4}) in list(changes(edited, state()))
+    assert list(pool_change_lines(None, first)) == [
+        ("pool seen", {"pool": "voice/default", "generation": 3, "nodes": 2})
+    ]
+    assert list(pool_change_lines(first, first)) == []
+    assert list(pool_change_lines(first, edited)) == [
+        ("pool edited", {"pool": "voice/default", "generation": 4, "nodes": 2})
+    ]
+    assert ("pool removed", {"pool": "voice/default", "generation": 4}) in list(pool_change_lines(edited, state()))
 
 
 def test_a_node_that_changes_hands_is_told_with_both_pools(state: Callable[..., Desired], make_pool: MakePool) -> None:
     everywhere, zone = make_pool("all"), make_pool("zone", nodeSelector={"zone": "2"})
-    lines = list(changes(state(everywhere), state(everywhere, zone)))
+    lines = list(pool_change_lines(state(everywhere), state(everywhere, zone)))
     handed = {"pool": "voice/zone", "generation": 3, "node": "b", "from": "voice/all"}
     assert ("node handed over", handed) in lines
-    lines = list(changes(state(zone), state()))
+    lines = list(pool_change_lines(state(zone), state()))
     assert ("node handed over", {"pool": "none", "generation": 3, "node": "b", "from": "voice/zone"}) in lines
 
 
@@ -51,6 +55,6 @@ def test_only_a_condition_that_flips_is_told(make_pool: MakePool) -> None:
     before = [condition("Ready", "False"), condition("SLAMet", "True")]
     now = [condition("Ready", "True"), condition("SLAMet", "True")]
     told = {"condition": "Ready", "status": "True", "reason": "R", "because": "a sentence"}
-    assert list(flips(make_pool(), before, now)) == [
+    assert list(condition_change_lines(make_pool(), before, now)) == [
         ("condition changed", {"pool": "voice/default", "generation": 3, **told})
     ]

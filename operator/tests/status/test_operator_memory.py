@@ -22,7 +22,7 @@ def pool(make_pool: Callable[..., Pool]) -> Pool:
 @pytest.fixture
 def memory(pool: Pool) -> StatusMemory:
     held = StatusMemory()
-    held.written(pool.uid, STATUS, {"activeCalls": 1}, 100.0)
+    held.record_write(pool.uid, STATUS, {"activeCalls": 1}, 100.0)
     return held
 
 
@@ -53,16 +53,16 @@ def test_what_changed_by_itself_is_written(pool: Pool, memory: StatusMemory) -> 
 
 def test_a_refused_status_waits(pool: Pool, memory: StatusMemory) -> None:
     changed = {**STATUS, "activeCalls": 2}
-    memory.refused(pool.uid, 110.0)
+    memory.record_refusal(pool.uid, 110.0)
     assert not memory.is_due(pool, changed, 111.0, 111.0)
     assert memory.is_due(pool, changed, 121.0, 110.0 + REFUSED_PAUSE_SECONDS)
 
 
 def test_transitions_are_told_from_our_own_conditions(pool: Pool, memory: StatusMemory) -> None:
     ours = [{"type": "Ready", "status": "True"}]
-    memory.written(pool.uid, {**STATUS, "conditions": ours}, {}, 100.0)
+    memory.record_write(pool.uid, {**STATUS, "conditions": ours}, {}, 100.0)
     assert memory.conditions(replace(pool, status={"conditions": [{"type": "Ready", "status": "False"}]})) == ours
-    memory.forget(set())
+    memory.keep_only(set())
     assert memory.conditions(replace(pool, status={"conditions": "spoilt"})) == []
 
 

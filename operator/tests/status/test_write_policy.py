@@ -16,7 +16,7 @@ from rtppool_core.contract.report import LateByCause, ReorderingReport, Report, 
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.relays.observed import PoolObservation
-from rtppool_operator.status.conditions import conditions, with_times
+from rtppool_operator.status.conditions import add_times, conditions
 from rtppool_operator.status.events import EventLimiter
 from rtppool_operator.status.figures import figures
 from rtppool_operator.status.write_policy import write_is_due
@@ -178,7 +178,7 @@ def test_ten_idle_minutes_with_the_probe_on_are_no_write_at_all(
         observation = seen(*(relay.after(seconds=2) for relay in relays))
         return {
             **figures(observation),
-            "conditions": with_times(conditions(observation), (), 3, "2026-01-01T00:00:00Z"),
+            "conditions": add_times(conditions(observation), (), 3, "2026-01-01T00:00:00Z"),
         }
 
     assert pool.spec is not None
@@ -197,8 +197,7 @@ def test_an_echo_that_stops_after_idle_minutes_is_written_with_the_next_poll(
     well = make_report(pool)
     stopped = replace(well, echo=replace(well.echo, reachable=False, reason="no packet came back"))
     before, now = (
-        {**figures(each), "conditions": with_times(conditions(each), (), 3, "t")}
-        for each in (seen(well), seen(stopped))
+        {**figures(each), "conditions": add_times(conditions(each), (), 3, "t")} for each in (seen(well), seen(stopped))
     )
     assert write_is_due(before, now, 0.0, 600.0, max_loss_ppm=2_000)
 
@@ -231,5 +230,5 @@ def test_other_conditions_are_no_events() -> None:
 def test_a_deleted_pool_is_forgotten() -> None:
     limiter = EventLimiter()
     limiter.events("u", [], [condition("Ready", "False")], 0)
-    limiter.forget(set())
+    limiter.keep_only(set())
     assert len(limiter.events("u", [], [condition("Ready", "False")], 1)) == 1

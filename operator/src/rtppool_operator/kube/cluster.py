@@ -26,7 +26,7 @@ from rtppool_operator.pools.spec import GROUP, KIND, PLURAL, VERSION, Pool
 RELAY_SELECTOR = "app.kubernetes.io/component=relay"
 RELAY_PORT_NAME = "http"
 CONNECT_SECONDS = 3
-LOOK_SECONDS = (CONNECT_SECONDS, 10)
+READ_SECONDS = (CONNECT_SECONDS, 10)
 WRITE_SECONDS = (CONNECT_SECONDS, 5)
 NOT_FOUND, CONFLICT, UNPROCESSABLE, TOO_MANY = 404, 409, 422, 429
 FIRST_REFUSAL, FIRST_FAILURE = 400, 500
@@ -40,7 +40,7 @@ CONNECTIONS = 32
 # Labels are all that ownership needs of a node, and a tenth of it.
 ONLY_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 # Nobody reads what a write of these returns, and a pod with all its ports is 20 kB to encode, a hundred times an edit.
-LITTLE_BACK = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
+ONLY_METADATA_BACK = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
 
 
 class ClusterError(Exception):
@@ -79,17 +79,17 @@ class Cluster:
         self._paused_until = 0.0
         self.throttled = 0
 
-    def look(self) -> ClusterView:
+    def read_view(self) -> ClusterView:
         """Pools, relays, nodes and the configuration as they stand.
 
         Raises:
             ClusterError: a part of it can't be had; then nothing is known.
         """
-        listed = self._lists.submit(self._pools)
+        items = self._lists.submit(self._pools)
         relays = self._lists.submit(self.relays)
         nodes = self._lists.submit(self.nodes)
         written = self._lists.submit(self.written)
-        pools, versions = listed.result()
+        pools, versions = items.result()
         found = nodes.result()
         if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
             found = self.nodes_with_addresses()
@@ -97,7 +97,7 @@ class Cluster:
 
     def _pools(self) -> tuple[tuple[Pool, ...], Mapping[str, str]]:
         """Pools of all namespaces, and their resource versions by uid."""
-        asked = self._asked("list rtppools", self._custom.list_cluster_custom_object, GROUP, VERSION, PLURAL)
+        asked = self._list("list rtppools", self._custom.list_cluster_custom_object, GROUP, VERSION, PLURAL)
         items = _items("list rtppools", asked)
         versions = {item["metadata"]["uid"]: str(item["metadata"].get("resourceVersion")) for item in items}
         return tuple(parse_pool(item) for item in items), versions
@@ -105,31 +105,29 @@ class Cluster:
     def relays(self) -> tuple[RelayPod, ...]:
         """Relay pods that run, those that are being deleted included: their calls live on."""
         what = f"list pods in {self._namespace}"
-        listed = self._asked(
+        items = self._list(
             what,
             self._core.list_namespaced_pod,
             self._namespace,
             label_selector=RELAY_SELECTOR,
             resource_version="0",
         )
-        return tuple(relay for pod in _items(what, listed) if (relay := relay_of(pod)) is not None)
+        return tuple(relay for pod in _items(what, items) if (relay := relay_of(pod)) is not None)
 
     def nodes(self) -> Mapping[str, Node]:
         """All nodes by name, without addresses."""
-        listed = self._asked(
-            "list nodes", self._core.list_node, resource_version="0", _headers={"Accept": ONLY_METADATA}
-        )
-        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", listed)}
+        items = self._list("list nodes", self._core.list_node, resource_version="0", _headers={"Accept": ONLY_METADATA})
+        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", items)}
 
     def nodes_with_addresses(self) -> Mapping[str, Node]:
         """All nodes by name; ten times the bytes, for pools that advertise a node's ExternalIP."""
-        listed = self._asked("list nodes", self._core.list_node, resource_version="0")
-        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", listed)}
+        items = self._list("list nodes", self._core.list_node, resource_version="0")
+        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", items)}
 
     def written(self) -> str | None:
         """`pools.json` as it stands; None without the ConfigMap."""
         what = f"get configmap {CONFIG_MAP_NAME}"
-        found = self._found(what, self._core.read_namespaced_config_map, CONFIG_MAP_NAME, self._namespace)
+        found = self._get(what, self._core.read_namespaced_config_map, CONFIG_MAP_NAME, self._namespace)
         return None if found is None else (found.get("data") or {}).get(FILE_NAME, "")
 
     def write(self, text: str, *, exists: bool) -> None:
@@ -142,7 +140,7 @@ class Cluster:
                 self._namespace,
                 {"data": {FILE_NAME: text}},
                 field_manager=FIELD_MANAGER,
-                _headers={"Accept": LITTLE_BACK},
+                _headers={"Accept": ONLY_METADATA_BACK},
             )
             return
         body = {
@@ -167,7 +165,7 @@ class Cluster:
                 self._namespace,
                 {"metadata": {"annotations": {REFRESH_ANNOTATION: revision}}},
                 field_manager=FIELD_MANAGER,
-                _headers={"Accept": LITTLE_BACK},
+                _headers={"Accept": ONLY_METADATA_BACK},
             )
         except ClusterError as error:
             if error.status != NOT_FOUND:
@@ -205,7 +203,7 @@ class Cluster:
         written = _document(what, answer).get("status")
         return written if isinstance(written, Mapping) else {}
 
-    def tell(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
+    def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
         """Create an event on a pool."""
         now = datetime.now(UTC)
         body = {
@@ -231,12 +229,12 @@ class Cluster:
 
     def definition(self) -> dict[str, Any] | None:
         """The CRD as it stands; None without one."""
-        return self._found(f"get crd {CRD_NAME}", self._extensions.read_custom_resource_definition, CRD_NAME)
+        return self._get(f"get crd {CRD_NAME}", self._extensions.read_custom_resource_definition, CRD_NAME)
 
     def serves_pools(self) -> bool:
         """Whether `/apis/rtppool.dev/v1alpha1` is there to be asked."""
         what = f"get /apis/{GROUP}/{VERSION}"
-        return self._found(what, self._custom.get_api_resources, GROUP, VERSION) is not None
+        return self._get(what, self._custom.get_api_resources, GROUP, VERSION) is not None
 
     def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
         """Apply the CRD server-side; force takes fields over that another manager had."""
@@ -252,7 +250,7 @@ class Cluster:
 
     def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """A Lease; None without one."""
-        return self._found(
+        return self._get(
             f"get lease {name}", self._leases.read_namespaced_lease, name, namespace, seconds=WRITE_SECONDS
         )
 
@@ -273,8 +271,8 @@ class Cluster:
             raise
         return True
 
-    def _found(
-        self, what: str, call: Any, *arguments: Any, seconds: tuple[int, int] = LOOK_SECONDS
+    def _get(
+        self, what: str, call: Any, *arguments: Any, seconds: tuple[int, int] = READ_SECONDS
     ) -> dict[str, Any] | None:
         try:
             return _document(what, self._call(what, call, seconds, *arguments))
@@ -283,15 +281,15 @@ class Cluster:
                 return None
             raise
 
-    def _asked(self, what: str, call: Any, *arguments: Any, **options: Any) -> bytes:
-        self._be_patient(what)
-        return self._call(what, call, LOOK_SECONDS, *arguments, **options)
+    def _list(self, what: str, call: Any, *arguments: Any, **options: Any) -> bytes:
+        self._check_throttle(what)
+        return self._call(what, call, READ_SECONDS, *arguments, **options)
 
     def _write(self, what: str, call: Any, *arguments: Any, **options: Any) -> bytes:
-        self._be_patient(what)
+        self._check_throttle(what)
         return self._call(what, call, WRITE_SECONDS, *arguments, **options)
 
-    def _be_patient(self, what: str) -> None:
+    def _check_throttle(self, what: str) -> None:
         """Leases and the definition are asked for all the same: they are few, and a lease can't wait."""
         if self._monotonic() < self._paused_until:
             raise ClusterError(f"{what}: the API server has asked us to wait", TOO_MANY)
@@ -389,8 +387,8 @@ def _is_unnamed(error: ApiException) -> bool:
 
 
 def _pause_seconds(error: ApiException) -> float:
-    told = (error.headers or {}).get("Retry-After", "")
-    return min(float(told), MAX_PAUSE_SECONDS) if told.isdecimal() else PAUSE_SECONDS
+    value = (error.headers or {}).get("Retry-After", "")
+    return min(float(value), MAX_PAUSE_SECONDS) if value.isdecimal() else PAUSE_SECONDS
 
 
 def _reason(error: ApiException) -> str:

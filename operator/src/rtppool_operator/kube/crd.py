@@ -31,7 +31,7 @@ REVISION_ANNOTATION = "rtppool.dev/crd-revision"
 FIELD_MANAGER = "helm"
 # A definition that was just made is served within a second or two.
 SERVED_WITHIN_SECONDS = 30.0
-LOOK_AGAIN_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 class DefinitionStore(Protocol):
@@ -107,7 +107,7 @@ def wait_until_served(store: DefinitionStore, within_seconds: float = SERVED_WIT
     while not is_served(store):
         if time.monotonic() >= deadline:
             raise ClusterError(f"crd {CRD_NAME}: {VERSION} is not served after {within_seconds:.0f} s")
-        time.sleep(LOOK_AGAIN_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def main() -> int:

@@ -12,10 +12,10 @@ from rtppool_operator.kube.crd import DefinitionStore, apply_crd, is_served
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 # While the standing definition serves: somebody has to grant or repair something by hand first.
-REFUSED_AGAIN_SECONDS = 60.0
-APPLIED, LOOKED_AT = "applied", "looked at"
+SLOW_RETRY_SECONDS = 60.0
+APPLIED, READ = "applied", "looked at"
 
 
 class DefinitionKeeper:
@@ -38,12 +38,12 @@ class DefinitionKeeper:
         applied = False
         while not (applied and self.served.is_set()):
             applied = applied or await self._applied()
-            if not self.served.is_set() and await self._tried(LOOKED_AT, lambda: is_served(self._store)):
+            if not self.served.is_set() and await self._tried(READ, lambda: is_served(self._store)):
                 self.served.set()
                 log.info("pools are served")
             done = applied and self.served.is_set()
             if not done:
-                await asyncio.sleep(REFUSED_AGAIN_SECONDS if self.served.is_set() else AGAIN_SECONDS)
+                await asyncio.sleep(SLOW_RETRY_SECONDS if self.served.is_set() else RETRY_SECONDS)
 
     async def _applied(self) -> bool:
         def apply() -> bool:

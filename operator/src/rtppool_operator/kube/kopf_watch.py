@@ -22,7 +22,7 @@ SEEN, RUNNING = "seen", "running"
 REQUEST_SECONDS, CONNECT_SECONDS = 10, 3
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
 # A watch that lived as long had begun well.
-LIVED_SECONDS = 60.0
+MIN_HEALTHY_SECONDS = 60.0
 JOIN_SECONDS = 5.0
 MAX_REASON = 300
 
@@ -49,7 +49,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.process.ultimate_exiting_timeout = None
 
 
-class PoolWatch:
+class KopfWatch:
     """Calls `seen` in its own thread. `restarts` counts ends nobody asked for, `problem` tells of the last."""
 
     def __init__(self, seen: PoolSeen, identity: str, registry: kopf.OperatorRegistry | None = None) -> None:
@@ -58,7 +58,7 @@ class PoolWatch:
         self._registry = registry
         self._ended = threading.Event()
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-        self._thread = threading.Thread(target=self._watch_for_ever, name="pool-watch", daemon=True)
+        self._thread = threading.Thread(target=self._watch_forever, name="pool-watch", daemon=True)
         self.restarts = 0
         self.problem: str | None = None
 
@@ -71,7 +71,7 @@ class PoolWatch:
         """Watch from now on."""
         self._thread.start()
 
-    def begin_anew(self) -> None:
+    def restart(self) -> None:
         """End the watch as it is, for another one: this one brings nothing."""
         running = self._running
         if running is not None:
@@ -82,11 +82,11 @@ class PoolWatch:
     def end(self) -> None:
         """Stop, and wait for it a little."""
         self._ended.set()
-        self.begin_anew()
+        self.restart()
         if self._thread.is_alive():
             self._thread.join(JOIN_SECONDS)
 
-    def _watch_for_ever(self) -> None:
+    def _watch_forever(self) -> None:
         failures = 0
         while not self._ended.is_set():
             began = time.monotonic()
@@ -96,7 +96,7 @@ class PoolWatch:
             self.restarts += 1
             self.problem = f"the watch of pools ended and is begun anew: {problem}"
             log.warning("%s", self.problem)
-            failures = 0 if time.monotonic() - began > LIVED_SECONDS else failures + 1
+            failures = 0 if time.monotonic() - began > MIN_HEALTHY_SECONDS else failures + 1
             self._ended.wait(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
 
     def _watch(self) -> str:

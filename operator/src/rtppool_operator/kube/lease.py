@@ -23,7 +23,7 @@ MAX_WRITE_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LeaseState:
     """What a Lease says; `holder` is empty when it was given up. `version` changes with every write."""
 
     holder: str
@@ -31,11 +31,11 @@ class Held:
     duration_seconds: int = DURATION_SECONDS
 
 
-def may_take(held: Held | None, me: str, unchanged_seconds: float) -> bool:
+def may_take(state: LeaseState | None, me: str, unchanged_seconds: float) -> bool:
     """Whether the Lease is mine, nobody's, or has stood unchanged for longer than its holder promised."""
-    if held is None or held.holder in {"", me}:
+    if state is None or state.holder in {"", me}:
         return True
-    return unchanged_seconds > held.duration_seconds
+    return unchanged_seconds > state.duration_seconds
 
 
 class LeaseStore(Protocol):
@@ -77,19 +77,19 @@ class Leadership:
         """
         began = self._monotonic()
         lease = self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
-        held = _held(lease)
-        if held is not None and held.version != self._seen[0]:
-            self._seen = (held.version, self._monotonic())
-        if not may_take(held, self._me, self._monotonic() - self._seen[1]):
+        state = _state_of(lease)
+        if state is not None and state.version != self._seen[0]:
+            self._seen = (state.version, self._monotonic())
+        if not may_take(state, self._me, self._monotonic() - self._seen[1]):
             self._until = float("-inf")
-            return held.holder if held else None
+            return state.holder if state else None
         if not self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, self._me), exists=bool(lease)):
             return "that was faster"
         # From before the first byte was sent: the Lease can't end earlier than that for anybody.
         self._until = began + DURATION_SECONDS - MAX_WRITE_SECONDS
         return None
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         """Let the next operator begin at once; nothing may be written any more.
 
         Raises:
@@ -97,8 +97,8 @@ class Leadership:
         """
         self._until = float("-inf")
         lease = self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
-        held = _held(lease)
-        if lease is not None and held is not None and held.holder == self._me:
+        state = _state_of(lease)
+        if lease is not None and state is not None and state.holder == self._me:
             self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, ""), exists=True)
 
     def _mine(self, lease: Mapping[str, Any] | None, holder: str) -> dict[str, Any]:
@@ -116,11 +116,11 @@ class Leadership:
         }
 
 
-def _held(lease: Mapping[str, Any] | None) -> Held | None:
+def _state_of(lease: Mapping[str, Any] | None) -> LeaseState | None:
     if lease is None:
         return None
     spec = lease.get("spec") or {}
     promised = spec.get("leaseDurationSeconds") or DURATION_SECONDS
-    return Held(
+    return LeaseState(
         spec.get("holderIdentity") or "", lease["metadata"]["resourceVersion"], min(promised, MAX_DURATION_SECONDS)
     )

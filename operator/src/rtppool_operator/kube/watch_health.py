@@ -23,13 +23,13 @@ class WatchHealth:
     _missing_since: dict[str, float] = field(default_factory=dict)
     _last_seconds: float | None = None
 
-    def delivered(self, uid: str, version: str | None, now_seconds: float) -> None:
+    def record_event(self, uid: str, version: str | None, now_seconds: float) -> None:
         """The watch brought a version of a pool; None is its deletion. It lives, so nothing of this pool is missing."""
         self._delivered[uid] = (version, now_seconds)
         self._missing_since.pop(uid, None)
         self._last_seconds = now_seconds
 
-    def listed(self, versions: Mapping[str, str], began_seconds: float, now_seconds: float) -> None:
+    def record_list(self, versions: Mapping[str, str], began_seconds: float, now_seconds: float) -> None:
         """A list that was asked for at `began_seconds` shows these versions by uid."""
         for uid in [uid for uid in self._missing_since if uid not in versions]:
             del self._missing_since[uid]

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 from rtppool_operator.kube.cluster import ClusterError
-from rtppool_operator.work_counters import Counts
+from rtppool_operator.work_counters import WorkCounters
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +23,11 @@ class NotLeadingError(Exception):
 class Writer:
     """Counts what fails by `what`, and says it once per change: the first failure of a kind, and that it is over."""
 
-    def __init__(self, executor: Executor, leads: Callable[[], bool], counts: Counts) -> None:
+    def __init__(self, executor: Executor, leads: Callable[[], bool], counts: WorkCounters) -> None:
         self._executor = executor
         self._leads = leads
         self._counts = counts
-        self._told: dict[str, str] = {}
+        self._last_failures: dict[str, str] = {}
 
     async def blocking(self, call: Callable[[], T]) -> T:
         """Run a call that blocks."""
@@ -66,15 +66,15 @@ class Writer:
         results = await asyncio.gather(*map(in_turn, calls))
         if results:
             failures = [result for result in results if isinstance(result, ClusterError)]
-            self._tell(what, str(failures[0]) if failures else None)
+            self._report_change(what, str(failures[0]) if failures else None)
         return results
 
-    def _tell(self, what: str, failure: str | None) -> None:
-        if failure == self._told.get(what):
+    def _report_change(self, what: str, failure: str | None) -> None:
+        if failure == self._last_failures.get(what):
             return
         if failure is None:
-            del self._told[what]
+            del self._last_failures[what]
             log.info("%s: works again", what)
         else:
-            self._told[what] = failure
+            self._last_failures[what] = failure
             log.warning("%s", failure)

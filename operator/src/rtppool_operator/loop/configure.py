@@ -15,8 +15,8 @@ from rtppool_operator.pools.desired import Desired, desired_state, pods_to_refre
 from rtppool_operator.pools.event import PoolEvent
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.relays.progress import RelayProgress
-from rtppool_operator.status.log_lines import changes
-from rtppool_operator.work_counters import Counts
+from rtppool_operator.status.log_lines import pool_change_lines
+from rtppool_operator.work_counters import WorkCounters
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ ANNOTATIONS_AT_ONCE = 16
 class ClusterAccess(Protocol):
     """What the operator does to the cluster; every call blocks and may raise `ClusterError`."""
 
-    def look(self) -> ClusterView:
+    def read_view(self) -> ClusterView:
         """Everything at one moment."""
 
     def write(self, text: str, *, exists: bool) -> None:
@@ -38,12 +38,12 @@ class ClusterAccess(Protocol):
     def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Replace a pool's status; returns it as it is kept, None where there was nothing to replace."""
 
-    def tell(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
+    def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
         """Create an event."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Snapshot:
     """The last look and what follows from it. `began_seconds` is monotonic, before the first question was asked."""
 
     view: ClusterView
@@ -51,7 +51,7 @@ class Picture:
     began_seconds: float
 
 
-class Steering:
+class Configurator:
     """Keeps the last picture, and the text that it wrote last."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Steering:
         cluster: ClusterAccess,
         writer: Writer,
         progress: RelayProgress,
-        counts: Counts,
+        counts: WorkCounters,
         monotonic: Callable[[], float],
     ) -> None:
         self._cluster = cluster
@@ -67,13 +67,13 @@ class Steering:
         self._progress = progress
         self._counts = counts
         self._monotonic = monotonic
-        self.picture: Picture | None = None
+        self.snapshot: Snapshot | None = None
         # An edit of the ConfigMap by somebody else is not what pools keep.
         self._last_text: str | None = None
 
     def forget(self) -> None:
         """Another operator writes now: what stands is its word."""
-        self.picture, self._last_text = None, None
+        self.snapshot, self._last_text = None, None
 
     async def round(self) -> bool:
         """Look, write, annotate. True when relays should run something else than after the last round.
@@ -83,8 +83,8 @@ class Steering:
             NotLeadingError: another operator may be writing.
         """
         began = self._monotonic()
-        view = await self._writer.blocking(self._cluster.look)
-        before = self.picture.desired if self.picture is not None else None
+        view = await self._writer.blocking(self._cluster.read_view)
+        before = self.snapshot.desired if self.snapshot is not None else None
         desired = desired_state(view, self._last_text)
         if view.written != desired.text:
             write = partial(self._cluster.write, desired.text, exists=view.written is not None)
@@ -92,9 +92,9 @@ class Steering:
             self._counts.config_writes += 1
             log.info("configuration written", extra={"fields": {"revision": desired.revision}})
         self._last_text = desired.text
-        self.picture = Picture(view, desired, began)
-        for text, told in changes(before, desired):
-            log.info(text, extra={"fields": told})
+        self.snapshot = Snapshot(view, desired, began)
+        for text, fields in pool_change_lines(before, desired):
+            log.info(text, extra={"fields": fields})
         await self._annotate(view, desired)
         return before is None or before.text != desired.text or _generations(before) != _generations(desired)
 

@@ -11,14 +11,14 @@ from prometheus_client.registry import Collector
 
 from rtppool_operator.loop.reconciler import LEASE, Reconciler
 from rtppool_operator.relays.polling import Poller
-from rtppool_operator.work_counters import LISTEN, POLL, STEER, Counts
+from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
 # Every kind of error has a sample from the start, so that its first one is an increase.
-WHAT_FAILS = (LEASE, STEER, POLL, LISTEN, "configuration", "annotation", "status", "event")
+FAILING_ACTIONS = (LEASE, CONFIGURE, POLL, REPORT, "configuration", "annotation", "status", "event")
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class MetricsContext:
     """Figures of what is around the reconciler."""
 
     throttled: Callable[[], int] = lambda: 0
@@ -33,12 +33,12 @@ class OperatorMetrics(Collector):
         self,
         reconciler: Reconciler,
         poller: Poller,
-        surroundings: Surroundings | None = None,
+        context: MetricsContext | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reconciler = reconciler
         self._poller = poller
-        self._surroundings = surroundings or Surroundings()
+        self._context = context or MetricsContext()
         self._monotonic = monotonic
 
     def describe(self) -> Iterable[Metric]:
@@ -54,17 +54,19 @@ class OperatorMetrics(Collector):
             "result",
             {"done": counts.cycles, "failed": counts.failed_cycles},
         )
-        heard = self._poller.polls - self._poller.failed_polls
-        polls = {"heard": heard, "failed": self._poller.failed_polls}
+        answered = self._poller.polls - self._poller.failed_polls
+        polls = {"heard": answered, "failed": self._poller.failed_polls}
         yield _by_label("relay_polls", "Reports asked of relays.", "result", polls)
-        errors = {what: counts.errors[what] for what in (*WHAT_FAILS, *sorted(counts.errors.keys() - {*WHAT_FAILS}))}
+        errors = {
+            what: counts.errors[what] for what in (*FAILING_ACTIONS, *sorted(counts.errors.keys() - {*FAILING_ACTIONS}))
+        }
         yield _by_label("errors", "What failed, by what was tried.", "what", errors)
         yield from self._totals(counts)
         yield _rounds(counts)
         yield from self._gauges(counts)
 
-    def _totals(self, counts: Counts) -> Iterable[Metric]:
-        around = self._surroundings
+    def _totals(self, counts: WorkCounters) -> Iterable[Metric]:
+        around = self._context
         for name, text, value in (
             ("config_writes", "Writes of pools.json.", counts.config_writes),
             ("annotations", "Pods annotated because their node's entry changed.", counts.annotations),
@@ -78,10 +80,10 @@ class OperatorMetrics(Collector):
             family.add_metric([], value)
             yield family
 
-    def _gauges(self, counts: Counts) -> Iterable[Metric]:
+    def _gauges(self, counts: WorkCounters) -> Iterable[Metric]:
         now = self._monotonic()
         watch = self._reconciler.watch
-        outdated = float(self._surroundings.definition_problem() is not None)
+        outdated = float(self._context.definition_problem() is not None)
         for name, text, number in (
             ("pools", "RtpPool objects at the last look.", counts.pools),
             ("relays", "Relay pods at the last look.", counts.relays),
@@ -111,7 +113,7 @@ def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> Metri
     return family
 
 
-def _rounds(counts: Counts) -> Metric:
+def _rounds(counts: WorkCounters) -> Metric:
     family = HistogramMetricFamily("rtp_operator_round_seconds", "How long a round took.", labels=["round"])
     for name, durations in counts.rounds.items():
         family.add_metric([name], buckets=list(durations.cumulative()), sum_value=durations.total_seconds)

@@ -19,18 +19,18 @@ from rtppool_operator.kube.cluster import ClusterError
 from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership
 from rtppool_operator.kube.watch_health import WatchHealth
 from rtppool_operator.kube.writer import NotLeadingError, Writer
-from rtppool_operator.loop.configure import ClusterAccess, Picture, Steering
-from rtppool_operator.loop.report import Listening
+from rtppool_operator.loop.configure import ClusterAccess, Configurator, Snapshot
+from rtppool_operator.loop.report import StatusReporter
 from rtppool_operator.relays.observed import POLL_SECONDS
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import RelayProgress
-from rtppool_operator.work_counters import LISTEN, POLL, STEER, Counts
+from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
 log = logging.getLogger(__name__)
 
 # While relays are on their way to a new configuration their reports are awaited, not waited for.
-HURRY_PAUSE_SECONDS = 0.4
-LEASE_AGAIN_SECONDS = 1.0
+URGENT_PAUSE_SECONDS = 0.4
+LEASE_RETRY_SECONDS = 1.0
 # Annotations and statuses at once, and a look.
 THREADS = 26
 LEASE = "lease"
@@ -48,7 +48,7 @@ class Reconciler:
         monotonic: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
     ) -> None:
-        self.counts = Counts()
+        self.counts = WorkCounters()
         self.watch = WatchHealth()
         self._poller = poller
         self._leadership = leadership
@@ -56,14 +56,14 @@ class Reconciler:
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="cluster")
         writer = Writer(self._executor, leadership.leads, self.counts)
         self._progress = RelayProgress()
-        self._steering = Steering(cluster, writer, self._progress, self.counts, monotonic)
-        self._listening = Listening(cluster, writer, poller, self._progress, me, self.counts, monotonic, unix)
-        self._problems: dict[str, str] = {STEER: "the first look at the cluster is not done"}
-        self._done_at = dict.fromkeys((STEER, POLL, LISTEN), monotonic())
+        self._configurator = Configurator(cluster, writer, self._progress, self.counts, monotonic)
+        self._reporter = StatusReporter(cluster, writer, poller, self._progress, me, self.counts, monotonic, unix)
+        self._problems: dict[str, str] = {CONFIGURE: "the first look at the cluster is not done"}
+        self._done_at = dict.fromkeys((CONFIGURE, POLL, REPORT), monotonic())
         self._wake = asyncio.Event()
-        self._fresh = asyncio.Event()
+        self._reports_due = asyncio.Event()
         self._generations: dict[str, int] = {}
-        self._first = asyncio.Event()
+        self._first_snapshot = asyncio.Event()
         self._other_led = False
 
     @property
@@ -77,7 +77,7 @@ class Reconciler:
 
     def pool_seen(self, uid: str, generation: int | None, version: str | None = None) -> None:
         """An event of a pool came; None is its deletion. A new generation is looked at once, a status is our own."""
-        self.watch.delivered(uid, None if generation is None else version, self._monotonic())
+        self.watch.record_event(uid, None if generation is None else version, self._monotonic())
         if self._generations.get(uid) == generation:
             return
         if generation is None:
@@ -89,17 +89,17 @@ class Reconciler:
     async def run(self) -> None:
         """Hold the lease, steer and listen."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._hold_the_lease())
-            tasks.create_task(self._steer_for_ever())
-            tasks.create_task(self._poll_for_ever())
-            tasks.create_task(self._listen_for_ever())
+            tasks.create_task(self._hold_lease_forever())
+            tasks.create_task(self._configure_forever())
+            tasks.create_task(self._poll_forever())
+            tasks.create_task(self._report_forever())
 
     async def close(self) -> None:
         """Let what is being written end, and the next operator begin at once."""
         await self._poller.close()
         await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
         try:
-            await asyncio.to_thread(self._leadership.give_up)
+            await asyncio.to_thread(self._leadership.release)
         except ClusterError as error:
             log.warning("the lease was not given up, the next operator waits for its end: %s", error)
 
@@ -112,17 +112,17 @@ class Reconciler:
         """
         if not self._leadership.leads():
             await asyncio.to_thread(self._leadership.hold)
-        await self._steer()
-        picture = self._steering.picture
-        if picture is not None:
-            await self._listening.ask_everyone(picture)
-            await self._listen(picture, every_pool=True)
+        await self._configure()
+        snapshot = self._configurator.snapshot
+        if snapshot is not None:
+            await self._reporter.poll_all(snapshot)
+            await self._report_statuses(snapshot, every_pool=True)
 
-    async def _hold_the_lease(self) -> None:
+    async def _hold_lease_forever(self) -> None:
         while True:
             began = self._monotonic()
             await self._guarded(LEASE, self._hold())
-            pause = RENEW_SECONDS if self._leadership.leads() and LEASE not in self._problems else LEASE_AGAIN_SECONDS
+            pause = RENEW_SECONDS if self._leadership.leads() and LEASE not in self._problems else LEASE_RETRY_SECONDS
             await asyncio.sleep(max(0.0, began + pause - self._monotonic()))
 
     async def _hold(self) -> None:
@@ -135,72 +135,72 @@ class Reconciler:
             return
         if self._other_led:
             self._other_led = False
-            self._steering.forget()
+            self._configurator.forget()
         self._wake.set()
 
-    async def _steer_for_ever(self) -> None:
+    async def _configure_forever(self) -> None:
         while True:
             self._wake.clear()
             began = self._monotonic()
             if self._leadership.leads():
-                await self._guarded(STEER, self._steer())
-            self._done_at[STEER] = self._monotonic()
+                await self._guarded(CONFIGURE, self._configure())
+            self._done_at[CONFIGURE] = self._monotonic()
             await self._until(began + POLL_SECONDS, self._wake)
 
-    async def _poll_for_ever(self) -> None:
+    async def _poll_forever(self) -> None:
         while True:
-            self._first.clear()
+            self._first_snapshot.clear()
             began = self._monotonic()
-            picture = self._steering.picture
-            if picture is not None and self._leadership.leads():
-                await self._guarded(POLL, self._listening.ask_everyone(picture))
-                self._fresh.set()
+            snapshot = self._configurator.snapshot
+            if snapshot is not None and self._leadership.leads():
+                await self._guarded(POLL, self._reporter.poll_all(snapshot))
+                self._reports_due.set()
             self._done_at[POLL] = self._monotonic()
-            await self._until(began + POLL_SECONDS, self._first)
+            await self._until(began + POLL_SECONDS, self._first_snapshot)
 
-    async def _listen_for_ever(self) -> None:
+    async def _report_forever(self) -> None:
         while True:
-            every_pool = self._fresh.is_set()
-            self._fresh.clear()
+            every_pool = self._reports_due.is_set()
+            self._reports_due.clear()
             began = self._monotonic()
             then = began + POLL_SECONDS
-            picture = self._steering.picture
-            if picture is not None and self._leadership.leads():
-                await self._guarded(LISTEN, self._listen(picture, every_pool=every_pool))
-                then = self._listen_again_at(began)
-            self._done_at[LISTEN] = self._monotonic()
-            await self._until(then, self._fresh)
+            snapshot = self._configurator.snapshot
+            if snapshot is not None and self._leadership.leads():
+                await self._guarded(REPORT, self._report_statuses(snapshot, every_pool=every_pool))
+                then = self._next_report_at(began)
+            self._done_at[REPORT] = self._monotonic()
+            await self._until(then, self._reports_due)
 
-    def _listen_again_at(self, began_seconds: float) -> float:
+    def _next_report_at(self, began_seconds: float) -> float:
         then = began_seconds + POLL_SECONDS
-        if self._progress.hurried(self._monotonic()):
-            then = began_seconds + HURRY_PAUSE_SECONDS
-        held = self._listening.held_until_seconds()
+        if self._progress.urgent(self._monotonic()):
+            then = began_seconds + URGENT_PAUSE_SECONDS
+        held = self._reporter.held_until_seconds()
         return then if held is None else min(then, held)
 
-    async def _steer(self) -> None:
+    async def _configure(self) -> None:
         began = self._monotonic()
-        first = self._steering.picture is None
-        changed = await self._steering.round()
-        picture = self._steering.picture
+        first = self._configurator.snapshot is None
+        changed = await self._configurator.round()
+        snapshot = self._configurator.snapshot
         if first:
-            self._first.set()
-        if picture is not None:
-            self.watch.listed(picture.view.versions, picture.began_seconds, self._monotonic())
+            self._first_snapshot.set()
+        if snapshot is not None:
+            self.watch.record_list(snapshot.view.versions, snapshot.began_seconds, self._monotonic())
             # A deletion that the watch missed; one that the list does not have yet only wakes once more.
-            uids = {pool.uid for pool in picture.view.pools}
+            uids = {pool.uid for pool in snapshot.view.pools}
             self._generations = {uid: seen for uid, seen in self._generations.items() if uid in uids}
-            self.counts.pools, self.counts.relays = len(picture.view.pools), len(picture.view.relays)
+            self.counts.pools, self.counts.relays = len(snapshot.view.pools), len(snapshot.view.relays)
         if changed:
-            self._fresh.set()
+            self._reports_due.set()
         self.counts.cycles += 1
         self.counts.last_cycle_seconds = self._monotonic() - began
-        self.counts.rounds[STEER].add(self.counts.last_cycle_seconds)
+        self.counts.rounds[CONFIGURE].add(self.counts.last_cycle_seconds)
 
-    async def _listen(self, picture: Picture, *, every_pool: bool) -> None:
+    async def _report_statuses(self, snapshot: Snapshot, *, every_pool: bool) -> None:
         began = self._monotonic()
-        await self._listening.round(picture, every_pool=every_pool)
-        self.counts.rounds[LISTEN].add(self._monotonic() - began)
+        await self._reporter.round(snapshot, every_pool=every_pool)
+        self.counts.rounds[REPORT].add(self._monotonic() - began)
         nudge = self._progress.next_nudge_seconds()
         if nudge is not None and nudge <= self._monotonic():
             self._wake.set()
@@ -215,14 +215,14 @@ class Reconciler:
             log.exception("a round failed")
             problem = f"a round failed: {error!r}"
         else:
-            self._note(part, None)
+            self._log_change(part, None)
             return
-        if part == STEER:
+        if part == CONFIGURE:
             self.counts.failed_cycles += 1
         self.counts.errors[part] += 1
-        self._note(part, problem)
+        self._log_change(part, problem)
 
-    def _note(self, part: str, problem: str | None) -> None:
+    def _log_change(self, part: str, problem: str | None) -> None:
         """One line per change."""
         if problem == self._problems.get(part):
             return
@@ -231,7 +231,7 @@ class Reconciler:
             self._problems[part] = problem
             return
         del self._problems[part]
-        if part == STEER:
+        if part == CONFIGURE:
             log.info("reconciling", extra={"fields": {"pools": self.counts.pools, "relays": self.counts.relays}})
 
     async def _until(self, then_seconds: float, event: asyncio.Event) -> None:

@@ -10,19 +10,19 @@ from typing import Any
 
 from rtppool_operator.kube.cluster import ClusterError
 from rtppool_operator.kube.writer import Writer
-from rtppool_operator.loop.configure import ClusterAccess, Picture
+from rtppool_operator.loop.configure import ClusterAccess, Snapshot
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.relays.observed import observe
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import RelayProgress
-from rtppool_operator.status.conditions import conditions, with_times
+from rtppool_operator.status.conditions import add_times, conditions
 from rtppool_operator.status.events import EventLimiter
 from rtppool_operator.status.figures import figures, rfc3339
-from rtppool_operator.status.log_lines import flips
+from rtppool_operator.status.log_lines import condition_change_lines
 from rtppool_operator.status.memory import StatusMemory
-from rtppool_operator.work_counters import POLL, Counts
+from rtppool_operator.work_counters import POLL, WorkCounters
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class _Computed:
     status: dict[str, Any]
 
 
-class Listening:
+class StatusReporter:
     """Keeps what it wrote of each pool. `me` is `NAMESPACE/POD`, the reporter of events."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Listening:
         poller: Poller,
         progress: RelayProgress,
         me: str,
-        counts: Counts,
+        counts: WorkCounters,
         monotonic: Callable[[], float],
         unix: Callable[[], float],
     ) -> None:
@@ -68,58 +68,58 @@ class Listening:
         """When a status that changed a moment after its last write may be written; None without one."""
         return min(self._held.values(), default=None)
 
-    async def ask_everyone(self, picture: Picture) -> None:
+    async def poll_all(self, snapshot: Snapshot) -> None:
         """Ask every relay."""
-        await self._ask(picture.view.relays, picture.view.relays, hurried=False)
+        await self._ask(snapshot.view.relays, snapshot.view.relays, urgent=False)
 
-    async def round(self, picture: Picture, *, every_pool: bool) -> None:
+    async def round(self, snapshot: Snapshot, *, every_pool: bool) -> None:
         """Ask relays that are on their way to a new configuration, and report on their pools, or on every one.
 
         Raises:
             NotLeadingError: another operator may be writing.
         """
-        relays = picture.view.relays
-        self._progress.watch(relays, picture.desired, self._poller.heard, self._monotonic())
-        hurried = self._progress.hurried(self._monotonic())
-        asked = tuple(relay for relay in relays if relay.uid in hurried)
+        relays = snapshot.view.relays
+        self._progress.watch(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
+        urgent = self._progress.urgent(self._monotonic())
+        asked = tuple(relay for relay in relays if relay.uid in urgent)
         if asked:
-            await self._ask(asked, relays, hurried=True)
-            self._progress.watch(relays, picture.desired, self._poller.heard, self._monotonic())
+            await self._ask(asked, relays, urgent=True)
+            self._progress.watch(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
         nodes = {relay.node for relay in asked}
         claims = [
             claim
-            for claim in picture.desired.claims.values()
+            for claim in snapshot.desired.claims.values()
             if every_pool or claim.pool.uid in self._held or not nodes.isdisjoint(_nodes(claim))
         ]
-        uids = set(picture.desired.claims)
-        self._memory.forget(uids)
-        self._limiter.forget(uids)
+        uids = set(snapshot.desired.claims)
+        self._memory.keep_only(uids)
+        self._limiter.keep_only(uids)
         self._broken &= uids
         self._held = {}
         now = self._monotonic()
-        speaking = [relay for relay in relays if not relay.terminating or self._speaks(relay, now)]
+        speaking = [relay for relay in relays if not relay.terminating or self._answers(relay, now)]
         computed = [each for claim in claims if (each := self._computed(claim, speaking, now)) is not None]
-        await self._write(computed, picture.began_seconds)
-        await self._tell(computed)
+        await self._write(computed, snapshot.began_seconds)
+        await self._write_events(computed)
 
-    async def _ask(self, asked: tuple[RelayPod, ...], present: tuple[RelayPod, ...], *, hurried: bool) -> None:
+    async def _ask(self, asked: tuple[RelayPod, ...], present: tuple[RelayPod, ...], *, urgent: bool) -> None:
         began = self._monotonic()
-        await self._poller.poll(asked, present, hurried=hurried)
+        await self._poller.poll(asked, present, urgent=urgent)
         self._counts.rounds[POLL].add(self._monotonic() - began)
 
-    def _speaks(self, relay: RelayPod, now_seconds: float) -> bool:
+    def _answers(self, relay: RelayPod, now_seconds: float) -> bool:
         """A relay that is being stopped counts while it answers: its calls live on. Then it is gone, not silent."""
-        last = self._poller.heard.get(relay.uid)
+        last = self._poller.last_reports.get(relay.uid)
         return last is not None and not last.is_stale(now_seconds)
 
     def _computed(self, claim: Claim, relays: Iterable[RelayPod], now_seconds: float) -> _Computed | None:
         pool = claim.pool
         try:
-            observation = observe(claim, relays, self._poller.heard, self._poller.failures, now_seconds)
+            observation = observe(claim, relays, self._poller.last_reports, self._poller.failures, now_seconds)
             before = list(self._memory.conditions(pool))
             status = figures(observation)
             now = rfc3339(int(self._unix()))
-            status["conditions"] = with_times(conditions(observation), before, pool.generation, now)
+            status["conditions"] = add_times(conditions(observation), before, pool.generation, now)
         except Exception:
             # A mistake of ours in one pool; the others' statuses are still true.
             self._counts.errors["status"] += 1
@@ -130,13 +130,13 @@ class Listening:
         self._broken.discard(pool.uid)
         return _Computed(pool, [dict(each) for each in before], status)
 
-    async def _write(self, computed: list[_Computed], looked_at_seconds: float) -> None:
+    async def _write(self, computed: list[_Computed], read_at_seconds: float) -> None:
         now = self._monotonic()
         due = []
         for each in computed:
-            if self._memory.is_due(each.pool, each.status, looked_at_seconds, now):
+            if self._memory.is_due(each.pool, each.status, read_at_seconds, now):
                 due.append(each)
-            elif (then := self._memory.held_until(each.pool, each.status, looked_at_seconds, now)) is not None:
+            elif (then := self._memory.held_until(each.pool, each.status, read_at_seconds, now)) is not None:
                 self._held[each.pool.uid] = then
         calls = [partial(self._cluster.write_status, each.pool, each.status) for each in due]
         results = await self._writer.each("status", calls, STATUSES_AT_ONCE)
@@ -144,20 +144,20 @@ class Listening:
         for each, result in zip(due, results, strict=True):
             if isinstance(result, ClusterError):
                 if result.is_refusal:
-                    self._memory.refused(each.pool.uid, now)
+                    self._memory.record_refusal(each.pool.uid, now)
                 continue
             if result is None:
                 # Nothing was written; the next look shows what there is now.
                 continue
-            self._memory.written(each.pool.uid, each.status, result, now)
+            self._memory.record_write(each.pool.uid, each.status, result, now)
             self._counts.status_writes += 1
-            for text, told in flips(each.pool, each.before, each.status["conditions"]):
-                log.info(text, extra={"fields": told})
+            for text, fields in condition_change_lines(each.pool, each.before, each.status["conditions"]):
+                log.info(text, extra={"fields": fields})
 
-    async def _tell(self, computed: list[_Computed]) -> None:
+    async def _write_events(self, computed: list[_Computed]) -> None:
         now = self._monotonic()
         calls = [
-            partial(self._cluster.tell, each.pool, event, self._me)
+            partial(self._cluster.create_event, each.pool, event, self._me)
             for each in computed
             for event in self._limiter.events(each.pool.uid, each.before, each.status["conditions"], now)
         ]

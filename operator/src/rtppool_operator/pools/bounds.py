@@ -59,22 +59,22 @@ _STEP = re.compile(r"[^.\[\]{}]+|\[\]|\{\}")
 def check_bounds(document: Any) -> Refusal | None:
     """What is out of bounds in a spec as it stands in the object; values of another type are left to the reader."""
     for place, bounds in INTEGERS.items():
-        for name, value in _found(place, document):
+        for name, value in _get(place, document):
             if isinstance(value, int) and not isinstance(value, bool) and not bounds[0] <= value <= bounds[1]:
                 return Refusal(f"spec.{name}", f"{name} is {value}; accepted is {bounds[0]} to {bounds[1]}")
     for place, most in MAX_ENTRIES.items():
-        for name, value in _found(place, document):
+        for name, value in _get(place, document):
             if isinstance(value, list | dict) and len(value) > most:
                 return Refusal(f"spec.{name}", f"{name} has {len(value)} entries; accepted are at most {most}")
     for place, (least, most) in LENGTHS.items():
-        for name, value in _found(place, document):
+        for name, value in _get(place, document):
             if isinstance(value, str) and not least <= len(value) <= most:
-                told = f"{name} has {len(value)} characters; accepted are {least} to {most}"
-                return Refusal(f"spec.{name}", told)
+                message = f"{name} has {len(value)} characters; accepted are {least} to {most}"
+                return Refusal(f"spec.{name}", message)
     return _range(document)
 
 
-def _found(place: str, document: Any) -> Iterator[tuple[str, Any]]:
+def _get(place: str, document: Any) -> Iterator[tuple[str, Any]]:
     """The values at a place, each with its own name: `sla.tiers[].upToCalls` as `sla.tiers[0].upToCalls` and so on."""
     reached = [("", document)]
     for step in _STEP.findall(place):
@@ -93,7 +93,7 @@ def _step(step: str, name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _range(document: Any) -> Refusal | None:
-    ends = [value for place in ("portRange.start", "portRange.end") for _, value in _found(place, document)]
+    ends = [value for place in ("portRange.start", "portRange.end") for _, value in _get(place, document)]
     if len(ends) == 2 and all(isinstance(end, int) for end in ends):  # noqa: PLR2004 a range has two ends
         try:
             PortRange(*ends)

@@ -92,7 +92,7 @@ def claim_nodes(
     two pods of a rollout a node has none, and the next must not start on its environment.
     """
     ranked = sorted(pools, key=_rank)
-    ground = _Ground(nodes, with_relay, kept, ranked)
+    ground = _Candidates(nodes, with_relay, kept, ranked)
     asked = {pool.uid: ground.asked(pool) for pool in ranked}
     owner: dict[str, Pool] = {}
     for pool in ranked:
@@ -109,11 +109,11 @@ def claim_nodes(
 def written_entries(text: str | None) -> dict[str, PoolEntry]:
     """The entries of a `pools.json` by uid; what can't be read is left out, one by one."""
     try:
-        listed = json.loads(text or "{}").get("pools", [])
+        raw_entries = json.loads(text or "{}").get("pools", [])
     except (ValueError, AttributeError, RecursionError):
         return {}
     entries = {}
-    for raw in listed if isinstance(listed, list) else []:
+    for raw in raw_entries if isinstance(raw_entries, list) else []:
         try:
             entry = from_json(PoolEntry, raw)
         except ContractError:
@@ -135,11 +135,11 @@ def pods_to_refresh(relays: Iterable[RelayPod], desired: Desired) -> list[RelayP
     return [
         relay
         for relay in relays
-        if not relay.terminating and revision_named(relay.revision) != desired.revision_of(relay.node)
+        if not relay.terminating and revision_in(relay.revision) != desired.revision_of(relay.node)
     ]
 
 
-def revision_named(annotation: str | None) -> str | None:
+def revision_in(annotation: str | None) -> str | None:
     """The revision in an annotation, which may have the number of a repetition behind it: `<revision>.<n>`."""
     return None if annotation is None else annotation.partition(".")[0]
 
@@ -160,7 +160,7 @@ def _rank(pool: Pool) -> tuple[bool, str, str, str]:
     return (not pool.selector, pool.created, pool.namespace, pool.name)
 
 
-class _Ground:
+class _Candidates:
     """The nodes that pools ask for."""
 
     def __init__(
@@ -202,7 +202,11 @@ class _Ground:
 
 
 def _claim(
-    pool: Pool, asked: Sequence[str], ground: _Ground, owner: Mapping[str, Pool], others: Mapping[str, Sequence[str]]
+    pool: Pool,
+    asked: Sequence[str],
+    ground: _Candidates,
+    owner: Mapping[str, Pool],
+    others: Mapping[str, Sequence[str]],
 ) -> Claim:
     mine = [name for name in asked if owner[name] is pool]
     unserved = tuple(
@@ -224,21 +228,21 @@ def _claim(
 def _entry(claim: Claim, nodes: Mapping[str, Node], kept: PoolEntry | None) -> PoolEntry | None:
     spec = claim.pool.spec
     if spec is None or spec.paused:
-        return _kept(claim, kept)
+        return _kept_entry(claim, kept)
     try:
-        return _made(claim, spec, nodes)
+        return _new_entry(claim, spec, nodes)
     except ValueError:
         # What the entry refuses, the reading of the spec should have; one pool must not stop all others.
-        return _kept(claim, kept)
+        return _kept_entry(claim, kept)
 
 
-def _kept(claim: Claim, kept: PoolEntry | None) -> PoolEntry | None:
+def _kept_entry(claim: Claim, kept: PoolEntry | None) -> PoolEntry | None:
     if kept is None:
         return None
     return replace(kept, nodes=tuple(node for node in kept.nodes if node.name in claim.owned))
 
 
-def _made(claim: Claim, spec: PoolSpec, nodes: Mapping[str, Node]) -> PoolEntry:
+def _new_entry(claim: Claim, spec: PoolSpec, nodes: Mapping[str, Node]) -> PoolEntry:
     return PoolEntry(
         name=claim.pool.name,
         namespace=claim.pool.namespace,

@@ -38,8 +38,8 @@ def check(spec: PoolSpec) -> Refusal | None:
 def _host_characters(spec: PoolSpec) -> Refusal | None:
     if re.fullmatch(HOST_PATTERN, spec.echo.host):
         return None
-    told = f"echo.host is {spec.echo.host!r}; accepted are letters, digits and the characters .:_-"
-    return Refusal("spec.echo.host", told)
+    message = f"echo.host is {spec.echo.host!r}; accepted are letters, digits and the characters .:_-"
+    return Refusal("spec.echo.host", message)
 
 
 def _echo_host(spec: PoolSpec) -> Refusal | None:
@@ -54,35 +54,35 @@ def _echo_host(spec: PoolSpec) -> Refusal | None:
 def _echo_outside_range(spec: PoolSpec) -> Refusal | None:
     if spec.echo.port not in spec.port_range:
         return None
-    told = f"echo.port is {spec.echo.port}, inside portRange {spec.port_range}; accepted is a port outside it"
-    return Refusal("spec.echo.port", told)
+    message = f"echo.port is {spec.echo.port}, inside portRange {spec.port_range}; accepted is a port outside it"
+    return Refusal("spec.echo.port", message)
 
 
 def _excluded_once(spec: PoolSpec) -> Refusal | None:
     at = _first_repeated(spec.excluded_ports)
     if at is None:
         return None
-    told = f"excludedPorts has {spec.excluded_ports[at]} twice; accepted is each port once"
-    return Refusal(f"spec.excludedPorts[{at}]", told)
+    message = f"excludedPorts has {spec.excluded_ports[at]} twice; accepted is each port once"
+    return Refusal(f"spec.excludedPorts[{at}]", message)
 
 
 def _excluded_inside_range(spec: PoolSpec) -> Refusal | None:
     outside = [port for port in spec.excluded_ports if port not in spec.port_range]
     if not outside:
         return None
-    told = f"excludedPorts has {outside}, outside portRange {spec.port_range}; accepted are ports of the range"
-    return Refusal("spec.excludedPorts", told)
+    message = f"excludedPorts has {outside}, outside portRange {spec.port_range}; accepted are ports of the range"
+    return Refusal("spec.excludedPorts", message)
 
 
 def _excluded_leave_a_port(spec: PoolSpec) -> Refusal | None:
     excluded = len(spec.excluded_ports)
     if excluded < len(spec.port_range):
         return None
-    told = (
+    message = (
         f"excludedPorts has all {excluded} ports of portRange {spec.port_range}; "
         "accepted is a list that leaves at least one"
     )
-    return Refusal("spec.excludedPorts", told)
+    return Refusal("spec.excludedPorts", message)
 
 
 def _a_port_is_answered(spec: PoolSpec) -> Refusal | None:
@@ -91,11 +91,11 @@ def _a_port_is_answered(spec: PoolSpec) -> Refusal | None:
     ]
     if len(spec.excluded_ports) + len(unanswered) < len(spec.port_range):
         return None
-    told = (
+    message = (
         f"portRange {spec.port_range} has only excluded ports and {unanswered}, which no echo answers; "
         "accepted is a range with another port"
     )
-    return Refusal("spec.portRange", told)
+    return Refusal("spec.portRange", message)
 
 
 def _advertise_fits(spec: PoolSpec) -> Refusal | None:
@@ -103,8 +103,8 @@ def _advertise_fits(spec: PoolSpec) -> Refusal | None:
     if (source == "Static") == (address is not None):
         return None
     has = "without an address" if address is None else "with an address"
-    told = f"advertise.source is {source} {has}; accepted is an address with Static and none otherwise"
-    return Refusal("spec.advertise.source", told)
+    message = f"advertise.source is {source} {has}; accepted is an address with Static and none otherwise"
+    return Refusal("spec.advertise.source", message)
 
 
 def _advertise_address(spec: PoolSpec) -> Refusal | None:
@@ -120,30 +120,32 @@ def _node_labels(spec: PoolSpec) -> Refusal | None:
     wrong = [f"{key}: {value}" for key, value in spec.node_selector.items() if not _is_label(key, value)]
     if not wrong:
         return None
-    told = (
+    message = (
         f"nodeSelector has {json.dumps(wrong, ensure_ascii=False)}, which no node label can be; accepted are keys and "
         "values of labels (for example topology.kubernetes.io/zone: a)"
     )
-    return Refusal("spec.nodeSelector", told)
+    return Refusal("spec.nodeSelector", message)
 
 
 def _tiers_once(spec: PoolSpec) -> Refusal | None:
     at = _first_repeated([tier.up_to_calls for tier in spec.sla.tiers])
     if at is None:
         return None
-    told = f"sla.tiers has upToCalls {spec.sla.tiers[at].up_to_calls} twice; accepted is one tier for a number of calls"
-    return Refusal(f"spec.sla.tiers[{at}]", told)
+    message = (
+        f"sla.tiers has upToCalls {spec.sla.tiers[at].up_to_calls} twice; accepted is one tier for a number of calls"
+    )
+    return Refusal(f"spec.sla.tiers[{at}]", message)
 
 
 def _tiers_ascend(spec: PoolSpec) -> Refusal | None:
     for at, tier in enumerate(spec.sla.tiers):
         p50, p95, p99 = tier.p50_microseconds, tier.p95_microseconds, tier.p99_microseconds
         if not p50 <= p95 <= p99:
-            told = (
+            message = (
                 f"the tier up to {tier.up_to_calls} calls has p50 {p50}, p95 {p95}, p99 {p99} microseconds; "
                 "accepted is p50 <= p95 <= p99"
             )
-            return Refusal(f"spec.sla.tiers[{at}]", told)
+            return Refusal(f"spec.sla.tiers[{at}]", message)
     return None
 
 

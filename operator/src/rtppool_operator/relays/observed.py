@@ -18,7 +18,7 @@ _WORSE = {"Violated": 2, "Unknown": 1, "Met": 0}
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class LastReport:
     """A relay's last report. `at_seconds` is monotonic, `at_unix_seconds` the same moment for people."""
 
     report: Report
@@ -104,20 +104,20 @@ class PoolObservation:
 def observe(
     claim: Claim,
     relays: Iterable[RelayPod],
-    heard: Mapping[str, Heard],
+    last_reports: Mapping[str, LastReport],
     failures: Mapping[str, Failure],
     now_seconds: float,
 ) -> PoolObservation:
     """The relays on a pool's nodes. `heard` and `failures` are by pod uid."""
     owned = set(claim.owned) | {name for name, _ in claim.unserved}
     mine = sorted((relay for relay in relays if relay.node in owned), key=lambda relay: (relay.node, relay.name))
-    return PoolObservation(claim, tuple(_state(relay, heard, failures, now_seconds) for relay in mine))
+    return PoolObservation(claim, tuple(_state(relay, last_reports, failures, now_seconds) for relay in mine))
 
 
 def _state(
-    relay: RelayPod, heard: Mapping[str, Heard], failures: Mapping[str, Failure], now_seconds: float
+    relay: RelayPod, last_reports: Mapping[str, LastReport], failures: Mapping[str, Failure], now_seconds: float
 ) -> RelayState:
-    last = heard.get(relay.uid)
+    last = last_reports.get(relay.uid)
     if last is None:
         return RelayState(relay, failure=failures.get(relay.uid))
     stale = last.is_stale(now_seconds)

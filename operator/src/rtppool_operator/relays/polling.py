@@ -15,7 +15,7 @@ from rtppool_core.contract.codec import ContractError, from_json
 from rtppool_core.contract.report import VERSION, Report
 from rtppool_core.net.udp import host_port
 from rtppool_operator.pools.cluster_view import RelayPod
-from rtppool_operator.relays.observed import Failure, Heard
+from rtppool_operator.relays.observed import Failure, LastReport
 from rtppool_operator.relays.report_bounds import check_node, check_report
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 1.0
 IN_FLIGHT = 32
 # Of these; so relays that don't answer don't delay those that are waited for.
-HURRIED_IN_FLIGHT = 8
+URGENT_IN_FLIGHT = 8
 MAX_REPORT_BYTES = 4 << 20
 
 
@@ -44,10 +44,10 @@ class Poller:
         self._monotonic = monotonic
         self._unix = unix
         self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(IN_FLIGHT - HURRIED_IN_FLIGHT)
-        self._hurried_slots = asyncio.Semaphore(HURRIED_IN_FLIGHT)
+        self._slots = asyncio.Semaphore(IN_FLIGHT - URGENT_IN_FLIGHT)
+        self._urgent_slots = asyncio.Semaphore(URGENT_IN_FLIGHT)
         self._asked_at: dict[str, float] = {}
-        self.heard: dict[str, Heard] = {}
+        self.last_reports: dict[str, LastReport] = {}
         self.failures: dict[str, Failure] = {}
         self.polls = 0
         self.failed_polls = 0
@@ -59,7 +59,7 @@ class Poller:
             self._session = None
 
     async def poll(
-        self, relays: Iterable[RelayPod], present: Iterable[RelayPod] | None = None, *, hurried: bool = False
+        self, relays: Iterable[RelayPod], present: Iterable[RelayPod] | None = None, *, urgent: bool = False
     ) -> None:
         """Ask these relays; forget those that are not `present` any more (None: those that are not asked).
 
@@ -67,11 +67,11 @@ class Poller:
         """
         asked = list(relays)
         uids = {relay.uid for relay in (asked if present is None else present)}
-        for held in (self.heard, self.failures, self._asked_at):
+        for held in (self.last_reports, self.failures, self._asked_at):
             for uid in [uid for uid in held if uid not in uids]:
                 del held[uid]
         headers = await asyncio.to_thread(self._headers)
-        slots = self._hurried_slots if hurried else self._slots
+        slots = self._urgent_slots if urgent else self._slots
         await asyncio.gather(*(self._ask(relay, headers, slots) for relay in asked))
 
     async def _ask(self, relay: RelayPod, headers: dict[str, str], slots: asyncio.Semaphore) -> None:
@@ -89,7 +89,7 @@ class Poller:
             return
         self._asked_at[relay.uid] = began
         self.failures.pop(relay.uid, None)
-        self.heard[relay.uid] = Heard(report, self._monotonic(), int(self._unix()))
+        self.last_reports[relay.uid] = LastReport(report, self._monotonic(), int(self._unix()))
 
     async def _report(self, relay: RelayPod, headers: dict[str, str]) -> Report:
         if relay.address is None:

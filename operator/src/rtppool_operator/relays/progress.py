@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from rtppool_core.contract.pools_file import PoolEntry
 from rtppool_core.contract.report import Report
 from rtppool_operator.pools.cluster_view import RelayPod
-from rtppool_operator.pools.desired import Desired, revision_named
-from rtppool_operator.relays.observed import Heard
+from rtppool_operator.pools.desired import Desired, revision_in
+from rtppool_operator.relays.observed import LastReport
 
 # As long a relay on its way is asked more often; then it is as it is, and the kubelet's or the relay's fault.
-HURRY_SECONDS = 10.0
+URGENT_SECONDS = 10.0
 FIRST_NUDGE_SECONDS = 1.5
 NUDGE_PAUSE_SECONDS = 5.0
 # A minute of nudges; from then on the kubelet's own refresh has been due, and more writes would help nobody.
@@ -37,7 +37,7 @@ def is_behind(report: Report, entry: PoolEntry | None) -> bool:
 
 
 @dataclass(slots=True)
-class _Way:
+class _Lag:
     revision: str
     since_seconds: float
     nudges: int = 0
@@ -48,34 +48,34 @@ class _Way:
 class RelayProgress:
     """Watches reports against what is desired. Times are monotonic."""
 
-    _ways: dict[str, _Way] = field(default_factory=dict)
+    _lags: dict[str, _Lag] = field(default_factory=dict)
 
     def watch(
-        self, relays: Iterable[RelayPod], desired: Desired, heard: Mapping[str, Heard], now_seconds: float
+        self, relays: Iterable[RelayPod], desired: Desired, last_reports: Mapping[str, LastReport], now_seconds: float
     ) -> None:
         """Take what relays said last. Of one that is silent or being stopped nothing is known."""
         ways = {}
         for relay in relays:
-            last = heard.get(relay.uid)
+            last = last_reports.get(relay.uid)
             if relay.terminating or last is None or last.is_stale(now_seconds):
                 continue
             if is_behind(last.report, desired.entries.get(relay.node)):
-                ways[relay.uid] = self._way(relay.uid, desired.revision_of(relay.node), now_seconds)
-        self._ways = ways
+                ways[relay.uid] = self._lag(relay.uid, desired.revision_of(relay.node), now_seconds)
+        self._lags = ways
 
-    def hurried(self, now_seconds: float) -> set[str]:
+    def urgent(self, now_seconds: float) -> set[str]:
         """The uids of relays worth asking more often."""
-        return {uid for uid, way in self._ways.items() if now_seconds - way.since_seconds <= HURRY_SECONDS}
+        return {uid for uid, way in self._lags.items() if now_seconds - way.since_seconds <= URGENT_SECONDS}
 
     def next_nudge_seconds(self) -> float | None:
         """When the first nudge is due; None while no relay is behind."""
-        return min((way.next_nudge_seconds for way in self._ways.values()), default=None)
+        return min((way.next_nudge_seconds for way in self._lags.values()), default=None)
 
     def nudges_due(self, relays: Iterable[RelayPod], now_seconds: float) -> list[tuple[RelayPod, str]]:
         """The relays to annotate again, with the annotation. They count as nudged."""
         due = []
         for relay in relays:
-            way = self._ways.get(relay.uid)
+            way = self._lags.get(relay.uid)
             if way is None or now_seconds < way.next_nudge_seconds:
                 continue
             way.nudges += 1
@@ -84,16 +84,16 @@ class RelayProgress:
             due.append((relay, f"{way.revision}.{_number(relay.revision, way.revision) + 1}"))
         return due
 
-    def _way(self, uid: str, revision: str, now_seconds: float) -> _Way:
-        known = self._ways.get(uid)
+    def _lag(self, uid: str, revision: str, now_seconds: float) -> _Lag:
+        known = self._lags.get(uid)
         if known is not None and known.revision == revision:
             return known
-        return _Way(revision, now_seconds, next_nudge_seconds=now_seconds + FIRST_NUDGE_SECONDS)
+        return _Lag(revision, now_seconds, next_nudge_seconds=now_seconds + FIRST_NUDGE_SECONDS)
 
 
 def _number(annotation: str | None, revision: str) -> int:
     """How often this revision was repeated, also by an operator before this one."""
-    if annotation is None or revision_named(annotation) != revision:
+    if annotation is None or revision_in(annotation) != revision:
         return 0
     number = annotation.partition(".")[2]
     return int(number) if number.isdecimal() and number.isascii() else 0

@@ -3,56 +3,56 @@
 from __future__ import annotations
 
 from rtppool_operator.relays.observed import PoolObservation
-from rtppool_operator.status.reasons import Check, Condition, because, some
-from rtppool_operator.status.text import told
+from rtppool_operator.status.reasons import Check, Condition, join_first, make_condition
+from rtppool_operator.status.text import shorten
 
 
 def _invalid(observation: PoolObservation) -> Condition | None:
     problem = observation.claim.pool.problem
-    return because("Accepted", "Invalid", told(problem)) if problem is not None else None
+    return make_condition("Accepted", "Invalid", shorten(problem)) if problem is not None else None
 
 
 def _every_node_lost(observation: PoolObservation) -> Condition | None:
     claim = observation.claim
     if not claim.lost or claim.owned or claim.unserved:
         return None
-    return because("Accepted", "Conflicted", f"other pools have every node: {_lost(observation)}")
+    return make_condition("Accepted", "Conflicted", f"other pools have every node: {_lost(observation)}")
 
 
 def _no_address(observation: PoolObservation) -> Condition | None:
     claim = observation.claim
     if not claim.unserved or claim.owned:
         return None
-    names = some([f"{node} ({why})" for node, why in claim.unserved])
-    return because("Accepted", "NoAddress", f"no node can be advertised: {names}")
+    names = join_first([f"{node} ({why})" for node, why in claim.unserved])
+    return make_condition("Accepted", "NoAddress", f"no node can be advertised: {names}")
 
 
 def _accepted(observation: PoolObservation) -> Condition:
     del observation
-    return because("Accepted", "Accepted", "the spec holds")
+    return make_condition("Accepted", "Accepted", "the spec holds")
 
 
 def _node_owned(observation: PoolObservation) -> Condition | None:
     if not observation.claim.lost:
         return None
-    return because("Conflicted", "NodeOwned", f"other pools have nodes: {_lost(observation)}")
+    return make_condition("Conflicted", "NodeOwned", f"other pools have nodes: {_lost(observation)}")
 
 
 def _preferred(observation: PoolObservation) -> Condition | None:
     wanted = observation.claim.wanted_by
     if not wanted:
         return None
-    names = some([f"{node} ({other})" for node, other in wanted])
-    return because("Conflicted", "Preferred", f"this pool has nodes that other pools want as well: {names}")
+    names = join_first([f"{node} ({other})" for node, other in wanted])
+    return make_condition("Conflicted", "Preferred", f"this pool has nodes that other pools want as well: {names}")
 
 
 def _no_conflict(observation: PoolObservation) -> Condition:
     del observation
-    return because("Conflicted", "NoConflict", "no other pool claims a node of this one")
+    return make_condition("Conflicted", "NoConflict", "no other pool claims a node of this one")
 
 
 def _lost(observation: PoolObservation) -> str:
-    return some([f"{node} ({winner})" for node, winner in observation.claim.lost])
+    return join_first([f"{node} ({winner})" for node, winner in observation.claim.lost])
 
 
 ACCEPTED: tuple[Check, ...] = (_invalid, _every_node_lost, _no_address, _accepted)

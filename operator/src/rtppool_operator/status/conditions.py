@@ -11,23 +11,23 @@ from typing import Any
 
 from rtppool_operator.relays.observed import PoolObservation
 from rtppool_operator.status.claim_checks import ACCEPTED, CONFLICTED
-from rtppool_operator.status.reasons import FORGIVEN, READY_NEEDS, Check, Condition, Status, because, some
+from rtppool_operator.status.reasons import FORGIVEN, READY_NEEDS, Check, Condition, Status, join_first, make_condition
 from rtppool_operator.status.relay_checks import PROGRAMMED
 from rtppool_operator.status.report_checks import ASTERISK_CONNECTED, DRAINING, ECHO_REACHABLE, PORTS_AVAILABLE, SLA_MET
-from rtppool_operator.status.text import told
+from rtppool_operator.status.text import shorten
 
 
 def conditions(observation: PoolObservation) -> tuple[Condition, ...]:
     """All nine, Ready last."""
-    return tuple(first(chain, observation) for chain in CHAINS.values())
+    return tuple(evaluate(chain, observation) for chain in CHAINS.values())
 
 
-def first(chain: Sequence[Check], observation: PoolObservation) -> Condition:
+def evaluate(chain: Sequence[Check], observation: PoolObservation) -> Condition:
     """What the first check says that says anything; the last of a chain always does."""
     return next(found for check in chain if (found := check(observation)) is not None)
 
 
-def with_times(
+def add_times(
     found: Sequence[Condition], before: Sequence[Mapping[str, Any]], generation: int, now: str
 ) -> list[dict[str, Any]]:
     """The conditions as the status holds them; the transition time moves only when the status does."""
@@ -58,9 +58,9 @@ def _relay_not_ready(observation: PoolObservation) -> Condition | None:
     unready = [(pod, report) for pod, report in serving if not report.ready]
     if not unready:
         return None
-    names = some([f"{pod.node}: {told(', '.join(report.not_ready))}" for pod, report in unready])
+    names = join_first([f"{pod.node}: {shorten(', '.join(report.not_ready))}" for pod, report in unready])
     counted = f"{len(serving) - len(unready)} of {len(observation.relays)} relays can take calls"
-    return because("Ready", "RelayNotReady", f"{counted}; {names}")
+    return make_condition("Ready", "RelayNotReady", f"{counted}; {names}")
 
 
 def _need_is_unknown(observation: PoolObservation) -> Condition | None:
@@ -69,15 +69,15 @@ def _need_is_unknown(observation: PoolObservation) -> Condition | None:
 
 def _ready(observation: PoolObservation) -> Condition:
     del observation
-    return because("Ready", "Ready", "every relay serves this pool as written")
+    return make_condition("Ready", "Ready", "every relay serves this pool as written")
 
 
 def _missed(observation: PoolObservation, status: Status) -> Condition | None:
     """Ready by the first of its needs that is so."""
     for kind in READY_NEEDS:
-        need = first(CHAINS[kind], observation)
+        need = evaluate(CHAINS[kind], observation)
         if need.status == status and (need.type, need.reason) not in FORGIVEN:
-            return because("Ready", need.reason, f"{need.type}: {need.message}")
+            return make_condition("Ready", need.reason, f"{need.type}: {need.message}")
     return None
 
 

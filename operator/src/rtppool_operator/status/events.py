@@ -8,7 +8,7 @@ from typing import Any
 
 from rtppool_operator.pools.event import PoolEvent
 
-TOLD = ("Ready", "SLAMet")
+REPORTED_TYPES = ("Ready", "SLAMet")
 PAUSE_SECONDS = 10.0
 
 
@@ -16,8 +16,8 @@ PAUSE_SECONDS = 10.0
 class EventLimiter:
     """One event per pool and condition in ten seconds; a pool that flaps is told of by its next calm change."""
 
-    _told_at: dict[tuple[str, str], float] = field(default_factory=dict)
-    _told: dict[tuple[str, str], str] = field(default_factory=dict)
+    _sent_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    _sent: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def events(
         self, uid: str, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], now_seconds: float
@@ -27,20 +27,20 @@ class EventLimiter:
         due = []
         for condition in now:
             kind, status = condition["type"], condition["status"]
-            if kind not in TOLD:
+            if kind not in REPORTED_TYPES:
                 continue
             key = (uid, kind)
-            if self._told.setdefault(key, old.get(kind, "")) == status:
+            if self._sent.setdefault(key, old.get(kind, "")) == status:
                 continue
-            if now_seconds - self._told_at.get(key, float("-inf")) < PAUSE_SECONDS:
+            if now_seconds - self._sent_at.get(key, float("-inf")) < PAUSE_SECONDS:
                 continue
-            self._told[key], self._told_at[key] = status, now_seconds
+            self._sent[key], self._sent_at[key] = status, now_seconds
             due.append(_event(condition))
         return due
 
-    def forget(self, uids: set[str]) -> None:
+    def keep_only(self, uids: set[str]) -> None:
         """Keep only these pools' memory."""
-        for held in (self._told, self._told_at):
+        for held in (self._sent, self._sent_at):
             for key in [key for key in held if key[0] not in uids]:
                 del held[key]
 

@@ -15,14 +15,14 @@ from rtppool_core.net.udp import host_port
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import PoolObservation, RelayState, judged_reason, worst_relay
 from rtppool_operator.status.merged_window import merge_windows
-from rtppool_operator.status.text import listed, told
+from rtppool_operator.status.text import join_distinct, shorten
 
 MAX_RELAYS_LISTED = 64
 MAX_ADDRESSES_LISTED = 8
 MAX_IN_A_COLUMN = 2
 MAX_VIOLATIONS_LISTED = 16
 MAX_TIERS_LISTED = 8
-MAX_WORD = 100
+MAX_LABEL = 100
 
 
 def figures(observation: PoolObservation) -> dict[str, Any]:
@@ -43,9 +43,9 @@ def figures(observation: PoolObservation) -> dict[str, Any]:
     worst = worst_relay(serving)
     if worst is not None:
         status["sla"] = _sla(*worst)
-    resolved = [told(report.echo.resolved_address, MAX_WORD) for report in reports if report.echo.resolved_address]
+    resolved = [shorten(report.echo.resolved_address, MAX_LABEL) for report in reports if report.echo.resolved_address]
     if resolved:
-        status["echo"] = {"resolvedAddress": listed(resolved, MAX_ADDRESSES_LISTED)}
+        status["echo"] = {"resolvedAddress": join_distinct(resolved, MAX_ADDRESSES_LISTED)}
     latency = _latency(reports)
     if latency:
         status["latency"] = latency
@@ -102,11 +102,11 @@ def _sla(pod: RelayPod, verdict: SlaReport) -> dict[str, Any]:
         "node": pod.node,
         "aboveTiers": verdict.above_tiers,
         "violations": [
-            {"limit": told(each.limit, MAX_WORD), "accepted": each.accepted, "measured": each.measured}
+            {"limit": shorten(each.limit, MAX_LABEL), "accepted": each.accepted, "measured": each.measured}
             for each in verdict.violations[:MAX_VIOLATIONS_LISTED]
         ],
         "unreachableTiers": [
-            {"upToCalls": tier.up_to_calls, "reason": told(tier.reason)}
+            {"upToCalls": tier.up_to_calls, "reason": shorten(tier.reason)}
             for tier in verdict.unreachable_tiers[:MAX_TIERS_LISTED]
         ],
     }
@@ -132,7 +132,7 @@ def _summary(observation: PoolObservation, latency: Mapping[str, Any]) -> dict[s
 
 
 def _column(values: Iterable[str]) -> str:
-    return listed((told(value, MAX_WORD) for value in values), MAX_IN_A_COLUMN)
+    return join_distinct((shorten(value, MAX_LABEL) for value in values), MAX_IN_A_COLUMN)
 
 
 def milliseconds(microseconds: int) -> str:
@@ -146,7 +146,7 @@ def _relay(observation: PoolObservation, relay: RelayState) -> dict[str, Any]:
     if relay.pod.address is not None:
         row["address"] = relay.pod.address
     if relay.report is not None:
-        row["softwareVersion"] = told(relay.report.software_version, MAX_WORD)
+        row["softwareVersion"] = shorten(relay.report.software_version, MAX_LABEL)
         row["ready"] = relay.live and relay.report.ready
         pool = relay.report.pool
         if pool is not None and pool.uid == observation.claim.pool.uid and relay.report.applied_generation is not None:

@@ -9,32 +9,34 @@ from rtppool_operator.pools.desired import Desired
 from rtppool_operator.pools.spec import Pool
 
 Line = tuple[str, dict[str, Any]]
-NOBODY = "none"
+NO_POOL = "none"
 
 
-def changes(before: Desired | None, now: Desired) -> Iterator[Line]:
+def pool_change_lines(before: Desired | None, now: Desired) -> Iterator[Line]:
     """Lines with their fields, for what differs from the look before (None: this is the first)."""
     old = before.claims if before is not None else {}
     for uid, claim in now.claims.items():
         known = old.get(uid)
         if known is None:
-            yield "pool seen", {**_named(claim.pool), "nodes": len(claim.owned)}
+            yield "pool seen", {**_pool_fields(claim.pool), "nodes": len(claim.owned)}
         elif known.pool.generation != claim.pool.generation:
-            yield "pool edited", {**_named(claim.pool), "nodes": len(claim.owned)}
+            yield "pool edited", {**_pool_fields(claim.pool), "nodes": len(claim.owned)}
     for uid, claim in old.items():
         if uid not in now.claims:
-            yield "pool removed", _named(claim.pool)
+            yield "pool removed", _pool_fields(claim.pool)
     if before is not None:
         yield from _hand_overs(before, now)
 
 
-def flips(pool: Pool, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+def condition_change_lines(
+    pool: Pool, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
+) -> Iterator[Line]:
     """A line for each condition whose status is another one."""
     old = {each.get("type"): each.get("status") for each in before}
     for condition in now:
         if old.get(condition["type"]) != condition["status"]:
-            told = {"condition": condition["type"], "status": condition["status"], "reason": condition["reason"]}
-            yield "condition changed", {**_named(pool), **told, "because": condition["message"]}
+            fields = {"condition": condition["type"], "status": condition["status"], "reason": condition["reason"]}
+            yield "condition changed", {**_pool_fields(pool), **fields, "because": condition["message"]}
 
 
 def _hand_overs(before: Desired, now: Desired) -> Iterator[Line]:
@@ -46,13 +48,13 @@ def _hand_overs(before: Desired, now: Desired) -> Iterator[Line]:
         yield (
             "node handed over",
             {
-                "pool": f"{new.namespace}/{new.name}" if new else NOBODY,
+                "pool": f"{new.namespace}/{new.name}" if new else NO_POOL,
                 "generation": holder.generation if holder else 0,
                 "node": node,
-                "from": f"{old.namespace}/{old.name}" if old else NOBODY,
+                "from": f"{old.namespace}/{old.name}" if old else NO_POOL,
             },
         )
 
 
-def _named(pool: Pool) -> dict[str, Any]:
+def _pool_fields(pool: Pool) -> dict[str, Any]:
     return {"pool": pool.key, "generation": pool.generation}

@@ -19,7 +19,7 @@ ROUNDING_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Write:
     computed: Mapping[str, Any]
     returned: Mapping[str, Any]
     at_seconds: float
@@ -29,51 +29,53 @@ class _Told:
 class StatusMemory:
     """By pool uid. Times are monotonic."""
 
-    _told: dict[str, _Told] = field(default_factory=dict)
+    _writes: dict[str, _Write] = field(default_factory=dict)
     _refused_at: dict[str, float] = field(default_factory=dict)
 
     def conditions(self, pool: Pool) -> Sequence[Mapping[str, Any]]:
         """The conditions as this operator wrote them; before that, as they stand."""
-        told = self._told.get(pool.uid)
-        conditions = (pool.status if told is None else told.computed).get("conditions")
+        last = self._writes.get(pool.uid)
+        conditions = (pool.status if last is None else last.computed).get("conditions")
         return conditions if isinstance(conditions, list) else []
 
-    def is_due(self, pool: Pool, status: Mapping[str, Any], looked_at_seconds: float, now_seconds: float) -> bool:
+    def is_due(self, pool: Pool, status: Mapping[str, Any], read_at_seconds: float, now_seconds: float) -> bool:
         """Whether `status` should be written; `pool` was listed by a look that began at `looked_at_seconds`."""
-        refused = self._refused_at.get(pool.uid)
-        if refused is not None and now_seconds - refused < REFUSED_PAUSE_SECONDS:
+        record_refusal = self._refused_at.get(pool.uid)
+        if record_refusal is not None and now_seconds - record_refusal < REFUSED_PAUSE_SECONDS:
             return False
         max_loss_ppm = pool.spec.sla.max_loss_ppm if pool.spec is not None else None
-        told = self._told.get(pool.uid)
-        if told is None:
+        last = self._writes.get(pool.uid)
+        if last is None:
             return write_is_due(pool.status, status, None, now_seconds, max_loss_ppm)
         # A look that began before the write ended may show what was there before.
-        edited = looked_at_seconds > told.at_seconds and pool.status != told.returned
-        if edited and now_seconds - told.at_seconds >= MIN_PAUSE_SECONDS:
+        edited = read_at_seconds > last.at_seconds and pool.status != last.returned
+        if edited and now_seconds - last.at_seconds >= MIN_PAUSE_SECONDS:
             return True
-        return write_is_due(told.computed, status, told.at_seconds, now_seconds, max_loss_ppm)
+        return write_is_due(last.computed, status, last.at_seconds, now_seconds, max_loss_ppm)
 
     def held_until(
-        self, pool: Pool, status: Mapping[str, Any], looked_at_seconds: float, now_seconds: float
+        self, pool: Pool, status: Mapping[str, Any], read_at_seconds: float, now_seconds: float
     ) -> float | None:
         """When a status that is not due yet will be, because the last write was a moment ago; None: not by itself."""
-        told = self._told.get(pool.uid)
-        if told is None or now_seconds - told.at_seconds >= MIN_PAUSE_SECONDS:
+        last = self._writes.get(pool.uid)
+        if last is None or now_seconds - last.at_seconds >= MIN_PAUSE_SECONDS:
             return None
-        then = told.at_seconds + MIN_PAUSE_SECONDS
-        return then if self.is_due(pool, status, looked_at_seconds, then + ROUNDING_SECONDS) else None
+        then = last.at_seconds + MIN_PAUSE_SECONDS
+        return then if self.is_due(pool, status, read_at_seconds, then + ROUNDING_SECONDS) else None
 
-    def written(self, uid: str, computed: Mapping[str, Any], returned: Mapping[str, Any], now_seconds: float) -> None:
+    def record_write(
+        self, uid: str, computed: Mapping[str, Any], returned: Mapping[str, Any], now_seconds: float
+    ) -> None:
         """The write ended at `now_seconds`; `returned` is what the API server keeps."""
-        self._told[uid] = _Told(computed, returned, now_seconds)
+        self._writes[uid] = _Write(computed, returned, now_seconds)
         self._refused_at.pop(uid, None)
 
-    def refused(self, uid: str, now_seconds: float) -> None:
+    def record_refusal(self, uid: str, now_seconds: float) -> None:
         """The API server does not take what was to be written."""
         self._refused_at[uid] = now_seconds
 
-    def forget(self, uids: set[str]) -> None:
+    def keep_only(self, uids: set[str]) -> None:
         """Keep only these pools' memory."""
-        for held in (self._told, self._refused_at):
+        for held in (self._writes, self._refused_at):
             for uid in [uid for uid in held if uid not in uids]:
                 del held[uid]

@@ -36,7 +36,7 @@ def merge_windows(windows: list[WindowReport]) -> dict[str, int]:
         "pdvMicroseconds": _microseconds(pdv_p999_ns(round_trips)),
         **_times(windows),
         **_shares(windows),
-        **_ways(windows),
+        **_lags(windows),
         **_bursts_and_estimates(windows, round_trips),
     }
     return {name: value for name, value in figures.items() if value is not None}
@@ -80,7 +80,7 @@ def _shares(windows: list[WindowReport]) -> dict[str, int | None]:
     }
 
 
-def _ways(windows: list[WindowReport]) -> dict[str, int | None]:
+def _lags(windows: list[WindowReport]) -> dict[str, int | None]:
     """Loss by its way, over the relays whose echo tells it."""
     told = [(window.packets, window.directed_loss) for window in windows if window.directed_loss is not None]
     packets = sum(number for number, _ in told)

@@ -13,7 +13,7 @@ from rtppool_operator.relays.observed import PoolObservation
 
 Status = Literal["True", "False", "Unknown"]
 
-NAMES_SHOWN = 3
+MAX_NAMES = 3
 
 # What no relay has said, and why: these stand in every condition that rests on what relays measure.
 _UNSERVED: dict[str, Status] = {
@@ -95,7 +95,7 @@ class Condition:
 Check = Callable[[PoolObservation], Condition | None]
 
 
-def because(kind: str, reason: str, message: str) -> Condition:
+def make_condition(kind: str, reason: str, message: str) -> Condition:
     """The condition of a type for a reason.
 
     Raises:
@@ -104,7 +104,7 @@ def because(kind: str, reason: str, message: str) -> Condition:
     return Condition(kind, REASONS[kind][reason], reason, message)
 
 
-def some(names: Sequence[str], separator: str = "; ") -> str:
+def join_first(names: Sequence[str], separator: str = "; ") -> str:
     """The first few, and how many more."""
-    more = len(names) - NAMES_SHOWN
-    return separator.join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - MAX_NAMES
+    return separator.join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -9,27 +9,29 @@ from functools import partial
 
 from rtppool_core.contract.report import Report
 from rtppool_operator.relays.observed import PoolObservation, RelayState
-from rtppool_operator.status.reasons import Check, Condition, because, some
-from rtppool_operator.status.text import told
+from rtppool_operator.status.reasons import Check, Condition, join_first, make_condition
+from rtppool_operator.status.text import shorten
 
 
-def _asked(kind: str, observation: PoolObservation) -> tuple[RelayState, ...]:
+def _awaited(kind: str, observation: PoolObservation) -> tuple[RelayState, ...]:
     """The relays that a condition waits for: one that is being deleted reads no configuration any more."""
     return observation.staying if kind == "Programmed" else observation.relays
 
 
 def _no_relays(kind: str, observation: PoolObservation) -> Condition | None:
-    if _asked(kind, observation):
+    if _awaited(kind, observation):
         return None
-    return because(kind, "NoRelays", _why_none(observation))
+    return make_condition(kind, "NoRelays", _why_none(observation))
 
 
 def _why_none(observation: PoolObservation) -> str:
     claim = observation.claim
     if observation.relays:
-        return f"the relays of this pool are being deleted: {some([relay.pod.node for relay in observation.relays])}"
+        return (
+            f"the relays of this pool are being deleted: {join_first([relay.pod.node for relay in observation.relays])}"
+        )
     if claim.without_relay:
-        return f"this pool's nodes run no relay: {some(claim.without_relay)}"
+        return f"this pool's nodes run no relay: {join_first(claim.without_relay)}"
     if claim.lost:
         return "other pools have every node that this one asks for"
     if claim.pool.selector:
@@ -38,34 +40,33 @@ def _why_none(observation: PoolObservation) -> str:
 
 
 def _incompatible(kind: str, observation: PoolObservation) -> Condition | None:
-    asked = _asked(kind, observation)
-    others = [relay for relay in asked if relay.failure is not None and relay.failure.incompatible]
+    awaited = _awaited(kind, observation)
+    others = [relay for relay in awaited if relay.failure is not None and relay.failure.incompatible]
     if not others:
         return None
-    counted = f"{len(others)} of {len(asked)} relays are of another version than the operator"
-    return because(kind, "IncompatibleRelay", f"{counted}; {_failures(others)}; upgrade both with the same chart")
+    counted = f"{len(others)} of {len(awaited)} relays are of another version than the operator"
+    return make_condition(
+        kind, "IncompatibleRelay", f"{counted}; {_failures(others)}; upgrade both with the same chart"
+    )
 
 
 def _silent(kind: str, observation: PoolObservation) -> Condition | None:
-    asked = _asked(kind, observation)
-    silent = [relay for relay in asked if not relay.live]
+    awaited = _awaited(kind, observation)
+    silent = [relay for relay in awaited if not relay.live]
     if not silent:
         return None
-    return because(kind, "RelaySilent", f"{len(silent)} of {len(asked)} silent; {_failures(silent)}")
+    return make_condition(kind, "RelaySilent", f"{len(silent)} of {len(awaited)} silent; {_failures(silent)}")
 
 
 def _not_programmed(kind: str, observation: PoolObservation) -> Condition | None:
     if observation.serving:
         return None
-    return because(kind, "NotProgrammed", "no relay runs this pool yet")
+    return make_condition(kind, "NotProgrammed", "no relay runs this pool yet")
 
 
 def _failures(relays: list[RelayState]) -> str:
-    return some(
-        [
-            f"{relay.pod.node}: {told(relay.failure.reason) if relay.failure else 'nothing heard yet'}"
-            for relay in relays
-        ]
+    return join_first(
+        [f"{relay.pod.node}: {shorten(relay.failure.reason) if relay.failure else 'no answer yet'}" for relay in relays]
     )
 
 
@@ -78,7 +79,7 @@ def _paused(observation: PoolObservation) -> Condition | None:
     spec = observation.claim.pool.spec
     if spec is None or not spec.paused or not _behind(observation):
         return None
-    return because("Programmed", "Paused", "the pool is paused; relays keep what they had")
+    return make_condition("Programmed", "Paused", "the pool is paused; relays keep what they had")
 
 
 def _config_refused(observation: PoolObservation) -> Condition | None:
@@ -86,8 +87,8 @@ def _config_refused(observation: PoolObservation) -> Condition | None:
     if not refusing:
         return None
     relay, report = refusing[0]
-    return because(
-        "Programmed", "ConfigRefused", f"{_confirmed(observation)}: {relay.pod.node}: {told(report.config_error)}"
+    return make_condition(
+        "Programmed", "ConfigRefused", f"{_confirmed(observation)}: {relay.pod.node}: {shorten(report.config_error)}"
     )
 
 
@@ -96,7 +97,7 @@ def _pending(observation: PoolObservation) -> Condition | None:
     if not behind:
         return None
     relay, report = behind[0]
-    return because(
+    return make_condition(
         "Programmed", "Pending", f"{_confirmed(observation)}: {relay.pod.node}: {_runs(observation, report)}"
     )
 
@@ -106,12 +107,12 @@ def _missing_relay(observation: PoolObservation) -> Condition | None:
     if not without:
         return None
     nodes = "one of this pool's nodes runs" if len(without) == 1 else f"{len(without)} of this pool's nodes run"
-    message = f"{_confirmed(observation)} relays run this generation; {nodes} no relay: {some(without)}"
-    return because("Programmed", "MissingRelay", message)
+    message = f"{_confirmed(observation)} relays run this generation; {nodes} no relay: {join_first(without)}"
+    return make_condition("Programmed", "MissingRelay", message)
 
 
 def _programmed(observation: PoolObservation) -> Condition:
-    return because("Programmed", "Programmed", f"{_confirmed(observation)} relays run this generation")
+    return make_condition("Programmed", "Programmed", f"{_confirmed(observation)} relays run this generation")
 
 
 def _behind(observation: PoolObservation) -> list[tuple[RelayState, Report]]:
@@ -133,10 +134,11 @@ def _runs(observation: PoolObservation, report: Report) -> str:
     if pool is None:
         return "it runs on its environment"
     if pool.uid != observation.claim.pool.uid:
-        return f"it runs pool {told(pool.namespace)}/{told(pool.name)}"
+        return f"it runs pool {shorten(pool.namespace)}/{shorten(pool.name)}"
     if report.applied_generation != observation.claim.pool.generation:
         return f"it runs generation {report.applied_generation}"
-    return f"it runs {told(report.ports.range)} with echo {told(report.echo.host)}:{report.echo.port}, unlike the spec"
+    echo = f"{shorten(report.echo.host)}:{report.echo.port}"
+    return f"it runs {shorten(report.ports.range)} with echo {echo}, unlike the spec"
 
 
 PROGRAMMED: tuple[Check, ...] = (

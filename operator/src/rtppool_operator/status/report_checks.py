@@ -7,51 +7,53 @@ from collections.abc import Iterable
 from rtppool_core.contract.report import Report, SlaReport
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import PoolObservation, judged_reason, worst_relay
-from rtppool_operator.status.reasons import Check, Condition, because, some
+from rtppool_operator.status.reasons import Check, Condition, join_first, make_condition
 from rtppool_operator.status.relay_checks import unserved
-from rtppool_operator.status.text import told
+from rtppool_operator.status.text import shorten
 
 
 def _no_port(observation: PoolObservation) -> Condition | None:
     without = [pod.node for pod, report in observation.serving if report.ports.total <= report.ports.quarantined]
-    return because("PortsAvailable", "None", f"no port can be bound on {some(without)}") if without else None
+    return (
+        make_condition("PortsAvailable", "None", f"no port can be bound on {join_first(without)}") if without else None
+    )
 
 
 def _some_ports(observation: PoolObservation) -> Condition | None:
     short = [(pod, report) for pod, report in observation.serving if report.ports.quarantined]
     if not short:
         return None
-    names = some([f"{pod.node} ({_first_quarantine(report)})" for pod, report in short])
-    return because("PortsAvailable", "Partial", f"some ports can't be bound on {names}")
+    names = join_first([f"{pod.node} ({_first_quarantine(report)})" for pod, report in short])
+    return make_condition("PortsAvailable", "Partial", f"some ports can't be bound on {names}")
 
 
 def _first_quarantine(report: Report) -> str:
     first = report.ports.quarantine[0].reason if report.ports.quarantine else None
-    return f"{report.ports.quarantined} ports, the first: {told(first)}"
+    return f"{report.ports.quarantined} ports, the first: {shorten(first)}"
 
 
 def _ports_available(observation: PoolObservation) -> Condition:
     del observation
-    return because("PortsAvailable", "Available", "every port of the range can be bound")
+    return make_condition("PortsAvailable", "Available", "every port of the range can be bound")
 
 
 def _echo_unreachable(observation: PoolObservation) -> Condition | None:
     silent = [(pod, report) for pod, report in observation.serving if report.echo.reachable is False]
-    return because("EchoReachable", "Unreachable", _echoes(silent)) if silent else None
+    return make_condition("EchoReachable", "Unreachable", _echoes(silent)) if silent else None
 
 
 def _nothing_sent(observation: PoolObservation) -> Condition | None:
     unsure = [(pod, report) for pod, report in observation.serving if report.echo.reachable is None]
-    return because("EchoReachable", "NothingSent", _echoes(unsure)) if unsure else None
+    return make_condition("EchoReachable", "NothingSent", _echoes(unsure)) if unsure else None
 
 
 def _echoes(relays: Iterable[tuple[RelayPod, Report]]) -> str:
-    return some([f"{pod.node}: {told(report.echo.reason)}" for pod, report in relays])
+    return join_first([f"{pod.node}: {shorten(report.echo.reason)}" for pod, report in relays])
 
 
 def _echo_reachable(observation: PoolObservation) -> Condition:
     del observation
-    return because("EchoReachable", "Reachable", "the echo answers every relay")
+    return make_condition("EchoReachable", "Reachable", "the echo answers every relay")
 
 
 def _asterisk_broken(observation: PoolObservation) -> Condition | None:
@@ -59,22 +61,22 @@ def _asterisk_broken(observation: PoolObservation) -> Condition | None:
     broken = [(pod, ari) for pod, ari in states if ari.state not in {"Connected", "NotConfigured"}]
     if not broken:
         return None
-    names = some([f"{pod.node}: {told(ari.reason)}" for pod, ari in broken])
+    names = join_first([f"{pod.node}: {shorten(ari.reason)}" for pod, ari in broken])
     fine = f"{len(states) - len(broken)} of {len(observation.relays)} relays are fine"
-    return because("AsteriskConnected", broken[0][1].state, f"{fine}; {names}")
+    return make_condition("AsteriskConnected", broken[0][1].state, f"{fine}; {names}")
 
 
 def _asterisk_not_configured(observation: PoolObservation) -> Condition | None:
     without = [(pod, report.ari) for pod, report in observation.serving if report.ari.state == "NotConfigured"]
     if not without:
         return None
-    names = some([pod.node for pod, _ in without])
-    return because("AsteriskConnected", "NotConfigured", f"{names}: {told(without[0][1].reason)}")
+    names = join_first([pod.node for pod, _ in without])
+    return make_condition("AsteriskConnected", "NotConfigured", f"{names}: {shorten(without[0][1].reason)}")
 
 
 def _asterisk_connected(observation: PoolObservation) -> Condition:
     del observation
-    return because("AsteriskConnected", "Connected", "every relay is connected to its Asterisk")
+    return make_condition("AsteriskConnected", "Connected", "every relay is connected to its Asterisk")
 
 
 def _limit_exceeded(observation: PoolObservation) -> Condition | None:
@@ -82,9 +84,9 @@ def _limit_exceeded(observation: PoolObservation) -> Condition | None:
     if worst is None or worst[1].result != "Violated":
         return None
     pod, verdict = worst
-    limits = some([told(violation.limit) for violation in verdict.violations], ", ")
+    limits = join_first([shorten(violation.limit) for violation in verdict.violations], ", ")
     message = f"{pod.node} ({pod.name}) exceeds {limits}; see status.sla"
-    return because("SLAMet", judged_reason(verdict), _with_unreachable_tiers(message, verdict))
+    return make_condition("SLAMet", judged_reason(verdict), _with_unreachable_tiers(message, verdict))
 
 
 _UNJUDGED = {
@@ -100,21 +102,21 @@ def _unjudged(observation: PoolObservation) -> Condition | None:
         return None
     verdict = worst[1]
     reason = judged_reason(verdict)
-    message = _UNJUDGED.get(reason, f"the relay gives no verdict: {told(verdict.reason)}")
-    return because("SLAMet", reason, _with_unreachable_tiers(message, verdict))
+    message = _UNJUDGED.get(reason, f"the relay gives no verdict: {shorten(verdict.reason)}")
+    return make_condition("SLAMet", reason, _with_unreachable_tiers(message, verdict))
 
 
 def _within_limits(observation: PoolObservation) -> Condition:
     message = "every relay with calls meets its tier"
     worst = worst_relay(observation.serving)
-    return because("SLAMet", "WithinLimits", _with_unreachable_tiers(message, worst[1]) if worst else message)
+    return make_condition("SLAMet", "WithinLimits", _with_unreachable_tiers(message, worst[1]) if worst else message)
 
 
 def _with_unreachable_tiers(message: str, verdict: SlaReport) -> str:
     """A tier that no number of calls can reach is a mistake in the spec that nothing else shows."""
     if not verdict.unreachable_tiers:
         return message
-    tiers = some([str(tier.up_to_calls) for tier in verdict.unreachable_tiers], ", ")
+    tiers = join_first([str(tier.up_to_calls) for tier in verdict.unreachable_tiers], ", ")
     limit = "" if verdict.capacity_calls is None else f", a relay has at most {verdict.capacity_calls}"
     return f"{message}; tiers up to {tiers} calls are out of reach{limit}; see status.sla"
 
@@ -123,8 +125,8 @@ def _relay_stopping(observation: PoolObservation) -> Condition | None:
     stopping = [(pod, report) for pod, report in observation.serving if report.draining]
     if not stopping:
         return None
-    names = some([f"{pod.node} ({_calls(report.calls.active)} left)" for pod, report in stopping])
-    return because("Draining", "RelayStopping", f"relays are being stopped and take no new calls: {names}")
+    names = join_first([f"{pod.node} ({_calls(report.calls.active)} left)" for pod, report in stopping])
+    return make_condition("Draining", "RelayStopping", f"relays are being stopped and take no new calls: {names}")
 
 
 def _calls_outside_range(observation: PoolObservation) -> Condition | None:
@@ -132,14 +134,16 @@ def _calls_outside_range(observation: PoolObservation) -> Condition | None:
     if not outside:
         return None
     left = sum(report.ports.draining for _, report in outside)
-    names = some([f"{pod.node} ({report.ports.draining})" for pod, report in outside])
+    names = join_first([f"{pod.node} ({report.ports.draining})" for pod, report in outside])
     live, its = ("lives on a port", "its") if left == 1 else ("live on ports", "their")
-    return because("Draining", "CallsOutsideRange", f"{_calls(left)} {live} outside the range, to {its} end: {names}")
+    return make_condition(
+        "Draining", "CallsOutsideRange", f"{_calls(left)} {live} outside the range, to {its} end: {names}"
+    )
 
 
 def _not_draining(observation: PoolObservation) -> Condition:
     del observation
-    return because("Draining", "NotDraining", "no call is outside the range, and no relay is being stopped")
+    return make_condition("Draining", "NotDraining", "no call is outside the range, and no relay is being stopped")
 
 
 def _calls(number: int) -> str:

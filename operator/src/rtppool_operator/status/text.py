@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-LONGEST = 500
+MAX_CHARACTERS = 500
 
 
-def told(text: str | None, longest: int = LONGEST) -> str:
+def shorten(text: str | None, longest: int = MAX_CHARACTERS) -> str:
     """The text, or its beginning; `reason not told` for none."""
     if not text:
         return "reason not told"
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def listed(values: Iterable[str], most: int) -> str:
+def join_distinct(values: Iterable[str], most: int) -> str:
     """Each different value once, in order, at most so many and then how many more: `a,b,+3 more`."""
     different = sorted(set(values))
     more = len(different) - most

@@ -24,7 +24,7 @@ from rtppool_core.contract.report import (
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.relays.observed import Failure, Heard, PoolObservation, observe
+from rtppool_operator.relays.observed import Failure, LastReport, PoolObservation, observe
 from rtppool_operator.status.conditions import CHAINS, conditions
 from rtppool_operator.status.figures import figures
 from rtppool_operator.status.reasons import REASONS
@@ -64,10 +64,12 @@ class World:
         pods = [
             RelayPod(f"relay-{node}", f"uid-{node}", node, "192.0.2.1", 9090, terminating=terminating) for node in nodes
         ]
-        heard = {pod.uid: Heard(report, NOW, 0) for pod, report in zip(pods, reports, strict=True) if report}
-        failures = {pod.uid: failure for pod in pods if failure is not None and pod.uid not in heard}
+        last_reports = {
+            pod.uid: LastReport(report, NOW, 0) for pod, report in zip(pods, reports, strict=True) if report
+        }
+        failures = {pod.uid: failure for pod in pods if failure is not None and pod.uid not in last_reports}
         claim = Claim(pool or self.pool, **{"owned": nodes, **claimed})
-        return observe(claim, pods, heard, failures, NOW)
+        return observe(claim, pods, last_reports, failures, NOW)
 
 
 Scenario = Callable[[World], PoolObservation]
@@ -91,8 +93,8 @@ def ari(state: Any) -> Scenario:
 
 
 def echo(reachable: bool | None) -> Scenario:
-    heard = EchoReport("127.0.0.1", 4000, "127.0.0.1:4000", reachable, "why")
-    return lambda world: world.seen(world.report(), world.report(echo=heard))
+    echo = EchoReport("127.0.0.1", 4000, "127.0.0.1:4000", reachable, "why")
+    return lambda world: world.seen(world.report(), world.report(echo=echo))
 
 
 def quarantined(number: int) -> Scenario:

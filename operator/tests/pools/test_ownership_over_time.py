@@ -29,7 +29,7 @@ class Cluster:
     written: str | None = None
     last: Desired | None = None
 
-    def look(self) -> dict[str, str]:
+    def read_view(self) -> dict[str, str]:
         """The pool of each node that has an entry."""
         view = ClusterView(
             tuple(self.pools),
@@ -133,24 +133,24 @@ def deleted_configuration(cluster: Cluster) -> None:
 def test_who_has_what_after_the_cluster_changed(
     cluster: Cluster, happens: Callable[[Cluster], None], then: dict[str, str]
 ) -> None:
-    assert cluster.look() == BEFORE
+    assert cluster.read_view() == BEFORE
     happens(cluster)
-    assert cluster.look() == then
-    assert cluster.look() == then, "a second look changes nothing"
+    assert cluster.read_view() == then
+    assert cluster.read_view() == then, "a second look changes nothing"
 
 
 def test_a_rollout_never_leaves_a_node_without_its_pool(cluster: Cluster) -> None:
     for relays in ({"a": False, "b": False, "c": True}, {"a": False, "b": False}, {"a": False, "b": False, "c": False}):
-        cluster.look()
+        cluster.read_view()
         cluster.relays = relays
-        assert cluster.look() == BEFORE
+        assert cluster.read_view() == BEFORE
 
 
 def test_an_operator_that_starts_between_two_pods_keeps_the_node(cluster: Cluster) -> None:
-    cluster.look()
+    cluster.read_view()
     cluster.last = None
     del cluster.relays["c"]
-    assert cluster.look() == BEFORE
+    assert cluster.read_view() == BEFORE
 
 
 def frozen(pool: Pool, kind: str, **spec: Any) -> Pool:
@@ -175,9 +175,9 @@ def frozen(pool: Pool, kind: str, **spec: Any) -> Pool:
 
 @pytest.mark.parametrize("kind", ["paused", "unreadable"])
 def test_a_frozen_pool_keeps_its_nodes_from_a_pool_that_would_have_them_all(cluster: Cluster, kind: str) -> None:
-    cluster.look()
+    cluster.read_view()
     cluster.pools[1] = frozen(cluster.pools[1], kind)
-    assert cluster.look() == BEFORE
+    assert cluster.read_view() == BEFORE
     assert cluster.claim("all").lost == (("c", "voice/zone"),)
 
 
@@ -186,16 +186,16 @@ def test_a_frozen_pool_keeps_its_nodes_from_a_pool_that_would_have_them_all(clus
 def test_a_selector_that_is_edited_on_a_frozen_pool_moves_no_node(
     cluster: Cluster, kind: str, selector: dict[str, Any]
 ) -> None:
-    cluster.look()
+    cluster.read_view()
     # The younger pool would lose against `all` if its selector, now empty, still ranked it; so it goes first.
     cluster.pools[0] = replace(cluster.pools[0], created="2026-03-01T00:00:00Z")
     cluster.pools[1] = frozen(cluster.pools[1], kind, nodeSelector=selector)
-    assert cluster.look() == BEFORE
+    assert cluster.read_view() == BEFORE
 
 
 @pytest.mark.parametrize("kind", ["paused", "unreadable"])
 def test_a_frozen_pool_keeps_its_entry_when_the_configuration_is_deleted_or_edited(cluster: Cluster, kind: str) -> None:
-    cluster.look()
+    cluster.read_view()
     good = cluster.written
     assert good is not None
     cluster.pools[1] = frozen(cluster.pools[1], kind)
@@ -203,7 +203,7 @@ def test_a_frozen_pool_keeps_its_entry_when_the_configuration_is_deleted_or_edit
     next(pool for pool in edited["pools"] if pool["name"] == "zone")["portRange"] = {"start": 30000, "end": 30100}
     for spoilt in (None, "{}", json.dumps(edited)):
         cluster.written = spoilt
-        assert cluster.look() == BEFORE
+        assert cluster.read_view() == BEFORE
         entry = decode_for_node(cluster.written, "c")
         assert entry is not None
         assert (str(entry.port_range), entry.generation) == ("10000-10100", 3)
@@ -211,21 +211,21 @@ def test_a_frozen_pool_keeps_its_entry_when_the_configuration_is_deleted_or_edit
 
 def test_a_pool_that_was_paused_from_its_beginning_asks_for_nothing(cluster: Cluster, make_pool: MakePool) -> None:
     cluster.pools = [make_pool("all"), make_pool("zone", nodeSelector=TWO, paused=True)]
-    assert cluster.look() == {"a": "all", "b": "all", "c": "all"}
+    assert cluster.read_view() == {"a": "all", "b": "all", "c": "all"}
     assert cluster.claim("zone").lost == ()
 
 
 def test_a_pool_that_goes_on_after_a_pause_has_what_it_asks_for(cluster: Cluster, make_pool: MakePool) -> None:
-    cluster.look()
+    cluster.read_view()
     cluster.pools[1] = frozen(cluster.pools[1], "paused", nodeSelector=ONE)
-    cluster.look()
+    cluster.read_view()
     cluster.pools[1] = make_pool("zone", "2026-02-01T00:00:00Z", nodeSelector=ONE)
-    assert cluster.look() == {"a": "zone", "b": "zone", "c": "all"}
+    assert cluster.read_view() == {"a": "zone", "b": "zone", "c": "all"}
 
 
 def test_the_winner_knows_who_else_wanted_its_node(cluster: Cluster, make_pool: MakePool) -> None:
     cluster.pools.append(make_pool("young", "2026-03-01T00:00:00Z", nodeSelector=TWO))
-    cluster.look()
+    cluster.read_view()
     assert cluster.claim("zone").wanted_by == (("c", "voice/young"), ("c", "voice/all"))
     assert cluster.claim("all").wanted_by == ()
     assert cluster.claim("young").lost == (("c", "voice/zone"),)
@@ -233,7 +233,7 @@ def test_the_winner_knows_who_else_wanted_its_node(cluster: Cluster, make_pool: 
 
 def test_a_selected_node_without_a_relay_is_named(cluster: Cluster) -> None:
     cluster.nodes["d"] = TWO
-    cluster.look()
+    cluster.read_view()
     assert cluster.claim("zone").without_relay == ("d",)
     assert cluster.claim("all").without_relay == (), "an empty selector picks nodes by their relay"
 
@@ -255,7 +255,7 @@ def in_namespace(namespace: str, name: str, **spec: Any) -> Pool:
 
 def test_pools_of_two_namespaces_share_nodes_by_the_same_rule(cluster: Cluster) -> None:
     cluster.pools = [in_namespace("voice", "p"), in_namespace("lab", "p"), in_namespace("voice", "c", nodeSelector=TWO)]
-    cluster.look()
+    cluster.read_view()
     assert cluster.last is not None
     claims = cluster.last.claims
     assert claims["uid-lab-p"].owned == ("a", "b"), "as old as the other, and first by namespace"
@@ -263,5 +263,5 @@ def test_pools_of_two_namespaces_share_nodes_by_the_same_rule(cluster: Cluster) 
     assert claims["uid-voice-p"].lost == (("a", "lab/p"), ("b", "lab/p"), ("c", "voice/c"))
     assert claims["uid-lab-p"].wanted_by == (("a", "voice/p"), ("b", "voice/p"))
     cluster.pools = cluster.pools[:1]
-    cluster.look()
+    cluster.read_view()
     assert cluster.last.claims["uid-voice-p"].owned == ("a", "b", "c"), "handed over to the other namespace"

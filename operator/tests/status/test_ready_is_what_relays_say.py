@@ -24,8 +24,8 @@ from rtppool_core.contract.report import (
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.relays.observed import Failure, Heard, PoolObservation, RelayState, observe
-from rtppool_operator.status.conditions import conditions, with_times
+from rtppool_operator.relays.observed import Failure, LastReport, PoolObservation, RelayState, observe
+from rtppool_operator.status.conditions import add_times, conditions
 from rtppool_operator.status.figures import figures
 from rtppool_operator.status.reasons import REASONS, Condition
 
@@ -95,16 +95,18 @@ CLAIMED = st.fixed_dictionaries(
 def observed(
     pool: Pool, make_report: Callable[..., Report], relays: list[Any], claimed: dict[str, Any]
 ) -> PoolObservation:
-    pods, heard, failures = [], {}, {}
+    pods, last_reports, failures = [], {}, {}
     for at, (changes, age_seconds, failure, terminating) in enumerate(relays):
         pod = RelayPod(f"relay-{at}", f"uid-{at}", f"node-{at}", "192.0.2.1", 9090, terminating=terminating)
         pods.append(pod)
         if changes is not None:
-            heard[pod.uid] = Heard(replace(make_report(pool), **changes), NOW_SECONDS - age_seconds, 1_700_000_000)
+            last_reports[pod.uid] = LastReport(
+                replace(make_report(pool), **changes), NOW_SECONDS - age_seconds, 1_700_000_000
+            )
         if failure is not None:
             failures[pod.uid] = failure
     claim = Claim(pool, tuple(pod.node for pod in pods), **claimed)
-    return observe(claim, pods, heard, failures, NOW_SECONDS)
+    return observe(claim, pods, last_reports, failures, NOW_SECONDS)
 
 
 def by_type(observation: PoolObservation) -> dict[str, Condition]:
@@ -133,7 +135,7 @@ def test_whatever_relays_say_every_condition_is_of_the_table_and_the_status_fits
     assert list(found) == list(REASONS)
     assert all(REASONS[each.type][each.reason] == each.status for each in found.values())
     status = figures(observation)
-    status["conditions"] = with_times(conditions(observation), (), 3, "2026-01-01T00:00:00Z")
+    status["conditions"] = add_times(conditions(observation), (), 3, "2026-01-01T00:00:00Z")
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
     jsonschema.Draft202012Validator(schema).validate(status)
     capacity = status.get("capacity")

@@ -1,45 +1,37 @@
-"""One operator per cluster, and a definition that is never downgraded."""
+"""One operator per cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from rtppool_core.process.settings import SettingsError
 from rtppool_operator.kube.cluster import ClusterError
-from rtppool_operator.kube.crd import apply_crd, is_older, revision_of
 from rtppool_operator.kube.lease import (
     DURATION_SECONDS,
     MAX_DURATION_SECONDS,
     MAX_WRITE_SECONDS,
-    Held,
     Leadership,
+    LeaseState,
     may_take,
 )
-from rtppool_operator.settings import read_settings
-
-ROOT = Path(__file__).resolve().parents[2]
-CRD = ROOT / "charts/rtp-pool/crds/rtppools.yaml"
 
 
 @pytest.mark.parametrize(
     ("held", "unchanged_seconds", "taken"),
     [
         (None, 0, True),
-        (Held("", "1"), 0, True),
-        (Held("me", "1"), 0, True),
-        (Held("other", "1", 15), 14, False),
-        (Held("other", "1", 15), 16, True),
-        (Held("other", "1", 15), float("inf"), True),
+        (LeaseState("", "1"), 0, True),
+        (LeaseState("me", "1"), 0, True),
+        (LeaseState("other", "1", 15), 14, False),
+        (LeaseState("other", "1", 15), 16, True),
+        (LeaseState("other", "1", 15), float("inf"), True),
     ],
 )
 def test_a_lease_is_taken_when_it_is_free_mine_or_over(
-    held: Held | None, unchanged_seconds: float, taken: bool
+    held: LeaseState | None, unchanged_seconds: float, taken: bool
 ) -> None:
     assert may_take(held, "me", unchanged_seconds) is taken
 
@@ -140,10 +132,10 @@ def test_an_operator_that_sees_another_hold_the_lease_leads_no_more(
 def test_a_lease_that_was_given_up_is_taken_at_once(two: tuple[Leadership, Leadership], store: Store) -> None:
     one, other = two
     assert one.hold() is None
-    one.give_up()
+    one.release()
     assert not one.leads()
     assert other.hold() is None
-    one.give_up()
+    one.release()
     assert store.kept is not None
     assert store.kept["spec"]["holderIdentity"] == "ns/two", "what is another's is not given up"
 
@@ -158,56 +150,3 @@ def test_a_promise_of_a_year_is_not_waited_for(
     assert other.hold() == "ns/one"
     clock[0] += MAX_DURATION_SECONDS + 1
     assert other.hold() is None
-
-
-class Definitions:
-    """A CRD in memory."""
-
-    def __init__(self, standing: dict[str, Any] | None) -> None:
-        self.standing = standing
-        self.managers: list[str] = []
-
-    def definition(self) -> dict[str, Any] | None:
-        return self.standing
-
-    def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
-        self.managers.append(manager)
-        self.standing = dict(document)
-
-
-def crd(revision: str | None) -> dict[str, Any]:
-    return {"metadata": {"annotations": {"rtppool.dev/crd-revision": revision} if revision else {}}}
-
-
-def test_a_missing_or_older_definition_is_applied_as_helm() -> None:
-    for standing in (None, crd(None), crd("0")):
-        store = Definitions(standing)
-        assert apply_crd(store, CRD)
-        assert store.managers == ["helm"]
-
-
-def test_a_newer_or_equal_definition_stands() -> None:
-    own = revision_of(yaml.safe_load(CRD.read_text()))
-    for standing in (crd(str(own)), crd("99")):
-        store = Definitions(standing)
-        assert not apply_crd(store, CRD)
-        assert store.standing is standing
-
-
-def test_a_revision_that_is_no_number_counts_as_none() -> None:
-    assert revision_of(crd("abc")) == 0
-    assert is_older(crd("abc"), crd("1"))
-
-
-def test_settings_without_a_namespace_or_a_definition_are_refused_together() -> None:
-    with pytest.raises(SettingsError) as refused:
-        read_settings({"CRD_FILE": "/nowhere.yaml", "HTTP_PORT": "0"})
-    problems = refused.value.problems
-    assert len(problems) == 3
-    assert any(problem.startswith("POD_NAMESPACE=") for problem in problems)
-    assert any(problem.startswith("CRD_FILE=/nowhere.yaml") for problem in problems)
-
-
-def test_settings_have_defaults() -> None:
-    settings = read_settings({"POD_NAMESPACE": "voice", "CRD_FILE": str(CRD)})
-    assert (settings.http_port, settings.relay_token_file) == (9092, None)

@@ -1,7 +1,10 @@
-"""The one error that ends a command: a sentence for the user."""
+"""The error that ends a command."""
 
 from __future__ import annotations
 
 
-class ClusterError(Exception):
-    """What was wrong, where, and what to do. Printed without a traceback; exit code 1."""
+class LabError(Exception):
+    """A command cannot run or go on. The message names the problem, its place and the remedy; no traceback is printed.
+
+    A property of the product that does not hold is never an error: it is a figure or a finding of the run.
+    """

@@ -1,4 +1,4 @@
-"""Where things are kept: all in one cache folder, nothing in the user's own configuration."""
+"""Folders, caches and addresses. The lab keeps everything in one cache folder and writes no user configuration."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+LOOPBACK = "127.0.0.1"
 REPOSITORY = Path(__file__).resolve().parents[2]
-HERE = REPOSITORY / "lab/cluster/recipes"
+CHART = REPOSITORY / "charts/rtp-pool"
+DEFINITION = CHART / "crds/rtppools.yaml"
+RECIPES = REPOSITORY / "lab/cluster/recipes"  # of images, nodes and Kubernetes
+REFERENCE = REPOSITORY / "lab/bench/reference"  # programs in C and Go
+INHERITED = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +25,12 @@ class Places:
 
     @property
     def programs(self) -> Path:
-        """One folder for each program and version that was built."""
+        """One folder for each program and version."""
         return self.root / "programs"
-
-    def make_workshop(self, name: str) -> Path:
-        """Make an empty folder in which one process builds a program, beside the place where it is kept."""
-        folder = self.programs / f".{name}-{os.getpid()}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        return folder
 
     @property
     def bin(self) -> Path:
-        """Links to the programs that are in use, for a user's PATH."""
+        """Links to the programs in use, for a user's PATH."""
         return self.root / "bin"
 
     @property
@@ -42,12 +40,12 @@ class Places:
 
     @property
     def roots(self) -> Path:
-        """Debian root file systems that images were made from."""
+        """Debian root file systems that images are made from."""
         return self.root / "roots"
 
     @property
     def phones(self) -> Path:
-        """Asterisk and SIPp, each in a folder that is its root file system."""
+        """The root file systems of Asterisk and SIPp."""
         return self.root / "phones"
 
     @property
@@ -57,23 +55,35 @@ class Places:
 
     @property
     def kubeconfig(self) -> Path:
-        """Holds our own cluster alone; the user's kubeconfig is never written."""
+        """The kubeconfig of the lab's own cluster. The user's is never written."""
         return self.root / "kubeconfig"
 
     @property
     def lock(self) -> Path:
-        """Held by the run that changes something."""
+        """The lock of a command that changes something."""
         return self.root / "lock"
 
     @property
     def record(self) -> Path:
-        """Says which cluster was made by us."""
+        """The record of the cluster that the lab made."""
         return self.root / "cluster.json"
+
+    def make_workshop(self, name: str) -> Path:
+        """Make an empty folder in which one process builds a program, beside the place where it is kept."""
+        folder = self.programs / f".{name}-{os.getpid()}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
 
 
 def find_places(variables: Mapping[str, str]) -> Places:
-    """Use RTPPOOL_CACHE, or `rtp-pool` in the user's cache folder."""
+    """Return RTPPOOL_CACHE, or `rtp-pool` in the user's cache folder."""
     if named := variables.get("RTPPOOL_CACHE"):
         return Places(Path(named).expanduser().resolve())
     base = variables.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Places(Path(base).expanduser().resolve() / "rtp-pool")
+
+
+def inherited_variables() -> dict[str, str]:
+    """Return the environment that a started program inherits; no setting of the product is in it."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}

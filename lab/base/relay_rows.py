@@ -6,6 +6,7 @@ import mmap
 import os
 from pathlib import Path
 
+from lab.base.errors import LabError
 from rtppool_relay.media.rows import ROWS_NAME, SLOT_BYTES, SLOTS
 
 
@@ -13,7 +14,7 @@ def map_rows(pid: int) -> mmap.mmap:
     """Map the rows of the relay whose control process is `pid`, read-only.
 
     Raises:
-        LookupError: that process holds none.
+        LabError: that process holds none.
     """
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -26,4 +27,4 @@ def map_rows(pid: int) -> mmap.mmap:
                 return mmap.mmap(opened, SLOTS * SLOT_BYTES, prot=mmap.PROT_READ)
             finally:
                 os.close(opened)
-    raise LookupError(f"process {pid} holds no {ROWS_NAME}")
+    raise LabError(f"process {pid} holds no {ROWS_NAME}")

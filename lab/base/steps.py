@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 
 TAIL_LINES = 15
 REPORT_EVERY_SECONDS = 20.0
@@ -34,7 +34,7 @@ class Steps:
             print(line, file=sys.stderr, flush=True)
 
     def stop(self) -> None:
-        """End the steps that run in other threads; each raises ClusterError there."""
+        """End the steps that run in other threads; each raises LabError there."""
         self._stopped.set()
 
     def log_file(self, name: str) -> Path:
@@ -64,7 +64,7 @@ class Steps:
             source: what it reads.
 
         Raises:
-            ClusterError: with the end of its output, when it can't be started or ends with another code than 0.
+            LabError: with the end of its output, when it can't be started or ends with another code than 0.
         """
         log = self.log_file(name)
         started = time.monotonic()
@@ -84,10 +84,10 @@ class Steps:
                     env={**os.environ, **(variables or {})},
                 )
             except OSError as error:
-                raise ClusterError(f"{name}: {command[0]} could not be started: {error.strerror}. {advice}") from error
+                raise LabError(f"{name}: {command[0]} could not be started: {error.strerror}. {advice}") from error
             code = self._watch(process, name, started, expected_seconds)
         if code != 0:
-            raise ClusterError(failure(name, code, log, advice))
+            raise LabError(failure(name, code, log, advice))
         self.say(f"{name}: done in {clock(time.monotonic() - started)}")
 
     def _watch(self, process: subprocess.Popen[bytes], name: str, started: float, expected_seconds: int) -> int:
@@ -103,7 +103,7 @@ class Steps:
                 process.terminate()
                 process.wait()
         if code is None:
-            raise ClusterError(f"{name}: stopped, because another step failed")
+            raise LabError(f"{name}: stopped, because another step failed")
         return code
 
 

@@ -1,22 +1,49 @@
-"""One run at a time: two that build the same images and upgrade the same release would break each other."""
+"""Turns: locks that keep two runs from disturbing each other. The kernel frees each of them when its process ends."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lab.base.steps import Steps
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK
+
+TURN_PORT = 20905
 
 
 @contextlib.contextmanager
-def own_turn(lock: Path, steps: Steps) -> Iterator[None]:
-    """Hold `lock` while the block runs, after waiting for another run to end. The kernel frees it in any case."""
+def hold_lock(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the file `lock` for the length of the block, after waiting for another run to end.
+
+    Two runs that build the same images and upgrade the same release would break each other.
+    """
     with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            steps.say("another run is at work; this one goes on when that ends")
+            say("another run is at work; this one starts when that ends")
             fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def hold_machine() -> Iterator[None]:
+    """Hold this machine for the length of the block.
+
+    Benchmarks and fault runs use the same ports, and each would measure the load of the other.
+
+    Raises:
+        LabError: another run holds the machine.
+    """
+    with socket.socket() as turn:
+        try:
+            turn.bind((LOOPBACK, TURN_PORT))
+        except OSError as error:
+            raise LabError(
+                f"a benchmark or a fault run is at work on this machine (it holds {LOOPBACK}:{TURN_PORT}); "
+                "wait for its end"
+            ) from error
         yield

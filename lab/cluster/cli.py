@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from lab.base.errors import ClusterError
-from lab.base.turns import own_turn
+from lab.base.errors import LabError
+from lab.base.turns import hold_lock
 from lab.cluster.programs.builds import VERSIONS
 from lab.cluster.tooling import Tooling, make_tooling
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     verb: Callable[[Tooling, argparse.Namespace], None] = options.verb
     try:
         verb(make_tooling(), options)
-    except ClusterError as error:
+    except LabError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -66,7 +66,7 @@ def alone(act: Callable[[Tooling], None]) -> Callable[[Tooling, argparse.Namespa
     """Let a verb that changes something wait for its turn."""
 
     def in_turn(tooling: Tooling, _: argparse.Namespace) -> None:
-        with own_turn(tooling.places.lock, tooling.steps):
+        with hold_lock(tooling.places.lock, tooling.steps.say):
             act(tooling)
 
     return in_turn

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.base.errors import ClusterError
-from lab.base.places import REPOSITORY, Places
+from lab.base.errors import LabError
+from lab.base.places import CHART, Places
 from lab.base.steps import Steps, ask
 from lab.cluster.images.product_images import COMPONENTS, TAG
 from lab.cluster.kind.guard import Target
@@ -17,7 +17,6 @@ from lab.cluster.programs.builds import Programs
 
 RELEASE = "rtp-pool"
 NAMESPACE = "rtp-pool"
-CHART = REPOSITORY / "charts/rtp-pool"
 ROLLOUT_SECONDS = 180
 READY_SECONDS = 120
 IMAGE_ANNOTATION = "rtppool.dev/image"
@@ -39,15 +38,15 @@ class Product:
             image_ids: identity of each component's image.
 
         Raises:
-            ClusterError: when it isn't Ready in time; with what the cluster shows of it.
+            LabError: when it isn't Ready in time; with what the cluster shows of it.
         """
         try:
             self._clear_broken_release()
             self._install(image_ids)
             self._wait_until_ready()
-        except ClusterError as error:
+        except LabError as error:
             pods = self._kubectl("get", "pods", "--namespace", NAMESPACE, "--output", "wide")
-            raise ClusterError(f"{error}\n{pods}\n{self.shown()}") from error
+            raise LabError(f"{error}\n{pods}\n{self.shown()}") from error
 
     def _clear_broken_release(self) -> None:
         """Take away what an interrupted helm left: its hooks never ran, and a later upgrade would not run them."""

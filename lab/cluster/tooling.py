@@ -6,7 +6,7 @@ import os
 import shlex
 from dataclasses import dataclass
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.base.parallel import side_by_side
 from lab.base.places import Places, find_places
 from lab.base.steps import Steps
@@ -57,12 +57,12 @@ class Tooling:
     def down(self) -> None:
         """Delete our own cluster; programs and images are kept."""
         if not self.target.own:
-            raise ClusterError(
+            raise LabError(
                 f"{VARIABLE}={self.target.context}: a cluster that was not made here is not deleted here. "
                 "helm uninstall removes the product from it."
             )
         if not self.docker.answers():
-            raise ClusterError("down: no Docker engine answers, so no cluster runs; start it to remove what is left")
+            raise LabError("down: no Docker engine answers, so no cluster runs; start it to remove what is left")
         self.cluster().down()
         self.steps.say("cluster: none")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.base.errors import LabError
 from lab.faults.operator.api.api_server import Programs
 from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, pool, pools_of
-from lab.faults.operator.errors import HarnessError
 from lab.faults.operator.rig.rig import Rig, find_programs, make_rig
 from lab.faults.operator.runs.faults import Stage
 
@@ -34,7 +34,7 @@ def programs() -> Programs:
     """etcd, kube-apiserver and helm; building them takes minutes the first time."""
     try:
         return find_programs()
-    except HarnessError as error:
+    except LabError as error:
         pytest.exit(f"{error}", returncode=3)
 
 

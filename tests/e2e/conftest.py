@@ -10,7 +10,7 @@ import pytest
 from kube import NAMESPACE, PHONES, Kube, Transcript
 from release import installed, misconfigured, phones
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.cluster.tooling import make_tooling
 
 # Fixtures are found by their names here.
@@ -38,7 +38,7 @@ def kube(request: pytest.FixtureRequest) -> Iterator[Kube]:
     try:
         tooling.cluster().check_may_touch()
         kubectl, helm = tooling.programs.path("kubectl"), tooling.programs.path("helm")
-    except ClusterError as error:
+    except LabError as error:
         pytest.exit(f"{error}. make up makes the cluster.", returncode=3)
     cluster = Kube(
         str(kubectl),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab.faults.calls.turn import own_turn
 
 from lab.faults.calls.rig.relay import compile_ahead
 from lab.faults.calls.rig.rig import TAKES_ALL, Ports, running_rig
@@ -18,7 +19,6 @@ from lab.faults.calls.rig.rooted import PhoneRoots, have_phones
 from lab.faults.calls.rounds.faults import FAULTS, Fault
 from lab.faults.calls.rounds.rounds import play
 from lab.faults.calls.rows.rows import ROWS, Row, Stage, play_row
-from lab.faults.calls.turn import own_turn
 
 CALLS = 10
 # A connection is reset in odd rounds, and swallowed in even ones.

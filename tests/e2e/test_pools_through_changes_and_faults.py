@@ -17,7 +17,7 @@ from kube import CHART, NAMESPACE, RELEASE, Kube, has_condition, message, wait_f
 from long_call import long_call, talking
 from phones import Phones
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.cluster.tooling import make_tooling
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -246,4 +246,4 @@ def on_node(node: str, script: str) -> None:
     command = ["docker", "exec", node, "sh", "-c", script]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     if answer.returncode != 0:
-        raise ClusterError(f"{' '.join(command)} ended with {answer.returncode}: {answer.stderr}")
+        raise LabError(f"{' '.join(command)} ended with {answer.returncode}: {answer.stderr}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lab.base.errors import LabError
 from lab.base.relay_rows import map_rows
-from lab.bench.programs.compiled import BenchError
 from rtppool_relay.media.rows import HEADER_BYTES, ROWS_PER_SLOT, SLOTS, WORDS, WRITTEN_DTYPE, Word, slot_offset
 from rtppool_relay.streams.row_reader import Rows, read_rows
 
@@ -17,12 +17,9 @@ class RelayRows:
         """Find the memfd among the process's descriptors.
 
         Raises:
-            BenchError: there is none.
+            LabError: there is none.
         """
-        try:
-            self._memory = map_rows(pid)
-        except LookupError as error:
-            raise BenchError(str(error)) from error
+        self._memory = map_rows(pid)
 
     def of_stream(self, ssrc: int) -> Rows:
         """A copy of the rows of this SSRC; the oldest of more than `ROWS_PER_SLOT` packets are gone."""
@@ -30,7 +27,7 @@ class RelayRows:
             if self._words(slot)[Word.SSRC] == ssrc:
                 rows = np.frombuffer(self._memory, WRITTEN_DTYPE, ROWS_PER_SLOT, slot_offset(slot) + HEADER_BYTES)
                 return read_rows(rows[(rows["ssrc"] == ssrc) & (rows["index"] != 0)])
-        raise BenchError(f"no slot of the relay's rows holds SSRC {ssrc}")
+        raise LabError(f"no slot of the relay's rows holds SSRC {ssrc}")
 
     def _words(self, slot: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
         return np.frombuffer(self._memory, np.uint64, WORDS, slot_offset(slot))

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.base.errors import LabError
 from lab.bench.load.load import Load, read_load
 from lab.bench.places import FIRST_LOAD_PORT
-from lab.bench.programs.compiled import BenchError
 from lab.bench.programs.reference_process import ReferenceProcess, running
 
 WARM_UP_SECONDS = 1.0
@@ -35,7 +35,7 @@ class LoadGenerator:
     async def connect(self, peers: Sequence[int]) -> int:
         """Send each call to its port, from now on; returns the wall clock at the start, in ns."""
         if len(peers) != len(self.ports):
-            raise BenchError(f"{len(self.ports)} calls, and ports of {len(peers)}")
+            raise LabError(f"{len(self.ports)} calls, and ports of {len(peers)}")
         self._process.tell(" ".join(map(str, peers)))
         (began_ns,) = await self._process.expect("began")
         return int(began_ns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from lab.bench.counters.cpu_time import cpu_ns
+from lab.base.proc import cpu_ns
 from lab.bench.load.load import Load
 from lab.bench.load.load_generator import load_generator
 from lab.bench.session import Session

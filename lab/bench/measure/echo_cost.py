@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.bench.counters.cpu_time import cpu_ns
+from lab.base.proc import cpu_ns
 from lab.bench.load.load_generator import WARM_UP_SECONDS, load_generator
 from lab.bench.measure.interleaved import interleaved
 from lab.bench.places import ECHO_PORT, FIRST_LOAD_PORT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lab.bench.counters.cpu_time import cpu_ns
+from lab.base.proc import cpu_ns
 from lab.bench.load.load import Load, quantile
 from lab.bench.load.load_generator import load_generator
 from lab.bench.measure.interleaved import interleaved

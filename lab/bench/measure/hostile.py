@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab.base.errors import LabError
 from lab.bench.counters.udp_drops import udp_drops, udp_waiting_bytes
 from lab.bench.load.load_generator import SEED, load_generator
 from lab.bench.places import ECHO_PORT, FIRST_LOAD_PORT, STRANGER_PORT
-from lab.bench.programs.compiled import BenchError
 from lab.bench.programs.reference_process import running
 from lab.bench.results.figures import Figure, Result
 from lab.bench.session import Session
@@ -145,7 +145,7 @@ async def _until_read(ports: Sequence[int]) -> None:
     deadline = time.monotonic() + READ_SECONDS
     while udp_waiting_bytes(ports):
         if time.monotonic() > deadline:
-            raise BenchError(f"the relay has not read what waits at its ports for {READ_SECONDS:.0f} s")
+            raise LabError(f"the relay has not read what waits at its ports for {READ_SECONDS:.0f} s")
         await asyncio.sleep(READ_POLL_SECONDS)
 
 

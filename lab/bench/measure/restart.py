@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.bench.counters.cpu_time import cpu_ns
+from lab.base.proc import cpu_ns
 from lab.bench.load.load import Load
 from lab.bench.load.load_generator import load_generator
 from lab.bench.results.figures import Figure, Result

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.base.places import LOOPBACK
 from lab.bench.load.load_generator import load_generator
 from lab.bench.measure.interleaved import interleaved
-from lab.bench.places import ECHO_PORT, FIRST_RELAY_PORT, LOOPBACK
+from lab.bench.places import ECHO_PORT, FIRST_RELAY_PORT
 from lab.bench.results.figures import Figure, Result, ratios
 from lab.bench.session import Session
 from lab.bench.subjects.own import NODE, OwnRelay, own_echo, own_relay

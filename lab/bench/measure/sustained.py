@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lab.bench.counters.cpu_time import children_of, cpu_ns
+from lab.base.proc import children_of, cpu_ns
 from lab.bench.counters.udp_drops import udp_drops
 from lab.bench.load.load import quantile
 from lab.bench.load.load_generator import load_generator
@@ -35,7 +35,7 @@ async def run(session: Session) -> Result:
         await generator.until_warm()
         groups = {
             **relay.processes(),
-            "echo": [echo.process.pid, *children_of(echo.process.pid)],
+            "echo": [echo.pid, *children_of(echo.pid)],
             "load generator": [generator.pid],
         }
         before = {name: cpu_ns(pids) for name, pids in groups.items()}

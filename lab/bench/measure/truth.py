@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.base.errors import LabError
 from lab.bench.load.load import Nanoseconds, quantile
 from lab.bench.load.load_generator import SEED, load_generator
 from lab.bench.load.streams import stream_of
 from lab.bench.places import ECHO_PORT
-from lab.bench.programs.compiled import BenchError
 from lab.bench.programs.reference_process import running
 from lab.bench.results.figures import Figure, Result
 from lab.bench.session import Session
@@ -84,7 +84,7 @@ async def _round(session: Session, seed: int) -> Round:
         reflector.close_input()
         summary = await reflector.json()
     if summary["unstamped"]:
-        raise BenchError(
+        raise LabError(
             f"the kernel did not stamp {summary['unstamped']} of {summary['sent']} departures of the reflector"
         )
     return _compare(seed, relay.peers, status, calls, _read(records_file))
@@ -101,7 +101,7 @@ def _compare(seed: int, peers: list[int], status: dict[str, Any], calls: dict[st
     all_calls = np.sort(np.concatenate(list(truth.values())))
     window = status["windows"]["calls"]
     if window["answered"] != all_calls.size:
-        raise BenchError(f"/status counts {window['answered']} answers, the reflector sent {all_calls.size}")
+        raise LabError(f"/status counts {window['answered']} answers, the reflector sent {all_calls.size}")
     export = from_json(HistogramExport, window["roundTrip"], "roundTrip")
     histogram = import_histogram(export)
     said = {name: (histogram.quantile_ns(mille) or 0) / NS_PER_US for mille, name in QUANTILES.items()}
@@ -112,7 +112,7 @@ def _compare(seed: int, peers: list[int], status: dict[str, Any], calls: dict[st
         figures = record["figures"]
         held_ns = truth[peers.index(record["port"])]
         if figures["answered"] != held_ns.size:
-            raise BenchError(f"/calls counts {figures['answered']} answers, the reflector sent {held_ns.size}")
+            raise LabError(f"/calls counts {figures['answered']} answers, the reflector sent {held_ns.size}")
         call_said = {name: figures[f"{name}Microseconds"] for name in (*QUANTILES.values(), "max")}
         by_call[record["port"]] = _errors(call_said, held_ns, departure_us)
     worst = {name: max(errors[name] for errors in by_call.values()) for name in said}

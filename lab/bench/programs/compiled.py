@@ -8,14 +8,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.bench.places import REFERENCE
+from lab.base.errors import LabError
+from lab.base.places import REFERENCE
 
 C_PROGRAMS = ("relay", "echo", "load", "saturate", "reflector", "flood")
 GO_PROGRAM = "relay"
-
-
-class BenchError(Exception):
-    """What a bench needs and this machine has not; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +32,11 @@ def compile_all(folder: Path, *, with_go: bool = True) -> Programs:
     """Compile into `folder`.
 
     Raises:
-        BenchError: no C compiler, or a source that it refuses.
+        LabError: no C compiler, or a source that it refuses.
     """
     compiler = shutil.which("cc")
     if compiler is None:
-        raise BenchError("no C compiler (cc); install one, for example: apt-get install gcc libc6-dev")
+        raise LabError("no C compiler (cc); install one, for example: apt-get install gcc libc6-dev")
     built = {name: _compile([compiler, "-O2", "-o"], folder / name, REFERENCE / f"{name}.c") for name in C_PROGRAMS}
     go = shutil.which("go") if with_go else None
     go_relay = None
@@ -56,5 +53,5 @@ def _compile(command: list[str], program: Path, source: Path) -> Path:
         [*command, str(program), str(source), *libraries], env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise BenchError(f"{source.name} does not compile:\n{done.stderr.strip()}")
+        raise LabError(f"{source.name} does not compile:\n{done.stderr.strip()}")
     return program

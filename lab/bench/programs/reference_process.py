@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from lab.bench.programs.compiled import BenchError
+from lab.base.errors import LabError
 
 ANSWER_SECONDS = 30.0
 
@@ -33,11 +33,11 @@ class ReferenceProcess:
         """The next line, which must begin with `word`; returns its other words.
 
         Raises:
-            BenchError: it ended, said something else, or nothing in time.
+            LabError: it ended, said something else, or nothing in time.
         """
         words = (await self._line(within_seconds)).split()
         if not words or words[0] != word:
-            raise BenchError(f"{self.name}: {word!r} was expected, it said {' '.join(words)!r}")
+            raise LabError(f"{self.name}: {word!r} was expected, it said {' '.join(words)!r}")
         return words[1:]
 
     async def json(self, within_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
@@ -71,9 +71,9 @@ class ReferenceProcess:
             async with asyncio.timeout(within_seconds):
                 line = await self._process.stdout.readline()
         except TimeoutError as error:
-            raise BenchError(f"{self.name}: said nothing for {within_seconds:.0f} s") from error
+            raise LabError(f"{self.name}: said nothing for {within_seconds:.0f} s") from error
         if not line:
-            raise BenchError(f"{self.name}: ended; its message is above")
+            raise LabError(f"{self.name}: ended; its message is above")
         return line.decode().rstrip("\n")
 
 

@@ -1,22 +1,26 @@
-"""The table, for a person as Markdown and for programs as JSON. Pure."""
+"""The results of a bench: a Markdown table, the same as JSON, and the published page."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from lab.base.report import VERDICTS, machine_line, replace_part, table
 from lab.bench.results.figures import Figure, Result
 from rtppool_core.process.machine import Machine
 
-TABLE_HEAD = "| figure | median | range | target | |\n| --- | --: | --: | --: | --- |"
-REACHED, MISSED, NOT_MEASURED = "reached", "**missed**", "not measured"
+PART = "make bench"
+COLUMNS = ("figure", "median", "range", "target", "")
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One measurement's results under its title. `failure` is why it brought none."""
+    """The result of one measurement under its title, or the reason of its failure."""
 
     title: str
     result: Result | None
@@ -24,16 +28,12 @@ class Part:
 
 
 def markdown(machine: Machine, method: str, parts: Sequence[Part]) -> str:
-    """All figures with their targets."""
-    head = (
-        f"{machine.processor}, {machine.cores} cores, Linux {machine.kernel}, Python {machine.python}; "
-        f"{machine.began}, load at the beginning {machine.load:g}. {method}"
-    )
-    return "\n\n".join([head, *map(_part, parts)]) + "\n"
+    """Return all figures with their targets."""
+    return "\n\n".join([f"{machine_line(machine)} {method}", *map(_part, parts)]) + "\n"
 
 
 def to_json(machine: Machine, method: str, parts: Mapping[str, Part]) -> str:
-    """The same with every round, and what else was noted."""
+    """Return the same with every round and the raw notes of each measurement."""
     document = {
         "machine": dataclasses.asdict(machine),
         "method": method,
@@ -50,8 +50,21 @@ def to_json(machine: Machine, method: str, parts: Mapping[str, Part]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
+def publish(page: Path, measured: str, picture: Path | None) -> None:
+    """Put a run's table into the page, and its picture beside the page under the page's name.
+
+    Raises:
+        LabError: the page does not have the two marks.
+    """
+    if picture is not None:
+        beside = page.with_suffix(".png")
+        shutil.copyfile(picture, beside)
+        measured = f"![Each figure as its share of the target]({beside.name})\n\n{measured}"
+    page.write_text(replace_part(page.read_text(), PART, measured))
+
+
 def missed(parts: Sequence[Part]) -> list[str]:
-    """Targets that were not reached, and measurements that failed, a line for each."""
+    """Return a line for each missed target and each failed measurement."""
     lines = [f"{part.title}: {part.failure}" for part in parts if part.failure]
     figures = [figure for part in parts if part.result for figure in part.result.figures]
     lines += [
@@ -63,7 +76,7 @@ def missed(parts: Sequence[Part]) -> list[str]:
 
 
 def is_broken(parts: Sequence[Part]) -> bool:
-    """Whether something happened that may not happen on any machine."""
+    """Whether an event occurred that must not occur on any machine."""
     figures = [figure for part in parts if part.result for figure in part.result.figures]
     return any(part.failure for part in parts) or any(figure.breaks and figure.reached is False for figure in figures)
 
@@ -71,28 +84,27 @@ def is_broken(parts: Sequence[Part]) -> bool:
 def _part(part: Part) -> str:
     if part.result is None:
         return f"### {part.title}\n\nFailed: {part.failure}"
-    return "\n".join([f"### {part.title}\n", TABLE_HEAD, *map(_row, part.result.figures)])
+    return f"### {part.title}\n\n{table(COLUMNS, 'lrrrl', map(_cells, part.result.figures))}"
 
 
-def _row(figure: Figure) -> str:
+def _cells(figure: Figure) -> tuple[str, ...]:
     target = "" if figure.target is None else f"≤ {_value(figure.target)}" if figure.target else "0"
     name = f"{figure.name}, {figure.unit}" if figure.unit else figure.name
     if figure.median is None:
-        return f"| {name} | | | {target} | {figure.note or NOT_MEASURED} |"
-    verdict = {True: REACHED, False: MISSED, None: ""}[figure.reached]
+        return name, "", "", target, figure.note or NOT_MEASURED
+    verdict = VERDICTS[figure.reached]
     spread = f"{_value(figure.low)} to {_value(figure.high)}" if len(figure.values) > 1 else ""
-    words = "; ".join(word for word in (verdict, figure.note) if word)
-    return f"| {name} | {_value(figure.median)} | {spread} | {target} | {words} |"
+    return name, _value(figure.median), spread, target, "; ".join(filter(None, (verdict, figure.note)))
 
 
 def _figure(figure: Figure) -> dict[str, object]:
-    # A quotient without a denominator is NaN, which JSON has not.
+    # A quotient without a denominator is NaN, which JSON does not have.
     values = [value if value == value else None for value in figure.values]  # noqa: PLR0124 only NaN differs from itself
     return {**dataclasses.asdict(figure), "values": values, "median": figure.median, "reached": figure.reached}
 
 
 def _value(value: float | None) -> str:
-    """Three significant digits; whole numbers as they are."""
+    """Format with three significant digits; whole numbers stay whole."""
     if value is None:
         return ""
     if value == int(value):

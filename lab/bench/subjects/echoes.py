@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from lab.bench.counters.cpu_time import children_of
+from lab.base.proc import children_of
 from lab.bench.places import ECHO_PORT
 from lab.bench.programs.compiled import Programs
 from lab.bench.programs.reference_process import running
@@ -38,4 +38,4 @@ async def reference_echo(programs: Programs) -> AsyncIterator[Pids]:
 async def own_echo_pids(folder: Path) -> AsyncIterator[Pids]:
     """Our echo, for the length of the block: control and reflecting process."""
     async with own_echo(folder, {"ECHO_RATE": str(RATE_THAT_REFUSES_NOTHING), "ECHO_SCHEDULING": "fair"}) as child:
-        yield lambda: [child.process.pid, *children_of(child.process.pid)]
+        yield lambda: [child.pid, *children_of(child.pid)]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from lab.bench.places import LOOPBACK
-from lab.bench.programs.compiled import BenchError
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class GeneratorPlayer:
     def open(self, channel: str, peer: tuple[str, int]) -> GeneratorLeg:
         """The next of the generator's sockets."""
         if not self._free:
-            raise BenchError("more calls were placed than the load generator has sockets")
+            raise LabError("more calls were placed than the load generator has sockets")
         if self._before_answer is not None:
             self._before_answer(peer[1])
         leg = self._legs[channel] = GeneratorLeg((LOOPBACK, self._free.pop()), peer)

@@ -1,10 +1,11 @@
-"""The product on loopback: relay, Asterisk stand-in, and calls whose RTP is the load generator's."""
+"""The product on loopback: relay, Asterisk stand-in, and calls whose RTP comes from the load generator."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import secrets
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,27 +15,23 @@ from typing import Any
 
 import aiohttp
 
-from lab.bench.counters.cpu_time import children_of, command_line
-from lab.bench.places import (
-    ECHO_HTTP_PORT,
-    ECHO_PORT,
-    FIRST_RELAY_PORT,
-    LOOPBACK,
-    RELAY_HTTP_PORT,
-)
-from lab.bench.programs.compiled import BenchError
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK, inherited_variables
+from lab.base.proc import children_of, command_line, media_pids
+from lab.base.processes import Process
+from lab.base.services import echo_settings, relay_settings
+from lab.base.waiting import wait_until
+from lab.bench.places import ECHO_HTTP_PORT, ECHO_PORT, FIRST_RELAY_PORT, RELAY_HTTP_PORT
 from lab.bench.subjects.generator_player import GeneratorPlayer
-from rtppool_callgen.local.processes import Child, start
 from rtppool_callgen.stand_in.stand_in import StandIn
 
 APPLICATION = "rtp-pool"
 NODE = "bench"
-MEDIA_MODULE = "rtppool_relay.packets.process"
 READY_SECONDS = 20.0
 CALLS_UP_SECONDS = 60.0
 GONE_SECONDS = 10.0
 SET_UP_AT_ONCE = 16
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 @dataclass(slots=True)
@@ -42,35 +39,35 @@ class OwnRelay:
     """Our relay with its calls up. `peers` are its ports, in the order of the generator's."""
 
     peers: list[int]
-    child: Child
+    process: Process
     stand_in: StandIn
     http: aiohttp.ClientSession
 
     @property
     def control_pid(self) -> int:
-        """The control process."""
-        return self.child.process.pid
+        """The id of the control process."""
+        return self.process.pid
 
     def media_pids(self) -> list[int]:
-        """The media processes, an idle one that stands by included."""
-        return [pid for pid in children_of(self.control_pid) if MEDIA_MODULE in command_line(pid)]
+        """Return the ids of the media processes, an idle spare included."""
+        return media_pids(self.control_pid)
 
     def processes(self) -> dict[str, list[int]]:
-        """All processes by what they do."""
+        """Return the ids of all processes by their role."""
         return {"control": [self.control_pid], "media": self.media_pids()}
 
     def log_text(self) -> str:
-        """What it has logged."""
-        return self.child.log.read_text(errors="replace")
+        """Return the log."""
+        return self.process.log.read_text(errors="replace")
 
     async def get(self, path: str) -> Any:
-        """A JSON document from its HTTP side."""
+        """Return a JSON document from the relay's HTTP port."""
         async with self.http.get(path) as response:
             response.raise_for_status()
             return await response.json()
 
     async def scrape(self) -> int:
-        """Fetch `/metrics` as Prometheus does; returns its bytes."""
+        """Fetch `/metrics` as Prometheus does; return the number of bytes."""
         async with self.http.get("/metrics") as response:
             response.raise_for_status()
             return len(await response.read())
@@ -83,13 +80,11 @@ async def own_relay(
     settings: Mapping[str, str] | None = None,
     before_answer: Callable[[int], None] | None = None,
 ) -> AsyncIterator[OwnRelay]:
-    """Our relay with one call for each of the generator's ports, for the length of the block.
+    """Run our relay with one call for each of the generator's ports, for the length of the block.
 
     Raises:
-        BenchError: not ready, or the calls did not come up in time.
-        ChildFailed: the relay ended; says its last words.
+        LabError: the relay ended, was not ready in time, or the calls did not come up in time.
     """
-    # A port more than there are calls is left for the probe.
     password = secrets.token_urlsafe(18)
     player = GeneratorPlayer(ports, before_answer)
     base_url = f"http://{LOOPBACK}:{RELAY_HTTP_PORT}"
@@ -97,97 +92,86 @@ async def own_relay(
         StandIn(LOOPBACK, 0, APPLICATION, password, player) as stand_in,
         aiohttp.ClientSession(base_url=base_url) as http,
     ):
-        environment = {
-            "ARI_URL": stand_in.url,
-            "ARI_USER": APPLICATION,
-            "ARI_PASS": password,
-            "NODE_NAME": NODE,
-            "BIND_IP": LOOPBACK,
-            "ADVERTISE_IP": LOOPBACK,
-            "PORT_RANGE": f"{FIRST_RELAY_PORT}-{FIRST_RELAY_PORT + len(ports)}",
-            "ECHO_HOST": LOOPBACK,
-            "ECHO_PORT": str(ECHO_PORT),
-            "HTTP_BIND": LOOPBACK,
-            "HTTP_PORT": str(RELAY_HTTP_PORT),
-            "DRAIN_GRACE_SEC": "0",
-            **(settings or {}),
-        }
-        child = start("relay", ["rtppool_relay"], environment, folder)
-        try:
-            await until_ready(child, RELAY_HTTP_PORT)
-            await _place_calls(child, stand_in, player, len(ports))
-            yield OwnRelay(player.peers(), child, stand_in, http)
-        finally:
-            await _end_with_children(child)
+        own = relay_settings(
+            ari_url=stand_in.url,
+            user=APPLICATION,
+            password=password,
+            node=NODE,
+            # One port more than there are calls, for the probe.
+            ports=f"{FIRST_RELAY_PORT}-{FIRST_RELAY_PORT + len(ports)}",
+            echo_port=ECHO_PORT,
+            http_port=RELAY_HTTP_PORT,
+        )
+        async with _service("relay", own, settings, RELAY_HTTP_PORT, folder) as process:
+            await _place_calls(process, stand_in, player, len(ports))
+            yield OwnRelay(player.peers(), process, stand_in, http)
 
 
 @asynccontextmanager
-async def own_echo(folder: Path, settings: Mapping[str, str] | None = None) -> AsyncIterator[Child]:
-    """Our echo with all its filters on, for the length of the block."""
-    environment = {
-        "ECHO_BIND": LOOPBACK,
-        "ECHO_PORT": str(ECHO_PORT),
-        "ECHO_ALLOW": "127.0.0.0/8",
-        "HTTP_BIND": LOOPBACK,
-        "HTTP_PORT": str(ECHO_HTTP_PORT),
-        **(settings or {}),
-    }
-    child = start("echo", ["rtppool_echo"], environment, folder)
+async def own_echo(folder: Path, settings: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
+    """Run our echo with all its filters on, for the length of the block."""
+    own = echo_settings(port=ECHO_PORT, http_port=ECHO_HTTP_PORT)
+    async with _service("echo", own, settings, ECHO_HTTP_PORT, folder) as process:
+        yield process
+
+
+@asynccontextmanager
+async def _service(
+    name: str, own: Mapping[str, str], settings: Mapping[str, str] | None, http_port: int, folder: Path
+) -> AsyncIterator[Process]:
+    variables = {**inherited_variables(), **own, **(settings or {})}
+    process = Process(name, [sys.executable, "-m", f"rtppool_{name}"], variables, folder / f"{name}.log")
     try:
-        await until_ready(child, ECHO_HTTP_PORT)
-        yield child
+        await _wait_until_ready(process, http_port)
+        yield process
     finally:
-        await _end_with_children(child)
+        await _end_with_children(process)
 
 
-async def until_ready(child: Child, http_port: int) -> None:
+async def _wait_until_ready(process: Process, http_port: int) -> None:
     """Wait for `/ready`.
 
     Raises:
-        BenchError: not in time; says what is missing.
+        LabError: the service ended, or is not ready in time; the message has its last answer.
     """
     deadline = time.monotonic() + READY_SECONDS
-    answer = "nothing answers"
+    answer = "no answer"
     async with aiohttp.ClientSession() as http:
         while time.monotonic() < deadline:
-            child.check()
+            process.check()
             with contextlib.suppress(aiohttp.ClientError):
                 async with http.get(f"http://{LOOPBACK}:{http_port}/ready") as response:
                     if response.ok:
                         return
                     answer = (await response.text()).strip()
-            await asyncio.sleep(LOOK_SECONDS)
-    raise BenchError(f"{child.name} was not ready within {READY_SECONDS:.0f} s: {answer}")
+            await asyncio.sleep(POLL_SECONDS)
+    raise LabError(f"{process.name} was not ready within {READY_SECONDS:.0f} s: {answer}")
 
 
-async def _end_with_children(child: Child) -> None:
-    """End a service, and wait until the processes that it started are gone, too: they hold ports.
+async def _end_with_children(process: Process) -> None:
+    """End a service, and wait for the end of the processes that it started: they hold ports.
 
     Raises:
-        BenchError: one outlives its service.
+        LabError: one of them outlives its service.
     """
-    started = children_of(child.process.pid)
-    await child.end()
-    deadline = time.monotonic() + GONE_SECONDS
-    while left := [pid for pid in started if command_line(pid)]:
-        if time.monotonic() > deadline:
-            raise BenchError(f"{child.name} has ended, its processes {left} have not")
-        await asyncio.sleep(LOOK_SECONDS)
+    started = children_of(process.pid)
+    await process.end()
+    await wait_until(f"the processes of {process.name} end", lambda: not any(map(command_line, started)), GONE_SECONDS)
 
 
-async def _place_calls(child: Child, stand_in: StandIn, player: GeneratorPlayer, calls: int) -> None:
+async def _place_calls(process: Process, stand_in: StandIn, player: GeneratorPlayer, calls: int) -> None:
     deadline = time.monotonic() + CALLS_UP_SECONDS
     placed = 0
     while player.playing < calls:
-        child.check()
+        process.check()
         if stand_in.ended:
-            raise BenchError(f"the relay refused a call: {stand_in.ended[0].refused}")
+            raise LabError(f"the relay refused a call: {stand_in.ended[0].refused}")
         if time.monotonic() > deadline:
-            raise BenchError(f"{player.playing} of {calls} calls were up after {CALLS_UP_SECONDS:.0f} s")
+            raise LabError(f"{player.playing} of {calls} calls were up after {CALLS_UP_SECONDS:.0f} s")
         while stand_in.switchboard.is_registered(APPLICATION) and placed < min(calls, player.playing + SET_UP_AT_ONCE):
             stand_in.place_call(APPLICATION)
             placed += 1
         player.changed.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(POLL_SECONDS):
                 await player.changed.wait()

@@ -1,4 +1,4 @@
-"""rtpengine in user space as one more relay between the load generator and the echo; told by its ng protocol."""
+"""rtpengine in user space as one more relay between load generator and echo, controlled by its ng protocol."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from lab.bench.places import FIRST_RELAY_PORT, LAST_RELAY_PORT, LOOPBACK, RTPENGINE_CONTROL_PORT
-from lab.bench.programs.compiled import BenchError
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK, inherited_variables
+from lab.base.processes import Process
+from lab.base.waiting import wait_until
+from lab.bench.places import FIRST_RELAY_PORT, LAST_RELAY_PORT, RTPENGINE_CONTROL_PORT
 from lab.bench.subjects import bencode
 
 PACKAGE = "rtpengine-daemon"
 READY_SECONDS = 15.0
 ANSWER_SECONDS = 2.0
 INSTALL_SECONDS = 600
-# Debian's hook that keeps a package from starting its service where systemd is not in charge; 101 is "not allowed".
+# Debian's hook against service starts during an installation, without systemd. Exit code 101 means "not allowed".
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\nexit 101\n"
 
 
 def find_or_install(say: Callable[[str], None]) -> Path | None:
-    """The program; as root on Debian its package is installed where it is missing. None: it can't be had."""
+    """Return the program, installing its package where root on Debian may; None where it is not available."""
     if shutil.which("rtpengine") is None and os.geteuid() == 0 and shutil.which("apt-get") is not None:
         _install(say)
     found = shutil.which("rtpengine")
@@ -50,7 +52,7 @@ def _install(say: Callable[[str], None]) -> None:
         say(f"bench: {PACKAGE} was not installed within {INSTALL_SECONDS} s")
     else:
         if done.returncode != 0:
-            say(f"bench: apt-get could not install {PACKAGE}; it is left out")
+            say(f"bench: apt-get could not install {PACKAGE}; it is not measured")
     finally:
         if ours:
             POLICY.unlink()
@@ -60,7 +62,7 @@ def _install(say: Callable[[str], None]) -> None:
 async def rtpengine(
     program: Path, ports: Sequence[int], echo_port: int, folder: Path
 ) -> AsyncIterator[tuple[int, list[int]]]:
-    """Run it with a session for each of the generator's ports; gives its process id and its ports, in that order."""
+    """Run rtpengine with one session for each of the generator's ports; yield its process id and its ports in order."""
     command = [
         str(program),
         "--config-file=none",
@@ -74,40 +76,34 @@ async def rtpengine(
         "--log-stderr",
         "--log-level=4",
     ]
-    with (folder / "rtpengine.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: ASYNC220 the machine's program, and starting it does not wait
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    process = Process("rtpengine", command, inherited_variables(), folder / "rtpengine.log")
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             control.settimeout(0)
             control.connect((LOOPBACK, RTPENGINE_CONTROL_PORT))
-            await _until_it_answers(control, process)
+            await _wait_until_it_answers(control, process)
             yield (
                 process.pid,
                 [await _relay_port(control, number, port, echo_port) for number, port in enumerate(ports)],
             )
     finally:
-        process.kill()
-        process.wait()
+        await process.kill()
 
 
-async def _until_it_answers(control: socket.socket, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise BenchError(f"rtpengine ended with code {process.returncode}")
+async def _wait_until_it_answers(control: socket.socket, process: Process) -> None:
+    async def answers() -> bool:
+        process.check()
         try:
             await _ask(control, {"command": "ping"})
         except (OSError, TimeoutError):
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise BenchError(f"rtpengine did not answer within {READY_SECONDS:.0f} s")
+            return False
+        return True
+
+    await wait_until("rtpengine answers", answers, READY_SECONDS)
 
 
 async def _relay_port(control: socket.socket, number: int, source: int, echo_port: int) -> int:
-    """Offer the source's address, answer with the echo's; returns the port that the source must send to."""
+    """Offer the source's address and answer with the echo's; return the port for the source to send to."""
     call: dict[str, bencode.Value] = {
         "call-id": f"bench-{number}",
         "from-tag": "source",
@@ -118,7 +114,7 @@ async def _relay_port(control: socket.socket, number: int, source: int, echo_por
     answer = await _ask(control, {**call, "command": "answer", "to-tag": "echo", "sdp": _sdp(echo_port)})
     sdp = answer.get("sdp")
     if not isinstance(sdp, str):
-        raise BenchError(f"rtpengine answers without SDP: {answer}")
+        raise LabError(f"rtpengine answers without SDP: {answer}")
     return next(int(line.split()[1]) for line in sdp.splitlines() if line.startswith("m=audio"))
 
 
@@ -128,12 +124,12 @@ async def _ask(control: socket.socket, message: dict[str, bencode.Value]) -> dic
     await loop.sock_sendall(control, cookie + b" " + bencode.encode(message))
     async with asyncio.timeout(ANSWER_SECONDS):
         while True:
-            told, _, body = (await loop.sock_recv(control, 65536)).partition(b" ")
-            if told == cookie:
+            received, _, body = (await loop.sock_recv(control, 65536)).partition(b" ")
+            if received == cookie:
                 break
     answer = bencode.decode(body)
     if not isinstance(answer, dict) or answer.get("result") not in {"ok", "pong"}:
-        raise BenchError(f"rtpengine refuses {message['command']}: {answer}")
+        raise LabError(f"rtpengine refuses {message['command']}: {answer}")
     return answer
 
 

@@ -11,7 +11,7 @@ def install(steps: Steps, *packages: str) -> None:
     """Install `packages`; needs root.
 
     Raises:
-        ClusterError: when apt can't.
+        LabError: when apt can't.
     """
     steps.run("apt update", ["apt-get", "update", "-qq"], expected_seconds=10, advice=ADVICE)
     steps.run(

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.base.errors import ClusterError
-from lab.base.places import HERE, Places
+from lab.base.errors import LabError
+from lab.base.places import RECIPES, Places
 from lab.base.steps import Steps, ask
 from lab.cluster.host.apt import install
 from lab.cluster.host.docker import Docker
@@ -20,7 +20,7 @@ from lab.cluster.host.machine import Machine
 PACKAGES = ("docker.io", "containerd", "runc", "iptables", "iproute2", "debootstrap", "jq")
 NEEDED = ("dockerd", "containerd", "runc", "debootstrap", "jq", "iptables", "ip")
 RUNTIME = "bounded"
-WRAPPER = HERE / "node/usr/local/bin/runc-within-bounds"
+WRAPPER = RECIPES / "node/usr/local/bin/runc-within-bounds"
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
 START_SECONDS = 45.0
 BY_HAND = "Start Docker by hand, or run this as root on Debian, where it is installed and started for you."
@@ -39,14 +39,14 @@ class Engine:
         """Return when an engine answers that can start the nodes of a cluster.
 
         Raises:
-            ClusterError: where there is none and none can be made.
+            LabError: where there is none and none can be made.
         """
         if self.docker.answers():
             self.steps.say("engine: running")
         else:
             self._make()
         if not self.machine.may_raise_limits and self.machine.is_root and self.docker.default_runtime() == "runc":
-            raise ClusterError(
+            raise LabError(
                 "engine: this machine's root has no CAP_SYS_RESOURCE and the running dockerd starts containers with "
                 "plain runc, which asks for it, so no privileged container starts. Stop that dockerd and run this "
                 f"again: it is then started with the runtime {WRAPPER.name}."
@@ -54,7 +54,7 @@ class Engine:
 
     def _make(self) -> None:
         if not self.machine.may_install:
-            raise ClusterError(f"engine: no Docker engine answers. {BY_HAND}")
+            raise LabError(f"engine: no Docker engine answers. {BY_HAND}")
         self._install()
         if self.docker.answers():  # the package may have started it
             self.steps.say("engine: started by its package")
@@ -104,7 +104,7 @@ class Engine:
         while not answers():
             if process.poll() is not None or time.monotonic() > deadline:
                 tail = "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-15:])
-                raise ClusterError(f"engine: {name} did not come up. The end of {log}:\n{tail}\n{BY_HAND}")
+                raise LabError(f"engine: {name} did not come up. The end of {log}:\n{tail}\n{BY_HAND}")
             time.sleep(0.3)
 
 

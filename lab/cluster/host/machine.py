@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 
 CAP_SYS_RESOURCE = 24  # its bit, capabilities(7)
 SOURCE_LIST_WORDS = 3  # deb URL SUITE
@@ -59,14 +59,14 @@ def debian_mirror() -> str:
     """Tell the address that this machine's apt takes Debian's packages from.
 
     Raises:
-        ClusterError: where apt has none.
+        LabError: where apt has none.
     """
     files = [*sorted((APT_SOURCES / "sources.list.d").glob("*.sources")), APT_SOURCES / "sources.list"]
     files += sorted((APT_SOURCES / "sources.list.d").glob("*.list"))
     for file in files:
         if file.exists() and (found := first_debian_address(file.read_text().splitlines())):
             return found
-    raise ClusterError(
+    raise LabError(
         f"images: no Debian archive (an http address that ends in /debian) is in {APT_SOURCES}; add one, "
         "or run this where Docker can pull images"
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.base.places import Places
 from lab.base.steps import Steps
 from lab.cluster import versions
@@ -81,7 +81,7 @@ class Bases:
 
     def _root(self, suite: str, packages: Sequence[str]) -> Path:
         if not self.machine.may_install:
-            raise ClusterError(
+            raise LabError(
                 "images: no Debian image can be pulled, and none can be made: that needs root on "
                 f"Debian (suite {suite}). Run this where Docker reaches a registry, or as root on Debian."
             )

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.base.errors import ClusterError
-from lab.base.places import HERE, Places
+from lab.base.errors import LabError
+from lab.base.places import RECIPES, Places
 from lab.base.steps import Steps, ask
 from lab.cluster import versions
 from lab.cluster.host.docker import Docker
@@ -83,7 +83,9 @@ class NodeImages:
         return NodeImage(MADE, made=True)
 
     def _recipe(self) -> str:
-        files = sorted(path for folder in ("node", "images") for path in (HERE / folder).rglob("*") if path.is_file())
+        files = sorted(
+            path for folder in ("node", "images") for path in (RECIPES / folder).rglob("*") if path.is_file()
+        )
         return recipe_of(
             versions.KUBERNETES,
             versions.ETCD,
@@ -97,7 +99,7 @@ class NodeImages:
     def _build(self, image: str, name: str, context: Path, base: str, *, host_network: bool) -> None:
         self.docker.build(
             image,
-            HERE / f"images/{name}.Dockerfile",
+            RECIPES / f"images/{name}.Dockerfile",
             context,
             expected_seconds=45,
             arguments={"BASE": base, "KUBERNETES": versions.KUBERNETES},
@@ -127,7 +129,7 @@ class NodeImages:
         return image
 
     def _stage_node(self, context: Path) -> None:
-        shutil.copytree(HERE / "node", context / "node")
+        shutil.copytree(RECIPES / "node", context / "node")
         if self.machine.may_raise_limits:
             settings = context / "node/etc/containerd/config.toml"
             lines = settings.read_text().splitlines(keepends=True)
@@ -146,7 +148,7 @@ class NodeImages:
             seconds=60,
         )
         if started.returncode != 0:
-            raise ClusterError(f"image {MADE}: a privileged container could not be started: {started.stderr.strip()}")
+            raise LabError(f"image {MADE}: a privileged container could not be started: {started.stderr.strip()}")
         try:
             inside = ["docker", "exec", container]
             ask(["docker", "exec", "--detach", container, "containerd"])
@@ -197,7 +199,7 @@ class NodeImages:
     def _must(self, command: list[str]) -> None:
         answer = ask(command)
         if answer.returncode != 0:
-            raise ClusterError(f"image {MADE}: {' '.join(command)}: {answer.stderr.strip()}")
+            raise LabError(f"image {MADE}: {' '.join(command)}: {answer.stderr.strip()}")
 
 
 def runs_public_nodes(machine: Machine) -> bool:
@@ -218,5 +220,5 @@ def wait_for(command: list[str]) -> None:
     deadline = time.monotonic() + CONTAINERD_SECONDS
     while ask(command, seconds=5).returncode != 0:
         if time.monotonic() > deadline:
-            raise ClusterError(f"image {MADE}: {' '.join(command)} did not succeed in {CONTAINERD_SECONDS:.0f} s")
+            raise LabError(f"image {MADE}: {' '.join(command)} did not succeed in {CONTAINERD_SECONDS:.0f} s")
         time.sleep(0.3)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.base.errors import ClusterError
-from lab.base.places import HERE
+from lab.base.errors import LabError
+from lab.base.places import RECIPES
 from lab.base.steps import ask
 from lab.cluster import versions
 from lab.cluster.host.docker import Docker
@@ -14,7 +14,7 @@ from lab.cluster.images.bases import PREFIX, Bases, recipe_of
 
 ASTERISK = f"{PREFIX}/asterisk:{versions.ASTERISK_MAJOR}"
 SIPP = f"{PREFIX}/sipp:3"
-FOLDER = HERE / "images"
+FOLDER = RECIPES / "images"
 SUITES = {"asterisk": versions.ASTERISK_SUITE, "sipp": versions.SIPP_SUITE}
 
 
@@ -29,13 +29,13 @@ class PhoneImages:
         """Have both images.
 
         Raises:
-            ClusterError: when they can't be made, or Debian's Asterisk is another release than 22.
+            LabError: when they can't be made, or Debian's Asterisk is another release than 22.
         """
         self._make(ASTERISK, "asterisk", expected_seconds=90)
         self._make(SIPP, "sipp", expected_seconds=30)
         told = ask(["docker", "run", "--rm", "--network", "none", ASTERISK, "asterisk", "-V"]).stdout.strip()
         if not told.startswith(f"Asterisk {versions.ASTERISK_MAJOR}."):
-            raise ClusterError(
+            raise LabError(
                 f"images: {ASTERISK} says {told or 'nothing'!r}; {versions.ASTERISK_MAJOR} is needed. Debian "
                 f"{versions.ASTERISK_SUITE} may have moved on: choose another suite in versions.py."
             )

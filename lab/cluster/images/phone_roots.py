@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.base.places import Places
 from lab.base.steps import Steps, ask
 from lab.cluster.host.machine import Machine
@@ -30,13 +30,13 @@ class PhoneRoots:
         """Have both folders; `have_images` is called only when one is missing or made from another recipe.
 
         Raises:
-            ClusterError: not root, or an image can't be made or unpacked.
+            LabError: not root, or an image can't be made or unpacked.
         """
         missing = [name for name in IMAGES if not self._is_current(name)]
         if not missing:
             return
         if not self.machine.is_root:
-            raise ClusterError("phones: their files belong to root, so unpacking and running them needs root")
+            raise LabError("phones: their files belong to root, so unpacking and running them needs root")
         have_images()
         for name in missing:
             self._unpack(name)
@@ -54,7 +54,7 @@ class PhoneRoots:
         unfinished.mkdir(parents=True)
         created = ask(["docker", "create", "--network", "none", IMAGES[name]])
         if created.returncode != 0:
-            raise ClusterError(f"phones: no container of {IMAGES[name]}: {created.stderr.strip()}")
+            raise LabError(f"phones: no container of {IMAGES[name]}: {created.stderr.strip()}")
         container = created.stdout.strip()
         try:
             with subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE) as archive:

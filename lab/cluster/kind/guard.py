@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 
 CLUSTER = "rtp-pool"
 OWN_CONTEXT = f"kind-{CLUSTER}"
@@ -79,17 +79,17 @@ def check_may_touch(target: Target, record: Record | None, uid: str) -> None:
         uid: what the cluster behind `target` says of itself.
 
     Raises:
-        ClusterError: with the way to name the cluster.
+        LabError: with the way to name the cluster.
     """
     if not target.own:
         return
     if record is None:
-        raise ClusterError(
+        raise LabError(
             f"context {target.context}: nothing says that this cluster was made here, so it is left alone. "
             f"To use it all the same: {VARIABLE}={target.context} make e2e"
         )
     if record.uid and record.uid != uid:
-        raise ClusterError(
+        raise LabError(
             f"context {target.context}: is another cluster than the one that was made here (kube-system has uid {uid}, "
             f"ours has {record.uid}), so it is left alone. To use it all the same: {VARIABLE}={target.context} make e2e"
         )
@@ -99,10 +99,10 @@ def check_may_delete(record: Record | None) -> None:
     """Refuse to delete a cluster of our name that somebody else made.
 
     Raises:
-        ClusterError: with the command that deletes it.
+        LabError: with the command that deletes it.
     """
     if record is None:
-        raise ClusterError(
+        raise LabError(
             f"cluster {CLUSTER}: a kind cluster of this name exists, but nothing says that it was made here, so it is "
             f"left alone. Delete it by hand (kind delete cluster --name {CLUSTER}), or use it as it is: "
             f"{VARIABLE}={OWN_CONTEXT}"

@@ -6,7 +6,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.base.places import Places
 from lab.base.steps import Steps, ask
 from lab.cluster.host.machine import Machine
@@ -44,7 +44,7 @@ class KindCluster:
         """Return when all nodes are ready.
 
         Raises:
-            ClusterError: when it can't be made, or a cluster of the same name was made by somebody else.
+            LabError: when it can't be made, or a cluster of the same name was made by somebody else.
         """
         if self.exists() and not self.is_alive():
             check_may_delete(self.record())
@@ -77,7 +77,7 @@ class KindCluster:
         """Refuse at once, before anything long is begun, when somebody else made a cluster of our name.
 
         Raises:
-            ClusterError: then.
+            LabError: then.
         """
         if self.exists():
             check_may_delete(self.record())
@@ -112,11 +112,11 @@ class KindCluster:
         """Refuse a cluster that is neither ours nor named by the user; write down what tells ours from others.
 
         Raises:
-            ClusterError: for such a cluster, and for one that does not answer.
+            LabError: for such a cluster, and for one that does not answer.
         """
         answer = self.kubectl("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
         if answer.returncode != 0:
-            raise ClusterError(f"context {self.target.context}: does not answer: {answer.stderr.strip()}")
+            raise LabError(f"context {self.target.context}: does not answer: {answer.stderr.strip()}")
         uid = answer.stdout.strip()
         record = self.record()
         check_may_touch(self.target, record, uid)
@@ -143,7 +143,7 @@ class KindCluster:
         deadline = time.monotonic() + READY_SECONDS
         while len(nodes := read_nodes(self.kubectl("get", "nodes", "--output=json").stdout)) != NODES:
             if time.monotonic() > deadline:
-                raise ClusterError(f"cluster: {len(nodes)} nodes have a pod network, where {NODES} are needed")
+                raise LabError(f"cluster: {len(nodes)} nodes have a pod network, where {NODES} are needed")
             time.sleep(0.5)
         return nodes
 
@@ -151,7 +151,7 @@ class KindCluster:
         deadline = time.monotonic() + READY_SECONDS
         while (states := self.kubectl("get", "nodes", READINESS).stdout.split()) != ["True"] * NODES:
             if time.monotonic() > deadline:
-                raise ClusterError(
+                raise LabError(
                     f"cluster: nodes are ready as {states}, where {NODES} times True is needed. See kubectl get nodes"
                 )
             time.sleep(1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.base.parallel import side_by_side
 from lab.base.places import Places
 from lab.base.steps import Steps, ask
@@ -30,7 +30,7 @@ class NodeLoading:
         """Have `images` in all nodes of the kind cluster.
 
         Raises:
-            ClusterError: when one isn't in the engine, or can't be loaded.
+            LabError: when one isn't in the engine, or can't be loaded.
         """
         wanted = {full_name(image): self._id(image) for image in images}
         missing = {node: outdated(wanted, self._loaded(node)) for node in nodes_of(cluster)}
@@ -68,7 +68,7 @@ class NodeLoading:
     def _id(self, image: str) -> str:
         found = self.docker.image_id(image)
         if found is None:
-            raise ClusterError(f"images: {image} is not in the engine; the verb `images` builds it")
+            raise LabError(f"images: {image} is not in the engine; the verb `images` builds it")
         return found
 
     def _loaded(self, node: str) -> dict[str, str]:
@@ -106,5 +106,5 @@ def loaded_images(listed: str) -> dict[str, str]:
 def _must(command: Sequence[str]) -> str:
     answer = ask(command, seconds=60)
     if answer.returncode != 0:
-        raise ClusterError(f"images: {' '.join(command)}: {answer.stderr.strip()}")
+        raise LabError(f"images: {' '.join(command)}: {answer.stderr.strip()}")
     return answer.stdout

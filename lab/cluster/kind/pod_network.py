@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 
 CONFIGURATION = "/etc/cni/net.d/10-bridge.conflist"
 MAX_SECONDS = 30
@@ -60,10 +60,10 @@ def join_pod_networks(nodes: Sequence[Node]) -> None:
     """Do it on all nodes.
 
     Raises:
-        ClusterError: when a node's container can't.
+        LabError: when a node's container can't.
     """
     for node in nodes:
         command = ["docker", "exec", node.name, "sh", "-c", script_for(node, nodes)]
         answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MAX_SECONDS)
         if answer.returncode != 0:
-            raise ClusterError(f"cluster: pod network of {node.name}: {answer.stderr.strip()}")
+            raise LabError(f"cluster: pod network of {node.name}: {answer.stderr.strip()}")

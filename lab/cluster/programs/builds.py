@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.base.errors import ClusterError
-from lab.base.places import HERE, Places
+from lab.base.errors import LabError
+from lab.base.places import RECIPES, Places
 from lab.base.steps import Steps, ask
 from lab.cluster import versions
 from lab.cluster.programs.go_toolchain import find_go
@@ -69,10 +69,10 @@ class Programs:
         """Return the path of one program, building it where it isn't there yet.
 
         Raises:
-            ClusterError: for an unknown name, or when it can't be built.
+            LabError: for an unknown name, or when it can't be built.
         """
         if name not in VERSIONS:
-            raise ClusterError(f"program {name}: unknown; known are {', '.join(sorted(VERSIONS))}")
+            raise LabError(f"program {name}: unknown; known are {', '.join(sorted(VERSIONS))}")
         if self._kept(name).exists():
             return self._link(name, self._kept(name))
         if found := usable_on_path(name) or self._packaged(name):
@@ -87,7 +87,7 @@ class Programs:
             return None
         try:
             program = package.find(name)
-        except ClusterError as error:
+        except LabError as error:
             self.steps.say(f"{error}\n{name}: building it with Go instead")
             return None
         if not is_usable(name, program):
@@ -114,10 +114,10 @@ class Programs:
         """Return the path of a program that was built here.
 
         Raises:
-            ClusterError: when it wasn't.
+            LabError: when it wasn't.
         """
         if not self._kept(name).exists():
-            raise ClusterError(f"program {name}: not built")
+            raise LabError(f"program {name}: not built")
         return self._kept(name)
 
     def _kept(self, name: str) -> Path:
@@ -152,7 +152,7 @@ class Programs:
             ],
             expected_seconds=KUBERNETES_EXPECTED_SECONDS if len(names) > 1 else 120,
             advice=ADVICE,
-            folder=HERE / "kubernetes",
+            folder=RECIPES / "kubernetes",
             variables=go_variables(),
         )
         for name in names:
@@ -188,7 +188,7 @@ class Programs:
             [go, "build", "-ldflags", "-s -w", "-o", folder / "pause", "."],
             expected_seconds=EXPECTED_SECONDS["pause"],
             advice=ADVICE,
-            folder=HERE / "images/pause",
+            folder=RECIPES / "images/pause",
             variables=go_variables(),
         )
         self._keep("pause", folder / "pause")

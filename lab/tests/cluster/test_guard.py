@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.cluster.kind.guard import (
     Record,
     Target,
@@ -43,12 +43,12 @@ def test_a_cluster_that_is_still_being_made_may_be_touched() -> None:
 
 
 def test_a_cluster_without_a_record_is_refused_with_the_way_to_name_it() -> None:
-    with pytest.raises(ClusterError, match="KUBE_CONTEXT=kind-rtp-pool"):
+    with pytest.raises(LabError, match="KUBE_CONTEXT=kind-rtp-pool"):
         check_may_touch(OWN, None, "abc")
 
 
 def test_another_cluster_behind_our_own_name_is_refused() -> None:
-    with pytest.raises(ClusterError, match=r"kube-system has uid xyz, ours has abc"):
+    with pytest.raises(LabError, match=r"kube-system has uid xyz, ours has abc"):
         check_may_touch(OWN, Record("rtp-pool", "abc"), "xyz")
 
 
@@ -58,7 +58,7 @@ def test_a_cluster_that_the_user_named_may_be_touched_without_a_record() -> None
 
 
 def test_a_cluster_of_our_name_that_somebody_else_made_is_not_deleted() -> None:
-    with pytest.raises(ClusterError, match="kind delete cluster --name rtp-pool"):
+    with pytest.raises(LabError, match="kind delete cluster --name rtp-pool"):
         check_may_delete(None)
     check_may_delete(Record("rtp-pool", ""))
 

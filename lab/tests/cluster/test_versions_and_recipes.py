@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.base.places import HERE, find_places
+from lab.base.places import RECIPES, find_places
 from lab.cluster import versions
 from lab.cluster.host.engine import dockerd_command
 from lab.cluster.host.machine import Machine
@@ -38,7 +38,7 @@ def test_gos_version_is_read_from_what_it_prints() -> None:
 
 
 def test_the_go_module_of_kubernetes_has_the_version_that_is_built() -> None:
-    module = (HERE / "kubernetes/go.mod").read_text()
+    module = (RECIPES / "kubernetes/go.mod").read_text()
     assert f"k8s.io/kubernetes v{versions.KUBERNETES}" in module
     assert f"\ngo {versions.MIN_GO[0]}.{versions.MIN_GO[1]}" in module
 

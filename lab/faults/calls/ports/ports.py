@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lab.faults.calls.errors import ChaosError
+from lab.base.errors import LabError
 from lab.faults.calls.ports import port_user
 from rtppool_core.contract.port_range import PortRange
 from rtppool_relay.media.port_sockets import can_bind
@@ -57,7 +57,7 @@ def run(operations: int, seed: int = 1) -> PortsResult:
     """So many leases and releases, by one process after another, each killed after about a hundred.
 
     Raises:
-        ChaosError: no range of ports is free, or a process does not come up.
+        LabError: no range of ports is free, or a process does not come up.
     """
     chance, result, began = random.Random(seed), PortsResult(), time.monotonic()
     ports = _free_range()
@@ -77,6 +77,7 @@ def _live(ports: PortRange, strangers: set[int], chance: random.Random, result: 
         for _ in range(chance.randint(*OPERATIONS_A_LIFE)):
             life.hear(_line(process))
         process.kill()
+        life.counts = False
         for line in process.stdout or ():
             if line.endswith("\n"):
                 life.hear(line)
@@ -145,7 +146,7 @@ def _user(ports: PortRange, seed: int) -> Iterator[subprocess.Popen[str]]:
 def _line(process: subprocess.Popen[str]) -> str:
     line = process.stdout.readline() if process.stdout is not None else ""
     if not line.endswith("\n"):
-        raise ChaosError("the process that leases ports ended by itself; its last words are above")
+        raise LabError("the process that leases ports ended by itself; its last words are above")
     return line
 
 
@@ -162,7 +163,7 @@ def _free_range() -> PortRange:
     for start in SEARCHED:
         if not any(can_bind(port_user.ADDRESS, port) for port in range(start, start + PORTS)):
             return PortRange(start, start + PORTS - 1)
-    raise ChaosError(f"no {PORTS} ports in a row are free from {SEARCHED.start} to {SEARCHED.stop}")
+    raise LabError(f"no {PORTS} ports in a row are free from {SEARCHED.start} to {SEARCHED.stop}")
 
 
 def main() -> int:

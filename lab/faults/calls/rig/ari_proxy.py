@@ -8,7 +8,8 @@ import socket
 import struct
 from collections.abc import Callable
 
-from lab.faults.calls.places import ARI_PORT, LOOPBACK, PROXY_PORT
+from lab.base.places import LOOPBACK
+from lab.faults.calls.places import ARI_PORT, PROXY_PORT
 
 _CHUNK_BYTES = 65_536
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST

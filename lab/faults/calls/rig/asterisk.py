@@ -10,15 +10,9 @@ from typing import Any
 
 import aiohttp
 
-from lab.faults.calls.errors import ChaosError
-from lab.faults.calls.places import (
-    ARI_PORT,
-    ASTERISK_FILES,
-    FIRST_ASTERISK_RTP_PORT,
-    LAST_ASTERISK_RTP_PORT,
-    LOOPBACK,
-    SIP_PORT,
-)
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK
+from lab.faults.calls.places import ARI_PORT, ASTERISK_FILES, FIRST_ASTERISK_RTP_PORT, LAST_ASTERISK_RTP_PORT, SIP_PORT
 from lab.faults.calls.rig.rooted import WORK, rooted
 
 USER = "relay"
@@ -46,12 +40,12 @@ def with_settings(text: str, settings: Mapping[str, str]) -> str:
     """A configuration file's text with other values for these keys.
 
     Raises:
-        ChaosError: it has no such key, so the file is not what it was.
+        LabError: it has no such key, so the file is not what it was.
     """
     for key, value in settings.items():
         text, changed = re.subn(rf"(?m)^{key}\s*=.*$", f"{key} = {value}", text)
         if changed != 1:
-            raise ChaosError(f"{key} stands {changed} times in a configuration file of Asterisk, once was expected")
+            raise LabError(f"{key} stands {changed} times in a configuration file of Asterisk, once was expected")
     return text
 
 

@@ -13,8 +13,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.faults.calls.errors import ChaosError
-from lab.faults.calls.places import CALLER_SIP_PORTS, FIRST_CALLER_SIP_PORT, LOOPBACK, SCENARIOS, SIP_PORT
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK
+from lab.faults.calls.places import CALLER_SIP_PORTS, FIRST_CALLER_SIP_PORT, SCENARIOS, SIP_PORT
 from lab.faults.calls.rig.recordings import recordings
 from lab.faults.calls.rig.rooted import WORK, rooted
 
@@ -117,18 +118,18 @@ class Calling:
         """Wait until it has no call any more.
 
         Raises:
-            ChaosError: not in time, or it could not work at all.
+            LabError: not in time, or it could not work at all.
         """
         try:
             async with asyncio.timeout(within_seconds):
                 code = await self._process.wait()
         except TimeoutError as error:
-            raise ChaosError(
+            raise LabError(
                 f"SIPp ({self.plan.name}) still has calls after {within_seconds:.0f} s: {self._folder}"
             ) from error
         if code not in (0, 1):
             end = "\n".join((self._folder / "sipp.out").read_text(errors="replace").splitlines()[-10:])
-            raise ChaosError(f"SIPp ({self.plan.name}) ended with code {code}:\n{end}")
+            raise LabError(f"SIPp ({self.plan.name}) ended with code {code}:\n{end}")
         return self.outcome()
 
     async def stop(self) -> Outcome:

@@ -1,84 +1,66 @@
-"""The relay and the echo of the rig: how they are started, and what the relay says of itself."""
+"""The relay and the echo of the rig: their commands, the relay's records in its log and its answers over HTTP."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from lab.faults.calls.errors import ChaosError
-from lab.faults.calls.places import ECHO_HTTP_PORT, ECHO_PORT, LOOPBACK, RELAY_HTTP_PORT
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK, inherited_variables
+from lab.base.services import echo_settings, relay_settings
+from lab.faults.calls.places import ECHO_HTTP_PORT, ECHO_PORT, RELAY_HTTP_PORT
 from lab.faults.calls.rig.asterisk import USER
 from lab.faults.calls.rig.rooted import bound_to_us
 
 APPLICATION = "rtp-pool"
 NODE = "chaos"
-MEDIA_MODULE = "rtppool_relay.packets.process"
 
 
 def relay_command() -> list[str]:
-    """How a relay is started."""
+    """Return the command of a relay."""
     return [*bound_to_us(), sys.executable, "-m", "rtppool_relay"]
 
 
-def compile_ahead() -> None:
-    """Compile what a relay's first start would compile: what is measured here is the relay, not the compiler.
-
-    Raises:
-        ChaosError: it does not compile; what was said stands above.
-    """
-    done = subprocess.run([sys.executable, "-m", "rtppool_relay.packets.compile_ahead"], env=_kept(), check=False)
-    if done.returncode != 0:
-        raise ChaosError("the relay's packet path does not compile; what is missing is said above")
-
-
 def echo_command() -> list[str]:
-    """How an echo is started."""
+    """Return the command of an echo."""
     return [*bound_to_us(), sys.executable, "-m", "rtppool_echo"]
 
 
+def compile_ahead() -> None:
+    """Compile the packet path before a run: a run measures the relay, not the compiler.
+
+    Raises:
+        LabError: it does not compile; the compiler's output precedes the message.
+    """
+    command = [sys.executable, "-m", "rtppool_relay.packets.compile_ahead"]
+    if subprocess.run(command, env=inherited_variables(), check=False).returncode != 0:
+        raise LabError("the relay's packet path does not compile; the output above says why")
+
+
 def relay_environment(ari_port: int, password: str, port_range: str) -> dict[str, str]:
-    """Everything at its default but addresses and ports."""
-    return {
-        **_kept(),
-        "ARI_URL": f"http://{LOOPBACK}:{ari_port}/ari",
-        "ARI_USER": USER,
-        "ARI_PASS": password,
-        "NODE_NAME": NODE,
-        "BIND_IP": LOOPBACK,
-        "ADVERTISE_IP": LOOPBACK,
-        "PORT_RANGE": port_range,
-        "ECHO_HOST": LOOPBACK,
-        "ECHO_PORT": str(ECHO_PORT),
-        "HTTP_BIND": LOOPBACK,
-        "HTTP_PORT": str(RELAY_HTTP_PORT),
-        "LOG_FORMAT": "json",
-        "DRAIN_GRACE_SEC": "0",
-    }
+    """Return the environment of a relay that logs JSON."""
+    settings = relay_settings(
+        ari_url=f"http://{LOOPBACK}:{ari_port}/ari",
+        user=USER,
+        password=password,
+        node=NODE,
+        ports=port_range,
+        echo_port=ECHO_PORT,
+        http_port=RELAY_HTTP_PORT,
+    )
+    return {**inherited_variables(), **settings, "LOG_FORMAT": "json"}
 
 
 def echo_environment() -> dict[str, str]:
-    """The same for the echo."""
-    return {
-        **_kept(),
-        "ECHO_BIND": LOOPBACK,
-        "ECHO_PORT": str(ECHO_PORT),
-        "ECHO_ALLOW": "127.0.0.0/8",
-        "HTTP_BIND": LOOPBACK,
-        "HTTP_PORT": str(ECHO_HTTP_PORT),
-    }
-
-
-def _kept() -> dict[str, str]:
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH") if name in os.environ}
+    """Return the environment of an echo."""
+    return {**inherited_variables(), **echo_settings(port=ECHO_PORT, http_port=ECHO_HTTP_PORT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,24 +162,7 @@ class RelayView:
             return None
 
 
-def media_pids(control_pid: int) -> list[int]:
-    """The media processes of a relay, the one that stands by included."""
-    children = [
-        int(child)
-        for task in Path(f"/proc/{control_pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-    return [pid for pid in children if MEDIA_MODULE in _command_line(pid)]
-
-
 def udp_ports_bound(first: int, last: int, text: str) -> list[int]:
     """Local ports within the range that sockets of this machine hold, one entry each; `text` is /proc/net/udp."""
     ports = [int(match[1], 16) for match in re.finditer(r"(?m)^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) ", text)]
     return sorted(port for port in ports if first <= port <= last)
-
-
-def _command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    except OSError:
-        return ""

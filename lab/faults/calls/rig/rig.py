@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.faults.calls.errors import ChaosError
-from lab.faults.calls.places import ARI_PORT, LOOPBACK
+from lab.base.errors import LabError
+from lab.base.keeper import Keeper
+from lab.base.places import LOOPBACK
+from lab.base.waiting import wait_for_listener, wait_until
+from lab.faults.calls.places import ARI_PORT
 from lab.faults.calls.rig.ari_proxy import AriProxy
 from lab.faults.calls.rig.asterisk import ASTERISK_LOG, AsteriskView, command, configure
 from lab.faults.calls.rig.callers import Callers
-from lab.faults.calls.rig.keeper import Keeper, accepts
 from lab.faults.calls.rig.relay import RelayView, echo_command, echo_environment, relay_command, relay_environment
 from lab.faults.calls.rig.rooted import PhoneRoots
 
 UP_SECONDS = 20.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 ASTERISK_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb"}
 
 
@@ -69,20 +69,6 @@ class Rig:
         path = self.asterisk_folder / "log" / ASTERISK_LOG
         return path.stat().st_size if path.exists() else 0
 
-    async def until(self, what: str, looks: Callable[[], Awaitable[bool]], within_seconds: float) -> float:
-        """Look again and again until it is so; returns when (monotonic seconds).
-
-        Raises:
-            ChaosError: not in time; with the relay's last words.
-        """
-        deadline = time.monotonic() + within_seconds
-        while True:
-            if await looks():
-                return time.monotonic()
-            if time.monotonic() > deadline:
-                raise ChaosError(f"not within {within_seconds:.0f} s: {what}")
-            await asyncio.sleep(LOOK_SECONDS)
-
     async def is_connected(self) -> bool:
         """The relay is ready, and connected to Asterisk."""
         status = await self.relay_view.status()
@@ -111,7 +97,7 @@ async def running_rig(
     """All of it up and connected, for the length of the block.
 
     Raises:
-        ChaosError: something did not come up.
+        LabError: something did not come up.
     """
     password = secrets.token_urlsafe(18)
     asterisk_folder = folder / "asterisk"
@@ -132,7 +118,7 @@ async def running_rig(
         for keeper in (asterisk, echo):
             stack.push_async_callback(keeper.close)
             await keeper.start()
-        await accepts(LOOPBACK, ARI_PORT, UP_SECONDS)
+        await wait_for_listener(LOOPBACK, ARI_PORT, UP_SECONDS)
         if proxy is not None:
             stack.push_async_callback(proxy.close)
             await proxy.start()
@@ -141,7 +127,7 @@ async def running_rig(
         callers = Callers(roots.sipp, folder)
         rig = Rig(ports, folder, asterisk, relay, echo, view, relay_view, callers, proxy)
         try:
-            await rig.until("the relay is ready and connected to Asterisk", rig.is_connected, UP_SECONDS)
-        except ChaosError as error:
-            raise ChaosError(f"{error}\n{relay.last_words()}\n{asterisk.last_words()}") from error
+            await wait_until("the relay is ready and connected to Asterisk", rig.is_connected, UP_SECONDS)
+        except LabError as error:
+            raise LabError(f"{error}\n{relay.tail()}\n{asterisk.tail()}") from error
         yield rig

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.faults.calls.errors import ChaosError
-from lab.faults.calls.places import ROOT
+from lab.base.errors import LabError
+from lab.base.places import REPOSITORY
 
 # A mount namespace of its own ends with the process, so that nothing stays mounted however it ends. Every step is an
 # exec: the process id that is kept is the program's own.
@@ -33,13 +33,13 @@ def have_phones() -> PhoneRoots:
     """Ask the cluster's tooling for both; the first time it makes them, which takes minutes.
 
     Raises:
-        ChaosError: it can't.
+        LabError: it can't.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "lab.cluster", "phones"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-m", "lab.cluster", "phones"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode != 0:
-        raise ChaosError("no Asterisk and SIPp to run; what is missing is said above")
+        raise LabError("no Asterisk and SIPp to run; what is missing is said above")
     folder = Path(done.stdout.strip())
     return PhoneRoots(folder / "asterisk", folder / "sipp")
 

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.faults.calls.errors import ChaosError
-from lab.faults.calls.places import ARI_PORT, ECHO_HTTP_PORT, LOOPBACK, RELAY_HTTP_PORT
-from lab.faults.calls.rig.keeper import accepts
-from lab.faults.calls.rig.relay import media_pids
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK
+from lab.base.proc import media_pids
+from lab.base.waiting import wait_for_listener
+from lab.faults.calls.places import ARI_PORT, ECHO_HTTP_PORT, RELAY_HTTP_PORT
 from lab.faults.calls.rig.rig import Rig
 
 BACK_SECONDS = 20.0
@@ -49,23 +50,23 @@ async def _asterisk(rig: Rig, _number: int) -> Struck:
     starts = rig.asterisk.starts
     at = time.monotonic()
     rig.asterisk.kill()
-    await rig.asterisk.started_again(starts, BACK_SECONDS)
-    return Struck(at, await accepts(LOOPBACK, ARI_PORT, BACK_SECONDS))
+    await rig.asterisk.wait_for_restart(starts, BACK_SECONDS)
+    return Struck(at, await wait_for_listener(LOOPBACK, ARI_PORT, BACK_SECONDS))
 
 
 async def _control(rig: Rig, _number: int) -> Struck:
     starts = rig.relay.starts
     at = time.monotonic()
     rig.relay.kill()
-    await rig.relay.started_again(starts, BACK_SECONDS)
-    return Struck(at, await accepts(LOOPBACK, RELAY_HTTP_PORT, BACK_SECONDS))
+    await rig.relay.wait_for_restart(starts, BACK_SECONDS)
+    return Struck(at, await wait_for_listener(LOOPBACK, RELAY_HTTP_PORT, BACK_SECONDS))
 
 
 async def _media(rig: Rig, _number: int) -> Struck:
     """The one with the calls: its sockets are the most. Nobody connects to it, so it counts from the kill."""
     pids = media_pids(rig.relay.pid)
     if not pids:
-        raise ChaosError(f"the relay has no media process:\n{rig.relay.last_words()}")
+        raise LabError(f"the relay has no media process:\n{rig.relay.tail()}")
     at = time.monotonic()
     os.kill(max(pids, key=open_descriptors), signal.SIGKILL)
     return Struck(at, at)
@@ -95,8 +96,8 @@ async def _echo(rig: Rig, _number: int) -> Struck:
     rig.echo.end()
     await asyncio.sleep(DOWN_SECONDS)
     rig.echo.release()
-    await rig.echo.started_again(starts, BACK_SECONDS)
-    return Struck(at, await accepts(LOOPBACK, ECHO_HTTP_PORT, BACK_SECONDS))
+    await rig.echo.wait_for_restart(starts, BACK_SECONDS)
+    return Struck(at, await wait_for_listener(LOOPBACK, ECHO_HTTP_PORT, BACK_SECONDS))
 
 
 FAULTS = (

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.faults.calls.errors import ChaosError
+from lab.base.errors import LabError
+from lab.base.proc import media_pids
+from lab.base.waiting import wait_until
 from lab.faults.calls.places import HELD_RTP_PORT, TRIAL_RTP_PORT
 from lab.faults.calls.rig.callers import Calling, Outcome, Plan
-from lab.faults.calls.rig.relay import Record, media_pids, records_of, tracebacks_of, udp_ports_bound
-from lab.faults.calls.rig.rig import LOOK_SECONDS, Rig
+from lab.faults.calls.rig.relay import Record, records_of, tracebacks_of, udp_ports_bound
+from lab.faults.calls.rig.rig import POLL_SECONDS, Rig
 from lab.faults.calls.rounds.accounts import (
     OURS,
     Evidence,
@@ -49,7 +51,7 @@ class RoundResult:
     fault: str
     number: int
     calls: int
-    whole_after_seconds: float | None = None
+    recovered_after_seconds: float | None = None
     down_seconds: float | None = None
     survived: int = 0
     cut: int = 0
@@ -93,7 +95,7 @@ class _Trials:
             for record in records_of(self.rig.relay.log_text(offset)):
                 if record.sip_call_id in outcome.talked:
                     return record.answered > 0
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         return False
 
 
@@ -115,7 +117,7 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
                 if fault.asterisk_dies:
                     await calling.stop()
             held = await _end_of(calling, fault)
-        except ChaosError as error:
+        except LabError as error:
             result.findings.append(str(error))
             held = await calling.stop()
     rest = await rest_of(rig)
@@ -169,16 +171,16 @@ async def _whole(
                 else "not all calls that live have packets again"
             )
         )
-        raise ChaosError(f"{missing} {WHOLE_TRIES_SECONDS:.0f} s after the fault") from error
+        raise LabError(f"{missing} {WHOLE_TRIES_SECONDS:.0f} s after the fault") from error
     finally:
         for task in (trial, connected):
             if task is not None and not task.done():
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-    result.whole_after_seconds = round(max(whole_at) - struck[0].accepts_at, 2)
+    result.recovered_after_seconds = round(max(whole_at) - struck[0].accepts_at, 2)
     result.down_seconds = round(struck[0].accepts_at - struck[0].at, 2)
-    result.findings += too_slow(result.whole_after_seconds)
+    result.findings += too_slow(result.recovered_after_seconds)
     await asyncio.sleep(max(0.0, connected_at + ORPHANS_GONE_SECONDS - time.monotonic()))
     state, calls = await rig.view.state(), await rig.relay_view.calls()
     told = orphans(state.channels, state.bridges, [call["channelId"] for call in calls])
@@ -189,14 +191,14 @@ async def all_talk(rig: Rig, calls: int, within_seconds: float = CALLS_UP_SECOND
     """Wait until so many calls talk.
 
     Raises:
-        ChaosError: not in time.
+        LabError: not in time.
     """
 
     async def talking() -> bool:
         live = await rig.relay_view.calls()
         return sum(1 for call in live if call["state"] == "talking" and call["figures"]["answered"] > 0) >= calls
 
-    await rig.until(f"{calls} calls talk", talking, within_seconds)
+    await wait_until(f"{calls} calls talk", talking, within_seconds)
 
 
 async def _connections(rig: Rig) -> tuple[int, int]:
@@ -212,7 +214,7 @@ async def _connected(rig: Rig, fault: Fault, before: tuple[int, int]) -> float:
             again = (rig.relay.starts, status["ari"]["reconnects"])
             if not fault.reconnects or again[0] > before[0] or again[1] > before[1]:
                 return time.monotonic()
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _answered(rig: Rig) -> Mapping[str, int]:
@@ -229,7 +231,7 @@ async def _flows(rig: Rig, before: Mapping[str, int]) -> float:
         if all(now.get(caller, 0) > before.get(caller, 0) for caller in callers):
             return time.monotonic()
         before = {caller: min(answered, now.get(caller, answered)) for caller, answered in before.items()}
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _end_of(calling: Calling, fault: Fault) -> Outcome:
@@ -242,7 +244,7 @@ async def rest_of(rig: Rig) -> Rest:
     while True:
         status, state = await rig.relay_view.status(), await rig.view.state()
         if status is None:
-            raise ChaosError(f"the relay does not answer:\n{rig.relay.last_words()}")
+            raise LabError(f"the relay does not answer:\n{rig.relay.tail()}")
         rest = Rest(
             ports={name: status["ports"][name] for name in ("total", "free", "leased", "resting", "quarantined")},
             active=status["calls"]["active"],
@@ -252,7 +254,7 @@ async def rest_of(rig: Rig) -> Rest:
         )
         if not leaked(rest, len(rig.ports)) or time.monotonic() > deadline:
             return rest
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def _bound(rig: Rig) -> list[int]:

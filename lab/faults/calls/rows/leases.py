@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from lab.base.report import Figure
 from lab.faults.calls.ports.ports import PORTS, run
-from lab.faults.calls.rows.rows import Figure, Row, RowResult, Stage
+from lab.faults.calls.rows.rows import Row, RowResult, Stage
 
 OPERATIONS = 100_000
 

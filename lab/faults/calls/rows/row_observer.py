@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 
 from lab.base.relay_rows import map_rows
-from lab.faults.calls.errors import ChaosError
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_relay.figures.clock_steps import WallClock
@@ -42,12 +41,9 @@ class RowObserver:
         """Find its rows among its descriptors.
 
         Raises:
-            ChaosError: there are none.
+            LabError: there are none.
         """
-        try:
-            self._memory = map_rows(pid)
-        except LookupError as error:
-            raise ChaosError(str(error)) from error
+        self._memory = map_rows(pid)
         self._limits = limits
         self._clock = WallClock()
         self._streams: dict[int, StreamStatistics] = {}

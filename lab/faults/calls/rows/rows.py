@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab.faults.calls.errors import ChaosError
+from lab.base.errors import LabError
+from lab.base.report import Figure
 from lab.faults.calls.places import HELD_RTP_PORT, TRIAL_RTP_PORT
 from lab.faults.calls.rig.callers import Outcome, Plan
 from lab.faults.calls.rig.relay import Record, records_of, tracebacks_of
@@ -35,17 +36,6 @@ ALL_UP_SECONDS, GRACE_SECONDS = 20.0, 40.0
 TOLD_CHARACTERS = 12_000
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure beside what is asked of it, as text; `held` whether it is so. `timed`: a busy machine can miss it."""
-
-    what: str
-    measured: str
-    asked: str
-    held: bool
-    timed: bool = False
-
-
 @dataclass(slots=True)
 class RowResult:
     """A row's figures, and what was found besides. `told` is what the relay itself says, to look for a cause in."""
@@ -58,7 +48,7 @@ class RowResult:
 
     def broken(self) -> list[str]:
         """Every figure that is not what was asked, and every finding, as sentences."""
-        missed = [f"{each.what}: {each.measured}, asked {each.asked}" for each in self.figures if not each.held]
+        missed = [f"{each.name}: {each.measured}, bound {each.bound}" for each in self.figures if each.holds is False]
         return [*missed, *self.findings]
 
 
@@ -86,7 +76,7 @@ async def play_row(stage: Stage, row: Row) -> RowResult:
     result = RowResult(row.name, row.title)
     try:
         await row.run(stage, result)
-    except ChaosError as error:
+    except LabError as error:
         result.findings.append(str(error))
     return result
 
@@ -106,7 +96,7 @@ async def _and_nothing_left(rig: Rig, run: Callable[[Rig, RowResult], Awaitable[
         if status := await rig.relay_view.status():
             result.findings += uncounted(status["calls"])
             result.told = f"{json.dumps(status)}\n"
-    except ChaosError as error:
+    except LabError as error:
         result.findings.append(str(error))
     result.findings += [
         f"the relay's log has a traceback: {each[-400:]}" for each in tracebacks_of(rig.relay.log_text())[:2]
@@ -164,7 +154,7 @@ async def _refusal(rig: Rig, result: RowResult) -> None:
         async with rig.callers.calling(one_too_many) as refused:
             turned_away = await refused.finish(GRACE_SECONDS)
         if time.monotonic() - began > HELD_SECONDS:
-            raise ChaosError("the refusals took longer than the calls that hold all ports: nothing was shown")
+            raise LabError("the refusals took longer than the calls that hold all ports: nothing was shown")
         outcome = await calling.finish(HELD_SECONDS + GRACE_SECONDS)
     returned = dialplan_of(rig.dialplan_log()).returned
     back = [returned[call] for call in turned_away.placed if call in returned]
@@ -212,7 +202,7 @@ async def _status(rig: Rig) -> dict[str, Any]:
     await rest_of(rig)
     status = await rig.relay_view.status()
     if status is None:
-        raise ChaosError(f"the relay does not answer:\n{rig.relay.last_words()}")
+        raise LabError(f"the relay does not answer:\n{rig.relay.tail()}")
     return status
 
 

@@ -11,14 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.faults.calls.errors import ChaosError
-from lab.faults.calls.places import ECHO_PORT, HELD_RTP_PORT, LOOPBACK, REFERENCE
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK, REFERENCE
+from lab.base.report import Figure
+from lab.base.waiting import wait_until
+from lab.faults.calls.places import ECHO_PORT, HELD_RTP_PORT
 from lab.faults.calls.rig.callers import Plan
 from lab.faults.calls.rig.relay import NODE
 from lab.faults.calls.rig.rig import OURS, Chain, Ports, Rig, running_rig
 from lab.faults.calls.rig.rooted import bound_to_us
 from lab.faults.calls.rows.row_observer import WINDOW_SECONDS, RowObserver, Window
-from lab.faults.calls.rows.rows import Figure, Row, RowResult, Stage
+from lab.faults.calls.rows.rows import Row, RowResult, Stage
 from rtppool_core.contract.pools_file import (
     EchoTarget,
     NodeAssignment,
@@ -56,17 +59,17 @@ def compile_programs(folder: Path) -> Programs:
     """Compile both.
 
     Raises:
-        ChaosError: no C compiler, or it refuses.
+        LabError: no C compiler, or it refuses.
     """
     compiler = shutil.which("cc")
     if compiler is None:
-        raise ChaosError("no C compiler (cc); install one, for example: apt-get install gcc libc6-dev")
+        raise LabError("no C compiler (cc); install one, for example: apt-get install gcc libc6-dev")
     built = []
     for name in ("relay_rows", "echo"):
         program, source = folder / name, REFERENCE / f"{name}.c"
         done = subprocess.run([compiler, "-O2", "-o", program, source], capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise ChaosError(f"{source.name} does not compile:\n{done.stderr.strip()}")
+            raise LabError(f"{source.name} does not compile:\n{done.stderr.strip()}")
         built.append(program)
     return Programs(*built)
 
@@ -115,11 +118,11 @@ async def _one(stage: Stage, folder: Path, chain: Chain, calls: int) -> list[Win
             async def answered() -> bool:
                 return len(calling.outcome().answered) >= calls
 
-            await rig.until(f"{calls} calls are answered", answered, UP_SECONDS)
+            await wait_until(f"{calls} calls are answered", answered, UP_SECONDS)
             found = await _observe(rig, calls, watched)
             outcome = await calling.finish(watched + GRACE_SECONDS)
     if len(outcome.talked) < calls:
-        raise ChaosError(f"{len(outcome.talked)} of {calls} calls talked to their end: {folder}")
+        raise LabError(f"{len(outcome.talked)} of {calls} calls talked to their end: {folder}")
     return found
 
 
@@ -129,7 +132,7 @@ async def _observe(rig: Rig, calls: int, seconds: int) -> list[Window]:
     begin = int(time.time()) + 1
     await observer.watch(seconds - SETTLE_SECONDS)
     if observer.streams < calls:
-        raise ChaosError(f"{observer.streams} streams of {calls} calls are in the relay's rows")
+        raise LabError(f"{observer.streams} streams of {calls} calls are in the relay's rows")
     return observer.windows(begin, WINDOWS, calls)
 
 

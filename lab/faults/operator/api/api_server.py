@@ -6,7 +6,6 @@ collected, and a namespace that is deleted stays for ever. Nobody may need any o
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import socket
@@ -16,10 +15,11 @@ from pathlib import Path
 
 import aiohttp
 
-from lab.faults.operator.errors import HarnessError
-from lab.faults.operator.rig.server_process import ServerProcess
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK, inherited_variables
+from lab.base.processes import Process
+from lab.base.waiting import wait_until
 
-LOOPBACK = "127.0.0.1"
 START_SECONDS = 60.0
 POLL_SECONDS = 0.1
 OK = 200
@@ -65,8 +65,8 @@ class ApiServer:
         self._programs = programs
         self._folder = folder
         self._etcd_port, self._peer_port, self.port = free_ports(3)
-        self._etcd: ServerProcess | None = None
-        self._server: ServerProcess | None = None
+        self._etcd: Process | None = None
+        self._server: Process | None = None
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tokens.csv").write_text(
             "".join(f'{each.token},{each.user},{each.user},"{",".join(each.groups)}"\n' for each in accounts)
@@ -97,33 +97,38 @@ class ApiServer:
         """Start etcd and the server, and wait until it is ready.
 
         Raises:
-            HarnessError: one of them ended, or is not ready in time.
+            LabError: one of them ended, or is not ready in time.
         """
-        self._etcd = ServerProcess("etcd", self._etcd_command(), self._folder / "etcd.log", {})
+        self._etcd = Process("etcd", self._etcd_command(), inherited_variables(), self._folder / "etcd.log")
         await self.restart()
 
     async def restart(self) -> None:
         """Start the server after `kill`, and wait until it is ready.
 
         Raises:
-            HarnessError: it ended, or is not ready in time.
+            LabError: it ended, or is not ready in time.
         """
-        self._server = ServerProcess("kube-apiserver", self._command(), self._folder / "kube-apiserver.log", {})
+        self._server = Process(
+            "kube-apiserver", self._command(), inherited_variables(), self._folder / "kube-apiserver.log"
+        )
         await self.wait_ready()
 
     async def wait_ready(self) -> None:
         """Wait until `/readyz` says so.
 
         Raises:
-            HarnessError: it ended, or is not ready in time.
+            LabError: it ended, or is not ready in time.
         """
-        deadline = asyncio.get_running_loop().time() + START_SECONDS
-        while not await self._is_ready():
+
+        async def is_ready() -> bool:
             self._running().check()
             self._store().check()
-            if asyncio.get_running_loop().time() > deadline:
-                raise HarnessError(f"kube-apiserver is not ready after {START_SECONDS:.0f} s: {self._running().tail()}")
-            await asyncio.sleep(POLL_SECONDS)
+            return await self._answers()
+
+        try:
+            await wait_until("kube-apiserver is ready", is_ready, START_SECONDS, poll_seconds=POLL_SECONDS)
+        except LabError as error:
+            raise LabError(f"{error}\n{self._running().tail()}") from error
 
     def pause(self) -> None:
         """Stop it where it is: connections stay open, nothing is answered."""
@@ -151,7 +156,7 @@ class ApiServer:
             if process is not None:
                 await process.end()
 
-    async def _is_ready(self) -> bool:
+    async def _answers(self) -> bool:
         try:
             timeout = aiohttp.ClientTimeout(total=2)
             async with (
@@ -162,14 +167,14 @@ class ApiServer:
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 
-    def _running(self) -> ServerProcess:
+    def _running(self) -> Process:
         if self._server is None:
-            raise HarnessError("kube-apiserver was not started")
+            raise LabError("kube-apiserver was not started")
         return self._server
 
-    def _store(self) -> ServerProcess:
+    def _store(self) -> Process:
         if self._etcd is None:
-            raise HarnessError("etcd was not started")
+            raise LabError("etcd was not started")
         return self._etcd
 
     def _etcd_command(self) -> list[str | Path]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import aiohttp
 from aiohttp import web
 
-from lab.faults.operator.api.api_server import LOOPBACK, ApiServer
-from lab.faults.operator.errors import HarnessError
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK
+from lab.faults.operator.api.api_server import ApiServer
 
 CHUNK_BYTES = 1 << 16
 MAX_BODY = 16 << 20
@@ -104,7 +105,7 @@ class FaultyProxy:
 
     async def _pass_on(self, request: web.Request, *, watch: bool) -> web.StreamResponse:
         if self._session is None:
-            raise HarnessError("the proxy was not started")
+            raise LabError("the proxy was not started")
         body = await request.read()
         try:
             async with self._session.request(

@@ -10,13 +10,12 @@ from typing import Any
 
 import yaml
 
+from lab.base import places
+from lab.base.errors import LabError
+from lab.base.places import CHART
 from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable
 from lab.faults.operator.api.resources import DEFINITION, DEFINITIONS, NAMESPACE, NAMESPACES, OTHER_NAMESPACE, POOLS
-from lab.faults.operator.errors import HarnessError
 
-ROOT = Path(__file__).resolve().parents[4]
-CHART = ROOT / "charts/rtp-pool"
-DEFINITION_FILE = CHART / "crds/rtppools.yaml"
 ACCOUNT = "rtp-operator"
 REVISION_ANNOTATION = "rtppool.dev/crd-revision"
 ESTABLISHED_SECONDS = 20.0
@@ -35,7 +34,7 @@ async def rendered_permissions(helm: Path) -> list[dict[str, Any]]:
     """The operator's account, roles and bindings, as the chart renders them.
 
     Raises:
-        HarnessError: helm can't render them.
+        LabError: helm can't render them.
     """
     process = await asyncio.create_subprocess_exec(
         *(str(helm), "template", "rtp", str(CHART), "--namespace", NAMESPACE),
@@ -45,13 +44,13 @@ async def rendered_permissions(helm: Path) -> list[dict[str, Any]]:
     )
     printed, said = await process.communicate()
     if process.returncode != 0:
-        raise HarnessError(f"helm template {CHART}: {said.decode(errors='replace').strip()}")
+        raise LabError(f"helm template {CHART}: {said.decode(errors='replace').strip()}")
     return [document for document in yaml.safe_load_all(printed) if document]
 
 
 def definition() -> dict[str, Any]:
     """The definition of RtpPool of this tree."""
-    return dict(yaml.safe_load(DEFINITION_FILE.read_text()))
+    return dict(yaml.safe_load(places.DEFINITION.read_text()))
 
 
 def older_definition() -> dict[str, Any]:
@@ -67,7 +66,7 @@ async def install(api: ApiClient, permissions: list[dict[str, Any]], document: M
     """Namespaces, roles and the definition `document`; waits until pools can be made.
 
     Raises:
-        HarnessError: pools can't be made in time.
+        LabError: pools can't be made in time.
     """
     for name in (NAMESPACE, OTHER_NAMESPACE):
         await api.create(NAMESPACES, {"metadata": {"name": name}})
@@ -86,7 +85,7 @@ async def wait_established(api: ApiClient) -> None:
     """Wait until pools can be listed.
 
     Raises:
-        HarnessError: not in time.
+        LabError: not in time.
     """
     deadline = asyncio.get_running_loop().time() + ESTABLISHED_SECONDS
     while True:
@@ -94,7 +93,7 @@ async def wait_established(api: ApiClient) -> None:
             await api.get(POOLS)
         except (ApiRefused, ApiUnavailable) as refused:
             if asyncio.get_running_loop().time() > deadline:
-                raise HarnessError(f"{DEFINITION} is not served: {refused}") from refused
+                raise LabError(f"{DEFINITION} is not served: {refused}") from refused
             await asyncio.sleep(0.1)
         else:
             return

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import aiohttp
 
-from lab.faults.operator.api.api_server import LOOPBACK, Account, free_ports
-from lab.faults.operator.api.installation import DEFINITION_FILE
+from lab.base.places import DEFINITION, LOOPBACK, inherited_variables
+from lab.base.processes import Process
+from lab.faults.operator.api.api_server import Account, free_ports
 from lab.faults.operator.api.resources import NAMESPACE
-from lab.faults.operator.rig.server_process import ServerProcess
 
 ASK_SECONDS = 2.0
 
@@ -26,7 +26,7 @@ class OperatorProcess:
         self.pod = pod
         self.http_port = free_ports(1)[0]
         self._folder = folder
-        self._process: ServerProcess | None = None
+        self._process: Process | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"{pod}.log"
         self._kubeconfig = folder / f"{pod}.kubeconfig"
@@ -35,23 +35,24 @@ class OperatorProcess:
 
     def start(self) -> None:
         """Start the process."""
-        self._process = ServerProcess(
+        self._process = Process(
             f"operator {self.pod}",
             [sys.executable, "-m", "rtppool_operator"],
-            self.log,
             {
+                **inherited_variables(),
                 "KUBECONFIG": str(self._kubeconfig),
                 "POD_NAMESPACE": NAMESPACE,
                 "POD_NAME": self.pod,
                 "HTTP_BIND": LOOPBACK,
                 "HTTP_PORT": str(self.http_port),
-                "CRD_FILE": str(DEFINITION_FILE),
+                "CRD_FILE": str(DEFINITION),
                 "LOG_FORMAT": "json",
             },
+            self.log,
         )
 
     @property
-    def process(self) -> ServerProcess:
+    def process(self) -> Process:
         """The process of the last start."""
         if self._process is None:
             raise AssertionError(f"operator {self.pod} was not started")

@@ -12,22 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
 from lab.base.places import find_places
 from lab.base.steps import Steps
+from lab.base.waiting import wait_until
 from lab.cluster.programs.builds import Programs as ClusterPrograms
 from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable
 from lab.faults.operator.api.api_server import Account, ApiServer, Programs, administrator, service_account
 from lab.faults.operator.api.faulty_proxy import FaultyProxy
 from lab.faults.operator.api.installation import ACCOUNT, definition, install, rendered_permissions
 from lab.faults.operator.api.resources import CONFIG_MAP, NAMESPACE, NODES, POOLS, Document
-from lab.faults.operator.errors import HarnessError
 from lab.faults.operator.relays.fake_relays import FakeRelays
 from lab.faults.operator.rig.converged import Snapshot, differences
 from lab.faults.operator.rig.operator_process import OperatorProcess
 from rtppool_core.contract.pools_file import FILE_NAME
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 UNREACHABLE = "the API server can't be asked"
 
 
@@ -92,27 +92,18 @@ class Rig:
         while problems := await self.differences():
             if time.monotonic() - started > seconds:
                 raise NotConverged(f"not converged after {seconds:.0f} s:\n  " + "\n  ".join(problems[:8]))
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         return time.monotonic() - started
 
     async def until(
-        self, what: str, seconds: float, met: Callable[[], Any], look_seconds: float = LOOK_SECONDS / 2
+        self, condition: str, seconds: float, is_met: Callable[[], object], poll_seconds: float = POLL_SECONDS / 2
     ) -> float:
-        """Wait until the coroutine function or function `met` says so; returns how many seconds it took.
+        """Wait until `is_met` returns a true value; return the seconds passed.
 
         Raises:
             NotConverged: it does not within `seconds`.
         """
-        started = time.monotonic()
-        while True:
-            said = met()
-            if asyncio.iscoroutine(said):
-                said = await said
-            if said:
-                return time.monotonic() - started
-            if time.monotonic() - started > seconds:
-                raise NotConverged(f"{what}: not within {seconds:.0f} s")
-            await asyncio.sleep(look_seconds)
+        return await wait_until(condition, is_met, seconds, poll_seconds=poll_seconds, failure=NotConverged)
 
     async def persist(self, act: Callable[[], Any], seconds: float = 60.0) -> Any:
         """What a person at kubectl does while the API server is away: try again until it is done."""
@@ -122,8 +113,8 @@ class Rig:
                 return await act()
             except ApiUnavailable as error:
                 if time.monotonic() > deadline:
-                    raise HarnessError(f"{UNREACHABLE} for {seconds:.0f} s: {error}") from error
-                await asyncio.sleep(LOOK_SECONDS)
+                    raise LabError(f"{UNREACHABLE} for {seconds:.0f} s: {error}") from error
+                await asyncio.sleep(POLL_SECONDS)
 
 
 class NotConverged(Exception):  # noqa: N818 an outcome, told with what is missing
@@ -131,17 +122,14 @@ class NotConverged(Exception):  # noqa: N818 an outcome, told with what is missi
 
 
 def find_programs() -> Programs:
-    """The programs of the cluster tooling; building them takes minutes the first time.
+    """Return the programs of the cluster tooling; the first build takes minutes.
 
     Raises:
-        HarnessError: one can't be built.
+        LabError: one cannot be built.
     """
     places = find_places(os.environ)
     found = ClusterPrograms(places, Steps(places.logs))
-    try:
-        return Programs(*(found.path(name) for name in ("etcd", "kube-apiserver", "helm")))
-    except ClusterError as error:
-        raise HarnessError(str(error)) from error
+    return Programs(*(found.path(name) for name in ("etcd", "kube-apiserver", "helm")))
 
 
 @contextlib.asynccontextmanager
@@ -155,7 +143,7 @@ async def make_rig(
     """A rig for the length of the block. `document` is the definition that stands at the beginning (None: ours).
 
     Raises:
-        HarnessError: it can't be set up.
+        LabError: it can't be set up.
     """
     admin, account = administrator(), service_account(NAMESPACE, ACCOUNT)
     server = ApiServer(programs, folder, (admin, account), account)

@@ -71,7 +71,7 @@ async def campaign(
 
     Raises:
         NotConverged: not even before the first fault.
-        HarnessError: the harness itself can't go on.
+        LabError: the harness itself can't go on.
     """
     rig, outcome = stage.rig, Outcome(seed)
     await _set_up(rig)

@@ -7,10 +7,10 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from lab.base.errors import LabError
 from lab.faults.operator.api.api_client import ApiRefused
 from lab.faults.operator.api.faulty_proxy import Refusal
 from lab.faults.operator.api.resources import CONFIG_MAP, NODES, PODS, pool_path
-from lab.faults.operator.errors import HarnessError
 from lab.faults.operator.relays.fake_relays import FakeRelay, Mode
 from lab.faults.operator.rig.operator_process import OperatorProcess
 from lab.faults.operator.rig.rig import Rig
@@ -262,9 +262,9 @@ def fault_named(name: str) -> Fault:
     """One of `FAULTS`.
 
     Raises:
-        HarnessError: there is none of that name.
+        LabError: there is none of that name.
     """
     for fault in FAULTS:
         if fault.name == name:
             return fault
-    raise HarnessError(f"fault {name!r}: unknown; known are {', '.join(each.name for each in FAULTS)}")
+    raise LabError(f"fault {name!r}: unknown; known are {', '.join(each.name for each in FAULTS)}")

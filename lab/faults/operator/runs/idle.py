@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from lab.base.proc import cpu_seconds
+from lab.base.report import Figure
 from lab.faults.operator.api.audit import writes
 from lab.faults.operator.api.resources import NAMESPACE, pool, pool_path, pools_of
 from lab.faults.operator.rig.operator_process import OperatorProcess
 from lab.faults.operator.rig.rig import Rig
-from lab.faults.operator.runs.scale import STATUS_RESOURCE, Figure
+from lab.faults.operator.runs.scale import STATUS_RESOURCE
 
 RELAYS = 3
 START_SECONDS, SETTLE_SECONDS = 30.0, 20.0
@@ -33,10 +35,10 @@ async def idle(rig: Rig, operator: OperatorProcess, minutes: float, say: Callabl
     noise = asyncio.create_task(_noise(rig))
     try:
         await asyncio.sleep(SETTLE_SECONDS)
-        since, used = time.time(), operator.process.cpu_seconds()
+        since, used = time.time(), cpu_seconds(operator.process.pid)
         await _wait(minutes * 60, say)
         written = writes(_log(rig), STATUS_RESOURCE, since)
-        share = (operator.process.cpu_seconds() - used) / (minutes * 60)
+        share = (cpu_seconds(operator.process.pid) - used) / (minutes * 60)
         seconds = await _echo_gone(rig)
     finally:
         noise.cancel()

@@ -22,10 +22,9 @@ from kubernetes import config, watch
 from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi
 from urllib3.exceptions import HTTPError
 
-from lab.base.errors import ClusterError
+from lab.base.errors import LabError
+from lab.base.report import Figure
 from lab.cluster.tooling import Tooling
-from lab.faults.operator.errors import HarnessError
-from lab.faults.operator.runs.scale import Figure
 
 NAMESPACE, POOL = "rtp-pool", "default"
 GROUP, VERSION, PLURAL = "rtppool.dev", "v1alpha1", "rtppools"
@@ -52,12 +51,12 @@ async def edits_on_nodes(
     """Move the end of the default pool's range forth and back, so often; the spec is left as it was.
 
     Raises:
-        HarnessError: there is no such cluster, or no pool on it, or an edit never came into force.
+        LabError: there is no such cluster, or no pool on it, or an edit never came into force.
     """
     try:
         tooling.cluster().check_may_touch()
-    except ClusterError as error:
-        raise HarnessError(f"{error}. make up makes the cluster") from error
+    except LabError as error:
+        raise LabError(f"{error}. make up makes the cluster") from error
     kubeconfig = tooling.target.kubeconfig
     new_client: Callable[..., ApiClient] = config.new_client_from_config
     with new_client(None if kubeconfig is None else str(kubeconfig), tooling.target.context) as client:
@@ -116,7 +115,7 @@ def _edit_and_tell(client: ApiClient, edits: int, chance: random.Random, say: Ca
 
 def _timed(generation: int, accepted: float, seen: _Watch, logs: Sequence[Mapping[int, float]]) -> NodeEdit:
     if missing := sum(1 for each in logs if generation not in each):
-        raise HarnessError(f"{missing} of {len(logs)} relays have not logged that they applied generation {generation}")
+        raise LabError(f"{missing} of {len(logs)} relays have not logged that they applied generation {generation}")
     return NodeEdit(max(each[generation] for each in logs) - accepted, seen.shown[generation] - accepted)
 
 
@@ -130,7 +129,7 @@ def _relay_logs(core: CoreV1Api, since_seconds: float) -> list[str]:
     pods = core.list_namespaced_pod(NAMESPACE, label_selector=RELAYS).items
     names = [str(pod.metadata.name) for pod in pods if pod.metadata is not None]
     if not names:
-        raise HarnessError(f"no relay runs in namespace {NAMESPACE}; make up installs the product")
+        raise LabError(f"no relay runs in namespace {NAMESPACE}; make up installs the product")
     since = int(since_seconds) + 5
     return [str(core.read_namespaced_pod_log(name, NAMESPACE, timestamps=True, since_seconds=since)) for name in names]
 
@@ -155,7 +154,7 @@ class _Watch:
         deadline = time.monotonic() + WITHIN_SECONDS
         while generation not in self.shown:
             if time.monotonic() > deadline:
-                raise HarnessError(f"generation {generation} is not in the status after {WITHIN_SECONDS:.0f} s")
+                raise LabError(f"generation {generation} is not in the status after {WITHIN_SECONDS:.0f} s")
             time.sleep(LOOK_SECONDS)
 
     def close(self) -> None:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lab.base.proc import cpu_seconds, resident_bytes
+from lab.base.report import Figure
 from lab.faults.operator.api.audit import shortest_pause_seconds, writes
 from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, pool, pool_path, pools_of
 from lab.faults.operator.relays.fake_relays import FakeRelay
@@ -35,16 +37,6 @@ RESIDENT_BYTES = 200 << 20
 MIB = 1 << 20
 # Times are the API server's of requests that began earlier in the operator: by so much they may lie closer.
 CLOCK_SLACK_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """What was measured, in words, and whether the bound holds (None: there is none)."""
-
-    name: str
-    measured: str
-    bound: str = ""
-    holds: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ async def scale(rig: Rig, operator: OperatorProcess, chance: random.Random, say:
         figures += added
         for each in added:
             say(f"{each.name}: {each.measured}")
-    resident = operator.process.resident_bytes()
+    resident = resident_bytes(operator.process.pid)
     figures.append(Figure("operator's memory", f"{resident / MIB:.0f} MiB", "200 MiB", resident <= RESIDENT_BYTES))
     return figures
 
@@ -97,9 +89,9 @@ async def _set_up(rig: Rig) -> None:
 async def _quiet(rig: Rig, operator: OperatorProcess, _chance: random.Random) -> list[Figure]:
     """Nobody edits and nobody calls."""
     rig.relays.forget_polls()
-    since, used = time.time(), operator.process.cpu_seconds()
+    since, used = time.time(), cpu_seconds(operator.process.pid)
     await asyncio.sleep(QUIET_SECONDS)
-    used = operator.process.cpu_seconds() - used
+    used = cpu_seconds(operator.process.pid) - used
     polls = [relay.polls for relay in rig.relays.by_node.values()]
     allowed = math.floor(QUIET_SECONDS / POLL_SECONDS) + 1
     written = writes(_log(rig), STATUS_RESOURCE, since)
@@ -137,7 +129,7 @@ async def _edits(rig: Rig, _operator: OperatorProcess, chance: random.Random) ->
 
 async def _busy(rig: Rig, operator: OperatorProcess, chance: random.Random) -> list[Figure]:
     """Calls come and go on every relay, several times a second."""
-    since, used = time.time(), operator.process.cpu_seconds()
+    since, used = time.time(), cpu_seconds(operator.process.pid)
     end = time.monotonic() + BUSY_SECONDS
     while time.monotonic() < end:
         for relay in chance.sample(list(rig.relays.by_node.values()), RELAYS // 4):
@@ -145,7 +137,7 @@ async def _busy(rig: Rig, operator: OperatorProcess, chance: random.Random) -> l
             rig.relays.render(relay)
             await asyncio.sleep(0)
         await asyncio.sleep(0.2)
-    used = operator.process.cpu_seconds() - used
+    used = cpu_seconds(operator.process.pid) - used
     for relay in rig.relays.by_node.values():
         relay.active_calls = 0
         rig.relays.render(relay)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from relay_process import RelayProcess, echo, free_range, relay_process, relay_settings, talking, until
 
-from lab.faults.calls.places import LOOPBACK
+from lab.base.places import LOOPBACK
+from lab.base.proc import media_pids
 from lab.faults.calls.rig.ari_proxy import AriProxy
-from lab.faults.calls.rig.relay import media_pids
 from lab.faults.calls.rounds.accounts import uncounted
 from lab.faults.calls.rounds.faults import open_descriptors
 from rtppool_callgen.stand_in.stand_in import StandIn

@@ -1,54 +1,14 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
-from lab.faults.calls.errors import ChaosError
+from lab.base.errors import LabError
 from lab.faults.calls.rig.ari_proxy import AriProxy
 from lab.faults.calls.rig.asterisk import with_settings
-from lab.faults.calls.rig.keeper import Keeper
 
 WAIT_SECONDS = 20
-
-
-async def until(looks: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not looks():
-            await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-async def keeper(tmp_path: Path) -> AsyncIterator[Keeper]:
-    kept = Keeper("sleeper", ["sleep", "600"], {"PATH": "/usr/bin:/bin"}, tmp_path / "log")
-    await kept.start()
-    yield kept
-    await kept.close()
-
-
-async def test_a_killed_process_is_started_again_at_once(keeper: Keeper) -> None:
-    first = keeper.pid
-    keeper.kill()
-    await keeper.started_again(1, WAIT_SECONDS)
-    assert keeper.pid != first
-
-
-async def test_a_held_process_stays_down_until_it_is_released(keeper: Keeper) -> None:
-    keeper.hold()
-    keeper.end()
-    with pytest.raises(ChaosError, match="not started again"):
-        await keeper.started_again(1, 0)
-    keeper.release()
-    await keeper.started_again(1, WAIT_SECONDS)
-
-
-async def test_a_process_that_ends_at_once_every_time_is_given_up(tmp_path: Path) -> None:
-    kept = Keeper("broken", ["sh", "-c", "echo no; exit 3"], {"PATH": "/usr/bin:/bin"}, tmp_path / "log")
-    await kept.start()
-    await until(lambda: kept.has_given_up)
-    with pytest.raises(ChaosError, match="times in a row:\n    no"):
-        await kept.close()
 
 
 def test_settings_replace_what_a_configuration_file_has() -> None:
@@ -56,7 +16,7 @@ def test_settings_replace_what_a_configuration_file_has() -> None:
 
 
 def test_a_setting_that_a_configuration_file_has_not_is_an_error() -> None:
-    with pytest.raises(ChaosError, match="rtpstart stands 0 times"):
+    with pytest.raises(LabError, match="rtpstart stands 0 times"):
         with_settings("[general]\n", {"rtpstart": "9"})
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from lab.faults.calls.report import BEGIN, END, published
 from lab.faults.calls.rig.callers import Outcome
 from lab.faults.calls.rig.recordings import PACKET_MICROSECONDS, Speaker, pcap, recordings
 from lab.faults.calls.rig.relay import Record
@@ -31,7 +30,7 @@ def records(p50_microseconds: int | None = 100) -> list[Record]:
 
 
 def missed(figures: Sequence[Figure]) -> list[str]:
-    return [figure.what for figure in figures if not figure.held]
+    return [figure.name for figure in figures if not figure.holds]
 
 
 EVERYTHING = Outcome(*[frozenset(CALLS)] * 3)
@@ -117,9 +116,3 @@ def test_a_pressed_key_keeps_its_timestamp_and_repeats_its_end() -> None:
 
 def test_every_scenario_finds_its_recordings() -> None:
     assert set(recordings()) == {"first.pcap", "second.pcap", "keys.pcap"}
-
-
-def test_tables_are_published_between_the_markers_of_a_page() -> None:
-    assert published(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\n\nnew\n\n{END}\nb"
-    with pytest.raises(ValueError, match="no place"):
-        published("a", "new")

@@ -1,18 +1,8 @@
 from __future__ import annotations
 
-import pytest
-
-from lab.faults.operator.errors import HarnessError
-from lab.faults.operator.report import BEGIN, END, campaign_figures, document, table, with_measured
+from lab.base.report import Figure
+from lab.faults.operator.report import campaign_figures, document
 from lab.faults.operator.runs.campaign import Outcome, Round
-from lab.faults.operator.runs.scale import Figure
-
-FIRST, LAST = BEGIN.format("scale"), END.format("scale")
-
-
-def test_a_missed_bound_stands_out() -> None:
-    rows = table([Figure("a", "1", "2", holds=True), Figure("b", "3", "2", holds=False), Figure("c", "4")]).splitlines()
-    assert rows[2:] == ["| a | 1 | 2 | holds |", "| b | 3 | 2 | **missed** |", "| c | 4 | – |  |"]  # noqa: RUF001 a dash
 
 
 def test_a_campaign_holds_when_every_round_converged_and_names_those_that_did_not() -> None:
@@ -22,18 +12,6 @@ def test_a_campaign_holds_when_every_round_converged_and_names_those_that_did_no
     figures = campaign_figures(bad)
     assert figures[0].holds is False
     assert any("API server killed" in each.measured and "no pools.json" in each.measured for each in figures)
-
-
-def test_a_page_keeps_what_stands_around_its_marks() -> None:
-    other = f"{BEGIN.format('idle')}\nkept\n{END.format('idle')}"
-    page = f"before\n{FIRST}\nold\n{LAST}\n{other}\n"
-    assert with_measured(page, "scale", "new") == f"before\n{FIRST}\n\nnew\n\n{LAST}\n{other}\n"
-
-
-@pytest.mark.parametrize("page", ["", FIRST, f"{LAST}{FIRST}", f"{FIRST}{FIRST}{LAST}"])
-def test_a_page_without_its_two_marks_is_refused(page: str) -> None:
-    with pytest.raises(HarnessError, match="once each"):
-        with_measured(page, "scale", "new")
 
 
 def test_a_document_tells_the_machine_and_every_part() -> None:

@@ -16,7 +16,11 @@ from lab.cluster.tooling import make_tooling
 # Fixtures are found by their names here.
 __all__ = ["installed", "misconfigured", "phones"]
 HERE = Path(__file__).parent
-TITLE = "# What a user sees\n\nWritten by `make e2e`; times and addresses are those of its last run that was kept.\n"
+TITLE = """# A session with kubectl
+
+`make e2e` writes this page.
+Times and addresses are those of the last published run.
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

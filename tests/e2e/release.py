@@ -30,13 +30,13 @@ def installed(kube: Kube) -> dict[str, Any]:
     kube.kubectl("delete", "namespace", NAMESPACE, "phones", "--ignore-not-found", "--wait", seconds=180)
     kube.kubectl("delete", "crd", "rtppools.rtppool.dev", "--ignore-not-found", "--wait")
     values = find_places(os.environ).root / "values.json"
-    kube.transcript.write("A fresh cluster with two workers. The chart brings echo, relay, operator and a pool:")
+    kube.transcript.write("A fresh cluster has two workers.\nThe chart installs echo, relay, operator and a pool:")
     words = ["install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"]
     output = kube.helm(*words, "--values", str(values), "--wait", "--timeout", "180s")
     kube.transcript.show("helm install rtp-pool charts/rtp-pool --namespace rtp-pool --create-namespace --wait", output)
     pool = wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready", 60)
     wait_for(lambda: kube.pool()["status"].get("latency", {}).get("probe"), "the probe's latency is reported", 30)
-    kube.transcript.write("Ready by the probe alone, before any Asterisk:")
+    kube.transcript.write("The pool is ready by the probe, before any Asterisk is connected:")
     kube.show("kubectl get rtppools -n rtp-pool -o wide", "get", "rtppools", "-n", NAMESPACE, "-o", "wide")
     kube.show("kubectl get pods -n rtp-pool -o wide", "get", "pods", "-n", NAMESPACE, "-o", "wide")
     assert pool["metadata"]["name"] == "default"
@@ -50,7 +50,7 @@ def misconfigured(kube: Kube, installed: dict[str, Any]) -> Misconfigured:
     _give_relays(kube, "relay", "not the password")
     words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values"]
     kube.helm(*words, "--set", "ari.existingSecret=asterisk-ari", "--wait", "--timeout", "180s")
-    kube.transcript.write("Credentials for Asterisk are in a Secret, and a value of the chart names it:")
+    kube.transcript.write("A Secret holds the credentials for Asterisk, and a value of the chart names it:")
     kube.transcript.show(
         "helm upgrade rtp-pool charts/rtp-pool -n rtp-pool --reset-then-reuse-values "
         "--set ari.existingSecret=asterisk-ari --wait | head -n 1",
@@ -66,12 +66,14 @@ def misconfigured(kube: Kube, installed: dict[str, Any]) -> Misconfigured:
 def phones(kube: Kube, misconfigured: Misconfigured) -> Phones:
     """Give relays the right password of the Asterisk on both workers."""
     ready = misconfigured.phones
-    kube.transcript.write("With a wrong password the pool reports it and stays on the probe:")
+    kube.transcript.write("The pool reports a wrong password in the Secret, and still measures with the probe:")
     path = '{.status.conditions[?(@.type=="AsteriskConnected")].message}'
     words = ["get", "rtppool", "default", "-n", NAMESPACE, "-o", f"jsonpath={path}"]
     kube.show(f"kubectl get rtppool default -n rtp-pool -o jsonpath='{path}'", *words)
     _give_relays(kube, ready.user, ready.password)
-    kube.transcript.write("Put the right password there and restart the relays (each waits for its calls to end):")
+    kube.transcript.write(
+        "The Secret gets the right password, and a rollout makes the relays read it (each waits for its calls to end):"
+    )
     kube.transcript.show(
         "kubectl create secret generic asterisk-ari -n rtp-pool --from-literal=username=relay "
         '--from-literal=password="$ARI_PASSWORD" --dry-run=client -o yaml | kubectl apply -f -',

@@ -53,7 +53,7 @@ class Edited:
 @pytest.fixture(scope="module")
 def first_call(kube: Kube, phones: Phones) -> CallRun:
     """Place a call of 12 s."""
-    return _call(kube, phones, "A SIP call is placed. While it talks:")
+    return _call(kube, phones, "This is the pool during a SIP call:")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def edited(kube: Kube, phones: Phones, first_call: CallRun) -> Edited:
             "echo": {"host": host, "port": 4000, "extension": True},
         },
     }
-    kube.transcript.write("Another range, and another node's echo, with the header extension on the way there:")
+    kube.transcript.write("An edit selects another range, another node's echo, and the header extension:")
     started = time.monotonic()
     output = kube.kubectl(
         "apply", "--server-side", "--force-conflicts", "--filename", "-", input_text=json.dumps(manifest)
@@ -92,7 +92,7 @@ def edited(kube: Kube, phones: Phones, first_call: CallRun) -> Edited:
 def second_call(kube: Kube, phones: Phones, edited: Edited) -> CallRun:
     """Place a call on the edited pool."""
     del edited
-    return _call(kube, phones, "A second call, on the new range:")
+    return _call(kube, phones, "A second call uses the new range:")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def upgraded(kube: Kube, second_call: CallRun) -> dict[str, Any]:
     before = kube.relay_pods()
     words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values", "--wait"]
     kube.helm(*words, "--timeout", "180s")
-    kube.transcript.write("An upgrade that changes nothing leaves the edit and the pods alone:")
+    kube.transcript.write("An upgrade without changes keeps the edit and the pods:")
     kube.transcript.show(
         "helm upgrade rtp-pool charts/rtp-pool -n rtp-pool --reset-then-reuse-values --wait | head -n 1",
         f'Release "{RELEASE}" has been upgraded. Happy Helming!',
@@ -135,7 +135,7 @@ def test_the_chart_s_own_test_sends_packets(kube: Kube, installed: dict[str, Any
     del installed
     output = kube.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout", "60s")
     assert "50" in output
-    kube.transcript.write("The chart's own test:")
+    kube.transcript.write("The chart's own test sends packets to an echo:")
     kube.transcript.show("helm test rtp-pool -n rtp-pool --logs", output)
 
 

@@ -17,7 +17,7 @@ from rtppool_echo.metrics import EchoMetrics
 from rtppool_echo.settings import Settings, read_settings
 from rtppool_echo.workers.counters import Counters
 from rtppool_echo.workers.sockets import bind_sockets
-from rtppool_echo.workers.supervisor import Supervisor, WorkerError
+from rtppool_echo.workers.supervisor import WorkerError, WorkerSupervisor
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Echo:
         no_batches = self_test(self._sockets[0].family)
         if no_batches is not None:
             log.warning("datagrams go one by one, at a higher cost", extra={"fields": {"reason": no_batches}})
-        self.supervisor = Supervisor(self._sockets, self._counters, settings, batches=no_batches is None)
+        self.supervisor = WorkerSupervisor(self._sockets, self._counters, settings, batches=no_batches is None)
         self._stopping = False
 
     async def run(self, stop: Stop) -> None:
@@ -72,7 +72,7 @@ class Echo:
         """
         registry = CollectorRegistry()
         registry.register(EchoMetrics(self._counters, self._sockets, self.supervisor))
-        app = make_app(registry, healthy=self.supervisor.verdict, ready=self._ready)
+        app = make_app(registry, healthy=self.supervisor.health, ready=self._ready)
         try:
             runner, self.http_port = await listen(app, self._settings.http_bind, self._settings.http_port)
             try:
@@ -88,7 +88,7 @@ class Echo:
             self._counters.close()
 
     def _ready(self) -> Verdict:
-        return Verdict(("stopping",)) if self._stopping else self.supervisor.verdict()
+        return Verdict(("stopping",)) if self._stopping else self.supervisor.health()
 
     def _announce(self) -> None:
         settings = self._settings

@@ -10,13 +10,13 @@ from prometheus_client.registry import Collector
 
 from rtppool_echo.workers.counters import Counters
 from rtppool_echo.workers.sockets import overflows
-from rtppool_echo.workers.supervisor import Supervisor
+from rtppool_echo.workers.supervisor import WorkerSupervisor
 
 
 class EchoMetrics(Collector):
     """Reads the shared counters, the sockets and the supervisor whenever Prometheus asks."""
 
-    def __init__(self, counters: Counters, sockets: list[socket.socket], supervisor: Supervisor) -> None:
+    def __init__(self, counters: Counters, sockets: list[socket.socket], supervisor: WorkerSupervisor) -> None:
         self._counters = counters
         self._sockets = sockets
         self._supervisor = supervisor

@@ -69,9 +69,14 @@ class Counters:
         return words_of(self._memory, worker)
 
     def alive_at_ns(self, worker: int) -> int:
-        """When a worker last said that it lives, on the monotonic clock; 0 before its first word."""
+        """When a worker last said that it lives, on the monotonic clock; 0 when it has not yet, or has exited."""
         with self.words(worker) as words:
             return int(words[ALIVE_AT_NS])
+
+    def clear_alive(self, worker: int) -> None:
+        """Forget the last sign of life of a worker whose process has exited."""
+        with self.words(worker) as words:
+            words[ALIVE_AT_NS] = 0
 
     def total(self) -> Figures:
         """The sum over all workers."""

@@ -37,7 +37,7 @@ from rtppool_echo.workers.counters import Tally, words_of
 from rtppool_echo.workers.extension_filler import ExtensionFiller
 from rtppool_echo.workers.reflector import reflector
 
-SAY_ALIVE_EVERY_SECONDS = 0.5
+ALIVE_EVERY_SECONDS = 0.5
 _TIMEVAL = struct.Struct("@ll")
 
 
@@ -72,7 +72,7 @@ def run(plan: WorkerPlan) -> None:
     poller.register(plan.life_descriptor, select.POLLHUP)
     end_when_hung_up(plan.life_descriptor)
     sock = socket.socket(fileno=plan.socket_descriptor)
-    wait_at_most(sock, SAY_ALIVE_EVERY_SECONDS)
+    wait_at_most(sock, ALIVE_EVERY_SECONDS)
     reflect = reflector_on(sock, plan)
     gc.collect()
     gc.freeze()

@@ -1,59 +1,52 @@
-"""Child processes of `make run`: started with their settings, their logs in files, ended by their ids."""
+"""Programs of the product as child processes: settings in their environment, logs in files."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtppool_core.process.supervisor import ChildProcess
+
 END_SECONDS = 5.0
-POLL_SECONDS = 0.05
-LINES_SHOWN = 5
+LAST_LINES = 5
 
 
-class ChildFailed(Exception):  # noqa: N818 an outcome, told with the child's own words
-    """A process ended that should have gone on; the message has the last lines of its log."""
+class ChildFailed(Exception):  # noqa: N818 an outcome, with the child's own lines
+    """A process ended too early; the message has the last lines of its log."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Child:
     """One process and the file of its log."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: ChildProcess
     log: Path
 
     def check(self) -> None:
-        """Notice its end.
+        """Raise when the process has ended.
 
         Raises:
-            ChildFailed: it ended.
+            ChildFailed: it has.
         """
-        code = self.process.poll()
+        code = self.process.exit_code
         if code is not None:
-            lines = self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
+            lines = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
             raise ChildFailed("\n  ".join([f"{self.name} ended with exit code {code}:", *lines]))
 
     async def end(self) -> None:
-        """Ask it to end, and make it end if it does not."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        deadline = asyncio.get_running_loop().time() + END_SECONDS
-        while self.process.poll() is None:
-            if asyncio.get_running_loop().time() > deadline:
-                self.process.kill()
-            await asyncio.sleep(POLL_SECONDS)
+        """Send SIGTERM, and SIGKILL when the process still runs after `END_SECONDS`."""
+        await self.process.end(END_SECONDS)
 
 
 def start(name: str, arguments: list[str], settings: Mapping[str, str], logs: Path) -> Child:
-    """Start `python -m` with these arguments and, beside PATH and the like, only these settings.
+    """Run `python -m` with `arguments` and only these settings beside PATH, HOME, LANG and TMPDIR.
 
-    In a session of its own: a Ctrl-C is for us, who end the children in order.
+    The process has a session of its own, so that Ctrl-C reaches this process alone, which ends its children in order.
     """
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
     log = logs / f"{name}.log"
@@ -66,4 +59,4 @@ def start(name: str, arguments: list[str], settings: Mapping[str, str], logs: Pa
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Child(name, process, log)
+    return Child(name, ChildProcess(process), log)

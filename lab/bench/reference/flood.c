@@ -3,11 +3,11 @@
  *
  * usage: flood strangers PACKETS SEED FIRST_CALL STRANGER_PORT PORT...
  *   From 127.0.0.1 and 127.0.0.2, neither of them the call's peer: each datagram looks like a packet of the very call whose
- *   port it goes to (its SSRC, sequence numbers close by). Says a line of JSON: sent, and what came back to the strangers.
+ *   port it goes to (its SSRC, sequence numbers close by). Prints a line of JSON: sent, and the packets that returned to the strangers.
  *
  * usage: flood fuzz SEED CALLS FIRST_PORT ECHO_PORT PORT...
  *   From the call's own peer and from the echo's address: RTP of that call with bits flipped, cut short, made longer, or
- *   chance altogether. Says "ready", then sends as many as each line says and answers "sent N"; ends with its input.
+ *   chance altogether. Prints "ready", then sends the number in each line and prints "sent N". Ends with its input.
  */
 #define _GNU_SOURCE
 #include "wire.h"

@@ -1,10 +1,10 @@
 /*
  * The load: CALLS calls of 50 packets a second each, one connected socket per call on FIRST_PORT and up, paced on an absolute
- * schedule that no answer can hold up. Calls begin at phases drawn from SEED within 20 ms, the same in every run.
+ * schedule that no answer can delay. Calls begin at phases drawn from SEED within 20 ms, the same in every run.
  *
  * usage: load CALLS FIRST_PORT SECONDS WARM_UP_SECONDS SEED RECORDS
- * Says "ports FIRST LAST", takes a line with as many peers' ports, says "began NS", "measuring" and "measured" (sent in
- * between is what counts), waits 2.5 s for answers, writes RECORDS and says a line of JSON. A line or the end of standard
+ * Prints "ports FIRST LAST", reads a line with as many peers' ports, prints "began NS", "measuring" and "measured" (packets
+ * sent in between count), waits 2.5 s for answers, writes RECORDS and prints a line of JSON. A line or the end of standard
  * input ends it early. RECORDS: for each packet (call by call) scheduled, sent, returned (kernel stamp), in ns of the wall
  * clock; 0 is never.
  */
@@ -52,7 +52,7 @@ static void take_back(int call) {
       foreign++;
       continue;
     }
-    /* A run is shorter than 65536 packets (checked), so the number tells the packet. */
+    /* A run is shorter than 65536 packets (checked), so the number identifies the packet. */
     uint16_t n = (uint16_t)(ntohs(sequence) - streams[call].sequence);
     struct record *record = &records[(size_t)call * packets_per_call + n];
     if (n >= packets_per_call || !record->sent_ns) {
@@ -155,7 +155,7 @@ int main(int count, char **arguments) {
       struct record *record = &records[(size_t)call * packets_per_call + n];
       record->scheduled_ns = due + wall;
       record->sent_ns = clock_ns(CLOCK_REALTIME);
-      /* An error told here may be an earlier packet's (ICMP); telling clears it, so this one goes once more. */
+      /* An error may be an earlier packet's (ICMP). Reporting clears it, so this packet is sent once more. */
       if (send(sockets[call], packet, sizeof packet, 0) < 0 && send(sockets[call], packet, sizeof packet, 0) < 0) send_errors++;
       sent++;
     }

@@ -42,7 +42,7 @@ func open(port, peer int) (*net.UDPConn, error) {
 func forward(from, to *net.UDPConn) {
 	packet := make([]byte, largestPacket)
 	for {
-		// An error is an ordinary one of a peer that is not there (ICMP): it is told once and cleared.
+		// An error is ordinary, from a peer that is not there (ICMP). The kernel reports it once and clears it.
 		if size, err := from.Read(packet); err == nil {
 			_, _ = to.Write(packet[:size])
 		}

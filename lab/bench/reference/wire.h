@@ -1,4 +1,4 @@
-/* What the reference programs share: loopback addresses, the two clocks, kernel receive stamps, and RTP as Asterisk sends it. */
+/* Shared by the reference programs: loopback addresses, the two clocks, kernel receive stamps, and RTP as Asterisk sends it. */
 #ifndef WIRE_H
 #define WIRE_H
 

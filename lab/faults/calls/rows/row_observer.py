@@ -91,7 +91,7 @@ def _judged(figures: Slice, calls: int, limits: SlaLimits) -> Window:
     residence = Histogram()
     residence.merge(figures.residence)
     return Window(
-        met=judge(figures, calls, limits).result == "Met",
+        met=judge(figures, calls, limits).report.result == "Met",
         packets=figures.packets,
         lost=figures.lost,
         late_by_relay=figures.late_relay,

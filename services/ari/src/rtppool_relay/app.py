@@ -24,7 +24,8 @@ from rtppool_relay.config import ConfigState, RelayConfig, from_environment
 from rtppool_relay.figures.clock_steps import WallClock
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.metrics import RelayMetrics
-from rtppool_relay.http.routes import routes
+from rtppool_relay.http.routes import make_routes
+from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.http.status import Lifecycle, StatusView
 from rtppool_relay.media.kernel_stamps import examine_kernel_stamps
 from rtppool_relay.media.launch import FirstMediaProcess
@@ -173,17 +174,15 @@ class Relay:
             registry,
             healthy=lambda: self._status.healthy(time.monotonic()),
             ready=self._status.ready,
-            routes=routes(
-                self._report,
-                lambda: self._watch.state.config.sla,
-                self._telephony.live_calls,
-                self._telephony.recent_calls,
-            ),
+            routes=make_routes(self._snapshot, self._telephony.live_calls, self._telephony.recent_calls),
             token_file=self._settings.http_token_file,
         )
 
+    def _snapshot(self) -> Snapshot:
+        return self._status.snapshot(time.time_ns(), self._telephony.calls_report(), self._telephony.ari_report())
+
     def _report(self) -> Report:
-        return self._status.report(time.time_ns(), self._telephony.calls_report(), self._telephony.ari_report())
+        return self._snapshot().report
 
     def _window(self) -> Slice:
         seconds = self._watch.state.config.sla.window_seconds

@@ -4,10 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtppool_core.contract.pools_file import SlaLimits, SlaTier
-from rtppool_core.contract.report import LateByCause, SlaViolation
-from rtppool_core.statistics.histogram import Histogram
+from rtppool_core.contract.report import SlaViolation
 from rtppool_relay.figures.capacity import Capacity
-from rtppool_relay.figures.sla import checks, judge, parts_per_million, tier_for
+from rtppool_relay.figures.sla import judge, parts_per_million, select_tier
 from rtppool_relay.streams.slices import Slice
 
 MS = 1_000_000
@@ -23,7 +22,7 @@ def figures(packets: int = 2000, lost: int = 0, round_trips_ns: tuple[int, ...] 
 
 def test_a_violation_says_what_is_accepted_and_what_was_measured() -> None:
     made = figures(lost=5, round_trips_ns=(23 * MS + 1,), late_echo=1, late_relay=2)
-    verdict = judge(made, 140, SlaLimits())
+    verdict = judge(made, 140, SlaLimits()).report
     assert (verdict.result, verdict.reason, verdict.tier_up_to_calls) == ("Violated", "LimitExceeded", 150)
     assert verdict.violations == (
         SlaViolation("p50Microseconds", 12_000, 23_001),
@@ -36,42 +35,42 @@ def test_a_violation_says_what_is_accepted_and_what_was_measured() -> None:
 
 
 def test_above_the_last_tier_its_limits_hold() -> None:
-    verdict = judge(figures(round_trips_ns=(13 * MS,)), 151, SlaLimits())
+    verdict = judge(figures(round_trips_ns=(13 * MS,)), 151, SlaLimits()).report
     assert (verdict.above_tiers, verdict.tier_up_to_calls) == (True, 150)
     assert [violation.limit for violation in verdict.violations] == ["p50Microseconds"]
 
 
 def test_tiers_may_stand_in_any_order() -> None:
     shuffled = SlaLimits(tiers=tuple(reversed(SlaLimits().tiers)))
-    assert tier_for(shuffled, 31) == tier_for(SlaLimits(), 31)
+    assert select_tier(shuffled, 31) == select_tier(SlaLimits(), 31)
 
 
 def test_without_tiers_the_other_limits_hold_alone() -> None:
     limits = SlaLimits(tiers=())
-    assert judge(figures(round_trips_ns=(21 * MS,)), 10, limits).result == "Met"
-    broken = judge(figures(round_trips_ns=(23 * MS,)), 10, limits)
+    assert judge(figures(round_trips_ns=(21 * MS,)), 10, limits).report.result == "Met"
+    broken = judge(figures(round_trips_ns=(23 * MS,)), 10, limits).report
     assert [violation.limit for violation in broken.violations] == ["maxRttMicroseconds"]
     assert broken.tier_up_to_calls is None
 
 
 def test_a_figure_on_its_limit_keeps_it_and_one_above_by_a_fraction_does_not() -> None:
     limits = SlaLimits(max_loss_ppm=2_000, min_samples=1)
-    assert judge(figures(packets=2000, lost=4), 1, limits).result == "Met"
-    above = judge(figures(packets=1999, lost=4), 1, limits)
+    assert judge(figures(packets=2000, lost=4), 1, limits).report.result == "Met"
+    above = judge(figures(packets=1999, lost=4), 1, limits).report
     assert above.violations == (SlaViolation("maxLossPpm", 2_000, 2_002),)
-    barely = judge(figures(packets=1_000_000, lost=2_001), 1, limits)
+    barely = judge(figures(packets=1_000_000, lost=2_001), 1, limits).report
     assert barely.violations == (SlaViolation("maxLossPpm", 2_000, 2_001),)
-    by_a_thousandth = judge(figures(packets=999_999_999, lost=2_000_000), 1, limits)
+    by_a_thousandth = judge(figures(packets=999_999_999, lost=2_000_000), 1, limits).report
     assert by_a_thousandth.violations == (SlaViolation("maxLossPpm", 2_000, 2_001),)
 
 
 def test_a_verdict_without_an_answer_is_over_loss_alone() -> None:
-    verdict = judge(figures(lost=2000, round_trips_ns=()), 10, SlaLimits())
+    verdict = judge(figures(lost=2000, round_trips_ns=()), 10, SlaLimits()).report
     assert verdict.violations == (SlaViolation("maxLossPpm", 2_000, 1_000_000),)
 
 
 def test_a_figure_that_was_not_measured_keeps_no_limit_and_breaks_none() -> None:
-    nothing = checks(Histogram(), LateByCause(), 0, 0, SlaLimits().tiers[0], SlaLimits())
+    nothing = judge(Slice(), 0, SlaLimits()).checks
     assert [check.limit for check in nothing] == [
         "p50Microseconds",
         "p95Microseconds",
@@ -84,22 +83,22 @@ def test_a_figure_that_was_not_measured_keeps_no_limit_and_breaks_none() -> None
 
 
 def test_packets_late_at_the_source_are_in_no_check() -> None:
-    held = checks(Histogram(), LateByCause(source=500, relay=1, echo=2), 0, 1000, None, SlaLimits())
-    assert {check.limit: check.measured for check in held}["maxLatePpm"] == 3_000
+    checks = judge(figures(packets=1000, late_source=500, late_relay=1, late_echo=2), 1, SlaLimits()).checks
+    assert {check.limit: check.measured for check in checks}["maxLatePpm"] == 3_000
 
 
 def test_a_verdict_names_the_tiers_that_the_capacity_does_not_reach_whatever_it_is() -> None:
     for verdict in (
-        judge(Slice(), 0, SlaLimits(), CAPACITY),
-        judge(figures(), 10, SlaLimits(), CAPACITY),
-        judge(figures(lost=50), 10, SlaLimits(), CAPACITY),
+        judge(Slice(), 0, SlaLimits(), CAPACITY).report,
+        judge(figures(), 10, SlaLimits(), CAPACITY).report,
+        judge(figures(lost=50), 10, SlaLimits(), CAPACITY).report,
     ):
         assert [tier.up_to_calls for tier in verdict.unreachable_tiers] == [150]
         assert verdict.capacity_calls == 101
 
 
 def test_without_a_capacity_nothing_is_said_of_what_it_reaches() -> None:
-    verdict = judge(figures(), 10, SlaLimits())
+    verdict = judge(figures(), 10, SlaLimits()).report
     assert (verdict.capacity_calls, verdict.unreachable_tiers) == (None, ())
 
 
@@ -110,7 +109,7 @@ tiers = st.lists(st.integers(1, 200), unique=True, max_size=8).map(
 
 @given(tiers, st.integers(0, 300))
 def test_the_tier_is_the_smallest_one_that_holds_the_calls(tiers: tuple[SlaTier, ...], calls: int) -> None:
-    tier, above = tier_for(SlaLimits(tiers=tiers), calls)
+    tier, above = select_tier(SlaLimits(tiers=tiers), calls)
     bounds = [tier.up_to_calls for tier in tiers]
     fitting = [bound for bound in bounds if calls <= bound]
     assert above is (bool(bounds) and not fitting)

@@ -267,16 +267,16 @@ def filled(packets: int = 2000, answered: int | None = None, round_trip_ns: int 
 
 def test_without_calls_or_packets_or_enough_of_them_the_verdict_is_unknown() -> None:
     limits = SlaLimits()
-    assert judge(Slice(), 0, limits).reason == "NoCalls"
-    assert judge(Slice(), 1, limits).reason == "NoPackets"
-    assert judge(filled(999), 1, limits).reason == "TooFewSamples"
+    assert judge(Slice(), 0, limits).report.reason == "NoCalls"
+    assert judge(Slice(), 1, limits).report.reason == "NoPackets"
+    assert judge(filled(999), 1, limits).report.reason == "TooFewSamples"
 
 
 @pytest.mark.parametrize(
     ("calls", "tier", "above"), [(0, 30, False), (30, 30, False), (31, 100, False), (150, 150, False), (151, 150, True)]
 )
 def test_the_tier_follows_the_active_calls(calls: int, tier: int, above: bool) -> None:
-    verdict = judge(filled(), calls, SlaLimits())
+    verdict = judge(filled(), calls, SlaLimits()).report
     assert (verdict.result, verdict.tier_up_to_calls, verdict.above_tiers) == ("Met", tier, above)
 
 
@@ -291,13 +291,13 @@ def test_the_tier_follows_the_active_calls(calls: int, tier: int, above: bool) -
     ],
 )
 def test_a_figure_above_a_limit_is_a_violation_that_names_it(figures: Slice, limit: str) -> None:
-    verdict = judge(figures, 10, SlaLimits())
+    verdict = judge(figures, 10, SlaLimits()).report
     assert verdict.result == "Violated"
     assert limit in {violation.limit for violation in verdict.violations}
 
 
 def test_packets_late_at_the_source_do_not_count_against_the_sla() -> None:
-    assert judge(filled(late_source=500), 10, SlaLimits()).result == "Met"
+    assert judge(filled(late_source=500), 10, SlaLimits()).report.result == "Met"
 
 
 def test_a_window_has_the_closed_slices_only_and_is_absent_without_packets() -> None:

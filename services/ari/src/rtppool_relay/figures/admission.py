@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import microseconds_up
-from rtppool_relay.figures.sla import parts_per_million, tier_for
+from rtppool_relay.figures.sla import parts_per_million, select_tier
 
 WINDOW_SECONDS = 4
 MIN_SECONDS = 3
@@ -49,7 +49,7 @@ class _Load:
 
     def too_slow(self, active_calls: int, limits: SlaLimits) -> str | None:
         """A p99 above the tier's, of which the relay's own time is the largest part."""
-        tier, _ = tier_for(limits, active_calls)
+        tier, _ = select_tier(limits, active_calls)
         round_trip = microseconds_up(self.round_trip.quantile_ns(P99_PER_MILLE))
         residence = microseconds_up(self.residence.quantile_ns(P99_PER_MILLE))
         if tier is None or round_trip is None or residence is None:

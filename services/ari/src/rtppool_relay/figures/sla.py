@@ -1,13 +1,16 @@
-"""The verdict over figures: limits that hold at any load, and percentiles by a tier of active calls. Pure."""
+"""The SLA over a window: every limit checked against its figure, and the verdict.
+
+Some limits apply at any load. The percentile limits come from the tier of the active calls. Packets that were late at
+the source are in no check.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from rtppool_core.contract.pools_file import SlaLimits, SlaTier
-from rtppool_core.contract.report import LateByCause, SlaReport, SlaResult, SlaViolation
-from rtppool_core.statistics.histogram import Histogram
+from rtppool_core.contract.report import SlaReport, SlaResult, SlaViolation
 from rtppool_core.units import microseconds_up
 from rtppool_relay.figures.capacity import Capacity, unreachable_tiers
 from rtppool_relay.streams.slices import Slice
@@ -18,7 +21,7 @@ QUANTILES = (("p50Microseconds", 500), ("p95Microseconds", 950), ("p99Microsecon
 
 @dataclass(frozen=True, slots=True)
 class SlaCheck:
-    """A limit, in the unit of its name, and the figure that it is held against; None: not measured."""
+    """A limit, in the unit of its name, and the measured figure; None: not measured."""
 
     limit: str
     accepted: int
@@ -26,18 +29,46 @@ class SlaCheck:
 
     @property
     def kept(self) -> bool | None:
-        """Whether the figure is within the limit; None: nothing to hold it against."""
+        """True within the limit, False above it, None where nothing was measured."""
         return None if self.measured is None else self.measured <= self.accepted
 
 
-class _Verdict(NamedTuple):
-    result: SlaResult
-    reason: str
-    violations: tuple[SlaViolation, ...] = ()
+@dataclass(frozen=True, slots=True)
+class SlaVerdict:
+    """The verdict as `/status` publishes it, and the check of each limit that applies, the tier's percentiles first."""
+
+    report: SlaReport
+    checks: tuple[SlaCheck, ...]
 
 
-def tier_for(limits: SlaLimits, active_calls: int) -> tuple[SlaTier | None, bool]:
-    """The tier that this many calls fall into, and whether they are above the last one, whose limits then hold."""
+def judge(window: Slice, active_calls: int, limits: SlaLimits, capacity: Capacity | None = None) -> SlaVerdict:
+    """Check a window against the limits for this many calls: Met, Violated, or Unknown with the reason.
+
+    With the relay's capacity the verdict names the tiers that the relay cannot reach.
+    """
+    tier, above = select_tier(limits, active_calls)
+    checks = tuple(_checks(window, tier, limits))
+    violations = tuple(
+        SlaViolation(check.limit, check.accepted, check.measured)
+        for check in checks
+        if check.measured is not None and not check.kept
+    )
+    result, reason = _result(window.packets, active_calls, limits, violations)
+    report = SlaReport(
+        result=result,
+        reason=reason,
+        active_calls=active_calls,
+        tier_up_to_calls=tier.up_to_calls if tier else None,
+        above_tiers=above,
+        violations=violations if result == "Violated" else (),
+        capacity_calls=capacity.calls if capacity else None,
+        unreachable_tiers=unreachable_tiers(limits.tiers, capacity) if capacity else (),
+    )
+    return SlaVerdict(report, checks)
+
+
+def select_tier(limits: SlaLimits, active_calls: int) -> tuple[SlaTier | None, bool]:
+    """Return the tier of this many calls, and whether they are above the last tier, whose limits then apply."""
     tiers = sorted(limits.tiers, key=lambda tier: tier.up_to_calls)
     for tier in tiers:
         if active_calls <= tier.up_to_calls:
@@ -45,54 +76,27 @@ def tier_for(limits: SlaLimits, active_calls: int) -> tuple[SlaTier | None, bool
     return (tiers[-1], True) if tiers else (None, False)
 
 
-def judge(figures: Slice, active_calls: int, limits: SlaLimits, capacity: Capacity | None = None) -> SlaReport:
-    """Met, Violated with the limits and figures, or Unknown with the reason. `source`-late packets don't count.
-
-    With the relay's capacity, the tiers that it can't reach are named.
-    """
-    tier, above = tier_for(limits, active_calls)
-    verdict = _verdict(figures, active_calls, tier, limits)
-    return SlaReport(
-        result=verdict.result,
-        reason=verdict.reason,
-        active_calls=active_calls,
-        tier_up_to_calls=tier.up_to_calls if tier else None,
-        above_tiers=above,
-        violations=verdict.violations,
-        capacity_calls=capacity.calls if capacity else None,
-        unreachable_tiers=unreachable_tiers(limits.tiers, capacity) if capacity else (),
-    )
-
-
-def checks(
-    round_trip: Histogram, late: LateByCause, lost: int, packets: int, tier: SlaTier | None, limits: SlaLimits
-) -> tuple[SlaCheck, ...]:
-    """Every limit that holds now beside its figure, the tier's percentiles first."""
-    held = []
-    if tier is not None:
-        accepted = (tier.p50_microseconds, tier.p95_microseconds, tier.p99_microseconds)
-        for (name, per_mille), limit in zip(QUANTILES, accepted, strict=True):
-            held.append(SlaCheck(name, limit, microseconds_up(round_trip.quantile_ns(per_mille))))
-    held.append(SlaCheck("maxRttMicroseconds", limits.max_rtt_microseconds, microseconds_up(round_trip.max_ns)))
-    held.append(SlaCheck("maxLatePpm", limits.max_late_ppm, parts_per_million(late.relay + late.echo, packets)))
-    held.append(SlaCheck("maxLossPpm", limits.max_loss_ppm, parts_per_million(lost, packets)))
-    return tuple(held)
-
-
 def parts_per_million(part: int, whole: int) -> int | None:
-    """A share in ppm, rounded up likewise; None of nothing."""
+    """Return a share in ppm, rounded up, so that a share above a limit never equals it; None for a whole of 0."""
     return -(-part * PPM // whole) if whole else None
 
 
-def _verdict(figures: Slice, active_calls: int, tier: SlaTier | None, limits: SlaLimits) -> _Verdict:
-    if figures.packets == 0:
-        return _Verdict("Unknown", "NoCalls" if active_calls == 0 else "NoPackets")
-    if figures.packets < limits.min_samples:
-        return _Verdict("Unknown", "TooFewSamples")
-    held = checks(figures.round_trip, figures.late(), figures.lost, figures.packets, tier, limits)
-    violations = tuple(
-        SlaViolation(check.limit, check.accepted, check.measured)
-        for check in held
-        if check.measured is not None and check.measured > check.accepted
-    )
-    return _Verdict("Violated", "LimitExceeded", violations) if violations else _Verdict("Met", "WithinLimits")
+def _checks(window: Slice, tier: SlaTier | None, limits: SlaLimits) -> Iterator[SlaCheck]:
+    if tier is not None:
+        accepted = (tier.p50_microseconds, tier.p95_microseconds, tier.p99_microseconds)
+        for (name, per_mille), limit in zip(QUANTILES, accepted, strict=True):
+            yield SlaCheck(name, limit, microseconds_up(window.round_trip.quantile_ns(per_mille)))
+    late = window.late_relay + window.late_echo
+    yield SlaCheck("maxRttMicroseconds", limits.max_rtt_microseconds, microseconds_up(window.round_trip.max_ns))
+    yield SlaCheck("maxLatePpm", limits.max_late_ppm, parts_per_million(late, window.packets))
+    yield SlaCheck("maxLossPpm", limits.max_loss_ppm, parts_per_million(window.lost, window.packets))
+
+
+def _result(
+    packets: int, active_calls: int, limits: SlaLimits, violations: tuple[SlaViolation, ...]
+) -> tuple[SlaResult, str]:
+    if packets == 0:
+        return "Unknown", "NoPackets" if active_calls else "NoCalls"
+    if packets < limits.min_samples:
+        return "Unknown", "TooFewSamples"
+    return ("Violated", "LimitExceeded") if violations else ("Met", "WithinLimits")

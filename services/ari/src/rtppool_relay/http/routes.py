@@ -1,45 +1,47 @@
-"""The relay's own routes on 9090, beside those of `rtppool_core.net.http_endpoints`."""
+"""The relay's own routes on 9090, besides those of `rtppool_core.net.http_endpoints`.
+
+`/sla` answers in the form that the client prefers: the Accept header by RFC 9110 sections 12.4.2 and 12.5.1.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+from urllib.request import parse_http_list
 
 from aiohttp import web
+from aiohttp.helpers import parse_mimetype
 
 from rtppool_core.contract.codec import to_json
-from rtppool_core.contract.pools_file import SlaLimits
-from rtppool_core.contract.report import Report
-from rtppool_core.net.http_endpoints import json_response
-from rtppool_relay.http.accept import preferred
+from rtppool_core.net.http_endpoints import Handler, json_response
 from rtppool_relay.http.page.page import SlaPage
 from rtppool_relay.http.sla_document import sla_document
+from rtppool_relay.http.snapshot import Snapshot
 
-Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
+_WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
-def routes(
-    report: Callable[[], Report],
-    limits: Callable[[], SlaLimits],
+def make_routes(
+    snapshot: Callable[[], Snapshot],
     live_calls: Callable[[], list[Any]],
     recent_calls: Callable[[], list[Any]],
-) -> dict[str, Route]:
-    """`/status`, `/sla` and `/calls`."""
+) -> dict[str, Handler]:
+    """Make the handlers of `/status`, `/sla` and `/calls`."""
     page = SlaPage.load()
 
     async def status(_request: web.Request) -> web.StreamResponse:
-        return json_response(to_json(report()))
+        return json_response(to_json(snapshot().report))
 
     async def sla(request: web.Request) -> web.StreamResponse:
-        now = report()
         accept = ",".join(request.headers.getall("Accept", ()))
-        if preferred(accept, (JSON, HTML)) == HTML:
-            response: web.StreamResponse = _page_response(page.render(now, limits()), page.content_security_policy)
+        if prefer(accept, (JSON, HTML)) == HTML:
+            response = _page_response(page.render(snapshot()), page.content_security_policy)
         else:
-            response = json_response(sla_document(now, limits()))
-        # A cache must not hand one client the form that another asked for.
+            response = json_response(sla_document(snapshot()))
+        # A cache must not answer one client with the form that another client preferred.
         response.headers["Vary"] = "Accept"
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -50,8 +52,60 @@ def routes(
     return {"/status": status, "/sla": sla, "/calls": calls}
 
 
+def prefer(accept: str, offered: Sequence[str]) -> str:
+    """Return the offered media type with the highest weight, the first of them on a tie.
+
+    A header that accepts none of them gets the first as well: an answer in another form helps more than status 406.
+    """
+    return max(offered, key=lambda media_type: weigh(accept, media_type))
+
+
+def weigh(accept: str, media_type: str) -> float:
+    """Return the weight of a media type by its most specific range: 0 (not acceptable) to 1."""
+    offered, _ = _parse_range(media_type)
+    matches = [(accepted.precedence, weight) for accepted, weight in _ranges(accept) if accepted.covers(offered)]
+    return max(matches)[1] if matches else 0.0
+
+
+class MediaRange(NamedTuple):
+    """`text/html`, `text/*` or `*/*` with its parameters, in lower case except for the parameters' values."""
+
+    kind: str
+    subtype: str
+    parameters: frozenset[tuple[str, str]]
+
+    def covers(self, other: MediaRange) -> bool:
+        """Return whether a representation of type `other` is in this range."""
+        return (
+            self.kind in {"*", other.kind}
+            and self.subtype in {"*", other.subtype}
+            and self.parameters <= other.parameters
+        )
+
+    @property
+    def precedence(self) -> tuple[bool, bool, int]:
+        """The order of ranges, the most specific one last."""
+        return self.kind != "*", self.subtype != "*", len(self.parameters)
+
+
+def _ranges(accept: str) -> Iterator[tuple[MediaRange, float]]:
+    """Yield the well-formed ranges of the header with their weights."""
+    for item in parse_http_list(accept):
+        media_range, weight = _parse_range(item)
+        if media_range.kind and media_range.subtype and _WEIGHT.fullmatch(weight):
+            yield media_range, float(weight)
+
+
+def _parse_range(item: str) -> tuple[MediaRange, str]:
+    mime = parse_mimetype(item)
+    parameters = dict(mime.parameters)
+    weight = parameters.pop("q", "1")
+    subtype = f"{mime.subtype}+{mime.suffix}" if mime.suffix else mime.subtype
+    return MediaRange(mime.type, subtype, frozenset(parameters.items())), weight
+
+
 def _page_response(page: str, content_security_policy: str) -> web.Response:
-    """Half a surrogate pair, which JSON can carry, has no place in UTF-8 and is shown as a question mark."""
+    """Make the page's response. Half a surrogate pair, which JSON can carry and UTF-8 cannot, becomes a `?`."""
     return web.Response(
         body=page.encode("utf-8", "replace"),
         content_type="text/html",

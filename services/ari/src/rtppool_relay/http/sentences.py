@@ -1,4 +1,4 @@
-"""The SLA's figures in words, for people: units, the limits' names, and the verdict as a sentence. Pure."""
+"""Figures and verdicts as text for people: units, names of limits, sentences."""
 
 from __future__ import annotations
 
@@ -19,85 +19,79 @@ LIMIT_NAMES = {
 }
 
 
-def duration(microseconds: float) -> str:
-    """`184 µs`, `24.117 ms`: every digit that was measured, so that no figure above a limit looks equal to it."""
+def format_duration(microseconds: float) -> str:
+    """Format as `184 µs` or `24.117 ms`, with every measured digit, so that no figure above a limit looks equal."""
     if abs(microseconds) < US_PER_MS:
-        return f"{_plain(microseconds)} µs"
-    return f"{_plain(microseconds / US_PER_MS)} ms"
+        return f"{_strip_zeros(microseconds)} µs"
+    return f"{_strip_zeros(microseconds / US_PER_MS)} ms"
 
 
-def share(ppm: float) -> str:
-    """`0.15 %`, exact."""
-    return f"{_plain(ppm / PPM_PER_PERCENT, 4)} %"
+def format_share(ppm: float) -> str:
+    """Format ppm as `0.15 %`, without rounding."""
+    return f"{_strip_zeros(ppm / PPM_PER_PERCENT, 4)} %"
 
 
-def counted(number: float) -> str:
-    """`12,345`."""
+def format_number(number: float) -> str:
+    """Format as `12,345`."""
     return f"{number:,}"
 
 
-def calls(number: int) -> str:
-    """`1 call`, `30 calls`."""
-    return f"{counted(number)} call" if number == 1 else f"{counted(number)} calls"
+def format_count(number: int, noun: str) -> str:
+    """Format as `1 call`, `1,000 calls`."""
+    return f"{format_number(number)} {noun}" if number == 1 else f"{format_number(number)} {noun}s"
 
 
-def packets(number: int) -> str:
-    """`1 packet`, `1,000 packets`."""
-    return f"{counted(number)} packet" if number == 1 else f"{counted(number)} packets"
+def format_limit(limit: str, value: float) -> str:
+    """Format a limit or its figure in the unit that the limit's name ends with."""
+    return format_share(value) if limit.endswith("Ppm") else format_duration(value)
 
 
-def in_unit_of(limit: str, value: float) -> str:
-    """A figure in the unit that the name ends with."""
-    return share(value) if limit.endswith("Ppm") else duration(value)
-
-
-def verdict_sentence(verdict: SlaReport, limits: SlaLimits, window: WindowReport | None) -> str:
-    """Why the verdict is what it is. `window` is the one of calls."""
+def describe_verdict(verdict: SlaReport, limits: SlaLimits, window: WindowReport | None) -> str:
+    """Explain the verdict over the window of calls."""
     match verdict.reason:
         case "NoCalls":
-            return "No call was measured in the window. The probe's figures are shown, never judged."
+            return "No call was measured in the window. The probe's figures are shown and never judged."
         case "NoPackets":
-            return f"{calls(verdict.active_calls)} active, but no packet of a call has gone to the echo in the window."
+            calls = format_count(verdict.active_calls, "call")
+            return f"{calls} active, but the relay sent no packet of a call to the echo in the window."
         case "TooFewSamples":
-            measured = packets(window.packets if window else 0)
-            return f"Too little to judge: {measured} of calls, a verdict takes {counted(limits.min_samples)}."
+            packets = format_count(window.packets if window else 0, "packet")
+            return f"Too few packets to judge: {packets} of calls, a verdict needs {format_number(limits.min_samples)}."
         case "LimitExceeded":
-            return " ".join(violation_sentence(violation) for violation in verdict.violations)
+            return " ".join(describe_violation(violation) for violation in verdict.violations)
         case _:
-            return "Every limit is kept."
+            return "Every limit is met."
 
 
-def violation_sentence(violation: SlaViolation) -> str:
-    """A limit that was exceeded, for example `Longest round trip: 23.001 ms, accepted is 22 ms`."""
+def describe_violation(violation: SlaViolation) -> str:
+    """Name a limit and both values, as in `Longest round trip: 23.001 ms, accepted is 22 ms`."""
     name = LIMIT_NAMES.get(violation.limit, violation.limit)
-    measured, accepted = (in_unit_of(violation.limit, value) for value in (violation.measured, violation.accepted))
+    measured, accepted = (format_limit(violation.limit, value) for value in (violation.measured, violation.accepted))
     return f"{name}: {measured}, accepted is {accepted}."
 
 
-def call_remarks(report: CallsReport) -> Iterator[str]:
-    """What is odd about calls that are active now, and what it does to the figures."""
+def describe_calls(report: CallsReport) -> Iterator[str]:
+    """Yield a remark for each kind of active call that distorts the figures."""
     if report.shared:
-        yield (
-            f"{calls(report.shared)} with a third channel in the bridge: Asterisk mixes there every 20 ms, and "
-            "those are in the figures."
-        )
+        calls = format_count(report.shared, "call")
+        yield f"{calls} with a third channel in the bridge: Asterisk mixes every 20 ms, and the figures include that."
     if report.silent:
-        yield f"{calls(report.silent)} without a packet from Asterisk: nothing of theirs is in the figures."
+        calls = format_count(report.silent, "call")
+        yield f"{calls} without a packet from Asterisk: the figures include nothing of such a call."
     if report.one_way:
-        yield (
-            f"{calls(report.one_way)} of which packets come from Asterisk and nothing goes back: "
-            "the caller hears nothing."
-        )
+        calls = format_count(report.one_way, "call")
+        yield f"{calls} with packets from Asterisk and none on the way back: the caller hears nothing."
 
 
-def tier_sentence(verdict: SlaReport) -> str:
-    """Which limits hold for this many calls."""
+def describe_tier(verdict: SlaReport) -> str:
+    """Name the tier whose limits apply."""
     if verdict.tier_up_to_calls is None:
-        return "no tiers are configured, the limits of any load hold alone."
+        return "no tiers are configured, only the limits at any load apply."
+    calls = format_count(verdict.tier_up_to_calls, "call")
     if verdict.above_tiers:
-        return f"above the last tier, whose limits hold all the same (up to {calls(verdict.tier_up_to_calls)})."
-    return f"the limits of the tier up to {calls(verdict.tier_up_to_calls)} hold."
+        return f"above the last tier, whose limits apply (up to {calls})."
+    return f"the limits of the tier up to {calls} apply."
 
 
-def _plain(value: float, digits: int = 3) -> str:
+def _strip_zeros(value: float, digits: int = 3) -> str:
     return f"{value:,.{digits}f}".rstrip("0").rstrip(".")

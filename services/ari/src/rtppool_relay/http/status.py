@@ -14,7 +14,6 @@ from rtppool_core.contract.report import (
     Finding,
     MediaReport,
     Report,
-    SlaReport,
     Windows,
 )
 from rtppool_core.net.http_endpoints import Verdict
@@ -24,6 +23,7 @@ from rtppool_relay.config import ConfigState
 from rtppool_relay.figures.echo_health import UNREACHABLE_AFTER_NS
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.figures.sla import judge
+from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.media.kernel_stamps import ClockFacts
 from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.streams.slices import window_report
@@ -74,25 +74,15 @@ class StatusView:
             return Verdict((f"the control loop has not turned for {silent:.0f} s",))
         return Verdict()
 
-    def sla(self, now_ns: int) -> SlaReport:
-        """This relay's verdict over the window of its calls."""
-        config = self.state_of_config().config
-        figures, _, _ = self.measurement.kinds["calls"].store.window(now_ns, config.sla.window_seconds)
-        return judge(figures, self.call_ports.active_calls, config.sla, config.capacity)
-
-    def windows(self, now_ns: int) -> Windows:
-        """The windows of calls and of the probe."""
-        seconds = self.state_of_config().config.sla.window_seconds
-        kinds = self.measurement.kinds
-        return Windows(
-            window_report(kinds["calls"].store, now_ns, seconds), window_report(kinds["probe"].store, now_ns, seconds)
-        )
-
-    def report(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Report:
-        """All of it."""
+    def snapshot(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Snapshot:
+        """Read every part once, and judge the window of calls once."""
         state = self.state_of_config()
+        limits = state.config.sla
+        stores = {kind: figures.store for kind, figures in self.measurement.kinds.items()}
+        windows = {kind: store.window(now_ns, limits.window_seconds)[0] for kind, store in stores.items()}
+        verdict = judge(windows["calls"], self.call_ports.active_calls, limits, state.config.capacity)
         ready = self.ready()
-        return Report(
+        report = Report(
             relay=self.relay,
             node=self.node,
             software_version=rtppool_core.__version__,
@@ -111,14 +101,18 @@ class StatusView:
                 reason=self.clock.reason,
             ),
             echo=self._echo(),
-            sla=self.sla(now_ns),
-            windows=self.windows(now_ns),
+            sla=verdict.report,
+            windows=Windows(
+                window_report(stores["calls"], now_ns, limits.window_seconds),
+                window_report(stores["probe"], now_ns, limits.window_seconds),
+            ),
             drain_deadline_seconds=self.drain_seconds(),
             pool=state.config.pool,
             applied_generation=state.config.generation,
             config_error=state.error,
             preflight=self.findings(),
         )
+        return Snapshot(report, limits, verdict.checks, windows["calls"], windows["probe"])
 
     def _media(self) -> MediaReport:
         supervisor = self.call_ports.supervisor

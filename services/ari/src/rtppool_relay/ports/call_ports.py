@@ -296,7 +296,7 @@ class CallPorts:
     def call_figures(self, media: LeasedPort) -> CallFigures:
         """A call's figures and its own verdict, by the tier of the highest load in its time."""
         total = media.statistics.total
-        return call_figures(total, judge(total, media.most_calls, self._config().sla))
+        return call_figures(total, judge(total, media.most_calls, self._config().sla).report)
 
     def advertised_address(self) -> str:
         """What Asterisk is told: the pool's or the environment's address, else ours on the route to Asterisk.

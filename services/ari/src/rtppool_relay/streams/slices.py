@@ -86,7 +86,7 @@ class Slice:
         for name in _MAXIMA:
             setattr(self, name, max(getattr(self, name), getattr(other, name)))
         self.bursts.add(other.bursts)
-        for name in _HISTOGRAMS:
+        for name in HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
 
     def late(self) -> LateByCause:
@@ -125,9 +125,9 @@ class Slice:
 
 
 _EMPTY = Slice()
-_HISTOGRAMS = ("round_trip", "residence", "source_variation", "echo_residence", "network_round_trip")
+HISTOGRAMS = ("round_trip", "residence", "source_variation", "echo_residence", "network_round_trip")
 _MAXIMA = ("max_reordering_extent", "max_reordering_late_ns", "max_n_reordering")
-_SUMS = tuple(each.name for each in fields(Slice) if each.name not in {"bursts", *_HISTOGRAMS, *_MAXIMA})
+_SUMS = tuple(each.name for each in fields(Slice) if each.name not in {"bursts", *HISTOGRAMS, *_MAXIMA})
 
 
 class SliceStore:

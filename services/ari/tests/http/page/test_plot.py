@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtppool_core.statistics.histogram import Histogram, bounds_ns, bucket_of
-from rtppool_relay.http.page.plot import MAX_BARS, Axis, Mark, axis_of, bars_of, plot
+from rtppool_relay.http.page.plot import MAX_BARS, Axis, Mark, draw_plot, group_bars, span_axis
 
 MS = 1_000_000
 MARKS = (Mark("p50 8 ms", 8 * MS), Mark("longest 22 ms", 22 * MS))
@@ -24,7 +24,7 @@ def filled(values: list[int]) -> Histogram:
 @given(st.lists(durations, min_size=1, max_size=50))
 def test_every_sample_is_in_one_bar_that_spans_its_bucket(values: list[int]) -> None:
     histogram = filled(values)
-    bars = bars_of(histogram, axis_of(histogram, MARKS))
+    bars = group_bars(histogram, span_axis(histogram, MARKS))
     assert sum(bar.count for bar in bars) == len(values)
     assert all(before.high_ns <= after.low_ns for before, after in pairwise(bars))
     for value in values:
@@ -35,15 +35,15 @@ def test_every_sample_is_in_one_bar_that_spans_its_bucket(values: list[int]) -> 
 @given(st.lists(durations, min_size=1, max_size=300))
 def test_the_bars_are_few_enough_to_see(values: list[int]) -> None:
     histogram = filled(values)
-    axis = axis_of(histogram, MARKS)
+    axis = span_axis(histogram, MARKS)
     octaves = bucket_of(int(axis.high_ns)) // 64 + 2
-    assert len(bars_of(histogram, axis)) <= max(MAX_BARS, octaves) + 2
+    assert len(group_bars(histogram, axis)) <= max(MAX_BARS, octaves) + 2
 
 
 @given(st.lists(durations, max_size=20))
 def test_everything_is_on_the_axis_and_in_order(values: list[int]) -> None:
     histogram = filled(values)
-    axis = axis_of(histogram, MARKS)
+    axis = span_axis(histogram, MARKS)
     places = [axis.percent(value) for value in sorted([*values, *(mark.at_ns for mark in MARKS)])]
     assert places == sorted(places)
     assert all(0 <= place <= 100 for place in places)
@@ -51,7 +51,7 @@ def test_everything_is_on_the_axis_and_in_order(values: list[int]) -> None:
 
 
 def test_a_plot_marks_the_limits_and_tells_bars_above_the_longest_accepted_apart() -> None:
-    drawn = plot(filled([MS] * 100 + [23 * MS]), MARKS, 22 * MS, "two limits")
+    drawn = draw_plot(filled([MS] * 100 + [23 * MS]), MARKS, 22 * MS, "two limits")
     kinds = [part.get("class") for part in drawn.iter("rect")]
     assert kinds == ["bar", "above"]
     assert [part.text for part in drawn.iter("text") if part.get("class") in {"before", "after"}] == [
@@ -65,7 +65,7 @@ def test_a_plot_marks_the_limits_and_tells_bars_above_the_longest_accepted_apart
 def test_a_limit_of_any_size_has_a_place_beside_any_round_trip() -> None:
     for value in (0, 1, 70_000 * MS):
         for limit in (1_000, 60_000 * MS):
-            drawn = plot(filled([value]), (Mark("limit", limit),), limit, "x")
+            drawn = draw_plot(filled([value]), (Mark("limit", limit),), limit, "x")
             for number in places(drawn):
                 assert 0 <= number <= 100
 

@@ -1,7 +1,7 @@
-"""`/sla` for a person: one page that needs nothing else, verdict first. Rendered in the control process only.
+"""`/sla` for people: one self-contained page, verdict first.
 
-It holds every figure of the JSON document: numbers as `<data value="…">` with the exact value, times as `<time>`.
-Nothing on it runs, and its Content-Security-Policy allows nothing but its own style sheet.
+The page has every figure of the JSON document: numbers as `<data value="…">` with the exact value, times as `<time>`.
+It has no script, and its Content-Security-Policy allows nothing but its own style sheet.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from xml.etree import ElementTree as ET
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.contract.report import Report, WindowReport
 from rtppool_relay.http.page.limits import limits_section, tiers_section
-from rtppool_relay.http.page.markup import Node, element, html_of, moment, number
+from rtppool_relay.http.page.markup import Node, element, moment, number, to_html
 from rtppool_relay.http.page.windows import figures_section, late_section, round_trips_section
 from rtppool_relay.http.sentences import (
-    call_remarks,
-    calls,
-    counted,
-    packets,
-    tier_sentence,
-    verdict_sentence,
-    violation_sentence,
+    describe_calls,
+    describe_tier,
+    describe_verdict,
+    describe_violation,
+    format_count,
+    format_number,
 )
-from rtppool_relay.http.sla_document import window_checks
+from rtppool_relay.http.snapshot import Snapshot
 
 SIGNS = {"Met": "✓", "Violated": "✗", "Unknown": "?"}
 
@@ -42,7 +41,7 @@ class SlaPage:
 
     @classmethod
     def load(cls) -> SlaPage:
-        """Read the frame, which is part of the package."""
+        """Read the frame from the package."""
         frame = resources.files(__package__).joinpath("sla_page.html").read_text(encoding="utf-8")
         style = frame.partition("<style>")[2].partition("</style>")[0]
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -52,29 +51,29 @@ class SlaPage:
             "frame-ancestors 'none'",
         )
 
-    def render(self, report: Report, limits: SlaLimits) -> str:
-        """The page of a relay's report."""
-        windows = report.windows
+    def render(self, snapshot: Snapshot) -> str:
+        """Return the page as HTML text."""
+        report, limits = snapshot.report, snapshot.limits
         body = element(
             "body",
             _header(report),
             element(
                 "main",
                 _verdict(report, limits),
-                limits_section(window_checks(windows.calls, report.sla.active_calls, limits)),
-                late_section(windows, limits),
-                *round_trips_section(windows, report.sla.active_calls, limits),
-                figures_section(windows),
+                limits_section(snapshot.checks),
+                late_section(report.windows, limits),
+                *round_trips_section(snapshot),
+                figures_section(snapshot),
                 tiers_section(report.sla, limits),
             ),
             _footer(report),
         )
         title = element("title", f"SLA {report.sla.result}: {report.node}")
-        return self.frame.substitute(title=html_of(title), body=html_of(body))
+        return self.frame.substitute(title=to_html(title), body=to_html(body))
 
 
 def _header(report: Report) -> ET.Element:
-    pool = f"pool {report.pool.namespace}/{report.pool.name}" if report.pool else "no pool, on its environment"
+    pool = f"pool {report.pool.namespace}/{report.pool.name}" if report.pool else "no pool, settings of its environment"
     return element(
         "header",
         element("h1", f"Media quality of {report.node}"),
@@ -88,15 +87,16 @@ def _echo(report: Report) -> str:
 
 def _verdict(report: Report, limits: SlaLimits) -> ET.Element:
     verdict = report.sla
+    calls = format_count(verdict.active_calls, "call")
     if verdict.violations:
-        why: Node = element("ul", *(element("li", violation_sentence(each)) for each in verdict.violations))
+        why: Node = element("ul", *(element("li", describe_violation(each)) for each in verdict.violations))
     else:
-        why = element("p", verdict_sentence(verdict, limits, report.windows.calls))
+        why = element("p", describe_verdict(verdict, limits, report.windows.calls))
     return element(
         "section",
         element("strong", f"{SIGNS[verdict.result]} {verdict.result}"),
         why,
-        element("p", number(verdict.active_calls, calls(verdict.active_calls)), f" active: {tier_sentence(verdict)}"),
+        element("p", number(verdict.active_calls, calls), f" active: {describe_tier(verdict)}"),
         element("p", *_window(report.windows.calls, limits), " ", element("code", verdict.reason), class_="soft"),
         *(element("p", problem, class_="warning") for problem in _problems(report)),
         class_=f"verdict {verdict.result.lower()}",
@@ -104,7 +104,7 @@ def _verdict(report: Report, limits: SlaLimits) -> ET.Element:
 
 
 def _problems(report: Report) -> Iterator[str]:
-    """What else a person should know before they trust the figures."""
+    """Yield what may spoil the figures: a fault of the relay, the echo, Asterisk, the clock or the calls."""
     yield from report.not_ready
     if report.echo.reachable is not True and report.echo.reason:
         yield f"Echo: {report.echo.reason}"
@@ -114,14 +114,14 @@ def _problems(report: Report) -> Iterator[str]:
         yield f"Configuration: {report.config_error}"
     if report.clock.reason:
         yield f"Clock: {report.clock.reason}"
-    yield from call_remarks(report.calls)
+    yield from describe_calls(report.calls)
 
 
 def _window(window: WindowReport | None, limits: SlaLimits) -> tuple[Node, ...]:
     if window is None:
-        return (f"Window: {counted(limits.window_seconds)} s without a packet of a call.",)
+        return (f"Window: {format_number(limits.window_seconds)} s without a packet of a call.",)
     times = moment(window.start_unix_seconds), " to ", moment(window.end_unix_seconds)
-    return ("Window: ", *times, f", {packets(window.packets)} of calls.")
+    return ("Window: ", *times, f", {format_count(window.packets, 'packet')} of calls.")
 
 
 def _footer(report: Report) -> ET.Element:
@@ -129,7 +129,7 @@ def _footer(report: Report) -> ET.Element:
         "footer",
         element(
             "p",
-            "Loads itself again every 5 s. For programs: this page with Accept: application/json, ",
+            "Reloads every 5 s. For programs: this page with Accept: application/json, ",
             element("a", "/status", href="/status"),
             ", ",
             element("a", "/calls", href="/calls"),

@@ -1,7 +1,7 @@
-"""A histogram of round trips as inline SVG, with the limits that hold marked. Pure.
+"""A histogram of round trips as inline SVG, with the limits marked.
 
 Both axes are logarithmic: round trips of interest lie between 50 µs and 50 ms, and the few slow ones matter most.
-Places across are percentages, so that the plot is as wide as the page and its text keeps its size.
+Horizontal positions are percentages, so that the plot is as wide as the page and its text keeps its size.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from rtppool_core.statistics.histogram import BUCKETS, MIN_NS, SUB_BUCKET_BITS, Histogram, bounds_ns, bucket_of
 from rtppool_core.units import NS_PER_US
 from rtppool_relay.http.page.markup import element
-from rtppool_relay.http.sentences import counted, duration
+from rtppool_relay.http.sentences import format_duration, format_number
 
 PLOT_HEIGHT = 180
 LABEL_ROW_HEIGHT = 18
@@ -50,12 +50,12 @@ class Axis:
     high_ns: float
 
     def percent(self, value_ns: float) -> float:
-        """Where a value is; outside the axis, its end."""
+        """Return a value's position; the nearer end for a value outside the axis."""
         inside = min(max(value_ns, self.low_ns), self.high_ns)
         return LAST_PERCENT * math.log(inside / self.low_ns) / math.log(self.high_ns / self.low_ns)
 
     def ticks(self) -> list[int]:
-        """Round values in ns: 1, 2, 5 of each decade, or the decades alone when those are too many."""
+        """Return round values in ns: 1, 2, 5 of each decade, or the decades alone above `MAX_TICKS`."""
         for steps in ((1, 2, 5), (1,)):
             ticks = [
                 step * 10**power
@@ -68,8 +68,8 @@ class Axis:
         return ticks
 
 
-def bars_of(histogram: Histogram, axis: Axis) -> list[Bar]:
-    """Neighbouring buckets put together, so that about `MAX_BARS` fit on the axis."""
+def group_bars(histogram: Histogram, axis: Axis) -> list[Bar]:
+    """Group neighbouring buckets, so that about `MAX_BARS` bars fit on the axis."""
     across = bucket_of(int(axis.high_ns)) - bucket_of(int(axis.low_ns)) + 1
     together = 1
     while across / together > MAX_BARS and together < 1 << SUB_BUCKET_BITS:
@@ -80,8 +80,8 @@ def bars_of(histogram: Histogram, axis: Axis) -> list[Bar]:
     return [_bar(group, together, count) for group, count in sorted(counts.items()) if count]
 
 
-def axis_of(histogram: Histogram, marks: Iterable[Mark]) -> Axis:
-    """An axis with all samples and all marks on it, and a little room at both ends."""
+def span_axis(histogram: Histogram, marks: Iterable[Mark]) -> Axis:
+    """Return an axis with all samples and all marks on it, and a margin at both ends."""
     places = [mark.at_ns for mark in marks]
     if histogram.min_ns is not None and histogram.max_ns is not None:
         places += [histogram.min_ns, histogram.max_ns]
@@ -89,12 +89,12 @@ def axis_of(histogram: Histogram, marks: Iterable[Mark]) -> Axis:
     return Axis(low * 0.8, high * 1.25)
 
 
-def plot(histogram: Histogram, marks: Sequence[Mark], above_ns: int, description: str) -> ET.Element:
-    """The plot; bars with round trips above `above_ns` stand out."""
-    axis = axis_of(histogram, marks)
-    # The line of a mark on the left begins below the labels of those on its right, and crosses none.
+def draw_plot(histogram: Histogram, marks: Sequence[Mark], above_ns: int, description: str) -> ET.Element:
+    """Draw the plot. Bars from `above_ns` on have a colour of their own."""
+    axis = span_axis(histogram, marks)
+    # A mark's line begins below the labels of the marks to its right, and crosses none of them.
     rightmost_first = sorted(marks, key=lambda mark: -mark.at_ns)
-    bars = bars_of(histogram, axis)
+    bars = group_bars(histogram, axis)
     most = max((bar.count for bar in bars), default=1)
     top = len(marks) * LABEL_ROW_HEIGHT
     height = top + PLOT_HEIGHT
@@ -117,7 +117,7 @@ def plot(histogram: Histogram, marks: Sequence[Mark], above_ns: int, description
 
 
 def _bar(group: int, together: int, count: int) -> Bar:
-    """Group 0 is bucket 0 alone; the others begin at the edges of octaves."""
+    """Make a group's bar. Group 0 is bucket 0 alone; the others begin at the edges of octaves."""
     first, last = (0, 0) if group == 0 else ((group - 1) * together + 1, group * together)
     return Bar(bounds_ns(first)[0], bounds_ns(min(last, BUCKETS - 1))[1], count)
 
@@ -129,10 +129,10 @@ def _height(count: int, most: int) -> float:
 def _bar_element(bar: Bar, axis: Axis, most: int, bottom: int, above: bool) -> ET.Element:
     left, right = axis.percent(bar.low_ns), axis.percent(bar.high_ns)
     tall = _height(bar.count, most)
-    span = f"{duration(round(bar.low_ns / NS_PER_US))} to {duration(round(bar.high_ns / NS_PER_US))}"
+    span = f"{format_duration(round(bar.low_ns / NS_PER_US))} to {format_duration(round(bar.high_ns / NS_PER_US))}"
     return element(
         "rect",
-        element("title", f"{span}: {counted(bar.count)}"),
+        element("title", f"{span}: {format_number(bar.count)}"),
         x=f"{left:.2f}%",
         width=f"{max(right - left - 0.12, 0.25):.2f}%",
         y=f"{bottom - tall:.1f}",
@@ -146,7 +146,7 @@ def _count_lines(most: int, top: int) -> Iterator[ET.Element]:
     while decade <= most:
         y = f"{top + PLOT_HEIGHT - _height(decade, most):.1f}"
         yield element("line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
-        yield element("text", counted(decade), x="-6", y=y, dy="4", class_="count")
+        yield element("text", format_number(decade), x="-6", y=y, dy="4", class_="count")
         decade *= 10
 
 
@@ -161,7 +161,7 @@ def _mark_elements(mark: Mark, axis: Axis, row: int, bottom: int) -> Iterator[ET
 
 
 def _tick(at_ns: int, axis: Axis, bottom: int) -> ET.Element:
-    label = duration(at_ns / NS_PER_US)
+    label = format_duration(at_ns / NS_PER_US)
     decade = str(at_ns).strip("0") == "1"
     x, y = f"{axis.percent(at_ns):.2f}%", str(bottom + 16)
     return element("text", label, x=x, y=y, class_="tick" if decade else "tick between")

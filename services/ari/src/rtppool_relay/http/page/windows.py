@@ -1,6 +1,6 @@
-"""The page's figures of the window: round trips as a plot, late packets by cause, and every figure. Pure.
+"""The page's figures of the window: round trips as a plot, late packets by cause, and every figure.
 
-Calls and probe stand side by side and are never added up.
+Calls and probe have a column each and are never added up.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from rtppool_core.contract.pools_file import SlaLimits
-from rtppool_core.contract.report import WindowReport, Windows, import_histogram
+from rtppool_core.contract.report import WindowReport, Windows
 from rtppool_core.units import NS_PER_US
 from rtppool_relay.figures.sla import PPM
-from rtppool_relay.http.page.markup import Node, element, moment, not_measured, number, section, table
-from rtppool_relay.http.page.plot import Mark, plot
-from rtppool_relay.http.sentences import counted, duration, share
-from rtppool_relay.http.sla_document import window_checks, window_figures
+from rtppool_relay.http.page.markup import BAR_HEIGHT, Node, element, moment, not_measured, number, section, table
+from rtppool_relay.http.page.plot import Mark, draw_plot
+from rtppool_relay.http.sentences import format_duration, format_number, format_share
+from rtppool_relay.http.sla_document import window_figures
+from rtppool_relay.http.snapshot import Snapshot
 
 PERCENTILES = {"P50": "median", "P95": "95th percentile", "P99": "99th percentile", "Max": "longest"}
 HISTOGRAMS = {
     "": "Round trip",
-    "networkRoundTrip": "Round trip less the echo's own time",
+    "networkRoundTrip": "Round trip without the echo's own time",
     "echoResidence": "Inside the echo",
     "residence": "Inside the relay",
     "sourceVariation": "Variation of arrivals from Asterisk",
 }
-# In this order; a figure that has no name here comes last, spelled out.
+# The order of the rows. A figure without a name here follows them, spelled out.
 FIGURE_NAMES = {
     "packets": "Packets sent to the echo",
     "answered": "Answered",
@@ -34,7 +35,7 @@ FIGURE_NAMES = {
     "lossPpm": "Lost, share",
     "directedLoss.toEcho": "Lost on the way to the echo",
     "directedLoss.fromEcho": "Lost on the way back",
-    "directedLoss.undetermined": "Lost, way not known",
+    "directedLoss.undetermined": "Lost, direction not known",
     "tooLate": "Answered after 2 s, counted as lost",
     "latePpm": "Late by relay or echo, share",
     **{
@@ -51,35 +52,38 @@ FIGURE_NAMES = {
     "duplicates": "Duplicates",
     "estimatedRFactor": "R factor (G.107), an estimate",
     "estimatedMos": "MOS (G.107), an estimate",
-    "dscpChanged": "Answered with another DSCP than ours",
-    "sourceDscpMismatches": "From Asterisk with another DSCP than ours",
+    "dscpChanged": "Returned with another DSCP",
+    "sourceDscpMismatches": "From Asterisk with an unexpected DSCP",
     "skewPpm": "Skew of the source's clock",
 }
-# Shown in a table of their own, and as times.
-APART = {"late", "startUnixSeconds", "endUnixSeconds"}
+# Late packets have a table of their own; the window's times are `<time>` elements.
+SHOWN_ELSEWHERE = {"late", "startUnixSeconds", "endUnixSeconds"}
 CAUSES = (
-    ("source", "Source: came late from Asterisk", "not judged"),
-    ("relay", "Relay: held in this relay", "judged"),
-    ("echo", "Echo: in it, or in the network there and back", "judged"),
+    ("source", "Source: arrived late from Asterisk", "not judged"),
+    ("relay", "Relay: delayed in this relay", "judged"),
+    ("echo", "Echo: delayed in the echo, or in the network to and from it", "judged"),
 )
 MARKED = {"p50Microseconds": "p50", "p95Microseconds": "p95", "p99Microseconds": "p99", "maxRttMicroseconds": "longest"}
-BAR_HEIGHT = 12
 
 
-def round_trips_section(windows: Windows, active_calls: int, limits: SlaLimits) -> Iterator[ET.Element]:
-    """The round trips of calls, or of the probe where no call was measured; nothing where neither was."""
-    for window, whose in ((windows.calls, "calls"), (windows.probe, "the probe, never judged")):
-        if window is not None and window.round_trip is not None:
+def round_trips_section(snapshot: Snapshot) -> Iterator[ET.Element]:
+    """Plot the round trips of calls, or those of the probe where no call was measured."""
+    for histogram, subject in (
+        (snapshot.calls.round_trip, "calls"),
+        (snapshot.probe.round_trip, "the probe, never judged"),
+    ):
+        if histogram.count:
             marks = [
-                Mark(f"{MARKED[check.limit]} {duration(check.accepted)}", check.accepted * NS_PER_US)
-                for check in window_checks(None, active_calls, limits)
+                Mark(f"{MARKED[check.limit]} {format_duration(check.accepted)}", check.accepted * NS_PER_US)
+                for check in snapshot.checks
                 if check.limit in MARKED
             ]
-            histogram = import_histogram(window.round_trip)
-            said = f"Histogram of {counted(histogram.count)} round trips of {whose}, with the limits marked"
+            count = format_number(histogram.count)
+            description = f"Histogram of {count} round trips of {subject}, with the limits marked"
+            max_rtt_ns = snapshot.limits.max_rtt_microseconds * NS_PER_US
             yield section(
-                f"Round trips of {whose}",
-                element("div", plot(histogram, marks, limits.max_rtt_microseconds * NS_PER_US, said), class_="frame"),
+                f"Round trips of {subject}",
+                element("div", draw_plot(histogram, marks, max_rtt_ns, description), class_="frame"),
                 element(
                     "p",
                     "Packets by round trip between relay and echo, both axes logarithmic. Dashed: the limits.",
@@ -90,7 +94,7 @@ def round_trips_section(windows: Windows, active_calls: int, limits: SlaLimits) 
 
 
 def late_section(windows: Windows, limits: SlaLimits) -> ET.Element:
-    """Late packets by whose milliseconds they are."""
+    """Show late packets by cause."""
     rows = (
         element(
             "tr",
@@ -102,17 +106,20 @@ def late_section(windows: Windows, limits: SlaLimits) -> ET.Element:
     caption = element(
         "caption",
         "Late: left for Asterisk more than ",
-        number(limits.late_threshold_microseconds, duration(limits.late_threshold_microseconds)),
-        " behind the RTP clock. The largest part of the delay names the cause.",
+        number(limits.late_threshold_microseconds, format_duration(limits.late_threshold_microseconds)),
+        " behind the RTP clock. The largest part of the delay determines the cause.",
     )
     bar = [] if windows.calls is None else [_late_bar(windows.calls)]
-    return section("Late packets, by cause", *bar, table(("Whose milliseconds", "Calls", "Probe"), rows, caption))
+    return section("Late packets, by cause", *bar, table(("Cause", "Calls", "Probe"), rows, caption))
 
 
-def figures_section(windows: Windows) -> ET.Element:
-    """Every figure of both windows."""
-    both = (windows.calls, windows.probe)
-    held = [_flat(window_figures(window)) if window is not None else {} for window in both]
+def figures_section(snapshot: Snapshot) -> ET.Element:
+    """Show every figure of both windows."""
+    both = (snapshot.report.windows.calls, snapshot.report.windows.probe)
+    held = [
+        _flatten(window_figures(window, figures)) if window is not None else {}
+        for window, figures in zip(both, (snapshot.calls, snapshot.probe), strict=True)
+    ]
     present = {name for figures in held for name in figures}
     names = [name for name in FIGURE_NAMES if name in present] + sorted(present - set(FIGURE_NAMES))
     rows = [
@@ -121,16 +128,16 @@ def figures_section(windows: Windows) -> ET.Element:
         ),
         _row("Window to", *(not_measured() if window is None else moment(window.end_unix_seconds) for window in both)),
         *(
-            _row(FIGURE_NAMES.get(name) or spelled(name), *(_figure(name, figures.get(name)) for figures in held))
+            _row(FIGURE_NAMES.get(name) or spell_out(name), *(_figure(name, figures.get(name)) for figures in held))
             for name in names
         ),
     ]
-    caption = element("caption", "Percentiles are read from buckets at most 1.6 % wide; the longest is exact.")
+    caption = element("caption", "Percentiles come from buckets at most 1.6 % wide. The longest is exact.")
     return section("Figures of the window", table(("Figure", "Calls", "Probe"), rows, caption))
 
 
-def spelled(name: str) -> str:
-    """The field `burst.lossDensityPpm` as `Burst loss density`, for figures that have no name here."""
+def spell_out(name: str) -> str:
+    """Turn the field `burst.lossDensityPpm` into `Burst loss density`."""
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name.replace(".", " "))
     return words.removesuffix(" microseconds").removesuffix(" ppm").removesuffix(" ns").capitalize()
 
@@ -144,14 +151,14 @@ def _late_packets(window: WindowReport | None, cause: str) -> Iterator[Node]:
         yield not_measured()
         return
     late = int(getattr(window.late, cause))
-    yield number(late, counted(late))
+    yield number(late, format_number(late))
     if late:
         yield " "
-        yield element("span", f"({share(round(late * PPM / window.packets))})")
+        yield element("span", f"({format_share(round(late * PPM / window.packets))})")
 
 
 def _late_bar(window: WindowReport) -> ET.Element:
-    """The causes' parts of all late packets, side by side; empty when none was late."""
+    """Draw each cause's part of all late packets; an empty track when none was late."""
     parts, left, late = [], 0.0, window.late.source + window.late.relay + window.late.echo
     for cause, _, _ in CAUSES:
         width = 100 * int(getattr(window.late, cause)) / late if late else 0.0
@@ -161,17 +168,17 @@ def _late_bar(window: WindowReport) -> ET.Element:
             )
         left += width
     track = element("rect", width="100%", height=str(BAR_HEIGHT), rx="2", class_="track")
-    said = f"{counted(late)} late packets of calls by cause"
-    return element("svg", track, *parts, width="100%", height=str(BAR_HEIGHT), role="img", aria_label=said)
+    description = f"{format_number(late)} late packets of calls by cause"
+    return element("svg", track, *parts, width="100%", height=str(BAR_HEIGHT), role="img", aria_label=description)
 
 
-def _flat(figures: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    """Nested figures under their names joined by dots; what has a table of its own is left out."""
+def _flatten(figures: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """Join the names of nested figures by dots, without `SHOWN_ELSEWHERE`."""
     flat: dict[str, Any] = {}
     for name, value in figures.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{place}{name}.") if place or name not in APART else {}
-        elif place or name not in APART:
+            flat |= _flatten(value, f"{place}{name}.") if place or name not in SHOWN_ELSEWHERE else {}
+        elif place or name not in SHOWN_ELSEWHERE:
             flat[place + name] = value
     return flat
 
@@ -179,20 +186,20 @@ def _flat(figures: Mapping[str, Any], place: str = "") -> dict[str, Any]:
 def _figure(name: str, value: Any) -> Node:
     if value is None:
         return not_measured()
-    text = figure_text(name, value)
+    text = format_figure(name, value)
     return number(value, text) if isinstance(value, int | float) and not isinstance(value, bool) else text
 
 
-def figure_text(name: str, value: Any) -> str:
-    """A figure with its unit, which is at the end of its name; skew is the one that people know in ppm."""
+def format_figure(name: str, value: Any) -> str:
+    """Format a figure in the unit that its name ends with: shares in percent, skew in ppm."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if name.endswith("Microseconds"):
-        return duration(value)
+        return format_duration(value)
     if name.endswith("Ns"):
-        return duration(value / NS_PER_US)
+        return format_duration(value / NS_PER_US)
     if name.endswith("skewPpm"):
-        return f"{counted(value)} ppm"
+        return f"{format_number(value)} ppm"
     if name.endswith("Ppm"):
-        return share(value)
-    return counted(value)
+        return format_share(value)
+    return format_number(value)

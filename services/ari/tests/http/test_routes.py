@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
+import aiohttp
 import pytest
+from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
+from snapshots import MET, VIOLATED, with_report
 
-from rtppool_relay.http.accept import preferred, weight_of
+from rtppool_relay.http.page.page import SlaPage
+from rtppool_relay.http.routes import make_routes, prefer, weigh
+from rtppool_relay.http.sla_document import sla_document
 
 OFFERED = ("application/json; charset=utf-8", "text/html; charset=utf-8")
 JSON, HTML = OFFERED
@@ -24,7 +31,7 @@ FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 )
 def test_weights_are_those_of_the_example_in_rfc_7231(media_type: str, weight: float) -> None:
     header = "text/*;q=0.3, text/html;q=0.7, text/html;level=1, text/html;level=2;q=0.4, */*;q=0.5"
-    assert weight_of(header, media_type) == weight
+    assert weigh(header, media_type) == weight
 
 
 @pytest.mark.parametrize(
@@ -74,17 +81,70 @@ def test_weights_are_those_of_the_example_in_rfc_7231(media_type: str, weight: f
     ],
 )
 def test_the_answer_is_the_form_that_the_client_prefers(accept: str, answer: str) -> None:
-    assert preferred(accept, OFFERED) == answer
+    assert prefer(accept, OFFERED) == answer
 
 
 @given(st.one_of(st.text(), st.text(alphabet="textml/*;,q=01.\"\\ %'-8:", max_size=60)))
 @example("\udc80/html;q=\udcff")
 def test_any_header_gets_an_answer(accept: str) -> None:
-    assert preferred(accept, OFFERED) in OFFERED
+    assert prefer(accept, OFFERED) in OFFERED
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000))
 def test_the_higher_weight_wins_whatever_the_order(json_weight: int, html_weight: int) -> None:
     ranges = [f"application/json;q={json_weight / 1000:.3f}", f"text/html;q={html_weight / 1000:.3f}"]
     answer = HTML if html_weight > json_weight else JSON
-    assert preferred(",".join(ranges), OFFERED) == preferred(",".join(reversed(ranges)), OFFERED) == answer
+    assert prefer(",".join(ranges), OFFERED) == prefer(",".join(reversed(ranges)), OFFERED) == answer
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[str]:
+    app = web.Application()
+    for path, handler in make_routes(lambda: VIOLATED, list, list).items():
+        app.router.add_get(path, handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("headers", "content_type"),
+    [
+        ([], "application/json"),
+        ([("Accept", "application/json, text/html;q=0.9")], "application/json"),
+        ([("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")], "text/html"),
+        # Several header lines are one list.
+        ([("Accept", "application/json;q=0.5"), ("Accept", "text/html")], "text/html"),
+    ],
+)
+async def test_the_form_follows_the_accept_header_and_caches_are_told(
+    address: str, headers: list[tuple[str, str]], content_type: str
+) -> None:
+    async with (
+        aiohttp.ClientSession(skip_auto_headers=["Accept"]) as http,
+        http.get(f"{address}/sla", headers=headers) as answer,
+    ):
+        assert (answer.status, answer.content_type, answer.charset) == (200, content_type, "utf-8")
+        assert (answer.headers["Vary"], answer.headers["Cache-Control"]) == ("Accept", "no-store")
+        if content_type == "application/json":
+            assert await answer.json() == sla_document(VIOLATED)
+        else:
+            page = SlaPage.load()
+            assert await answer.text() == page.render(VIOLATED)
+            assert answer.headers["Content-Security-Policy"] == page.content_security_policy
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_half_a_surrogate_pair_in_a_name_breaks_no_page() -> None:
+    broken = with_report(MET, node="worker-\ud800")
+    app = web.Application()
+    app.router.add_get("/sla", make_routes(lambda: broken, list, list)["/sla"])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/sla"
+    async with aiohttp.ClientSession() as http, http.get(url, headers={"Accept": "text/html"}) as answer:
+        assert "Media quality of worker-?" in await answer.text()
+    await runner.cleanup()

@@ -1,4 +1,4 @@
-"""Runs two long jobs side by side: programs keep the processors busy, images the network."""
+"""Long jobs side by side: builds of programs load the processors, images the network."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from lab.base.steps import Steps
 
 
 def side_by_side(steps: Steps, *jobs: Callable[[], object]) -> None:
-    """Return when all have ended. When one fails, or the user interrupts, the steps of the others are stopped.
+    """Run all jobs to their end. When one fails, or the user interrupts, the steps of the others are stopped.
 
     Raises:
-        Exception: the one that came first.
+        Exception: that of the job that failed first.
     """
     with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
         futures = [pool.submit(job) for job in jobs]

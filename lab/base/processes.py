@@ -13,7 +13,7 @@ from pathlib import Path
 from lab.base.errors import LabError
 
 END_SECONDS = 10.0
-TAIL_LINES = 12
+TAIL_LINES = 15
 
 
 class Process:

@@ -1,4 +1,4 @@
-"""Runs one external command at a time as a named step: output to a file, progress to the user, its tail on failure."""
+"""External commands as named steps: output to a file, progress to the user, the end of the output on a failure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import IO
 
 from lab.base.errors import LabError
+from lab.base.processes import tail_of
 
-TAIL_LINES = 15
 REPORT_EVERY_SECONDS = 20.0
 POLL_SECONDS = 0.2
 SHORT_STEP_SECONDS = 10
 
 
 class Steps:
-    """Says what is done, and keeps what it printed in `logs`. May be used from several threads."""
+    """The steps of a command, with their output in `logs`. Several threads may use it."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -29,16 +29,16 @@ class Steps:
         logs.mkdir(parents=True, exist_ok=True)
 
     def say(self, line: str) -> None:
-        """Print one line to stderr; stdout is for what a verb was asked for."""
+        """Print one line to stderr; stdout is for the result of a command."""
         with self._lock:
             print(line, file=sys.stderr, flush=True)
 
     def stop(self) -> None:
-        """End the steps that run in other threads; each raises LabError there."""
+        """End the steps of other threads; each raises a LabError there."""
         self._stopped.set()
 
     def log_file(self, name: str) -> Path:
-        """Where the output of the step `name` goes."""
+        """Return the log file of the step `name`."""
         return self._logs / f"{name.replace(' ', '-').replace('/', '-')}.log"
 
     def run(
@@ -55,16 +55,16 @@ class Steps:
         """Run `command` to its end.
 
         Args:
-            name: of the step, and of its log file.
+            name: names the step and its log file.
             command: argument list.
-            expected_seconds: how long it takes on a machine with two cores; shown to the user.
-            advice: what to do when it fails.
-            folder: to run in.
+            expected_seconds: duration on a machine with two cores; shown to the user.
+            advice: the remedy for a failure.
+            folder: working folder.
             variables: added to the environment.
-            source: what it reads.
+            source: standard input.
 
         Raises:
-            LabError: with the end of its output, when it can't be started or ends with another code than 0.
+            LabError: it cannot be started or ends with another code than 0; the message has the end of its output.
         """
         log = self.log_file(name)
         started = time.monotonic()
@@ -108,24 +108,22 @@ class Steps:
 
 
 def clock(seconds: float) -> str:
-    """`1:05` for 65 seconds."""
+    """Format seconds as minutes and seconds, such as `1:05`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 
 
 def failure(name: str, code: int, log: Path, advice: str) -> str:
-    """Tell what a failed step printed last, and what to do."""
-    tail = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
-    shown = "\n".join(f"    {line}" for line in tail)
-    return f"{name}: ended with code {code}. The end of {log}:\n{shown}\n{advice}".rstrip()
+    """Describe a failed step: its code, the end of its output, the remedy."""
+    return f"{name}: ended with code {code}. The end of {log}:\n{tail_of(log)}\n{advice}".rstrip()
 
 
 def ask(command: Sequence[str | Path], *, seconds: float = 20) -> subprocess.CompletedProcess[str]:
-    """Run a quick question quietly; a program that is missing or doesn't answer in time is code 127 or 124."""
+    """Run a short command quietly; a missing program is code 127, one that does not end in time is code 124."""
     words = [str(word) for word in command]
     try:
         return subprocess.run(words, capture_output=True, text=True, check=False, timeout=seconds)
     except OSError as error:
         return subprocess.CompletedProcess(words, 127, "", str(error))
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(words, 124, "", f"{words[0]} gave no answer in {seconds:g} s")
+        return subprocess.CompletedProcess(words, 124, "", f"{words[0]} did not end within {seconds:g} s")

@@ -1,1 +1,1 @@
-"""Makes a kind cluster with the product on it, on a machine that may lack everything that is needed for one."""
+"""A kind cluster with the product on it, on a machine that may lack Docker, a registry and every program."""

@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one verb; return the exit code. A failure is printed as a sentence on stderr."""
+    """Run one verb; return the exit code. The message of a failure goes to stderr."""
     options = parser().parse_args(arguments)
     verb: Callable[[Tooling, argparse.Namespace], None] = options.verb
     try:
@@ -24,24 +24,24 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        print("stopped; finished steps are kept, and the same command continues from there", file=sys.stderr)
         return INTERRUPTED
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
-    """Tell the verbs."""
+    """Return the parser of all verbs."""
     top = argparse.ArgumentParser(
         prog="python -m lab.cluster",
-        description="A kind cluster with the product on it. Makes what the machine lacks, and keeps it in "
+        description="A kind cluster with the product on it. Missing parts are made and kept in "
         "${RTPPOOL_CACHE:-~/.cache/rtp-pool}.",
-        epilog="KUBE_CONTEXT names a cluster that was not made here and is to be used all the same.",
+        epilog="KUBE_CONTEXT names another cluster to use.",
     )
     verbs = top.add_subparsers(required=True, metavar="VERB")
     _verb(verbs, "up", "engine, programs, images, cluster, product; safe to run again", alone(Tooling.up))
     _verb(verbs, "down", "delete the cluster; images and programs are kept", alone(Tooling.down))
-    _verb(verbs, "status", "tell what runs", lambda t, _: t.status())
-    _verb(verbs, "engine", "have a Docker engine", alone(Tooling.engine_up))
+    _verb(verbs, "status", "show the engine, the cluster and the product", lambda t, _: t.status())
+    _verb(verbs, "engine", "start a Docker engine unless one runs", alone(Tooling.engine_up))
     _verb(
         verbs,
         "images",
@@ -51,19 +51,24 @@ def parser() -> argparse.ArgumentParser:
     _verb(
         verbs,
         "phones",
-        "Asterisk and SIPp as folders that run without a container (root); print where",
+        "unpack Asterisk and SIPp as folders that run without a container (root); print the folder",
         alone(Tooling.phones),
     )
     _verb(
-        verbs, "env", 'print what makes kubectl use the cluster: eval "$(... env)"', lambda t, _: t.print_environment()
+        verbs,
+        "env",
+        'print shell lines that make kubectl use the cluster: eval "$(... env)"',
+        lambda t, _: t.print_environment(),
     )
-    program = _verb(verbs, "program", "print the path of a program, building it first", lambda t, o: t.program(o.name))
+    program = _verb(
+        verbs, "program", "print the path of a program, after fetching or building it", lambda t, o: t.program(o.name)
+    )
     program.add_argument("name", metavar="NAME", choices=sorted(VERSIONS), help=", ".join(sorted(VERSIONS)))
     return top
 
 
 def alone(act: Callable[[Tooling], None]) -> Callable[[Tooling, argparse.Namespace], None]:
-    """Let a verb that changes something wait for its turn."""
+    """Make a verb that changes something wait for its turn."""
 
     def in_turn(tooling: Tooling, _: argparse.Namespace) -> None:
         with hold_lock(tooling.places.lock, tooling.steps.say):

@@ -1,4 +1,4 @@
-"""The product on a cluster: its chart installed or upgraded, and Ready."""
+"""The product's release on a cluster."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Product:
     target: Target
 
     def up(self, image_ids: Mapping[str, str]) -> None:
-        """Install or upgrade, and return when every pool is Ready. Values that were set since are kept.
+        """Install or upgrade the chart, and wait until every pool is Ready. A user's values are kept.
 
         Args:
             image_ids: identity of each component's image.
 
         Raises:
-            LabError: when it isn't Ready in time; with what the cluster shows of it.
+            LabError: a pool is not Ready in time; the message shows pods and pools.
         """
         try:
             self._clear_broken_release()
@@ -49,14 +49,14 @@ class Product:
             raise LabError(f"{error}\n{pods}\n{self.shown()}") from error
 
     def _clear_broken_release(self) -> None:
-        """Take away what an interrupted helm left: its hooks never ran, and a later upgrade would not run them."""
+        """Repair a release that an interrupted helm left: its hooks never ran, and an upgrade would not run them."""
         answer = ask([self._helm, "status", RELEASE, *self._where, "--output", "json"])
         if answer.returncode == 0 and (verb := repair_of(answer.stdout)):
             self.steps.run(
                 f"helm {verb}",
                 [self._helm, verb, RELEASE, *self._where, "--wait", "--timeout", f"{ROLLOUT_SECONDS}s"],
                 expected_seconds=10,
-                advice=f"helm history {RELEASE} --namespace {NAMESPACE} tells more.",
+                advice=f"helm history {RELEASE} --namespace {NAMESPACE} shows more.",
             )
 
     @property
@@ -79,7 +79,7 @@ class Product:
                 *("--wait", "--timeout", f"{ROLLOUT_SECONDS}s"),
             ],
             expected_seconds=30,
-            advice=f"kubectl get events --namespace {NAMESPACE} tells more.",
+            advice=f"kubectl get events --namespace {NAMESPACE} shows more.",
         )
 
     def _wait_until_ready(self) -> None:
@@ -99,11 +99,11 @@ class Product:
                 ),
             ],
             expected_seconds=15,
-            advice=f"kubectl get rtppools --namespace {NAMESPACE} --output yaml tells why.",
+            advice=f"kubectl get rtppools --namespace {NAMESPACE} --output yaml shows the reason.",
         )
 
     def shown(self) -> str:
-        """Print the pools as a user sees them."""
+        """Return the pools as kubectl prints them."""
         return self._kubectl("get", "rtppools", "--all-namespaces", "--output", "wide")
 
     def _kubectl(self, *words: str) -> str:
@@ -112,7 +112,7 @@ class Product:
 
 
 def repair_of(status: str) -> str | None:
-    """Read `helm status --output json`: the verb of helm that mends the release; None where it can be upgraded."""
+    """Return the helm verb that repairs the release in `helm status --output json`; None if it can be upgraded."""
     release = json.loads(status)
     state = release["info"]["status"]
     if release["version"] == 1 and state in {"failed", "pending-install"}:
@@ -121,10 +121,7 @@ def repair_of(status: str) -> str | None:
 
 
 def values_for(image_ids: Mapping[str, str]) -> dict[str, Any]:
-    """Tell what the chart is installed with.
-
-    The annotation rolls pods out when an image of the same name is another.
-    """
+    """Return the chart's values. The annotation rolls pods out when an image of the same name has changed."""
     values: dict[str, Any] = {"image": {"tag": TAG}}
     for component in COMPONENTS:
         values[component] = {"podAnnotations": {IMAGE_ANNOTATION: image_ids[component]}}

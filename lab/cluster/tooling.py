@@ -1,4 +1,4 @@
-"""What each verb does, in order."""
+"""The verbs of the cluster tooling, each as a sequence of steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.base.places import Places, find_places
 from lab.base.steps import Steps
 from lab.cluster.host.docker import Docker
 from lab.cluster.host.engine import Engine
-from lab.cluster.host.machine import Machine, look_at_machine
+from lab.cluster.host.machine import Machine, inspect_machine
 from lab.cluster.images.bases import Bases
 from lab.cluster.images.node_image import NEEDED_PROGRAMS, NodeImage, NodeImages
 from lab.cluster.images.phone_images import ASTERISK, SIPP, PhoneImages
@@ -30,7 +30,7 @@ IMAGES = (*map(image_of, COMPONENTS), ASTERISK, SIPP)
 
 @dataclass(frozen=True, slots=True)
 class Tooling:
-    """Everything that a verb may need."""
+    """The parts that the verbs use."""
 
     machine: Machine
     places: Places
@@ -40,7 +40,7 @@ class Tooling:
     target: Target
 
     def up(self) -> None:
-        """Have a cluster with the product on it, Ready."""
+        """Bring up a cluster with the product on it, Ready."""
         self.engine_up()
         if self.target.own:
             self.cluster().check_name_is_free()
@@ -55,30 +55,32 @@ class Tooling:
         print(next_commands(self.target, self.places))
 
     def down(self) -> None:
-        """Delete our own cluster; programs and images are kept."""
+        """Delete the lab's own cluster; programs and images are kept."""
         if not self.target.own:
             raise LabError(
-                f"{VARIABLE}={self.target.context}: a cluster that was not made here is not deleted here. "
-                "helm uninstall removes the product from it."
+                f"{VARIABLE}={self.target.context}: only a cluster that was made here is deleted. "
+                "helm uninstall removes the product from this one."
             )
         if not self.docker.answers():
-            raise LabError("down: no Docker engine answers, so no cluster runs; start it to remove what is left")
+            raise LabError(
+                "down: no Docker engine answers, so no cluster runs; start the engine to remove left-over containers"
+            )
         self.cluster().down()
         self.steps.say("cluster: none")
 
     def images(self) -> None:
-        """Build all images, and load them where there are nodes."""
+        """Build all images, and load them into the nodes."""
         self.engine_up()
         self._build_images()
         self._load()
 
     def phones(self) -> None:
-        """Have Asterisk and SIPp as folders, and print where; the engine is needed only to make them."""
+        """Unpack Asterisk and SIPp unless they are current, and print their folder. Only unpacking needs the engine."""
         PhoneRoots(self.machine, self.places, self.steps).up(self._phone_images)
         print(self.places.phones)
 
     def status(self) -> None:
-        """Tell what runs, and change nothing."""
+        """Show the engine, the cluster and the product; change nothing."""
         if not self.docker.answers():
             print("engine: none answers")
             return
@@ -88,7 +90,7 @@ class Tooling:
             print(f"cluster {CLUSTER}: none")
             return
         if self.target.own and not cluster.is_alive():
-            print(f"cluster {CLUSTER}: does not answer, or its nodes have new addresses; up makes it again")
+            print(f"cluster {CLUSTER}: does not answer, or its nodes have new addresses; up creates it again")
             return
         cluster.check_may_touch()
         print(f"context: {self.target.context}")
@@ -97,7 +99,7 @@ class Tooling:
         print(self._product().shown())
 
     def program(self, name: str) -> None:
-        """Print the path of a program; building it may take minutes."""
+        """Print the path of a program; a build may take minutes."""
         print(self.programs.path(name))
 
     def print_environment(self) -> None:
@@ -107,11 +109,11 @@ class Tooling:
         print("\n".join(environment_lines(self.target, self.places)))
 
     def engine_up(self) -> None:
-        """Have a Docker engine."""
+        """Start a Docker engine unless one runs."""
         Engine(self.docker, self.machine, self.places, self.steps).up()
 
     def _node_image(self) -> NodeImage:
-        """Build programs and images side by side, and return the nodes' image."""
+        """Build programs and images side by side; return the image of the nodes."""
         nodes = NodeImages(self.docker, self._bases(), self.programs, self.machine, self.places, self.steps)
         found = nodes.find()
         if found is None:
@@ -145,7 +147,7 @@ class Tooling:
         return Bases(self.docker, self.machine, self.places, self.steps)
 
     def cluster(self) -> KindCluster:
-        """The cluster to work on."""
+        """Return the cluster to use."""
         return KindCluster(self.programs, self.machine, self.places, self.steps, self.target)
 
     def _product(self) -> Product:
@@ -153,11 +155,11 @@ class Tooling:
 
 
 def make_tooling() -> Tooling:
-    """Put it together from the environment."""
+    """Compose the tooling from the environment."""
     places = find_places(os.environ)
     steps = Steps(places.logs)
     return Tooling(
-        machine=look_at_machine(),
+        machine=inspect_machine(),
         places=places,
         steps=steps,
         docker=Docker(steps),
@@ -167,7 +169,7 @@ def make_tooling() -> Tooling:
 
 
 def environment_lines(target: Target, places: Places) -> list[str]:
-    """Write shell lines for the user; a cluster that the user named is in the user's own configuration already."""
+    """Return shell lines that select the cluster. A cluster that the user named is in the user's own configuration."""
     lines = [f"export PATH={shlex.quote(str(places.bin))}:$PATH"]
     if target.kubeconfig is not None:
         lines.insert(0, f"export KUBECONFIG={shlex.quote(str(target.kubeconfig))}")
@@ -175,7 +177,7 @@ def environment_lines(target: Target, places: Places) -> list[str]:
 
 
 def next_commands(target: Target, places: Places) -> str:
-    """Tell a user how to look at it."""
+    """Return the commands with which a user inspects the product."""
     lines = [
         "",
         "To use it from this shell:",
@@ -183,6 +185,6 @@ def next_commands(target: Target, places: Places) -> str:
         "Then:",
         f"  kubectl get rtppools --namespace {NAMESPACE} --output wide --watch",
         f"  kubectl get pods --namespace {NAMESPACE} --output wide",
-        "Tests with real calls: make e2e. To take it away: make down",
+        "Tests with real calls: make e2e. To delete the cluster: make down",
     ]
     return "\n".join(lines)

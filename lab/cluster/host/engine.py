@@ -1,4 +1,4 @@
-"""A Docker engine: the one that runs, or one that is installed and started here."""
+"""The Docker engine: a running one, or Debian's, installed and started."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lab.base.errors import LabError
 from lab.base.places import RECIPES, Places
+from lab.base.processes import tail_of
 from lab.base.steps import Steps, ask
 from lab.cluster.host.apt import install
 from lab.cluster.host.docker import Docker
@@ -28,7 +29,7 @@ BY_HAND = "Start Docker by hand, or run this as root on Debian, where it is inst
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Brings up Docker."""
+    """The Docker engine of this machine."""
 
     docker: Docker
     machine: Machine
@@ -36,10 +37,10 @@ class Engine:
     steps: Steps
 
     def up(self) -> None:
-        """Return when an engine answers that can start the nodes of a cluster.
+        """Start an engine that can run the nodes of a cluster, unless one runs.
 
         Raises:
-            LabError: where there is none and none can be made.
+            LabError: no engine answers and none can be started, or it cannot start privileged containers.
         """
         if self.docker.answers():
             self.steps.say("engine: running")
@@ -49,14 +50,14 @@ class Engine:
             raise LabError(
                 "engine: this machine's root has no CAP_SYS_RESOURCE and the running dockerd starts containers with "
                 "plain runc, which asks for it, so no privileged container starts. Stop that dockerd and run this "
-                f"again: it is then started with the runtime {WRAPPER.name}."
+                f"again: dockerd is then started with the runtime {WRAPPER.name}."
             )
 
     def _make(self) -> None:
         if not self.machine.may_install:
             raise LabError(f"engine: no Docker engine answers. {BY_HAND}")
         self._install()
-        if self.docker.answers():  # the package may have started it
+        if self.docker.answers():  # the package may start the engine
             self.steps.say("engine: started by its package")
             return
         if Path("/run/systemd/system").exists():
@@ -74,7 +75,7 @@ class Engine:
         install(self.steps, *PACKAGES)
 
     def _start_containerd(self) -> None:
-        """A socket left behind by a containerd that was stopped answers nobody, so it is asked, not looked for."""
+        """Start containerd unless it answers. Its socket proves nothing: a stopped containerd leaves it behind."""
         if containerd_answers():
             return
         self._start("containerd", ["containerd"], containerd_answers)
@@ -83,7 +84,7 @@ class Engine:
         self._start("dockerd", dockerd_command(self.machine, self._wrapper()), self.docker.answers)
 
     def _wrapper(self) -> Path:
-        """A copy outside the repository: the engine outlives a checkout."""
+        """Copy the wrapper out of the repository, because the engine outlives a checkout."""
         place = self.places.root / WRAPPER.name
         shutil.copyfile(WRAPPER, place)
         place.chmod(place.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
@@ -103,18 +104,17 @@ class Engine:
         deadline = time.monotonic() + START_SECONDS
         while not answers():
             if process.poll() is not None or time.monotonic() > deadline:
-                tail = "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-15:])
-                raise LabError(f"engine: {name} did not come up. The end of {log}:\n{tail}\n{BY_HAND}")
+                raise LabError(f"engine: {name} did not come up. The end of {log}:\n{tail_of(log)}\n{BY_HAND}")
             time.sleep(0.3)
 
 
 def containerd_answers() -> bool:
-    """Whether a containerd listens at the usual place."""
+    """Return whether a containerd answers on its default socket."""
     return CONTAINERD_SOCKET.exists() and ask(["ctr", "--connect-timeout", "2s", "version"], seconds=5).returncode == 0
 
 
 def dockerd_command(machine: Machine, wrapper: Path) -> list[str]:
-    """Tell how dockerd is started here."""
+    """Return the command of dockerd, with the bounded runtime where root's rights are limited."""
     command = ["dockerd", "--containerd", str(CONTAINERD_SOCKET)]
     if not machine.may_raise_limits:
         command += ["--add-runtime", f"{RUNTIME}={wrapper}", "--default-runtime", RUNTIME]

@@ -1,4 +1,4 @@
-"""Facts about this machine that decide how things are made."""
+"""Facts about this machine that decide how the cluster is made."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ TRUSTED_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What this machine lets us do."""
+    """The rights and features of this machine."""
 
     is_root: bool
     has_apt: bool
     may_raise_limits: bool
-    """Whether root here can have CAP_SYS_RESOURCE; without it runc and the kubelet must not ask for it."""
+    """Whether root can have CAP_SYS_RESOURCE. Without it runc and the kubelet must not ask for it."""
     has_cgroup_v2: bool
 
     @property
     def may_install(self) -> bool:
-        """Whether Debian packages can be installed."""
+        """Whether Debian packages can be installed here."""
         return self.is_root and self.has_apt
 
 
-def look_at_machine() -> Machine:
+def inspect_machine() -> Machine:
     """Read the facts from the running system."""
     return Machine(
         is_root=os.geteuid() == 0,
@@ -44,9 +44,9 @@ def look_at_machine() -> Machine:
 
 
 def has_capability(status: str, bit: int) -> bool:
-    """Whether the bounding set in the text of /proc/PID/status has `bit`.
+    """Return whether the bounding set in the text of /proc/PID/status has `bit`.
 
-    The set of what root may have here at most: it says the same for a user who only may speak to the engine.
+    The bounding set is the upper limit of root's rights, and is the same for a user who may only use the engine.
     """
     for line in status.splitlines():
         name, _, value = line.partition(":")
@@ -56,10 +56,10 @@ def has_capability(status: str, bit: int) -> bool:
 
 
 def debian_mirror() -> str:
-    """Tell the address that this machine's apt takes Debian's packages from.
+    """Return the address of the Debian archive that apt uses here.
 
     Raises:
-        LabError: where apt has none.
+        LabError: apt has no Debian archive.
     """
     files = [*sorted((APT_SOURCES / "sources.list.d").glob("*.sources")), APT_SOURCES / "sources.list"]
     files += sorted((APT_SOURCES / "sources.list.d").glob("*.list"))
@@ -73,7 +73,7 @@ def debian_mirror() -> str:
 
 
 def first_debian_address(lines: Iterable[str]) -> str | None:
-    """Read the main archive's address from apt sources of either form, `URIs: …` or `deb … suite`."""
+    """Return the main archive's address from apt sources in either format, `URIs: …` or `deb … suite`."""
     for line in lines:
         words = line.split()
         if not words or words[0].startswith("#"):

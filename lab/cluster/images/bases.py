@@ -1,4 +1,4 @@
-"""Base images: the public ones where they can be pulled, else Debian root file systems made on this machine."""
+"""Base images: public ones where Docker can pull them, else Debian root file systems made on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PREFIX = "rtp-pool-base"
 PYTHON_PACKAGES = ("ca-certificates", "python3-minimal", "python3-venv", "python3-pip")
 BOOTSTRAP_SECONDS = 70
 
-# As in the public slim images: no documentation, and nothing that apt can fetch again.
+# As in the public slim images: no documentation, no files that apt can fetch again.
 UNWANTED = (
     "usr/share/doc",
     "usr/share/info",
@@ -40,7 +40,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """An image to build on. A `made` one needs the host's network to reach what this machine reaches."""
+    """A base image. Builds on a `made` one need the host's network to reach this machine's archives."""
 
     image: str
     made: bool
@@ -48,7 +48,7 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Bases:
-    """Finds or makes base images."""
+    """The base images of this machine."""
 
     docker: Docker
     machine: Machine
@@ -56,11 +56,11 @@ class Bases:
     steps: Steps
 
     def debian(self, suite: str) -> Base:
-        """Return a small Debian of `suite`."""
+        """Return a slim Debian of `suite`."""
         return self._base(f"debian:{suite}-slim", f"{PREFIX}/debian:{suite}", suite, ("ca-certificates",))
 
     def python(self) -> Base:
-        """Return Python 3.13 on Debian, for the product's own images."""
+        """Return Python 3.13 on Debian, the base of the product's images."""
         return self._base(versions.PYTHON_IMAGE, f"{PREFIX}/python:3.13", versions.PYTHON_SUITE, PYTHON_PACKAGES)
 
     def _base(self, public: str, made: str, suite: str, packages: Sequence[str]) -> Base:
@@ -76,7 +76,7 @@ class Bases:
         return Base(made, made=True)
 
     def _authorities(self) -> str:
-        """A base carries the certificate authorities that this machine trusts; with others it is made again."""
+        """Return the hash of the certificate authorities that this machine trusts. A base carries them."""
         return hashlib.sha256(TRUSTED_AUTHORITIES.read_bytes()).hexdigest() if TRUSTED_AUTHORITIES.exists() else ""
 
     def _root(self, suite: str, packages: Sequence[str]) -> Path:
@@ -99,7 +99,7 @@ class Bases:
         return root
 
     def _make_like_public(self, root: Path) -> None:
-        """Leave out what isn't needed, trust what this machine trusts, and name Python as the public image does."""
+        """Strip unneeded files, trust this machine's authorities, and provide `python` as the public image does."""
         for folder in UNWANTED:
             shutil.rmtree(root / folder, ignore_errors=True)
             (root / folder).mkdir()
@@ -114,7 +114,7 @@ class Bases:
 
 
 def recipe_of(*parts: str | bytes) -> str:
-    """Short name of everything that an image is made of."""
+    """Return a short hash of everything that an image is made of."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() if isinstance(part, str) else part)

@@ -1,4 +1,4 @@
-"""The image of a cluster's nodes: kind's own where it can be pulled, else one made of Debian and the built programs."""
+"""The image of the nodes: kind's own where it can be pulled, else one made of Debian and the built programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WRAPPER_SETTING = "BinaryName"
 REGISTRY = "registry.k8s.io"
 CONTAINERD_SECONDS = 30.0
 
-# What kubeadm starts, by the names that it asks for. The program is the key.
+# The images that kubeadm starts, by program.
 STATIC_IMAGES = {
     "kube-apiserver": f"kube-apiserver:v{versions.KUBERNETES}",
     "kube-controller-manager": f"kube-controller-manager:v{versions.KUBERNETES}",
@@ -41,7 +41,7 @@ NEEDED_PROGRAMS = (*KUBERNETES, "etcd", "coredns", "pause")
 
 @dataclass(frozen=True, slots=True)
 class NodeImage:
-    """What kind starts as a node."""
+    """The image that kind starts as a node."""
 
     name: str
     made: bool
@@ -49,7 +49,7 @@ class NodeImage:
 
 @dataclass(frozen=True, slots=True)
 class NodeImages:
-    """Finds or makes the node image."""
+    """The node image of this machine."""
 
     docker: Docker
     bases: Bases
@@ -59,7 +59,7 @@ class NodeImages:
     steps: Steps
 
     def find(self) -> NodeImage | None:
-        """Return the image that is here or can be pulled, None where it has to be made."""
+        """Return the image if it is local or can be pulled, or None."""
         if self.docker.was_made_by(MADE, self._recipe()):
             return NodeImage(MADE, made=True)
         if runs_public_nodes(self.machine) and self.docker.pull(versions.NODE_IMAGE):
@@ -67,7 +67,7 @@ class NodeImages:
         return None
 
     def make(self) -> NodeImage:
-        """Make the image; the programs in it must have been built."""
+        """Make the image from programs that were built before."""
         base = self.bases.debian(versions.NODE_SUITE)
         images = [self._static_image(program, name) for program, name in STATIC_IMAGES.items()]
         with self._context("kube-proxy") as context:
@@ -117,7 +117,7 @@ class NodeImages:
             shutil.rmtree(folder)
 
     def _static_image(self, program: str, name: str) -> str:
-        """An image that holds one static program."""
+        """Make an image that holds one static program."""
         image = f"{PREFIX}/{name}"
         with self._context(program) as root:
             for folder in ("usr/local/bin", "etc/ssl/certs", "tmp"):
@@ -138,7 +138,7 @@ class NodeImages:
             link(self.programs.kept(program), context / program)
 
     def _commit_with(self, images: list[str]) -> None:
-        """Put the control plane's images into the node's own containerd, which runs for that in a container."""
+        """Put the control plane's images into the node's own containerd, started in a container, and commit it."""
         container = f"rtp-pool-node-{os.getpid()}"
         started = ask(
             [
@@ -161,7 +161,7 @@ class NodeImages:
                 )
                 self._must([*inside, "ctr", "-n", "k8s.io", "images", "rm", f"docker.io/{image}"])
             self._must([*inside, "sh", "-c", 'kill $(cat /proc/[0-9]*/stat | grep "(containerd)" | cut -d" " -f1)'])
-            time.sleep(1)  # containerd closes its database
+            time.sleep(1)  # until containerd has closed its database
             self.steps.run(
                 f"image {MADE}",
                 [
@@ -203,12 +203,12 @@ class NodeImages:
 
 
 def runs_public_nodes(machine: Machine) -> bool:
-    """Whether kind's own node image starts here: it needs cgroup v2 since Kubernetes 1.35, and all of root's rights."""
+    """Return whether kind's node image starts here. It needs cgroup v2 since Kubernetes 1.35, and all root rights."""
     return machine.has_cgroup_v2 and machine.may_raise_limits
 
 
 def link(source: Path, target: Path) -> None:
-    """Show a file at a second place, copying where it can't be linked."""
+    """Link a file to a second place, or copy it where it cannot be linked."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,4 +1,4 @@
-"""Images of the programs that place and take real calls: Asterisk and SIPp."""
+"""Images of the programs that place and answer real calls: SIPp and Asterisk."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ SUITES = {"asterisk": versions.ASTERISK_SUITE, "sipp": versions.SIPP_SUITE}
 
 @dataclass(frozen=True, slots=True)
 class PhoneImages:
-    """Makes both images."""
+    """The images of Asterisk and SIPp."""
 
     docker: Docker
     bases: Bases
 
     def up(self) -> None:
-        """Have both images.
+        """Build both images unless they are current.
 
         Raises:
-            LabError: when they can't be made, or Debian's Asterisk is another release than 22.
+            LabError: one cannot be built, or Debian's Asterisk is another release than 22.
         """
         self._make(ASTERISK, "asterisk", expected_seconds=90)
         self._make(SIPP, "sipp", expected_seconds=30)
-        told = ask(["docker", "run", "--rm", "--network", "none", ASTERISK, "asterisk", "-V"]).stdout.strip()
-        if not told.startswith(f"Asterisk {versions.ASTERISK_MAJOR}."):
+        version = ask(["docker", "run", "--rm", "--network", "none", ASTERISK, "asterisk", "-V"]).stdout.strip()
+        if not version.startswith(f"Asterisk {versions.ASTERISK_MAJOR}."):
             raise LabError(
-                f"images: {ASTERISK} says {told or 'nothing'!r}; {versions.ASTERISK_MAJOR} is needed. Debian "
+                f"images: {ASTERISK} reports {version!r}; Asterisk {versions.ASTERISK_MAJOR} is needed. Debian "
                 f"{versions.ASTERISK_SUITE} may have moved on: choose another suite in versions.py."
             )
 
@@ -57,7 +57,7 @@ class PhoneImages:
 
 
 def phone_recipe(name: str) -> str:
-    """What the image of `asterisk` or `sipp` is made of."""
+    """Return the recipe of the image of `asterisk` or `sipp`."""
     return recipe_of(_dockerfile(name).read_bytes(), SUITES[name])
 
 

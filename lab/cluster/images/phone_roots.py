@@ -1,4 +1,4 @@
-"""Asterisk and SIPp as folders: what runs from one is an ordinary process, with no container between it and a kill."""
+"""Root file systems of Asterisk and SIPp: their programs run as ordinary processes, so that a kill reaches them."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ UNPACK_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class PhoneRoots:
-    """Unpacks the phones' images below `places.phones`, one folder for each."""
+    """The root file systems below `places.phones`."""
 
     machine: Machine
     places: Places
     steps: Steps
 
-    def up(self, have_images: Callable[[], None]) -> None:
-        """Have both folders; `have_images` is called only when one is missing or made from another recipe.
+    def up(self, build_images: Callable[[], None]) -> None:
+        """Unpack both unless they are current. `build_images` is called only when one is missing or outdated.
 
         Raises:
-            LabError: not root, or an image can't be made or unpacked.
+            LabError: the user is not root, or an image cannot be made or unpacked.
         """
         missing = [name for name in IMAGES if not self._is_current(name)]
         if not missing:
             return
         if not self.machine.is_root:
             raise LabError("phones: their files belong to root, so unpacking and running them needs root")
-        have_images()
+        build_images()
         for name in missing:
             self._unpack(name)
 
@@ -46,7 +46,7 @@ class PhoneRoots:
         return written.exists() and written.read_text() == phone_recipe(name)
 
     def _unpack(self, name: str) -> None:
-        """In a folder beside it first, so that half a root is never taken for a whole one."""
+        """Unpack into a folder beside the root and rename it, so that a partial root is never used."""
         root = self.places.phones / name
         unfinished = self.places.phones / f"{name}.unfinished"
         for folder in (root, unfinished):

@@ -1,4 +1,4 @@
-"""The product's three images, built from the one Dockerfile."""
+"""The product's three images, built from one Dockerfile."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ COMPONENTS = ("echo", "relay", "operator")
 
 
 def image_of(component: str) -> str:
-    """Name a component's image."""
+    """Return the name of a component's image."""
     return f"rtp-pool/{component}:{TAG}"
 
 
 @dataclass(frozen=True, slots=True)
 class ProductImages:
-    """Builds them."""
+    """The images of echo, relay and operator."""
 
     docker: Docker
     bases: Bases
 
     def up(self) -> None:
-        """Build each anew: the engine's own cache finds what has not changed, and the image is the same then."""
+        """Build all three. The engine's own cache keeps the identity of an unchanged image."""
         base = self.bases.python()
         for component in COMPONENTS:
             self.docker.build(

@@ -1,4 +1,4 @@
-"""Which cluster may be touched: the one that was made here, or one that the user names. Decides only; does no I/O."""
+"""The rule which cluster may be used: the one that the lab made, or one that the user names."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ VARIABLE = "KUBE_CONTEXT"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was written down of the cluster that was made here.
+    """The record of the cluster that the lab made.
 
-    `uid` is the one of its namespace kube-system, which no other cluster has; empty while the cluster is being made.
+    `uid` is that of its namespace kube-system, unique to a cluster; empty while the cluster is being made.
     """
 
     name: str
     uid: str
 
     def to_text(self) -> str:
-        """Write it as JSON."""
+        """Return the record as JSON."""
         return json.dumps({"name": self.name, "uid": self.uid}) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The cluster to work on. Without a `kubeconfig` it is the user's own configuration that is read."""
+    """The cluster to use. Without a `kubeconfig`, the user's own configuration applies."""
 
     context: str
     kubeconfig: Path | None
     own: bool
 
     def kubectl_arguments(self) -> list[str]:
-        """Name the cluster to kubectl, whatever the environment says."""
+        """Return the arguments that select the cluster for kubectl, independent of the environment."""
         return [*self._configuration(), "--context", self.context]
 
     def helm_arguments(self) -> list[str]:
-        """Name the cluster to helm, whatever the environment says."""
+        """Return the arguments that select the cluster for helm, independent of the environment."""
         return [*self._configuration(), "--kube-context", self.context]
 
     def _configuration(self) -> list[str]:
@@ -49,20 +49,20 @@ class Target:
 
 
 def choose_target(named: str | None, own_kubeconfig: Path) -> Target:
-    """Take the context that the user named, else our own cluster. The current context of a kubeconfig never counts."""
+    """Return the context that the user named, else the lab's own. A kubeconfig's current context never counts."""
     if named:
         return Target(named, None, own=False)
     return Target(OWN_CONTEXT, own_kubeconfig, own=True)
 
 
 def kind_cluster_of(target: Target) -> str | None:
-    """Name the kind cluster that a context is of; None where it isn't one."""
+    """Return the name of a context's kind cluster, or None."""
     prefix, _, name = target.context.partition("-")
     return name if prefix == "kind" and name else None
 
 
 def read_record(text: str | None) -> Record | None:
-    """Read what `Record.to_text` wrote; None where there is nothing that can be read."""
+    """Parse a record; None without a valid one."""
     try:
         data = json.loads(text or "null")
         return Record(str(data["name"]), str(data["uid"]))
@@ -71,39 +71,39 @@ def read_record(text: str | None) -> Record | None:
 
 
 def check_may_touch(target: Target, record: Record | None, uid: str) -> None:
-    """Refuse a cluster that was not made here, unless the user named it.
+    """Refuse a cluster that the lab did not make, unless the user named it.
 
     Args:
-        target: the cluster to be worked on.
-        record: of the cluster that was made here, if any.
-        uid: what the cluster behind `target` says of itself.
+        target: the cluster to use.
+        record: the record of the cluster that the lab made, if any.
+        uid: that of the namespace kube-system in the cluster behind `target`.
 
     Raises:
-        LabError: with the way to name the cluster.
+        LabError: the message says how to name the cluster.
     """
     if not target.own:
         return
     if record is None:
         raise LabError(
-            f"context {target.context}: nothing says that this cluster was made here, so it is left alone. "
-            f"To use it all the same: {VARIABLE}={target.context} make e2e"
+            f"context {target.context}: no record says that this cluster was made here, so it is not used. "
+            f"To use it anyway: {VARIABLE}={target.context} make e2e"
         )
     if record.uid and record.uid != uid:
         raise LabError(
-            f"context {target.context}: is another cluster than the one that was made here (kube-system has uid {uid}, "
-            f"ours has {record.uid}), so it is left alone. To use it all the same: {VARIABLE}={target.context} make e2e"
+            f"context {target.context}: is not the cluster that was made here (kube-system has uid {uid}, "
+            f"recorded is {record.uid}), so it is not used. To use it anyway: {VARIABLE}={target.context} make e2e"
         )
 
 
 def check_may_delete(record: Record | None) -> None:
-    """Refuse to delete a cluster of our name that somebody else made.
+    """Refuse to delete a cluster of the lab's name without a record of it.
 
     Raises:
-        LabError: with the command that deletes it.
+        LabError: the message has the command that deletes it.
     """
     if record is None:
         raise LabError(
-            f"cluster {CLUSTER}: a kind cluster of this name exists, but nothing says that it was made here, so it is "
-            f"left alone. Delete it by hand (kind delete cluster --name {CLUSTER}), or use it as it is: "
+            f"cluster {CLUSTER}: a kind cluster of this name exists without a record that it was made here, so it is "
+            f"not deleted. Delete it by hand (kind delete cluster --name {CLUSTER}), or use it as it is: "
             f"{VARIABLE}={OWN_CONTEXT}"
         )

@@ -1,4 +1,4 @@
-"""The kind cluster: made, found alive, or made again when its engine was stopped in between."""
+"""The kind cluster: created, reused while it is alive, or replaced after its engine was stopped."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ READINESS = '--output=jsonpath={.items[*].status.conditions[?(@.type=="Ready")].
 
 
 def addresses_by_node(lines: str) -> dict[str, str]:
-    """Read lines of a node's name, as Docker (with a leading slash) or Kubernetes gives it, and its address."""
+    """Parse lines of a node's name, as Docker (with a leading slash) or Kubernetes prints it, and its address."""
     pairs = (line.split() for line in lines.splitlines() if line.strip())
     return {name.lstrip("/"): " ".join(rest) for name, *rest in pairs}
 
 
 @dataclass(frozen=True, slots=True)
 class KindCluster:
-    """Our own cluster."""
+    """The lab's own cluster, or the one that the user named."""
 
     programs: Programs
     machine: Machine
@@ -41,14 +41,14 @@ class KindCluster:
     target: Target
 
     def up(self, image: NodeImage) -> None:
-        """Return when all nodes are ready.
+        """Create the cluster unless it is alive, and wait until all nodes are ready.
 
         Raises:
-            LabError: when it can't be made, or a cluster of the same name was made by somebody else.
+            LabError: it cannot be created, or a cluster of the same name has no record.
         """
         if self.exists() and not self.is_alive():
             check_may_delete(self.record())
-            self.steps.say("cluster: what an earlier engine left behind does not answer; it is made again")
+            self.steps.say("cluster: left behind by an earlier engine and without an answer; it is created again")
             self.down()
         if not self.exists():
             self._create(image)
@@ -59,7 +59,7 @@ class KindCluster:
         self.steps.say(f"cluster: {NODES} nodes ready")
 
     def down(self) -> None:
-        """Delete our cluster, if there is one."""
+        """Delete the lab's cluster, if it exists."""
         if self.exists():
             check_may_delete(self.record())
             self.steps.run(
@@ -74,28 +74,27 @@ class KindCluster:
         self.places.kubeconfig.unlink(missing_ok=True)
 
     def check_name_is_free(self) -> None:
-        """Refuse at once, before anything long is begun, when somebody else made a cluster of our name.
+        """Check, before any long step, that no other cluster has the lab's name.
 
         Raises:
-            LabError: then.
+            LabError: a cluster of this name exists without a record.
         """
         if self.exists():
             check_may_delete(self.record())
 
     def exists(self) -> bool:
-        """Whether containers of a cluster of our name exist, dead or alive."""
+        """Return whether containers of the cluster exist, running or not."""
         return bool(ask(["docker", "ps", "--all", "--quiet", "--filter", NODE_LABEL]).stdout.strip())
 
     def record(self) -> Record | None:
-        """Read what was written down when the cluster was made."""
+        """Return the record of the cluster, or None."""
         place = self.places.record
         return read_record(place.read_text() if place.exists() else None)
 
     def is_alive(self) -> bool:
-        """Whether the API answers and the nodes still have the addresses that they joined with.
+        """Return whether the API answers and the nodes have the addresses that they joined with.
 
-        An engine that was stopped may start the containers again, with other addresses or each other's: nodes never
-        recover from either.
+        An engine that was stopped may restart the containers with other addresses. Nodes never recover from that.
         """
         containers = ask(["docker", "ps", "--quiet", "--filter", NODE_LABEL]).stdout.split()
         if len(containers) != NODES:
@@ -105,14 +104,14 @@ class KindCluster:
         return addresses_by_node(now) == addresses_by_node(self.kubectl("get", "nodes", ADDRESSES).stdout)
 
     def kubectl(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Ask the cluster something."""
+        """Run kubectl on the cluster."""
         return ask([self.programs.path("kubectl"), *self.target.kubectl_arguments(), "--request-timeout=5s", *words])
 
     def check_may_touch(self) -> None:
-        """Refuse a cluster that is neither ours nor named by the user; write down what tells ours from others.
+        """Refuse a cluster that neither the lab made nor the user named; complete the record of a new one.
 
         Raises:
-            LabError: for such a cluster, and for one that does not answer.
+            LabError: the cluster is refused or does not answer.
         """
         answer = self.kubectl("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
         if answer.returncode != 0:
@@ -124,7 +123,7 @@ class KindCluster:
             self.places.record.write_text(Record(CLUSTER, uid).to_text())
 
     def _create(self, image: NodeImage) -> None:
-        """The record is written first: a cluster that was only half made is ours as well."""
+        """Create the cluster after writing its record, so that a partly created cluster is the lab's as well."""
         self.places.record.write_text(Record(CLUSTER, "").to_text())
         config = self.places.root / "kind.json"
         config.write_text(kind_config(self.machine, made_node_image=image.made))
@@ -135,15 +134,15 @@ class KindCluster:
                 *("--config", config, "--kubeconfig", self.places.kubeconfig),
             ],
             expected_seconds=50,
-            advice="Free memory helps (4 GiB are enough); `docker ps --all` shows what is left, `down` removes it.",
+            advice="Free memory helps (4 GiB are enough). `docker ps --all` shows left-overs; `down` removes them.",
         )
 
     def _nodes(self) -> list[Node]:
-        """Wait until every node has joined and got its part of the pods' network."""
+        """Wait until every node has joined and has a pod network; return the nodes."""
         deadline = time.monotonic() + READY_SECONDS
         while len(nodes := read_nodes(self.kubectl("get", "nodes", "--output=json").stdout)) != NODES:
             if time.monotonic() > deadline:
-                raise LabError(f"cluster: {len(nodes)} nodes have a pod network, where {NODES} are needed")
+                raise LabError(f"cluster: {len(nodes)} of {NODES} nodes have a pod network")
             time.sleep(0.5)
         return nodes
 
@@ -152,6 +151,6 @@ class KindCluster:
         while (states := self.kubectl("get", "nodes", READINESS).stdout.split()) != ["True"] * NODES:
             if time.monotonic() > deadline:
                 raise LabError(
-                    f"cluster: nodes are ready as {states}, where {NODES} times True is needed. See kubectl get nodes"
+                    f"cluster: readiness of the nodes is {states}, {NODES} times True is needed. See kubectl get nodes"
                 )
             time.sleep(1)

@@ -1,4 +1,4 @@
-"""The configuration of the cluster as kind reads it. Computed only; JSON, which is YAML as well."""
+"""The configuration of the kind cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ WORKERS = 2
 
 
 def kind_config(machine: Machine, *, made_node_image: bool) -> str:
-    """Write one control plane and two workers, patched for what this machine and the node image can't do."""
+    """Return one control plane and two workers, patched for the limits of this machine and of the node image.
+
+    kind reads YAML, of which JSON is a subset.
+    """
     kubelet: dict[str, Any] = {"kind": "KubeletConfiguration"}
     patches: list[dict[str, Any]] = []
     if not machine.has_cgroup_v2:

@@ -1,4 +1,4 @@
-"""Puts images of the local engine into the nodes of a kind cluster, each image only where it isn't yet."""
+"""Images of the local engine in the nodes of a kind cluster, each loaded only where it is missing."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ LISTED_COLUMNS = 2
 
 @dataclass(frozen=True, slots=True)
 class NodeLoading:
-    """Loads images."""
+    """The images of the nodes."""
 
     docker: Docker
     places: Places
     steps: Steps
 
     def load(self, cluster: str, images: Sequence[str]) -> None:
-        """Have `images` in all nodes of the kind cluster.
+        """Load `images` into all nodes of the kind cluster that lack them.
 
         Raises:
-            LabError: when one isn't in the engine, or can't be loaded.
+            LabError: one is not in the engine, or cannot be loaded.
         """
         wanted = {full_name(image): self._id(image) for image in images}
         missing = {node: outdated(wanted, self._loaded(node)) for node in nodes_of(cluster)}
@@ -76,25 +76,25 @@ class NodeLoading:
 
 
 def nodes_of(cluster: str) -> list[str]:
-    """Name the containers that are nodes of the kind cluster."""
+    """Return the names of the node containers of the kind cluster."""
     label = f"label=io.x-k8s.kind.cluster={cluster}"
     return sorted(ask(["docker", "ps", "--filter", label, "--format", "{{.Names}}"]).stdout.split())
 
 
 def full_name(image: str) -> str:
-    """Name an image of the engine as containerd does."""
+    """Return containerd's name of an image of the engine."""
     return f"docker.io/{image}"
 
 
 def outdated(wanted: Mapping[str, str], loaded: Mapping[str, str]) -> list[str]:
-    """Name the images whose identity in a node is another than the wanted one, or none."""
+    """Return the names of images that a node has in another version or not at all."""
     return sorted(name for name, image_id in wanted.items() if loaded.get(name) != image_id)
 
 
-def loaded_images(listed: str) -> dict[str, str]:
-    """Read `ctr images list`: the identity in the engine of each image that was loaded from there."""
+def loaded_images(printed: str) -> dict[str, str]:
+    """Parse `ctr images list` into the engine's identity of each image that was loaded from there."""
     found = {}
-    for line in listed.splitlines():
+    for line in printed.splitlines():
         words = line.split()
         for label in words[-1].split(",") if len(words) >= LISTED_COLUMNS else []:
             name, _, value = label.partition("=")

@@ -1,4 +1,4 @@
-"""Pods on nodes that were made here reach each other: a bridge on each node, and routes to the other nodes' pods."""
+"""The pod network of nodes that the lab made: a bridge on each node, and routes to the pods of the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node, and the part of the pods' network that it has."""
+    """A node with its part of the pod network."""
 
     name: str
     address: str
@@ -23,7 +23,7 @@ class Node:
 
 
 def read_nodes(printed: str) -> list[Node]:
-    """Read `kubectl get nodes --output=json`; leaves out nodes that have no pod network or address yet."""
+    """Parse `kubectl get nodes --output=json`; nodes without a pod network or address are left out."""
     found = []
     for item in json.loads(printed or '{"items": []}')["items"]:
         addresses = [a["address"] for a in item["status"].get("addresses", []) if a["type"] == "InternalIP"]
@@ -34,7 +34,7 @@ def read_nodes(printed: str) -> list[Node]:
 
 
 def bridge_configuration(pods: str) -> str:
-    """Write the CNI configuration of a node whose pods have the network `pods`."""
+    """Return the CNI configuration of a node with the pod network `pods`."""
     bridge = {
         "type": "bridge",
         "bridge": "cni0",
@@ -48,19 +48,19 @@ def bridge_configuration(pods: str) -> str:
 
 
 def script_for(node: Node, nodes: Sequence[Node]) -> str:
-    """Write what a node has to do; doing it again changes nothing."""
+    """Return the idempotent shell script for a node."""
     routes = [f"ip route replace {other.pods} via {other.address}" for other in nodes if other != node]
-    # Moved into place whole: containerd watches the folder.
+    # A rename, because containerd watches the folder and must not read a partial file.
     configuration = f"echo '{bridge_configuration(node.pods)}' >/run/cni.conflist"
     place = f"mkdir -p /etc/cni/net.d && mv /run/cni.conflist {CONFIGURATION}"
     return "\n".join(["set -e", *routes, configuration, place])
 
 
 def join_pod_networks(nodes: Sequence[Node]) -> None:
-    """Do it on all nodes.
+    """Configure the bridge and the routes of all nodes.
 
     Raises:
-        LabError: when a node's container can't.
+        LabError: the script fails on a node.
     """
     for node in nodes:
         command = ["docker", "exec", node.name, "sh", "-c", script_for(node, nodes)]

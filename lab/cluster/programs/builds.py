@@ -1,4 +1,4 @@
-"""The programs of a cluster: those on PATH where they are new enough, else built from their Go modules, once."""
+"""The programs of a cluster: found on PATH and new enough, else out of a package, else built from their Go modules."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ VERSIONS = {
 }
 EXPECTED_SECONDS = {"coredns": 100, "kind": 15, "helm": 130, "etcd": 60, "pause": 5}
 KUBERNETES_EXPECTED_SECONDS = 330
-ADVICE = "Go modules come from GOPROXY (go env GOPROXY): is it reachable? What was built so far is kept."
+ADVICE = "Go modules come from GOPROXY (go env GOPROXY): is it reachable? Finished programs are kept."
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A program that a user may have: how it tells its version, and the oldest that will do."""
+    """A program that a user may have: the arguments that print its version, and the oldest accepted one."""
 
     arguments: tuple[str, ...]
     oldest: tuple[int, int]
@@ -60,16 +60,16 @@ FROM_PATH = {
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Finds and builds programs."""
+    """The programs of this machine and of the cache."""
 
     places: Places
     steps: Steps
 
     def path(self, name: str) -> Path:
-        """Return the path of one program, building it where it isn't there yet.
+        """Return the path of one program, after fetching or building it where needed.
 
         Raises:
-            LabError: for an unknown name, or when it can't be built.
+            LabError: the name is unknown, or the program cannot be built.
         """
         if name not in VERSIONS:
             raise LabError(f"program {name}: unknown; known are {', '.join(sorted(VERSIONS))}")
@@ -96,7 +96,7 @@ class Programs:
         return program
 
     def build(self, names: Iterable[str]) -> None:
-        """Build those of `names` that were not built before."""
+        """Build those of `names` that are not in the cache."""
         missing = [name for name in names if not self._kept(name).exists()]
         if not missing:
             return
@@ -111,10 +111,10 @@ class Programs:
                 self._install_module(go, name)
 
     def kept(self, name: str) -> Path:
-        """Return the path of a program that was built here.
+        """Return the path of a program that was built before.
 
         Raises:
-            LabError: when it wasn't.
+            LabError: it was not built.
         """
         if not self._kept(name).exists():
             raise LabError(f"program {name}: not built")
@@ -124,7 +124,7 @@ class Programs:
         return self.places.programs / f"{name}-{VERSIONS[name]}" / name
 
     def _link(self, name: str, path: Path) -> Path:
-        """Keep `bin` showing what is in use."""
+        """Link a program that is in use into `bin`."""
         link = self.places.bin / name
         link.parent.mkdir(parents=True, exist_ok=True)
         if not (link.is_symlink() and link.readlink() == path):
@@ -134,13 +134,13 @@ class Programs:
         return path
 
     def _keep(self, name: str, built: Path) -> None:
-        """Put a finished program in its place in one step, so that a broken build leaves none."""
+        """Move a finished program into the cache in one step, so that a broken build leaves none."""
         place = self._kept(name)
         place.parent.mkdir(parents=True, exist_ok=True)
         built.replace(place)
 
     def _build_kubernetes(self, go: Path, names: list[str]) -> None:
-        """All in one command: they share nearly all packages."""
+        """Build all in one command, because they share nearly all packages."""
         if not names:
             return
         folder = self.places.make_workshop("kubernetes")
@@ -160,7 +160,7 @@ class Programs:
         shutil.rmtree(folder)
 
     def _build_etcd(self, go: Path) -> None:
-        """Its module has replace directives, which `go install` refuses, so it is required by a module made here."""
+        """Build etcd as a requirement of a module made here: `go install` refuses its replace directives."""
         folder = self.places.make_workshop("etcd")
         package = "go.etcd.io/etcd/server/v3"
         steps: list[list[str | Path]] = [
@@ -208,12 +208,12 @@ class Programs:
 
 
 def go_variables() -> dict[str, str]:
-    """Environment of every build: static programs that don't depend on where they were built."""
+    """Return the environment of every build: static programs, independent of the folder of the build."""
     return {"CGO_ENABLED": "0", "GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -trimpath".strip(), "GOWORK": "off"}
 
 
 def kubernetes_link_flags() -> str:
-    """Kubernetes learns its version at link time."""
+    """Return the link flags that set the version of Kubernetes."""
     major, minor, _ = versions.KUBERNETES.split(".")
     named = {
         "k8s.io/component-base/version.gitVersion": f"v{versions.KUBERNETES}",
@@ -225,7 +225,7 @@ def kubernetes_link_flags() -> str:
 
 
 def usable_on_path(name: str) -> Path | None:
-    """Find a program of the user's that is new enough."""
+    """Return a program on PATH that is new enough, or None."""
     found = shutil.which(name) if name in FROM_PATH else None
     if found is None:
         return None
@@ -233,12 +233,12 @@ def usable_on_path(name: str) -> Path | None:
 
 
 def is_usable(name: str, program: Path) -> bool:
-    """Whether `program` runs and is new enough."""
+    """Return whether `program` runs and is new enough."""
     accepted = FROM_PATH[name]
     return read_version(ask([program, *accepted.arguments]).stdout) >= accepted.oldest
 
 
 def read_version(printed: str) -> tuple[int, int]:
-    """Read the first `v1.36…` of what a program says of itself; (0, 0) where there is none."""
+    """Parse the first `v1.36…` that a program prints; (0, 0) without one."""
     found = re.search(r"\bv(\d+)\.(\d+)", printed)
     return (int(found[1]), int(found[2])) if found else (0, 0)

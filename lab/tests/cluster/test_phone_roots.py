@@ -6,7 +6,7 @@ import pytest
 from lab.base.errors import LabError
 from lab.base.places import Places
 from lab.base.steps import Steps
-from lab.cluster.host.machine import look_at_machine
+from lab.cluster.host.machine import inspect_machine
 from lab.cluster.images.phone_images import phone_recipe
 from lab.cluster.images.phone_roots import IMAGES, RECIPE, PhoneRoots
 
@@ -29,7 +29,7 @@ def places(tmp_path: Path) -> Places:
 
 
 def roots(places: Places, *, is_root: bool = True) -> PhoneRoots:
-    return PhoneRoots(replace(look_at_machine(), is_root=is_root), places, Steps(places.logs))
+    return PhoneRoots(replace(inspect_machine(), is_root=is_root), places, Steps(places.logs))
 
 
 def test_roots_of_the_present_recipes_need_no_engine(places: Places) -> None:

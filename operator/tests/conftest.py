@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from jsonschema import Draft4Validator
 
 from rtppool_core.contract.report import (
     AriReport,
@@ -26,9 +26,11 @@ from rtppool_core.contract.report import (
     export_histogram,
 )
 from rtppool_core.statistics.histogram import Histogram
+from rtppool_operator.kube.crd import read_definition
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.parsing import parse_pool
+from rtppool_operator.pools.schema import spec_schema
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.relays.observed import LastReport, PoolObservation, observe
 
@@ -38,24 +40,27 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def definition() -> dict[str, Any]:
-    return dict(yaml.safe_load((ROOT / "charts/rtp-pool/crds/rtppools.yaml").read_text()))
+    return read_definition(ROOT / "charts/rtp-pool/crds/rtppools.yaml")
 
 
-@pytest.fixture
-def make_pool() -> Callable[..., Pool]:
-    def make(name: str = "default", created: str = "2026-01-01T00:00:00Z", **spec: Any) -> Pool:
-        return parse_pool(
-            {
-                "metadata": {
-                    "namespace": "voice",
-                    "name": name,
-                    "uid": f"uid-{name}",
-                    "generation": 3,
-                    "creationTimestamp": created,
-                },
-                "spec": {"portRange": {"start": 10000, "end": 10100}, **spec},
-            }
-        )
+@pytest.fixture(scope="session")
+def schema(definition: dict[str, Any]) -> Draft4Validator:
+    return spec_schema(definition)
+
+
+@pytest.fixture(scope="session")
+def make_pool(schema: Draft4Validator) -> Callable[..., Pool]:
+    def make(
+        name: str = "default", created: str = "2026-01-01T00:00:00Z", namespace: str = "voice", **spec: Any
+    ) -> Pool:
+        metadata = {
+            "namespace": namespace,
+            "name": name,
+            "uid": f"uid-{name}" if namespace == "voice" else f"uid-{namespace}-{name}",
+            "generation": 3,
+            "creationTimestamp": created,
+        }
+        return parse_pool({"metadata": metadata, "spec": {"portRange": {"start": 10000, "end": 10100}, **spec}}, schema)
 
     return make
 

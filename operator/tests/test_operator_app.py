@@ -19,11 +19,13 @@ from api_stand_in import DISCOVERY, ApiStandIn, listed, refusal
 from rtppool_operator import handlers
 from rtppool_operator.app import App
 from rtppool_operator.kube.cluster import connect
+from rtppool_operator.kube.crd import read_definition
 from rtppool_operator.kube.kopf_watch import RUNNING, SEEN
 from rtppool_operator.kube.watch_health import DEAD_AFTER_SECONDS
 from rtppool_operator.settings import read_settings
 
 CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/crds/rtppools.yaml"
+OURS = read_definition(CRD)
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/rtppools.rtppool.dev"
 VARIABLES = {"POD_NAMESPACE": "rtp", "POD_NAME": "operator-1", "CRD_FILE": str(CRD), "HTTP_BIND": "127.0.0.1"}
 
@@ -58,7 +60,7 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 @pytest.fixture
 async def running(api: ApiStandIn) -> AsyncIterator[App]:
     assert api.port
-    made = App(await asyncio.to_thread(connect, "rtp"), read_settings(VARIABLES))
+    made = App(await asyncio.to_thread(connect, "rtp", OURS), OURS, read_settings(VARIABLES))
     yield made
     await made.end()
 
@@ -114,7 +116,7 @@ async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(running:
 
 
 async def test_its_lease_is_given_up_at_the_end(api: ApiStandIn) -> None:
-    running = App(await asyncio.to_thread(connect, "rtp"), read_settings(VARIABLES))
+    running = App(await asyncio.to_thread(connect, "rtp", OURS), OURS, read_settings(VARIABLES))
     lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/rtp-pool-operator"
     await running.begin("127.0.0.1", 0)
     await until(lambda: running.reconciler.problem is None)

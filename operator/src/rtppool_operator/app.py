@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from rtppool_core.net.http_endpoints import Verdict, json_response, listen, make_app
 from rtppool_core.process import logs
 from rtppool_operator.kube.cluster import Cluster, connect
+from rtppool_operator.kube.crd import read_definition
 from rtppool_operator.kube.definition_keeper import DefinitionKeeper
 from rtppool_operator.kube.kopf_watch import KopfWatch
 from rtppool_operator.kube.lease import Leadership
@@ -33,7 +34,7 @@ WATCH_CHECK_SECONDS = 5.0
 class App:
     """A started operator. Under `kopf run` it has no `watch`: kopf is not ours to start again."""
 
-    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+    def __init__(self, cluster: Cluster, definition: Mapping[str, Any], settings: Settings) -> None:
         me = f"{settings.namespace}/{settings.pod_name}"
         self._poller = Poller(settings.relay_token_file)
         self._cluster = cluster
@@ -41,7 +42,7 @@ class App:
         self._tasks: list[asyncio.Task[None]] = []
         self._http: web.AppRunner | None = None
         self.reconciler = Reconciler(cluster, self._poller, Leadership(cluster, me), me)
-        self.definition = DefinitionKeeper(cluster, settings.crd_file)
+        self.definition = DefinitionKeeper(cluster, definition)
         self.watch: KopfWatch | None = None
         self.http_port = settings.http_port
 
@@ -127,7 +128,7 @@ async def start(variables: Mapping[str, str]) -> App:
     """Start from an environment.
 
     Raises:
-        SettingsError: the environment can't be used.
+        SettingsError: the environment or the CRD file can't be used.
         ListenError: the HTTP port is taken.
         ClusterError: no cluster is configured.
     """
@@ -137,7 +138,8 @@ async def start(variables: Mapping[str, str]) -> App:
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     # It warns that it gets no signals; it is stopped by us.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
-    running = App(await asyncio.to_thread(connect, settings.namespace), settings)
+    definition = read_definition(settings.crd_file)
+    running = App(await asyncio.to_thread(connect, settings.namespace, definition), definition, settings)
     await running.begin(settings.http_bind, settings.http_port)
     log.info("operator started", extra={"fields": {"namespace": settings.namespace, "http": settings.http_port}})
     return running

@@ -57,10 +57,10 @@ def clock() -> list[float]:
 
 
 @pytest.fixture
-def cluster(api: ApiStandIn, clock: list[float]) -> Cluster:
+def cluster(api: ApiStandIn, clock: list[float], definition: dict[str, Any]) -> Cluster:
     configuration = kubernetes.client.Configuration(host=f"http://127.0.0.1:{api.port}")
     configuration.retries = False
-    return Cluster(kubernetes.client.ApiClient(configuration), "rtp", lambda: clock[0])
+    return Cluster(kubernetes.client.ApiClient(configuration), "rtp", definition, lambda: clock[0])
 
 
 async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStandIn, cluster: Cluster) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from rtppool_operator.kube.crd import apply_crd, is_older, revision_of
+from rtppool_core.process.settings import SettingsError
+from rtppool_operator.kube.crd import apply_crd, is_older, read_definition, revision_of
 
 CRD = Path(__file__).resolve().parents[3] / "charts/rtp-pool/crds/rtppools.yaml"
+OURS = read_definition(CRD)
 
 
 class Definitions:
@@ -35,7 +38,7 @@ def crd(revision: str | None) -> dict[str, Any]:
 def test_a_missing_or_older_definition_is_applied_as_helm() -> None:
     for standing in (None, crd(None), crd("0")):
         store = Definitions(standing)
-        assert apply_crd(store, CRD)
+        assert apply_crd(store, OURS)
         assert store.managers == ["helm"]
 
 
@@ -43,10 +46,19 @@ def test_a_newer_or_equal_definition_stands() -> None:
     own = revision_of(yaml.safe_load(CRD.read_text()))
     for standing in (crd(str(own)), crd("99")):
         store = Definitions(standing)
-        assert not apply_crd(store, CRD)
+        assert not apply_crd(store, OURS)
         assert store.standing is standing
 
 
 def test_a_revision_that_is_no_number_counts_as_none() -> None:
     assert revision_of(crd("abc")) == 0
     assert is_older(crd("abc"), crd("1"))
+
+
+@pytest.mark.parametrize("text", [None, "", "a: [", "spec: {versions: []}", "spec: 3", "- spec"])
+def test_a_file_that_is_no_definition_is_refused_with_the_setting_s_name(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "rtppools.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SettingsError, match=r"^CRD_FILE=.*rtppools\.yaml: .*; accepted is the CRD rtppools\.rtppool"):
+        read_definition(file)

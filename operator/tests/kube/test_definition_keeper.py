@@ -12,10 +12,11 @@ import yaml
 
 from rtppool_operator.kube import definition_keeper
 from rtppool_operator.kube.cluster import ClusterError
-from rtppool_operator.kube.crd import REVISION_ANNOTATION, is_established, is_served, wait_until_served
+from rtppool_operator.kube.crd import REVISION_ANNOTATION, is_established, is_served, read_definition, wait_until_served
 from rtppool_operator.kube.definition_keeper import DefinitionKeeper
 
 CRD = Path(__file__).resolve().parents[3] / "charts/rtp-pool/crds/rtppools.yaml"
+OURS = read_definition(CRD)
 ESTABLISHED = {"conditions": [{"type": "Established", "status": "True"}]}
 
 
@@ -69,7 +70,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_missing_definition_is_applied_and_waited_for() -> None:
     store = Store(None)
     store.looks_until_served = 5
-    keeper = DefinitionKeeper(store, CRD)
+    keeper = DefinitionKeeper(store, OURS)
     await keeper.run()
     assert (store.applied, keeper.problem, keeper.served.is_set()) == (1, None, True)
 
@@ -77,7 +78,7 @@ async def test_a_missing_definition_is_applied_and_waited_for() -> None:
 async def test_an_older_one_that_can_not_be_replaced_is_worked_with_and_told() -> None:
     store = Store(standing("0"))
     store.refuses = True
-    keeper = DefinitionKeeper(store, CRD)
+    keeper = DefinitionKeeper(store, OURS)
     task = asyncio.create_task(keeper.run())
     await until(keeper.served.is_set)
     assert "403 forbidden" in (keeper.problem or "")
@@ -89,7 +90,7 @@ async def test_an_older_one_that_can_not_be_replaced_is_worked_with_and_told() -
 async def test_a_server_that_is_away_at_the_start_is_waited_for_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(standing("99"))
     store.away = True
-    keeper = DefinitionKeeper(store, CRD)
+    keeper = DefinitionKeeper(store, OURS)
     task = asyncio.create_task(keeper.run())
     await until(lambda: "can't be reached" in (keeper.problem or ""))
     await asyncio.sleep(0.1)
@@ -104,7 +105,7 @@ async def test_a_server_that_is_away_at_the_start_is_waited_for_and_told_once(ca
 async def test_without_one_that_serves_nothing_is_watched() -> None:
     store = Store(None)
     store.refuses = True
-    keeper = DefinitionKeeper(store, CRD)
+    keeper = DefinitionKeeper(store, OURS)
     task = asyncio.create_task(keeper.run())
     await until(lambda: "403" in (keeper.problem or ""))
     assert not keeper.served.is_set()

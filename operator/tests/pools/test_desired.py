@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rtppool_core.contract.pools_file import EchoTarget, decode_for_node
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.desired import claim_nodes, desired_state, pods_to_refresh
-from rtppool_operator.pools.parsing import parse_pool
 from rtppool_operator.pools.spec import Pool
 
 MakePool = Callable[..., Pool]
@@ -178,21 +177,10 @@ zones = st.sampled_from([{}, {"zone": "1"}, {"zone": "2"}, {"zone": "3"}])
 
 @given(st.lists(st.tuples(zones, st.integers(1, 3)), max_size=6), st.randoms())
 def test_every_node_has_at_most_one_pool_whatever_the_order(
-    wanted: list[tuple[dict[str, str], int]], chance: Random
+    make_pool: MakePool, wanted: list[tuple[dict[str, str], int]], chance: Random
 ) -> None:
     pools = [
-        parse_pool(
-            {
-                "metadata": {
-                    "namespace": "n",
-                    "name": f"p{at}",
-                    "uid": f"u{at}",
-                    "generation": 1,
-                    "creationTimestamp": f"2026-01-0{day}T00:00:00Z",
-                },
-                "spec": {"portRange": {"start": 10000, "end": 10100}, "nodeSelector": selector},
-            }
-        )
+        make_pool(f"p{at}", f"2026-01-0{day}T00:00:00Z", nodeSelector=selector)
         for at, (selector, day) in enumerate(wanted)
     ]
     first = {claim.pool.uid: claim for claim in claim_nodes(pools, NODES, set(NODES), {})}

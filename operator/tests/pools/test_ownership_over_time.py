@@ -12,7 +12,6 @@ import pytest
 from rtppool_core.contract.pools_file import decode_for_node
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.desired import Desired, desired_state
-from rtppool_operator.pools.parsing import parse_pool
 from rtppool_operator.pools.spec import Pool
 
 MakePool = Callable[..., Pool]
@@ -153,30 +152,23 @@ def test_an_operator_that_starts_between_two_pods_keeps_the_node(cluster: Cluste
     assert cluster.read_view() == BEFORE
 
 
-def frozen(pool: Pool, kind: str, **spec: Any) -> Pool:
+def frozen(make_pool: MakePool, pool: Pool, kind: str, **spec: Any) -> Pool:
     """The pool edited in its next generation: paused, or with a range that can't be read."""
-    document = {
-        "metadata": {
-            "namespace": pool.namespace,
-            "name": pool.name,
-            "uid": pool.uid,
-            "generation": pool.generation + 1,
-            "creationTimestamp": pool.created,
-        },
-        "spec": {
-            "portRange": {"start": 5, "end": 1} if kind == "unreadable" else {"start": 20000, "end": 20100},
-            "nodeSelector": dict(pool.selector),
-            "paused": kind == "paused",
-            **spec,
-        },
+    edited = {
+        "portRange": {"start": 5, "end": 1} if kind == "unreadable" else {"start": 20000, "end": 20100},
+        "nodeSelector": dict(pool.selector),
+        "paused": kind == "paused",
+        **spec,
     }
-    return parse_pool(document)
+    return replace(make_pool(pool.name, pool.created, **edited), generation=pool.generation + 1)
 
 
 @pytest.mark.parametrize("kind", ["paused", "unreadable"])
-def test_a_frozen_pool_keeps_its_nodes_from_a_pool_that_would_have_them_all(cluster: Cluster, kind: str) -> None:
+def test_a_frozen_pool_keeps_its_nodes_from_a_pool_that_would_have_them_all(
+    cluster: Cluster, make_pool: MakePool, kind: str
+) -> None:
     cluster.read_view()
-    cluster.pools[1] = frozen(cluster.pools[1], kind)
+    cluster.pools[1] = frozen(make_pool, cluster.pools[1], kind)
     assert cluster.read_view() == BEFORE
     assert cluster.claim("all").lost == (("c", "voice/zone"),)
 
@@ -184,21 +176,23 @@ def test_a_frozen_pool_keeps_its_nodes_from_a_pool_that_would_have_them_all(clus
 @pytest.mark.parametrize("kind", ["paused", "unreadable"])
 @pytest.mark.parametrize("selector", [{}, ONE, {"zone": 7}])
 def test_a_selector_that_is_edited_on_a_frozen_pool_moves_no_node(
-    cluster: Cluster, kind: str, selector: dict[str, Any]
+    cluster: Cluster, make_pool: MakePool, kind: str, selector: dict[str, Any]
 ) -> None:
     cluster.read_view()
     # The younger pool would lose against `all` if its selector, now empty, still ranked it; so it goes first.
     cluster.pools[0] = replace(cluster.pools[0], created="2026-03-01T00:00:00Z")
-    cluster.pools[1] = frozen(cluster.pools[1], kind, nodeSelector=selector)
+    cluster.pools[1] = frozen(make_pool, cluster.pools[1], kind, nodeSelector=selector)
     assert cluster.read_view() == BEFORE
 
 
 @pytest.mark.parametrize("kind", ["paused", "unreadable"])
-def test_a_frozen_pool_keeps_its_entry_when_the_configuration_is_deleted_or_edited(cluster: Cluster, kind: str) -> None:
+def test_a_frozen_pool_keeps_its_entry_when_the_configuration_is_deleted_or_edited(
+    cluster: Cluster, make_pool: MakePool, kind: str
+) -> None:
     cluster.read_view()
     good = cluster.written
     assert good is not None
-    cluster.pools[1] = frozen(cluster.pools[1], kind)
+    cluster.pools[1] = frozen(make_pool, cluster.pools[1], kind)
     edited = json.loads(good)
     next(pool for pool in edited["pools"] if pool["name"] == "zone")["portRange"] = {"start": 30000, "end": 30100}
     for spoilt in (None, "{}", json.dumps(edited)):
@@ -217,7 +211,7 @@ def test_a_pool_that_was_paused_from_its_beginning_asks_for_nothing(cluster: Clu
 
 def test_a_pool_that_goes_on_after_a_pause_has_what_it_asks_for(cluster: Cluster, make_pool: MakePool) -> None:
     cluster.read_view()
-    cluster.pools[1] = frozen(cluster.pools[1], "paused", nodeSelector=ONE)
+    cluster.pools[1] = frozen(make_pool, cluster.pools[1], "paused", nodeSelector=ONE)
     cluster.read_view()
     cluster.pools[1] = make_pool("zone", "2026-02-01T00:00:00Z", nodeSelector=ONE)
     assert cluster.read_view() == {"a": "zone", "b": "zone", "c": "all"}
@@ -238,30 +232,15 @@ def test_a_selected_node_without_a_relay_is_named(cluster: Cluster) -> None:
     assert cluster.claim("all").without_relay == (), "an empty selector picks nodes by their relay"
 
 
-def in_namespace(namespace: str, name: str, **spec: Any) -> Pool:
-    return parse_pool(
-        {
-            "metadata": {
-                "namespace": namespace,
-                "name": name,
-                "uid": f"uid-{namespace}-{name}",
-                "generation": 1,
-                "creationTimestamp": "2026-01-01T00:00:00Z",
-            },
-            "spec": {"portRange": {"start": 10000, "end": 10100}, **spec},
-        }
-    )
-
-
-def test_pools_of_two_namespaces_share_nodes_by_the_same_rule(cluster: Cluster) -> None:
-    cluster.pools = [in_namespace("voice", "p"), in_namespace("lab", "p"), in_namespace("voice", "c", nodeSelector=TWO)]
+def test_pools_of_two_namespaces_share_nodes_by_the_same_rule(cluster: Cluster, make_pool: MakePool) -> None:
+    cluster.pools = [make_pool("p"), make_pool("p", namespace="lab"), make_pool("c", nodeSelector=TWO)]
     cluster.read_view()
     assert cluster.last is not None
     claims = cluster.last.claims
     assert claims["uid-lab-p"].owned == ("a", "b"), "as old as the other, and first by namespace"
-    assert claims["uid-voice-c"].owned == ("c",)
-    assert claims["uid-voice-p"].lost == (("a", "lab/p"), ("b", "lab/p"), ("c", "voice/c"))
+    assert claims["uid-c"].owned == ("c",)
+    assert claims["uid-p"].lost == (("a", "lab/p"), ("b", "lab/p"), ("c", "voice/c"))
     assert claims["uid-lab-p"].wanted_by == (("a", "voice/p"), ("b", "voice/p"))
     cluster.pools = cluster.pools[:1]
     cluster.read_view()
-    assert cluster.last.claims["uid-voice-p"].owned == ("a", "b", "c"), "handed over to the other namespace"
+    assert cluster.last.claims["uid-p"].owned == ("a", "b", "c"), "handed over to the other namespace"

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import yaml
+from jsonschema import Draft4Validator
 
 from rtppool_core.contract.codec import camel, to_json
 from rtppool_core.contract.port_range import PortRange
@@ -64,11 +65,11 @@ def test_the_defaults_are_those_of_the_definition(definition: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples/valid").glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_valid_example_is_read(path: Path, definition: dict[str, Any]) -> None:
+def test_a_valid_example_is_read(path: Path, definition: dict[str, Any], schema: Draft4Validator) -> None:
     document = yaml.safe_load(path.read_text())
     metadata = {"namespace": "n", "uid": "u", "generation": 1, "creationTimestamp": "t"} | document["metadata"]
     spec = with_defaults(spec_schema(definition), document["spec"])
-    pool = parse_pool({"metadata": metadata, "spec": spec})
+    pool = parse_pool({"metadata": metadata, "spec": spec}, schema)
     assert pool.problem is None
     assert pool.spec is not None
 

@@ -14,12 +14,14 @@ from lab.faults.operator.api.api_client import ApiRefused
 from lab.faults.operator.api.api_server import Programs
 from lab.faults.operator.api.resources import NAMESPACE, pools_of
 from lab.faults.operator.rig.rig import Rig, make_rig
-from rtppool_operator.pools.bounds import Refusal
 from rtppool_operator.pools.parsing import read_spec
+from rtppool_operator.pools.schema import Refusal, spec_schema
 
 pytestmark = pytest.mark.timeout(180)
 
-EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
+ROOT = Path(__file__).resolve().parents[4]
+EXAMPLES = ROOT / "examples"
+SCHEMA = spec_schema(yaml.safe_load((ROOT / "charts/rtp-pool/crds/rtppools.yaml").read_text()))
 HOSTS = [
     *("127.0.0.1", "10.1.2.3", "1.2.3", "300.1.1.1", "01.2.3.4", "1.2.3.4.", "0.0.0.0", "255.255.255.255", "224.0.0.1"),
     *("::1", "::", "fe80::1", "fe80::1%eth0", "ff02::1", "::ffff:1.2.3.4", "2001:db8:::1", "[::1]", "64:ff9b::1.2.3.4"),
@@ -120,7 +122,7 @@ def some_spec(chance: random.Random) -> dict[str, Any]:
 async def test_every_example_is_judged_alike_and_what_is_refused_for_the_same_field(bare_rig: Rig) -> None:
     for path in sorted(EXAMPLES.glob("*/*.yaml")):
         spec = yaml.safe_load(path.read_text())["spec"]
-        said, read = await refusal(bare_rig, spec), read_spec(spec)
+        said, read = await refusal(bare_rig, spec), read_spec(spec, SCHEMA)
         if path.parent.name == "valid":
             assert (said, isinstance(read, Refusal)) == (None, False), path.name
         else:
@@ -133,7 +135,7 @@ async def test_specs_by_chance_are_judged_alike(bare_rig: Rig) -> None:
     judged = []
     for _ in range(SPECS):
         spec = some_spec(chance)
-        said, read = await refusal(bare_rig, spec), read_spec(spec)
+        said, read = await refusal(bare_rig, spec), read_spec(spec, SCHEMA)
         assert (said is None) == (not isinstance(read, Refusal)), f"{spec}: {said} and {read}"
         judged.append(said is None)
     assert 0 < sum(judged) < SPECS
@@ -147,5 +149,5 @@ async def test_every_host_and_every_label_is_judged_alike(bare_rig: Rig) -> None
         *({"portRange": ports, "nodeSelector": {key: value}} for key in LABEL_KEYS for value in LABEL_VALUES),
     ]
     for spec in tried:
-        said, read = await refusal(bare_rig, spec), read_spec(spec)
+        said, read = await refusal(bare_rig, spec), read_spec(spec, SCHEMA)
         assert (said is None) == (not isinstance(read, Refusal)), f"{spec}: {said} and {read}"

@@ -21,6 +21,7 @@ from rtppool_operator.kube.permissions import CRD_NAME
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.event import PoolEvent
 from rtppool_operator.pools.parsing import parse_pool
+from rtppool_operator.pools.schema import spec_schema
 from rtppool_operator.pools.spec import GROUP, KIND, PLURAL, VERSION, Pool
 
 RELAY_SELECTOR = "app.kubernetes.io/component=relay"
@@ -67,6 +68,7 @@ class Cluster:
         self,
         client: kubernetes.client.ApiClient,
         namespace: str,
+        definition: Mapping[str, Any],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._core = kubernetes.client.CoreV1Api(client)
@@ -74,6 +76,7 @@ class Cluster:
         self._extensions = kubernetes.client.ApiextensionsV1Api(client)
         self._leases = kubernetes.client.CoordinationV1Api(client)
         self._namespace = namespace
+        self._schema = spec_schema(definition)
         self._monotonic = monotonic
         self._lists = ThreadPoolExecutor(LISTS, thread_name_prefix="list")
         self._paused_until = 0.0
@@ -100,7 +103,7 @@ class Cluster:
         asked = self._list("list rtppools", self._custom.list_cluster_custom_object, GROUP, VERSION, PLURAL)
         items = _items("list rtppools", asked)
         versions = {item["metadata"]["uid"]: str(item["metadata"].get("resourceVersion")) for item in items}
-        return tuple(parse_pool(item) for item in items), versions
+        return tuple(parse_pool(item, self._schema) for item in items), versions
 
     def relays(self) -> tuple[RelayPod, ...]:
         """Relay pods that run, those that are being deleted included: their calls live on."""
@@ -307,7 +310,7 @@ class Cluster:
             raise ClusterError(f"{what}: the API server can't be reached ({error})"[:MAX_REASON]) from error
 
 
-def connect(namespace: str) -> Cluster:
+def connect(namespace: str, definition: Mapping[str, Any]) -> Cluster:
     """The cluster that this pod runs in, or the one of the user's kubeconfig.
 
     Raises:
@@ -324,7 +327,7 @@ def connect(namespace: str) -> Cluster:
     # The next round asks again; repeating at once, with a log line each, would only hide what is wrong.
     configuration.retries = False
     configuration.connection_pool_maxsize = CONNECTIONS
-    return Cluster(kubernetes.client.ApiClient(configuration), namespace)
+    return Cluster(kubernetes.client.ApiClient(configuration), namespace, definition)
 
 
 def relay_of(pod: Mapping[str, Any]) -> RelayPod | None:

@@ -21,6 +21,7 @@ from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment, SettingsError
 from rtppool_operator.kube.cluster import ClusterError, connect
 from rtppool_operator.kube.permissions import CRD_NAME
+from rtppool_operator.pools.schema import spec_schema
 from rtppool_operator.pools.spec import VERSION
 from rtppool_operator.settings import DEFAULT_CRD_FILE
 
@@ -70,14 +71,28 @@ def is_established(document: Mapping[str, Any] | None) -> bool:
     return served and any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions)
 
 
-def apply_crd(store: DefinitionStore, file: Path) -> bool:
-    """Apply the file's definition where the cluster's is missing or older; True when it was.
+def read_definition(file: Path) -> dict[str, Any]:
+    """Read the CRD file of the image.
+
+    Raises:
+        SettingsError: the file can't be read, or is no definition of our version of RtpPool.
+    """
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        spec_schema(document)
+    except (OSError, ValueError, LookupError, TypeError, StopIteration, yaml.YAMLError) as error:
+        cause = " ".join(f"{type(error).__name__} {error}".split())
+        accepted = f"the CRD {CRD_NAME} with version {VERSION}"
+        raise SettingsError((f"CRD_FILE={file}: {cause}; accepted is {accepted}",)) from error
+    return dict(document)
+
+
+def apply_crd(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
+    """Apply our definition where the cluster's is missing or older; return whether it was applied.
 
     Raises:
         ClusterError: the API server refuses, or can't be reached.
-        OSError: the file can't be read.
     """
-    ours = yaml.safe_load(file.read_text(encoding="utf-8"))
     standing = store.definition()
     fields = {"crd": CRD_NAME, "standing": revision_of(standing), "ours": revision_of(ours)}
     if not is_older(standing, ours):
@@ -118,13 +133,14 @@ def main() -> int:
     try:
         env.finish()
         logs.configure(level, form, sys.stderr)
-        cluster = connect(env.text("POD_NAMESPACE", "default"))
-        apply_crd(cluster, file)
+        definition = read_definition(file)
+        cluster = connect(env.text("POD_NAMESPACE", "default"), definition)
+        apply_crd(cluster, definition)
         wait_until_served(cluster)
     except SettingsError as error:
         print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 the log is not configured yet
         return 2
-    except (ClusterError, OSError) as error:
+    except ClusterError as error:
         log.error("the definition of RtpPool was not applied: %s", error)  # noqa: TRY400 expected, one line
         return 1
     return 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rtppool_operator.kube.cluster import ClusterError
 from rtppool_operator.kube.crd import DefinitionStore, apply_crd, is_served
@@ -21,9 +21,9 @@ APPLIED, READ = "applied", "looked at"
 class DefinitionKeeper:
     """`served` is set once pools can be watched; `problem` says why ours is not in force, while another one serves."""
 
-    def __init__(self, store: DefinitionStore, file: Path) -> None:
+    def __init__(self, store: DefinitionStore, ours: Mapping[str, Any]) -> None:
         self._store = store
-        self._file = file
+        self._ours = ours
         self.served = asyncio.Event()
         # By what can't be done: each is said once, however they take turns.
         self._problems = {APPLIED: "the definition of RtpPool was not looked at yet"}
@@ -47,7 +47,7 @@ class DefinitionKeeper:
 
     async def _applied(self) -> bool:
         def apply() -> bool:
-            apply_crd(self._store, self._file)
+            apply_crd(self._store, self._ours)
             return True
 
         return await self._tried(APPLIED, apply)
@@ -55,7 +55,7 @@ class DefinitionKeeper:
     async def _tried(self, what: str, call: Callable[[], bool]) -> bool:
         try:
             done = await asyncio.to_thread(call)
-        except (ClusterError, OSError) as error:
+        except ClusterError as error:
             problem = f"the definition of RtpPool can't be {what}, so a new field may be missing: {error}"
             if problem != self._problems.get(what):
                 log.warning("%s", problem)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jsonschema import Draft4Validator
+
 from rtppool_core.contract.codec import ContractError, from_json
-from rtppool_operator.pools.bounds import Refusal, check_bounds
-from rtppool_operator.pools.rules import check
+from rtppool_operator.pools.rules import check_rules
+from rtppool_operator.pools.schema import Refusal, check_schema
 from rtppool_operator.pools.spec import Pool, PoolSpec
 
 
-def parse_pool(document: Mapping[str, Any]) -> Pool:
-    """Read an object of the API server. The CRD's rules hold already, unless it is older: see `problem`."""
+def parse_pool(document: Mapping[str, Any], schema: Draft4Validator) -> Pool:
+    """Read an object of the API server. A spec that breaks a rule, under an older definition, becomes its `problem`."""
     metadata = document["metadata"]
-    read = read_spec(document.get("spec", {}))
+    read = read_spec(document.get("spec", {}), schema)
     return Pool(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -28,16 +30,16 @@ def parse_pool(document: Mapping[str, Any]) -> Pool:
     )
 
 
-def read_spec(document: Any) -> PoolSpec | Refusal:
-    """A spec as it stands in an object, or what the definition's rules say against it."""
-    outside = check_bounds(document)
+def read_spec(document: Any, schema: Draft4Validator) -> PoolSpec | Refusal:
+    """Return the spec of an object, or the first rule of the definition that it breaks."""
+    outside = check_schema(document, schema)
     if outside is not None:
         return outside
     try:
         spec = from_json(PoolSpec, document, "spec")
     except ContractError as error:
         return Refusal(error.place, str(error).removeprefix(f"{error.place}: "))
-    return check(spec) or spec
+    return check_rules(spec) or spec
 
 
 def _selector(spec: Any) -> Mapping[str, Any]:

@@ -17,12 +17,11 @@ import urllib3
 from kubernetes.client import ApiException
 
 from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION
-from rtppool_operator.kube.permissions import CRD_NAME
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.event import PoolEvent
 from rtppool_operator.pools.parsing import parse_pool
 from rtppool_operator.pools.schema import spec_schema
-from rtppool_operator.pools.spec import GROUP, KIND, PLURAL, VERSION, Pool
+from rtppool_operator.pools.spec import CRD_NAME, GROUP, KIND, PLURAL, VERSION, Pool
 
 RELAY_SELECTOR = "app.kubernetes.io/component=relay"
 RELAY_PORT_NAME = "http"

@@ -20,9 +20,8 @@ from rtppool_core.process import logs
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment, SettingsError
 from rtppool_operator.kube.cluster import ClusterError, connect
-from rtppool_operator.kube.permissions import CRD_NAME
 from rtppool_operator.pools.schema import spec_schema
-from rtppool_operator.pools.spec import VERSION
+from rtppool_operator.pools.spec import CRD_NAME, VERSION
 from rtppool_operator.settings import DEFAULT_CRD_FILE
 
 log = logging.getLogger(__name__)

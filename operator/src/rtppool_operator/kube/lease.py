@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from rtppool_operator.kube.permissions import LEASE_NAME, LEASE_NAMESPACE
-
+LEASE_NAME = "rtp-pool-operator"
+# All releases of a cluster share one lease.
+LEASE_NAMESPACE = "kube-system"
 DURATION_SECONDS = 15
 # A holder that promises more is not waited for: whoever edits a Lease by hand must not stop the product for ever.
 MAX_DURATION_SECONDS = 60

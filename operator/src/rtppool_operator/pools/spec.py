@@ -19,6 +19,7 @@ GROUP = "rtppool.dev"
 VERSION = "v1alpha1"
 PLURAL = "rtppools"
 KIND = "RtpPool"
+CRD_NAME = f"{PLURAL}.{GROUP}"
 
 
 @dataclass(frozen=True, slots=True)

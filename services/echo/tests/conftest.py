@@ -3,19 +3,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import aiohttp
 import pytest
 
 from rtppool_core.process.service import Stop
-from rtppool_core.rtp import header as rtp
 from rtppool_echo.app import Echo
 from rtppool_echo.settings import Settings
-
-
-def rtp_packet(sequence: int = 1, payload: bytes = b"\xff" * 160) -> bytes:
-    return rtp.build(rtp.RtpHeader(payload_type=0, sequence=sequence, timestamp=160 * sequence, ssrc=7), payload)
+from rtppool_testing.sockets import udp_socket
+from rtppool_testing.waiting import until
 
 
 class Client:
@@ -68,26 +65,17 @@ class RunningEcho:
 
     async def has_counted(self, sent: int) -> None:
         """Every datagram is either answered or dropped with a reason, and none twice."""
+        async with asyncio.timeout(10):
+            while (counted := self._counted()) != sent:
+                assert counted < sent
+                await asyncio.sleep(0.001)
 
-        async def all_of_them() -> bool:
-            figures = self.echo._counters.total()
-            together = figures.answered_packets + sum(figures.dropped.values())
-            assert together <= sent
-            return together == sent
-
-        await until(all_of_them, f"all {sent} datagrams to be counted")
+    def _counted(self) -> int:
+        figures = self.echo._counters.total()
+        return figures.answered_packets + sum(figures.dropped.values())
 
     async def _is(self, sample: str, value: float) -> bool:
         return await self.metric(sample) == value
-
-
-async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 10) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            while not await condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(f"waited {seconds} s for {what}")
 
 
 @contextlib.asynccontextmanager
@@ -127,17 +115,10 @@ def client() -> Iterator[Client]:
 
 @contextlib.contextmanager
 def udp_client(address: str) -> Iterator[Client]:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
-        sock.bind((address, 0))
+    with udp_socket(address) as sock:
         yield Client(sock)
 
 
 @pytest.fixture
 def connect() -> Callable[[str], contextlib.AbstractContextManager[Client]]:
     return udp_client
-
-
-@pytest.fixture
-def make_packet() -> Callable[..., bytes]:
-    return rtp_packet

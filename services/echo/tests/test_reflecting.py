@@ -17,12 +17,14 @@ import pytest
 from rtppool_core.net import udp
 from rtppool_core.rtp import echo_extension
 from rtppool_echo import app
-from rtppool_echo.rules.reflection import REASONS
+from rtppool_echo.rules.refusals import REASONS
 from rtppool_echo.settings import Settings
+from rtppool_echo.workers import supervisor
+from rtppool_testing.packets import rtp_packet
+from rtppool_testing.sockets import received
 
 Run = Callable[[Settings], AbstractAsyncContextManager[Any]]
 Connect = Callable[[str], AbstractContextManager[Any]]
-Make = Callable[..., bytes]
 
 
 def with_extension(packet: bytes) -> bytes:
@@ -30,79 +32,62 @@ def with_extension(packet: bytes) -> bytes:
     return bytes([echo_extension.FIRST_BYTE]) + head[1:] + echo_extension.UNFILLED + tail
 
 
-def received_by(sock: socket.socket) -> bytes | None:
-    """What has arrived already."""
-    try:
-        return sock.recv(65_535)
-    except BlockingIOError:
-        return None
-
-
-async def test_a_packet_comes_back_unchanged(run_echo: Run, settings: Settings, client: Any, make_packet: Make) -> None:
+async def test_a_packet_comes_back_unchanged(run_echo: Run, settings: Settings, client: Any) -> None:
     async with run_echo(settings) as echo:
-        client.send(make_packet(9), "127.0.0.1", echo.port)
-        assert await client.receive() == (make_packet(9), ("127.0.0.1", echo.port))
+        client.send(rtp_packet(9), "127.0.0.1", echo.port)
+        assert await client.receive() == (rtp_packet(9), ("127.0.0.1", echo.port))
         await echo.metric_reaches("rtp_echo_answered_packets_total", 1)
         assert await echo.metric("rtp_echo_answered_bytes_total") == 172
 
 
 async def test_the_answer_leaves_from_the_address_that_was_asked(
-    run_echo: Run, settings: Settings, client: Any, make_packet: Make
+    run_echo: Run, settings: Settings, client: Any
 ) -> None:
     async with run_echo(settings) as echo:
         for address in ("127.0.0.1", "127.0.0.2", "127.3.4.5"):
-            client.send(make_packet(), address, echo.port)
+            client.send(rtp_packet(1), address, echo.port)
             assert (await client.receive())[1] == (address, echo.port)
 
 
 async def test_a_dual_stack_echo_answers_both_families_from_the_address_asked(
-    run_echo: Run, settings: Settings, connect: Connect, make_packet: Make
+    run_echo: Run, settings: Settings, connect: Connect
 ) -> None:
     async with run_echo(dataclasses.replace(settings, echo_bind="::")) as echo:
         for mine, asked in (("127.0.0.1", "127.0.0.2"), ("::1", "::1")):
             with connect(mine) as client:
-                client.send(make_packet(), asked, echo.port)
+                client.send(rtp_packet(1), asked, echo.port)
                 assert (await client.receive())[1] == (asked, echo.port)
 
 
 @pytest.mark.parametrize(("dscp", "expected"), [(None, 0xB8), (10, 10 << 2)])
 async def test_the_answer_carries_the_received_tos_or_the_dscp_of_the_settings(
-    run_echo: Run, settings: Settings, client: Any, make_packet: Make, dscp: int | None, expected: int
+    run_echo: Run, settings: Settings, client: Any, dscp: int | None, expected: int
 ) -> None:
     client.sock.setsockopt(socket.IPPROTO_IP, udp.IP_RECVTOS, 1)
     client.sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0xB8)
     async with run_echo(dataclasses.replace(settings, dscp=dscp)) as echo:
-        client.send(make_packet(), "127.0.0.1", echo.port)
+        client.send(rtp_packet(1), "127.0.0.1", echo.port)
         assert await client.receive_tos(socket.IPPROTO_IP, socket.IP_TOS) == expected
 
 
 @pytest.mark.parametrize(("dscp", "expected"), [(None, 0xB8), (10, 10 << 2)])
-@pytest.mark.parametrize(("mine", "level", "kind"), [("::1", 41, 67), ("127.0.0.1", 0, 1)])
 async def test_a_dual_stack_answer_carries_the_tos_as_well(
-    run_echo: Run,
-    settings: Settings,
-    connect: Connect,
-    make_packet: Make,
-    dscp: int | None,
-    expected: int,
-    mine: str,
-    level: int,
-    kind: int,
+    run_echo: Run, settings: Settings, connect: Connect, dscp: int | None, expected: int
 ) -> None:
-    with connect(mine) as client:
-        receive = udp.IPV6_RECVTCLASS if level else udp.IP_RECVTOS
-        client.sock.setsockopt(level, receive, 1)
-        client.sock.setsockopt(level, kind, 0xB8)
-        async with run_echo(dataclasses.replace(settings, echo_bind="::", dscp=dscp)) as echo:
-            client.send(make_packet(), mine, echo.port)
-            assert await client.receive_tos(level, kind) == expected
+    async with run_echo(dataclasses.replace(settings, echo_bind="::", dscp=dscp)) as echo:
+        for mine, level, kind in (("::1", 41, 67), ("127.0.0.1", 0, 1)):
+            with connect(mine) as client:
+                client.sock.setsockopt(level, udp.IPV6_RECVTCLASS if level else udp.IP_RECVTOS, 1)
+                client.sock.setsockopt(level, kind, 0xB8)
+                client.send(rtp_packet(1), mine, echo.port)
+                assert await client.receive_tos(level, kind) == expected
 
 
 async def test_what_is_no_rtp_is_counted_by_reason_and_not_answered(
-    run_echo: Run, settings: Settings, client: Any, make_packet: Make
+    run_echo: Run, settings: Settings, client: Any
 ) -> None:
     odd = {
-        "short": [b"", b"x", make_packet()[:11]],
+        "short": [b"", b"x", rtp_packet(1)[:11]],
         "version": [bytes(12), b"GET / HTTP/1.1\r\n\r\n"],
         "rtcp": [bytes([0x80, 200]) + bytes(26)],
         "truncated": [bytes([0x8F, 0]) + bytes(10)],
@@ -111,8 +96,8 @@ async def test_what_is_no_rtp_is_counted_by_reason_and_not_answered(
         for datagrams in odd.values():
             for datagram in datagrams:
                 client.send(datagram, "127.0.0.1", echo.port)
-        client.send(make_packet(), "127.0.0.1", echo.port)
-        assert (await client.receive())[0] == make_packet()
+        client.send(rtp_packet(1), "127.0.0.1", echo.port)
+        assert (await client.receive())[0] == rtp_packet(1)
         for reason, datagrams in odd.items():
             await echo.metric_reaches(f'rtp_echo_dropped_packets_total{{reason="{reason}"}}', len(datagrams))
         assert await echo.metric("rtp_echo_answered_packets_total") == 1
@@ -130,10 +115,10 @@ def mutated(chance: random.Random, packet: bytes) -> bytes:
 
 @pytest.mark.parametrize("rtp_only", [True, False])
 async def test_ten_thousand_fuzzed_datagrams_end_no_process(
-    run_echo: Run, settings: Settings, client: Any, make_packet: Make, rtp_only: bool
+    run_echo: Run, settings: Settings, client: Any, rtp_only: bool
 ) -> None:
     chance = random.Random(4000)
-    shapes = [make_packet(), with_extension(make_packet()), bytes([0x91]) + make_packet()[1:]]
+    shapes = [rtp_packet(1), with_extension(rtp_packet(1)), bytes([0x91]) + rtp_packet(1)[1:]]
     async with run_echo(dataclasses.replace(settings, rate=0, rtp_only=rtp_only)) as echo:
         before = echo.echo.supervisor.pids
         for number in range(1, 10_001):
@@ -142,26 +127,24 @@ async def test_ten_thousand_fuzzed_datagrams_end_no_process(
             client.send(mutated(chance, shapes[number % 3]), "127.0.0.1", echo.port)
             if number % 50 == 0:
                 await echo.has_counted(number)
-                while received_by(client.sock) is not None:
+                while received(client.sock) is not None:
                     pass
         assert echo.echo.supervisor.pids == before
         assert await echo.metric("rtp_echo_worker_restarts_total") == 0
 
 
-async def test_the_largest_datagram_comes_back_whole(
-    run_echo: Run, settings: Settings, client: Any, make_packet: Make
-) -> None:
-    largest = make_packet(1, bytes(65_507 - 12))
+async def test_the_largest_datagram_comes_back_whole(run_echo: Run, settings: Settings, client: Any) -> None:
+    largest = rtp_packet(1, payload=bytes(65_507 - 12))
     async with run_echo(settings) as echo:
         client.send(largest, "127.0.0.1", echo.port)
         assert (await client.receive())[0] == largest
 
 
-async def test_its_own_port_is_never_answered(run_echo: Run, settings: Settings, make_packet: Make) -> None:
+async def test_its_own_port_is_never_answered(run_echo: Run, settings: Settings) -> None:
     async with run_echo(dataclasses.replace(settings, echo_bind="127.0.0.1")) as echo:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as twin:
             twin.bind(("127.0.0.2", echo.port))
-            twin.sendto(make_packet(), ("127.0.0.1", echo.port))
+            twin.sendto(rtp_packet(1), ("127.0.0.1", echo.port))
             await echo.metric_reaches('rtp_echo_dropped_packets_total{reason="own_port"}', 1)
             twin.setblocking(False)
             with pytest.raises(BlockingIOError):
@@ -169,36 +152,36 @@ async def test_its_own_port_is_never_answered(run_echo: Run, settings: Settings,
 
 
 async def test_senders_outside_the_allowed_networks_are_not_answered(
-    run_echo: Run, settings: Settings, connect: Connect, make_packet: Make
+    run_echo: Run, settings: Settings, connect: Connect
 ) -> None:
     allowed = dataclasses.replace(settings, allow=(ipaddress.ip_network("127.0.0.1/32"),))
     async with run_echo(allowed) as echo:
         with connect("127.0.0.2") as stranger, connect("127.0.0.1") as friend:
-            stranger.send(make_packet(), "127.0.0.1", echo.port)
-            friend.send(make_packet(), "127.0.0.1", echo.port)
+            stranger.send(rtp_packet(1), "127.0.0.1", echo.port)
+            friend.send(rtp_packet(1), "127.0.0.1", echo.port)
             await friend.receive()
             await echo.metric_reaches('rtp_echo_dropped_packets_total{reason="not_allowed"}', 1)
 
 
 async def test_every_sender_stays_with_one_of_several_processes(
-    run_echo: Run, settings: Settings, connect: Connect, make_packet: Make
+    run_echo: Run, settings: Settings, connect: Connect
 ) -> None:
     async with run_echo(dataclasses.replace(settings, workers=3)) as echo:
         assert len(set(echo.echo.supervisor.pids)) == 3
         for _ in range(12):
             with connect("127.0.0.1") as client:
                 for sequence in range(10):
-                    client.send(make_packet(sequence), "127.0.0.1", echo.port)
-                assert [(await client.receive())[0] for _ in range(10)] == [make_packet(at) for at in range(10)]
+                    client.send(rtp_packet(sequence), "127.0.0.1", echo.port)
+                assert [(await client.receive())[0] for _ in range(10)] == [rtp_packet(at) for at in range(10)]
         await echo.metric_reaches("rtp_echo_answered_packets_total", 120)
         assert await echo.metric("rtp_echo_workers_up") == 3
 
 
 async def test_a_killed_process_is_started_again_and_answers_what_waited(
-    run_echo: Run, settings: Settings, client: Any, make_packet: Make, caplog: pytest.LogCaptureFixture
+    run_echo: Run, settings: Settings, client: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_echo(settings) as echo:
-        client.send(make_packet(1), "127.0.0.1", echo.port)
+        client.send(rtp_packet(1), "127.0.0.1", echo.port)
         await client.receive()
         await echo.metric_reaches("rtp_echo_answered_packets_total", 1)
         pid = echo.echo.supervisor.pids[0]
@@ -208,33 +191,34 @@ async def test_a_killed_process_is_started_again_and_answers_what_waited(
             assert select.select([watch], [], [], 5)[0]
         finally:
             os.close(watch)
-        client.send(make_packet(2), "127.0.0.1", echo.port)
-        assert (await client.receive(20))[0] == make_packet(2)
+        client.send(rtp_packet(2), "127.0.0.1", echo.port)
+        assert (await client.receive(20))[0] == rtp_packet(2)
         await echo.metric_reaches("rtp_echo_worker_restarts_total", 1)
         await echo.metric_reaches("rtp_echo_answered_packets_total", 2)
     assert "a reflecting process ended; it is started again" in caplog.text
 
 
-async def test_datagrams_that_find_the_buffer_full_are_counted(
-    run_echo: Run, settings: Settings, client: Any, make_packet: Make
-) -> None:
+async def test_datagrams_that_find_the_buffer_full_are_counted(run_echo: Run, settings: Settings, client: Any) -> None:
     async with run_echo(settings) as echo:
         assert await echo.metric("rtp_echo_receive_overflows_total") == 0
         pid = echo.echo.supervisor.pids[0]
         os.kill(pid, signal.SIGSTOP)
         try:
             for _ in range(300):
-                client.send(make_packet(1, bytes(60_000)), "127.0.0.1", echo.port)
+                client.send(rtp_packet(1, payload=bytes(60_000)), "127.0.0.1", echo.port)
             assert await echo.metric("rtp_echo_receive_overflows_total") > 0
         finally:
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_a_process_that_hangs_is_neither_healthy_nor_ready(run_echo: Run, settings: Settings) -> None:
+async def test_a_process_that_hangs_is_neither_healthy_nor_ready(
+    run_echo: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with run_echo(settings) as echo:
         assert (await echo.get("/health"))[0] == 200
         pid = echo.echo.supervisor.pids[0]
         os.kill(pid, signal.SIGSTOP)
+        monkeypatch.setattr(supervisor, "SILENT_AFTER_SECONDS", 0.1)
         try:
             await echo.metric_reaches("rtp_echo_workers_up", 0)
             for path in ("/health", "/ready"):
@@ -262,49 +246,46 @@ async def test_every_reason_is_a_series_from_the_start(run_echo: Run, settings: 
     ],
     ids=["v4", "dual-v4", "dual-v6"],
 )
-@pytest.mark.parametrize(("sent", "expected"), [(255, 63), (64, 63), (10, 9), (2, 1)])
 async def test_an_answer_goes_one_hop_less_far_than_its_question(
     run_echo: Run,
     settings: Settings,
     connect: Connect,
-    make_packet: Make,
     bound: str,
     mine: str,
     level: int,
     kind: int,
     receive: int,
-    sent: int,
-    expected: int,
 ) -> None:
     unicast_hops = socket.IPV6_UNICAST_HOPS if level == socket.IPPROTO_IPV6 else socket.IP_TTL
     with connect(mine) as client:
         client.sock.setsockopt(level, receive, 1)
-        client.sock.setsockopt(level, unicast_hops, sent)
         async with run_echo(dataclasses.replace(settings, echo_bind=bound)) as echo:
-            client.send(make_packet(), mine, echo.port)
-            assert await client.receive_tos(level, kind) == expected
+            for sent, expected in ((255, 63), (64, 63), (10, 9), (2, 1)):
+                client.sock.setsockopt(level, unicast_hops, sent)
+                client.send(rtp_packet(1), mine, echo.port)
+                assert await client.receive_tos(level, kind) == expected
 
 
 async def test_a_packet_on_its_last_hop_is_counted_and_not_answered(
-    run_echo: Run, settings: Settings, client: Any, make_packet: Make
+    run_echo: Run, settings: Settings, client: Any
 ) -> None:
     client.sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
     async with run_echo(settings) as echo:
-        client.send(make_packet(), "127.0.0.1", echo.port)
+        client.send(rtp_packet(1), "127.0.0.1", echo.port)
         await echo.metric_reaches('rtp_echo_dropped_packets_total{reason="hop_limit"}', 1)
-        assert received_by(client.sock) is None
+        assert received(client.sock) is None
 
 
 @pytest.mark.parametrize("ttl", [64, 255])
 async def test_a_forged_packet_between_two_echoes_ends_within_64_datagrams(
-    run_echo: Run, settings: Settings, make_packet: Make, ttl: int
+    run_echo: Run, settings: Settings, ttl: int
 ) -> None:
     one_address = dataclasses.replace(settings, echo_bind="127.0.0.1")
     async with run_echo(one_address) as left, run_echo(one_address) as right:
         # From the right echo's own socket: to the left one it looks like a sender as good as any.
         (forged,) = right.echo._sockets
         forged.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
-        forged.sendto(make_packet(), ("127.0.0.1", left.port))
+        forged.sendto(rtp_packet(1), ("127.0.0.1", left.port))
         # The 64th datagram has no hop left; the first is answered by the left echo, so the last comes to the right one.
         await right.metric_reaches('rtp_echo_dropped_packets_total{reason="hop_limit"}', 1)
         answered = [await echo.metric("rtp_echo_answered_packets_total") for echo in (left, right)]
@@ -313,9 +294,9 @@ async def test_a_forged_packet_between_two_echoes_ends_within_64_datagrams(
 
 
 async def test_a_batch_of_good_and_bad_packets_is_answered_exactly_right(
-    run_echo: Run, settings: Settings, client: Any, make_packet: Make
+    run_echo: Run, settings: Settings, client: Any
 ) -> None:
-    good = [make_packet(sequence, bytes([sequence]) * (sequence % 50)) for sequence in range(150)]
+    good = [rtp_packet(sequence, payload=bytes([sequence]) * (sequence % 50)) for sequence in range(150)]
     bad = [b"", b"x", bytes([0x80, 200]) + bytes(26), bytes(12), bytes([0x90, 0]) + bytes(10)]
     async with run_echo(settings) as echo:
         pid = echo.echo.supervisor.pids[0]
@@ -332,18 +313,18 @@ async def test_a_batch_of_good_and_bad_packets_is_answered_exactly_right(
         assert await echo.metric("rtp_echo_answered_bytes_total") == sum(map(len, good))
         for reason, number in {"short": 60, "rtcp": 30, "version": 30, "truncated": 30}.items():
             assert await echo.metric(f'rtp_echo_dropped_packets_total{{reason="{reason}"}}') == number
-        assert received_by(client.sock) is None
+        assert received(client.sock) is None
 
 
 async def test_what_exceeds_a_senders_rate_is_counted_and_another_sender_is_not_touched(
-    run_echo: Run, settings: Settings, connect: Connect, make_packet: Make
+    run_echo: Run, settings: Settings, connect: Connect
 ) -> None:
     async with run_echo(dataclasses.replace(settings, rate=1)) as echo:
         with connect("127.0.0.1") as loud, connect("127.0.0.1") as quiet:
             for sequence in range(500):
-                loud.send(make_packet(sequence), "127.0.0.1", echo.port)
-            quiet.send(make_packet(), "127.0.0.1", echo.port)
-            assert (await quiet.receive())[0] == make_packet()
+                loud.send(rtp_packet(sequence), "127.0.0.1", echo.port)
+            quiet.send(rtp_packet(1), "127.0.0.1", echo.port)
+            assert (await quiet.receive())[0] == rtp_packet(1)
             answered = await echo.metric("rtp_echo_answered_packets_total")
             dropped = await echo.metric('rtp_echo_dropped_packets_total{reason="rate"}')
             assert answered + dropped == 501
@@ -351,14 +332,14 @@ async def test_what_exceeds_a_senders_rate_is_counted_and_another_sender_is_not_
 
 
 async def test_an_address_has_a_rate_of_its_own_where_that_is_asked_for(
-    run_echo: Run, settings: Settings, connect: Connect, make_packet: Make
+    run_echo: Run, settings: Settings, connect: Connect
 ) -> None:
     async with run_echo(dataclasses.replace(settings, rate_per_address=1)) as echo:
         for _ in range(20):
             with connect("127.0.0.1") as client:
-                client.send(make_packet(), "127.0.0.1", echo.port)
+                client.send(rtp_packet(1), "127.0.0.1", echo.port)
         with connect("127.0.0.2") as neighbour:
-            neighbour.send(make_packet(), "127.0.0.1", echo.port)
+            neighbour.send(rtp_packet(1), "127.0.0.1", echo.port)
             await neighbour.receive()
         assert await echo.metric('rtp_echo_dropped_packets_total{reason="address_rate"}') > 10
 
@@ -376,7 +357,6 @@ async def test_the_extension_comes_back_filled_and_a_filled_one_as_it_is(
     run_echo: Run,
     settings: Settings,
     connect: Connect,
-    make_packet: Make,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     batches: bool,
@@ -388,7 +368,7 @@ async def test_the_extension_comes_back_filled_and_a_filled_one_as_it_is(
     async with run_echo(dataclasses.replace(settings, echo_bind=bound)) as echo:
         with connect(mine) as client:
             for count in (1, 2):
-                asked = with_extension(make_packet(count))
+                asked = with_extension(rtp_packet(count))
                 before_ns = time.time_ns()
                 client.send(asked, mine, echo.port)
                 answer, _ = await client.receive()

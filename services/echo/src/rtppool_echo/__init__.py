@@ -1,1 +1,1 @@
-"""The reflector: every RTP packet back to its sender, from the address that it was sent to."""
+"""The echo: sends every RTP packet back to its sender, from the address that the packet was sent to."""

@@ -1,4 +1,4 @@
-"""Puts the echo together: settings in, sockets bound, processes started, and an orderly end."""
+"""Composition root of the echo: settings, sockets, processes, HTTP, and an orderly end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 async def serve(stop: Stop) -> None:
-    """Run the echo until it is asked to stop.
+    """Run the echo until `stop`.
 
     Raises:
         SettingsError: the environment can't be used.
@@ -39,7 +39,7 @@ async def serve(stop: Stop) -> None:
 
 
 class Echo:
-    """One echo: its UDP sockets are bound on construction; `udp_port` and `http_port` are those really in use.
+    """An echo, whose UDP sockets are bound on construction. `udp_port` and `http_port` are the ports in use.
 
     Raises:
         ListenError: the UDP port can't be bound.
@@ -64,7 +64,7 @@ class Echo:
         self._stopping = False
 
     async def run(self, stop: Stop) -> None:
-        """Answer until asked to stop.
+        """Answer datagrams until `stop`.
 
         Raises:
             ListenError: the HTTP port can't be bound.
@@ -77,10 +77,10 @@ class Echo:
             runner, self.http_port = await listen(app, self._settings.http_bind, self._settings.http_port)
             try:
                 await self.supervisor.start()
-                self._announce()
+                self._log_start()
                 await stop.asked.wait()
                 self._stopping = True
-                self._take_leave()
+                self._log_end()
             finally:
                 await runner.cleanup()
         finally:
@@ -90,7 +90,7 @@ class Echo:
     def _ready(self) -> Verdict:
         return Verdict(("stopping",)) if self._stopping else self.supervisor.health()
 
-    def _announce(self) -> None:
+    def _log_start(self) -> None:
         settings = self._settings
         fields = {
             "echo": host_port(settings.echo_bind, self.udp_port),
@@ -104,7 +104,7 @@ class Echo:
         }
         log.info("echo started", extra={"fields": fields})
 
-    def _take_leave(self) -> None:
+    def _log_end(self) -> None:
         figures = self._counters.total()
         fields = {"answered": figures.answered_packets, "dropped": sum(figures.dropped.values())}
         log.info("echo stopped", extra={"fields": fields})

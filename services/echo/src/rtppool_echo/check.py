@@ -1,6 +1,6 @@
-"""`python -m rtppool_echo.check HOST:PORT`: sends real RTP packets to an echo and says what came back.
+"""`python -m rtppool_echo.check HOST:PORT`: sends RTP packets to an echo and reports the answers.
 
-Exit code 0 when the echo answered every packet, 1 when it didn't, 2 for arguments that can't be used.
+The exit code is 0 when the echo answered every packet, 1 when it did not, and 2 for invalid arguments.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ SAMPLES_PER_PACKET = 160
 SILENCE_ULAW = b"\xff" * SAMPLES_PER_PACKET
 SSRC = 0x52545043
 MAX_DATAGRAM_BYTES = 65_535
-# One turn of the sequence number.
+# All values of the sequence number.
 MAX_PACKETS = 65_536
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the packets: round trips in ns by sequence number, and what was strange."""
+    """The fate of the packets: round trips in ns by sequence number, and answers with other bytes."""
 
     sent: int = 0
     round_trips_ns: dict[int, int] = field(default_factory=dict)
@@ -36,11 +36,11 @@ class Outcome:
 
     @property
     def lost(self) -> int:
-        """Sent, but not answered as they were."""
+        """Packets without an unchanged answer."""
         return self.sent - len(self.round_trips_ns)
 
     def sentence(self, target: str) -> str:
-        """The outcome for people."""
+        """Return the outcome as one line of text."""
         text = f"echo {target}: sent {self.sent}, answered {len(self.round_trips_ns)}, lost {self.lost}"
         if self.changed:
             text += f", {self.changed} answers with other bytes"
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def target_of(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT` or `[IPV6]:PORT`.
+    """Parse `HOST:PORT` or `[IPV6]:PORT`.
 
     Raises:
         ValueError: it is neither.
@@ -68,7 +68,7 @@ def target_of(text: str) -> tuple[str, int]:
 
 
 def packet(number: int) -> bytes:
-    """The `number`-th packet of the stream, 20 ms of µ-law silence."""
+    """Return packet `number` of the stream: 20 ms of µ-law silence."""
     header = rtp.RtpHeader(
         payload_type=rtp.PCMU_PAYLOAD_TYPE,
         sequence=number,
@@ -80,7 +80,7 @@ def packet(number: int) -> bytes:
 
 
 def check(sock: socket.socket, packets: int, wait_seconds: float) -> Outcome:
-    """Send `packets` over a connected socket, one each 20 ms, and wait at most `wait_seconds` for the last answers."""
+    """Send packets over a connected socket, one every 20 ms, then wait up to `wait_seconds` for the last answers."""
     outcome = Outcome()
     sent_at_ns: dict[int, int] = {}
     try:
@@ -95,12 +95,12 @@ def check(sock: socket.socket, packets: int, wait_seconds: float) -> Outcome:
     except ConnectionRefusedError:
         outcome.error = "connection refused: no echo listens there"
     except OSError as error:
-        outcome.error = f"the network says: {error.strerror}"
+        outcome.error = f"network error: {error.strerror}"
     return outcome
 
 
 def _receive_until(sock: socket.socket, deadline: float, sent_at_ns: dict[int, int], outcome: Outcome) -> None:
-    """Take answers until the deadline, or until none is outstanding and all were sent."""
+    """Receive answers until the deadline, or until all packets are sent and answered."""
     while (left := deadline - time.monotonic()) > 0:
         if not sent_at_ns and left > PACKET_EVERY_SECONDS:
             return
@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> int:
     """Check one echo. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="rtppool_echo.check", description="Send RTP packets to an echo.")
     parser.add_argument("target", metavar="HOST:PORT")
-    parser.add_argument("--packets", type=int, default=50, help="how many, one each 20 ms (default 50)")
+    parser.add_argument("--packets", type=int, default=50, help="number of packets, one every 20 ms (default 50)")
     parser.add_argument("--wait", type=float, default=2.0, help="seconds to wait for the last answers (default 2)")
     options = parser.parse_args(arguments)
     if not 1 <= options.packets <= MAX_PACKETS:

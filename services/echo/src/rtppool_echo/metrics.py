@@ -1,4 +1,4 @@
-"""The echo's Prometheus metrics, rendered from its counters at each scrape; every reason is there from the start."""
+"""The echo's Prometheus metrics, read from its counters at each scrape. Every reason is a series from the start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtppool_echo.workers.supervisor import WorkerSupervisor
 
 
 class EchoMetrics(Collector):
-    """Reads the shared counters, the sockets and the supervisor whenever Prometheus asks."""
+    """Collects the shared counters, the sockets' overflows and the supervisor's figures."""
 
     def __init__(self, counters: Counters, sockets: list[socket.socket], supervisor: WorkerSupervisor) -> None:
         self._counters = counters
@@ -22,7 +22,7 @@ class EchoMetrics(Collector):
         self._supervisor = supervisor
 
     def collect(self) -> Iterable[Metric]:
-        """All metric families; a figure that was not measured has no sample."""
+        """Yield all metric families. A figure that was not measured has no sample."""
         figures = self._counters.total()
         packets = CounterMetricFamily("rtp_echo_answered_packets", "RTP packets sent back to their sender.")
         packets.add_metric([], figures.answered_packets)
@@ -39,7 +39,7 @@ class EchoMetrics(Collector):
         yield from (up, restarts)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing at registration: the figures' sources may not have started yet."""
+        """Return nothing: at registration the sources of the figures may not have started."""
         return ()
 
     def _overflows(self) -> Metric:

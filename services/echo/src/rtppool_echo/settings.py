@@ -1,4 +1,4 @@
-"""The echo's settings, read from its environment; every mistake is said at once."""
+"""The echo's settings, read from the environment. All errors are reported together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtppool_core.process.settings import Environment
 
 MAX_DSCP = 63
 MAX_WORKERS = 64
-# Above what a process can answer.
+# Above the capacity of one process.
 MAX_RATE = 1_000_000
 SCHEDULING = ("auto", "fair")
 BOOLEANS = ("true", "false")
@@ -21,12 +21,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings. `dscp` None: answers carry the TOS of what they answer. `allow` empty: everyone is answered.
+    """All settings. With `dscp` None an answer carries the TOS of its question. An empty `allow` serves all networks.
 
     `real_time`: reflecting processes ask for real-time priority.
 
-    `rate` and `rate_per_address` are packets per second of one address and port, and of one address, in one reflecting
-    process; 0 is no limit.
+    `rate` and `rate_per_address` are packets per second from one address and port, and from one address, in one
+    reflecting process. 0 is no limit.
     """
 
     echo_bind: str = "0.0.0.0"

@@ -14,24 +14,23 @@ from hypothesis import strategies as st
 from rtppool_core.net import udp
 from rtppool_core.rtp import echo_extension
 from rtppool_core.rtp import header as rtp
-from rtppool_echo.messages.ancillary import packed
-from rtppool_echo.messages.answer_ancillary import MAX_KEPT, AnswersBeside
+from rtppool_echo.messages.ancillary import pack_items
+from rtppool_echo.messages.answer_ancillary import MAX_CACHED, AnswerAncillary
 from rtppool_echo.messages.datagram_memory import DatagramMemory
-from rtppool_echo.rules.rate_limit import MAX_SENDERS
+from rtppool_echo.messages.socket_name import name_of, source_of
 from rtppool_echo.rules.received_counts import ReceivedCounts
-from rtppool_echo.rules.reflection import SourceRules
-from rtppool_echo.rules.sender_limits import SenderLimits
-from rtppool_echo.rules.socket_name import name_of
+from rtppool_echo.rules.refusals import SourceRules
+from rtppool_echo.rules.sender_limits import MAX_SENDERS, SenderLimits
 from rtppool_echo.workers.counters import ALIVE_AT_NS, ANSWERED_BYTES, ANSWERED_PACKETS, WORD_OF_REASON, WORDS, Tally
 from rtppool_echo.workers.extension_filler import ExtensionFiller
-from rtppool_echo.workers.reflector import reflector
+from rtppool_echo.workers.reflector import make_reflector
 
 Item = tuple[int, int, bytes]
 PACKET = rtp.build(rtp.RtpHeader(payload_type=0, sequence=1, timestamp=160, ssrc=7), b"\xff" * 160)
 STAMP_SECONDS = 1_700_000_000
 
 
-def beside(ttl: int = 64, tos: int = 0xB8) -> list[Item]:
+def ancillary(ttl: int = 64, tos: int = 0xB8) -> list[Item]:
     here = socket.inet_aton("127.0.0.1")
     return [
         (socket.IPPROTO_IP, udp.IP_PKTINFO, struct.pack("=i", 1) + here + here),
@@ -55,7 +54,7 @@ class Kernel:
         datagram, sender, items = self.next
         self._memory.payloads[: len(datagram)] = datagram
         stamp = (socket.SOL_SOCKET, udp.SO_TIMESTAMPNS, udp.TIMESPEC.pack(STAMP_SECONDS, 5))
-        self._memory.put_question(name_of(sender), packed([stamp]), packed(items), len(datagram))
+        self._memory.put_question(name_of(sender), pack_items([stamp]), pack_items(items), len(datagram))
         return 1
 
     def send_first(self, number: int, _flags: int) -> int:
@@ -77,15 +76,15 @@ class Bench:
         memory = DatagramMemory(socket.AF_INET, stamped=stamped)
         self.kernel = Kernel(memory)
         self.words = memoryview(bytearray(WORDS * 8)).cast("Q")
-        self.limits = SenderLimits(SourceRules(4000), rate, 0)
-        self.besides = AnswersBeside(memory, None)
+        self.limits = SenderLimits(SourceRules(4000), rate, 0, source_of)
+        self.ancillary = AnswerAncillary(memory, None)
         self.counts = ReceivedCounts()
-        self.reflect = reflector(
+        self.reflect = make_reflector(
             self.kernel,
             memory,
             Tally(self.words),
             self.limits.refusal,
-            self.besides,
+            self.ancillary,
             ExtensionFiller(memory, self.counts),
             rtp_only=rtp_only,
         )
@@ -93,7 +92,7 @@ class Bench:
     def answer(
         self, datagram: bytes, sender: tuple[str, int] = ("192.0.2.1", 10_000), items: list[Item] | None = None
     ) -> bytes | None:
-        self.kernel.next = datagram, sender, beside() if items is None else items
+        self.kernel.next = datagram, sender, ancillary() if items is None else items
         before = len(self.kernel.sent)
         assert self.reflect() == 1
         assert len(self.kernel.sent) - before in {0, 1}
@@ -130,7 +129,7 @@ def test_any_datagram_from_anyone_is_either_answered_as_it_is_or_counted_once(
 ) -> None:
     bench = make_bench(rtp_only=rtp_only)
     words = list(bench.words)
-    answer = bench.answer(datagram, (host, port), beside(ttl))
+    answer = bench.answer(datagram, (host, port), ancillary(ttl))
     dropped = sum(bench.words[word] - words[word] for word in WORD_OF_REASON.values())
     packets, octets = (bench.words[word] - words[word] for word in (ANSWERED_PACKETS, ANSWERED_BYTES))
     assert (answer, packets, octets, dropped) in {(datagram, 1, len(datagram), 0), (None, 0, 0, 1)}
@@ -176,9 +175,9 @@ def test_forged_senders_addresses_asked_and_hop_limits_do_not_fill_the_memory() 
     bench = Bench(rate=200)
     for number in range(2 * MAX_SENDERS):
         sender = (str(ipaddress.IPv4Address(0x0A000000 + number)), 10_000)
-        bench.answer(with_extension(), sender, beside(2 + number % 250, number // 250 % 256))
+        bench.answer(with_extension(), sender, ancillary(2 + number % 250, number // 250 % 256))
     assert len(bench.limits._senders) <= MAX_SENDERS
-    assert len(bench.besides) <= MAX_KEPT
+    assert len(bench.ancillary) <= MAX_CACHED
     assert len(bench.counts) <= MAX_SENDERS
 
 
@@ -244,5 +243,5 @@ def test_without_receive_stamps_the_extension_stays_unfilled() -> None:
 
 def test_control_messages_that_are_not_whole_are_not_answered() -> None:
     bench = Bench()
-    assert bench.answer(PACKET, items=beside()[:2]) is None
+    assert bench.answer(PACKET, items=ancillary()[:2]) is None
     assert bench.dropped() == {"destination": 1}

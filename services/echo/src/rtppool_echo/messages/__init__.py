@@ -1,1 +1,1 @@
-"""Datagrams in batches: memory, the system calls that receive and send, ancillary data."""
+"""Datagrams and the kernel: memory for a batch, system calls that receive and send it, ancillary data."""

@@ -1,8 +1,8 @@
-"""What came beside a datagram, and what has to go beside its answer (RFC 3542 section 6; ip(7), ipv6(7), cmsg(3)).
+"""Ancillary data of a datagram and of its answer (RFC 3542 section 6; ip(7), ipv6(7), cmsg(3)).
 
-The answer leaves from the address that the question was sent to, which on a host with several addresses the route
-alone would not choose, and carries the question's TOS. Its hop limit is one below the question's, and at most 63: two
-echoes that answer each other end after at most 64 datagrams, whatever else lets them (RFC 8656 section 21.1.7).
+The answer leaves from the address that the question was sent to. On a host with several addresses the route alone could
+choose another one. The answer carries the question's TOS. Its hop limit is one below the question's and at most 63, so
+that two echoes that answer each other stop after at most 64 datagrams (RFC 8656 section 21.1.7).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import struct
 from collections.abc import Iterable
 
 from rtppool_core.net import udp
-from rtppool_echo.rules.reflection import REASON_DESTINATION, REASON_HOP_LIMIT
+from rtppool_echo.rules.refusals import REASON_DESTINATION, REASON_HOP_LIMIT
 
 # struct in_pktinfo: interface, address to answer from, address in the header. struct in6_pktinfo: address, interface.
 PKTINFO_V4 = struct.Struct("=i4s4s")
 PKTINFO_V6 = struct.Struct("=16si")
 INTEGER = struct.Struct("=i")
-# struct cmsghdr on 64 bits: length with this header, level, type; then data, each message padded to 8 bytes.
+# struct cmsghdr on 64 bits: length including this header, level, type. Data follows, padded to 8 bytes.
 HEADER = struct.Struct("=Qii")
 ALIGNMENT = 8
 # TOS is a byte for IPv4 and an int for IPv6; both take the same space.
@@ -35,7 +35,7 @@ _HOPS_KINDS = {(socket.IPPROTO_IP, socket.IP_TTL), (socket.IPPROTO_IPV6, socket.
 
 
 def ask_for_ancillary(sock: socket.socket) -> None:
-    """Have the kernel tell the destination address, the TOS and the hop limit of every datagram."""
+    """Have the kernel report the destination address, the TOS and the hop limit of every datagram."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, udp.IPV6_RECVPKTINFO, 1)
         sock.setsockopt(socket.IPPROTO_IPV6, udp.IPV6_RECVTCLASS, 1)
@@ -47,17 +47,17 @@ def ask_for_ancillary(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_IP, udp.IP_RECVTTL, 1)
 
 
-def space_beside(family: int) -> int:
-    """How many bytes all of this takes: the same for every datagram of a socket, for its answer as well."""
+def ancillary_space(family: int) -> int:
+    """Return the bytes of ancillary data per datagram: the same for all datagrams and answers of a socket."""
     pktinfo = PKTINFO_V6 if family == socket.AF_INET6 else PKTINFO_V4
     return socket.CMSG_SPACE(pktinfo.size) + HOPS_AND_TOS_SPACE
 
 
-def for_answer(received: Iterable[Item], dscp: int | None) -> list[Item] | str:
-    """What goes beside the answer to a datagram that came with `received`, or the reason why it must not be answered.
+def build_answer(received: Iterable[Item], dscp: int | None) -> list[Item] | str:
+    """Return the ancillary data of the answer to a datagram that arrived with `received`, or the reason to refuse it.
 
-    That is the case for what was sent to a broadcast or multicast address, as no answer can leave from there, and for
-    what has no hop left. `dscp` given: the answer carries it instead of the received TOS.
+    A datagram to a broadcast or multicast address is refused, because no answer can leave from there, and so is one
+    without a hop left. The answer carries `dscp`, or the received TOS when that is None.
     """
     answer: list[Item] = []
     hops = 0
@@ -79,8 +79,8 @@ def for_answer(received: Iterable[Item], dscp: int | None) -> list[Item] | str:
     return answer if hops > 0 else REASON_HOP_LIMIT
 
 
-def packed(items: Iterable[Item]) -> bytes:
-    """Control messages as the kernel reads them."""
+def pack_items(items: Iterable[Item]) -> bytes:
+    """Lay out control messages as the kernel does."""
     parts = [
         HEADER.pack(HEADER.size + len(data), level, kind) + data + bytes(-len(data) % ALIGNMENT)
         for level, kind, data in items
@@ -88,8 +88,8 @@ def packed(items: Iterable[Item]) -> bytes:
     return b"".join(parts)
 
 
-def unpacked(control: bytes) -> list[Item]:
-    """The reverse; what is cut off or has an impossible length ends the list."""
+def unpack_items(control: bytes) -> list[Item]:
+    """Read control messages. A truncated message, or one of an impossible length, ends the list."""
     items: list[Item] = []
     at = 0
     while at + HEADER.size <= len(control):
@@ -103,10 +103,10 @@ def unpacked(control: bytes) -> list[Item]:
 
 def _from_same_v4(data: bytes) -> Item | None:
     _interface, answer_from, sent_to = PKTINFO_V4.unpack(data)
-    # The kernel gives another address to answer from when the destination was broadcast or multicast.
+    # The kernel proposes another source address when the destination was broadcast or multicast.
     if answer_from != sent_to:
         return None
-    # Interface 0: the route decides, as answers may well leave by another interface.
+    # Interface 0 lets the route decide: an answer may leave by another interface.
     return socket.IPPROTO_IP, udp.IP_PKTINFO, PKTINFO_V4.pack(0, answer_from, bytes(4))
 
 

@@ -1,7 +1,7 @@
-"""Datagrams by the batch: recvmmsg(2) and sendmmsg(2), which Python does not have, through ctypes.
+"""Datagrams in batches: recvmmsg(2) and sendmmsg(2), which Python lacks, through ctypes.
 
-Calls hold the interpreter's lock (`PyDLL`): a reflecting process has no other thread, and giving the lock away costs
-more than it brings. errno is not looked at: what fails is done once more by Python, which says why.
+Calls hold the interpreter's lock (`PyDLL`): a reflecting process has no other thread, so releasing the lock is pure
+cost. errno is not read: a failed send is repeated through Python, which reports the error.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import struct
 from collections.abc import Sequence
 from functools import partial
 
-from rtppool_echo.messages.ancillary import ask_for_ancillary, packed
+from rtppool_echo.messages.ancillary import ask_for_ancillary, pack_items
 from rtppool_echo.messages.datagram_memory import MAX_DATAGRAMS, DatagramMemory, address
 from rtppool_echo.messages.single import Receive, SendFirst, send_one
-from rtppool_echo.rules.socket_name import Sender, name_of
+from rtppool_echo.messages.socket_name import Sender, name_of
 
 # linux/socket.h: wait for the first datagram only.
 MSG_WAITFORONE = 0x10000
@@ -25,15 +25,15 @@ SELF_TEST_SECONDS = 2
 
 
 class BatchError(Exception):
-    """Batches can't be used here; the message says why."""
+    """Batches can't be used on this system; the message has the reason."""
 
 
 class BatchMessages:
-    """Receives and answers on a socket that blocks; one that has a receive timeout comes back with nothing after it.
+    """Batches on a blocking socket; with a receive timeout, `receive` returns without a datagram after it.
 
-    `receive()` fills the memory and says how many datagrams are there; 0 and below: none, or it was interrupted.
-    `send_first(number, flags)` sends the answers of the first slots, and says how many it could; below 0: not even the
-    first. Both are the C library's functions with their first arguments, as nothing is to stand between.
+    `receive()` fills the memory and returns the number of datagrams, 0 or below for none. `send_first(number, flags)`
+    sends the answers of the first slots and returns the number sent, below 0 when the first failed. Both are the C
+    library's functions with their leading arguments bound, so that no Python frame stands between.
 
     Raises:
         BatchError: this system has no such calls.
@@ -41,7 +41,7 @@ class BatchMessages:
 
     def __init__(self, sock: socket.socket, memory: DatagramMemory) -> None:
         if struct.calcsize("P") != POINTER_BYTES:
-            raise BatchError("only 64-bit systems are known")
+            raise BatchError("only 64-bit systems are supported")
         try:
             library = ctypes.PyDLL(None)
             receive, send = library.recvmmsg, library.sendmmsg
@@ -49,7 +49,7 @@ class BatchMessages:
             raise BatchError(f"the C library has no recvmmsg and sendmmsg ({error})") from error
         self._sock = sock
         self._memory = memory
-        # Pointers are made once; numbers ctypes converts faster than it takes its own objects.
+        # Pointers are made once. ctypes converts plain integers faster than its own objects.
         descriptor = sock.fileno()
         questions, answers = ctypes.c_void_p(address(memory.questions)), ctypes.c_void_p(address(memory.answers))
         self.receive: Receive = partial(receive, descriptor, questions, MAX_DATAGRAMS, MSG_WAITFORONE, None)
@@ -57,7 +57,7 @@ class BatchMessages:
         self._send = partial(send, descriptor)
 
     def send_slots(self, slots: Sequence[int]) -> list[tuple[int, str]]:
-        """Send these answers. Returns the slots whose answer the kernel did not take, each with the reason."""
+        """Send the answers in `slots`. Returns each slot whose answer the kernel refused, with the reason."""
         refused: list[tuple[int, str]] = []
         left = slots
         while left:
@@ -73,7 +73,7 @@ class BatchMessages:
 
 
 def self_test(family: int) -> str | None:
-    """Send datagrams over loopback and answer them in one batch; why that can't be used here, or None."""
+    """Answer two datagrams over loopback in one batch. Returns the reason why batches can't be used, or None."""
     try:
         with (
             socket.socket(family, socket.SOCK_DGRAM) as echo,
@@ -100,17 +100,17 @@ def _first_difference(echo: socket.socket, clients: tuple[socket.socket, ...]) -
         return "nothing arrived over loopback"
     number = messages.receive()
     if number != len(clients):
-        return f"recvmmsg gave {number} of {len(clients)} datagrams"
+        return f"recvmmsg returned {number} of {len(clients)} datagrams"
     for at, (client, payload) in enumerate(zip(clients, sent, strict=True)):
         if not _is_slot_of(memory, at, payload, client.getsockname()):
-            return "what recvmmsg wrote is not laid out as expected"
+            return "recvmmsg wrote an unexpected layout"
         memory.put_size(at, len(payload))
-        memory.put_beside(at, packed(memory.items_beside(at)))
+        memory.put_ancillary(at, pack_items(memory.received_items(at)))
     if messages.send_first(number, socket.MSG_DONTWAIT) != number:
         return "sendmmsg did not send the answers"
     for client, payload in zip(clients, sent, strict=True):
         if client.recvfrom(len(payload) + 1) != (payload, echo.getsockname()):
-            return "what sendmmsg sent is not what was asked for"
+            return "sendmmsg sent other bytes than it was given"
     return None
 
 
@@ -120,5 +120,5 @@ def _is_slot_of(memory: DatagramMemory, at: int, payload: bytes, sender: Sender)
         and bytes(memory.payload(at, len(payload))) == payload
         and memory.name(at) == name_of(sender)
         and memory.control_is_whole(at)
-        and len(packed(memory.items_beside(at))) == memory.beside_bytes
+        and len(pack_items(memory.received_items(at))) == memory.ancillary_bytes
     )

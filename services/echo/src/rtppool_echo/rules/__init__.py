@@ -1,1 +1,1 @@
-"""Which datagrams the echo answers, and how many for each sender, without I/O."""
+"""Decisions without I/O: which datagrams are answered, how many per sender, and the count of received packets."""

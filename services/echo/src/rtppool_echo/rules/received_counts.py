@@ -1,7 +1,7 @@
-"""How many packets each source and SSRC has sent: the figure that the echo writes into the extension. Pure.
+"""Packets received per source and SSRC: the figure that the echo writes into the extension.
 
-The table is bounded: the source that was silent for longest is forgotten first and begins again at 1. A flood of forged
-sources would have to be faster than the table is large within the 20 ms between two packets of a call.
+The table is bounded. The source that was silent for longest is forgotten first, and its count starts at 1 again. To
+displace a call, forged sources would have to fill the whole table within the 20 ms between two of its packets.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ MODULUS = 1 << 32
 
 
 class ReceivedCounts:
-    """Packets by source and SSRC, least recently heard forgotten first."""
+    """Packets by source and SSRC, least recently used first."""
 
-    def __init__(self, most: int = MAX_STREAMS) -> None:
-        self._most = most
+    def __init__(self, max_streams: int = MAX_STREAMS) -> None:
+        self._max_streams = max_streams
         self._counts: OrderedDict[bytes, int] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many streams are known."""
+        """The number of known streams."""
         return len(self._counts)
 
     def count(self, stream: bytes) -> int:
-        """Count one more packet of `stream`; how many there were with it, modulo 2^32."""
+        """Count a packet of `stream`. Returns the new count, modulo 2^32."""
         counts = self._counts
-        number = counts.get(stream, 0) + 1
-        counts[stream] = number % MODULUS
+        number = (counts.get(stream, 0) + 1) % MODULUS
+        counts[stream] = number
         counts.move_to_end(stream)
-        if len(counts) > self._most:
+        if len(counts) > self._max_streams:
             counts.popitem(last=False)
-        return number % MODULUS
+        return number

@@ -1,1 +1,1 @@
-"""The processes that reflect packets, and the process that supervises them."""
+"""Reflecting processes: their sockets, their loop, their shared counters, and the supervision by control."""

@@ -1,6 +1,6 @@
-"""Figures that a reflecting process writes and the control process reads: words of one shared memory (a memfd).
+"""Counters that reflecting processes write and the control process reads: words of one shared memory (a memfd).
 
-Each process has its own words and is their only writer; they outlive it, so that its successor counts on.
+Each process has words of its own and is their only writer. They outlive the process, so that its successor continues.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import struct
 from dataclasses import dataclass
 
-from rtppool_echo.rules.reflection import REASONS
+from rtppool_echo.rules.refusals import REASONS
 
 # The first three are written together, in this order.
 ALIVE_AT_NS = 0
@@ -23,7 +23,7 @@ WORD_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Since start: answered packets and their bytes, and what was dropped, by reason."""
+    """Since start: answered packets and their bytes, and dropped datagrams by reason."""
 
     answered_packets: int
     answered_bytes: int
@@ -31,7 +31,7 @@ class Figures:
 
 
 class Tally:
-    """One worker's figures while it counts. Everything counts as answered until it is taken back."""
+    """Counts for one worker. Every packet counts as answered until it is taken back."""
 
     def __init__(self, words: memoryview) -> None:
         self._words = words
@@ -42,20 +42,20 @@ class Tally:
         self._octets = int(words[ANSWERED_BYTES])
 
     def take_back(self, reason: str, octets: int) -> None:
-        """Count one of these packets as dropped for a reason instead."""
+        """Count a packet as dropped for a reason instead of answered."""
         self._packets -= 1
         self._octets -= octets
         self._words[WORD_OF_REASON[reason]] += 1
 
     def count(self, now_ns: int, packets: int, octets: int) -> None:
-        """Count packets, `octets` long together, as answered, and say that the worker lives at `now_ns` (monotonic)."""
+        """Count packets of `octets` bytes in total as answered, and record `now_ns` (monotonic) as a sign of life."""
         self._packets += packets
         self._octets += octets
         self._write(self._first_words, 0, now_ns, self._packets, self._octets)
 
 
 class Counters:
-    """The words of all workers."""
+    """The shared memory of all workers."""
 
     def __init__(self, workers: int) -> None:
         size = workers * WORDS * WORD_BYTES
@@ -65,11 +65,11 @@ class Counters:
         self._workers = workers
 
     def words(self, worker: int) -> memoryview:
-        """One worker's words."""
+        """Return the words of a worker."""
         return words_of(self._memory, worker)
 
     def alive_at_ns(self, worker: int) -> int:
-        """When a worker last said that it lives, on the monotonic clock; 0 when it has not yet, or has exited."""
+        """Return the monotonic time of a worker's last sign of life; 0 before the first, and after an exit."""
         with self.words(worker) as words:
             return int(words[ALIVE_AT_NS])
 
@@ -79,7 +79,7 @@ class Counters:
             words[ALIVE_AT_NS] = 0
 
     def total(self) -> Figures:
-        """The sum over all workers."""
+        """Return the sums over all workers."""
         sums = [0] * WORDS
         for worker in range(self._workers):
             with self.words(worker) as words:
@@ -88,12 +88,12 @@ class Counters:
         return Figures(sums[ANSWERED_PACKETS], sums[ANSWERED_BYTES], dropped)
 
     def close(self) -> None:
-        """Let the memory go."""
+        """Release the memory."""
         self._memory.close()
         os.close(self.descriptor)
 
 
 def words_of(memory: mmap.mmap, worker: int) -> memoryview:
-    """One worker's words of a mapped memory."""
+    """Return the words of a worker in a mapped memory."""
     with memoryview(memory) as whole, whole.cast("Q") as words:
         return words[worker * WORDS : (worker + 1) * WORDS]

@@ -1,10 +1,10 @@
-"""A reflecting process: waits for datagrams and answers them. No event loop, no logs, no garbage collection.
+"""A reflecting process: waits for datagrams and answers them, without event loop, logs or garbage collection.
 
-Started by the control process: `python -m rtppool_echo.workers.process <json>`, with the descriptors of its UDP
-socket, of the shared counters, and of a pipe whose other end control holds. It ends when control does.
+Control starts it as `python -m rtppool_echo.workers.process <json>`. It inherits the descriptors of its UDP socket, of
+the shared counters, and of a pipe. It exits when control closes the other end of the pipe, or exits itself.
 
-It blocks in the receive call itself, one call a wake-up; the kernel interrupts that when the pipe's other end is closed
-(SIGIO, fcntl(2) F_SETOWN), and gives up every half second, so that the process can say that it lives.
+The process blocks in the receive call, one call per wake-up. SIGIO interrupts the call when the pipe is closed
+(fcntl(2) F_SETOWN). A timeout of half a second lets the process record a sign of life.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from dataclasses import dataclass
 
 from rtppool_core.net import udp
 from rtppool_core.process.scheduling import go_before_others
-from rtppool_echo.messages.answer_ancillary import AnswersBeside
+from rtppool_echo.messages.answer_ancillary import AnswerAncillary
 from rtppool_echo.messages.batch import BatchMessages
 from rtppool_echo.messages.datagram_memory import DatagramMemory
 from rtppool_echo.messages.single import SingleMessages
+from rtppool_echo.messages.socket_name import source_of
 from rtppool_echo.rules.received_counts import ReceivedCounts
-from rtppool_echo.rules.reflection import SourceRules
+from rtppool_echo.rules.refusals import SourceRules
 from rtppool_echo.rules.sender_limits import SenderLimits
 from rtppool_echo.workers.counters import Tally, words_of
 from rtppool_echo.workers.extension_filler import ExtensionFiller
-from rtppool_echo.workers.reflector import reflector
+from rtppool_echo.workers.reflector import make_reflector
 
 ALIVE_EVERY_SECONDS = 0.5
 _TIMEVAL = struct.Struct("@ll")
@@ -43,9 +44,9 @@ _TIMEVAL = struct.Struct("@ll")
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """What a reflecting process is told on its command line.
+    """The command line of a reflecting process.
 
-    `batches`: recvmmsg and sendmmsg can be used. `real_time`: it asks for real-time priority.
+    `batches`: use recvmmsg and sendmmsg. `real_time`: ask for real-time priority.
     """
 
     worker: int
@@ -63,17 +64,17 @@ class WorkerPlan:
 
 
 def run(plan: WorkerPlan) -> None:
-    """Answer until control is gone.
+    """Answer datagrams until control closes the pipe or exits.
 
     Raises:
         OSError: the socket is broken.
     """
     poller = select.poll()
     poller.register(plan.life_descriptor, select.POLLHUP)
-    end_when_hung_up(plan.life_descriptor)
+    exit_on_hang_up(plan.life_descriptor)
     sock = socket.socket(fileno=plan.socket_descriptor)
-    wait_at_most(sock, ALIVE_EVERY_SECONDS)
-    reflect = reflector_on(sock, plan)
+    set_receive_timeout(sock, ALIVE_EVERY_SECONDS)
+    reflect = make_reflector_on(sock, plan)
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -84,23 +85,23 @@ def run(plan: WorkerPlan) -> None:
                 return
 
 
-def reflector_on(sock: socket.socket, plan: WorkerPlan) -> Callable[[], int]:
-    """What waits for a batch on the plan's socket and answers it."""
+def make_reflector_on(sock: socket.socket, plan: WorkerPlan) -> Callable[[], int]:
+    """Return the function that waits for a batch on `sock` and answers it."""
     memory = DatagramMemory(sock.family, stamped=has_stamps(sock))
     rules = SourceRules(plan.own_port, tuple(ipaddress.ip_network(text) for text in plan.allow))
-    return reflector(
+    return make_reflector(
         BatchMessages(sock, memory) if plan.batches else SingleMessages(sock, memory),
         memory,
         Tally(words_of(mmap.mmap(plan.counters_descriptor, 0), plan.worker)),
-        SenderLimits(rules, plan.rate, plan.rate_per_address).refusal,
-        AnswersBeside(memory, plan.dscp),
+        SenderLimits(rules, plan.rate, plan.rate_per_address, source_of).refusal,
+        AnswerAncillary(memory, plan.dscp),
         ExtensionFiller(memory, ReceivedCounts()),
         rtp_only=plan.rtp_only,
     )
 
 
 def raise_if_broken(sock: socket.socket) -> None:
-    """Tell a socket on which nothing came from one on which nothing can come.
+    """Raise the error of a socket that received nothing because it is broken.
 
     Raises:
         OSError: the socket is broken.
@@ -109,20 +110,20 @@ def raise_if_broken(sock: socket.socket) -> None:
         sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
-def wait_at_most(sock: socket.socket, seconds: float) -> None:
-    """Let the kernel, not Python, wait for datagrams, and give up after `seconds`."""
+def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
+    """Set a receive timeout in the kernel; a timeout of Python's would make the socket non-blocking."""
     sock.settimeout(None)
     whole = int(seconds)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(whole, int((seconds - whole) * 1e6)))
 
 
 def has_stamps(sock: socket.socket) -> bool:
-    """Whether the kernel stamps what this socket receives."""
+    """Return whether the kernel stamps the datagrams of this socket."""
     return sock.getsockopt(socket.SOL_SOCKET, udp.SO_TIMESTAMPNS) != 0
 
 
-def end_when_hung_up(descriptor: int) -> None:
-    """End this process as soon as nobody holds the pipe's other end, also while it waits for datagrams."""
+def exit_on_hang_up(descriptor: int) -> None:
+    """Exit as soon as the pipe's other end is closed, also while the process waits for datagrams."""
 
     def end(_signal: int, _frame: object) -> None:
         raise SystemExit(0)
@@ -134,7 +135,7 @@ def end_when_hung_up(descriptor: int) -> None:
 
 def main() -> int:
     """Run one reflecting process. Returns the exit code."""
-    # Whoever stops the service tells the control process, which ends this one.
+    # Signals that stop the service are for control, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     document = json.loads(sys.argv[1])

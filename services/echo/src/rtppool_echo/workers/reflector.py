@@ -1,7 +1,7 @@
-"""What is done with a batch of datagrams: judged, filled in where they ask for it, answered, counted.
+"""The work on a batch of datagrams: check, fill in the extension, answer, count.
 
-`reflector()` makes one closure over locals, because it is all that runs for a packet, and what a closure knows costs
-half of an attribute. Bytes of a packet are never changed, but for the extension that the relay puts in to be filled.
+`make_reflector` returns one closure over locals: it is all that runs for a packet, and reading a closure's variable
+costs half as much as reading an attribute. The bytes of a packet never change, except in an unfilled extension.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from typing import Protocol
 
 from rtppool_core.rtp import echo_extension
 from rtppool_core.rtp import header as rtp
-from rtppool_echo.messages.answer_ancillary import AnswersBeside
+from rtppool_echo.messages.answer_ancillary import AnswerAncillary
 from rtppool_echo.messages.datagram_memory import MAX_DATAGRAMS, DatagramMemory
 from rtppool_echo.messages.single import Receive, SendFirst
 from rtppool_echo.workers.counters import Tally
 from rtppool_echo.workers.extension_filler import ExtensionFiller
 
-# What a datagram's first two bytes say: answer it, look at the rest of its header, or look for the extension as well.
-PLAIN, LOOK, CARRIER = range(3)
+# The action for a datagram by its first two bytes: answer, check its header, or look for the extension before that.
+ANSWER, CHECK, CARRIER = range(3)
 SLOTS = range(MAX_DATAGRAMS)
 
 Refusal = Callable[[bytes, int], str | None]
 
 
 class Messages(Protocol):
-    """How datagrams come into the memory and answers out of it: `BatchMessages` or `SingleMessages`."""
+    """`BatchMessages` or `SingleMessages`: fill the memory, and send answers from it."""
 
     @property
     def receive(self) -> Receive:
-        """Fills the memory; how many there are, 0 and below: none."""
+        """Fills the memory and returns the number of datagrams, 0 or below for none."""
 
     @property
     def send_first(self) -> SendFirst:
-        """Sends the answers of the first slots; how many went, below 0: not even the first."""
+        """Sends the answers of the first slots and returns the number sent, below 0 when the first failed."""
 
     def send_slots(self, slots: Sequence[int]) -> list[tuple[int, str]]:
-        """Send these answers; those that did not go, with the reason."""
+        """Send the answers in `slots`. Returns each slot whose answer was refused, with the reason."""
 
 
-def looks(*, rtp_only: bool) -> bytes:
-    """What to do with a datagram, by its first two bytes read as a number in this machine's order.
+def actions(*, rtp_only: bool) -> bytes:
+    """Return the action for each value of a datagram's first two bytes, read as a number in this machine's byte order.
 
-    Unless it is `rtp_only`, everything is answered as it is and only a carrier of the extension is looked at.
+    Without `rtp_only` every datagram is answered, and only the extension is looked for.
     """
     every = range(256)
-    firsts = [_look_at_pair(first, rtp.PCMU_PAYLOAD_TYPE) if rtp_only else PLAIN for first in every]
-    seconds = [_look_at_pair(rtp.RTP_VERSION << 6, second) if rtp_only else PLAIN for second in every]
+    firsts = [_action_for(first, rtp.PCMU_PAYLOAD_TYPE) if rtp_only else ANSWER for first in every]
+    seconds = [_action_for(rtp.RTP_VERSION << 6, second) if rtp_only else ANSWER for second in every]
     firsts[echo_extension.FIRST_BYTE] = CARRIER
     by_pair = [second or first for first in firsts for second in seconds]
     if sys.byteorder == "little":
@@ -58,31 +58,31 @@ def looks(*, rtp_only: bool) -> bytes:
     return bytes(by_pair)
 
 
-def _look_at_pair(first: int, second: int) -> int:
+def _action_for(first: int, second: int) -> int:
     header = bytes([first, second]).ljust(rtp.FIXED_HEADER_BYTES, b"\0")
-    return PLAIN if rtp.defect(header, len(header)) is None else LOOK
+    return ANSWER if rtp.defect(header, len(header)) is None else CHECK
 
 
-def reflector(  # noqa: C901 one closure's worth of state
+def make_reflector(  # noqa: C901 one closure's worth of state
     messages: Messages,
     memory: DatagramMemory,
     tally: Tally,
     refusal_of_sender: Refusal,
-    besides: AnswersBeside,
+    ancillary: AnswerAncillary,
     extension: ExtensionFiller,
     *,
     rtp_only: bool,
 ) -> Callable[[], int]:
-    """A function that waits for datagrams, answers them and returns how many there were; 0 when none came.
+    """Return a function that waits for datagrams, answers them and returns their number, 0 after a timeout.
 
-    `refusal_of_sender` says why a sender's packet at a monotonic time in ns is not answered.
+    `refusal_of_sender` takes a sender's key and a monotonic time in ns.
     """
     receive, monotonic_ns = messages.receive, time.monotonic_ns
     envelopes_of, kinds_of, sizes_of = memory.envelopes_of, memory.kinds_of, memory.sizes_of
     size_of, put_size = memory.answer_sizes, memory.put_size
-    beside_of, refusal_of_beside = besides.current, besides.refusal
+    prepared_for, refusal_of_ancillary = ancillary.current, ancillary.refusal
     is_in, note, waiting, fill = extension.is_in, extension.note, extension.waiting, extension.fill
-    look_at, smallest = looks(rtp_only=rtp_only), rtp.FIXED_HEADER_BYTES if rtp_only else 0
+    action_of, min_bytes = actions(rtp_only=rtp_only), rtp.FIXED_HEADER_BYTES if rtp_only else 0
     defect = partial(_defect, memory) if rtp_only else _no_defect
     dropped: list[int] = []
     send_first, count = messages.send_first, tally.count
@@ -96,18 +96,18 @@ def reflector(  # noqa: C901 one closure's worth of state
             return 0
         sizes = sizes_of[number].tolist()
         envelopes, kinds = envelopes_of(number), kinds_of[number].tolist()
-        for at, (key, beside), kind, size in zip(SLOTS, envelopes, kinds, sizes, strict=False):
+        for at, (key, received), kind, size in zip(SLOTS, envelopes, kinds, sizes, strict=False):
             if size != size_of[at]:
                 put_size(at, size)
             carries, reason = False, None
-            if (look := look_at[kind]) or size < smallest:
-                # The extension in its one form fits the packet: no need to read the header again.
-                carries = look == CARRIER and is_in(at, size)
+            if (action := action_of[kind]) or size < min_bytes:
+                # A packet in the extension's one form is well-formed: its header needs no check.
+                carries = action == CARRIER and is_in(at, size)
                 reason = None if carries else defect(at, size)
             if reason is None:
                 reason = refusal_of_sender(key, now_ns)
-            if reason is None and beside != beside_of[at]:
-                reason = refusal_of_beside(at, beside)
+            if reason is None and received != prepared_for[at]:
+                reason = refusal_of_ancillary(at, received)
             if reason is not None:
                 tally.take_back(reason, size)
                 dropped.append(at)
@@ -128,7 +128,7 @@ def reflector(  # noqa: C901 one closure's worth of state
 def _send_slots(
     messages: Messages, memory: DatagramMemory, tally: Tally, dropped: list[int], number: int, sent: int
 ) -> None:
-    """Send the answers of the first `number` slots, but of those `dropped` and those that are `sent` already."""
+    """Send the answers in the first `number` slots that are neither `dropped` nor already `sent`."""
     left = sorted(set(range(max(sent, 0), number)).difference(dropped))
     dropped.clear()
     for at, reason in messages.send_slots(left):

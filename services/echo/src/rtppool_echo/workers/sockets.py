@@ -1,4 +1,4 @@
-"""The echo's UDP sockets: one for each worker on one port. The kernel keeps every sender with one of them."""
+"""The echo's UDP sockets: one for each worker, all on one port. The kernel keeps every sender with one socket."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ _MEMINFO = struct.Struct("=9I")
 
 
 def bind_sockets(address: str, port: int, workers: int) -> list[socket.socket]:
-    """Bind one socket for each worker; port 0 takes a free one.
+    """Bind one socket for each worker. Port 0 selects a free port.
 
-    The first is bound before it allows others, so that an echo that already runs there is an error, not a partner.
+    The first socket is bound before it allows others. An echo that already runs there is therefore an error, and does
+    not share the port.
 
     Raises:
-        BindError: the address or the port can't be had.
+        BindError: the address or the port is not available.
     """
     sockets = [_udp_socket(address) for _ in range(workers)]
     first, *others = sockets
@@ -40,7 +41,7 @@ def bind_sockets(address: str, port: int, workers: int) -> list[socket.socket]:
 
 
 def overflows(sock: socket.socket) -> int | None:
-    """Datagrams that the kernel dropped because the receive buffer was full; None where it doesn't say."""
+    """Return the datagrams that found the receive buffer full; None where the kernel does not report them."""
     try:
         answer = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size)
     except OSError:
@@ -52,7 +53,7 @@ def _udp_socket(address: str) -> socket.socket:
     sock = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     if sock.family == socket.AF_INET6:
-        # `::` serves IPv4 senders as well; any other IPv6 address can't.
+        # Only `::` serves IPv4 senders as well.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     ask_for_ancillary(sock)
     wants_kernel_stamps(sock)

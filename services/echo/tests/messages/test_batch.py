@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from rtppool_echo.messages import batch as batch_messages
-from rtppool_echo.messages.ancillary import for_answer, packed
+from rtppool_echo.messages.ancillary import build_answer, pack_items
 from rtppool_echo.messages.batch import BatchMessages, self_test
 from rtppool_echo.messages.datagram_memory import MAX_DATAGRAMS, DatagramMemory
 from rtppool_echo.messages.single import SingleMessages
-from rtppool_echo.workers.process import has_stamps, raise_if_broken, wait_at_most
+from rtppool_echo.workers.process import has_stamps, set_receive_timeout
 from rtppool_echo.workers.sockets import bind_sockets
 
 WAYS = pytest.mark.parametrize("way", [BatchMessages, SingleMessages])
@@ -36,7 +34,7 @@ def echo_and_client(bound: str, mine: str) -> Iterator[tuple[socket.socket, sock
         client.bind((mine, 0))
         client.settimeout(5)
         client.connect((mine, echo.getsockname()[1]))
-        wait_at_most(echo, 5)
+        set_receive_timeout(echo, 5)
         yield echo, client
 
 
@@ -61,7 +59,7 @@ def test_calls_that_do_nothing_are_found_out(monkeypatch: pytest.MonkeyPatch) ->
         sendmmsg = staticmethod(lambda *_words: -1)
 
     monkeypatch.setattr(batch_messages.ctypes, "PyDLL", lambda _name: Idle())
-    assert self_test(socket.AF_INET) == "recvmmsg gave -1 of 2 datagrams"
+    assert self_test(socket.AF_INET) == "recvmmsg returned -1 of 2 datagrams"
 
 
 @FAMILIES
@@ -76,10 +74,10 @@ def test_a_datagram_is_described_as_the_kernel_gave_it_and_its_answer_arrives(wa
             assert memory.size(0) == len(payload)
             assert memory.payload(0, len(payload)) == payload
             assert memory.control_is_whole(0)
-            answer = for_answer(memory.items_beside(0), None)
+            answer = build_answer(memory.received_items(0), None)
             assert not isinstance(answer, str)
             memory.put_size(0, len(payload))
-            memory.put_beside(0, packed(answer))
+            memory.put_ancillary(0, pack_items(answer))
             assert messages.send_first(1, socket.MSG_DONTWAIT) == 1
             assert client.recv(65_535) == payload
 
@@ -111,7 +109,7 @@ def test_what_waits_is_received_in_one_batch_and_no_more_than_there_is_room_for(
 @WAYS
 def test_nothing_in_time_is_no_datagram(way: Way) -> None:
     with echo_and_client("127.0.0.1", "127.0.0.1") as (echo, _client):
-        wait_at_most(echo, 0.01)
+        set_receive_timeout(echo, 0.01)
         assert way(echo, DatagramMemory(echo.family, stamped=True)).receive() <= 0
 
 
@@ -124,16 +122,7 @@ def test_one_answer_that_the_kernel_refuses_does_not_hold_up_the_others() -> Non
         assert messages.receive() == 5
         for at in range(5):
             memory.put_size(at, 1)
-            memory.put_beside(at, b"" if at not in {0, 3} else packed([(0, 2, b"\x00\x00\x00\x00")]))
+            memory.put_ancillary(at, b"" if at not in {0, 3} else pack_items([(0, 2, b"\x00\x00\x00\x00")]))
         assert messages.send_first(5, socket.MSG_DONTWAIT) == -1
         assert messages.send_slots(range(5)) == [(0, "send_error"), (3, "send_error")]
         assert [client.recv(9) for _ in range(3)] == [b"\x01", b"\x02", b"\x04"]
-
-
-def test_a_broken_socket_is_told_from_one_on_which_nothing_came() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        raise_if_broken(sock)
-        with Path(os.devnull).open("rb") as no_socket:
-            os.dup2(no_socket.fileno(), sock.fileno())
-        with pytest.raises(OSError, match="Socket operation on non-socket"):
-            raise_if_broken(sock)

@@ -1,11 +1,11 @@
-"""Who is answered: the rules that keep an echo from becoming a loop or a reflector. Pure.
+"""Reasons to refuse a datagram, and the rules about its source that prevent loops and reflection.
 
-An answer is as long as its question, so the echo never amplifies; these rules keep it from being the other half of a
-loop (another echo, or a service such as DNS or SIP whose address was forged). What slips through them ends by the hop
-limit, which every answer lowers (`ancillary`).
+An answer is as long as its question, so the echo never amplifies. The rules keep the echo from being one half of a
+loop with another echo, or with a service such as DNS or SIP whose address was forged. A loop that passes the rules is
+ended by the hop limit, which every answer lowers (`messages.ancillary`).
 
 A sender with an address of this machine is answered, unless its port is the echo's own: the relay on the same node is
-such a sender. From outside, the kernel takes no such IPv4 sender (martian sources, RFC 1812 section 5.3.7).
+such a sender. From other machines the kernel accepts no such IPv4 sender (martian sources, RFC 1812 section 5.3.7).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REASON_DESTINATION = "destination"
 REASON_HOP_LIMIT = "hop_limit"
 REASON_SEND_FULL = "send_full"
 REASON_SEND_ERROR = "send_error"
-# Why a datagram is not answered; each is a metric's label.
+# Each is a value of the metric label `reason`.
 REASONS = (
     *rtp.REASONS,
     REASON_OWN_PORT,
@@ -56,7 +56,7 @@ _BROADCAST = b"\xff" * _IPV4_BYTES
 
 @dataclass(frozen=True, slots=True)
 class SourceRules:
-    """What is known about senders: the echo's own port, and the networks that it serves (empty: all)."""
+    """The echo's own port, and the networks that it serves (empty: all)."""
 
     own_port: int
     allow: tuple[Network, ...] = ()
@@ -67,17 +67,17 @@ class SourceRules:
         object.__setattr__(self, "_masks", masks)
 
     def refusal(self, address: bytes, port: int) -> str | None:
-        """Why a sender is not answered (one of `REASONS`), or None. `address` is packed: 4 or 16 bytes."""
+        """Return the reason to refuse a sender, or None. `address` is packed: 4 or 16 bytes."""
         if port == self.own_port:
             return REASON_OWN_PORT
         if port < MIN_ANSWERED_PORT:
             return REASON_PRIVILEGED_PORT
         if port in REFLECTOR_PORTS:
             return REASON_REFLECTOR_PORT
-        plain = plain_address(address)
-        if _is_nobody(plain):
+        source = without_mapping(address)
+        if not _can_send(source):
             return REASON_SOURCE_ADDRESS
-        if self._masks and not self._allows(plain):
+        if self._masks and not self._allows(source):
             return REASON_NOT_ALLOWED
         return None
 
@@ -86,15 +86,15 @@ class SourceRules:
         return any(size == of and number & mask == network for of, mask, network in self._masks)
 
 
-def plain_address(address: bytes) -> bytes:
-    """An IPv4 sender as such, also where it came through a dual-stack socket (`::ffff:192.0.2.1`)."""
+def without_mapping(address: bytes) -> bytes:
+    """Return the IPv4 address in an IPv4-mapped one (`::ffff:192.0.2.1`), any other address unchanged."""
     return address.removeprefix(_MAPPED)
 
 
-def _is_nobody(address: bytes) -> bool:
-    """Multicast, broadcast or unspecified: no sender has such an address."""
+def _can_send(address: bytes) -> bool:
+    """Return False for multicast, broadcast and unspecified addresses."""
     if not any(address):
-        return True
+        return False
     if len(address) == _IPV4_BYTES:
-        return _FIRST_MULTICAST_V4 <= address[0] <= _LAST_MULTICAST_V4 or address == _BROADCAST
-    return address[0] == _MULTICAST_V6
+        return not (_FIRST_MULTICAST_V4 <= address[0] <= _LAST_MULTICAST_V4 or address == _BROADCAST)
+    return address[0] != _MULTICAST_V6

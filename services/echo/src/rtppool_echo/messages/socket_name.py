@@ -1,7 +1,7 @@
 """Socket addresses as the kernel lays them out (struct sockaddr_in and sockaddr_in6; ip(7), ipv6(7)).
 
-The raw bytes are a sender's key: the kernel writes the same for the same sender, as it clears sin_zero and, unless
-asked for it, the flow label.
+The raw bytes are a sender's key. The kernel writes the same bytes for the same sender: it clears sin_zero, and the flow
+label unless a socket asks for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 # Family, port; then the address, or flow label, address and scope.
 NAME_V4 = struct.Struct("=H2s4s8x")
 NAME_V6 = struct.Struct("=H2s4x16sI")
-# A key leaves out what is always 0.
+# A key omits the trailing zeros.
 KEY_V4_BYTES = 8
 _ADDRESS_V4, _ADDRESS_V6 = slice(4, 8), slice(8, 24)
 
@@ -20,27 +20,22 @@ Sender = tuple[str, int] | tuple[str, int, int, int]
 
 
 def name_bytes(family: int) -> int:
-    """How long the kernel's name of a sender is."""
+    """Return the length of the kernel's name of a sender."""
     return NAME_V6.size if family == socket.AF_INET6 else NAME_V4.size
 
 
 def key_bytes(family: int) -> int:
-    """How much of a name tells senders apart."""
+    """Return the length of the part of a name that identifies the sender."""
     return NAME_V6.size if family == socket.AF_INET6 else KEY_V4_BYTES
 
 
-def address_of(key: bytes) -> bytes:
-    """The packed address of a name or key."""
-    return key[_ADDRESS_V4] if len(key) < NAME_V6.size else key[_ADDRESS_V6]
-
-
-def port_of(key: bytes) -> int:
-    """The port of a name or key."""
-    return key[2] << 8 | key[3]
+def source_of(key: bytes) -> tuple[bytes, int]:
+    """Return the packed address and the port of a name or key."""
+    return key[_ADDRESS_V4] if len(key) < NAME_V6.size else key[_ADDRESS_V6], key[2] << 8 | key[3]
 
 
 def name_of(sender: Sender) -> bytes:
-    """A sender, as Python's `socket` gives it, in the kernel's bytes."""
+    """Convert a sender from the form of Python's `socket` into the kernel's bytes."""
     host, port, *more = sender
     if not more:
         return NAME_V4.pack(socket.AF_INET, port.to_bytes(2, "big"), socket.inet_aton(str(host)))
@@ -49,8 +44,8 @@ def name_of(sender: Sender) -> bytes:
 
 
 def sender_of(name: bytes) -> Sender:
-    """The reverse of `name_of`, of a name or key."""
-    host_bytes, port = address_of(name), port_of(name)
+    """Convert a name or key into the form of Python's `socket`."""
+    host_bytes, port = source_of(name)
     if len(name) < NAME_V6.size:
         return socket.inet_ntoa(host_bytes), port
     return socket.inet_ntop(socket.AF_INET6, host_bytes), port, 0, NAME_V6.unpack(name)[-1]

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from rtppool_echo.workers.counters import WORD_OF_REASON, WORDS, Counters
+
+
+def test_the_words_of_a_worker_hold_every_reason() -> None:
+    assert max(WORD_OF_REASON.values()) < WORDS
+
+
+def test_figures_are_summed_over_the_workers() -> None:
+    counters = Counters(2)
+    for worker in range(2):
+        with counters.words(worker) as words:
+            words[1] = 5 + worker
+            words[WORD_OF_REASON["short"]] = 1
+    assert counters.total().answered_packets == 11
+    assert counters.total().dropped["short"] == 2
+    counters.close()

@@ -1,7 +1,7 @@
-"""Makes `.venv` with everything that the project's commands need; safe to run again.
+"""Make `.venv` with all packages that the project's commands need. It is safe to run again.
 
-Needs only Python 3.11 or later. Where Debian's Python comes without `venv`, the package `python3-venv` is installed
-(as root), or the command to type is said.
+It needs Python 3.11 or later. Debian's Python comes without `venv`: then root gets the package `python3-venv`
+installed, and another user gets the command to type.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MIN_PYTHON = (3, 11)
 
 
 def main() -> int:
-    """Make or refresh the environment. Returns the exit code."""
+    """Make or refresh the environment and return the exit code."""
     if sys.version_info < MIN_PYTHON:
         print(
             f"setup: Python {sys.version.split()[0]} is too old; 3.11 or later is needed (make setup PYTHON=python3.12)"
@@ -56,7 +56,7 @@ def _create() -> bool:
 
 
 def _install_debian_venv() -> bool:
-    """Debian ships `venv` apart from Python."""
+    """Install the module `venv`, which Debian packages apart from Python."""
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         print(f"setup: this Python has no venv module; install it with: sudo apt-get install {package}")

@@ -1,4 +1,4 @@
-"""What a default installation consists of, object by object."""
+"""The objects of a default installation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the chart refuses, and what it says then."""
+"""Values that the chart rejects, and its messages."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def settings_of(text: str) -> dict[tuple[str, str], str]:
 
 
 def words_of(row: str) -> set[str]:
-    """What the table says in code of a variable."""
+    """Return the code in the table's row of a variable."""
     line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{row}` |"))
     return set(re.findall(r"`(\w+)`", line.rsplit("|", 2)[1]))
 

@@ -1,4 +1,4 @@
-"""The API server as the harness speaks to it, as an administrator: paths and JSON, nothing of the operator's client."""
+"""A client of the API server for one account: paths and JSON, without the operator's client library."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ NOT_FOUND, NOT_NOW, SERVER_ERROR = 404, 429, 500
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
-# An object of 1.5 MB is the most that etcd takes; a watch event holds one.
+# etcd accepts objects of up to 1.5 MB, and a watch event holds one of them.
 MAX_LINE = 4 << 20
 MAX_SHOWN = 400
 
 
-class ApiUnavailable(Exception):  # noqa: N818 an outcome that runs wait through
-    """The server gave no answer; the request may have been carried out."""
+class ApiUnavailable(Exception):  # noqa: N818 an outcome that a run may survive
+    """The server gave no answer. The request may have been carried out."""
 
 
 class ApiRefused(Exception):  # noqa: N818 as above
-    """The server answered that it won't; `status` is HTTP's."""
+    """The server refused the request with this HTTP `status`."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -36,14 +36,14 @@ class ApiRefused(Exception):  # noqa: N818 as above
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """`kind` is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
+    """An event of a watch. `kind` is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
 
     kind: str
     document: dict[str, Any]
 
 
 class ApiClient:
-    """Speaks for one account."""
+    """A client that authenticates as one account."""
 
     def __init__(self, server: ApiServer, account: Account) -> None:
         self._server = server
@@ -57,11 +57,11 @@ class ApiClient:
             self._session = None
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:
-        """An object, or a list of them."""
+        """Return an object or a list."""
         return await self.request("GET", path, query=query)
 
     async def find(self, path: str) -> dict[str, Any] | None:
-        """An object; None where there is none."""
+        """Return an object, or None."""
         try:
             return await self.get(path)
         except ApiRefused as refused:
@@ -70,7 +70,7 @@ class ApiClient:
             raise
 
     async def items(self, path: str, **query: str) -> list[dict[str, Any]]:
-        """The objects of a list."""
+        """Return the objects of a list."""
         return list((await self.get(path, **query))["items"])
 
     async def create(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,11 +78,11 @@ class ApiClient:
         return await self.request("POST", path, document)
 
     async def patch(self, path: str, change: Any, content_type: str = MERGE, **query: str) -> dict[str, Any]:
-        """Change an object."""
+        """Patch an object."""
         return await self.request("PATCH", path, change, content_type, query)
 
     async def delete(self, path: str) -> None:
-        """Delete an object at once; one that is gone needs nothing."""
+        """Delete an object without a grace period; one that does not exist is fine."""
         try:
             await self.request("DELETE", path, query={"gracePeriodSeconds": "0"})
         except ApiRefused as refused:
@@ -97,10 +97,10 @@ class ApiClient:
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """One request.
+        """Send a request and return the answer.
 
         Raises:
-            ApiUnavailable: no answer within ten seconds, a connection that breaks, or an answer of 429 or from 500 on.
+            ApiUnavailable: no answer within ten seconds, a broken connection, or an answer of 429 or at least 500.
             ApiRefused: any other answer that is not 2xx.
         """
         headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
@@ -118,7 +118,7 @@ class ApiClient:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
         if response.status >= SERVER_ERROR or response.status == NOT_NOW:
-            # It has just begun ("storage is (re)initializing"), or its store does not answer.
+            # The server is starting ("storage is (re)initializing"), or etcd does not answer.
             raise ApiUnavailable(f"{method} {path}: {response.status} {text[:MAX_SHOWN]}")
         if not response.ok:
             raise ApiRefused(f"{method} {path}: {response.status} {text[:MAX_SHOWN]}", response.status)
@@ -126,7 +126,7 @@ class ApiClient:
         return answer
 
     async def watch(self, path: str, revision: str) -> AsyncIterator[WatchEvent]:
-        """What happens after a list's resourceVersion; ends when the server ends it.
+        """Yield the events after a list's resourceVersion until the server ends the watch.
 
         Raises:
             ApiUnavailable: the connection breaks.
@@ -140,8 +140,8 @@ class ApiClient:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS),
             ) as response:
                 async for line in response.content:
-                    told = json.loads(line)
-                    yield WatchEvent(told["type"], told["object"])
+                    event = json.loads(line)
+                    yield WatchEvent(event["type"], event["object"])
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise ApiUnavailable(f"watch {path}: {error or type(error).__name__}") from error
 

@@ -1,7 +1,7 @@
 """A real API server on loopback: etcd and kube-apiserver, with RBAC and an audit log of the operator's account.
 
-There is no controller-manager: nothing makes accounts' tokens (so the ServiceAccount admission is off), garbage is not
-collected, and a namespace that is deleted stays for ever. Nobody may need any of it here.
+No controller-manager runs: there are no account tokens (so the ServiceAccount admission is off), no garbage collection,
+and a deleted namespace stays. No run may depend on any of these.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who may speak to the server, by a token of this run."""
+    """A user of the server, with a token of this run."""
 
     user: str
     groups: tuple[str, ...]
@@ -45,12 +45,12 @@ class Account:
 
 
 def administrator() -> Account:
-    """May do everything: the person at kubectl, and what the harness plays (kubelet, DaemonSet)."""
+    """Return the account with all rights: a person at kubectl, the simulated kubelet and DaemonSet."""
     return Account("administrator", ("system:masters",), secrets.token_hex(16))
 
 
 def service_account(namespace: str, name: str) -> Account:
-    """Has the rights that roles are bound to for a ServiceAccount, and no others."""
+    """Return the account of a ServiceAccount, which has only the rights of its roles."""
     return Account(
         f"system:serviceaccount:{namespace}:{name}",
         ("system:serviceaccounts", f"system:serviceaccounts:{namespace}"),
@@ -59,7 +59,7 @@ def service_account(namespace: str, name: str) -> Account:
 
 
 class ApiServer:
-    """etcd keeps what was written over restarts of the server. `audited` is the account whose requests are logged."""
+    """etcd and kube-apiserver. Objects survive a restart of the server. Requests of `audited` are logged."""
 
     def __init__(self, programs: Programs, folder: Path, accounts: tuple[Account, ...], audited: Account) -> None:
         self._programs = programs
@@ -76,37 +76,37 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        """Where it answers, with TLS."""
+        """The server's URL (TLS)."""
         return f"https://{LOOPBACK}:{self.port}"
 
     @property
     def certificate(self) -> Path:
-        """The server's own, which a client trusts."""
+        """The server's certificate, which clients trust."""
         return self._folder / "certificates/apiserver.crt"
 
     @property
     def audit_log(self) -> Path:
-        """A line of JSON for each request of the audited account that was answered."""
+        """The audit log: a line of JSON for each answered request of the audited account."""
         return self._folder / "audit.log"
 
     def trust(self) -> ssl.SSLContext:
-        """What a client checks the server by."""
+        """Return the TLS context of a client."""
         return ssl.create_default_context(cafile=str(self.certificate))
 
     async def start(self) -> None:
-        """Start etcd and the server, and wait until it is ready.
+        """Start etcd and the server, and wait until the server is ready.
 
         Raises:
-            LabError: one of them ended, or is not ready in time.
+            LabError: a process ended, or the server is not ready in time.
         """
         self._etcd = Process("etcd", self._etcd_command(), inherited_variables(), self._folder / "etcd.log")
         await self.restart()
 
     async def restart(self) -> None:
-        """Start the server after `kill`, and wait until it is ready.
+        """Start the server, also after `kill`, and wait until it is ready.
 
         Raises:
-            LabError: it ended, or is not ready in time.
+            LabError: a process ended, or the server is not ready in time.
         """
         self._server = Process(
             "kube-apiserver", self._command(), inherited_variables(), self._folder / "kube-apiserver.log"
@@ -114,10 +114,10 @@ class ApiServer:
         await self.wait_ready()
 
     async def wait_ready(self) -> None:
-        """Wait until `/readyz` says so.
+        """Wait until `/readyz` is OK.
 
         Raises:
-            LabError: it ended, or is not ready in time.
+            LabError: a process ended, or the server is not ready in time.
         """
 
         async def is_ready() -> bool:
@@ -131,27 +131,27 @@ class ApiServer:
             raise LabError(f"{error}\n{self._running().tail()}") from error
 
     def pause(self) -> None:
-        """Stop it where it is: connections stay open, nothing is answered."""
+        """Pause the server: connections stay open, no request is answered."""
         self._running().pause()
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume the server."""
         self._running().resume()
 
     def pause_store(self) -> None:
-        """Stop etcd where it is: the server answers what its cache knows, and nothing else."""
+        """Pause etcd: the server answers from its cache alone."""
         self._store().pause()
 
     def resume_store(self) -> None:
-        """Let etcd go on."""
+        """Resume etcd."""
         self._store().resume()
 
     async def kill(self) -> None:
-        """End the server without a word: connections break, new ones are refused."""
+        """Kill the server: connections break, new ones are refused."""
         await self._running().kill()
 
     async def close(self) -> None:
-        """End both."""
+        """End server and etcd."""
         for process in (self._server, self._etcd):
             if process is not None:
                 await process.end()
@@ -188,13 +188,13 @@ class ApiServer:
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
             "--log-level=error",
-            # Its disk is this machine's, whose power is not among the faults.
+            # A loss of power is not among the faults.
             "--unsafe-no-fsync",
         ]
 
     def _command(self) -> list[str | Path]:
         certificates = self._folder / "certificates"
-        # The server makes its own key at its first start; nothing but tests ever signs tokens with it.
+        # The server generates this key at its first start.
         key = certificates / "apiserver.key"
         return [
             self._programs.api_server,
@@ -215,9 +215,9 @@ class ApiServer:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports that nobody has at this moment, below those that the kernel gives to outgoing connections.
+    """Return ports that are free now, below the ephemeral range of the kernel.
 
-    What listens on one is killed and started again: meanwhile no client of anybody may get its port.
+    A server on such a port is killed and started again. Meanwhile no outgoing connection may get its port.
     """
     found: list[int] = []
     while len(found) < number:

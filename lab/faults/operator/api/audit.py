@@ -1,4 +1,4 @@
-"""What the operator's account asked for, by the API server's audit log, held against the roles that it has. Pure."""
+"""The operator's requests in the API server's audit log, compared with its roles."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 DONE = 200
 Right = tuple[str, str, str, str]
-"""Where (`cluster` or a namespace), API group, resource with its subresource, verb."""
+"""Scope (`cluster` or a namespace), API group, resource with its subresource, verb."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One kind of request. `namespace` and `name` are empty where the request has none."""
+    """One kind of request. `namespace` and `name` may be empty."""
 
     verb: str
     group: str
@@ -26,7 +26,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A request that was carried out: when, in Unix seconds, and on which object (`namespace/name`)."""
+    """A completed write of the object `key` (`namespace/name`)."""
 
     at_unix_seconds: float
     key: str
@@ -34,14 +34,14 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """`used` counts requests that RBAC allowed; `denied` are those that it refused, be it once."""
+    """The requests of an account: `used` counts those that RBAC allowed, `denied` holds those that it refused."""
 
     used: Mapping[Use, int]
     denied: frozenset[Use]
 
 
 def read_audit(lines: Iterable[str]) -> Audit:
-    """Read an audit log; requests that are not for a resource (discovery) need no role of ours and are left out."""
+    """Parse an audit log. Requests without a resource (discovery) need no role and are left out."""
     used: dict[Use, int] = {}
     denied = set()
     for line in lines:
@@ -59,7 +59,7 @@ def read_audit(lines: Iterable[str]) -> Audit:
 
 
 def writes(lines: Iterable[str], resource: str, since_unix_seconds: float) -> list[Written]:
-    """The patches of a resource that were carried out since then, in order."""
+    """Return the completed patches of a resource since a time, in order."""
     found = []
     for line in lines:
         event = json.loads(line)
@@ -74,7 +74,7 @@ def writes(lines: Iterable[str], resource: str, since_unix_seconds: float) -> li
 
 
 def shortest_pause_seconds(written: Iterable[Written]) -> float | None:
-    """The shortest time between two writes of one object; None where none was written twice."""
+    """Return the shortest time between two writes of one object; None if no object was written twice."""
     last: dict[str, float] = {}
     pauses = []
     for each in written:
@@ -85,7 +85,7 @@ def shortest_pause_seconds(written: Iterable[Written]) -> float | None:
 
 
 def granted(permissions: Iterable[Mapping[str, Any]]) -> set[tuple[Right, frozenset[str]]]:
-    """Every right of the rendered roles with the names that it is limited to (empty: none)."""
+    """Return every right of the rendered roles, with the names that it is limited to (empty: all names)."""
     return {
         (
             (role["metadata"].get("namespace", "cluster"), group, resource, verb),
@@ -101,7 +101,7 @@ def granted(permissions: Iterable[Mapping[str, Any]]) -> set[tuple[Right, frozen
 
 
 def unused(permissions: Iterable[Mapping[str, Any]], audit: Audit) -> list[str]:
-    """The rights that no request needed, as sentences."""
+    """Return a line for each right that no request needed."""
     return sorted(
         f"{verb} {group or 'core'}/{resource} in {where}"
         for (where, group, resource, verb), names in granted(permissions)
@@ -110,9 +110,9 @@ def unused(permissions: Iterable[Mapping[str, Any]], audit: Audit) -> list[str]:
 
 
 def missing(permissions: Iterable[Mapping[str, Any]], audit: Audit) -> list[str]:
-    """What was denied and no role grants, as sentences.
+    """Return a line for each denied request that no role grants.
 
-    A server that has just begun denies for a moment what its roles grant: it has not read them yet.
+    A starting server also denies granted requests until it has read the roles.
     """
     rights = granted(permissions)
     return sorted(
@@ -123,7 +123,7 @@ def missing(permissions: Iterable[Mapping[str, Any]], audit: Audit) -> list[str]
 
 
 def table(audit: Audit) -> list[str]:
-    """A line for each kind of request, names left out where there are many."""
+    """Return a line with the number of requests for each resource and verb."""
     summed: dict[tuple[str, str, str], int] = {}
     for use, times in audit.used.items():
         key = (use.group or "core", use.resource, use.verb)

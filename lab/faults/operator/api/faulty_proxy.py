@@ -1,4 +1,4 @@
-"""Between the operator and the API server: plain HTTP in, TLS out, and faults by verb and path on the way."""
+"""A proxy between operator and API server: plain HTTP in, TLS out, with faults by verb and path."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lab.faults.operator.api.api_server import ApiServer
 CHUNK_BYTES = 1 << 16
 MAX_BODY = 16 << 20
 BAD_GATEWAY = 502
-# Meaningful for one connection only (RFC 9110 7.6.1), or made anew by this side.
+# Headers of one connection (RFC 9110 7.6.1), or set anew by the proxy.
 HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te", "upgrade"}
 REASONS = {409: "Conflict", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
 
 
 @dataclass(slots=True)
 class Refusal:
-    """Answers `status` to requests whose verb and path fit, the next `times` of them (None: all)."""
+    """A fault that answers `status` to the next `times` requests of these verbs and this path (None: all)."""
 
     status: int
     verbs: frozenset[str]
@@ -33,11 +33,11 @@ class Refusal:
     met: int = 0
 
     def fits(self, verb: str, path: str) -> bool:
-        """Whether this request is refused."""
+        """Return whether this request is refused."""
         return verb in self.verbs and re.search(self.path, path) is not None and self.times != 0
 
     def count(self) -> None:
-        """One was refused."""
+        """Count a refused request."""
         self.met += 1
         if self.times is not None:
             self.times -= 1
@@ -45,21 +45,21 @@ class Refusal:
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong now. `silent_watches`: watches get no byte and do not end; `hang`: verbs without an answer."""
+    """The active faults. With `silent_watches`, watches stay open without a byte; verbs in `hang` get no answer."""
 
     refusals: list[Refusal] = field(default_factory=list)
     silent_watches: bool = False
     hang: frozenset[str] = frozenset()
 
     def clear(self) -> None:
-        """From now on nothing goes wrong; a watch that has gone silent stays so until its connection ends."""
+        """End all faults. A watch that is silent stays so until its connection ends."""
         self.refusals.clear()
         self.silent_watches = False
         self.hang = frozenset()
 
 
 class FaultyProxy:
-    """One per operator that is to be cut off alone."""
+    """A proxy of its own for each operator that a fault cuts off alone."""
 
     def __init__(self, server: ApiServer) -> None:
         self.faults = Faults()
@@ -71,11 +71,11 @@ class FaultyProxy:
 
     @property
     def url(self) -> str:
-        """What a kubeconfig names as its server."""
+        """The server URL for a kubeconfig."""
         return f"http://{LOOPBACK}:{self._port}"
 
     async def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         connector = aiohttp.TCPConnector(ssl=self._server.trust(), limit=0)
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         app = web.Application(client_max_size=MAX_BODY)
@@ -101,9 +101,9 @@ class FaultyProxy:
             if refusal.fits(verb, request.path):
                 refusal.count()
                 return _refused(refusal.status)
-        return await self._pass_on(request, watch=verb == "watch")
+        return await self._forward(request, watch=verb == "watch")
 
-    async def _pass_on(self, request: web.Request, *, watch: bool) -> web.StreamResponse:
+    async def _forward(self, request: web.Request, *, watch: bool) -> web.StreamResponse:
         if self._session is None:
             raise LabError("the proxy was not started")
         body = await request.read()
@@ -112,30 +112,30 @@ class FaultyProxy:
                 request.method,
                 f"{self._server.url}{request.path_qs}",
                 data=body or None,
-                headers=_carried(request.headers),
+                headers=_end_to_end(request.headers),
                 timeout=aiohttp.ClientTimeout(total=None),
                 allow_redirects=False,
-                # The API server takes a body without a type for JSON; aiohttp would name it a stream of octets.
+                # The API server reads a body without a type as JSON; aiohttp would declare it an octet stream.
                 skip_auto_headers=("Content-Type",),
             ) as answer:
-                response = web.StreamResponse(status=answer.status, headers=_carried(answer.headers))
+                response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer.headers))
                 await response.prepare(request)
                 async for chunk in answer.content.iter_any():
                     if watch and self.faults.silent_watches:
-                        # What is lost here is lost for this connection: later bytes would make no sense either.
+                        # This chunk is lost, so later bytes of the connection cannot be parsed either.
                         await asyncio.Event().wait()
                     await response.write(chunk)
                 await response.write_eof()
                 return response
         except (aiohttp.ClientError, OSError):
-            # The server's connection broke; the client's has to, too.
+            # The server's connection broke, so the client's connection breaks as well.
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=BAD_GATEWAY)
 
 
 def verb_of(method: str, path: str, query: Mapping[str, str]) -> str:
-    """The verb as RBAC names it."""
+    """Return RBAC's verb for a request."""
     if method != "GET":
         return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}.get(method, method.lower())
     if query.get("watch") in {"true", "1"}:
@@ -144,7 +144,7 @@ def verb_of(method: str, path: str, query: Mapping[str, str]) -> str:
     return "list" if path.rstrip("/").endswith(plurals) else "get"
 
 
-def _carried(headers: Mapping[str, str]) -> dict[str, str]:
+def _end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in HOP_HEADERS}
 
 

@@ -1,4 +1,4 @@
-"""The product in a new API server as its chart would put it there: definition, namespace, account and roles."""
+"""The product in a new API server, as its chart installs it: definition, namespaces, account and roles."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 
 import yaml
 
-from lab.base import places
 from lab.base.errors import LabError
-from lab.base.places import CHART
+from lab.base.places import CHART, DEFINITION_FILE
 from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable
 from lab.faults.operator.api.resources import DEFINITION, DEFINITIONS, NAMESPACE, NAMESPACES, OTHER_NAMESPACE, POOLS
 
@@ -31,10 +30,10 @@ _LISTS = {
 
 
 async def rendered_permissions(helm: Path) -> list[dict[str, Any]]:
-    """The operator's account, roles and bindings, as the chart renders them.
+    """Return the operator's account, roles and bindings as the chart renders them.
 
     Raises:
-        LabError: helm can't render them.
+        LabError: helm fails.
     """
     process = await asyncio.create_subprocess_exec(
         *(str(helm), "template", "rtp", str(CHART), "--namespace", NAMESPACE),
@@ -42,19 +41,19 @@ async def rendered_permissions(helm: Path) -> list[dict[str, Any]]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    printed, said = await process.communicate()
+    printed, errors = await process.communicate()
     if process.returncode != 0:
-        raise LabError(f"helm template {CHART}: {said.decode(errors='replace').strip()}")
+        raise LabError(f"helm template {CHART}: {errors.decode(errors='replace').strip()}")
     return [document for document in yaml.safe_load_all(printed) if document]
 
 
 def definition() -> dict[str, Any]:
-    """The definition of RtpPool of this tree."""
-    return dict(yaml.safe_load(places.DEFINITION.read_text()))
+    """Return this tree's definition of RtpPool."""
+    return dict(yaml.safe_load(DEFINITION_FILE.read_text()))
 
 
 def older_definition() -> dict[str, Any]:
-    """A definition as an older release left it: a lower revision, without a field of today's and its default."""
+    """Return a definition of an older release: a lower revision, without one of today's fields."""
     older = copy.deepcopy(definition())
     older["metadata"]["annotations"][REVISION_ANNOTATION] = "1"
     schema = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -63,10 +62,10 @@ def older_definition() -> dict[str, Any]:
 
 
 async def install(api: ApiClient, permissions: list[dict[str, Any]], document: Mapping[str, Any]) -> None:
-    """Namespaces, roles and the definition `document`; waits until pools can be made.
+    """Create namespaces, roles and the definition `document`, and wait until pools are served.
 
     Raises:
-        LabError: pools can't be made in time.
+        LabError: pools are not served in time.
     """
     for name in (NAMESPACE, OTHER_NAMESPACE):
         await api.create(NAMESPACES, {"metadata": {"name": name}})
@@ -85,7 +84,7 @@ async def wait_established(api: ApiClient) -> None:
     """Wait until pools can be listed.
 
     Raises:
-        LabError: not in time.
+        LabError: they cannot be listed in time.
     """
     deadline = asyncio.get_running_loop().time() + ESTABLISHED_SECONDS
     while True:

@@ -1,4 +1,4 @@
-"""Where things stand in the API, and the objects that the harness makes. Pure."""
+"""Paths of the API, and the objects that the rig creates."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Document = dict[str, Any]
 
 
 def pools_of(namespace: str) -> str:
-    """The list of a namespace's pools."""
+    """Return the path of a namespace's pools."""
     return f"/apis/rtppool.dev/v1alpha1/namespaces/{namespace}/rtppools"
 
 
 def pool_path(namespace: str, name: str) -> str:
-    """One pool."""
+    """Return the path of a pool."""
     return f"{pools_of(namespace)}/{name}"
 
 
 def pool(namespace: str, name: str, start: int, end: int, **spec: Any) -> Document:
-    """A pool with a range; `spec` is the rest of its spec, in the API's names."""
+    """Return a pool with a port range; `spec` holds further fields in the API's names."""
     return {
         "apiVersion": "rtppool.dev/v1alpha1",
         "kind": "RtpPool",
@@ -44,12 +44,12 @@ def pool(namespace: str, name: str, start: int, end: int, **spec: Any) -> Docume
 
 
 def node(name: str, labels: Mapping[str, str]) -> Document:
-    """A node; nothing runs on it."""
+    """Return a node without pods."""
     return {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **labels}}}
 
 
 def relay_pod(name: str, node_name: str, port: int) -> Document:
-    """A pod as the relay's DaemonSet would make it, as far as the operator looks."""
+    """Return a pod of the relay's DaemonSet, with the fields that the operator reads."""
     return {
         "metadata": {"name": name, "namespace": NAMESPACE, "labels": RELAY_LABELS},
         "spec": {
@@ -69,7 +69,7 @@ def relay_pod(name: str, node_name: str, port: int) -> Document:
 
 
 def running(address: str) -> Document:
-    """The status that a kubelet gives a pod that runs."""
+    """Return the status of a running pod, as a kubelet writes it."""
     return {
         "status": {
             "phase": "Running",

@@ -1,8 +1,8 @@
-"""Relays as the operator meets them: pods in the API server, `/status` on an address each, a kubelet between.
+"""Simulated relays: pods in the API server, `/status` on an address each, and a simulated kubelet.
 
-Each has a pod with `spec.nodeName` and `status.podIP` 127.0.x.y. The kubelet that is played here renews a pod's mount
-0.35 s after the operator's annotation changed, and without one after a minute; both were seen of a real kubelet. What
-a relay then runs is what its node's entry in the mounted `pools.json` says, read by the relay's own code.
+Each relay has a pod with `spec.nodeName` and `status.podIP` 127.0.x.y. The kubelet renews a pod's mount 0.35 s after a
+change of the operator's annotation, and otherwise every minute, as a real kubelet was measured to do. The relay then
+runs its node's entry of the mounted `pools.json`, parsed by the product's own code.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 0.35
 SYNC_SECONDS = 60.0
-AGAIN_SECONDS = 0.2
+RETRY_SECONDS = 0.2
 SLOW_SECONDS = 3.0
 CREATED_AT_ONCE = 8
 ADDRESSES_PER_BLOCK = 250
 
-_Seen = Callable[[str, Document], None]
+_OnDocument = Callable[[str, Document], None]
 Mode = Literal["well", "silent", "garbage", "slow", "old", "refusing"]
 GARBAGE = (
     b"",
@@ -51,7 +51,7 @@ GARBAGE = (
 
 @dataclass(slots=True)
 class FakeRelay:
-    """`entry` is what it runs, `mounted` the text that it last read, `revision` its pod's annotation."""
+    """A simulated relay: it runs `entry`, last read the text `mounted`, and `revision` is its pod's annotation."""
 
     pod: str
     node: str
@@ -70,7 +70,7 @@ class FakeRelay:
 
 
 class FakeRelays:
-    """All relays of a run. `answer_seconds` is how long a well relay takes to answer."""
+    """All simulated relays of a run. A relay without a fault answers after `answer_seconds`."""
 
     def __init__(self, api: ApiClient, chance: random.Random, answer_seconds: float = 0.0) -> None:
         self.by_node: dict[str, FakeRelay] = {}
@@ -87,20 +87,20 @@ class FakeRelays:
 
     @property
     def config(self) -> str | None:
-        """`pools.json` as the kubelet's watch last saw it."""
+        """The latest `pools.json` of the kubelet's watch."""
         return self._config
 
     async def start(self) -> None:
-        """Listen, and play the kubelet."""
+        """Start listening, and start the simulated kubelet."""
         loop = asyncio.get_running_loop()
-        # Every address of 127.0.0.0/8 is this machine's, so one socket serves them all.
+        # One socket serves all of 127.0.0.0/8.
         self._server = await loop.create_server(lambda: StatusProtocol(self._answer, self.load), "0.0.0.0", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         for follow in (self._follow_pods, self._follow_config, self._sync):
             self._tasks.append(asyncio.create_task(follow()))
 
     async def close(self) -> None:
-        """Stop answering and following."""
+        """Stop the server and the kubelet."""
         pending = [relay.pending for relay in self.by_node.values() if relay.pending is not None]
         for task in (*self._tasks, *pending):
             task.cancel()
@@ -109,7 +109,7 @@ class FakeRelays:
             self._server.close()
 
     async def add(self, nodes: Iterable[tuple[str, dict[str, str]]]) -> None:
-        """Make nodes with labels, each with a relay's pod."""
+        """Create nodes with labels, each with a relay's pod."""
         limit = asyncio.Semaphore(CREATED_AT_ONCE)
 
         async def one(name: str, labels: dict[str, str]) -> None:
@@ -120,7 +120,7 @@ class FakeRelays:
         await asyncio.gather(*(one(name, labels) for name, labels in nodes))
 
     async def add_pod(self, node_name: str) -> FakeRelay:
-        """A relay's pod on a node, as after the DaemonSet made one."""
+        """Create a relay's pod on a node, as the DaemonSet does."""
         known = self.by_node.get(node_name)
         address = known.address if known is not None else self._next_address()
         number = 1 if known is None else int(known.pod.rpartition("-")[2]) + 1
@@ -130,7 +130,7 @@ class FakeRelays:
         await self._api.create(PODS, relay_pod(relay.pod, node_name, self.port))
         made = await self._api.patch(f"{PODS}/{relay.pod}/status", running(address))
         relay.uid = made["metadata"]["uid"]
-        # A new pod mounts what is there.
+        # A new pod mounts the current file.
         self._read_mount(relay)
         return relay
 
@@ -142,7 +142,7 @@ class FakeRelays:
         await self._api.delete(f"{PODS}/{relay.pod}")
 
     def render(self, relay: FakeRelay) -> None:
-        """Make its report anew."""
+        """Render the relay's report anew."""
         report = report_of(
             Situation(
                 relay.pod,
@@ -159,12 +159,12 @@ class FakeRelays:
         relay.body = rendered_as_older(report) if relay.mode == "old" else rendered(report)
 
     def set_mode(self, relay: FakeRelay, mode: Mode) -> None:
-        """How it answers from now on."""
+        """Set how the relay answers from now on."""
         relay.mode = mode
         self.render(relay)
 
     def forget_polls(self) -> None:
-        """Count from here."""
+        """Reset the counters of polls and of requests in flight."""
         for relay in self.by_node.values():
             relay.polls = 0
         self.load.most_in_flight = self.load.in_flight
@@ -190,7 +190,7 @@ class FakeRelays:
         return Answer(relay.body, delay_seconds=self._answer_seconds)
 
     def read(self, relay: FakeRelay, text: str) -> None:
-        """What a relay does when its file has become `text`."""
+        """Apply a new text of the relay's file, as the product's relay does."""
         relay.mounted = text
         try:
             relay.entry, relay.config_error = _decode(text, relay.node), None
@@ -199,7 +199,7 @@ class FakeRelays:
         self.render(relay)
 
     def _read_mount(self, relay: FakeRelay) -> None:
-        """Without a file a relay keeps the last good one."""
+        """Read the mounted file. Without a file a relay keeps the last good one."""
         if self._config is not None and relay.mounted != self._config:
             self.read(relay, self._config)
 
@@ -214,24 +214,24 @@ class FakeRelays:
                 self._read_mount(relay)
 
     async def _follow_pods(self) -> None:
-        await self._follow(PODS, self._pod_seen)
+        await self._follow(PODS, self._on_pod)
 
     async def _follow_config(self) -> None:
-        await self._follow(CONFIG_MAPS, self._config_seen)
+        await self._follow(CONFIG_MAPS, self._on_config)
 
-    async def _follow(self, path: str, seen: _Seen) -> None:
+    async def _follow(self, path: str, on_document: _OnDocument) -> None:
         while True:
             with contextlib.suppress(ApiUnavailable, ApiRefused):
                 listed = await self._api.get(path)
                 for document in listed["items"]:
-                    seen("MODIFIED", document)
+                    on_document("MODIFIED", document)
                 async for event in self._api.watch(path, listed["metadata"]["resourceVersion"]):
                     if event.kind == "ERROR":
                         break
-                    seen(event.kind, event.document)
-            await asyncio.sleep(AGAIN_SECONDS)
+                    on_document(event.kind, event.document)
+            await asyncio.sleep(RETRY_SECONDS)
 
-    def _pod_seen(self, kind: str, document: Document) -> None:
+    def _on_pod(self, kind: str, document: Document) -> None:
         relay = self._by_pod.get(document["metadata"]["name"])
         if relay is None or kind == "DELETED":
             return
@@ -243,7 +243,7 @@ class FakeRelays:
             relay.pending.cancel()
         relay.pending = asyncio.create_task(self._renew(relay))
 
-    def _config_seen(self, kind: str, document: Document) -> None:
+    def _on_config(self, kind: str, document: Document) -> None:
         if document["metadata"]["name"] == CONFIG_MAP_NAME:
             self._config = None if kind == "DELETED" else document.get("data", {}).get(FILE_NAME)
 

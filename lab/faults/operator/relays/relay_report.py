@@ -1,4 +1,4 @@
-"""What a relay that plays along would report: real contract, real histograms, seeded noise. Pure."""
+"""Reports of simulated relays: real contract, real histograms, seeded noise."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from rtppool_core.statistics.histogram import Histogram
 ENVIRONMENT_RANGE = PortRange(10000, 10100)
 WINDOW_SECONDS = 60
 PROBE_PACKETS = 600
-# Of 50 calls a window has 150,000; the buckets are as many from this number on.
+# A window of 50 calls has 150,000 packets; from this number on, more packets fill no more buckets.
 CALL_PACKETS_DRAWN = 20_000
 VARIANTS = 16
 NS_PER_US = 1_000
-# What an echo on the same node takes, and how its tail looks: most near 120 µs, one in some hundred a millisecond.
+# The round trip to an echo on the same node: most near 120 µs, one in some hundred about a millisecond.
 MEDIAN_ROUND_TRIP_US = 120.0
 SPREAD = 0.35
 TAIL_SHARE = 0.004
 TAIL_US = (500.0, 3_000.0)
-# Fields that a relay of an older version doesn't send; all have defaults in the contract.
+# Fields that a relay of an older version does not send; all have defaults in the contract.
 NEWER_FIELDS = ("leaked", "reusedEarly", "orphansDeleted", "arrived", "endedBy", "wentSilent", "capacityCalls")
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a report is about. `entry` None: the relay runs on its environment."""
+    """The state that a report describes. Without an `entry`, the relay runs on its environment."""
 
     pod: str
     node: str
@@ -58,7 +58,7 @@ class Situation:
 
 
 def report_of(situation: Situation, chance: random.Random, now_unix_seconds: int) -> Report:
-    """The report of a relay that is well but for what the situation says."""
+    """Return the report of a relay in this situation, without any other fault."""
     entry, calls = situation.entry, situation.active_calls
     ports = entry.port_range if entry is not None else ENVIRONMENT_RANGE
     excluded = len(entry.excluded_ports) if entry is not None else 0
@@ -95,12 +95,12 @@ def report_of(situation: Situation, chance: random.Random, now_unix_seconds: int
 
 
 def rendered(report: Report) -> bytes:
-    """The body of `/status`."""
+    """Return the body of `/status`."""
     return json.dumps(to_json(report), separators=(",", ":")).encode()
 
 
 def rendered_as_older(report: Report) -> bytes:
-    """The same from a relay whose version knows fewer fields."""
+    """Return the body of `/status` of an older version, which has fewer fields."""
     document = to_json(report)
     for held in (document["ports"], document["calls"], document["sla"]):
         for name in NEWER_FIELDS:
@@ -133,7 +133,7 @@ def _window(chance: random.Random, now_unix_seconds: int, packets: int) -> Windo
 
 @functools.cache
 def _histogram(variant: int, median_us: float, samples: int) -> HistogramExport | None:
-    """Drawn once for each variant: at 200 relays drawing would cost more than the operator does."""
+    """Return a random histogram, cached for each variant: at 200 relays, drawing would cost more than the operator."""
     chance, histogram = random.Random(variant), Histogram()
     for _ in range(samples):
         value_us = (

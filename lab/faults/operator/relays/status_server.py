@@ -1,6 +1,6 @@
-"""`/status` of many relays from one listening socket: a relay is told by the address that was asked.
+"""`/status` of many relays from one listening socket: the requested address selects the relay.
 
-A protocol of its own, not a web framework: at 200 relays the harness must cost less than what it measures.
+This is a bare protocol instead of a web framework: at 200 relays the simulation must cost less than the operator.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAX_REQUEST = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Bytes to send after a delay; `body` None: the connection stays open and nothing is ever sent."""
+    """An answer to send after a delay. Without a `body`, the connection stays open and silent."""
 
     body: bytes | None
     status: str = "200 OK"
@@ -23,7 +23,7 @@ class Answer:
 
     @property
     def message(self) -> bytes | None:
-        """The whole answer."""
+        """The complete answer; None without a body."""
         if self.body is None:
             return None
         head = f"HTTP/1.1 {self.status}\r\nContent-Type: application/json\r\nContent-Length: {len(self.body)}\r\n\r\n"
@@ -32,23 +32,23 @@ class Answer:
 
 @dataclass(slots=True)
 class Load:
-    """How many requests are being answered, and the most at once so far."""
+    """The number of requests in flight, and its maximum so far."""
 
     in_flight: int = 0
     most_in_flight: int = 0
 
     def begin(self) -> None:
-        """A request came."""
+        """Count a request."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
 
     def end(self) -> None:
-        """It was answered, or its connection ended."""
+        """Count the end of a request, answered or not."""
         self.in_flight -= 1
 
 
 class StatusProtocol(asyncio.Protocol):
-    """One connection. `answer` is asked once for each request, with the address that was asked."""
+    """One connection. `answer` is called once for each request, with the requested address."""
 
     def __init__(self, answer: Callable[[str], Answer], load: Load) -> None:
         self._answer = answer
@@ -60,13 +60,13 @@ class StatusProtocol(asyncio.Protocol):
         self._busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Learn which relay this is."""
+        """Note the requested address."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
         self._address = transport.get_extra_info("sockname")[0]
 
     def data_received(self, data: bytes) -> None:
-        """Answer a whole request."""
+        """Answer a complete request."""
         self._received += data
         if self._transport is not None and len(self._received) > MAX_REQUEST:
             self._transport.abort()
@@ -81,7 +81,7 @@ class StatusProtocol(asyncio.Protocol):
             self._waiting = asyncio.get_running_loop().call_later(answer.delay_seconds, self._send, message)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 asyncio's signature
-        """Forget the answer that was on its way."""
+        """Discard a delayed answer."""
         if self._waiting is not None:
             self._waiting.cancel()
         if self._busy:

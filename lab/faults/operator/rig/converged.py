@@ -1,7 +1,6 @@
-"""Whether all that the operator is to bring about stands, by a model of its own. Pure.
+"""A model of the converged state: who owns a node, what a relay runs, and the contents of a status.
 
-The model knows the rules as users read them (who gets a node, what a relay must run, what a status must say), and none
-of the operator's code.
+The model follows the documented rules and uses none of the operator's code.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from typing import Any
 from lab.faults.operator.api.resources import Document
 from lab.faults.operator.relays.fake_relays import FakeRelay
 
-HEARD_MODES = {"well", "old"}
+REPORTING_MODES = {"well", "old"}
 MAX_LISTED = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What stands at one moment. `labels` are nodes' by name, `config` is `pools.json` (None: there is none)."""
+    """The state of the cluster. `labels` are those of each node, `config` is `pools.json` (None without the file)."""
 
     pools: Sequence[Document]
     labels: Mapping[str, Mapping[str, str]]
@@ -29,7 +28,7 @@ class Snapshot:
 
 
 def owners(pools: Sequence[Document], labels: Mapping[str, Mapping[str, str]]) -> dict[str, Document]:
-    """The pool of each node: one that selects beats one that takes all, then the older, then the first by name."""
+    """Return the pool of each node: selecting pools come before pools for all nodes, then age, then name decide."""
 
     def rank(pool: Document) -> tuple[bool, str, str, str]:
         metadata = pool["metadata"]
@@ -45,7 +44,7 @@ def owners(pools: Sequence[Document], labels: Mapping[str, Mapping[str, str]]) -
 
 
 def differences(snapshot: Snapshot) -> list[str]:
-    """A sentence for all that is not yet as it must be; none when the operator has converged."""
+    """Return a line for each difference from the converged state."""
     stuck = [key_of(pool) for pool in snapshot.pools if "deletionTimestamp" in pool["metadata"]]
     if stuck:
         return [f"deletion is stuck: {', '.join(stuck)}"]
@@ -59,7 +58,7 @@ def differences(snapshot: Snapshot) -> list[str]:
 
 
 def key_of(pool: Document) -> str:
-    """`namespace/name`."""
+    """Return `namespace/name`."""
     return f"{pool['metadata']['namespace']}/{pool['metadata']['name']}"
 
 
@@ -73,7 +72,7 @@ def _of_config(config: str | None, owner: Mapping[str, Document]) -> list[str]:
             for node in entry["nodes"]
         }
     except (ValueError, KeyError, TypeError, RecursionError):
-        return [f"pools.json can't be read: {config[:60]}"]
+        return [f"pools.json cannot be parsed: {config[:60]}"]
     wanted = {name: (pool["metadata"]["uid"], pool["metadata"]["generation"]) for name, pool in owner.items()}
     wrong = sorted(name for name in wanted.keys() | written.keys() if wanted.get(name) != written.get(name))
     return [f"pools.json has {written.get(name)} for {name}, not {wanted.get(name)}" for name in wrong]
@@ -110,7 +109,7 @@ def _of_status(pool: Document, snapshot: Snapshot, owner: Mapping[str, Document]
         pool["spec"].get("nodeSelector", {}).items() <= snapshot.labels[relay.node].items() and relay not in mine
         for relay in snapshot.relays
     )
-    heard = all(relay.mode in HEARD_MODES for relay in mine)
+    all_report = all(relay.mode in REPORTING_MODES for relay in mine)
     conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
     checks: dict[str, tuple[Any, Any]] = {
         "observedGeneration": (status.get("observedGeneration"), generation),
@@ -119,9 +118,9 @@ def _of_status(pool: Document, snapshot: Snapshot, owner: Mapping[str, Document]
         "Accepted": (conditions.get("Accepted"), str(bool(mine) or not lost)),
     }
     if lost or not _is_wanted_by_others(pool, mine, snapshot):
-        # One that has what others ask for may tell of it, too.
+        # A pool with nodes that others select as well may also be Conflicted.
         checks["Conflicted"] = (conditions.get("Conflicted"), str(lost))
-    if mine and heard:
+    if mine and all_report:
         reachable = all(relay.echo_reachable for relay in mine)
         checks |= {
             "appliedGeneration": (status.get("appliedGeneration"), generation),
@@ -131,7 +130,7 @@ def _of_status(pool: Document, snapshot: Snapshot, owner: Mapping[str, Document]
             "activeCalls": (status.get("activeCalls"), sum(relay.active_calls for relay in mine)),
         }
     else:
-        # Nobody has said so, or not everybody: then nothing may say that it is so.
+        # Without a report of every relay, these conditions must not be True.
         checks["Programmed not True"] = (conditions.get("Programmed") != "True", True)
         checks["Ready not True"] = (conditions.get("Ready", "absent") in {"False", "Unknown"}, True)
     stale = [each["type"] for each in status.get("conditions", []) if each["observedGeneration"] != generation]
@@ -141,6 +140,6 @@ def _of_status(pool: Document, snapshot: Snapshot, owner: Mapping[str, Document]
             for name, (has, wanted) in checks.items()
             if has != wanted
         ),
-        *(f"{key_of(pool)}: condition {each} is of another generation" for each in stale),
+        *(f"{key_of(pool)}: condition {each} has another generation" for each in stale),
         *([f"{key_of(pool)} has finalizers"] if pool["metadata"].get("finalizers") else []),
     ]

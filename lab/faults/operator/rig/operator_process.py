@@ -1,4 +1,4 @@
-"""The operator as its pod runs it: `python -m rtppool_operator` with an account, a namespace and a name of its own."""
+"""The operator as its pod runs it: `python -m rtppool_operator` with an account, a namespace and a pod name."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 import aiohttp
 
-from lab.base.places import DEFINITION, LOOPBACK, inherited_variables
+from lab.base.places import DEFINITION_FILE, LOOPBACK, inherited_variables
 from lab.base.processes import Process
 from lab.faults.operator.api.api_server import Account, free_ports
 from lab.faults.operator.api.resources import NAMESPACE
 
-ASK_SECONDS = 2.0
+REQUEST_SECONDS = 2.0
 
 
 class OperatorProcess:
-    """One pod. Started again under the same name it is a container that was restarted, else a pod that was replaced.
+    """One operator pod. A second start under the same name is a restarted container, another name a replaced pod.
 
-    `server_url` is the API server's or a proxy's; `certificate` what to trust it by (None: plain HTTP).
+    `server_url` is the API server's or a proxy's. Without a `certificate` it is plain HTTP.
     """
 
     def __init__(self, folder: Path, pod: str, account: Account, server_url: str, certificate: Path | None) -> None:
@@ -45,7 +45,7 @@ class OperatorProcess:
                 "POD_NAME": self.pod,
                 "HTTP_BIND": LOOPBACK,
                 "HTTP_PORT": str(self.http_port),
-                "CRD_FILE": str(DEFINITION),
+                "CRD_FILE": str(DEFINITION_FILE),
                 "LOG_FORMAT": "json",
             },
             self.log,
@@ -53,29 +53,29 @@ class OperatorProcess:
 
     @property
     def process(self) -> Process:
-        """The process of the last start."""
+        """The latest process."""
         if self._process is None:
             raise AssertionError(f"operator {self.pod} was not started")
         return self._process
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether the operator was started and has not ended."""
         return self._process is not None and self._process.runs
 
     async def kill(self) -> None:
-        """SIGKILL: what an out-of-memory kill or a lost node does."""
+        """Kill the operator (SIGKILL), as an out-of-memory kill or a lost node does."""
         await self.process.kill()
 
     async def end(self) -> None:
-        """SIGTERM: what a rollout does."""
+        """End the operator (SIGTERM), as a rollout does."""
         if self._process is not None:
             await self._process.end()
 
     async def answer(self, path: str) -> tuple[int, str]:
-        """What its own HTTP port says; 0 while it does not answer."""
+        """Return status and body of its HTTP port; status 0 while it does not answer."""
         try:
-            timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
+            timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.get(f"http://{LOOPBACK}:{self.http_port}{path}") as response,
@@ -85,11 +85,11 @@ class OperatorProcess:
             return 0, str(error)
 
     async def is_ready(self) -> bool:
-        """Whether `/ready` says so."""
+        """Return whether `/ready` is OK."""
         return (await self.answer("/ready"))[0] == 200
 
     async def metric(self, name: str) -> float | None:
-        """The value of a metric without labels; None where it has none."""
+        """Return the value of a metric without labels, or None."""
         _, text = await self.answer("/metrics")
         for line in text.splitlines():
             if line.startswith(f"{name} "):

@@ -1,4 +1,4 @@
-"""Everything that a run stands on, put together: API server, product, relays, a proxy, operators."""
+"""The rig of a run: API server, product, simulated relays, a proxy, operators."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from lab.faults.operator.rig.operator_process import OperatorProcess
 from rtppool_core.contract.pools_file import FILE_NAME
 
 POLL_SECONDS = 0.1
-UNREACHABLE = "the API server can't be asked"
+UNREACHABLE = "the API server does not answer"
 
 
 @dataclass(slots=True)
 class Rig:
-    """`operators` are all that were made, running or not."""
+    """The parts of a run. `operators` are all that were created, running or not."""
 
     folder: Path
     server: ApiServer
@@ -46,7 +46,7 @@ class Rig:
     _pods_made: int = 0
 
     def operator(self, *, proxy: FaultyProxy | None = None, direct: bool = False) -> OperatorProcess:
-        """Another operator's pod, behind the rig's proxy, a proxy of its own, or none. It is not started."""
+        """Return a new operator pod, not started, behind the rig's proxy, a proxy of its own, or none."""
         self._pods_made += 1
         url = self.server.url if direct else (proxy or self.proxy).url
         made = OperatorProcess(
@@ -60,10 +60,10 @@ class Rig:
         return made
 
     async def snapshot(self) -> Snapshot:
-        """What stands now.
+        """Return the current state.
 
         Raises:
-            ApiUnavailable: the API server can't be asked.
+            ApiUnavailable: the API server does not answer.
         """
         pools, nodes, config = await asyncio.gather(
             self.api.items(POOLS), self.api.items(NODES), self.api.find(CONFIG_MAP)
@@ -76,17 +76,17 @@ class Rig:
         )
 
     async def differences(self) -> list[str]:
-        """What is not yet as it must be."""
+        """Return the differences from the converged state."""
         try:
             return differences(await self.snapshot())
         except (ApiUnavailable, ApiRefused) as error:
             return [f"{UNREACHABLE}: {error}"]
 
     async def converge(self, seconds: float) -> float:
-        """Wait until all is as it must be; returns how many seconds it took.
+        """Wait for the converged state; return the seconds passed.
 
         Raises:
-            NotConverged: it is not within `seconds`; the message has what is not.
+            NotConverged: it is not reached within `seconds`; the message has the differences.
         """
         started = time.monotonic()
         while problems := await self.differences():
@@ -101,12 +101,12 @@ class Rig:
         """Wait until `is_met` returns a true value; return the seconds passed.
 
         Raises:
-            NotConverged: it does not within `seconds`.
+            NotConverged: the condition is not met within `seconds`.
         """
         return await wait_until(condition, is_met, seconds, poll_seconds=poll_seconds, failure=NotConverged)
 
     async def persist(self, act: Callable[[], Any], seconds: float = 60.0) -> Any:
-        """What a person at kubectl does while the API server is away: try again until it is done."""
+        """Retry an action until the API server answers, as a person at kubectl does."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -117,8 +117,8 @@ class Rig:
                 await asyncio.sleep(POLL_SECONDS)
 
 
-class NotConverged(Exception):  # noqa: N818 an outcome, told with what is missing
-    """The product's fault: something did not come about in time."""
+class NotConverged(Exception):  # noqa: N818 an outcome of a run
+    """The product did not reach a state in time."""
 
 
 def find_programs() -> Programs:
@@ -140,10 +140,10 @@ async def make_rig(
     document: Document | None = None,
     answer_seconds: float = 0.0,
 ) -> AsyncIterator[Rig]:
-    """A rig for the length of the block. `document` is the definition that stands at the beginning (None: ours).
+    """Set up a rig for the length of the block. `document` is the installed definition (None: this tree's).
 
     Raises:
-        LabError: it can't be set up.
+        LabError: the rig cannot be set up.
     """
     admin, account = administrator(), service_account(NAMESPACE, ACCOUNT)
     server = ApiServer(programs, folder, (admin, account), account)

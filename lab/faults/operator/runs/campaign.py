@@ -1,4 +1,4 @@
-"""100 random faults of operator, API server, relays and people, with edits meanwhile: does all come right, and when?"""
+"""A campaign: random faults of operator, API server, relays and people during edits, and the times to convergence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EDITS_PER_FAULT = 3
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One fault. `seconds` from its lifting (or the last edit meanwhile) to convergence; None: not converged."""
+    """One fault. `seconds` run from its end, or the last edit, to convergence; None: not converged."""
 
     fault: str
     seconds: float | None
@@ -30,7 +30,7 @@ class Round:
 
 @dataclass(slots=True)
 class Outcome:
-    """All rounds, and how long an edit takes to be in force and in the status when nothing is wrong."""
+    """All rounds, and the times to convergence of edits without a fault."""
 
     seed: int
     quiet_seconds: list[float] = field(default_factory=list)
@@ -39,39 +39,39 @@ class Outcome:
 
     @property
     def converged(self) -> list[float]:
-        """The times of those that did."""
+        """The times of the rounds that converged."""
         return [each.seconds for each in self.rounds if each.seconds is not None]
 
     @property
     def failed(self) -> list[Round]:
-        """Those that did not."""
+        """The rounds that did not converge."""
         return [each for each in self.rounds if each.seconds is None]
 
     def lines(self) -> list[str]:
-        """The result as sentences."""
+        """Return the result as sentences."""
         times, quiet = self.converged, self.quiet_seconds
         median, worst_quiet = statistics.median(quiet), max(quiet)
-        told = [
-            f"{len(self.rounds)} faults (seed {self.seed}): {len(times)} converged, {self.stuck_deletions} were stuck",
-            f"an edit without a fault stands in the status after {median:.1f} s, at worst {worst_quiet:.1f} s",
+        lines = [
+            f"{len(self.rounds)} faults (seed {self.seed}): {len(times)} converged, {self.stuck_deletions} stuck",
+            f"an edit without a fault reaches the status after {median:.1f} s, at worst {worst_quiet:.1f} s",
         ]
         if times:
             worst = max(self.rounds, key=lambda each: each.seconds or 0.0)
-            told.append(
+            lines.append(
                 f"after a fault: median {statistics.median(times):.1f} s, worst {max(times):.1f} s ({worst.fault})"
             )
-        told += [f"NOT CONVERGED after «{each.fault}»: {each.problem}" for each in self.failed]
-        return told
+        lines += [f"NOT CONVERGED after «{each.fault}»: {each.problem}" for each in self.failed]
+        return lines
 
 
 async def campaign(
     stage: Stage, seed: int, faults: int, chosen: Sequence[Fault], say: Callable[[str], None]
 ) -> Outcome:
-    """Run it.
+    """Run a campaign.
 
     Raises:
-        NotConverged: not even before the first fault.
-        LabError: the harness itself can't go on.
+        NotConverged: the state before the first fault is not reached.
+        LabError: the rig fails.
     """
     rig, outcome = stage.rig, Outcome(seed)
     await _set_up(rig)
@@ -83,8 +83,8 @@ async def campaign(
     for number in range(faults):
         round_ = await _round(stage, stage.chance.choice(chosen), outcome)
         outcome.rounds.append(round_)
-        said = f"{round_.seconds:.1f} s" if round_.seconds is not None else f"NOT CONVERGED: {round_.problem}"
-        say(f"{number + 1}/{faults} {round_.fault}: {said}")
+        result = f"{round_.seconds:.1f} s" if round_.seconds is not None else f"NOT CONVERGED: {round_.problem}"
+        say(f"{number + 1}/{faults} {round_.fault}: {result}")
     return outcome
 
 
@@ -96,7 +96,7 @@ async def _set_up(rig: Rig) -> None:
 
 
 async def _round(stage: Stage, fault: Fault, outcome: Outcome) -> Round:
-    """Edits fall before, into and after the fault, as chance has it."""
+    """Play a fault, with random edits before, during and after it."""
     meanwhile = asyncio.create_task(_edits(stage))
     try:
         await strike_and_lift(stage, fault)
@@ -109,7 +109,7 @@ async def _round(stage: Stage, fault: Fault, outcome: Outcome) -> Round:
         seconds = await stage.rig.converge(CONVERGE_SECONDS)
     except NotConverged as missed:
         outcome.stuck_deletions += "deletion is stuck" in str(missed)
-        await _begin_anew(stage)
+        await _replace_operator(stage)
         return Round(fault.name, None, str(missed))
     return Round(fault.name, seconds)
 
@@ -120,8 +120,8 @@ async def _edits(stage: Stage) -> None:
         await asyncio.sleep(stage.chance.uniform(0.0, 1.0))
 
 
-async def _begin_anew(stage: Stage) -> None:
-    """A new operator, so that one fault that is not got over does not spoil those that follow."""
+async def _replace_operator(stage: Stage) -> None:
+    """Start a new operator, so that the next fault meets a working one."""
     await stage.operator.end()
     stage.operator = stage.rig.operator()
     stage.operator.start()

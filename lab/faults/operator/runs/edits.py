@@ -1,4 +1,4 @@
-"""What people do to pools meanwhile: edits by chance, each tried until the API server has taken it."""
+"""Random edits of pools, each retried until the API server has accepted it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SELECTORS: tuple[dict[str, str], ...] = ({}, {"zone": "a"}, {"zone": "b"})
 
 
 async def edit(rig: Rig, chance: random.Random) -> str:
-    """One edit: a range moved, settings changed, a pool made or deleted. Returns what it was."""
+    """Make one edit (move a range, change settings, create or delete a pool) and return its description."""
     pools = await rig.persist(lambda: rig.api.items(POOLS))
     if len(pools) < MIN_POOLS or (len(pools) < MAX_POOLS and chance.random() < 0.2):
         return await _make(rig, chance)
@@ -43,10 +43,10 @@ async def _make(rig: Rig, chance: random.Random) -> str:
     try:
         await rig.persist(lambda: rig.api.create(pools_of(namespace), document))
     except ApiRefused as refused:
-        # It was made by a try whose answer got lost.
+        # An earlier try created the pool, and its answer was lost.
         if refused.status != CONFLICT:
             raise
-    return f"{name} made"
+    return f"{name} created"
 
 
 def _change(chance: random.Random) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The faults of a campaign, each as what strikes and what lifts it. Chance is handed in: a run can be repeated."""
+"""The faults of a campaign: each has an action that strikes and one that lifts it."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ HAND_WRITTEN = (
 
 @dataclass(slots=True)
 class Stage:
-    """Where faults strike. `operator` is the one that should work."""
+    """The target of faults. `operator` is the operator that should work."""
 
     rig: Rig
     chance: random.Random
     operator: OperatorProcess
 
     def any_relay(self) -> FakeRelay:
-        """One of them."""
+        """Return a random relay."""
         return self.chance.choice(list(self.rig.relays.by_node.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`strike` makes it and returns what lifts it; it lasts at most `longest_seconds`."""
+    """A fault. `strike` causes it and returns the action that lifts it, after at most `longest_seconds`."""
 
     name: str
     strike: Callable[[Stage], Awaitable[Lift]]
@@ -52,7 +52,7 @@ class Fault:
 
 
 async def _nothing() -> None:
-    """Lifts what struck once."""
+    """Lift a fault that has no duration."""
 
 
 async def _operator_killed(stage: Stage) -> Lift:
@@ -65,7 +65,7 @@ async def _operator_killed(stage: Stage) -> Lift:
 
 
 async def _operator_replaced(stage: Stage) -> Lift:
-    """Its node is lost: the next pod has another name and finds a Lease that nobody gave up."""
+    """Lose the operator's node: the next pod has another name and finds a Lease that was not released."""
     await stage.operator.kill()
 
     async def start() -> None:
@@ -202,7 +202,7 @@ async def _annotation_removed(stage: Stage) -> Lift:
 
 
 async def _pool_deleted_without_operator(stage: Stage) -> Lift:
-    """`kubectl delete` must not wait for anybody."""
+    """Delete a pool while no operator runs: `kubectl delete` must not wait for it."""
     await stage.operator.kill()
     pools = (await stage.rig.snapshot()).pools
     if pools:
@@ -212,7 +212,7 @@ async def _pool_deleted_without_operator(stage: Stage) -> Lift:
         left = await stage.rig.api.find(path)
         if left is not None and "deletionTimestamp" in left["metadata"]:
             stage.operator.start()
-            raise StuckDeletion(f"{path} is not gone after its deletion: {left['metadata'].get('finalizers')}")
+            raise StuckDeletion(f"{path} still exists after its deletion: {left['metadata'].get('finalizers')}")
 
     async def start() -> None:
         stage.operator.start()
@@ -221,7 +221,7 @@ async def _pool_deleted_without_operator(stage: Stage) -> Lift:
 
 
 class StuckDeletion(Exception):  # noqa: N818 an outcome
-    """The product's fault: an object that waits for somebody before it goes."""
+    """A deleted object that waits for a finalizer."""
 
 
 FAULTS = (
@@ -252,17 +252,17 @@ FAULTS = (
 
 
 async def strike_and_lift(stage: Stage, fault: Fault) -> None:
-    """One fault from beginning to end."""
+    """Cause a fault, wait for a random time, lift it."""
     lift = await fault.strike(stage)
     await asyncio.sleep(stage.chance.uniform(0.1, fault.longest_seconds))
     await lift()
 
 
 def fault_named(name: str) -> Fault:
-    """One of `FAULTS`.
+    """Return the fault of this name.
 
     Raises:
-        LabError: there is none of that name.
+        LabError: the name is unknown.
     """
     for fault in FAULTS:
         if fault.name == name:

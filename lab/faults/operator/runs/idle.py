@@ -1,4 +1,4 @@
-"""Minutes without a call, with the probe's figures moving as they do: nothing is written; then the echo goes away."""
+"""An idle pool: status writes while only the probe's figures change, then the report of a lost echo."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ RELAYS = 3
 START_SECONDS, SETTLE_SECONDS = 30.0, 20.0
 RENDER_SECONDS = 1.0
 SAY_EVERY_SECONDS = 60.0
-TOLD_SECONDS, TOLD_WITHIN_SECONDS = 30.0, 5.0
+MAX_REPORT_SECONDS, REPORT_BOUND_SECONDS = 30.0, 5.0
 DEFAULT = pool_path(NAMESPACE, "default")
 
 
 async def idle(rig: Rig, operator: OperatorProcess, minutes: float, say: Callable[[str], None]) -> list[Figure]:
-    """Measure; the rig has neither relays nor pools yet, and the operator does not run.
+    """Measure on an empty rig with an operator that does not run.
 
     Raises:
-        NotConverged: something did not come about at all.
+        NotConverged: a state is not reached in time.
     """
     await rig.relays.add((f"node-{number}", {}) for number in range(RELAYS))
     await rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "default", 10_000, 10_100))
@@ -47,16 +47,16 @@ async def idle(rig: Rig, operator: OperatorProcess, minutes: float, say: Callabl
         Figure(f"status writes in {minutes:g} idle minutes with the probe on", str(len(written)), "0", not written),
         Figure("operator's share of one processor, idle", f"{share:.1%}"),
         Figure(
-            "an echo that a relay reports gone, to the pool's status",
+            "lost echo of a relay, until it is in the pool's status",
             f"{seconds:.1f} s",
-            f"{TOLD_WITHIN_SECONDS:.0f} s",
-            seconds <= TOLD_WITHIN_SECONDS,
+            f"{REPORT_BOUND_SECONDS:.0f} s",
+            seconds <= REPORT_BOUND_SECONDS,
         ),
     ]
 
 
 async def _noise(rig: Rig) -> None:
-    """Every second the probe has measured something else."""
+    """Render new figures of the probe every second."""
     while True:
         for relay in rig.relays.by_node.values():
             rig.relays.render(relay)
@@ -75,12 +75,12 @@ async def _echo_gone(rig: Rig) -> float:
     relay.echo_reachable = False
     rig.relays.render(relay)
 
-    async def told() -> bool:
+    async def is_reported() -> bool:
         status = (await rig.api.get(DEFAULT))["status"]
         found = {each["type"]: each["status"] for each in status["conditions"]}
         return (found["EchoReachable"], found["Ready"]) == ("False", "False")
 
-    return await rig.until("the status tells of the echo", TOLD_SECONDS, told)
+    return await rig.until("the status reports the lost echo", MAX_REPORT_SECONDS, is_reported)
 
 
 def _log(rig: Rig) -> list[str]:

@@ -1,7 +1,7 @@
-"""How soon an edit is in force on the nodes of a real cluster, and in the pool's status.
+"""Edits on the nodes of a real cluster: the times until all relays run an edit, and until the status shows it.
 
-The real way of an edit: API server, operator, ConfigMap, annotation, kubelet, relay. Relays say in their logs when they
-applied it; nodes and this program must share a clock, as kind's do.
+An edit passes API server, operator, ConfigMap, annotation, kubelet and relay. Relays log the time of application, so
+nodes and this program must share a clock, as kind's nodes do.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ NAMESPACE, POOL = "rtp-pool", "default"
 GROUP, VERSION, PLURAL = "rtppool.dev", "v1alpha1", "rtppools"
 RELAYS = "app.kubernetes.io/component=relay"
 WITHIN_SECONDS = 30.0
-LOOK_SECONDS = 0.05
-# Edits come at any moment of what the operator, kubelets and relays do by the clock.
+POLL_SECONDS = 0.05
+# Random pauses, so that edits meet every phase of the periodic work of operator, kubelets and relays.
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.3, 2.0
 APPLIED_P95_SECONDS, SHOWN_P95_SECONDS = 1.0, 3.0
 _APPLIED = re.compile(r"^(?P<at>\S+) .*configuration applied.*?generation\W+(?P<generation>\d+)")
@@ -39,7 +39,7 @@ _APPLIED = re.compile(r"^(?P<at>\S+) .*configuration applied.*?generation\W+(?P<
 
 @dataclass(frozen=True, slots=True)
 class NodeEdit:
-    """Seconds from the API server's answer until the last relay had applied it, and until the status showed that."""
+    """Seconds from the API server's answer until the last relay applied the edit, and until the status showed it."""
 
     applied: float
     shown: float
@@ -48,10 +48,10 @@ class NodeEdit:
 async def edits_on_nodes(
     tooling: Tooling, edits: int, chance: random.Random, say: Callable[[str], None]
 ) -> list[Figure]:
-    """Move the end of the default pool's range forth and back, so often; the spec is left as it was.
+    """Move the end of the default pool's range back and forth, and restore the spec.
 
     Raises:
-        LabError: there is no such cluster, or no pool on it, or an edit never came into force.
+        LabError: there is no such cluster or pool, or an edit is not applied.
     """
     try:
         tooling.cluster().check_may_touch()
@@ -60,24 +60,24 @@ async def edits_on_nodes(
     kubeconfig = tooling.target.kubeconfig
     new_client: Callable[..., ApiClient] = config.new_client_from_config
     with new_client(None if kubeconfig is None else str(kubeconfig), tooling.target.context) as client:
-        return await asyncio.to_thread(_edit_and_tell, client, edits, chance, say)
+        return await asyncio.to_thread(_edit_and_measure, client, edits, chance, say)
 
 
 def figures(edits: Sequence[NodeEdit], relays: int) -> list[Figure]:
-    """As rows of the table. Pure."""
+    """Return the figures of the table."""
     applied, shown = [each.applied for each in edits], [each.shown for each in edits]
     return [
-        _p95(f"edit in force on {relays} nodes", applied, APPLIED_P95_SECONDS),
-        _p95("the same, and shown in the status", shown, SHOWN_P95_SECONDS),
+        _p95(f"edit applied on {relays} nodes", applied, APPLIED_P95_SECONDS),
+        _p95("edit shown in the status", shown, SHOWN_P95_SECONDS),
     ]
 
 
 def applied_at(log: str) -> dict[int, float]:
-    """When (Unix seconds) a relay applied which generation first, out of its log with the kubelet's times. Pure."""
+    """Return the time (Unix seconds) of each generation's first application in a relay's log with kubelet times."""
     found: dict[int, float] = {}
     for line in log.splitlines():
         if match := _APPLIED.match(line):
-            # Nanoseconds are more than datetime reads.
+            # datetime parses microseconds only.
             at = re.sub(r"(\.\d{6})\d*", r"\1", match["at"])
             found.setdefault(int(match["generation"]), datetime.fromisoformat(at).timestamp())
     return found
@@ -91,7 +91,7 @@ def _p95(what: str, seconds: Sequence[float], bound: float) -> Figure:
     return Figure(what, measured, f"p95 {bound:g} s", p95 <= bound)
 
 
-def _edit_and_tell(client: ApiClient, edits: int, chance: random.Random, say: Callable[[str], None]) -> list[Figure]:
+def _edit_and_measure(client: ApiClient, edits: int, chance: random.Random, say: Callable[[str], None]) -> list[Figure]:
     pools, core = CustomObjectsApi(client), CoreV1Api(client)
     pool = cast("dict[str, Any]", pools.get_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL, POOL))
     first: dict[str, int] = pool["spec"]["portRange"]
@@ -115,7 +115,7 @@ def _edit_and_tell(client: ApiClient, edits: int, chance: random.Random, say: Ca
 
 def _timed(generation: int, accepted: float, seen: _Watch, logs: Sequence[Mapping[int, float]]) -> NodeEdit:
     if missing := sum(1 for each in logs if generation not in each):
-        raise LabError(f"{missing} of {len(logs)} relays have not logged that they applied generation {generation}")
+        raise LabError(f"{missing} of {len(logs)} relays did not log the application of generation {generation}")
     return NodeEdit(max(each[generation] for each in logs) - accepted, seen.shown[generation] - accepted)
 
 
@@ -136,7 +136,7 @@ def _relay_logs(core: CoreV1Api, since_seconds: float) -> list[str]:
 
 @dataclass(slots=True)
 class _Watch:
-    """Notes when the pool's status first shows that all relays run a generation."""
+    """A watch of the pool, with the time at which its status first showed each applied generation."""
 
     pools: CustomObjectsApi
     shown: dict[int, float] = field(default_factory=dict)
@@ -144,10 +144,10 @@ class _Watch:
     _thread: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin."""
+        """Start the watch."""
         make: Callable[[], Any] = watch.Watch
         self._watch = make()
-        self._thread = threading.Thread(target=self._look, name="watch of the pool", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="watch of the pool", daemon=True)
         self._thread.start()
 
     def wait(self, generation: int) -> None:
@@ -155,18 +155,18 @@ class _Watch:
         while generation not in self.shown:
             if time.monotonic() > deadline:
                 raise LabError(f"generation {generation} is not in the status after {WITHIN_SECONDS:.0f} s")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def close(self) -> None:
         self._watch.stop()
 
-    def _look(self) -> None:
+    def _follow(self) -> None:
         events = self._watch.stream(
             self.pools.list_namespaced_custom_object,
             GROUP, VERSION, NAMESPACE, PLURAL,
             field_selector=f"metadata.name={POOL}",
         )  # fmt: skip
-        # Closing the client ends the stream in its middle; a stream that ends before is missed by `wait`.
+        # Closing the client interrupts the stream. After an earlier end of the stream, `wait` fails.
         with contextlib.suppress(HTTPError):
             for event in events:
                 pool = event["object"]

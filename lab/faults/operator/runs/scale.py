@@ -1,4 +1,4 @@
-"""200 relays and 50 pools: how soon an edit is out, what is asked and written meanwhile, what the operator costs."""
+"""200 relays and 50 pools: times of edits, requests and writes meanwhile, and the cost of the operator."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from lab.faults.operator.rig.operator_process import OperatorProcess
 from lab.faults.operator.rig.rig import Rig
 
 RELAYS, POOLS = 200, 50
-# One pool has what the others leave: half of all relays.
+# One pool has the remaining half of all relays.
 NODES_OF_A_SELECTING_POOL = 2
 EDITS, WIDE_EDITS = 20, 5
 PAUSE_BETWEEN_EDITS_SECONDS = 3.0
 QUIET_SECONDS, BUSY_SECONDS = 30.0, 15.0
 START_SECONDS, EDIT_SECONDS = 120.0, 60.0
-LOOK_SECONDS = 0.005
+EDIT_POLL_SECONDS = 0.005
 ANSWER_SECONDS = 0.005
 STATUS_RESOURCE = "rtppools/status"
 
-# Issue and design: an edit is out within 1 s; polls every 2 s (a look may fall on both ends of the time that is
-# counted), at most 32 at a time; a status at most once a second, for figures alone every 15 s; 200 MiB.
-OUT_SECONDS, POLL_SECONDS, IN_FLIGHT = 1.0, 2.0, 32
+# The bounds: an edit is published within 1 s. Polls come every 2 s (one may fall on both ends of the measured time), at
+# most 32 at a time. A status is written at most once a second, for figures alone every 15 s. Memory is 200 MiB.
+PUBLISHED_SECONDS, POLL_SECONDS, IN_FLIGHT = 1.0, 2.0, 32
 MIN_PAUSE_SECONDS, FIGURES_PAUSE_SECONDS = 1.0, 15.0
 RESIDENT_BYTES = 200 << 20
 MIB = 1 << 20
-# Times are the API server's of requests that began earlier in the operator: by so much they may lie closer.
+# The API server's times are later than the operator's by up to this much, so writes may appear closer together.
 CLOCK_SLACK_SECONDS = 0.1
 
 
@@ -49,12 +49,12 @@ class EditTimes:
 
 
 async def scale(rig: Rig, operator: OperatorProcess, chance: random.Random, say: Callable[[str], None]) -> list[Figure]:
-    """Measure; the rig has neither relays nor pools yet, and the operator does not run.
+    """Measure on an empty rig with an operator that does not run.
 
     Raises:
-        NotConverged: something did not come about at all.
+        NotConverged: a state is not reached in time.
     """
-    say(f"{RELAYS} relays and {POOLS} pools are made")
+    say(f"creating {RELAYS} relays and {POOLS} pools")
     await _set_up(rig)
     operator.start()
     began = await rig.converge(START_SECONDS)
@@ -109,7 +109,7 @@ async def _quiet(rig: Rig, operator: OperatorProcess, _chance: random.Random) ->
 
 
 async def _edits(rig: Rig, _operator: OperatorProcess, chance: random.Random) -> list[Figure]:
-    """Edits one after the other: of pools with two relays each, then of the one with all the others."""
+    """Edit pools one after the other: those with two relays each, then the one with all the others."""
     rig.relays.forget_polls()
     started, since = time.monotonic(), time.time()
     narrow = [await _edit(rig, OTHER_NAMESPACE, f"pool-{chance.randrange(POOLS - 1)}", each) for each in range(EDITS)]
@@ -128,7 +128,7 @@ async def _edits(rig: Rig, _operator: OperatorProcess, chance: random.Random) ->
 
 
 async def _busy(rig: Rig, operator: OperatorProcess, chance: random.Random) -> list[Figure]:
-    """Calls come and go on every relay, several times a second."""
+    """Change the number of calls on random relays, several times a second."""
     since, used = time.time(), cpu_seconds(operator.process.pid)
     end = time.monotonic() + BUSY_SECONDS
     while time.monotonic() < end:
@@ -173,27 +173,27 @@ async def _edit(rig: Rig, namespace: str, name: str, number: int) -> EditTimes:
     marks = (f'"start":{start}', edited["metadata"]["uid"], f'"generation":{generation}')
 
     async def when(met: Callable[[], bool]) -> float:
-        await rig.until(f"the edit of {name}", EDIT_SECONDS, met, LOOK_SECONDS)
+        await rig.until(f"the edit of {name}", EDIT_SECONDS, met, EDIT_POLL_SECONDS)
         return time.monotonic() - began
 
     config = await when(lambda: all(mark in (rig.relays.config or "") for mark in marks))
     annotated = await when(lambda: all(relay.revision != revisions[relay.pod] for relay in mine))
-    await rig.until(f"the status of {name}", EDIT_SECONDS, lambda: _stands(rig, path, generation))
+    await rig.until(f"the status of {name}", EDIT_SECONDS, lambda: _is_applied(rig, path, generation))
     return EditTimes(config, annotated, time.monotonic() - began)
 
 
-async def _stands(rig: Rig, path: str, generation: int) -> bool:
+async def _is_applied(rig: Rig, path: str, generation: int) -> bool:
     status = (await rig.api.get(path)).get("status", {})
     return bool(status.get("appliedGeneration") == generation == status.get("observedGeneration"))
 
 
 def relay_is_selected(relay: FakeRelay) -> bool:
-    """Whether a pool with a selector has it."""
+    """Return whether a pool with a selector owns the relay."""
     return relay.entry is not None and relay.entry.namespace == OTHER_NAMESPACE
 
 
 def _times(name: str, edits: Sequence[EditTimes]) -> list[Figure]:
-    bound = f"{OUT_SECONDS:.0f} s"
+    bound = f"{PUBLISHED_SECONDS:.0f} s"
     rows = (
         ("ConfigMap", [each.config for each in edits], bound),
         ("last annotation", [each.annotated for each in edits], bound),
@@ -204,7 +204,7 @@ def _times(name: str, edits: Sequence[EditTimes]) -> list[Figure]:
             f"{name}, {what}",
             f"median {statistics.median(times):.2f} s, worst {max(times):.2f} s of {len(times)}",
             held,
-            max(times) <= OUT_SECONDS if held else None,
+            max(times) <= PUBLISHED_SECONDS if held else None,
         )
         for what, times, held in rows
     ]
@@ -217,7 +217,7 @@ def _in_flight(rig: Rig) -> Figure:
 
 def _pause(name: str, seconds: float | None, bound: float) -> Figure:
     if seconds is None:
-        return Figure(name, "none was written twice", f"at least {bound:.0f} s", holds=True)
+        return Figure(name, "no status was written twice", f"at least {bound:.0f} s", holds=True)
     return Figure(name, f"{seconds:.2f} s", f"at least {bound:.0f} s", seconds >= bound - CLOCK_SLACK_SECONDS)
 
 

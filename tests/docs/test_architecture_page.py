@@ -10,7 +10,7 @@ PAGE = (ROOT / "docs/architecture.md").read_text()
 TABLE = re.compile(r"^\| \[[^\]]+\]\(\.\./(?P<package>\S+/src/rtppool_\w+)\).*\n(?P<rows>(?:\|.*\n)+)", re.MULTILINE)
 
 
-def listed() -> set[str]:
+def rooms_on_the_page() -> set[str]:
     """Each row's folder, with the package of its table."""
     return {
         f"{table['package']}/{room}"
@@ -28,7 +28,7 @@ def test_the_page_lists_every_room_and_no_other() -> None:
         for init in package.glob("*/__init__.py")
     }
     assert len(rooms) > 20
-    assert listed() == rooms
+    assert rooms_on_the_page() == rooms
 
 
 def test_every_row_has_one_sentence() -> None:

@@ -1,4 +1,4 @@
-"""docs/asterisk.md shows the configuration that the tests run, and all that a relay gives back to a dialplan."""
+"""docs/asterisk.md shows the configuration of the tests, and every variable that a relay sets for a dialplan."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ASTERISK = ROOT / "tests/e2e/asterisk"
 BLOCK = re.compile(r"^`(?P<file>\w+\.conf)`:.*?^```\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = {match["file"]: match["text"] for match in BLOCK.finditer(PAGE)}
 UDP_ROW = re.compile(r"^\| (?P<who>[^|]+) \| UDP (?P<ports>\d+(?:-\d+)?) \|", re.MULTILINE)
-# A test's Asterisk is reached from outside its node, with a password of its own.
+# The tests reach Asterisk from outside its node, with a password of their own.
 DIFFERS = {"bindaddr", "password"}
 DIALPLAN = BLOCKS["extensions.conf"]
 
 
 def settings_of(text: str) -> dict[tuple[str, str], str]:
-    """Section and key of every line that sets one."""
+    """Return the values of a configuration by section and key."""
     section, found = "", {}
     for line in text.splitlines():
         if line.startswith("["):
@@ -37,14 +37,14 @@ def settings_of(text: str) -> dict[tuple[str, str], str]:
     return found
 
 
-def words_of(row: str) -> set[str]:
-    """Return the code in the table's row of a variable."""
+def values_of(row: str) -> set[str]:
+    """Return the values of a variable in the table."""
     line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{row}` |"))
     return set(re.findall(r"`(\w+)`", line.rsplit("|", 2)[1]))
 
 
 def udp_ports() -> dict[str, range]:
-    """The table of ports that must not meet."""
+    """Return the table of ports that must not overlap."""
     found = {}
     for match in UDP_ROW.finditer(PAGE):
         first, _, last = match["ports"].partition("-")
@@ -63,18 +63,18 @@ def test_the_dialplan_on_the_page_is_the_one_of_the_tests() -> None:
     assert (ASTERISK / "extensions.conf").read_text().startswith(DIALPLAN)
 
 
-def test_the_page_knows_every_reason_for_a_refusal() -> None:
-    assert words_of("RTP_RELAY_REFUSED") == set(get_args(RefusalReason))
+def test_the_page_has_every_reason_for_a_refusal() -> None:
+    assert values_of("RTP_RELAY_REFUSED") == set(get_args(RefusalReason))
 
 
 @pytest.mark.parametrize("reason", [*get_args(RefusalReason), "NoRelay", "i"])
-def test_the_dialplan_goes_on_from_every_refusal(reason: str) -> None:
+def test_the_dialplan_handles_every_refusal(reason: str) -> None:
     refused = DIALPLAN.partition("[relay-refused]")[2].partition("\n[")[0]
     assert f"\nexten => {reason},1,Goto(" in refused
 
 
-def test_the_page_knows_every_reason_for_giving_an_answered_caller_back() -> None:
-    given_back = {
+def test_the_page_has_every_reason_for_returning_an_answered_caller() -> None:
+    returned = {
         event.value
         for state in State
         for event in Event
@@ -82,7 +82,7 @@ def test_the_page_knows_every_reason_for_giving_an_answered_caller_back() -> Non
         and state is not State.BREAKING_OFF
         and (Action.RELEASE_CALLER in changed.actions or changed.state is State.BREAKING_OFF)
     }
-    assert words_of("RTP_RELAY_ENDED") == given_back
+    assert values_of("RTP_RELAY_ENDED") == returned
 
 
 def test_no_two_programs_of_a_node_share_a_port() -> None:
@@ -100,7 +100,7 @@ def test_the_table_of_ports_has_the_defaults() -> None:
     assert ports["Asterisk's RTP"] == range(int(first), int(last) + 1)
 
 
-def test_modules_that_the_page_names_are_loaded_by_the_tests() -> None:
+def test_the_tests_load_the_modules_of_the_page() -> None:
     paragraph = PAGE.partition("`modules.conf`, where")[2].partition("\n\n")[0]
     loaded = (ASTERISK / "modules.conf").read_text()
     named = re.findall(r"`((?:app|bridge|chan|codec|res)_\w+)\*?`", paragraph)
@@ -108,6 +108,6 @@ def test_modules_that_the_page_names_are_loaded_by_the_tests() -> None:
     assert not [module for module in named if f"load = {module}" not in loaded]
 
 
-def test_the_page_knows_every_state_of_a_call_s_media() -> None:
+def test_the_page_has_every_state_of_a_calls_media() -> None:
     for state in MediaState:
         assert f"| `{state.value}` |" in PAGE

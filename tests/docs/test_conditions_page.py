@@ -15,7 +15,7 @@ def rows() -> list[tuple[str, ...]]:
     lines = PAGE.read_text().splitlines()
     table = [line for line in lines if line.startswith("| `")]
     found = [match.groups() for line in table if (match := ROW.match(line))]
-    assert len(found) == len(table), "a row is not of the form that this test reads"
+    assert len(found) == len(table), "a row has another form than this test reads"
     return found
 
 
@@ -26,18 +26,18 @@ def test_the_page_has_every_condition_and_reason_with_its_status_and_no_other() 
     assert len(rows()) == len(page)
 
 
-def test_the_page_lists_reasons_in_the_order_in_which_the_operator_looks() -> None:
+def test_the_page_lists_reasons_in_the_operators_order() -> None:
     for kind, reasons in REASONS.items():
         if kind != "Ready":
             assert [reason for of, reason, *_ in rows() if of == kind] == list(reasons)
 
 
-def test_every_row_says_when_and_what_to_do_in_sentences() -> None:
+def test_every_row_has_cause_and_remedy_in_sentences() -> None:
     for *_, when, advice in rows():
         assert when.endswith(".")
         assert advice == "-" or advice.endswith(".")
 
 
-def test_the_page_names_what_ready_needs() -> None:
+def test_the_page_names_the_conditions_that_ready_needs() -> None:
     last = rows()[-1][3]
     assert all(f"`{kind}`" in last for kind in READY_NEEDS)

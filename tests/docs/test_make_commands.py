@@ -1,4 +1,4 @@
-"""The commands that the README promises are there, each with a recipe of its own."""
+"""The commands of the README exist, each with a recipe of its own."""
 
 from __future__ import annotations
 

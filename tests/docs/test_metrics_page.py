@@ -22,7 +22,7 @@ from rtppool_relay.settings import read_settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/metrics.md"
 ROW = re.compile(r"^\| `(?P<name>rtp_\w+)` \| (?P<kind>\w+) \| (?P<unit>[^|]+) \|(?P<labels>[^|]*)\|")
-# Prometheus wants these at the end of the name, before _total.
+# Prometheus requires these units at the end of a name, before _total.
 UNITS_IN_NAMES = ("seconds", "bytes", "packets", "ratio")
 
 
@@ -67,7 +67,7 @@ async def test_the_page_has_every_metric_and_no_other(families: list[Metric]) ->
     assert set(documented()) == set(exported(families))
 
 
-async def test_the_page_says_type_and_labels(families: list[Metric]) -> None:
+async def test_the_page_has_type_and_labels(families: list[Metric]) -> None:
     page = documented()
     for name, (kind, labels) in exported(families).items():
         assert page[name][0] == kind, name
@@ -75,7 +75,7 @@ async def test_the_page_says_type_and_labels(families: list[Metric]) -> None:
         assert labels <= page[name][1], name
 
 
-def test_the_page_says_units_and_names_say_the_same() -> None:
+def test_units_on_the_page_match_the_names() -> None:
     for row in rows():
         ending = row["name"].removesuffix("_total").rsplit("_", 1)[-1]
         if ending in UNITS_IN_NAMES or row["unit"] in UNITS_IN_NAMES:

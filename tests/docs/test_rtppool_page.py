@@ -1,4 +1,4 @@
-"""docs/rtppool.md lists every field of the spec with what is accepted and the default, as the definition has them."""
+"""docs/rtppool.md lists every field of the spec with the accepted values and the default of the CRD."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def spec() -> dict[str, Any]:
 
 
 def fields(schema: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """Every field that holds a value, and whether it is required."""
+    """Yield every field with a value: its place, its schema, and whether it is required."""
     for name, inner in schema.get("properties", {}).items():
         at = f"{place}.{name}" if place else name
         if "properties" not in inner:
@@ -32,7 +32,7 @@ def fields(schema: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Ma
 
 
 def accepted(schema: Mapping[str, Any]) -> str:
-    """In the page's words."""
+    """Return the accepted values in the form of the page."""
     if "enum" in schema:
         return ", ".join(f"`{each}`" for each in schema["enum"])
     match schema["type"]:
@@ -56,7 +56,7 @@ def default(schema: Mapping[str, Any], *, required: bool) -> str:
     return f"{len(held)} tiers" if schema["type"] == "array" and held else f"`{json.dumps(held)}`"
 
 
-def test_the_page_has_every_field_with_what_is_accepted_and_its_default(spec: dict[str, Any]) -> None:
+def test_the_page_has_every_field_with_accepted_values_and_default(spec: dict[str, Any]) -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     assert rows == [
         f"| `{place}` | {accepted(schema)} | {default(schema, required=required)} |"

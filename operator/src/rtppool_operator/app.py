@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from rtppool_core.net.http_endpoints import Verdict, json_response, listen, make_app
+from rtppool_core.net.http_endpoints import Health, json_response, listen, make_app
 from rtppool_core.process import logs
 from rtppool_operator.kube.cluster import Cluster, connect
 from rtppool_operator.kube.crd import read_definition
@@ -107,7 +107,7 @@ class App:
             problems = (*self._loop_problems(), *self._watch_problems())
             return json_response({"healthy": not problems, "problems": list(problems)}, 503 if problems else 200)
 
-        return make_app(registry, lambda: Verdict(self._loop_problems()), self._ready, {"/healthz": healthz})
+        return make_app(registry, lambda: Health(self._loop_problems()), self._ready, {"/healthz": healthz})
 
     def _loop_problems(self) -> tuple[str, ...]:
         silent = self.reconciler.stalled_seconds()
@@ -119,9 +119,9 @@ class App:
             problem = self.watch.problem or "the watch of pools ended"
         return (problem,) if problem is not None else ()
 
-    def _ready(self) -> Verdict:
+    def _ready(self) -> Health:
         missing = self.definition.problem if not self.definition.served.is_set() else None
-        return Verdict(tuple(each for each in (missing, self.reconciler.problem) if each is not None))
+        return Health(tuple(each for each in (missing, self.reconciler.problem) if each is not None))
 
 
 async def start(variables: Mapping[str, str]) -> App:

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter
 
-from rtppool_core.net.http_endpoints import ListenError, Verdict, json_response, listen, make_app
+from rtppool_core.net.http_endpoints import Health, ListenError, json_response, listen, make_app
 
 Ask = Callable[..., Awaitable[tuple[int, str]]]
 
@@ -27,7 +27,7 @@ async def serving(**arguments: Any) -> AsyncIterator[Ask]:
     async def figures(_request: web.Request) -> web.StreamResponse:
         return json_response({"calls": 1})
 
-    verdicts = {"healthy": Verdict, "ready": Verdict, **arguments}
+    verdicts = {"healthy": Health, "ready": Health, **arguments}
     app = make_app(registry, routes={"/calls": figures}, **verdicts)
     runner, port = await listen(app, "127.0.0.1", 0)
 
@@ -52,7 +52,7 @@ async def test_all_paths_answer_without_a_token_file() -> None:
 
 
 async def test_what_should_be_seen_to_is_said_and_changes_nothing() -> None:
-    async with serving(ready=lambda: Verdict(findings=("rmem_max is low",))) as ask:
+    async with serving(ready=lambda: Health(findings=("rmem_max is low",))) as ask:
         assert await ask("/ready") == (
             200,
             '{\n "ready": true,\n "problems": [],\n "findings": [\n  "rmem_max is low"\n ]\n}\n',
@@ -60,7 +60,7 @@ async def test_what_should_be_seen_to_is_said_and_changes_nothing() -> None:
 
 
 async def test_what_is_wrong_is_said_with_503() -> None:
-    async with serving(ready=lambda: Verdict(("no port binds", "draining"))) as ask:
+    async with serving(ready=lambda: Health(("no port binds", "draining"))) as ask:
         status, body = await ask("/ready")
         assert status == 503
         assert "no port binds" in body
@@ -118,7 +118,7 @@ async def test_a_browser_is_asked_and_gives_the_token_as_password_of_any_user(to
 
 
 async def test_the_refusal_says_how_and_makes_a_browser_ask(token_file: Path) -> None:
-    app = make_app(CollectorRegistry(), Verdict, Verdict, {}, token_file)
+    app = make_app(CollectorRegistry(), Health, Health, {}, token_file)
     async with TestClient(TestServer(app)) as client, client.get("/metrics") as response:
         assert response.status == 401
         assert response.headers["WWW-Authenticate"].startswith('Basic realm="')
@@ -138,7 +138,7 @@ async def test_a_busy_port_is_an_error_that_says_which_and_how_to_find_its_holde
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        app = make_app(CollectorRegistry(), Verdict, Verdict)
+        app = make_app(CollectorRegistry(), Health, Health)
         with pytest.raises(ListenError) as caught:
             await listen(app, "127.0.0.1", port)
     assert str(caught.value) == (
@@ -157,7 +157,7 @@ async def test_an_answer_that_never_ends_keeps_no_service_from_ending() -> None:
 
     app = web.Application()
     app.add_routes([web.get("/endless", endless)])
-    runner, port = await listen(app, "127.0.0.1", 0, patience_seconds=0.05)
+    runner, port = await listen(app, "127.0.0.1", 0, shutdown_seconds=0.05)
     async with aiohttp.ClientSession() as session:
         request = asyncio.create_task(session.get(f"http://127.0.0.1:{port}/endless"))
         await asked.wait()

@@ -18,7 +18,7 @@ def test_the_kernel_stamps_arrivals_between_sending_and_reading(address: str) ->
     ):
         receiver.bind((address, 0))
         receiver.settimeout(5)
-        assert udp.wants_kernel_stamps(receiver)
+        assert udp.ask_for_arrival_stamps(receiver)
         before_ns = time.time_ns()
         sender.sendto(b"x", receiver.getsockname()[:2])
         _data, ancillary, _flags, _sender = receiver.recvmsg(10, udp.TIMESTAMP_SPACE)

@@ -12,10 +12,10 @@ from rtppool_core.process.scheduling import is_real_time
 
 ASK = """
 import os, sys
-from rtppool_core.process.scheduling import go_before_others
+from rtppool_core.process.scheduling import prioritize
 if sys.argv[2] == "without permission" and os.getuid() == 0:
     os.setuid(65534)
-go_before_others(real_time=sys.argv[1] == "real-time")
+prioritize(real_time=sys.argv[1] == "real-time")
 print(os.sched_getscheduler(0))
 """
 MAY = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"

@@ -18,9 +18,9 @@ def test_a_signal_asks_to_stop_and_a_second_one_to_hurry(number: signal.Signals)
     async def start(stop: Stop) -> None:
         os.kill(os.getpid(), number)
         await asyncio.wait_for(stop.asked.wait(), 5)
-        seen.append(stop.hurry.is_set())
+        seen.append(stop.urgent.is_set())
         os.kill(os.getpid(), number)
-        await asyncio.wait_for(stop.hurry.wait(), 5)
+        await asyncio.wait_for(stop.urgent.wait(), 5)
 
     before = signal.getsignal(number)
     assert run("x", start) == 0

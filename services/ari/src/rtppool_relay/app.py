@@ -15,7 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from rtppool_core.contract.report import Report
-from rtppool_core.net.http_endpoints import PATIENCE_SECONDS, listen, make_app
+from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, listen, make_app
 from rtppool_core.process import logs
 from rtppool_core.process.service import Stop
 from rtppool_relay.calls.drain import drain
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 CLOCK_LOOK_SECONDS = 0.1
 PROBE_LOOK_SECONDS = 0.25
 FIND_ECHO_SECONDS = 0.5
-HAND_OVER_PATIENCE_SECONDS = 0.05
+HAND_OVER_SHUTDOWN_SECONDS = 0.05
 TRY_QUARANTINED_EVERY_SECONDS = 5.0
 
 
@@ -111,9 +111,9 @@ class Relay:
     async def run(self, stop: Stop) -> None:
         """Serve, then drain, or hand over."""
         # While a request is answered at the end of a hand-over, calls wait for the next relay.
-        patience = HAND_OVER_PATIENCE_SECONDS if self._settings.on_stop == "handover" else PATIENCE_SECONDS
+        shutdown_seconds = HAND_OVER_SHUTDOWN_SECONDS if self._settings.on_stop == "handover" else SHUTDOWN_SECONDS
         runner, _ = await listen(
-            self._http_app(), self._settings.http_bind, self._settings.http_port, patience_seconds=patience
+            self._http_app(), self._settings.http_bind, self._settings.http_port, shutdown_seconds=shutdown_seconds
         )
         try:
             await asyncio.gather(self._supervisor.start(), self._find_echo())
@@ -128,7 +128,7 @@ class Relay:
                 if deadline_seconds is None:
                     await self._leave_calls(listening)
                 else:
-                    await drain(self._telephony, deadline_seconds, stop.hurry)
+                    await drain(self._telephony, deadline_seconds, stop.urgent)
                 for task in (*tasks, listening):
                     task.cancel()
         finally:

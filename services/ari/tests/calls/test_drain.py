@@ -94,15 +94,15 @@ async def test_a_deadline_of_zero_cuts_at_once(caplog: pytest.LogCaptureFixture)
 
 
 async def test_a_second_signal_cuts_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
-    calls, hurry = Calls([5.0, 90.0]), asyncio.Event()
-    asyncio.get_running_loop().call_later(20, hurry.set)
-    await drain(calls, 3600, hurry)
+    calls, urgent = Calls([5.0, 90.0]), asyncio.Event()
+    asyncio.get_running_loop().call_later(20, urgent.set)
+    await drain(calls, 3600, urgent)
     assert calls.cut_at == [20]
     assert told(caplog) == {"ended": 1, "cut": 1}
 
 
 async def test_a_second_signal_that_came_before_cuts_at_once() -> None:
-    calls, hurry = Calls([90.0]), asyncio.Event()
-    hurry.set()
-    await drain(calls, 3600, hurry)
+    calls, urgent = Calls([90.0]), asyncio.Event()
+    urgent.set()
+    await drain(calls, 3600, urgent)
     assert calls.cut_at == [0]

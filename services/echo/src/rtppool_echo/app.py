@@ -8,7 +8,7 @@ import sys
 
 from prometheus_client import CollectorRegistry
 
-from rtppool_core.net.http_endpoints import ListenError, Verdict, listen, make_app
+from rtppool_core.net.http_endpoints import Health, ListenError, listen, make_app
 from rtppool_core.net.udp import BindError, host_port
 from rtppool_core.process import logs
 from rtppool_core.process.service import Stop
@@ -87,8 +87,8 @@ class Echo:
             await self.supervisor.close()
             self._counters.close()
 
-    def _ready(self) -> Verdict:
-        return Verdict(("stopping",)) if self._stopping else self.supervisor.health()
+    def _ready(self) -> Health:
+        return Health(("stopping",)) if self._stopping else self.supervisor.health()
 
     def _log_start(self) -> None:
         settings = self._settings

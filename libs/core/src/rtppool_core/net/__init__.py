@@ -1,1 +1,1 @@
-"""UDP sockets with their ancillary data, and the HTTP endpoints that every program serves."""
+"""UDP socket options, and the HTTP endpoints that all programs share."""

@@ -1,4 +1,4 @@
-"""The HTTP side that echo, relay and operator share: health, readiness, metrics, a token, and a listener that binds."""
+"""HTTP of echo, relay and operator: health, readiness, metrics, the token, and the listener."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN_PATHS = frozenset({"/health", "/healthz", "/ready"})
-PATIENCE_SECONDS = 2.0
+SHUTDOWN_SECONDS = 2.0
 REALM = "rtp-pool: any user name, the token as password"
-HOW_TO_ENTER = (
-    "a token is needed: Authorization: Bearer <content of HTTP_TOKEN_FILE>; "
+HOW_TO_AUTHENTICATE = (
+    "a token is required: Authorization: Bearer <content of HTTP_TOKEN_FILE>; "
     "in a browser any user name, and the token as password"
 )
 
@@ -31,10 +31,10 @@ class ListenError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """An answer to «are you healthy» or «are you ready»: `problems` is empty when all is well.
+class Health:
+    """The answer to `/health` or `/ready`: positive when `problems` is empty.
 
-    `findings` are sentences on what should be seen to and does not change the answer.
+    `findings` are sentences for an administrator, which do not change the answer.
     """
 
     problems: tuple[str, ...] = ()
@@ -42,39 +42,39 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong."""
+        """Whether there is no problem."""
         return not self.problems
 
 
 def json_response(value: Any, status: int = 200) -> web.Response:
-    """A JSON body with a final newline, so that a terminal shows it well."""
+    """Return a JSON response with a final newline, so that a terminal shows it well."""
     return web.Response(text=json.dumps(value, indent=1) + "\n", status=status, content_type="application/json")
 
 
 def make_app(
     registry: CollectorRegistry,
-    healthy: Callable[[], Verdict],
-    ready: Callable[[], Verdict],
+    healthy: Callable[[], Health],
+    ready: Callable[[], Health],
     routes: Mapping[str, Handler] | None = None,
     token_file: Path | None = None,
 ) -> web.Application:
-    """`/health`, `/ready`, `/metrics` and the given GET routes. With a token file all but OPEN_PATHS need it."""
+    """Serve `/health`, `/ready`, `/metrics` and GET `routes`. A token file protects all paths but `OPEN_PATHS`."""
     app = web.Application(middlewares=[_token_middleware(token_file)] if token_file else [])
-    app.router.add_get("/health", _verdict_handler("healthy", healthy))
-    app.router.add_get("/ready", _verdict_handler("ready", ready))
+    app.router.add_get("/health", _health_handler("healthy", healthy))
+    app.router.add_get("/ready", _health_handler("ready", ready))
     app.router.add_get("/metrics", make_aiohttp_handler(registry))
     for path, handler in (routes or {}).items():
         app.router.add_get(path, handler)
     return app
 
 
-def _verdict_handler(name: str, verdict_now: Callable[[], Verdict]) -> Handler:
+def _health_handler(name: str, health_now: Callable[[], Health]) -> Handler:
     async def answer(_request: web.Request) -> web.StreamResponse:
-        verdict = verdict_now()
-        body = {name: verdict.ok, "problems": list(verdict.problems)}
-        if verdict.findings:
-            body["findings"] = list(verdict.findings)
-        return json_response(body, 200 if verdict.ok else 503)
+        health = health_now()
+        body = {name: health.ok, "problems": list(health.problems)}
+        if health.findings:
+            body["findings"] = list(health.findings)
+        return json_response(body, 200 if health.ok else 503)
 
     return answer
 
@@ -84,15 +84,15 @@ def _token_middleware(token_file: Path) -> Any:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in OPEN_PATHS:
             return await handler(request)
-        # Read each time: a mounted Secret may be rotated under the process.
+        # Read for each request: a mounted Secret may be rotated while the process runs.
         try:
             expected = await asyncio.to_thread(token_file.read_text, encoding="utf-8")
         except OSError as error:
             return json_response({"error": f"HTTP_TOKEN_FILE can't be read: {error.strerror}"}, 503)
         given = _given_token(request.headers.get("Authorization", ""))
         if not expected.strip() or not hmac.compare_digest(given.encode(), expected.strip().encode()):
-            answer = json_response({"error": HOW_TO_ENTER}, 401)
-            # A browser asks for it then.
+            answer = json_response({"error": HOW_TO_AUTHENTICATE}, 401)
+            # Makes a browser ask for the token.
             answer.headers["WWW-Authenticate"] = f'Basic realm="{REALM}", charset="UTF-8"'
             return answer
         return await handler(request)
@@ -101,7 +101,7 @@ def _token_middleware(token_file: Path) -> Any:
 
 
 def _given_token(authorization: str) -> str:
-    """The token of `Bearer <token>` (RFC 6750), or the password of `Basic` (RFC 7617) as browsers send it."""
+    """Return the token of `Bearer` (RFC 6750), or the password of `Basic` (RFC 7617), which browsers send."""
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return given.strip()
@@ -116,16 +116,17 @@ async def listen(
     host: str,
     port: int,
     tls: ssl.SSLContext | None = None,
-    patience_seconds: float = PATIENCE_SECONDS,
+    shutdown_seconds: float = SHUTDOWN_SECONDS,
 ) -> tuple[web.AppRunner, int]:
-    """Serve `app`, over TLS where a context is given; `cleanup()` waits so long for requests that are being answered.
+    """Serve `app`, over TLS when `tls` is given.
 
-    Returns the runner (call `cleanup()` at the end) and the port, which matters when `port` is 0.
+    Returns the runner and the port, which is new when `port` is 0. The runner's `cleanup()` waits up to
+    `shutdown_seconds` for requests in progress.
 
     Raises:
         ListenError: the address can't be bound.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=patience_seconds)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_seconds)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, ssl_context=tls).start()

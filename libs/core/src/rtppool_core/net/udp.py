@@ -1,4 +1,4 @@
-"""Linux socket options for UDP that Python's `socket` does not name, and what reads them."""
+"""Linux socket options for UDP that Python's `socket` does not name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMESTAMPING_RX_SOFTWARE = 1 << 3
 TIMESTAMPING_SOFTWARE = 1 << 4
 TIMESTAMPING_OPT_ID = 1 << 7
 TIMESTAMPING_OPT_TSONLY = 1 << 11
-# A stamp with every datagram that arrives; and reports of the sends that ask for one.
+# A stamp with every arrival. Both ways: a report of each send that asks for a stamp as well.
 STAMPED_ARRIVALS = TIMESTAMPING_SOFTWARE | TIMESTAMPING_RX_SOFTWARE
 STAMPED_BOTH_WAYS = STAMPED_ARRIVALS | TIMESTAMPING_OPT_ID | TIMESTAMPING_OPT_TSONLY
 # linux/in.h
@@ -28,7 +28,7 @@ IPV6_RECVPKTINFO = 49
 IPV6_PKTINFO = 50
 IPV6_RECVTCLASS = 66
 IPV6_TCLASS = 67
-# linux/in6.h, linux/errqueue.h: a report of the error queue, and its origin when it brings a stamp
+# linux/in6.h, linux/errqueue.h: reports of the error queue, and the origin of those with a stamp
 IPV6_RECVERR = 25
 SO_EE_ORIGIN_TIMESTAMPING = 4
 
@@ -41,21 +41,21 @@ TOS_SPACE = socket.CMSG_SPACE(4)
 
 
 class BindError(Exception):
-    """A UDP socket could not be bound; the message names address, port and reason."""
+    """A UDP socket could not be bound. The message names address, port and reason."""
 
 
 def family_of(address: str) -> socket.AddressFamily:
-    """AF_INET or AF_INET6 of an address."""
+    """Return AF_INET or AF_INET6."""
     return socket.AF_INET6 if isinstance(ipaddress.ip_address(address), ipaddress.IPv6Address) else socket.AF_INET
 
 
 def host_port(address: str, port: int) -> str:
-    """`192.0.2.1:4000` or `[2001:db8::1]:4000`."""
+    """Return `192.0.2.1:4000` or `[2001:db8::1]:4000`."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def wants_kernel_stamps(sock: socket.socket) -> bool:
-    """Ask for a receive stamp in ns with every datagram; False where the kernel refuses."""
+def ask_for_arrival_stamps(sock: socket.socket) -> bool:
+    """Ask for a receive stamp in ns with every datagram. Returns False where the kernel refuses."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     except OSError:
@@ -63,11 +63,11 @@ def wants_kernel_stamps(sock: socket.socket) -> bool:
     return True
 
 
-def wants_stamps_both_ways(sock: socket.socket) -> bool:
-    """Ask for a receive stamp with every datagram, and for reports of sends that ask for a stamp; False where refused.
+def ask_for_stamps_both_ways(sock: socket.socket) -> bool:
+    """Ask for receive stamps, and for reports of sends that ask for a stamp. Returns False where the kernel refuses.
 
-    SO_TIMESTAMPING gives the same software stamp of arrivals as SO_TIMESTAMPNS, in one message. Both together would
-    give it twice on Linux before 6.12. Asking again numbers the stamped sends from 0 anew (OPT_ID).
+    SO_TIMESTAMPING delivers the same software stamp of arrivals as SO_TIMESTAMPNS, in one message. With both options
+    Linux before 6.12 delivers it twice. A repeated call numbers the stamped sends from 0 again (OPT_ID).
     """
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPED_ARRIVALS)
@@ -77,8 +77,8 @@ def wants_stamps_both_ways(sock: socket.socket) -> bool:
     return True
 
 
-def wants_tos(sock: socket.socket) -> bool:
-    """Ask for the TOS (IPv4) or traffic class (IPv6) of every datagram; False where the kernel refuses."""
+def ask_for_tos(sock: socket.socket) -> bool:
+    """Ask for the TOS (IPv4) or traffic class (IPv6) of every datagram. Returns False where the kernel refuses."""
     level, option = (
         (socket.IPPROTO_IPV6, IPV6_RECVTCLASS) if sock.family == socket.AF_INET6 else (socket.IPPROTO_IP, IP_RECVTOS)
     )
@@ -90,7 +90,7 @@ def wants_tos(sock: socket.socket) -> bool:
 
 
 def mark(sock: socket.socket, dscp: int) -> None:
-    """Send with this DSCP (RFC 2474: the upper six bits of TOS or traffic class)."""
+    """Mark the datagrams of a socket with a DSCP (RFC 2474: the upper six bits of TOS or traffic class)."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_TCLASS, dscp << 2)
     else:
@@ -98,6 +98,6 @@ def mark(sock: socket.socket, dscp: int) -> None:
 
 
 def bind_error(address: str, port: int, error: OSError) -> BindError:
-    """A `BindError` that says what, where and why."""
+    """Return a `BindError` with address, port and reason."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     return BindError(f"UDP {host_port(address, port)} can't be bound: {reason}")

@@ -1,1 +1,1 @@
-"""A program's life: settings, logs, scheduling, start and stop."""
+"""The life of a program: settings, logs, scheduling, start and stop, child processes."""

@@ -1,4 +1,4 @@
-"""Log lines as text for people or JSON for collectors. Fields are given as `extra={"fields": {...}}`."""
+"""Log lines as text or as JSON. A record carries its fields as `extra={"fields": {...}}`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _stamp(record: logging.LogRecord) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the fields, and the traceback where there is one."""
+    """One JSON object per line: time, level, logger, message, the fields, and a traceback if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Render one record."""
@@ -48,9 +48,9 @@ class TextFormatter(logging.Formatter):
 
 
 def configure(level: str, log_format: str, stream: TextIO) -> None:
-    """Send every record of this process to `stream` in one of `FORMATS`."""
+    """Send the records of this process to `stream`, in one of `FORMATS`."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # One line a request is for debugging, not for an instrument that is scraped and polled all day.
+    # A line per request is noise: metrics are scraped and the status is polled all day.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The machine that figures were measured on: what /proc and Python say of it, read in one place."""
+"""Description of the machine that figures were measured on, from /proc and Python."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ KIBIBYTES_A_MEBIBYTE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`load` is the one-minute load average at `began`: above 0.5 the machine had something else to do.
+    """`load` is the one-minute load average at `began`: above 0.5 the machine was busy with other work.
 
-    `memory_mebibytes` is None where the kernel does not tell.
+    `memory_mebibytes` is None where the kernel does not report it.
     """
 
     processor: str
@@ -28,7 +28,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """As it is now."""
+    """Describe this machine at this moment."""
     return Machine(
         processor=processor_of(Path("/proc/cpuinfo").read_text(encoding="utf-8")) or platform.machine(),
         cores=os.cpu_count() or 1,
@@ -41,12 +41,12 @@ def this_machine() -> Machine:
 
 
 def load_average() -> float:
-    """The one-minute load average."""
+    """Return the one-minute load average."""
     return round(os.getloadavg()[0], 2)
 
 
 def processor_of(cpuinfo: str) -> str | None:
-    """The processor's name out of /proc/cpuinfo; None where it has none (some arm64)."""
+    """Return the processor's name in /proc/cpuinfo; None where there is none (some arm64)."""
     for line in cpuinfo.splitlines():
         name, _, value = line.partition(":")
         if name.strip() in {"model name", "Model"} and value.strip():
@@ -55,7 +55,7 @@ def processor_of(cpuinfo: str) -> str | None:
 
 
 def memory_mebibytes_of(meminfo: str) -> int | None:
-    """The whole memory out of /proc/meminfo (proc_meminfo(5): in kibibytes, called kB)."""
+    """Return MemTotal of /proc/meminfo (proc_meminfo(5): in kibibytes, labelled kB)."""
     for line in meminfo.splitlines():
         words = line.split()
         if len(words) >= 2 and words[0] == "MemTotal:" and words[1].isdecimal():  # noqa: PLR2004 name and number

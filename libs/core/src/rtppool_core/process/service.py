@@ -1,4 +1,4 @@
-"""Starting and stopping a service: settings, logs, signals, exit codes."""
+"""Start and stop of a service: signals and exit codes."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Stop:
-    """`asked` is set by the first SIGTERM or SIGINT, `hurry` by the second."""
+    """`asked` is set by the first SIGTERM or SIGINT, `urgent` by the second."""
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
-    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    urgent: asyncio.Event = field(default_factory=asyncio.Event)
 
     def request(self) -> None:
-        """Ask to stop; asked again, to hurry."""
-        (self.hurry if self.asked.is_set() else self.asked).set()
+        """Ask to stop; the second request is urgent."""
+        (self.urgent if self.asked.is_set() else self.asked).set()
 
 
 def run(name: str, start: Callable[[Stop], Awaitable[None]]) -> int:
     """Run a service until it ends by itself or by a signal. Returns the exit code.
 
-    `start` reads settings, serves and returns after `Stop.asked`. Settings that can't be used and a listener that
-    can't bind are said on standard error, a line for each, without a traceback.
+    `start` reads settings, serves, and returns after `Stop.asked`. Invalid settings and a listener that can't bind are
+    reported on standard error, one line each, without a traceback.
     """
     try:
         asyncio.run(_with_signals(start))

@@ -1,4 +1,4 @@
-"""Settings from the environment: every mistake is reported at once, each with name, value and what is accepted."""
+"""Settings from the environment. All errors are reported together, each with name, value and the accepted values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class SettingsError(Exception):
-    """One or more settings can't be used; `problems` holds a sentence for each."""
+    """One or more settings are invalid; `problems` holds a sentence for each."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("; ".join(problems))
@@ -22,9 +22,9 @@ class SettingsError(Exception):
 
 
 class Environment:
-    """Reads settings one by one, notes what is wrong, and raises once at the end (`finish`).
+    """Reads settings one by one, collects errors, and raises them together at the end (`finish`).
 
-    An empty value counts as not set, as in a manifest that leaves a variable blank.
+    An empty value counts as not set: a manifest may leave a variable blank.
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
@@ -32,11 +32,11 @@ class Environment:
         self._problems: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
-        """Any text."""
+        """Return any text."""
         return self._variables.get(name, "").strip() or default
 
     def integer(self, name: str, default: int, lowest: int, highest: int) -> int:
-        """A whole number from `lowest` to `highest`."""
+        """Return a whole number from `lowest` to `highest`."""
         accepted = f"a whole number from {lowest} to {highest}"
 
         def read(text: str) -> int:
@@ -48,7 +48,7 @@ class Environment:
         return self._parsed(name, default, read, accepted)
 
     def seconds(self, name: str, default: float, lowest: float, highest: float) -> float:
-        """A number of seconds, fractions allowed."""
+        """Return a number of seconds, fractions allowed."""
 
         def read(text: str) -> float:
             number = float(text)
@@ -59,7 +59,7 @@ class Environment:
         return self._parsed(name, default, read, f"seconds, from {lowest:g} to {highest:g}")
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        """One of `choices`, in any case."""
+        """Return one of `choices`, in upper or lower case."""
 
         def read(text: str) -> str:
             return next(choice for choice in choices if choice.lower() == text.lower())
@@ -67,11 +67,11 @@ class Environment:
         return self._parsed(name, default, read, "one of " + ", ".join(choices))
 
     def address(self, name: str, default: str) -> str:
-        """An IPv4 or IPv6 address, not a name."""
+        """Return an IPv4 or IPv6 address, not a name."""
         return self._parsed(name, default, lambda text: str(ipaddress.ip_address(text)), "an IPv4 or IPv6 address")
 
     def usable_address(self, name: str) -> str:
-        """An address that packets can be sent to; empty when not set."""
+        """Return an address that packets can be sent to; empty when not set."""
 
         def read(text: str) -> str:
             address = ipaddress.ip_address(text)
@@ -82,7 +82,7 @@ class Environment:
         return self._parsed(name, "", read, "an address of this machine (not 0.0.0.0, :: or multicast)")
 
     def port_range(self, name: str, default: str) -> PortRange:
-        """A range such as `10000-10100`."""
+        """Return a range such as `10000-10100`."""
         text = self.text(name, default)
         try:
             return PortRange.parse(text)
@@ -91,7 +91,7 @@ class Environment:
             return PortRange.parse(default)
 
     def networks(self, name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        """Comma-separated CIDRs; empty when not set."""
+        """Return comma-separated CIDRs; empty when not set."""
 
         def read(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
             return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
@@ -99,7 +99,7 @@ class Environment:
         return self._parsed(name, (), read, "networks such as 10.0.0.0/8, separated by commas, host bits zero")
 
     def secret(self, name: str) -> str:
-        """A secret from `NAME_FILE` (the file's content) or `NAME`; empty when neither is set. Never shown."""
+        """Return the content of the file `NAME_FILE`, or `NAME`; empty when neither is set. Errors omit the value."""
         path = self.text(f"{name}_FILE")
         if not path:
             return self._variables.get(name, "")
@@ -111,14 +111,14 @@ class Environment:
             return ""
 
     def problem(self, sentence: str) -> None:
-        """Note a mistake that only the service can see (one setting contradicting another)."""
+        """Note an error that only the service can detect, such as two settings that contradict each other."""
         self._problems.append(sentence)
 
     def finish(self) -> None:
-        """Raise when anything was wrong.
+        """Raise the collected errors, if any.
 
         Raises:
-            SettingsError: with every problem noted so far.
+            SettingsError: one or more settings are invalid.
         """
         if self._problems:
             raise SettingsError(tuple(self._problems))

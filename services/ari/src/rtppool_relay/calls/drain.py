@@ -26,13 +26,13 @@ class Drainable(Protocol):
         """End what is left; returns how many were cut."""
 
 
-async def drain(calls: Drainable, deadline_seconds: float, hurry: asyncio.Event) -> None:
+async def drain(calls: Drainable, deadline_seconds: float, urgent: asyncio.Event) -> None:
     """Wait for the calls' end, the deadline or a second signal, whichever comes first; then cut what is left."""
     calls.begin_drain()
     before = calls.active_calls
     log.info("draining", extra={"fields": {"calls": before, "deadline_seconds": deadline_seconds}})
     idle = asyncio.create_task(calls.wait_until_idle())
-    hurried = asyncio.create_task(hurry.wait())
+    hurried = asyncio.create_task(urgent.wait())
     await asyncio.wait({idle, hurried}, timeout=deadline_seconds, return_when=asyncio.FIRST_COMPLETED)
     for task in (idle, hurried):
         task.cancel()

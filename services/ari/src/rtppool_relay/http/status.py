@@ -16,7 +16,7 @@ from rtppool_core.contract.report import (
     Report,
     Windows,
 )
-from rtppool_core.net.http_endpoints import Verdict
+from rtppool_core.net.http_endpoints import Health
 from rtppool_core.net.udp import host_port
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.config import ConfigState
@@ -54,7 +54,7 @@ class StatusView:
     drain_seconds: Callable[[], float | None]
     findings: Callable[[], tuple[Finding, ...]]
 
-    def ready(self) -> Verdict:
+    def ready(self) -> Health:
         """Configured, a port binds, media up, not draining. It does not depend on Asterisk or on the echo."""
         ports = self.call_ports.ports.report()
         up, wanted = self.call_ports.supervisor.workers_up(), self.call_ports.supervisor.workers
@@ -65,14 +65,14 @@ class StatusView:
             f"{up} of {wanted} media processes are up" if up < wanted else None,
         )
         findings = tuple(finding.sentence for finding in self.findings())
-        return Verdict(tuple(problem for problem in problems if problem), findings)
+        return Health(tuple(problem for problem in problems if problem), findings)
 
-    def healthy(self, now_seconds: float) -> Verdict:
+    def healthy(self, now_seconds: float) -> Health:
         """The control loop turns and a media process answers or is being started."""
         silent = now_seconds - self.lifecycle.ticked_at_seconds
         if silent > LOOP_STALLED_AFTER_SECONDS:
-            return Verdict((f"the control loop has not turned for {silent:.0f} s",))
-        return Verdict()
+            return Health((f"the control loop has not turned for {silent:.0f} s",))
+        return Health()
 
     def snapshot(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Snapshot:
         """Read every part once, and judge the window of calls once."""

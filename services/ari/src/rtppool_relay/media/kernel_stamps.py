@@ -17,7 +17,7 @@ from rtppool_core.net.udp import (
     TIMESPEC,
     TIMESTAMPING_SPACE,
     TIMESTAMPING_TX_SOFTWARE,
-    wants_stamps_both_ways,
+    ask_for_stamps_both_ways,
 )
 from rtppool_core.units import NS_PER_SECOND
 
@@ -50,7 +50,7 @@ def examine_kernel_stamps() -> ClockFacts:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(WAIT_MILLISECONDS / 1000)
         sender.connect(receiver.getsockname())
-        asked = wants_stamps_both_ways(receiver)
+        asked = ask_for_stamps_both_ways(receiver)
         departures = _stamps_departures(sender)
         _, ancillary, _, _ = receiver.recvmsg(16, TIMESTAMPING_SPACE)
     reasons = [_why_not_arrivals(ancillary if asked else None), None if departures else NO_DEPARTURES]
@@ -70,7 +70,7 @@ def _why_not_arrivals(ancillary: list[tuple[int, int, bytes]] | None) -> str | N
 
 
 def _stamps_departures(sender: socket.socket) -> bool:
-    if not wants_stamps_both_ways(sender):
+    if not ask_for_stamps_both_ways(sender):
         return False
     departed_ns = time.time_ns()
     sender.sendmsg([b"stamp"], _REQUEST)

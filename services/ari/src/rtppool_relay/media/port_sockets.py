@@ -11,7 +11,7 @@ import errno
 import socket
 from dataclasses import dataclass
 
-from rtppool_core.net.udp import bind_error, family_of, mark, wants_stamps_both_ways
+from rtppool_core.net.udp import ask_for_stamps_both_ways, bind_error, family_of, mark
 
 RECEIVE_BUFFER_BYTES = 256 * 1024
 
@@ -94,7 +94,7 @@ def can_bind(address: str, port: int) -> str | None:
 def _udp_socket(address: str, dscp: int) -> socket.socket:
     sock = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    wants_stamps_both_ways(sock)
+    ask_for_stamps_both_ways(sock)
     mark(sock, dscp)
     return sock
 

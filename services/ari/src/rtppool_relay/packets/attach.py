@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtppool_core.net.udp import wants_stamps_both_ways, wants_tos
+from rtppool_core.net.udp import ask_for_stamps_both_ways, ask_for_tos
 from rtppool_relay.media.rows import Word
 from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps
 from rtppool_relay.packets.memory import ASTERISK_LEG, DESCRIPTORS, ECHO_LEG, UNKNOWN, Media
@@ -67,9 +67,9 @@ def _link(media: Media, slot: int, sock: socket.socket, leg: int) -> None:
     descriptor = sock.fileno()
     if descriptor >= DESCRIPTORS:
         raise TooManyDescriptorsError(f"descriptor {descriptor} of slot {slot} is beyond {DESCRIPTORS - 1}")
-    wants_tos(sock)
+    ask_for_tos(sock)
     media.pending[descriptor]["number"] = UNKNOWN
-    media.sockets[descriptor] = (slot, leg, wants_stamps_both_ways(sock), 0)
+    media.sockets[descriptor] = (slot, leg, ask_for_stamps_both_ways(sock), 0)
     # What a media process before this one has left there.
     collect_stamps(media, descriptor)
 

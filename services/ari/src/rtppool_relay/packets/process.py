@@ -16,7 +16,7 @@ import socket
 import sys
 from typing import Any
 
-from rtppool_core.process.scheduling import go_before_others
+from rtppool_core.process.scheduling import prioritize
 from rtppool_relay.media.launch import REAL_TIME
 from rtppool_relay.media.rows import SLOT_BYTES, SLOTS
 from rtppool_relay.packets.attach import Leg, TooManyDescriptorsError, forget, take_up, use_echo
@@ -128,7 +128,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     memory = memoryview(mmap.mmap(rows_descriptor, SLOTS * SLOT_BYTES))
     compile_ahead()
-    go_before_others(real_time=real_time)
+    prioritize(real_time=real_time)
     loop = MediaLoop(socket.socket(fileno=command_descriptor), memory)
     gc.collect()
     gc.freeze()

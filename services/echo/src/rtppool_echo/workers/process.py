@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtppool_core.net import udp
-from rtppool_core.process.scheduling import go_before_others
+from rtppool_core.process.scheduling import prioritize
 from rtppool_echo.messages.answer_ancillary import AnswerAncillary
 from rtppool_echo.messages.batch import BatchMessages
 from rtppool_echo.messages.datagram_memory import DatagramMemory
@@ -140,7 +140,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     document = json.loads(sys.argv[1])
     plan = WorkerPlan(**{**document, "allow": tuple(document["allow"])})
-    go_before_others(real_time=plan.real_time)
+    prioritize(real_time=plan.real_time)
     run(plan)
     return 0
 

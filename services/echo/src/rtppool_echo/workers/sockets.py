@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from rtppool_core.net.udp import bind_error, family_of, wants_kernel_stamps
+from rtppool_core.net.udp import ask_for_arrival_stamps, bind_error, family_of
 from rtppool_echo.messages.ancillary import ask_for_ancillary
 
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
@@ -56,5 +56,5 @@ def _udp_socket(address: str) -> socket.socket:
         # Only `::` serves IPv4 senders as well.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     ask_for_ancillary(sock)
-    wants_kernel_stamps(sock)
+    ask_for_arrival_stamps(sock)
     return sock

@@ -17,7 +17,7 @@ import sys
 import time
 from functools import partial
 
-from rtppool_core.net.http_endpoints import Verdict
+from rtppool_core.net.http_endpoints import Health
 from rtppool_core.process.supervisor import ChildProcess, Supervisor
 from rtppool_echo.settings import Settings
 from rtppool_echo.workers.counters import Counters
@@ -63,11 +63,11 @@ class WorkerSupervisor:
         """Return the number of processes that reported lately that they are alive."""
         return sum(map(self._is_up, range(len(self._workers))))
 
-    def health(self) -> Verdict:
+    def health(self) -> Health:
         """Return a problem for each process that does not answer."""
         total = len(self._workers)
         down = [number for number in range(total) if not self._is_up(number)]
-        return Verdict(tuple(f"reflecting process {number} of {total} does not answer" for number in down))
+        return Health(tuple(f"reflecting process {number} of {total} does not answer" for number in down))
 
     async def start(self) -> None:
         """Start every process and wait until each is up.

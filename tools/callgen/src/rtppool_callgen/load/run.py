@@ -113,7 +113,7 @@ async def _call_and_watch(load: Load, callers: Callers, watch: RelayWatch, conso
 async def _settle(watch: RelayWatch, began: float, stop: Stop) -> None:
     """Let the relay tear down the last calls and judge their last packets, then read what it holds."""
     ended, deadline = time.time(), time.monotonic() + SETTLE_SECONDS
-    while not stop.hurry.is_set() and time.monotonic() < deadline:
+    while not stop.urgent.is_set() and time.monotonic() < deadline:
         await watch.look(time.time() - began)
         if watch.is_idle and watch.judged_up_to >= ended:
             break

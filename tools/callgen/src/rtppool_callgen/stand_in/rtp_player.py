@@ -13,7 +13,7 @@ from typing import Self
 
 from rtppool_callgen.stand_in.round_trips import RoundTrips
 from rtppool_callgen.stand_in.rtp_source import PACKET_SECONDS, RtpSource
-from rtppool_core.net.udp import TIMESPEC, TIMESTAMP_SPACE, family_of, wants_kernel_stamps
+from rtppool_core.net.udp import TIMESPEC, TIMESTAMP_SPACE, ask_for_arrival_stamps, family_of
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import NS_PER_SECOND
 
@@ -46,7 +46,7 @@ class MediaLeg:
         self.socket = socket.socket(family_of(peer[0]), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.socket.connect(peer)
         # Without the kernel's stamp a return would be as late as this process is busy with other callers.
-        self._stamped = wants_kernel_stamps(self.socket)
+        self._stamped = ask_for_arrival_stamps(self.socket)
         self._trips = RoundTrips()
         host, port = self.socket.getsockname()[:2]
         self.local = (str(ipaddress.ip_address(host)), int(port))

@@ -33,22 +33,20 @@ class Permission:
 
 
 PERMISSIONS = (
-    Permission("cluster", GROUP, PLURAL, ("list", "watch"), "Pools of all namespaces: ports are a node's."),
-    Permission("cluster", GROUP, f"{PLURAL}/status", ("patch",), "Statuses alone: the spec is out of reach."),
-    Permission(
-        "cluster", "", "nodes", ("list",), "Labels for nodeSelector, and the ExternalIP where it is advertised."
-    ),
-    Permission("cluster", "", "events", ("create",), "Events stand in their pool's namespace."),
+    Permission("cluster", GROUP, PLURAL, ("list", "watch"), "Pools of all namespaces, because ports belong to nodes."),
+    Permission("cluster", GROUP, f"{PLURAL}/status", ("patch",), "Statuses only, never a spec."),
+    Permission("cluster", "", "nodes", ("list",), "Labels for nodeSelector, and the ExternalIP to advertise."),
+    Permission("cluster", "", "events", ("create",), "Events are created in their pool's namespace."),
     Permission(
         "cluster",
         "apiextensions.k8s.io",
         "customresourcedefinitions",
         ("get", "patch"),
-        "A newer definition than the one that Helm installed.",
+        "A newer CRD than the one that Helm installed.",
         (CRD_NAME,),
     ),
-    Permission("release", "", "pods", ("list",), "Where relays run, and their addresses."),
-    Permission("release", "", "pods/status", ("patch",), "Enough to annotate a pod, and not to touch its image."),
+    Permission("release", "", "pods", ("list",), "The relays' nodes and addresses."),
+    Permission("release", "", "pods/status", ("patch",), "Annotations of a pod. This right can't change its image."),
     Permission("release", "", "configmaps", ("get", "patch"), "The relays' configuration.", (CONFIG_MAP_NAME,)),
     Permission("release", "", "configmaps", ("create",), "Creation can't be granted by name."),
     Permission(
@@ -56,7 +54,7 @@ PERMISSIONS = (
         "coordination.k8s.io",
         "leases",
         ("get", "update"),
-        "One operator in the cluster: its lease.",
+        "The lease of the one operator in the cluster.",
         (LEASE_NAME,),
     ),
     Permission("kube-system", "coordination.k8s.io", "leases", ("create",), "Creation can't be granted by name."),

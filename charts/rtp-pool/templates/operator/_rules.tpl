@@ -1,6 +1,6 @@
 {{/* Read and apply the CRD of RtpPool, by its name. */}}
 {{- define "rtp-pool.crdRules" -}}
-# A newer definition than the one that Helm installed.
+# A newer CRD than the one that Helm installed.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   resourceNames: [rtppools.rtppool.dev]

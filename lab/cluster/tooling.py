@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.base.errors import LabError
 from lab.base.parallel import side_by_side
@@ -75,9 +76,13 @@ class Tooling:
         self._load()
 
     def phones(self) -> None:
-        """Unpack Asterisk and SIPp unless they are current, and print their folder. Only unpacking needs the engine."""
+        """Unpack Asterisk and SIPp, and print their folder."""
+        print(self.unpack_phones())
+
+    def unpack_phones(self) -> Path:
+        """Unpack Asterisk and SIPp unless they are current; return their folder. Only unpacking needs the engine."""
         PhoneRoots(self.machine, self.places, self.steps).up(self._phone_images)
-        print(self.places.phones)
+        return self.places.phones
 
     def status(self) -> None:
         """Show the engine, the cluster and the product; change nothing."""

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab.faults.calls.turn import own_turn
 
+from lab.base.turns import hold_machine
 from lab.faults.calls.rig.relay import compile_ahead
 from lab.faults.calls.rig.rig import TAKES_ALL, Ports, running_rig
-from lab.faults.calls.rig.rooted import PhoneRoots, have_phones
+from lab.faults.calls.rig.rooted import PhoneRoots, prepare_phones
 from lab.faults.calls.rounds.faults import FAULTS, Fault
 from lab.faults.calls.rounds.rounds import play
 from lab.faults.calls.rows.rows import ROWS, Row, Stage, play_row
@@ -31,9 +31,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def roots() -> Iterator[PhoneRoots]:
     """Yield Asterisk and SIPp while this run holds the rig's ports."""
-    with own_turn():
+    with hold_machine():
         compile_ahead()
-        yield have_phones()
+        yield prepare_phones()
 
 
 @pytest.fixture

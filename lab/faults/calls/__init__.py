@@ -1,1 +1,1 @@
-"""Breaks one thing at a time under live calls of a real Asterisk, and counts what became of every call."""
+"""Faults under live calls of a real Asterisk, one at a time, with an account of every call."""

@@ -19,7 +19,7 @@ from lab.faults.calls.places import OUTPUT, PAGE
 from lab.faults.calls.report import PART, fault_table, findings, row_table, to_json
 from lab.faults.calls.rig.relay import compile_ahead
 from lab.faults.calls.rig.rig import TAKES_ALL, Ports, running_rig
-from lab.faults.calls.rig.rooted import PhoneRoots, have_phones
+from lab.faults.calls.rig.rooted import PhoneRoots, prepare_phones
 from lab.faults.calls.rounds.faults import FAULTS, Fault
 from lab.faults.calls.rounds.rounds import RoundResult, play
 from lab.faults.calls.rows.leases import LEASES
@@ -44,7 +44,7 @@ def _play(options: argparse.Namespace) -> int:
     faults = [fault for fault in FAULTS if not options.only or fault.name in options.only]
     rows = [row for row in RUNS if not options.only or row.name in options.only]
     compile_ahead()
-    found = asyncio.run(_run(have_phones(), faults, rows, options.rounds, options.calls))
+    found = asyncio.run(_run(prepare_phones(), faults, rows, options.rounds, options.calls))
     if options.publish:
         PAGE.write_text(replace_part(PAGE.read_text(), PART, (OUTPUT / TABLE).read_text()))
         say(f"published in {PAGE.relative_to(REPOSITORY)}")

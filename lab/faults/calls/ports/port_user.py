@@ -1,8 +1,7 @@
-"""A process that leases, binds and gives back ports as a relay does, until it is killed: started by `ports`.
+"""A process that leases, binds and releases ports as a relay does, until it is killed. `ports` starts it.
 
-It first takes every port that can be had and says `full N`; on a line from its starter it gives them back and goes on
-by chance. `lease P`, `release P` and `aside P` each stand for what has been done; a killed process leaves no half line
-that counts.
+It first leases every available port and prints `full N`. After a line from its parent it releases them and makes random
+operations. `lease P`, `release P` and `aside P` report completed operations; the parent ignores an incomplete line.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ OPERATION_SECONDS = 0.1  # of the port manager's time
 
 
 class PortUser:
-    """Holds the sockets of what it has leased. `say` writes a line out at once."""
+    """The leased ports with their sockets. `say` prints a line at once."""
 
     def __init__(self, ports: PortRange, chance: random.Random, say: Callable[[str], None]) -> None:
         self._ports = PortManager(ports)
@@ -33,18 +32,18 @@ class PortUser:
         self._now_seconds = 0.0
 
     def fill(self) -> int:
-        """Take all there is; returns how many ports that were."""
+        """Lease all available ports; return their number."""
         while self._lease():
             pass
         return len(self._held)
 
     def clear(self) -> None:
-        """Give everything back."""
+        """Release all ports."""
         while self._held:
             self._release()
 
-    def go_on(self) -> None:
-        """One operation by chance: mostly a lease while few are held, mostly a release while many are."""
+    def operate(self) -> None:
+        """Make one random operation: mostly leases while few ports are held, mostly releases while many are."""
         self._now_seconds += OPERATION_SECONDS
         quarantined = self._ports.quarantined()
         if quarantined and self._chance.random() < 0.05:
@@ -72,7 +71,7 @@ class PortUser:
 
     def _release(self) -> None:
         sockets = self._held.pop(self._chance.randrange(len(self._held)))
-        # Said before it is done: once the port is free, another may have it.
+        # Reported before the close: afterwards another process may lease the port.
         self._say(f"release {sockets.port}")
         sockets.close()
         self._ports.release(sockets.port, self._now_seconds)
@@ -88,7 +87,7 @@ def _say(line: str) -> None:
 
 
 def main(first: int, last: int, seed: int) -> None:
-    """Run until killed, or until the starter hangs up."""
+    """Run until killed, or until the parent closes standard input."""
     user = PortUser(PortRange(first, last), random.Random(seed), _say)
     _say(f"full {user.fill()}")
     if not sys.stdin.readline():
@@ -96,7 +95,7 @@ def main(first: int, last: int, seed: int) -> None:
     user.clear()
     _say("cleared")
     while True:
-        user.go_on()
+        user.operate()
 
 
 if __name__ == "__main__":

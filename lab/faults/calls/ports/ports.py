@@ -1,4 +1,4 @@
-"""Leases and releases with kill -9 between, while strangers hold ports: none twice, none lost, capacity exact.
+"""Leases and releases with kill -9 in between, while strangers hold ports: none twice, none lost, capacity exact.
 
 `python -m lab.faults.calls.ports.ports --operations 100000`.
 """
@@ -30,10 +30,10 @@ SEARCHED = range(11_000, 30_000, PORTS)
 
 @dataclass(slots=True)
 class PortsResult:
-    """What came out; `findings` is empty where everything held.
+    """The result of a run.
 
-    `operations` are the leases and releases by chance. That each process first takes every port there is and gives it
-    back is in `leases` and `releases` only.
+    `operations` counts the random leases and releases before each kill. `leases` and `releases` count all, including
+    those of each process's first filling.
     """
 
     operations: int = 0
@@ -48,13 +48,13 @@ class PortsResult:
     findings: list[str] = field(default_factory=list)
 
     def find(self, what: str) -> None:
-        """Note what did not hold; the first twenty are enough."""
+        """Note a finding; the first twenty are enough."""
         if len(self.findings) < 20:
             self.findings.append(what)
 
 
 def run(operations: int, seed: int = 1) -> PortsResult:
-    """So many leases and releases, by one process after another, each killed after about a hundred.
+    """Run so many leases and releases in one process after another, each killed after about a hundred.
 
     Raises:
         LabError: no range of ports is free, or a process does not come up.
@@ -70,23 +70,23 @@ def run(operations: int, seed: int = 1) -> PortsResult:
 
 
 def _live(ports: PortRange, strangers: set[int], chance: random.Random, result: PortsResult) -> None:
-    """One process, from its start to its kill; at its start it must find every port that no stranger holds."""
+    """Run one process until its kill. At its start it must find every port that no stranger holds."""
     life = _Life(ports, strangers, result)
     with _user(ports, chance.randrange(1 << 30)) as process:
         _check_capacity(process, ports, life, result)
         for _ in range(chance.randint(*OPERATIONS_A_LIFE)):
-            life.hear(_line(process))
+            life.note(_line(process))
         process.kill()
         life.counts = False
         for line in process.stdout or ():
             if line.endswith("\n"):
-                life.hear(line)
+                life.note(line)
     result.kills += 1
     result.leased_when_killed += len(life.leased)
 
 
 class _Life:
-    """What one process says that it holds."""
+    """The ports that one process reports as leased."""
 
     def __init__(self, ports: PortRange, strangers: set[int], result: PortsResult) -> None:
         self._ports = ports
@@ -95,7 +95,7 @@ class _Life:
         self.leased: set[int] = set()
         self.counts = False
 
-    def hear(self, line: str) -> None:
+    def note(self, line: str) -> None:
         word, _, number = line.strip().partition(" ")
         port, result = int(number or 0), self._result
         if word == "lease":
@@ -103,7 +103,7 @@ class _Life:
             result.leases += 1
             if port in self.leased or port in self.strangers or port not in self._ports:
                 result.double += 1
-                result.find(f"port {port} was leased, and somebody had it")
+                result.find(f"port {port} was leased while another holder had it")
             self.leased.add(port)
         elif word == "release":
             result.operations += self.counts
@@ -111,25 +111,25 @@ class _Life:
             self.leased.discard(port)
         elif word == "aside" and port not in self.strangers:
             result.leaked += 1
-            result.find(f"port {port} could not be bound, and nobody should have had it")
+            result.find(f"port {port} could not be bound, and no holder is known")
 
 
 def _check_capacity(process: subprocess.Popen[str], ports: PortRange, life: _Life, result: PortsResult) -> None:
     while not (line := _line(process)).startswith("full "):
-        life.hear(line)
+        life.note(line)
     capacity, expected = int(line.split()[1]), PORTS - len(life.strangers)
     if capacity != expected or len(life.leased) != expected:
         result.wrong_capacity += 1
-        result.find(f"{capacity} ports were to be had with {PORTS - expected} held by strangers; expected {expected}")
+        result.find(f"{capacity} ports were available with {PORTS - expected} held by strangers; expected {expected}")
     open_ports = [port for port in ports if can_bind(port_user.ADDRESS, port) is None]
     if open_ports:
         result.double += len(open_ports)
-        result.find(f"ports {open_ports} are leased, and a stranger can bind them all the same")
+        result.find(f"ports {open_ports} are leased, and a stranger can still bind them")
     if process.stdin is not None:
         process.stdin.write("go on\n")
         process.stdin.flush()
     while (line := _line(process)) != "cleared\n":
-        life.hear(line)
+        life.note(line)
     life.counts = True
 
 
@@ -146,7 +146,7 @@ def _user(ports: PortRange, seed: int) -> Iterator[subprocess.Popen[str]]:
 def _line(process: subprocess.Popen[str]) -> str:
     line = process.stdout.readline() if process.stdout is not None else ""
     if not line.endswith("\n"):
-        raise LabError("the process that leases ports ended by itself; its last words are above")
+        raise LabError("the process that leases ports ended by itself; its message is above")
     return line
 
 
@@ -167,10 +167,10 @@ def _free_range() -> PortRange:
 
 
 def main() -> int:
-    """Print the figures as JSON; 1 where something did not hold."""
+    """Print the figures as JSON; return 1 after a finding."""
     parser = argparse.ArgumentParser(prog="lab.faults.calls.ports.ports", description=__doc__)
-    parser.add_argument("--operations", type=int, default=100_000, help="leases and releases (100000)")
-    parser.add_argument("--seed", type=int, default=1, help="of chance (1)")
+    parser.add_argument("--operations", type=int, default=100_000, help="number of leases and releases (100000)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed (1)")
     options = parser.parse_args()
     result = run(options.operations, options.seed)
     print(json.dumps(asdict(result), indent=1))

@@ -1,4 +1,4 @@
-"""A TCP proxy between relay and Asterisk that can break: with a reset, or by swallowing everything without a word."""
+"""A TCP proxy between relay and Asterisk that breaks connections with a reset or silently drops all bytes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
 
 
 class AriProxy:
-    """Passes every byte on until it is broken.
-
-    What firewalls do to a connection is done here by the end that the relay sees, so that nobody's firewall is touched.
-    """
+    """A proxy that forwards every byte until a fault. It acts like a firewall, without any change of the machine's."""
 
     def __init__(self, listen_port: int = PROXY_PORT, target_port: int = ARI_PORT) -> None:
         self.listen_port = listen_port
@@ -30,12 +27,12 @@ class AriProxy:
         self._swallowing = False
 
     async def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         self._server = await asyncio.start_server(self._serve, LOOPBACK, self.listen_port)
         self.listen_port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """End all connections, and listen no more."""
+        """End all connections and stop listening."""
         if self._server is not None:
             self._server.close()
         for task in list(self._open):
@@ -43,7 +40,7 @@ class AriProxy:
         await asyncio.gather(*self._open, return_exceptions=True)
 
     def reset(self) -> None:
-        """Reset every connection; new ones are passed on at once."""
+        """Reset every connection; new ones are forwarded at once."""
         for writers in list(self._open.values()):
             for writer in writers:
                 raw = writer.get_extra_info("socket")
@@ -52,12 +49,12 @@ class AriProxy:
                 writer.transport.abort()
 
     def swallow(self) -> None:
-        """Let nothing through any more, in either direction, while all connections stay open; new ones hang as well."""
+        """Drop all bytes in both directions while connections stay open; new connections hang as well."""
         self._swallowing = True
         self._swallowed |= set(self._open)
 
     def heal(self) -> None:
-        """Pass new connections on again. Those from before stay silent, as behind a firewall that forgot them."""
+        """Forward new connections again. Old ones stay silent, as behind a firewall that lost their state."""
         self._swallowing = False
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,16 +67,16 @@ class AriProxy:
         with contextlib.suppress(OSError, asyncio.CancelledError):  # broken by either end, or closed with the proxy
             there, onward = await asyncio.open_connection(LOOPBACK, self._target_port)
             self._open[task].append(onward)
-            await self._pass_both(task, (reader, onward), (there, writer))
+            await self._forward_both(task, (reader, onward), (there, writer))
         for each in self._open.pop(task):
             each.close()
         self._swallowed.discard(task)
 
-    async def _pass_both(
+    async def _forward_both(
         self, task: asyncio.Task[None], *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]
     ) -> None:
-        """One way's fault ends the other, too."""
-        passing = [asyncio.create_task(_pass_on(*way, lambda: task in self._swallowed)) for way in ways]
+        """Forward both directions; the end of one ends the other."""
+        passing = [asyncio.create_task(_forward(*way, lambda: task in self._swallowed)) for way in ways]
         try:
             await asyncio.gather(*passing)
         finally:
@@ -88,14 +85,14 @@ class AriProxy:
             await asyncio.gather(*passing, return_exceptions=True)
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_silent: Callable[[], bool]) -> None:
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_silent: Callable[[], bool]) -> None:
     while chunk := await reader.read(_CHUNK_BYTES):
         if is_silent():
             continue
         writer.write(chunk)
         await writer.drain()
     if is_silent():
-        # Nor does the end of the other side come through.
+        # The end of the other side is dropped as well.
         await asyncio.Event().wait()
     with contextlib.suppress(OSError):
         writer.write_eof()

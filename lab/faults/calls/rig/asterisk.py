@@ -1,4 +1,4 @@
-"""The real Asterisk of the rig: its configuration, and what it says of itself through ARI, past any proxy."""
+"""The real Asterisk of the rig: its configuration, and its state through ARI, past any proxy."""
 
 from __future__ import annotations
 
@@ -37,33 +37,33 @@ def configure(folder: Path, password: str) -> None:
 
 
 def with_settings(text: str, settings: Mapping[str, str]) -> str:
-    """A configuration file's text with other values for these keys.
+    """Return a configuration file's text with other values for these keys.
 
     Raises:
-        LabError: it has no such key, so the file is not what it was.
+        LabError: the text does not have each key exactly once.
     """
     for key, value in settings.items():
         text, changed = re.subn(rf"(?m)^{key}\s*=.*$", f"{key} = {value}", text)
         if changed != 1:
-            raise LabError(f"{key} stands {changed} times in a configuration file of Asterisk, once was expected")
+            raise LabError(f"{key} stands {changed} times in a configuration file of Asterisk, accepted is once")
     return text
 
 
 def command(root: Path, folder: Path) -> list[str]:
-    """How it is started, in the foreground, in the folder that `configure` filled."""
+    """Return the command of Asterisk in the foreground, in the folder that `configure` filled."""
     return rooted(root, folder, ["asterisk", "-f", "-C", str(WORK / "etc/asterisk.conf")])
 
 
 @dataclass(frozen=True, slots=True)
 class AsteriskState:
-    """All channels by id with their names, and all bridges by id with their members."""
+    """The names of all channels by id, and the members of all bridges by id."""
 
     channels: Mapping[str, str]
     bridges: Mapping[str, tuple[str, ...]]
 
 
 class AsteriskView:
-    """Asks Asterisk itself. Whoever looks must not be looked after: it is no user's of the relay's connection."""
+    """A client of Asterisk's ARI over connections of its own, independent of the relay's."""
 
     def __init__(self, password: str) -> None:
         self._http = aiohttp.ClientSession(
@@ -74,7 +74,7 @@ class AsteriskView:
         )
 
     async def state(self) -> AsteriskState:
-        """Its channels and bridges now."""
+        """Return the current channels and bridges."""
         channels, bridges = await self._get("/ari/channels"), await self._get("/ari/bridges")
         return AsteriskState(
             {channel["id"]: channel["name"] for channel in channels},
@@ -82,13 +82,13 @@ class AsteriskView:
         )
 
     async def hang_up(self, channel: str) -> None:
-        """End a channel; one that is gone already is fine."""
+        """Hang up a channel; one that does not exist is fine."""
         async with self._http.delete(f"/ari/channels/{channel}") as response:
             if response.status != 404:
                 response.raise_for_status()
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         await self._http.close()
 
     async def _get(self, path: str) -> Any:

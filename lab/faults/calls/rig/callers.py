@@ -1,4 +1,4 @@
-"""SIPp as the callers: places calls that talk, and tells what became of each by its SIP Call-ID."""
+"""SIPp as the callers: it places calls that talk, and logs the outcome of each by its SIP Call-ID."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _GRACE_SECONDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Call-IDs that were placed, answered, refused before an answer, and those that talked to the end they chose."""
+    """Call-IDs by outcome: placed, answered, talked to their planned end, or refused before an answer."""
 
     placed: frozenset[str] = frozenset()
     answered: frozenset[str] = frozenset()
@@ -36,7 +36,7 @@ class Outcome:
     refused: frozenset[str] = frozenset()
 
     def with_other(self, other: Outcome) -> Outcome:
-        """Both together."""
+        """Return both together."""
         return Outcome(
             self.placed | other.placed,
             self.answered | other.answered,
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def outcome_of(log: str) -> Outcome:
-    """Read what the scenarios wrote with their `log` actions."""
+    """Parse the log that the scenarios write with their `log` actions."""
     found: dict[str, set[str]] = {"placed": set(), "answered": set(), "talked": set(), "refused": set()}
     for line in log.splitlines():
         if match := _LOG_LINE.search(line):
@@ -56,7 +56,7 @@ def outcome_of(log: str) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`calls` in all, at most `at_once` at a time, `per_second` new ones, each `seconds` long, as `scenario` says."""
+    """A plan of `calls` in total, at most `at_once` at a time, `per_second` new ones, each `seconds` long."""
 
     name: str
     calls: int
@@ -68,7 +68,7 @@ class Plan:
 
 
 class Callers:
-    """Makes SIPp processes below `root`, in folders of their own in `folder`."""
+    """SIPp processes below `root`, each in a folder of its own in `folder`."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._root = root
@@ -77,7 +77,7 @@ class Callers:
 
     @asynccontextmanager
     async def calling(self, plan: Plan) -> AsyncIterator[Calling]:
-        """Place the calls of the plan; whoever is still calling when the block ends is stopped."""
+        """Place the calls of the plan; calls that outlast the block are stopped."""
         folder = self._folder / plan.name
         folder.mkdir()
         (folder / VOICE).write_bytes(os.urandom(VOICE_BYTES))
@@ -87,7 +87,7 @@ class Callers:
             (folder / name).write_bytes(recording)
         with (folder / "sipp.out").open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                *rooted(self._root, folder, _words(plan, next(self._ports))),
+                *rooted(self._root, folder, _arguments(plan, next(self._ports))),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -102,7 +102,7 @@ class Callers:
 
 
 class Calling:
-    """A SIPp at work."""
+    """A running SIPp."""
 
     def __init__(self, plan: Plan, process: asyncio.subprocess.Process, folder: Path) -> None:
         self.plan = plan
@@ -110,15 +110,15 @@ class Calling:
         self._folder = folder
 
     def outcome(self) -> Outcome:
-        """What became of its calls so far."""
+        """Return the outcome of the calls so far."""
         log = self._folder / "sipp.log"
         return outcome_of(log.read_text(errors="replace")) if log.exists() else Outcome()
 
     async def finish(self, within_seconds: float) -> Outcome:
-        """Wait until it has no call any more.
+        """Wait until all calls have ended.
 
         Raises:
-            LabError: not in time, or it could not work at all.
+            LabError: calls outlast the time, or SIPp failed.
         """
         try:
             async with asyncio.timeout(within_seconds):
@@ -133,7 +133,7 @@ class Calling:
         return self.outcome()
 
     async def stop(self) -> Outcome:
-        """End it as a caller whose machine dies; its calls stay behind in Asterisk."""
+        """Kill SIPp, as the loss of a caller's machine does; its calls stay in Asterisk."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
@@ -141,7 +141,7 @@ class Calling:
         return self.outcome()
 
 
-def _words(plan: Plan, port: int) -> Sequence[str]:
+def _arguments(plan: Plan, port: int) -> Sequence[str]:
     at_once = plan.at_once or plan.calls
     return [
         "sipp", f"{LOOPBACK}:{SIP_PORT}", "-sf", str(WORK / f"{plan.scenario}.xml"), "-s", CALLED,

@@ -1,4 +1,4 @@
-"""RTP recordings (pcap) that SIPp plays where its own stream can't do it: another SSRC, telephone events. Pure."""
+"""RTP recordings (pcap) for SIPp, whose own stream has neither a change of SSRC nor telephone events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UDP_PROTOCOL, _PORT, _LOOPBACK = 17, 6000, bytes((127, 0, 0, 1))
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One RTP packet and when it is sent, in µs from the beginning."""
+    """One RTP packet and its time in µs from the beginning."""
 
     at_microseconds: int
     rtp: bytes
@@ -43,13 +43,13 @@ class Speaker:
     at_microseconds: int = 0
 
     def talk(self, packets: int) -> Iterator[Packet]:
-        """µ-law, with the marker on the first packet of the spurt (RFC 3551 section 4.1)."""
+        """Yield µ-law packets, with the marker on the first packet of the talkspurt (RFC 3551 section 4.1)."""
         for number in range(packets):
             yield self._packet(ULAW, self.timestamp, SILENCE, marker=number == 0)
             self.timestamp += SAMPLES
 
     def press(self, key: int, packets: int) -> Iterator[Packet]:
-        """A telephone event of so many packets, its end repeated (RFC 4733 section 2.5.1)."""
+        """Yield a telephone event of so many packets, with its end repeated (RFC 4733 section 2.5.1)."""
         began = self.timestamp
         for number in range(packets + END_REPEATED - 1):
             ended = number >= packets - 1
@@ -68,7 +68,7 @@ class Speaker:
 
 
 def pcap(packets: Iterable[Packet]) -> bytes:
-    """A recording of these packets."""
+    """Return the pcap file of these packets."""
     parts = [_GLOBAL]
     for packet in packets:
         udp = _UDP.pack(_PORT, _PORT, _UDP.size + len(packet.rtp), 0) + packet.rtp
@@ -81,7 +81,7 @@ def pcap(packets: Iterable[Packet]) -> bytes:
 
 
 def recordings() -> dict[str, bytes]:
-    """What the scenarios play, by file name."""
+    """Return the recordings of the scenarios by file name."""
     keys = Speaker(0x30405060, 50_000, 8_000)
     dialling = [*keys.talk(50)]
     for key in (1, 2, 3, 11):

@@ -65,9 +65,9 @@ def echo_environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A call's end as the relay has logged it. `packets` were sent to the echo, `answered` came back, `lost` did not.
+    """A call's record in the relay's log. Of `packets` sent to the echo, `answered` returned and `lost` did not.
 
-    `late` is of the relay's and the echo's making. `p50_microseconds` is of round trips, None without any.
+    `late` packets were delayed by relay or echo. `p50_microseconds` is the median round trip, None without any.
     """
 
     sip_call_id: str | None
@@ -84,14 +84,14 @@ class Record:
 
 
 def records_of(log: str) -> tuple[Record, ...]:
-    """Read the records out of a relay's log in JSON; other lines are nobody's."""
+    """Parse the records of ended calls in a relay's JSON log."""
     return tuple(_record(line) for line in _json_lines(log) if line.get("message") == "call ended")
 
 
 def tracebacks_of(log: str) -> list[str]:
-    """What the relay did not expect: lines with a traceback, or raw ones of a process that broke."""
-    told = [f"{line['message']}\n{line['traceback']}" for line in _json_lines(log) if "traceback" in line]
-    return [*told, *(line for line in log.splitlines() if line.startswith("Traceback"))]
+    """Return all tracebacks of a relay's log: those in its records, and raw ones of a process that ended by one."""
+    logged = [f"{line['message']}\n{line['traceback']}" for line in _json_lines(log) if "traceback" in line]
+    return [*logged, *(line for line in log.splitlines() if line.startswith("Traceback"))]
 
 
 def _json_lines(log: str) -> Iterable[Mapping[str, Any]]:
@@ -122,7 +122,7 @@ def _record(line: Mapping[str, Any]) -> Record:
 
 
 class RelayView:
-    """Asks the relay over HTTP, and the machine about its processes and ports."""
+    """A client of the relay's HTTP port."""
 
     def __init__(self) -> None:
         self._http = aiohttp.ClientSession(
@@ -132,16 +132,16 @@ class RelayView:
         )
 
     async def status(self) -> dict[str, Any] | None:
-        """`/status`; None while there is none."""
+        """Return `/status`, or None without an answer."""
         return await self._get("/status")
 
     async def calls(self) -> list[dict[str, Any]]:
-        """The live ones of `/calls`; empty while nothing answers."""
+        """Return the live calls of `/calls`; none without an answer."""
         document = await self._get("/calls")
         return [] if document is None else document["live"]
 
     async def ready(self) -> bool:
-        """Whether `/ready` says so."""
+        """Return whether `/ready` is OK."""
         try:
             async with self._http.get("/ready") as response:
                 return response.ok
@@ -149,7 +149,7 @@ class RelayView:
             return False
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         await self._http.close()
 
     async def _get(self, path: str) -> dict[str, Any] | None:
@@ -163,6 +163,6 @@ class RelayView:
 
 
 def udp_ports_bound(first: int, last: int, text: str) -> list[int]:
-    """Local ports within the range that sockets of this machine hold, one entry each; `text` is /proc/net/udp."""
+    """Return the local UDP ports of the range that sockets hold, one entry a socket; `text` is /proc/net/udp."""
     ports = [int(match[1], 16) for match in re.finditer(r"(?m)^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) ", text)]
     return sorted(port for port in ports if first <= port <= last)

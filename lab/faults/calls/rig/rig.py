@@ -1,4 +1,4 @@
-"""Asterisk 22, echo and relay as processes of this machine, each under a keeper, and SIPp to call them."""
+"""The rig: Asterisk 22, echo and relay as processes of this machine, each under a keeper, and SIPp as callers."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class Ports:
     last: int = 11649
 
     def __str__(self) -> str:
-        """As PORT_RANGE wants it."""
+        """Return the value of PORT_RANGE."""
         return f"{self.first}-{self.last}"
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of ports."""
         return self.last - self.first + 1
 
 
 @dataclass(slots=True)
 class Rig:
-    """What runs. The proxy is there only in a rig that was asked for one."""
+    """The running parts. Only a rig with `through_proxy` has a proxy."""
 
     ports: Ports
     folder: Path
@@ -56,28 +56,28 @@ class Rig:
 
     @property
     def asterisk_folder(self) -> Path:
-        """What Asterisk writes."""
+        """Asterisk's folder."""
         return self.folder / "asterisk"
 
     def dialplan_log(self, offset: int = 0) -> str:
-        """What the dialplan has logged, from `offset` bytes on."""
+        """Return the dialplan's log from `offset` bytes on."""
         path = self.asterisk_folder / "log" / ASTERISK_LOG
         return path.read_bytes()[offset:].decode(errors="replace") if path.exists() else ""
 
     def dialplan_size(self) -> int:
-        """Of that log, in bytes."""
+        """Return the size of the dialplan's log in bytes."""
         path = self.asterisk_folder / "log" / ASTERISK_LOG
         return path.stat().st_size if path.exists() else 0
 
     async def is_connected(self) -> bool:
-        """The relay is ready, and connected to Asterisk."""
+        """Return whether the relay is ready and connected to Asterisk."""
         status = await self.relay_view.status()
         return status is not None and status["ari"]["state"] == "Connected" and status["ready"]
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The commands of a relay and of the echo behind it, and what is added to the relay's environment."""
+    """The commands of a relay and of the echo behind it, and additional settings of the relay."""
 
     relay: tuple[str, ...]
     echo: tuple[str, ...]
@@ -85,8 +85,8 @@ class Chain:
 
 
 OURS = Chain(tuple(relay_command()), tuple(echo_command()))
-# Asterisk, SIPp and whatever else runs here take the relay's processor away. Where it is asked whether calls live on,
-# not how many fit, it must not refuse some for that.
+# Asterisk and SIPp use the relay's processor as well. A run that checks survival, not capacity, must not refuse calls
+# for that load.
 TAKES_ALL = Chain(OURS.relay, OURS.echo, {"ADMISSION": "off"})
 
 
@@ -94,10 +94,10 @@ TAKES_ALL = Chain(OURS.relay, OURS.echo, {"ADMISSION": "off"})
 async def running_rig(
     roots: PhoneRoots, folder: Path, ports: Ports, *, through_proxy: bool = False, chain: Chain = OURS
 ) -> AsyncIterator[Rig]:
-    """All of it up and connected, for the length of the block.
+    """Run all parts, connected, for the length of the block.
 
     Raises:
-        LabError: something did not come up.
+        LabError: a part did not come up.
     """
     password = secrets.token_urlsafe(18)
     asterisk_folder = folder / "asterisk"

@@ -1,18 +1,16 @@
-"""Programs of another root file system as ordinary processes of this machine: same network, same process ids."""
+"""Programs of another root file system as processes of this machine, with its network and process ids."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.base.errors import LabError
-from lab.base.places import REPOSITORY
+from lab.base.turns import hold_lock
+from lab.cluster.tooling import make_tooling
 
-# A mount namespace of its own ends with the process, so that nothing stays mounted however it ends. Every step is an
-# exec: the process id that is kept is the program's own.
+# The mount namespace ends with the process, so that no mount outlives it. Every step is an exec, so that the process id
+# is the program's own.
 _SCRIPT = """
 root=$1 folder=$2; shift 2
 mount --rbind /dev "$root/dev" && mount -t proc proc "$root/proc" && mount --bind "$folder" "$root/mnt" &&
@@ -23,33 +21,30 @@ WORK = Path("/mnt")
 
 @dataclass(frozen=True, slots=True)
 class PhoneRoots:
-    """Where `python -m lab.cluster phones` has put Asterisk and SIPp."""
+    """The root file systems of Asterisk and SIPp that `python -m lab.cluster phones` made."""
 
     asterisk: Path
     sipp: Path
 
 
-def have_phones() -> PhoneRoots:
-    """Ask the cluster's tooling for both; the first time it makes them, which takes minutes.
+def prepare_phones() -> PhoneRoots:
+    """Return both root file systems. The cluster tooling makes missing ones, which takes minutes.
 
     Raises:
-        LabError: it can't.
+        LabError: one cannot be made.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "lab.cluster", "phones"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise LabError("no Asterisk and SIPp to run; what is missing is said above")
-    folder = Path(done.stdout.strip())
+    tooling = make_tooling()
+    with hold_lock(tooling.places.lock, tooling.steps.say):
+        folder = tooling.unpack_phones()
     return PhoneRoots(folder / "asterisk", folder / "sipp")
 
 
 def rooted(root: Path, folder: Path, words: Sequence[str]) -> list[str]:
-    """The command that runs `words` below `root`, in `folder`, which is `WORK` there. Needs root."""
+    """Return the command that runs `words` below `root`, in `folder`, mounted as `WORK`. It needs root rights."""
     return [*bound_to_us(), "unshare", "--mount", "--propagation", "private", "sh", "-c", _SCRIPT, "rooted",
             str(root), str(folder), *words]  # fmt: skip
 
 
 def bound_to_us() -> list[str]:
-    """Begin a command so that it ends with us, even when we are killed: a rig leaves nothing behind."""
+    """Return the prefix of a command that ends with this process, even after a kill."""
     return ["setpriv", "--pdeathsig", "KILL", "--"]

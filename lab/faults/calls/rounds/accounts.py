@@ -1,6 +1,6 @@
-"""What must hold after a fault, over what the callers, Asterisk's dialplan and the relay have written down. Pure.
+"""The invariants after a fault, checked over the records of callers, Asterisk's dialplan and the relay.
 
-Each finding is a sentence; none means that all is well.
+Each violation is a finding, one sentence.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from lab.faults.calls.rig.callers import Outcome
 from lab.faults.calls.rig.relay import Record
 
-WHOLE_WITHIN_SECONDS = 5.0
+RECOVERY_BOUND_SECONDS = 5.0
 CALLER_LEFT = "callerGone"
-OURS = "rtp_"  # what a relay makes in Asterisk begins with it
-NAMED = 3
+OURS = "rtp_"  # prefix of a relay's channels and bridges in Asterisk
+MAX_NAMED = 3
 _ENTRY = re.compile(r"^\[(\S+ \S+?)\].*\b(asks|back) call-id=(\S+)(.*)$")
 _STAMP = "%Y-%m-%d %H:%M:%S.%f"
 _FIELD = re.compile(r"(\w+)=(\S*)")
@@ -26,9 +26,9 @@ _FIELD = re.compile(r"(\w+)=(\S*)")
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What the dialplan saw of a caller who came back: `stasis` FAILED means that no relay was there.
+    """A caller that returned to the dialplan. `stasis` is FAILED without a relay.
 
-    `channel` is its state: `Up` once it was answered. `after_milliseconds` since it was handed to the relay.
+    `channel` is the channel's state: `Up` once it was answered. `after_milliseconds` run from its entry into Stasis.
     """
 
     stasis: str
@@ -40,32 +40,32 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Dialplan:
-    """Callers by SIP Call-ID that reached the dialplan, and those that came back to it from the relay."""
+    """The SIP Call-IDs of callers that reached the dialplan, and of those that returned to it from the relay."""
 
     asked: frozenset[str] = frozenset()
     returned: Mapping[str, Returned] = field(default_factory=dict)
 
 
 def dialplan_of(log: str) -> Dialplan:
-    """Read what the rig's dialplan has logged."""
+    """Parse the log of the rig's dialplan."""
     asked: dict[str, datetime] = {}
     returned: dict[str, Returned] = {}
     for line in log.splitlines():
         match = _ENTRY.search(line)
         if match is None:
             continue
-        stamp, what, call, rest = match.groups()
+        stamp, event, call, rest = match.groups()
         at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
-        if what == "asks":
+        if event == "asks":
             asked[call] = at
             continue
-        told = dict(_FIELD.findall(rest))
+        fields = dict(_FIELD.findall(rest))
         took = at - asked.get(call, at)
         returned[call] = Returned(
-            told.get("stasis", ""),
-            told.get("refused", ""),
-            told.get("ended", ""),
-            told.get("channel", ""),
+            fields.get("stasis", ""),
+            fields.get("refused", ""),
+            fields.get("ended", ""),
+            fields.get("channel", ""),
             round(took.total_seconds() * 1000),
         )
     return Dialplan(frozenset(asked), returned)
@@ -73,7 +73,7 @@ def dialplan_of(log: str) -> Dialplan:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One round's writings. `asterisk_died`: calls that it held can't have come back to the dialplan."""
+    """The records of one round. After `asterisk_died`, its calls cannot return to the dialplan."""
 
     callers: Outcome
     dialplan: Dialplan
@@ -83,7 +83,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What is left when all calls have ended. `ports` is `/status`'s block, `bound` UDP ports of the range in use."""
+    """The left-overs after the end of all calls. `ports` is the block of `/status`, `bound` the bound UDP ports."""
 
     ports: Mapping[str, int]
     active: int
@@ -93,29 +93,29 @@ class Rest:
 
 
 def unaccounted(evidence: Evidence) -> list[str]:
-    """Calls whose fate nobody wrote down, or of which two tell different stories."""
+    """Return findings on calls without a recorded end, or with contradictory records."""
     callers, returned = evidence.callers, evidence.dialplan.returned
     by_id = Counter(record.sip_call_id for record in evidence.records if record.refused is None)
     ended_by = {record.sip_call_id: record.ended_by for record in evidence.records}
     cut = callers.answered - callers.talked
     missing = {each for each in callers.answered if not by_id[each]}
-    # A caller who leaves while the call is still set up has a record that does not know the SIP Call-ID yet.
+    # A caller that leaves during set-up has a record without a SIP Call-ID.
     nameless = sum(1 for record in evidence.records if record.refused is None and record.sip_call_id is None)
     found = [
-        _told("answered, but the relay has no record", missing if len(missing) > nameless else ()),
-        _told("recorded more than once", (each for each, times in by_id.items() if each and times > 1)),
-        _told(
+        _finding("answered, but the relay has no record", missing if len(missing) > nameless else ()),
+        _finding("recorded more than once", (each for each, times in by_id.items() if each and times > 1)),
+        _finding(
             "talked to the end, but recorded as cut by the relay",
             (each for each in callers.talked if by_id[each] and ended_by[each] != CALLER_LEFT),
         ),
-        _told(
-            "neither answered nor given back with a reason",
+        _finding(
+            "neither answered nor returned with a reason",
             (each for each in callers.placed - callers.answered if not _explained(each, evidence)),
         ),
     ]
     if not evidence.asterisk_died:
         found.append(
-            _told(
+            _finding(
                 "cut without a reason in the dialplan",
                 (each for each in cut if each not in returned or not returned[each].ended),
             )
@@ -124,7 +124,7 @@ def unaccounted(evidence: Evidence) -> list[str]:
 
 
 def leaked(rest: Rest, total_ports: int) -> list[str]:
-    """What should be gone when the last call has ended."""
+    """Return findings on resources that outlive the last call."""
     ports = rest.ports
     held = {"free", "leased", "resting", "quarantined"}
     found = []
@@ -137,16 +137,16 @@ def leaked(rest: Rest, total_ports: int) -> list[str]:
     if rest.active:
         found.append(f"the relay still counts {rest.active} calls")
     if rest.bound:
-        found.append(f"sockets are still bound to ports {_some(map(str, rest.bound))}")
+        found.append(f"sockets are still bound to ports {_abbreviated(map(str, rest.bound))}")
     if rest.channels:
-        found.append(f"Asterisk still has channels {_some(rest.channels)}")
+        found.append(f"Asterisk still has channels {_abbreviated(rest.channels)}")
     if rest.bridges:
-        found.append(f"Asterisk still has bridges {_some(rest.bridges)}")
+        found.append(f"Asterisk still has bridges {_abbreviated(rest.bridges)}")
     return found
 
 
 def uncounted(calls: Mapping[str, Any]) -> list[str]:
-    """Whether the relay's own counts of calls add up; `calls` is `/status`'s block."""
+    """Return findings on counts of calls that do not add up; `calls` is the block of `/status`."""
     parts = {
         "refused": sum(calls["refused"].values()),
         "leftBeforeAnswer": calls["leftBeforeAnswer"],
@@ -155,18 +155,18 @@ def uncounted(calls: Mapping[str, Any]) -> list[str]:
     }
     found = []
     if calls["arrived"] != sum(parts.values()):
-        found.append(f"{calls['arrived']} calls arrived at the relay, its other counts are {parts}")
+        found.append(f"{calls['arrived']} calls arrived at the relay, the other counts are {parts}")
     if sum(calls["endedBy"].values()) != calls["ended"]:
         found.append(f"{calls['ended']} calls ended by the relay's count, by their reasons {calls['endedBy']}")
     return found
 
 
 def orphans(channels: Mapping[str, str], bridges: Iterable[str], live_callers: Iterable[str]) -> list[str]:
-    """Media channels and bridges of a relay that belong to none of its live calls, and callers that it does not know.
+    """Return findings on a relay's channels and bridges without a live call, and on callers unknown to the relay.
 
     Args:
-        channels: of Asterisk, id to name.
-        bridges: of Asterisk.
+        channels: names of Asterisk's channels by id.
+        bridges: ids of Asterisk's bridges.
         live_callers: channel ids of the callers that the relay lists as live.
     """
     live = set(live_callers)
@@ -175,32 +175,32 @@ def orphans(channels: Mapping[str, str], bridges: Iterable[str], live_callers: I
     unknown = [each for each in channels if not each.startswith(OURS) and each not in live]
     found = []
     if stray:
-        found.append(f"{len(stray)} channels and bridges belong to no call: {_some(stray)}")
+        found.append(f"{len(stray)} channels and bridges belong to no call: {_abbreviated(stray)}")
     if unknown:
-        found.append(f"{len(unknown)} callers are unknown to the relay: {_some(unknown)}")
+        found.append(f"{len(unknown)} callers are unknown to the relay: {_abbreviated(unknown)}")
     return found
 
 
 def too_slow(seconds: float) -> list[str]:
-    """Whether it took too long to be whole again."""
-    if seconds <= WHOLE_WITHIN_SECONDS:
+    """Return a finding on a recovery that took too long."""
+    if seconds <= RECOVERY_BOUND_SECONDS:
         return []
-    return [f"whole again after {seconds:.1f} s; accepted are {WHOLE_WITHIN_SECONDS:.0f} s"]
+    return [f"recovered after {seconds:.1f} s; accepted are {RECOVERY_BOUND_SECONDS:.0f} s"]
 
 
 def _explained(call: str, evidence: Evidence) -> bool:
-    """A call that was not answered: refused with a reason, turned away without a relay, or died with Asterisk."""
-    told = evidence.dialplan.returned.get(call)
-    if told is not None:
-        return bool(told.refused) or told.stasis == "FAILED" or bool(told.ended)
+    """Return whether an unanswered call was refused with a reason, met no relay, or ended with Asterisk."""
+    returned = evidence.dialplan.returned.get(call)
+    if returned is not None:
+        return bool(returned.refused) or returned.stasis == "FAILED" or bool(returned.ended)
     return evidence.asterisk_died
 
 
-def _told(what: str, calls: Iterable[str]) -> str:
+def _finding(problem: str, calls: Iterable[str]) -> str:
     named = sorted(calls)
-    return f"{len(named)} calls {what}: {_some(named)}" if named else ""
+    return f"{len(named)} calls {problem}: {_abbreviated(named)}" if named else ""
 
 
-def _some(names: Iterable[str]) -> str:
+def _abbreviated(names: Iterable[str]) -> str:
     named = list(names)
-    return ", ".join(named[:NAMED]) + (", …" if len(named) > NAMED else "")
+    return ", ".join(named[:MAX_NAMED]) + (", …" if len(named) > MAX_NAMED else "")

@@ -1,4 +1,4 @@
-"""What is broken on purpose, one thing at a time, and when the broken thing can be reached again."""
+"""The faults: each breaks one part and notes when the part accepts connections again."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ HUNG_UP_MEANWHILE = 3
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """When the fault began, and when what was broken accepts connections again (monotonic seconds).
+    """The times of a fault: its begin, and when the broken part accepts connections again (monotonic seconds).
 
-    `hung_up`: SIP Call-IDs that were ended at Asterisk meanwhile, on purpose.
+    `hung_up` holds the SIP Call-IDs that were ended at Asterisk meanwhile.
     """
 
     at: float
@@ -36,7 +36,7 @@ class Struck:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`reconnects`: the relay loses its connection to Asterisk by it. `number` of a round is from 1."""
+    """A fault. With `reconnects`, the relay loses its connection to Asterisk. `strike` gets the round, from 1."""
 
     name: str
     title: str
@@ -63,7 +63,7 @@ async def _control(rig: Rig, _number: int) -> Struck:
 
 
 async def _media(rig: Rig, _number: int) -> Struck:
-    """The one with the calls: its sockets are the most. Nobody connects to it, so it counts from the kill."""
+    """Kill the media process with the most descriptors: that with the calls. Recovery is measured from the kill."""
     pids = media_pids(rig.relay.pid)
     if not pids:
         raise LabError(f"the relay has no media process:\n{rig.relay.tail()}")
@@ -73,7 +73,7 @@ async def _media(rig: Rig, _number: int) -> Struck:
 
 
 async def _websocket(rig: Rig, number: int) -> Struck:
-    """Reset in odd rounds; in even ones swallowed for a while, in which some callers hang up unnoticed."""
+    """Reset the connection in odd rounds; silence it for a while in even ones, during which some callers hang up."""
     if rig.proxy is None:
         raise AssertionError("this fault asks for a rig with a proxy")
     at = time.monotonic()
@@ -110,7 +110,7 @@ FAULTS = (
 
 
 def open_descriptors(pid: int) -> int:
-    """How many a process holds; 0 when it is gone."""
+    """Return the number of a process's descriptors; 0 after its end."""
     try:
         return len(list(Path(f"/proc/{pid}/fd").iterdir()))
     except OSError:

@@ -1,4 +1,4 @@
-"""One round: calls that talk, a fault, and what became of all of it."""
+"""One round: calls that talk, a fault, the recovery and the account of every call."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TRIAL_SECONDS = 1.0
 TRIAL_PAUSE_SECONDS = 0.1
 TRIAL_PORTS = 100
 RECORD_SECONDS = 1.0
-WHOLE_TRIES_SECONDS = 15.0
+MAX_RECOVERY_SECONDS = 15.0
 ORPHANS_GONE_SECONDS = 2.0
 SETTLED_SECONDS = 4.0
 FINISH_SECONDS = 20.0
@@ -46,7 +46,7 @@ CALLS_PER_SECOND = 50.0
 
 @dataclass(slots=True)
 class RoundResult:
-    """`findings` empty: everything held. Times in seconds; None where it did not come to it."""
+    """The result of a round. Times are in seconds, None if the round did not get so far."""
 
     fault: str
     number: int
@@ -65,15 +65,15 @@ class RoundResult:
 
 @dataclass(slots=True)
 class _Trials:
-    """Calls placed one after another, until one goes through."""
+    """Trial calls, one after another, until one succeeds."""
 
     rig: Rig
     name: str
     outcome: Outcome = field(default_factory=Outcome)
     tried: int = 0
 
-    async def until_one_goes_through(self) -> float:
-        """When it was answered (monotonic seconds, to within a look); its voice must have come back."""
+    async def place_until_one_succeeds(self) -> float:
+        """Return when the first successful call was answered (monotonic seconds). Its voice must have returned."""
         while True:
             self.tried += 1
             offset = self.rig.relay.log_size()
@@ -84,12 +84,12 @@ class _Trials:
                 outcome = await calling.finish(FINISH_SECONDS)
             ended = time.monotonic()
             self.outcome = self.outcome.with_other(outcome)
-            if outcome.talked and await self._came_back(outcome, offset):
+            if outcome.talked and await self._voice_returned(outcome, offset):
                 return max(began, ended - TRIAL_SECONDS)
             await asyncio.sleep(TRIAL_PAUSE_SECONDS)
 
-    async def _came_back(self, outcome: Outcome, offset: int) -> bool:
-        """Whether the relay's record of it has answered packets."""
+    async def _voice_returned(self, outcome: Outcome, offset: int) -> bool:
+        """Return whether the relay's record of the call has answered packets."""
         deadline = time.monotonic() + RECORD_SECONDS
         while time.monotonic() < deadline:
             for record in records_of(self.rig.relay.log_text(offset)):
@@ -100,7 +100,7 @@ class _Trials:
 
 
 async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
-    """Play one round; whatever goes wrong in it is a finding of its result."""
+    """Play one round. Each problem is a finding of its result."""
     result = RoundResult(fault.name, number, calls)
     relay_from, dialplan_from = rig.relay.log_size(), rig.dialplan_size()
     name = f"{fault.name}-{number}"
@@ -112,7 +112,7 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
         try:
             await all_talk(rig, calls)
             reconnects = await _connections(rig)
-            async with _whole(rig, fault, trials, reconnects, result) as strike:
+            async with _recovery(rig, fault, trials, reconnects, result) as strike:
                 struck = await strike(fault.strike(rig, number))
                 if fault.asterisk_dies:
                     await calling.stop()
@@ -128,7 +128,7 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
     callers = _without_hung_up(held, hung_up).with_other(trials.outcome)
     dialplan = dialplan_of(rig.dialplan_log(dialplan_from))
     result.findings += unaccounted(Evidence(callers, dialplan, _known(records, hung_up), fault.asterisk_dies))
-    result.findings += [f"the relay's log has a traceback: {told[-400:]}" for told in tracebacks_of(log)[:2]]
+    result.findings += [f"the relay's log has a traceback: {each[-400:]}" for each in tracebacks_of(log)[:2]]
     _count(result, held, hung_up, trials, records)
     result.descriptors = _descriptors(rig)
     if status := await rig.relay_view.status():
@@ -139,10 +139,10 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
 
 
 @asynccontextmanager
-async def _whole(
+async def _recovery(
     rig: Rig, fault: Fault, trials: _Trials, reconnects: tuple[int, int], result: RoundResult
 ) -> AsyncIterator[Any]:
-    """Strike within the block; when it ends, wait until all is whole, and look for orphans two seconds later."""
+    """Strike within the block; after it, wait for the recovery, and check for orphans two seconds later."""
     struck: list[Struck] = []
 
     async def strike(blow: Any) -> Struck:
@@ -153,45 +153,41 @@ async def _whole(
     try:
         connected = asyncio.create_task(_connected(rig, fault, reconnects))
         yield strike
-        trial = asyncio.create_task(trials.until_one_goes_through())
+        trial = asyncio.create_task(trials.place_until_one_succeeds())
         before = await _answered(rig)
-        whole_at = [struck[0].accepts_at]
-        async with asyncio.timeout(WHOLE_TRIES_SECONDS):
+        recovered_at = [struck[0].accepts_at]
+        async with asyncio.timeout(MAX_RECOVERY_SECONDS):
             connected_at = await connected
-            whole_at.append(connected_at)
-            whole_at.append(await _flows(rig, before))
-            whole_at.append(await trial)
+            recovered_at.append(connected_at)
+            recovered_at.append(await _flows(rig, before))
+            recovered_at.append(await trial)
     except TimeoutError as error:
         missing = (
             "not connected to Asterisk"
             if connected and not connected.done()
-            else (
-                "no trial call goes through"
-                if trial and not trial.done()
-                else "not all calls that live have packets again"
-            )
+            else ("no trial call succeeds" if trial and not trial.done() else "not all live calls have packets again")
         )
-        raise LabError(f"{missing} {WHOLE_TRIES_SECONDS:.0f} s after the fault") from error
+        raise LabError(f"{missing} {MAX_RECOVERY_SECONDS:.0f} s after the fault") from error
     finally:
         for task in (trial, connected):
             if task is not None and not task.done():
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-    result.recovered_after_seconds = round(max(whole_at) - struck[0].accepts_at, 2)
+    result.recovered_after_seconds = round(max(recovered_at) - struck[0].accepts_at, 2)
     result.down_seconds = round(struck[0].accepts_at - struck[0].at, 2)
     result.findings += too_slow(result.recovered_after_seconds)
     await asyncio.sleep(max(0.0, connected_at + ORPHANS_GONE_SECONDS - time.monotonic()))
     state, calls = await rig.view.state(), await rig.relay_view.calls()
-    told = orphans(state.channels, state.bridges, [call["channelId"] for call in calls])
-    result.findings += [f"2 s after ARI is connected: {each}" for each in told]
+    found = orphans(state.channels, state.bridges, [call["channelId"] for call in calls])
+    result.findings += [f"2 s after ARI is connected: {each}" for each in found]
 
 
 async def all_talk(rig: Rig, calls: int, within_seconds: float = CALLS_UP_SECONDS) -> None:
     """Wait until so many calls talk.
 
     Raises:
-        LabError: not in time.
+        LabError: they do not within the time.
     """
 
     async def talking() -> bool:
@@ -207,7 +203,7 @@ async def _connections(rig: Rig) -> tuple[int, int]:
 
 
 async def _connected(rig: Rig, fault: Fault, before: tuple[int, int]) -> float:
-    """When the relay is connected to Asterisk: again, where the fault cuts the connection."""
+    """Return when the relay is connected to Asterisk, after the fault's disconnection if it causes one."""
     while True:
         status = await rig.relay_view.status()
         if status is not None and status["ari"]["state"] == "Connected":
@@ -224,7 +220,7 @@ async def _answered(rig: Rig) -> Mapping[str, int]:
 
 
 async def _flows(rig: Rig, before: Mapping[str, int]) -> float:
-    """When each caller that Asterisk still has has had answers since; calls found anew count from nothing."""
+    """Return when every caller that Asterisk still has got answers since the fault; adopted calls count from zero."""
     while True:
         now, channels = await _answered(rig), (await rig.view.state()).channels
         callers = [channel for channel in channels if not channel.startswith(OURS)]
@@ -239,7 +235,7 @@ async def _end_of(calling: Calling, fault: Fault) -> Outcome:
 
 
 async def rest_of(rig: Rig) -> Rest:
-    """What is left once it had time to settle."""
+    """Return the left-overs after a time to settle."""
     deadline = time.monotonic() + SETTLED_SECONDS
     while True:
         status, state = await rig.relay_view.status(), await rig.view.state()
@@ -258,7 +254,7 @@ async def rest_of(rig: Rig) -> Rest:
 
 
 def _bound(rig: Rig) -> list[int]:
-    """Ports of the range with sockets; one port is the probe's and no leak."""
+    """Return the ports of the range with sockets; a single port is the probe's and no leak."""
     ports = sorted(set(udp_ports_bound(rig.ports.first, rig.ports.last, Path("/proc/net/udp").read_text())))
     return ports if len(ports) > 1 else []
 
@@ -268,7 +264,7 @@ def _descriptors(rig: Rig) -> int:
 
 
 def _without_hung_up(held: Outcome, hung_up: frozenset[str]) -> Outcome:
-    """Calls that were ended on purpose at Asterisk's side are no cut ones."""
+    """Leave out calls that were hung up on purpose; they are not cut."""
     return Outcome(held.placed - hung_up, held.answered - hung_up, held.talked, held.refused)
 
 
@@ -284,12 +280,12 @@ def _count(
     result.trials = trials.tried
     result.lost_packets = sum(record.packets - record.answered for record in records)
     result.adopted = sum(record.adopted for record in records)
-    told = {record.sip_call_id for record in records}
-    for call in sorted(hung_up - told):
+    recorded = {record.sip_call_id for record in records}
+    for call in sorted(hung_up - recorded):
         result.findings.append(f"call {call} hung up while the connection was silent, and the relay has no record")
 
 
 async def _clean(rig: Rig) -> None:
-    """Callers of a SIPp that was stopped stay in Asterisk; the next round begins without them."""
+    """Hang up the calls that a killed SIPp left in Asterisk, before the next round."""
     for channel in (await rig.view.state()).channels:
         await rig.view.hang_up(channel)

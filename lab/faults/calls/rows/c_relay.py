@@ -1,7 +1,7 @@
 """The product's call control over the media path in C: run as `python -m lab.faults.calls.rows.c_relay PROGRAM`.
 
-Asterisk, calls and environment are as with our own relay; what forwards packets is `relay_rows.c`. It writes its rows
-into a memory file of the same name, where whoever compares finds them.
+Asterisk, calls and environment are those of our own relay, but `relay_rows.c` forwards the packets. It writes its rows
+into a memory file of the same name, so that one reader compares both.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Forwarder:
 
     @classmethod
     async def start(cls, program: str, echo_port: int) -> Forwarder:
-        """Start it; it ends with us, because its standard input does."""
-        rows = os.memfd_create(ROWS_NAME)  # kept open: others find it among our descriptors
+        """Start the program, which ends when this process closes its standard input."""
+        rows = os.memfd_create(ROWS_NAME)  # kept open, so that the reader finds it among the descriptors
         os.ftruncate(rows, SLOTS * SLOT_BYTES)
         process = await asyncio.create_subprocess_exec(
             program,
@@ -58,8 +58,8 @@ class Forwarder:
         await forwarder.expect("ready")
         return forwarder
 
-    async def tell(self, line: str, answer: str) -> None:
-        """Give a command, and wait until it is done."""
+    async def command(self, line: str, answer: str) -> None:
+        """Send a command and wait for its answer."""
         async with self._one_at_a_time:
             if self._process.stdin is None:
                 raise AssertionError("a pipe was asked for")
@@ -67,33 +67,33 @@ class Forwarder:
             await self.expect(answer)
 
     async def expect(self, answer: str) -> None:
-        """Read its next line.
+        """Read the next line.
 
         Raises:
-            RuntimeError: another one.
+            RuntimeError: it is another line.
         """
         if self._process.stdout is None:
             raise AssertionError("a pipe was asked for")
         async with asyncio.timeout(MAX_ANSWER_SECONDS):
             line = (await self._process.stdout.readline()).decode().strip()
         if line != answer:
-            raise RuntimeError(f"the relay in C says {line!r}, {answer!r} was expected")
+            raise RuntimeError(f"the relay in C printed {line!r} instead of {answer!r}")
 
     async def close(self) -> None:
-        """End it, and give up the rows unless somebody still looks at them."""
+        """End the program."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         await self._process.wait()
 
     def has_packets(self, slot: int) -> bool:
-        """Whether a packet came to this slot."""
+        """Return whether a packet came to this slot."""
         at = slot_offset(slot) + 8 * Word.SSRC
         return self.memory[at : at + 4] != bytes(4)
 
 
 @dataclass(slots=True)
 class CPort:
-    """Implements `MediaPort`; what it measures is read from its rows."""
+    """A `MediaPort` of the relay in C, whose figures are read from its rows."""
 
     ports: CPorts
     port: int
@@ -102,32 +102,32 @@ class CPort:
     connected: bool = False
 
     async def connect(self, address: str, port: int) -> None:
-        """See `MediaPort.connect`; all addresses are the loopback one."""
+        """Connect to a port; all addresses are the loopback address."""
         del address
-        await self.ports.forwarder.tell(f"open {self.slot} {self.port} {port}", f"opened {self.slot}")
+        await self.ports.forwarder.command(f"open {self.slot} {self.port} {port}", f"opened {self.slot}")
         self.connected = True
 
     def figures(self) -> CallFigures:
-        """See `MediaPort.figures`."""
+        """Return empty figures."""
         return _NOT_MEASURED_HERE
 
     def flow(self) -> MediaFlow:
-        """See `MediaPort.flow`: all that goes there comes back, as far as the call's control needs to know."""
+        """Return a flow in which every packet is answered; the call's control needs no more."""
         packets = int(self.connected and self.ports.forwarder.has_packets(self.slot))
         return MediaFlow(packets, packets)
 
     async def close(self) -> CallFigures:
-        """See `MediaPort.close`."""
+        """Close the port."""
         if self.connected:
             self.connected = False
-            await self.ports.forwarder.tell(f"close {self.slot}", f"closed {self.slot}")
+            await self.ports.forwarder.command(f"close {self.slot}", f"closed {self.slot}")
         self.ports.free.append((self.port, self.slot))
         return self.figures()
 
 
 @dataclass(slots=True)
 class CPorts:
-    """Implements `PortAllocator`: a port and a slot for each call."""
+    """A `PortAllocator` of the relay in C: a port and a slot for each call."""
 
     forwarder: Forwarder
     advertised_address: str
@@ -135,22 +135,22 @@ class CPorts:
     free: list[tuple[int, int]] = field(default_factory=list)
 
     def take_ports(self, ports: PortRange) -> None:
-        """Use these."""
+        """Use these ports."""
         self.free = [(port, slot) for slot, port in enumerate(ports)]
 
     async def open(self, call: str) -> CPort:
-        """See `PortAllocator.open`."""
+        """Lease a port and a slot."""
         if not self.free:
             raise Refused("NoFreePort", f"{call}: every port has a call")
         port, slot = self.free.pop(0)
         return CPort(self, port, slot, self.advertised_address)
 
     async def adopt(self, call: str, port: int) -> CPort:
-        """See `PortAllocator.adopt`; here nothing is left from before."""
+        """Refuse an adoption: the relay in C keeps no calls over a restart."""
         raise Refused("NotReady", f"{call} on port {port}: this relay adopts no calls")
 
     async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:
-        """See `PortAllocator.audit`."""
+        """Return no suspects."""
         del ports_of_calls
         return ()
 

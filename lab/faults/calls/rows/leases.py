@@ -1,4 +1,4 @@
-"""The run of `ports` as a row of `make chaos`."""
+"""Port leases under kill -9 as a row of `make chaos`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def _leases(stage: Stage, result: RowResult) -> None:
         Figure("ports leased while another had them", str(found.double), "0", found.double == 0),
         Figure("ports lost", str(found.leaked), "0", found.leaked == 0),
         Figure(
-            f"starts that did not find exactly {PORTS} ports less the strangers'",
+            f"starts without exactly {PORTS} ports less the strangers'",
             f"{found.wrong_capacity} of {found.kills}",
             "0",
             found.wrong_capacity == 0,

@@ -1,4 +1,4 @@
-"""Reads a relay's rows from outside and judges windows of them, with our own statistics, whoever wrote them."""
+"""An outside reader of a relay's rows that judges windows of them with the product's statistics."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rtppool_relay.streams.statistics import StreamStatistics, collect_all
 TICK_SECONDS = 1.0
 WINDOW_SECONDS = 10
 CLOCK_RATE_HZ = 8000
-LOOKED_AT = 512  # more slots than a run has calls; they are taken from the first on
+OBSERVED_SLOTS = 512  # more slots than a run has calls; relays use the first slots first
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A closed window, judged. Times in ns, None where nothing was measured."""
+    """A closed window with its verdict. Times are in ns, None without a measurement."""
 
     met: bool
     packets: int
@@ -35,13 +35,13 @@ class Window:
 
 
 class RowObserver:
-    """All streams of the relay whose control process is `pid`."""
+    """All streams of the relay with the control process `pid`."""
 
     def __init__(self, pid: int, limits: SlaLimits) -> None:
-        """Find its rows among its descriptors.
+        """Map the rows among the descriptors of the process.
 
         Raises:
-            LabError: there are none.
+            LabError: the process holds no rows.
         """
         self._memory = map_rows(pid)
         self._limits = limits
@@ -50,7 +50,7 @@ class RowObserver:
         self._store = SliceStore()
 
     async def watch(self, seconds: float) -> None:
-        """Collect for so long; what was written before is taken in, too, and belongs to seconds that are past."""
+        """Collect rows for so long. Earlier rows are read as well, and belong to past seconds."""
         self._store.keep_window(round(seconds) + SLICE_CLOSES_AFTER_SECONDS)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -61,7 +61,7 @@ class RowObserver:
             await asyncio.sleep(TICK_SECONDS)
 
     def windows(self, from_second: int, number: int, calls: int) -> list[Window]:
-        """So many windows side by side, from a second of Unix time on, judged as of a relay with `calls` calls."""
+        """Return consecutive windows from a second of Unix time on, judged as those of a relay with `calls` calls."""
         found = []
         for each in range(number):
             end = from_second + (each + 1) * WINDOW_SECONDS
@@ -74,11 +74,11 @@ class RowObserver:
 
     @property
     def streams(self) -> int:
-        """How many were found."""
+        """The number of streams found."""
         return len(self._streams)
 
     def _find_streams(self) -> None:
-        for slot in range(LOOKED_AT):
+        for slot in range(OBSERVED_SLOTS):
             if slot not in self._streams and (reader := RowReader(self._memory, slot)).word(Word.SSRC):
                 threshold_ns = self._limits.late_threshold_microseconds * 1000
                 self._streams[slot] = StreamStatistics(
@@ -87,7 +87,7 @@ class RowObserver:
 
 
 def _judged(figures: Slice, calls: int, limits: SlaLimits) -> Window:
-    # The window is shared; what is kept of it is copied.
+    # The store reuses the window, so its histogram is copied.
     residence = Histogram()
     residence.merge(figures.residence)
     return Window(

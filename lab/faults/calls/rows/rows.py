@@ -1,4 +1,4 @@
-"""What a relay must do with a real Asterisk when nothing is broken: carry a hundred calls, refuse the one too many."""
+"""Properties of a relay with a real Asterisk, without a fault: a hundred calls, refusals, events within a call."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ ALL_PORTS = 101
 HELD_SECONDS, HELD_PER_SECOND = 16.0, 20
 TOO_MANY = 20
 BACK_WITHIN_MILLISECONDS = 50
-# Scenario, what happens in it, and how many packets must have gone on to the echo: 95 of 100 that were sent.
+# Scenario, its event, and the least number of packets to the echo: 95 % of those sent.
 EVENTS = (
     ("reinvite", "hold and re-INVITE", 237),
     ("ssrc", "another SSRC mid-call", 285),
     ("keys", "telephone events", 142),
 )
 ALL_UP_SECONDS, GRACE_SECONDS = 20.0, 40.0
-TOLD_CHARACTERS = 12_000
+MAX_LOG_CHARACTERS = 12_000
 
 
 @dataclass(slots=True)
 class RowResult:
-    """A row's figures, and what was found besides. `told` is what the relay itself says, to look for a cause in."""
+    """A row's figures and further findings. `relay_log` has the relay's status and log, for the search of a cause."""
 
     name: str
     title: str
     figures: list[Figure] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
-    told: str = ""
+    relay_log: str = ""
 
     def broken(self) -> list[str]:
-        """Every figure that is not what was asked, and every finding, as sentences."""
+        """Return a line for each missed bound, and all findings."""
         missed = [f"{each.name}: {each.measured}, bound {each.bound}" for each in self.figures if each.holds is False]
         return [*missed, *self.findings]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A run that fills in its result. `seconds` is about how long it takes."""
+    """A run that fills in its result and takes about `seconds`."""
 
     name: str
     title: str
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a row is given: Asterisk and SIPp, a folder of its own, and a way to say how far it is."""
+    """The arguments of a row: Asterisk and SIPp, a folder of its own, and a function that prints progress."""
 
     roots: PhoneRoots
     folder: Path
@@ -72,7 +72,7 @@ class Stage:
 
 
 async def play_row(stage: Stage, row: Row) -> RowResult:
-    """Run one; what keeps it from its end is a finding."""
+    """Play a row. An error that ends it is a finding."""
     result = RowResult(row.name, row.title)
     try:
         await row.run(stage, result)
@@ -84,24 +84,24 @@ async def play_row(stage: Stage, row: Row) -> RowResult:
 async def _on_one_rig(
     ports: Ports, chain: Chain, run: Callable[[Rig, RowResult], Awaitable[None]], stage: Stage, result: RowResult
 ) -> None:
-    """On a rig of its own; when it has ended, nothing may be left, and the relay's counts must add up."""
+    """Run on a rig of its own. Afterwards no resource may be left, and the relay's counts must add up."""
     async with running_rig(stage.roots, stage.folder, ports, chain=chain) as rig:
-        await _and_nothing_left(rig, run, result)
+        await _with_checks(rig, run, result)
 
 
-async def _and_nothing_left(rig: Rig, run: Callable[[Rig, RowResult], Awaitable[None]], result: RowResult) -> None:
+async def _with_checks(rig: Rig, run: Callable[[Rig, RowResult], Awaitable[None]], result: RowResult) -> None:
     try:
         await run(rig, result)
         result.findings += leaked(await rest_of(rig), len(rig.ports))
         if status := await rig.relay_view.status():
             result.findings += uncounted(status["calls"])
-            result.told = f"{json.dumps(status)}\n"
+            result.relay_log = f"{json.dumps(status)}\n"
     except LabError as error:
         result.findings.append(str(error))
     result.findings += [
         f"the relay's log has a traceback: {each[-400:]}" for each in tracebacks_of(rig.relay.log_text())[:2]
     ]
-    result.told += rig.relay.log_text()[-TOLD_CHARACTERS:]
+    result.relay_log += rig.relay.log_text()[-MAX_LOG_CHARACTERS:]
 
 
 async def _load(rig: Rig, result: RowResult) -> None:
@@ -121,7 +121,7 @@ async def _load(rig: Rig, result: RowResult) -> None:
 def load_figures(
     outcome: Outcome, records: Sequence[Record], status: Mapping[str, Any], stray: Sequence[str]
 ) -> list[Figure]:
-    """The row's figures out of what callers and relay have written down. Pure."""
+    """Return the row's figures from the records of callers and relay."""
     placed, refused = len(outcome.placed), sum(status["calls"]["refused"].values())
     taken = [record for record in records if record.refused is None]
     silent = sum(1 for record in taken if not record.answered or not record.p50_microseconds)
@@ -152,22 +152,22 @@ async def _refusal(rig: Rig, result: RowResult) -> None:
         one_too_many = Plan("refused", TOO_MANY, 0, TRIAL_RTP_PORT, 10, 1, "refused")
         began = time.monotonic()
         async with rig.callers.calling(one_too_many) as refused:
-            turned_away = await refused.finish(GRACE_SECONDS)
+            rejected = await refused.finish(GRACE_SECONDS)
         if time.monotonic() - began > HELD_SECONDS:
-            raise LabError("the refusals took longer than the calls that hold all ports: nothing was shown")
+            raise LabError("the refusals took longer than the calls that hold all ports, so the row proves nothing")
         outcome = await calling.finish(HELD_SECONDS + GRACE_SECONDS)
     returned = dialplan_of(rig.dialplan_log()).returned
-    back = [returned[call] for call in turned_away.placed if call in returned]
+    back = [returned[call] for call in rejected.placed if call in returned]
     slowest = max((each.after_milliseconds for each in back), default=None)
     reasons = {each.refused for each in back}
     result.figures += [
         _exactly("calls held on as many ports", len(outcome.talked), ALL_PORTS),
-        _exactly("one call too many, tries", len(turned_away.placed), TOO_MANY),
-        _exactly("refused by SIP 503", len(turned_away.refused), TOO_MANY),
-        _exactly("back in the dialplan, unanswered", sum(each.channel == "Ring" for each in back), TOO_MANY),
+        _exactly("one call too many, tries", len(rejected.placed), TOO_MANY),
+        _exactly("refused by SIP 503", len(rejected.refused), TOO_MANY),
+        _exactly("returned to the dialplan, unanswered", sum(each.channel == "Ring" for each in back), TOO_MANY),
         Figure(
-            "longest way there and back (ms)",
-            "none came back" if slowest is None else str(slowest),
+            "longest time until the return (ms)",
+            "none returned" if slowest is None else str(slowest),
             f"<= {BACK_WITHIN_MILLISECONDS}",
             slowest is not None and slowest <= BACK_WITHIN_MILLISECONDS,
             timed=True,
@@ -177,24 +177,24 @@ async def _refusal(rig: Rig, result: RowResult) -> None:
 
 
 async def _events(rig: Rig, result: RowResult) -> None:
-    """Each scenario once: it goes on, and what is no loss and no delay is not counted as such."""
-    for scenario, what, fewest in EVENTS:
+    """Play each scenario once: the call survives, and its event counts as neither loss nor delay."""
+    for scenario, event, min_packets in EVENTS:
         offset = rig.relay.log_size()
         async with rig.callers.calling(Plan(scenario, 1, 0, HELD_RTP_PORT, 1, 1, scenario)) as calling:
             outcome = await calling.finish(GRACE_SECONDS)
         await rest_of(rig)
         records = [each for each in records_of(rig.relay.log_text(offset)) if each.sip_call_id in outcome.talked]
-        result.figures += event_figures(what, fewest, records)
+        result.figures += event_figures(event, min_packets, records)
 
 
-def event_figures(what: str, fewest: int, records: Sequence[Record]) -> list[Figure]:
-    """A scenario's figures out of the record of its one call. Pure."""
+def event_figures(event: str, min_packets: int, records: Sequence[Record]) -> list[Figure]:
+    """Return a scenario's figures from the record of its one call."""
     packets, late = sum(record.packets for record in records), sum(record.late for record in records)
     return [
-        _exactly(f"{what}: talked to the end, with a record", len(records), 1),
-        Figure(f"{what}: packets to the echo", str(packets), f">= {fewest}", packets >= fewest),
-        _exactly(f"{what}: lost", sum(record.lost for record in records), 0),
-        Figure(f"{what}: late by relay or echo", str(late), "0", late == 0, timed=True),
+        _exactly(f"{event}: talked to the end, with a record", len(records), 1),
+        Figure(f"{event}: packets to the echo", str(packets), f">= {min_packets}", packets >= min_packets),
+        _exactly(f"{event}: lost", sum(record.lost for record in records), 0),
+        Figure(f"{event}: late by relay or echo", str(late), "0", late == 0, timed=True),
     ]
 
 
@@ -206,14 +206,14 @@ async def _status(rig: Rig) -> dict[str, Any]:
     return status
 
 
-def _exactly(what: str, measured: int, asked: int) -> Figure:
-    return Figure(what, str(measured), str(asked), measured == asked)
+def _exactly(name: str, measured: int, expected: int) -> Figure:
+    return Figure(name, str(measured), str(expected), measured == expected)
 
 
-def _at_most(what: str, durations: Mapping[str, Any] | None, microseconds: int) -> Figure:
+def _at_most(name: str, durations: Mapping[str, Any] | None, microseconds: int) -> Figure:
     p99 = durations["p99Microseconds"] if durations else None
     measured = "not measured" if p99 is None else f"{p99 / 1000:.1f} ms"
-    return Figure(what, measured, f"<= {microseconds / 1000:g} ms", p99 is not None and p99 <= microseconds, timed=True)
+    return Figure(name, measured, f"<= {microseconds / 1000:g} ms", p99 is not None and p99 <= microseconds, timed=True)
 
 
 ROWS = (

@@ -1,18 +1,17 @@
-"""The original's tiers with a real Asterisk: our echo and relay beside an echo and a relay in C, turn by turn."""
+"""The original's tiers with a real Asterisk: our echo and relay, interleaved with an echo and a relay in C."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.base.compiler import compile_c
 from lab.base.errors import LabError
-from lab.base.places import LOOPBACK, REFERENCE
+from lab.base.places import LOOPBACK
 from lab.base.report import Figure
 from lab.base.waiting import wait_until
 from lab.faults.calls.places import ECHO_PORT, HELD_RTP_PORT
@@ -49,35 +48,25 @@ PORTS = Ports()
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The reference programs that were compiled for this run."""
+    """The compiled reference programs of a run."""
 
     relay: Path
     echo: Path
 
 
 def compile_programs(folder: Path) -> Programs:
-    """Compile both.
+    """Compile both programs into `folder`.
 
     Raises:
-        LabError: no C compiler, or it refuses.
+        LabError: no C compiler, or it refuses a source.
     """
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise LabError("no C compiler (cc); install one, for example: apt-get install gcc libc6-dev")
-    built = []
-    for name in ("relay_rows", "echo"):
-        program, source = folder / name, REFERENCE / f"{name}.c"
-        done = subprocess.run([compiler, "-O2", "-o", program, source], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise LabError(f"{source.name} does not compile:\n{done.stderr.strip()}")
-        built.append(program)
-    return Programs(*built)
+    return Programs(compile_c("relay_rows", folder), compile_c("echo", folder))
 
 
 def chains(programs: Programs, folder: Path) -> dict[str, Chain]:
-    """Both, by name. Ours sends no probe and refuses no call for its load, because the other does neither.
+    """Return both chains by name. Ours sends no probe and refuses no call for its load, because the other does neither.
 
-    Our packet processes ask for real-time priority and get it from a run as root, so the other chain has the same.
+    Our packet processes get real-time priority in a run as root, so the other chain is started with it.
     """
     pools = folder / "pools.json"
     pools.write_text(encode(PoolsDocument((_pool(),))))
@@ -93,7 +82,7 @@ def chains(programs: Programs, folder: Path) -> dict[str, Chain]:
 
 
 async def compare(stage: Stage, result: RowResult) -> None:
-    """Both chains at each number of calls, the order turned each round."""
+    """Run both chains at each number of calls, in alternating order."""
     both = chains(compile_programs(stage.folder), stage.folder)
     for calls in CALLS:
         windows: dict[str, list[Window]] = {name: [] for name in both}
@@ -137,7 +126,7 @@ async def _observe(rig: Rig, calls: int, seconds: int) -> list[Window]:
 
 
 def tier_figures(calls: int, windows: Mapping[str, Sequence[Window]]) -> list[Figure]:
-    """Both chains' figures, and what is asked of ours. Pure."""
+    """Return both chains' figures, with the bounds of ours."""
     ours, theirs = windows[OUR_CHAIN], windows[C_CHAIN]
     met = {name: sum(window.met for window in each) for name, each in windows.items()}
     late, late_there = _late_ppm(ours), _late_ppm(theirs)

@@ -74,7 +74,7 @@ def test_calls_that_died_with_asterisk_need_a_record_and_no_dialplan() -> None:
 )
 def test_a_call_that_was_never_answered_is_explained_by_the_dialplan(told: Returned) -> None:
     assert unaccounted(evidence(outcome("a"), [], {"a": told})) == []
-    assert "neither answered nor given back" in unaccounted(evidence(outcome("a"), []))[0]
+    assert "neither answered nor returned" in unaccounted(evidence(outcome("a"), []))[0]
 
 
 def test_a_caller_who_left_during_set_up_is_accounted_for_by_a_record_without_a_call_id() -> None:

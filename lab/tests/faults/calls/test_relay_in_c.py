@@ -57,7 +57,7 @@ async def line(tmp_path: Path) -> AsyncIterator[Line]:
         free.close()
         forwarder = await Forwarder.start(str(compile_programs(tmp_path).relay), echo.getsockname()[1])
         peer = asterisk.getsockname()[1]
-        await forwarder.tell(f"open {SLOT} {port} {peer}", f"opened {SLOT}")
+        await forwarder.command(f"open {SLOT} {port} {peer}", f"opened {SLOT}")
         yield Line(asterisk, echo, forwarder, port)
         await forwarder.close()
 
@@ -92,6 +92,6 @@ async def test_another_source_begins_another_epoch(line: Line) -> None:
 
 
 async def test_a_closed_slot_lets_go_of_its_port(line: Line) -> None:
-    await line.forwarder.tell(f"close {SLOT}", f"closed {SLOT}")
+    await line.forwarder.command(f"close {SLOT}", f"closed {SLOT}")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as another:
         another.bind((LOOPBACK, line.port))

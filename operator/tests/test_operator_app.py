@@ -111,7 +111,7 @@ async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(running:
     running.reconciler.watch.record_list({"uid": "1"}, then, then)
     status, body = await answer(running, "/healthz")
     assert (status, body["healthy"]) == (503, False)
-    assert "the watch of pools has not brought" in body["problems"][0]
+    assert "the watch of pools has not delivered" in body["problems"][0]
     assert (await answer(running, "/health"))[0] == 200
 
 

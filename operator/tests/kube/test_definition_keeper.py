@@ -98,7 +98,7 @@ async def test_a_server_that_is_away_at_the_start_is_waited_for_and_told_once(ca
     store.away = False
     await task
     assert (store.applied, keeper.problem) == (0, None), "a newer one stands"
-    for what in ("applied", "looked at"):
+    for what in ("applied", "read"):
         assert len([line for line in caplog.messages if f"can't be {what}" in line]) == 1
 
 

@@ -1,4 +1,4 @@
-"""kopf in its thread, on a real socket: it may end on anything, and is begun anew."""
+"""kopf in its thread, on a real socket: it may end on anything, and restarts."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_what_stands_and_what_comes_and_goes_is_seen(api: ApiStandIn, watc
 
 
 @pytest.mark.parametrize("ends_on", ["error event", "404", "asked to"])
-async def test_a_watch_that_ends_is_begun_anew(
+async def test_a_watch_that_ends_restarts(
     api: ApiStandIn, watch: KopfWatch, seen: list[Seen], ends_on: str
 ) -> None:
     watch.start()
@@ -81,7 +81,7 @@ async def test_a_watch_that_ends_is_begun_anew(
         watch.restart()
     await until(lambda: watch.restarts == 1)
     assert watch.alive
-    assert "is begun anew" in (watch.problem or "")
+    assert "ended and restarts" in (watch.problem or "")
     api.instead = lambda _request: None
     await api.put_pool("later")
     await until(lambda: any(uid == "uid-later" for uid, _, _ in seen))

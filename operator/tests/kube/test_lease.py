@@ -85,16 +85,16 @@ def test_of_two_operators_one_holds_and_the_other_waits_for_its_end(
 ) -> None:
     one, other = two
     assert one.hold() is None
-    assert other.hold() == "ns/one"
+    assert other.hold() == "operator ns/one holds the lease"
     clock[0] += 10
     assert one.hold() is None
     clock[0] += 10
-    assert other.hold() == "ns/one"
+    assert other.hold() == "operator ns/one holds the lease"
     clock[0] += 14
-    assert other.hold() == "ns/one", "seen to change 14 s ago"
+    assert other.hold() == "operator ns/one holds the lease", "seen to change 14 s ago"
     clock[0] += 2
     assert other.hold() is None
-    assert one.hold() == "ns/two"
+    assert one.hold() == "operator ns/two holds the lease"
 
 
 def test_an_operator_that_could_not_renew_writes_nothing_long_before_another_may(
@@ -104,7 +104,7 @@ def test_an_operator_that_could_not_renew_writes_nothing_long_before_another_may
     assert not one.leads()
     assert one.hold() is None
     assert one.leads()
-    assert other.hold() == "ns/one"
+    assert other.hold() == "operator ns/one holds the lease"
     store.away = True
     clock[0] += DURATION_SECONDS - MAX_WRITE_SECONDS - 0.1
     with pytest.raises(ClusterError):
@@ -125,7 +125,7 @@ def test_an_operator_that_sees_another_hold_the_lease_leads_no_more(
     assert store.kept is not None
     store.kept["spec"]["holderIdentity"] = ""
     assert other.hold() is None
-    assert one.hold() == "ns/two"
+    assert one.hold() == "operator ns/two holds the lease"
     assert not one.leads()
 
 
@@ -147,6 +147,26 @@ def test_a_promise_of_a_year_is_not_waited_for(
     assert one.hold() is None
     assert store.kept is not None
     store.kept["spec"]["leaseDurationSeconds"] = 31_536_000
-    assert other.hold() == "ns/one"
+    assert other.hold() == "operator ns/one holds the lease"
     clock[0] += MAX_DURATION_SECONDS + 1
     assert other.hold() is None
+
+
+def test_an_operator_whose_write_comes_too_late_does_not_lead_and_says_why(
+    two: tuple[Leadership, Leadership], store: Store
+) -> None:
+    one, other = two
+    assert one.hold() is None
+    one.release()
+    read = store.lease
+
+    def read_before_the_other_writes(namespace: str, name: str) -> Mapping[str, Any] | None:
+        lease = read(namespace, name)
+        store.lease = read  # type: ignore[method-assign]
+        assert one.hold() is None
+        return lease
+
+    store.lease = read_before_the_other_writes  # type: ignore[method-assign]
+    assert other.hold() == "the lease changed before this operator could take it"
+    assert not other.leads()
+    assert one.leads()

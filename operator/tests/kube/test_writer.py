@@ -37,7 +37,7 @@ def refused() -> int:
 async def test_results_stand_in_the_order_of_their_calls_and_a_failure_in_its_place(
     writer: Writer, counts: WorkCounters
 ) -> None:
-    results = await writer.each("status", [lambda: 1, refused, lambda: 3], 8)
+    results = await writer.write_all("status", [lambda: 1, refused, lambda: 3], 8)
     assert results[0] == 1
     assert isinstance(results[1], ClusterError)
     assert results[2] == 3
@@ -56,14 +56,14 @@ async def test_so_many_are_on_their_way_and_no_more(writer: Writer) -> None:
         with lock:
             now[0] -= 1
 
-    await writer.each("annotation", [call] * 24, 8)
+    await writer.write_all("annotation", [call] * 24, 8)
     assert most[0] == 8
 
 
 async def test_a_failure_is_told_once_and_its_end_as_well(writer: Writer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     for calls in ([refused], [refused], [lambda: 1], [lambda: 1]):
-        await writer.each("status", calls, 1)
+        await writer.write_all("status", calls, 1)
     assert caplog.messages == ["patch status of voice/bad: 422 invalid", "status: works again"]
 
 
@@ -75,11 +75,11 @@ async def test_without_the_lease_nothing_more_begins(writer: Writer, leads: list
         leads[0] = False
 
     with pytest.raises(NotLeadingError):
-        await writer.each("status", [lose, lambda: done.append(2), lambda: done.append(3)], 1)
+        await writer.write_all("status", [lose, lambda: done.append(2), lambda: done.append(3)], 1)
     await asyncio.sleep(0)
     assert done == [1]
     with pytest.raises(NotLeadingError, match="configuration: the lease was not renewed in time"):
-        await writer.one("configuration", lambda: done.append(4))
+        await writer.write("configuration", lambda: done.append(4))
     assert done == [1]
 
 

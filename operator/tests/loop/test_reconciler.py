@@ -240,7 +240,7 @@ class Held(Leadership):
     """Another operator's."""
 
     def hold(self) -> str | None:
-        return "ns/other"
+        return "operator ns/other holds the lease"
 
 
 async def test_an_operator_without_the_lease_writes_nothing(

@@ -1,1 +1,1 @@
-"""Everything that speaks to the API server. No other room imports kubernetes or kopf."""
+"""The room that talks to the API server: reads, writes, the lease, the CRD and kopf's watch."""

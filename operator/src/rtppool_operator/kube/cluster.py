@@ -1,6 +1,6 @@
-"""The Kubernetes API as the operator uses it. Only here is the client imported; all calls block, with time limits.
+"""The Kubernetes API as the operator uses it. All calls block, with timeouts.
 
-Answers are read as JSON: the client's own objects of 200 pods cost more time than all the rest of a round.
+Responses stay plain JSON: to build the client's own objects for 200 pods takes longer than the rest of a round.
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ READ_SECONDS = (CONNECT_SECONDS, 10)
 WRITE_SECONDS = (CONNECT_SECONDS, 5)
 NOT_FOUND, CONFLICT, UNPROCESSABLE, TOO_MANY = 404, 409, 422, 429
 FIRST_REFUSAL, FIRST_FAILURE = 400, 500
-# The API server says how long to wait when it has too much to do; a wrong word of it must not stop us for ever.
+# The pause after a response of 429: its Retry-After, up to a limit that keeps a wrong value from stopping the operator.
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
 FIELD_MANAGER = "rtp-pool-operator"
 MAX_EVENT = 1024
 MAX_REASON = 300
 LISTS = 4
 CONNECTIONS = 32
-# Labels are all that ownership needs of a node, and a tenth of it.
+# Ownership needs a node's labels alone: a tenth of the bytes.
 ONLY_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
-# Nobody reads what a write of these returns, and a pod with all its ports is 20 kB to encode, a hundred times an edit.
+# The response to a write is not used, and a whole pod has 20 kB. An edit of a pool annotates hundreds of pods.
 ONLY_METADATA_BACK = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
 
 
 class ClusterError(Exception):
-    """The API server refused or can't be reached; the message says what was asked and why not.
+    """A request that the API server rejected or did not receive. The message has the request and the reason.
 
-    `unnamed`: the refusal names no field and no object, as that of a JSON patch that can't be applied.
+    `status` is the HTTP status; None without a response. `unnamed`: the rejection names no field and no object, as for
+    a JSON patch whose test fails.
     """
 
     def __init__(self, message: str, status: int | None = None, *, unnamed: bool = False) -> None:
@@ -56,12 +57,12 @@ class ClusterError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the same request would be refused again, rather than a better moment take it."""
+        """Whether the API server would reject the same request again."""
         return self.status is not None and FIRST_REFUSAL <= self.status < FIRST_FAILURE and self.status != TOO_MANY
 
 
 class Cluster:
-    """One cluster, seen from one namespace. `throttled` counts answers of 429."""
+    """One cluster, with the relays of one namespace. `throttled` counts responses of 429."""
 
     def __init__(
         self,
@@ -82,54 +83,56 @@ class Cluster:
         self.throttled = 0
 
     def read_view(self) -> ClusterView:
-        """Pools, relays, nodes and the configuration as they stand.
+        """Read pools, relays, nodes and the configuration in parallel.
 
         Raises:
-            ClusterError: a part of it can't be had; then nothing is known.
+            ClusterError: one of the reads failed.
         """
-        items = self._lists.submit(self._pools)
+        listed = self._lists.submit(self._pools)
         relays = self._lists.submit(self.relays)
         nodes = self._lists.submit(self.nodes)
         written = self._lists.submit(self.written)
-        pools, versions = items.result()
+        pools, versions = listed.result()
         found = nodes.result()
         if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
             found = self.nodes_with_addresses()
         return ClusterView(pools, relays.result(), found, written.result(), versions)
 
     def _pools(self) -> tuple[tuple[Pool, ...], Mapping[str, str]]:
-        """Pools of all namespaces, and their resource versions by uid."""
-        asked = self._list("list rtppools", self._custom.list_cluster_custom_object, GROUP, VERSION, PLURAL)
-        items = _items("list rtppools", asked)
+        """Return pools of all namespaces, and their resource versions by uid."""
+        response = self._list("list rtppools", self._custom.list_cluster_custom_object, GROUP, VERSION, PLURAL)
+        items = _items("list rtppools", response)
         versions = {item["metadata"]["uid"]: str(item["metadata"].get("resourceVersion")) for item in items}
         return tuple(parse_pool(item, self._schema) for item in items), versions
 
     def relays(self) -> tuple[RelayPod, ...]:
-        """Relay pods that run, those that are being deleted included: their calls live on."""
-        what = f"list pods in {self._namespace}"
-        items = self._list(
-            what,
+        """Return running relay pods. Pods that are being deleted count: they still have calls."""
+        request = f"list pods in {self._namespace}"
+        response = self._list(
+            request,
             self._core.list_namespaced_pod,
             self._namespace,
             label_selector=RELAY_SELECTOR,
             resource_version="0",
         )
-        return tuple(relay for pod in _items(what, items) if (relay := relay_of(pod)) is not None)
+        return tuple(relay for pod in _items(request, response) if (relay := relay_of(pod)) is not None)
 
     def nodes(self) -> Mapping[str, Node]:
-        """All nodes by name, without addresses."""
-        items = self._list("list nodes", self._core.list_node, resource_version="0", _headers={"Accept": ONLY_METADATA})
-        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", items)}
+        """Return all nodes by name, without addresses."""
+        response = self._list(
+            "list nodes", self._core.list_node, resource_version="0", _headers={"Accept": ONLY_METADATA}
+        )
+        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", response)}
 
     def nodes_with_addresses(self) -> Mapping[str, Node]:
-        """All nodes by name; ten times the bytes, for pools that advertise a node's ExternalIP."""
-        items = self._list("list nodes", self._core.list_node, resource_version="0")
-        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", items)}
+        """Return all nodes by name. Only pools that advertise an ExternalIP need these ten times as many bytes."""
+        response = self._list("list nodes", self._core.list_node, resource_version="0")
+        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", response)}
 
     def written(self) -> str | None:
-        """`pools.json` as it stands; None without the ConfigMap."""
-        what = f"get configmap {CONFIG_MAP_NAME}"
-        found = self._get(what, self._core.read_namespaced_config_map, CONFIG_MAP_NAME, self._namespace)
+        """Return `pools.json`; None without the ConfigMap."""
+        request = f"get configmap {CONFIG_MAP_NAME}"
+        found = self._get(request, self._core.read_namespaced_config_map, CONFIG_MAP_NAME, self._namespace)
         return None if found is None else (found.get("data") or {}).get(FILE_NAME, "")
 
     def write(self, text: str, *, exists: bool) -> None:
@@ -158,7 +161,7 @@ class Cluster:
         )
 
     def refresh(self, relay: RelayPod, revision: str) -> None:
-        """Annotate a relay's pod, so that the kubelet renews its mounts at once. A pod that is gone needs nothing."""
+        """Annotate a relay's pod, so that the kubelet refreshes its mounts at once. Ignore a pod that is gone."""
         try:
             self._write(
                 f"annotate pod {relay.name}",
@@ -174,19 +177,18 @@ class Cluster:
                 raise
 
     def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Replace a pool's status; returns it as the API server keeps it.
+        """Replace a pool's status, and return it as stored: an older definition drops unknown fields.
 
-        An older definition drops what it does not know. None: the pool is gone, was made anew, or somebody wrote at the
-        same moment; the next round sees what is then.
+        Return None when the pool is gone, was created again, or changed at the same moment. The next round retries.
         """
         body = [
             {"op": "test", "path": "/metadata/uid", "value": pool.uid},
             {"op": "add", "path": "/status", "value": status},
         ]
-        what = f"patch status of {pool.key}"
+        request = f"patch status of {pool.key}"
         try:
-            answer = self._write(
-                what,
+            response = self._write(
+                request,
                 self._custom.patch_namespaced_custom_object_status,
                 GROUP,
                 VERSION,
@@ -198,11 +200,11 @@ class Cluster:
                 _content_type="application/json-patch+json",
             )
         except ClusterError as error:
-            # A test that fails is refused as invalid, too, but without a field; what the definition refuses names one.
+            # A failed test is a 422 without a field. A status that the definition rejects is a 422 with one.
             if error.status in {NOT_FOUND, CONFLICT} or (error.status == UNPROCESSABLE and error.unnamed):
                 return None
             raise
-        written = _document(what, answer).get("status")
+        written = _document(request, response).get("status")
         return written if isinstance(written, Mapping) else {}
 
     def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
@@ -230,16 +232,16 @@ class Cluster:
         self._write(f"create event on {pool.key}", self._core.create_namespaced_event, pool.namespace, body)
 
     def definition(self) -> dict[str, Any] | None:
-        """The CRD as it stands; None without one."""
+        """Return the CRD of the cluster; None without one."""
         return self._get(f"get crd {CRD_NAME}", self._extensions.read_custom_resource_definition, CRD_NAME)
 
     def serves_pools(self) -> bool:
-        """Whether `/apis/rtppool.dev/v1alpha1` is there to be asked."""
-        what = f"get /apis/{GROUP}/{VERSION}"
-        return self._get(what, self._custom.get_api_resources, GROUP, VERSION) is not None
+        """Return whether the API server serves `/apis/rtppool.dev/v1alpha1`."""
+        request = f"get /apis/{GROUP}/{VERSION}"
+        return self._get(request, self._custom.get_api_resources, GROUP, VERSION) is not None
 
     def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
-        """Apply the CRD server-side; force takes fields over that another manager had."""
+        """Apply the CRD server-side, with the fields of other managers."""
         self._write(
             f"apply crd {CRD_NAME}",
             self._extensions.patch_custom_resource_definition,
@@ -251,13 +253,13 @@ class Cluster:
         )
 
     def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """A Lease; None without one."""
+        """Return a Lease; None without one."""
         return self._get(
             f"get lease {name}", self._leases.read_namespaced_lease, name, namespace, seconds=WRITE_SECONDS
         )
 
     def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
-        """Create or replace a Lease; False when somebody else was faster."""
+        """Create or replace a Lease; return False when it changed in the meantime."""
         try:
             if exists:
                 self._call(
@@ -274,46 +276,46 @@ class Cluster:
         return True
 
     def _get(
-        self, what: str, call: Any, *arguments: Any, seconds: tuple[int, int] = READ_SECONDS
+        self, request: str, call: Any, *arguments: Any, seconds: tuple[int, int] = READ_SECONDS
     ) -> dict[str, Any] | None:
         try:
-            return _document(what, self._call(what, call, seconds, *arguments))
+            return _document(request, self._call(request, call, seconds, *arguments))
         except ClusterError as error:
             if error.status == NOT_FOUND:
                 return None
             raise
 
-    def _list(self, what: str, call: Any, *arguments: Any, **options: Any) -> bytes:
-        self._check_throttle(what)
-        return self._call(what, call, READ_SECONDS, *arguments, **options)
+    def _list(self, request: str, call: Any, *arguments: Any, **options: Any) -> bytes:
+        self._check_throttle(request)
+        return self._call(request, call, READ_SECONDS, *arguments, **options)
 
-    def _write(self, what: str, call: Any, *arguments: Any, **options: Any) -> bytes:
-        self._check_throttle(what)
-        return self._call(what, call, WRITE_SECONDS, *arguments, **options)
+    def _write(self, request: str, call: Any, *arguments: Any, **options: Any) -> bytes:
+        self._check_throttle(request)
+        return self._call(request, call, WRITE_SECONDS, *arguments, **options)
 
-    def _check_throttle(self, what: str) -> None:
-        """Leases and the definition are asked for all the same: they are few, and a lease can't wait."""
+    def _check_throttle(self, request: str) -> None:
+        """Reject the request during a pause. Leases and the definition are exempt: few, and a lease can't wait."""
         if self._monotonic() < self._paused_until:
-            raise ClusterError(f"{what}: the API server has asked us to wait", TOO_MANY)
+            raise ClusterError(f"{request}: the API server is overloaded and asked for a pause", TOO_MANY)
 
-    def _call(self, what: str, call: Any, seconds: tuple[int, int], *arguments: Any, **options: Any) -> bytes:
+    def _call(self, request: str, call: Any, seconds: tuple[int, int], *arguments: Any, **options: Any) -> bytes:
         try:
-            answer = call(*arguments, **options, _preload_content=False, _request_timeout=seconds)
-            return bytes(answer.data)
+            response = call(*arguments, **options, _preload_content=False, _request_timeout=seconds)
+            return bytes(response.data)
         except ApiException as error:
             if error.status == TOO_MANY:
                 self.throttled += 1
                 self._paused_until = self._monotonic() + _pause_seconds(error)
-            raise ClusterError(f"{what}: {_reason(error)}", error.status, unnamed=_is_unnamed(error)) from error
+            raise ClusterError(f"{request}: {_reason(error)}", error.status, unnamed=_is_unnamed(error)) from error
         except urllib3.exceptions.HTTPError as error:
-            raise ClusterError(f"{what}: the API server can't be reached ({error})"[:MAX_REASON]) from error
+            raise ClusterError(f"{request}: the API server can't be reached ({error})"[:MAX_REASON]) from error
 
 
 def connect(namespace: str, definition: Mapping[str, Any]) -> Cluster:
-    """The cluster that this pod runs in, or the one of the user's kubeconfig.
+    """Connect to the cluster of this pod, or else of the user's kubeconfig.
 
     Raises:
-        ClusterError: neither is there.
+        ClusterError: there is neither.
     """
     configuration = kubernetes.client.Configuration()
     try:
@@ -322,15 +324,15 @@ def connect(namespace: str, definition: Mapping[str, Any]) -> Cluster:
         except kubernetes.config.ConfigException:
             kubernetes.config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except kubernetes.config.ConfigException as error:
-        raise ClusterError(f"no cluster is configured, by a pod's account or by KUBECONFIG: {error}") from error
-    # The next round asks again; repeating at once, with a log line each, would only hide what is wrong.
+        raise ClusterError(f"no cluster is configured, by a service account or by KUBECONFIG: {error}") from error
+    # The next round retries. The client's own retries would log each attempt and hide the error.
     configuration.retries = False
     configuration.connection_pool_maxsize = CONNECTIONS
     return Cluster(kubernetes.client.ApiClient(configuration), namespace, definition)
 
 
 def relay_of(pod: Mapping[str, Any]) -> RelayPod | None:
-    """A relay's pod from its JSON; None before it has a node, and after its end."""
+    """Read a relay's pod; return None before it has a node, and after its end."""
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     ports = {
         port["name"]: port["containerPort"]
@@ -352,26 +354,26 @@ def relay_of(pod: Mapping[str, Any]) -> RelayPod | None:
 
 
 def node_of(node: Mapping[str, Any]) -> Node:
-    """A node from its JSON, whole or without its status."""
+    """Read a node, with or without its status."""
     addresses = (node.get("status") or {}).get("addresses") or []
     external = next((each["address"] for each in addresses if each["type"] == "ExternalIP"), None)
     return Node(node["metadata"]["name"], node["metadata"].get("labels") or {}, external)
 
 
-def _document(what: str, answer: bytes) -> dict[str, Any]:
+def _document(request: str, response: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(answer)
+        document = json.loads(response)
     except (ValueError, RecursionError) as error:
-        raise ClusterError(f"{what}: the answer is no JSON ({error})"[:MAX_REASON]) from error
+        raise ClusterError(f"{request}: the response is not JSON ({error})"[:MAX_REASON]) from error
     if not isinstance(document, dict):
-        raise ClusterError(f"{what}: the answer is no object")
+        raise ClusterError(f"{request}: the response is not an object")
     return document
 
 
-def _items(what: str, answer: bytes) -> list[dict[str, Any]]:
-    items = _document(what, answer).get("items")
+def _items(request: str, response: bytes) -> list[dict[str, Any]]:
+    items = _document(request, response).get("items")
     if not isinstance(items, list):
-        raise ClusterError(f"{what}: the answer is no list")
+        raise ClusterError(f"{request}: the response is not a list")
     return items
 
 

@@ -1,7 +1,7 @@
-"""The definition of RtpPool, applied where it is missing or older. `python -m rtppool_operator.kube.crd` does it once.
+"""The definition of RtpPool (the CRD), applied where the cluster's is missing or older.
 
-Helm installs `crds/` and never upgrades it; so a pre-upgrade Job and the operator's start apply the image's copy. A
-cluster's newer revision is never replaced by an older one.
+Helm installs `crds/` and never upgrades it. So the image has a copy: a pre-upgrade Job applies it
+(`python -m rtppool_operator.kube.crd`), and so does the operator at its start. A newer revision stays.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ log = logging.getLogger(__name__)
 REVISION_ANNOTATION = "rtppool.dev/crd-revision"
 # Helm's own, so that a later `helm install` does not meet a conflict.
 FIELD_MANAGER = "helm"
-# A definition that was just made is served within a second or two.
+# The API server serves a new definition within a second or two.
 SERVED_WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.2
 
 
 class DefinitionStore(Protocol):
-    """Where the CRD is."""
+    """An API server that has the CRD."""
 
     def definition(self) -> dict[str, Any] | None:
-        """The CRD as it stands."""
+        """Return the CRD of the cluster; None without one."""
 
     def serves_pools(self) -> bool:
-        """Whether its version can be asked for."""
+        """Return whether the API server serves our version."""
 
     def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
-        """Apply it."""
+        """Apply the CRD."""
 
 
 def revision_of(document: Mapping[str, Any] | None) -> int:
-    """The revision in the annotation; 0 without one, -1 without a definition."""
+    """Return the revision in the annotation; 0 without one, -1 without a definition."""
     if document is None:
         return -1
     annotations = document.get("metadata", {}).get("annotations") or {}
@@ -57,12 +57,12 @@ def revision_of(document: Mapping[str, Any] | None) -> int:
 
 
 def is_older(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> bool:
-    """Whether the standing definition should be replaced by ours."""
+    """Return whether our definition should replace the cluster's."""
     return revision_of(standing) < revision_of(ours)
 
 
 def is_established(document: Mapping[str, Any] | None) -> bool:
-    """Whether the API server has taken the definition up, and serves our version by it."""
+    """Return whether the API server has accepted the definition and serves our version."""
     if document is None:
         return False
     served = any(each.get("name") == VERSION and each.get("served") for each in document["spec"].get("versions") or [])
@@ -74,7 +74,7 @@ def read_definition(file: Path) -> dict[str, Any]:
     """Read the CRD file of the image.
 
     Raises:
-        SettingsError: the file can't be read, or is no definition of our version of RtpPool.
+        SettingsError: the file can't be read, or has no schema of our version of RtpPool.
     """
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -90,12 +90,12 @@ def apply_crd(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
     """Apply our definition where the cluster's is missing or older; return whether it was applied.
 
     Raises:
-        ClusterError: the API server refuses, or can't be reached.
+        ClusterError: the API server rejects the definition, or can't be reached.
     """
     standing = store.definition()
     fields = {"crd": CRD_NAME, "standing": revision_of(standing), "ours": revision_of(ours)}
     if not is_older(standing, ours):
-        log.info("the definition of RtpPool stands", extra={"fields": fields})
+        log.info("the definition of RtpPool is up to date", extra={"fields": fields})
         return False
     store.apply_definition(ours, FIELD_MANAGER)
     log.info("the definition of RtpPool was applied", extra={"fields": fields})
@@ -103,10 +103,10 @@ def apply_crd(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
 
 
 def is_served(store: DefinitionStore) -> bool:
-    """Whether pools can be listed and watched.
+    """Return whether pools can be listed and watched.
 
     Raises:
-        ClusterError: the API server refuses to say so, or can't be reached.
+        ClusterError: the API server rejects the question, or can't be reached.
     """
     return is_established(store.definition()) and store.serves_pools()
 
@@ -115,7 +115,7 @@ def wait_until_served(store: DefinitionStore, within_seconds: float = SERVED_WIT
     """Block until pools can be listed.
 
     Raises:
-        ClusterError: the API server refuses, can't be reached, or takes longer.
+        ClusterError: the API server rejects the request, can't be reached, or takes longer.
     """
     deadline = time.monotonic() + within_seconds
     while not is_served(store):
@@ -125,7 +125,7 @@ def wait_until_served(store: DefinitionStore, within_seconds: float = SERVED_WIT
 
 
 def main() -> int:
-    """Apply once; the exit code says whether it could be done, and pools can be written by it."""
+    """Apply the definition once. Return 0 when pools are served, 1 on failure, 2 for invalid settings."""
     env = Environment(os.environ)
     level, form = env.choice("LOG_LEVEL", "INFO", LEVELS), env.choice("LOG_FORMAT", "text", FORMATS)
     file = Path(env.text("CRD_FILE", DEFAULT_CRD_FILE))

@@ -1,4 +1,4 @@
-"""Has the definition of RtpPool in the cluster, for as long as the operator runs, without anything waiting for it."""
+"""Installation or upgrade of the CRD in the background."""
 
 from __future__ import annotations
 
@@ -13,53 +13,50 @@ from rtppool_operator.kube.crd import DefinitionStore, apply_crd, is_served
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
-# While the standing definition serves: somebody has to grant or repair something by hand first.
+# While the cluster's definition serves: an administrator has to grant or repair something first.
 SLOW_RETRY_SECONDS = 60.0
-APPLIED, READ = "applied", "looked at"
+APPLIED, READ = "applied", "read"
 
 
 class DefinitionKeeper:
-    """`served` is set once pools can be watched; `problem` says why ours is not in force, while another one serves."""
+    """Retries until our definition is in force. `served` is set as soon as pools can be watched, by any definition."""
 
     def __init__(self, store: DefinitionStore, ours: Mapping[str, Any]) -> None:
         self._store = store
         self._ours = ours
         self.served = asyncio.Event()
-        # By what can't be done: each is said once, however they take turns.
-        self._problems = {APPLIED: "the definition of RtpPool was not looked at yet"}
+        # By action, so that two alternating problems are logged once each.
+        self._problems = {APPLIED: "the definition of RtpPool was not read yet"}
 
     @property
     def problem(self) -> str | None:
-        """A sentence while something can't be done."""
+        """Why our definition is not in force; None when it is."""
         return next(iter(self._problems.values()), None)
 
     async def run(self) -> None:
-        """Apply ours where it is newer, until that is done and pools are served."""
+        """Apply our definition where it is newer, until that is done and pools are served."""
         applied = False
         while not (applied and self.served.is_set()):
-            applied = applied or await self._applied()
-            if not self.served.is_set() and await self._tried(READ, lambda: is_served(self._store)):
+            applied = applied or await self._attempt(APPLIED, self._apply)
+            if not self.served.is_set() and await self._attempt(READ, lambda: is_served(self._store)):
                 self.served.set()
                 log.info("pools are served")
             done = applied and self.served.is_set()
             if not done:
                 await asyncio.sleep(SLOW_RETRY_SECONDS if self.served.is_set() else RETRY_SECONDS)
 
-    async def _applied(self) -> bool:
-        def apply() -> bool:
-            apply_crd(self._store, self._ours)
-            return True
+    def _apply(self) -> bool:
+        apply_crd(self._store, self._ours)
+        return True
 
-        return await self._tried(APPLIED, apply)
-
-    async def _tried(self, what: str, call: Callable[[], bool]) -> bool:
+    async def _attempt(self, action: str, call: Callable[[], bool]) -> bool:
         try:
             done = await asyncio.to_thread(call)
         except ClusterError as error:
-            problem = f"the definition of RtpPool can't be {what}, so a new field may be missing: {error}"
-            if problem != self._problems.get(what):
+            problem = f"the definition of RtpPool can't be {action}, so a new field may be missing: {error}"
+            if problem != self._problems.get(action):
                 log.warning("%s", problem)
-                self._problems[what] = problem
+                self._problems[action] = problem
             return False
-        self._problems.pop(what, None)
+        self._problems.pop(action, None)
         return done

@@ -1,7 +1,7 @@
-"""kopf's watch of pools, in a thread of its own and started again whenever it ends.
+"""kopf's watch of pools, in its own thread and restarted whenever it ends.
 
-kopf ends on what it can't handle (a 404, an error event of the watch, a login that fails), and takes with it every task
-that its event loop has: so it gets a loop that has nothing else.
+kopf ends on errors that it can't handle: a 404, an error event of the watch, a failed login. It then cancels every task
+of its event loop, so it runs in a separate loop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 SEEN, RUNNING = "seen", "running"
 REQUEST_SECONDS, CONNECT_SECONDS = 10, 3
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
-# A watch that lived as long had begun well.
+# After this time a watch counts as healthy, and its end resets the backoff.
 MIN_HEALTHY_SECONDS = 60.0
 JOIN_SECONDS = 5.0
 MAX_REASON = 300
@@ -30,7 +30,7 @@ PoolSeen = Callable[[str, int | None, str | None], None]
 
 
 class EndlessBackoffs:
-    """Seconds between tries of a request, for ever: an API server may be away for an hour. kopf ends when they do."""
+    """Seconds between attempts, without end: an API server may be down for an hour. kopf stops after the last one."""
 
     def __iter__(self) -> Iterator[float]:
         yield from BACKOFF_SECONDS
@@ -39,18 +39,18 @@ class EndlessBackoffs:
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
-    """Write nothing, look for nothing, and never wait long."""
+    """Disable kopf's events and scans, and set short timeouts."""
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.networking.request_timeout = REQUEST_SECONDS
     settings.networking.connect_timeout = CONNECT_SECONDS
     settings.networking.error_backoffs = EndlessBackoffs()
-    # kopf kills its process some minutes after an end that was not asked for; ours goes on.
+    # kopf would kill the process some minutes after an unexpected end. The operator restarts the watch instead.
     settings.process.ultimate_exiting_timeout = None
 
 
 class KopfWatch:
-    """Calls `seen` in its own thread. `restarts` counts ends nobody asked for, `problem` tells of the last."""
+    """Calls `seen` in its own thread. `restarts` counts unexpected ends, and `problem` describes the last one."""
 
     def __init__(self, seen: PoolSeen, identity: str, registry: kopf.OperatorRegistry | None = None) -> None:
         self._seen = seen
@@ -64,23 +64,23 @@ class KopfWatch:
 
     @property
     def alive(self) -> bool:
-        """Whether kopf runs, or is about to be started again."""
+        """Whether kopf runs or is about to restart."""
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Watch from now on."""
+        """Start the watch."""
         self._thread.start()
 
     def restart(self) -> None:
-        """End the watch as it is, for another one: this one brings nothing."""
+        """Replace a watch that delivers nothing."""
         running = self._running
         if running is not None:
             loop, stop = running
-            with contextlib.suppress(RuntimeError):  # its loop has ended by itself in this moment
+            with contextlib.suppress(RuntimeError):  # the loop has just ended by itself
                 loop.call_soon_threadsafe(stop.set)
 
     def end(self) -> None:
-        """Stop, and wait for it a little."""
+        """Stop the watch, and wait for up to 5 s."""
         self._ended.set()
         self.restart()
         if self._thread.is_alive():
@@ -94,7 +94,7 @@ class KopfWatch:
             if self._ended.is_set():
                 return
             self.restarts += 1
-            self.problem = f"the watch of pools ended and is begun anew: {problem}"
+            self.problem = f"the watch of pools ended and restarts: {problem}"
             log.warning("%s", self.problem)
             failures = 0 if time.monotonic() - began > MIN_HEALTHY_SECONDS else failures + 1
             self._ended.wait(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
@@ -102,12 +102,12 @@ class KopfWatch:
     def _watch(self) -> str:
         try:
             asyncio.run(self._kopf())
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 whatever ends kopf, it is told and begun anew
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 any end of kopf is logged, and the watch restarts
             return repr(error)[:MAX_REASON]
-        return "it was asked to"
+        return "on request"
 
     async def _kopf(self) -> None:
-        # Not a threading.Event: kopf would wait for it in a thread that can't be cancelled.
+        # Not a threading.Event, because kopf waits for one in a thread that can't be cancelled.
         stop = asyncio.Event()
         self._running = (asyncio.get_running_loop(), stop)
         if self._ended.is_set():
@@ -116,7 +116,7 @@ class KopfWatch:
         memo[SEEN] = self._seen
         await kopf.operator(
             registry=self._registry or kopf.get_default_registry(),
-            # kopf's own guess asks for the user's name, which a container's number has not.
+            # kopf's default needs a user name, and the container's user has a number only.
             identity=self._identity,  # type: ignore[arg-type] # kopf does not export the type
             clusterwide=True,
             standalone=True,

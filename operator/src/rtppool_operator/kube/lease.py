@@ -1,7 +1,7 @@
-"""One operator per cluster: whoever renews the Lease is it. Decides purely; `Leadership` does the calls.
+"""One operator per cluster: the holder of a Lease.
 
-As client-go does, a holder's silence is measured by the own monotonic clock since the Lease was last seen to change:
-clocks of two machines may differ by more than a lease lasts.
+As in client-go, the age of another holder's Lease is the local monotonic time since its last observed change. The
+clocks of two machines may differ by more than the duration of a Lease.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 LEASE_NAME = "rtp-pool-operator"
-# All releases of a cluster share one lease.
+# All releases of a cluster compete for one lease.
 LEASE_NAMESPACE = "kube-system"
 DURATION_SECONDS = 15
-# A holder that promises more is not waited for: whoever edits a Lease by hand must not stop the product for ever.
+# A Lease edited by hand must not stop the operator for longer than this.
 MAX_DURATION_SECONDS = 60
 RENEW_SECONDS = 3.0
-# Connecting and waiting for an answer. A write that is begun in time ends before another operator may begin.
+# Connect and response timeouts of a write together. A write that starts in time ends before the Lease does.
 MAX_WRITE_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """What a Lease says; `holder` is empty when it was given up. `version` changes with every write."""
+    """A Lease as read. `holder` is empty after a release, and every write changes `version`."""
 
     holder: str
     version: str
@@ -33,24 +33,24 @@ class LeaseState:
 
 
 def may_take(state: LeaseState | None, me: str, unchanged_seconds: float) -> bool:
-    """Whether the Lease is mine, nobody's, or has stood unchanged for longer than its holder promised."""
+    """Return whether the Lease is free, mine, or unchanged for longer than its duration."""
     if state is None or state.holder in {"", me}:
         return True
     return unchanged_seconds > state.duration_seconds
 
 
 class LeaseStore(Protocol):
-    """Where Leases are, as JSON."""
+    """A store of Leases as JSON."""
 
     def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """A Lease, or None."""
+        """Return a Lease, or None."""
 
     def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
-        """Create or replace; False when somebody else was faster."""
+        """Create or replace a Lease; return False when it changed in the meantime."""
 
 
 class Leadership:
-    """Takes and renews the Lease for `me` (`NAMESPACE/POD`). `hold` blocks; `leads` may be asked before every write."""
+    """Takes and renews the Lease for `me` (`NAMESPACE/POD`). `hold` blocks, `leads` does not."""
 
     def __init__(
         self,
@@ -67,34 +67,34 @@ class Leadership:
         self._seen: tuple[str, float] = ("", float("-inf"))
 
     def leads(self) -> bool:
-        """Whether a write that begins now ends while the Lease is ours."""
+        """Return whether a write that starts now ends within our Lease."""
         return self._monotonic() < self._until
 
     def hold(self) -> str | None:
-        """Take or renew; returns who else holds it, or None when it is mine.
+        """Take or renew the Lease. Return why it is not ours, or None.
 
         Raises:
-            ClusterError: the API server can't be asked.
+            ClusterError: the API server can't be reached, or rejects the request.
         """
         began = self._monotonic()
         lease = self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
         state = _state_of(lease)
         if state is not None and state.version != self._seen[0]:
             self._seen = (state.version, self._monotonic())
-        if not may_take(state, self._me, self._monotonic() - self._seen[1]):
+        if state is not None and not may_take(state, self._me, self._monotonic() - self._seen[1]):
             self._until = float("-inf")
-            return state.holder if state else None
+            return f"operator {state.holder} holds the lease"
         if not self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, self._me), exists=bool(lease)):
-            return "that was faster"
-        # From before the first byte was sent: the Lease can't end earlier than that for anybody.
+            return "the lease changed before this operator could take it"
+        # From before the request: the Lease can't end earlier than that for another operator.
         self._until = began + DURATION_SECONDS - MAX_WRITE_SECONDS
         return None
 
     def release(self) -> None:
-        """Let the next operator begin at once; nothing may be written any more.
+        """Release the Lease, so that the next operator starts at once. This operator leads no longer.
 
         Raises:
-            ClusterError: the API server can't be asked.
+            ClusterError: the API server can't be reached, or rejects the request.
         """
         self._until = float("-inf")
         lease = self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
@@ -105,7 +105,7 @@ class Leadership:
     def _mine(self, lease: Mapping[str, Any] | None, holder: str) -> dict[str, Any]:
         metadata: dict[str, Any] = {"name": LEASE_NAME, "namespace": LEASE_NAMESPACE}
         if lease is not None:
-            # Whoever wrote since we read wins.
+            # The API server rejects our write if the Lease has changed since we read it.
             metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
         return {
             "metadata": metadata,
@@ -121,7 +121,7 @@ def _state_of(lease: Mapping[str, Any] | None) -> LeaseState | None:
     if lease is None:
         return None
     spec = lease.get("spec") or {}
-    promised = spec.get("leaseDurationSeconds") or DURATION_SECONDS
+    duration = spec.get("leaseDurationSeconds") or DURATION_SECONDS
     return LeaseState(
-        spec.get("holderIdentity") or "", lease["metadata"]["resourceVersion"], min(promised, MAX_DURATION_SECONDS)
+        spec.get("holderIdentity") or "", lease["metadata"]["resourceVersion"], min(duration, MAX_DURATION_SECONDS)
     )

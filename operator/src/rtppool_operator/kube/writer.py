@@ -1,4 +1,4 @@
-"""Writes to the cluster: in threads, so many at once, each for itself, and none without the lease."""
+"""Writes to the cluster: in threads, with a bound on how many run at once, and only with the lease."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 class NotLeadingError(Exception):
-    """The lease may be another's before a write that would begin now has ended."""
+    """Another operator may hold the lease before a write that starts now ends."""
 
 
 class Writer:
-    """Counts what fails by `what`, and says it once per change: the first failure of a kind, and that it is over."""
+    """Counts failures by action. Logs the first failure of an action and its recovery, not every repetition."""
 
     def __init__(self, executor: Executor, leads: Callable[[], bool], counts: WorkCounters) -> None:
         self._executor = executor
@@ -29,52 +29,52 @@ class Writer:
         self._counts = counts
         self._last_failures: dict[str, str] = {}
 
-    async def blocking(self, call: Callable[[], T]) -> T:
-        """Run a call that blocks."""
+    async def run_in_thread(self, call: Callable[[], T]) -> T:
+        """Run a blocking call in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
-    async def one(self, what: str, call: Callable[[], T]) -> T:
-        """Write.
+    async def write(self, action: str, call: Callable[[], T]) -> T:
+        """Run one write.
 
         Raises:
             NotLeadingError: the lease was not renewed in time; nothing was written.
-            ClusterError: it was refused, or the API server can't be reached.
+            ClusterError: the API server rejected the write or can't be reached.
         """
         if not self._leads():
-            raise NotLeadingError(f"{what}: the lease was not renewed in time, so another operator may be writing")
+            raise NotLeadingError(f"{action}: the lease was not renewed in time, so another operator may be writing")
         try:
-            return await self.blocking(call)
+            return await self.run_in_thread(call)
         except ClusterError:
-            self._counts.errors[what] += 1
+            self._counts.errors[action] += 1
             raise
 
-    async def each(self, what: str, calls: Sequence[Callable[[], T]], at_once: int) -> list[T | ClusterError]:
-        """Write many, `at_once` of them at a time; a failure stands in its call's place and stops no other.
+    async def write_all(self, action: str, calls: Sequence[Callable[[], T]], at_once: int) -> list[T | ClusterError]:
+        """Run all writes, `at_once` at a time, and return their results in order. A failed one yields its error.
 
         Raises:
-            NotLeadingError: the lease was not renewed in time; what had not begun by then was not written.
+            NotLeadingError: the lease was not renewed in time; writes that had not started by then are dropped.
         """
         slots = asyncio.Semaphore(at_once)
 
-        async def in_turn(call: Callable[[], T]) -> T | ClusterError:
+        async def write_in_turn(call: Callable[[], T]) -> T | ClusterError:
             async with slots:
                 try:
-                    return await self.one(what, call)
+                    return await self.write(action, call)
                 except ClusterError as error:
                     return error
 
-        results = await asyncio.gather(*map(in_turn, calls))
+        results = await asyncio.gather(*map(write_in_turn, calls))
         if results:
             failures = [result for result in results if isinstance(result, ClusterError)]
-            self._report_change(what, str(failures[0]) if failures else None)
+            self._log_change(action, str(failures[0]) if failures else None)
         return results
 
-    def _report_change(self, what: str, failure: str | None) -> None:
-        if failure == self._last_failures.get(what):
+    def _log_change(self, action: str, failure: str | None) -> None:
+        if failure == self._last_failures.get(action):
             return
         if failure is None:
-            del self._last_failures[what]
-            log.info("%s: works again", what)
+            del self._last_failures[action]
+            log.info("%s: works again", action)
         else:
-            self._last_failures[what] = failure
+            self._last_failures[action] = failure
             log.warning("%s", failure)

@@ -1,4 +1,4 @@
-"""From what stands in the cluster to what relays should run: look, write the configuration, annotate relays' pods."""
+"""From the cluster's pools and nodes to the relays: read the cluster, write `pools.json`, annotate relay pods."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ ANNOTATIONS_AT_ONCE = 16
 
 
 class ClusterAccess(Protocol):
-    """What the operator does to the cluster; every call blocks and may raise `ClusterError`."""
+    """The operator's access to the cluster. Every call blocks and may raise `ClusterError`."""
 
     def read_view(self) -> ClusterView:
-        """Everything at one moment."""
+        """Read pools, relays, nodes and `pools.json`."""
 
     def write(self, text: str, *, exists: bool) -> None:
         """Write `pools.json`."""
@@ -36,7 +36,7 @@ class ClusterAccess(Protocol):
         """Annotate a relay's pod."""
 
     def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Replace a pool's status; returns it as it is kept, None where there was nothing to replace."""
+        """Replace a pool's status, and return it as stored; None when nothing was written."""
 
     def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
         """Create an event."""
@@ -44,7 +44,7 @@ class ClusterAccess(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The last look and what follows from it. `began_seconds` is monotonic, before the first question was asked."""
+    """The cluster at the last round and the desired state. `began_seconds` is monotonic, from before the reads."""
 
     view: ClusterView
     desired: Desired
@@ -52,7 +52,7 @@ class Snapshot:
 
 
 class Configurator:
-    """Keeps the last picture, and the text that it wrote last."""
+    """Keeps the last snapshot and the last written text."""
 
     def __init__(
         self,
@@ -68,27 +68,27 @@ class Configurator:
         self._counts = counts
         self._monotonic = monotonic
         self.snapshot: Snapshot | None = None
-        # An edit of the ConfigMap by somebody else is not what pools keep.
+        # A pool that keeps its entry keeps the operator's last one, not another client's edit of the ConfigMap.
         self._last_text: str | None = None
 
     def forget(self) -> None:
-        """Another operator writes now: what stands is its word."""
+        """Start over from the cluster, because another operator has written since."""
         self.snapshot, self._last_text = None, None
 
-    async def round(self) -> bool:
-        """Look, write, annotate. True when relays should run something else than after the last round.
+    async def run_round(self) -> bool:
+        """Read the cluster, write the configuration, annotate pods. Return whether the desired state has changed.
 
         Raises:
-            ClusterError: the cluster can't be looked at, or the configuration not written; relays keep what they have.
+            ClusterError: a read or the write of the configuration failed; relays keep their configuration.
             NotLeadingError: another operator may be writing.
         """
         began = self._monotonic()
-        view = await self._writer.blocking(self._cluster.read_view)
+        view = await self._writer.run_in_thread(self._cluster.read_view)
         before = self.snapshot.desired if self.snapshot is not None else None
         desired = desired_state(view, self._last_text)
         if view.written != desired.text:
             write = partial(self._cluster.write, desired.text, exists=view.written is not None)
-            await self._writer.one("configuration", write)
+            await self._writer.write("configuration", write)
             self._counts.config_writes += 1
             log.info("configuration written", extra={"fields": {"revision": desired.revision}})
         self._last_text = desired.text
@@ -107,7 +107,7 @@ class Configurator:
             if relay.uid not in new
         ]
         calls = [partial(self._cluster.refresh, relay, annotation) for relay, annotation in (*fresh, *again)]
-        results = await self._writer.each("annotation", calls, ANNOTATIONS_AT_ONCE)
+        results = await self._writer.write_all("annotation", calls, ANNOTATIONS_AT_ONCE)
         done = [not isinstance(result, ClusterError) for result in results]
         self._counts.annotations += sum(done[: len(fresh)])
         self._counts.nudges += sum(done[len(fresh) :])

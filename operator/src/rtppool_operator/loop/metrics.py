@@ -1,4 +1,4 @@
-"""The operator's Prometheus metrics, rendered from its counts at each scrape."""
+"""The operator's Prometheus metrics, rendered from its counters at each scrape."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rtppool_operator.loop.reconciler import LEASE, Reconciler
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
-# Every kind of error has a sample from the start, so that its first one is an increase.
+# Every action has a sample from the start, so that its first failure is an increase.
 FAILING_ACTIONS = (LEASE, CONFIGURE, POLL, REPORT, "configuration", "annotation", "status", "event")
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsContext:
-    """Figures of what is around the reconciler."""
+    """Figures from outside the reconciler."""
 
     throttled: Callable[[], int] = lambda: 0
     definition_problem: Callable[[], str | None] = lambda: None
@@ -27,7 +27,7 @@ class MetricsContext:
 
 
 class OperatorMetrics(Collector):
-    """Reads the reconciler, the poller and what is around them whenever Prometheus asks."""
+    """Reads the reconciler, the poller and their context at each scrape."""
 
     def __init__(
         self,
@@ -42,25 +42,26 @@ class OperatorMetrics(Collector):
         self._monotonic = monotonic
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing at registration."""
+        """Return no metric at registration."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """All metric families; a figure that was not measured has no sample."""
+        """Yield all metric families. A figure that was not measured has no sample."""
         counts = self._reconciler.counts
         yield _by_label(
             "cycles",
-            "Looks at the cluster, with what was written after them.",
+            "Reads of the cluster, each with its writes.",
             "result",
             {"done": counts.cycles, "failed": counts.failed_cycles},
         )
         answered = self._poller.polls - self._poller.failed_polls
         polls = {"heard": answered, "failed": self._poller.failed_polls}
-        yield _by_label("relay_polls", "Reports asked of relays.", "result", polls)
+        yield _by_label("relay_polls", "Polls of relays.", "result", polls)
         errors = {
-            what: counts.errors[what] for what in (*FAILING_ACTIONS, *sorted(counts.errors.keys() - {*FAILING_ACTIONS}))
+            action: counts.errors[action]
+            for action in (*FAILING_ACTIONS, *sorted(counts.errors.keys() - {*FAILING_ACTIONS}))
         }
-        yield _by_label("errors", "What failed, by what was tried.", "what", errors)
+        yield _by_label("errors", "Failures by action.", "what", errors)
         yield from self._totals(counts)
         yield _rounds(counts)
         yield from self._gauges(counts)
@@ -70,11 +71,11 @@ class OperatorMetrics(Collector):
         for name, text, value in (
             ("config_writes", "Writes of pools.json.", counts.config_writes),
             ("annotations", "Pods annotated because their node's entry changed.", counts.annotations),
-            ("nudges", "Pods annotated again because their relay stayed behind.", counts.nudges),
+            ("nudges", "Pods annotated again because their relay was still behind.", counts.nudges),
             ("status_writes", "Writes of a pool's status.", counts.status_writes),
             ("events", "Events created on pools.", counts.events),
-            ("api_throttled", "Answers of the API server that it has too much to do.", around.throttled()),
-            ("watch_restarts", "Ends of the watch of pools that nobody asked for.", around.watch_restarts()),
+            ("api_throttled", "Responses of the API server that it is overloaded (429).", around.throttled()),
+            ("watch_restarts", "Unexpected ends of the watch of pools.", around.watch_restarts()),
         ):
             family = CounterMetricFamily(f"rtp_operator_{name}", text)
             family.add_metric([], value)
@@ -85,17 +86,21 @@ class OperatorMetrics(Collector):
         watch = self._reconciler.watch
         outdated = float(self._context.definition_problem() is not None)
         for name, text, number in (
-            ("pools", "RtpPool objects at the last look.", counts.pools),
-            ("relays", "Relay pods at the last look.", counts.relays),
+            ("pools", "RtpPool objects at the last read of the cluster.", counts.pools),
+            ("relays", "Relay pods at the last read of the cluster.", counts.relays),
             ("leading", "1 while this operator holds the lease and reaches the API server.", self._leading()),
             ("definition_outdated", "1 while this operator's definition of RtpPool is not in force.", outdated),
             (
                 "watch_behind_seconds",
-                "How long a version of a pool has stood in lists that the watch did not bring.",
+                "Age of the oldest listed version of a pool that the watch has not delivered.",
                 watch.behind_seconds(now),
             ),
-            ("watch_age_seconds", "Since the watch brought anything.", watch.age_seconds(now)),
-            ("last_cycle_seconds", "How long the last look and its writes took.", counts.last_cycle_seconds),
+            ("watch_age_seconds", "Time since the last event of the watch.", watch.age_seconds(now)),
+            (
+                "last_cycle_seconds",
+                "Duration of the last read of the cluster with its writes.",
+                counts.last_cycle_seconds,
+            ),
         ):
             gauge = GaugeMetricFamily(f"rtp_operator_{name}", text)
             if number is not None:
@@ -114,7 +119,7 @@ def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> Metri
 
 
 def _rounds(counts: WorkCounters) -> Metric:
-    family = HistogramMetricFamily("rtp_operator_round_seconds", "How long a round took.", labels=["round"])
+    family = HistogramMetricFamily("rtp_operator_round_seconds", "Duration of a round.", labels=["round"])
     for name, durations in counts.rounds.items():
         family.add_metric([name], buckets=list(durations.cumulative()), sum_value=durations.total_seconds)
     return family

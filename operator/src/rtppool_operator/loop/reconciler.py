@@ -1,9 +1,9 @@
-"""The tasks that make the operator: hold the lease, steer, listen. Each goes on from what is then, whatever failed.
+"""The operator's four loops. None waits for another.
 
-`steer` looks at the cluster every two seconds and at once after an edit, and writes what relays should run; `poll` asks
-every relay every two seconds; `listen` writes what they said, and asks those on their way to a new configuration by
-itself, at once after an edit and more often. None waits for another. What can't be looked at is left as it is: a
-missing API server costs no call.
+- lease: renews the lease. All others pause without it.
+- configure: reads the cluster every two seconds, at once after an edit, and writes the relays' configuration.
+- poll: polls every relay every two seconds.
+- report: writes statuses. It polls relays that are behind by itself, more often and at once after an edit.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
 log = logging.getLogger(__name__)
 
-# While relays are on their way to a new configuration their reports are awaited, not waited for.
+# Between two urgent polls of relays that are behind.
 URGENT_PAUSE_SECONDS = 0.4
 LEASE_RETRY_SECONDS = 1.0
-# Annotations and statuses at once, and a look.
+# Annotations, statuses and a read of the cluster at once.
 THREADS = 26
 LEASE = "lease"
 
 
 class Reconciler:
-    """Runs for ever. `me` is `NAMESPACE/POD`."""
+    """Runs the loops. `me` is `NAMESPACE/POD`."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Reconciler:
         self._progress = RelayProgress()
         self._configurator = Configurator(cluster, writer, self._progress, self.counts, monotonic)
         self._reporter = StatusReporter(cluster, writer, poller, self._progress, me, self.counts, monotonic, unix)
-        self._problems: dict[str, str] = {CONFIGURE: "the first look at the cluster is not done"}
+        self._problems: dict[str, str] = {CONFIGURE: "the cluster was not read yet"}
         self._done_at = dict.fromkeys((CONFIGURE, POLL, REPORT), monotonic())
         self._wake = asyncio.Event()
         self._reports_due = asyncio.Event()
@@ -68,15 +68,15 @@ class Reconciler:
 
     @property
     def problem(self) -> str | None:
-        """Why the operator does not do its work now; None when it does."""
+        """Why the operator does not reconcile; None when it does."""
         return self._problems.get(LEASE) or next(iter(self._problems.values()), None)
 
     def stalled_seconds(self) -> float:
-        """How long ago the task that is further behind has finished a round, well or badly."""
+        """Return the time since the last round of the loop that is furthest behind, failed rounds included."""
         return self._monotonic() - min(self._done_at.values())
 
     def pool_seen(self, uid: str, generation: int | None, version: str | None = None) -> None:
-        """An event of a pool came; None is its deletion. A new generation is looked at once, a status is our own."""
+        """Record an event of the watch; `generation` None is a deletion. A new generation starts a round at once."""
         self.watch.record_event(uid, None if generation is None else version, self._monotonic())
         if self._generations.get(uid) == generation:
             return
@@ -87,7 +87,7 @@ class Reconciler:
         self._wake.set()
 
     async def run(self) -> None:
-        """Hold the lease, steer and listen."""
+        """Run all loops until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._hold_lease_forever())
             tasks.create_task(self._configure_forever())
@@ -95,20 +95,20 @@ class Reconciler:
             tasks.create_task(self._report_forever())
 
     async def close(self) -> None:
-        """Let what is being written end, and the next operator begin at once."""
+        """Wait for writes in progress, then release the lease."""
         await self._poller.close()
         await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
         try:
             await asyncio.to_thread(self._leadership.release)
         except ClusterError as error:
-            log.warning("the lease was not given up, the next operator waits for its end: %s", error)
+            log.warning("the lease was not released, so the next operator waits for its end: %s", error)
 
     async def cycle(self) -> None:
-        """One round of all, in order.
+        """Run one round of each loop in order.
 
         Raises:
-            ClusterError: the cluster can't be looked at or written to.
-            NotLeadingError: another operator writes.
+            ClusterError: a read of the cluster or the write of the configuration failed.
+            NotLeadingError: another operator may be writing.
         """
         if not self._leadership.leads():
             await asyncio.to_thread(self._leadership.hold)
@@ -127,10 +127,10 @@ class Reconciler:
 
     async def _hold(self) -> None:
         led = self._leadership.leads()
-        other = await asyncio.to_thread(self._leadership.hold)
-        if other is not None:
+        reason = await asyncio.to_thread(self._leadership.hold)
+        if reason is not None:
             self._other_led = True
-            raise NotLeadingError(f"operator {other} holds the lease; this one waits. One release per cluster")
+            raise NotLeadingError(f"{reason}; this operator waits, because one operator serves a cluster")
         if led:
             return
         if self._other_led:
@@ -181,13 +181,13 @@ class Reconciler:
     async def _configure(self) -> None:
         began = self._monotonic()
         first = self._configurator.snapshot is None
-        changed = await self._configurator.round()
+        changed = await self._configurator.run_round()
         snapshot = self._configurator.snapshot
         if first:
             self._first_snapshot.set()
         if snapshot is not None:
             self.watch.record_list(snapshot.view.versions, snapshot.began_seconds, self._monotonic())
-            # A deletion that the watch missed; one that the list does not have yet only wakes once more.
+            # The watch may miss a deletion. A pool that the list does not have yet costs one more round.
             uids = {pool.uid for pool in snapshot.view.pools}
             self._generations = {uid: seen for uid, seen in self._generations.items() if uid in uids}
             self.counts.pools, self.counts.relays = len(snapshot.view.pools), len(snapshot.view.relays)
@@ -199,14 +199,14 @@ class Reconciler:
 
     async def _report_statuses(self, snapshot: Snapshot, *, every_pool: bool) -> None:
         began = self._monotonic()
-        await self._reporter.round(snapshot, every_pool=every_pool)
+        await self._reporter.run_round(snapshot, every_pool=every_pool)
         self.counts.rounds[REPORT].add(self._monotonic() - began)
         nudge = self._progress.next_nudge_seconds()
         if nudge is not None and nudge <= self._monotonic():
             self._wake.set()
 
     async def _guarded(self, part: str, work: Coroutine[Any, Any, None]) -> None:
-        """The next round starts from what is then; what can't be handled must not stop it."""
+        """Run a round, and record its failure. The next round starts over from the current state of the cluster."""
         try:
             await work
         except (ClusterError, NotLeadingError) as error:
@@ -223,7 +223,7 @@ class Reconciler:
         self._log_change(part, problem)
 
     def _log_change(self, part: str, problem: str | None) -> None:
-        """One line per change."""
+        """Log a new problem, or its end."""
         if problem == self._problems.get(part):
             return
         if problem is not None:

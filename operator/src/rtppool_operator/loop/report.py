@@ -1,4 +1,4 @@
-"""From what relays report to what pools' statuses say: ask, add up, write what is worth it, tell events."""
+"""From relay reports to pools: poll relays, compute statuses, write those that are due, create events."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Computed:
 
 
 class StatusReporter:
-    """Keeps what it wrote of each pool. `me` is `NAMESPACE/POD`, the reporter of events."""
+    """Keeps the last written status of each pool. `me` is `NAMESPACE/POD`, the reporter of events."""
 
     def __init__(
         self,
@@ -65,15 +65,15 @@ class StatusReporter:
         self._held: dict[str, float] = {}
 
     def held_until_seconds(self) -> float | None:
-        """When a status that changed a moment after its last write may be written; None without one."""
+        """Return when the first status that waits for its second after the last write is due; None without one."""
         return min(self._held.values(), default=None)
 
     async def poll_all(self, snapshot: Snapshot) -> None:
-        """Ask every relay."""
-        await self._ask(snapshot.view.relays, snapshot.view.relays, urgent=False)
+        """Poll every relay."""
+        await self._poll(snapshot.view.relays, snapshot.view.relays, urgent=False)
 
-    async def round(self, snapshot: Snapshot, *, every_pool: bool) -> None:
-        """Ask relays that are on their way to a new configuration, and report on their pools, or on every one.
+    async def run_round(self, snapshot: Snapshot, *, every_pool: bool) -> None:
+        """Poll relays that are behind, and report the status of their pools, or of every pool.
 
         Raises:
             NotLeadingError: another operator may be writing.
@@ -81,15 +81,15 @@ class StatusReporter:
         relays = snapshot.view.relays
         self._progress.watch(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
         urgent = self._progress.urgent(self._monotonic())
-        asked = tuple(relay for relay in relays if relay.uid in urgent)
-        if asked:
-            await self._ask(asked, relays, urgent=True)
+        behind = tuple(relay for relay in relays if relay.uid in urgent)
+        if behind:
+            await self._poll(behind, relays, urgent=True)
             self._progress.watch(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
-        nodes = {relay.node for relay in asked}
+        nodes = {relay.node for relay in behind}
         claims = [
             claim
             for claim in snapshot.desired.claims.values()
-            if every_pool or claim.pool.uid in self._held or not nodes.isdisjoint(_nodes(claim))
+            if every_pool or claim.pool.uid in self._held or not nodes.isdisjoint(_nodes_of(claim))
         ]
         uids = set(snapshot.desired.claims)
         self._memory.keep_only(uids)
@@ -97,18 +97,18 @@ class StatusReporter:
         self._broken &= uids
         self._held = {}
         now = self._monotonic()
-        speaking = [relay for relay in relays if not relay.terminating or self._answers(relay, now)]
-        computed = [each for claim in claims if (each := self._computed(claim, speaking, now)) is not None]
+        counted = [relay for relay in relays if not relay.terminating or self._answers(relay, now)]
+        computed = [each for claim in claims if (each := self._computed(claim, counted, now)) is not None]
         await self._write(computed, snapshot.began_seconds)
         await self._write_events(computed)
 
-    async def _ask(self, asked: tuple[RelayPod, ...], present: tuple[RelayPod, ...], *, urgent: bool) -> None:
+    async def _poll(self, relays: tuple[RelayPod, ...], present: tuple[RelayPod, ...], *, urgent: bool) -> None:
         began = self._monotonic()
-        await self._poller.poll(asked, present, urgent=urgent)
+        await self._poller.poll(relays, present, urgent=urgent)
         self._counts.rounds[POLL].add(self._monotonic() - began)
 
     def _answers(self, relay: RelayPod, now_seconds: float) -> bool:
-        """A relay that is being stopped counts while it answers: its calls live on. Then it is gone, not silent."""
+        """Return whether a relay that is being deleted still answers. It counts that long, then it is gone."""
         last = self._poller.last_reports.get(relay.uid)
         return last is not None and not last.is_stale(now_seconds)
 
@@ -121,11 +121,11 @@ class StatusReporter:
             now = rfc3339(int(self._unix()))
             status["conditions"] = add_times(conditions(observation), before, pool.generation, now)
         except Exception:
-            # A mistake of ours in one pool; the others' statuses are still true.
+            # A bug that one pool triggers must not stop the statuses of the others.
             self._counts.errors["status"] += 1
             if pool.uid not in self._broken:
                 self._broken.add(pool.uid)
-                log.exception("the status can't be made", extra={"fields": {"pool": pool.key}})
+                log.exception("the status can't be computed", extra={"fields": {"pool": pool.key}})
             return None
         self._broken.discard(pool.uid)
         return _Computed(pool, [dict(each) for each in before], status)
@@ -139,7 +139,7 @@ class StatusReporter:
             elif (then := self._memory.held_until(each.pool, each.status, read_at_seconds, now)) is not None:
                 self._held[each.pool.uid] = then
         calls = [partial(self._cluster.write_status, each.pool, each.status) for each in due]
-        results = await self._writer.each("status", calls, STATUSES_AT_ONCE)
+        results = await self._writer.write_all("status", calls, STATUSES_AT_ONCE)
         now = self._monotonic()
         for each, result in zip(due, results, strict=True):
             if isinstance(result, ClusterError):
@@ -147,7 +147,7 @@ class StatusReporter:
                     self._memory.record_refusal(each.pool.uid, now)
                 continue
             if result is None:
-                # Nothing was written; the next look shows what there is now.
+                # Nothing was written; the next round reads the pool again.
                 continue
             self._memory.record_write(each.pool.uid, each.status, result, now)
             self._counts.status_writes += 1
@@ -161,9 +161,9 @@ class StatusReporter:
             for each in computed
             for event in self._limiter.events(each.pool.uid, each.before, each.status["conditions"], now)
         ]
-        results = await self._writer.each("event", calls, EVENTS_AT_ONCE)
+        results = await self._writer.write_all("event", calls, EVENTS_AT_ONCE)
         self._counts.events += sum(1 for result in results if not isinstance(result, ClusterError))
 
 
-def _nodes(claim: Claim) -> set[str]:
+def _nodes_of(claim: Claim) -> set[str]:
     return {*claim.owned, *(name for name, _ in claim.unserved)}

@@ -62,9 +62,7 @@ async def test_what_stands_and_what_comes_and_goes_is_seen(api: ApiStandIn, watc
 
 
 @pytest.mark.parametrize("ends_on", ["error event", "404", "asked to"])
-async def test_a_watch_that_ends_restarts(
-    api: ApiStandIn, watch: KopfWatch, seen: list[Seen], ends_on: str
-) -> None:
+async def test_a_watch_that_ends_restarts(api: ApiStandIn, watch: KopfWatch, seen: list[Seen], ends_on: str) -> None:
     watch.start()
     await until(lambda: bool(api.watches))
     if ends_on == "error event":

@@ -1,4 +1,4 @@
-"""What the operator sees of the cluster at one moment. Pure."""
+"""The cluster at one moment, as the operator reads it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class RelayPod:
-    """A relay's pod on a node. `revision` is what its refresh annotation says.
+    """A relay's pod on a node. `revision` is the value of its refresh annotation.
 
-    One that is `terminating` may have calls for an hour more, and its node stays its pool's.
+    A `terminating` pod may have calls for another hour, and its pool still owns the node.
     """
 
     name: str
@@ -35,9 +35,9 @@ class RelayPod:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """Pools of all namespaces, relay pods of the operator's, all nodes, and `pools.json` as it stands (None: none).
+    """Pools of all namespaces, relay pods of the operator's namespace, and all nodes.
 
-    `versions` are the pools' resource versions by uid.
+    `written` is the current `pools.json`, None without one. `versions` are the pools' resource versions by uid.
     """
 
     pools: tuple[Pool, ...]

@@ -1,7 +1,7 @@
-"""Which pool has which node, and the `pools.json` that follows. Pure.
+"""The owner of each node, and the `pools.json` that follows.
 
-Ownership is per node: a non-empty nodeSelector beats an empty one, then the older creationTimestamp, then the first by
-namespace and name. A pool that is paused or can't be read asks for exactly the nodes that it has.
+A pool with a nodeSelector takes precedence over one without, then the older pool, then the first by namespace and name.
+A paused or invalid pool is frozen: it claims exactly the nodes of its last entry.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ REVISION_DIGITS = 16
 class Claim:
     """A pool's nodes.
 
-    `owned` are those that it has, `lost` those that another pool has (with that pool), `unserved` those that it can't
-    serve (with the reason). `wanted_by` are those that it has and others asked for as well, with each of them;
-    `without_relay` those that its selector picks and no relay runs on. Pools are named `namespace/name`.
+    `owned`: nodes that it owns. `lost`: (node, owner) of claimed nodes that another pool owns. `unserved`: (node,
+    reason) of nodes that it can't serve. `wanted_by`: (node, pool) for each other pool that claims an owned node.
+    `without_relay`: selected nodes without a relay. Pools are named `namespace/name`.
     """
 
     pool: Pool
@@ -38,7 +38,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The document to write, each pool's claim by uid, and each node's entry by the node's name."""
+    """The text of `pools.json`, claims by pool uid, and entries and revisions by node."""
 
     text: str
     claims: Mapping[str, Claim]
@@ -47,22 +47,22 @@ class Desired:
 
     @property
     def revision(self) -> str:
-        """Tells this text from others."""
+        """The digest of the text."""
         return _digest(self.text)
 
     def revision_of(self, node: str) -> str:
-        """Tells what this node's relay should run from what it should run otherwise; set on its pod.
+        """Return the digest of a node's entry, which the operator sets on the relay's pod.
 
-        The kubelet refreshes the mount at once when it changes, so a relay whose entry stands is left alone.
+        A new annotation makes the kubelet refresh the mount at once. An edit annotates the pods of changed entries only.
         """
         return self.revisions.get(node, WITHOUT_ENTRY)
 
 
 def desired_state(view: ClusterView, last_text: str | None = None) -> Desired:
-    """What relays should run.
+    """Compute the configuration of all relays.
 
-    `last_text` is what this operator wrote last; where it is None, what stands in the cluster. Somebody else's edit or
-    deletion of the ConfigMap so changes nothing for a pool that keeps its entry.
+    Frozen pools keep their entry of `last_text`, the last text of this operator, or without one of the ConfigMap. So
+    another client's edit or deletion of the ConfigMap does not change a frozen pool.
     """
     kept = written_entries(view.written if last_text is None else last_text)
     claims = claim_nodes(view.pools, view.nodes, {relay.node for relay in view.relays}, kept)
@@ -86,28 +86,28 @@ def claim_nodes(
     with_relay: Collection[str],
     kept: Mapping[str, PoolEntry],
 ) -> list[Claim]:
-    """Give every node to at most one pool.
+    """Assign every node to at most one pool.
 
-    Asked for are nodes `with_relay`, and those of `kept` (the last written entries by uid) that still exist: between
-    two pods of a rollout a node has none, and the next must not start on its environment.
+    Pools claim nodes `with_relay`, and existing nodes of `kept`, the last written entries by uid. During a rollout a
+    node has no relay for a moment, and the next one must find its entry.
     """
     ranked = sorted(pools, key=_rank)
-    ground = _Candidates(nodes, with_relay, kept, ranked)
-    asked = {pool.uid: ground.asked(pool) for pool in ranked}
+    candidates = _Candidates(nodes, with_relay, kept, ranked)
+    claimed = {pool.uid: candidates.claimed_by(pool) for pool in ranked}
     owner: dict[str, Pool] = {}
     for pool in ranked:
-        for name in asked[pool.uid]:
+        for name in claimed[pool.uid]:
             owner.setdefault(name, pool)
     others: dict[str, list[str]] = {}
     for pool in ranked:
-        for name in asked[pool.uid]:
+        for name in claimed[pool.uid]:
             if owner[name] is not pool:
                 others.setdefault(name, []).append(pool.key)
-    return [_claim(pool, asked[pool.uid], ground, owner, others) for pool in ranked]
+    return [_claim(pool, claimed[pool.uid], candidates, owner, others) for pool in ranked]
 
 
 def written_entries(text: str | None) -> dict[str, PoolEntry]:
-    """The entries of a `pools.json` by uid; what can't be read is left out, one by one."""
+    """Return the valid entries of a `pools.json` by uid."""
     try:
         raw_entries = json.loads(text or "{}").get("pools", [])
     except (ValueError, AttributeError, RecursionError):
@@ -123,14 +123,14 @@ def written_entries(text: str | None) -> dict[str, PoolEntry]:
 
 
 def is_frozen(pool: Pool) -> bool:
-    """Whether a pool keeps the entry that was written last: it is paused, or can't be read."""
+    """Return whether a pool keeps its last entry: it is paused or invalid."""
     return pool.spec is None or pool.spec.paused
 
 
 def pods_to_refresh(relays: Iterable[RelayPod], desired: Desired) -> list[RelayPod]:
-    """The relays whose annotation names another revision of their entry than the desired one.
+    """Return the relays whose annotation has another revision than the desired one.
 
-    A pod that is being deleted is left out: the kubelet refreshes its mounts no more.
+    The kubelet no longer refreshes the mounts of a pod that is being deleted, so such a pod is left out.
     """
     return [
         relay
@@ -140,7 +140,7 @@ def pods_to_refresh(relays: Iterable[RelayPod], desired: Desired) -> list[RelayP
 
 
 def revision_in(annotation: str | None) -> str | None:
-    """The revision in an annotation, which may have the number of a repetition behind it: `<revision>.<n>`."""
+    """Return the revision in an annotation, which may end in the number of a repetition: `<revision>.<n>`."""
     return None if annotation is None else annotation.partition(".")[0]
 
 
@@ -161,7 +161,7 @@ def _rank(pool: Pool) -> tuple[bool, str, str, str]:
 
 
 class _Candidates:
-    """The nodes that pools ask for."""
+    """The nodes that pools may claim."""
 
     def __init__(
         self,
@@ -176,26 +176,26 @@ class _Candidates:
         self.with_relay = with_relay
         self._kept = kept
         self._held = held
-        self._within_reach = sorted(left.union(with_relay))
+        self._claimable = sorted(left.union(with_relay))
 
-    def asked(self, pool: Pool) -> tuple[str, ...]:
+    def claimed_by(self, pool: Pool) -> tuple[str, ...]:
         if is_frozen(pool):
             entry = self._kept.get(pool.uid)
             return tuple(sorted(node.name for node in entry.nodes)) if entry is not None else ()
-        return tuple(name for name in self._within_reach if self._matches(pool, name))
+        return tuple(name for name in self._claimable if self._matches(pool, name))
 
-    def without_relay(self, pool: Pool, asked: Collection[str]) -> tuple[str, ...]:
-        picked = asked if is_frozen(pool) else self._picked(pool)
-        return tuple(sorted(name for name in picked if name not in self.with_relay))
+    def without_relay(self, pool: Pool, claimed: Collection[str]) -> tuple[str, ...]:
+        selected = claimed if is_frozen(pool) else self._selected(pool)
+        return tuple(sorted(name for name in selected if name not in self.with_relay))
 
-    def _picked(self, pool: Pool) -> list[str]:
-        """An empty selector picks relays' nodes, so it misses none."""
+    def _selected(self, pool: Pool) -> list[str]:
+        # An empty selector selects the nodes of relays, so none of them lacks one.
         return [name for name in self.nodes if pool.selector and self._matches(pool, name)]
 
     def _matches(self, pool: Pool, name: str) -> bool:
         node = self.nodes.get(name)
         if node is None:
-            # A relay on a node that is not listed (yet, or any more): its labels are unknown, so nothing changes hands.
+            # A relay's node may not be in the list yet, or no longer. Its labels are unknown, so the owner stays.
             holder = self._held.get(name)
             return not pool.selector if holder is None else holder == pool.uid
         return pool.selector.items() <= node.labels.items()
@@ -203,25 +203,25 @@ class _Candidates:
 
 def _claim(
     pool: Pool,
-    asked: Sequence[str],
-    ground: _Candidates,
+    claimed: Sequence[str],
+    candidates: _Candidates,
     owner: Mapping[str, Pool],
     others: Mapping[str, Sequence[str]],
 ) -> Claim:
-    mine = [name for name in asked if owner[name] is pool]
+    mine = [name for name in claimed if owner[name] is pool]
     unserved = tuple(
         (name, "the node has no ExternalIP")
         for name in mine
-        if not is_frozen(pool) and pool.spec is not None and _lacks_address(pool.spec, ground.nodes.get(name))
+        if not is_frozen(pool) and pool.spec is not None and _lacks_address(pool.spec, candidates.nodes.get(name))
     )
     without = {name for name, _ in unserved}
     return Claim(
         pool=pool,
         owned=tuple(name for name in mine if name not in without),
-        lost=tuple((name, owner[name].key) for name in asked if owner[name] is not pool),
+        lost=tuple((name, owner[name].key) for name in claimed if owner[name] is not pool),
         unserved=unserved,
         wanted_by=tuple((name, other) for name in mine for other in others.get(name, ())),
-        without_relay=ground.without_relay(pool, asked),
+        without_relay=candidates.without_relay(pool, claimed),
     )
 
 
@@ -232,7 +232,7 @@ def _entry(claim: Claim, nodes: Mapping[str, Node], kept: PoolEntry | None) -> P
     try:
         return _new_entry(claim, spec, nodes)
     except ValueError:
-        # What the entry refuses, the reading of the spec should have; one pool must not stop all others.
+        # Validation of the spec should prevent this. One pool must not stop all others.
         return _kept_entry(claim, kept)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class PoolEvent:
-    """What is told: `Warning` for a change to False."""
+    """A Kubernetes event. `kind` is `Warning` for a change to False."""
 
     kind: Literal["Normal", "Warning"]
     reason: str

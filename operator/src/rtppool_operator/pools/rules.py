@@ -1,7 +1,7 @@
-"""The rules over fields of an RtpPool's spec, in the words of the definition's CEL. Pure.
+"""The rules over several fields of a spec, with the messages of the CRD's CEL rules.
 
-The API server refuses a pool that breaks one before anybody sees it. This is for a definition in the cluster that is
-older than the operator. The rules are not in the contract with relays: an older relay must not refuse a newer pool.
+The API server applies the CEL rules. The operator repeats them for a cluster with an older definition. They are not
+part of the contract with relays, because an older relay must not reject a newer pool.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rtppool_operator.pools.schema import Refusal
 if TYPE_CHECKING:
     from rtppool_operator.pools.spec import PoolSpec
 
-# What CEL's rules match names against; their text is the definition's, a test holds it to this.
+# The patterns of the CEL rules; a test compares them.
 HOST_NAME = "^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?[.])*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?[.]?$"
 ENDS_AS_A_NUMBER = "(^|[.])([0-9]+|0[xX][0-9A-Fa-f]*)[.]?$"
 LABEL_KEY = (
@@ -30,7 +30,7 @@ MAX_LABEL_KEY = 317
 
 
 def check_rules(spec: PoolSpec) -> Refusal | None:
-    """The first rule over fields that the spec breaks, in the words of the definition's CEL."""
+    """Return the first broken rule, with the message of its CEL rule."""
     return next((found for rule in RULES if (found := rule(spec)) is not None), None)
 
 
@@ -157,7 +157,7 @@ RULES: tuple[Callable[[PoolSpec], Refusal | None], ...] = (
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """As Kubernetes reads addresses: no zone, no IPv4 inside IPv6."""
+    """Parse as Kubernetes does: no zone, and no IPv4 inside IPv6."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

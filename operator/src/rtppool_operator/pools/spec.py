@@ -1,4 +1,4 @@
-"""An RtpPool object as types. Pure; defaults are the CRD's, and a test holds them to it."""
+"""An RtpPool object as types. The defaults are those of the CRD; a test compares them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CRD_NAME = f"{PLURAL}.{GROUP}"
 
 @dataclass(frozen=True, slots=True)
 class Advertise:
-    """Where the address that a relay tells Asterisk comes from."""
+    """Source of the address that a relay gives to Asterisk."""
 
     source: Literal["HostIP", "NodeExternalIP", "Static"] = "HostIP"
     address: str | None = None
@@ -50,9 +50,9 @@ class PoolSpec:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One object. `spec` is None where it can't be read, and `problem` says why; `status` is as it was written.
+    """One object. An invalid spec is None, with the reason in `problem`.
 
-    `selector` is the nodeSelector as it stands in the object, readable spec or not: it ranks the pool among others.
+    `selector` is the object's nodeSelector, also of an invalid spec, because it ranks the pool among others.
     """
 
     namespace: str
@@ -67,5 +67,5 @@ class Pool:
 
     @property
     def key(self) -> str:
-        """`namespace/name`, as people write it."""
+        """`namespace/name`."""
         return f"{self.namespace}/{self.name}"

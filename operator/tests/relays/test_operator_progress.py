@@ -39,7 +39,7 @@ def desired(make_pool: MakePool, relay: RelayPod) -> Desired:
 
 
 def watched(progress: RelayProgress, relay: RelayPod, desired: Desired, report: Report, now_seconds: float) -> None:
-    progress.watch((relay,), desired, {relay.uid: LastReport(report, now_seconds, 0)}, now_seconds)
+    progress.update((relay,), desired, {relay.uid: LastReport(report, now_seconds, 0)}, now_seconds)
 
 
 def test_a_relay_is_behind_until_it_runs_its_entry(
@@ -61,14 +61,14 @@ def test_hurry_ends_after_ten_seconds_and_begins_with_the_next_edit(
 ) -> None:
     progress, old = RelayProgress(), make_report(make_pool(), generation=2)
     watched(progress, relay, desired, old, 100.0)
-    assert progress.urgent(100.0) == {relay.uid}
+    assert progress.urgent_uids(100.0) == {relay.uid}
     watched(progress, relay, desired, old, 100.0 + URGENT_SECONDS)
-    assert progress.urgent(100.1 + URGENT_SECONDS) == set()
+    assert progress.urgent_uids(100.1 + URGENT_SECONDS) == set()
     edited = desired_state(ClusterView((replace(make_pool(), generation=4),), (relay,), {"a": Node("a")}, None))
     watched(progress, relay, edited, old, 200.0)
-    assert progress.urgent(200.0) == {relay.uid}
+    assert progress.urgent_uids(200.0) == {relay.uid}
     watched(progress, relay, edited, make_report(make_pool(), generation=4), 201.0)
-    assert progress.urgent(201.0) == set()
+    assert progress.urgent_uids(201.0) == set()
 
 
 def test_a_relay_is_nudged_after_a_while_then_at_a_pace_then_slowly(
@@ -113,7 +113,7 @@ def test_who_is_not_known_to_be_behind_is_left_alone(
         {} if why == "unheard" else {relay.uid: LastReport(report, 90.0 if why == "silent" else 100.0, 0)}
     )
     pod = replace(relay, terminating=why == "ending")
-    progress.watch((pod,), desired, last_reports, 100.0)
-    assert progress.urgent(100.0) == set()
+    progress.update((pod,), desired, last_reports, 100.0)
+    assert progress.urgent_uids(100.0) == set()
     assert progress.next_nudge_seconds() is None
     assert progress.nudges_due((pod,), 1_000.0) == []

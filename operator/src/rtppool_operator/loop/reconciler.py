@@ -173,7 +173,7 @@ class Reconciler:
 
     def _next_report_at(self, began_seconds: float) -> float:
         then = began_seconds + POLL_SECONDS
-        if self._progress.urgent(self._monotonic()):
+        if self._progress.urgent_uids(self._monotonic()):
             then = began_seconds + URGENT_PAUSE_SECONDS
         held = self._reporter.held_until_seconds()
         return then if held is None else min(then, held)

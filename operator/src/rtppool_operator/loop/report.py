@@ -79,12 +79,12 @@ class StatusReporter:
             NotLeadingError: another operator may be writing.
         """
         relays = snapshot.view.relays
-        self._progress.watch(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
-        urgent = self._progress.urgent(self._monotonic())
-        behind = tuple(relay for relay in relays if relay.uid in urgent)
+        self._progress.update(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
+        uids_behind = self._progress.urgent_uids(self._monotonic())
+        behind = tuple(relay for relay in relays if relay.uid in uids_behind)
         if behind:
             await self._poll(behind, relays, urgent=True)
-            self._progress.watch(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
+            self._progress.update(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
         nodes = {relay.node for relay in behind}
         claims = [
             claim

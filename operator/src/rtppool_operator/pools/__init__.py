@@ -1,1 +1,1 @@
-"""The `RtpPool` resource and the decision which pool owns which node, without I/O."""
+"""The `RtpPool` resource: parsing, rules, and the owner of each node. Without I/O."""

@@ -53,7 +53,7 @@ class Desired:
     def revision_of(self, node: str) -> str:
         """Return the digest of a node's entry, which the operator sets on the relay's pod.
 
-        A new annotation makes the kubelet refresh the mount at once. An edit annotates the pods of changed entries only.
+        A new annotation makes the kubelet refresh the mount at once. An edit annotates only pods with a changed entry.
         """
         return self.revisions.get(node, WITHOUT_ENTRY)
 

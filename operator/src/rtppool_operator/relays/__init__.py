@@ -1,1 +1,1 @@
-"""Relays as the operator sees them: polling `/status`, bounds on reports, progress of a configuration."""
+"""The room that talks to relays: polls of `/status`, bounds of reports, progress of a configuration."""

@@ -1,6 +1,6 @@
-"""What relays report, put together for a pool. Pure.
+"""The relays of a pool with their last reports.
 
-Only a relay that runs the pool (same uid) adds to its figures; a report that is too old adds to nothing but its row.
+Only a relay that runs the pool (same uid) counts in its figures. A stale report shows in the relay's row alone.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _WORSE = {"Violated": 2, "Unknown": 1, "Met": 0}
 
 @dataclass(frozen=True, slots=True)
 class LastReport:
-    """A relay's last report. `at_seconds` is monotonic, `at_unix_seconds` the same moment for people."""
+    """A relay's last report. `at_seconds` is monotonic, and `at_unix_seconds` is the same moment as wall-clock time."""
 
     report: Report
     at_seconds: float
     at_unix_seconds: int
 
     def is_stale(self, now_seconds: float) -> bool:
-        """Too old to be believed: the relay is silent."""
+        """Return whether the report is too old to count: the relay is silent."""
         return now_seconds - self.at_seconds > STALE_AFTER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a relay was not heard, as a clause. `incompatible`: it answers, in another version of the report."""
+    """Why a poll failed, as a clause. `incompatible`: the report has another version."""
 
     reason: str
     incompatible: bool = False
@@ -40,7 +40,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RelayState:
-    """A relay as a pool sees it. `report` is None when it was never heard, `silent_since` set when it is stale."""
+    """A relay of a pool. `report` is None before the first one, and `silent_since` is set when it is stale."""
 
     pod: RelayPod
     report: Report | None = None
@@ -49,25 +49,25 @@ class RelayState:
 
     @property
     def live(self) -> bool:
-        """Heard lately."""
+        """Whether the last report is fresh."""
         return self.report is not None and self.silent_since_unix_seconds is None
 
 
 @dataclass(frozen=True, slots=True)
 class PoolObservation:
-    """One pool: its claim, and the relays on the nodes that it has."""
+    """A pool's claim, and the relays on its nodes."""
 
     claim: Claim
     relays: tuple[RelayState, ...]
 
     @property
     def live(self) -> tuple[RelayState, ...]:
-        """Relays heard lately."""
+        """Relays with a fresh report."""
         return tuple(relay for relay in self.relays if relay.live)
 
     @property
     def serving(self) -> tuple[tuple[RelayPod, Report], ...]:
-        """Live relays that run this pool, whatever the generation."""
+        """Live relays that run this pool in any generation."""
         uid = self.claim.pool.uid
         return tuple(
             (relay.pod, relay.report)
@@ -82,15 +82,15 @@ class PoolObservation:
 
     @property
     def confirmed(self) -> int:
-        """How many staying relays were heard lately and run this pool as it is now."""
+        """The number of staying relays whose fresh report confirms the current generation."""
         return sum(
             1 for relay in self.staying if relay.live and relay.report is not None and self.runs_current(relay.report)
         )
 
     def runs_current(self, report: Report) -> bool:
-        """Whether a report confirms this pool in its current generation, with the range and the echo of its spec.
+        """Return whether a report confirms this pool in its current generation, with the range and echo of its spec.
 
-        The generation alone is only a number that somebody may have left standing in an edit of the ConfigMap.
+        The generation alone is not enough: an edit of the ConfigMap may keep it and change the rest.
         """
         pool = self.claim.pool
         if report.pool is None or report.pool.uid != pool.uid or report.applied_generation != pool.generation:
@@ -108,7 +108,7 @@ def observe(
     failures: Mapping[str, Failure],
     now_seconds: float,
 ) -> PoolObservation:
-    """The relays on a pool's nodes. `heard` and `failures` are by pod uid."""
+    """Select the relays on a pool's nodes. `last_reports` and `failures` are by pod uid."""
     owned = set(claim.owned) | {name for name, _ in claim.unserved}
     mine = sorted((relay for relay in relays if relay.node in owned), key=lambda relay: (relay.node, relay.name))
     return PoolObservation(claim, tuple(_state(relay, last_reports, failures, now_seconds) for relay in mine))
@@ -129,12 +129,12 @@ def _state(
     )
 
 
-# Words that a relay may give for having no verdict. Another one is told as NotJudged, in the relay's words.
+# Reasons of a relay for a missing verdict. Any other one becomes NotJudged, with the relay's text in the message.
 _REASONS_UNJUDGED = frozenset({"NoCalls", "TooFewSamples", "NoPackets"})
 
 
 def judged_reason(verdict: SlaReport) -> str:
-    """The reason of a relay's verdict as one of ours: what programs read must not be free text of a relay."""
+    """Map a relay's verdict to a reason of the condition, which must not be free text of a relay."""
     match verdict.result:
         case "Met":
             return "WithinLimits"
@@ -145,7 +145,7 @@ def judged_reason(verdict: SlaReport) -> str:
 
 
 def worst_relay(serving: Iterable[tuple[RelayPod, Report]]) -> tuple[RelayPod, SlaReport] | None:
-    """The relay whose verdict is the pool's: Violated, then Unknown with calls, then Met, then one without."""
+    """Return the relay whose verdict is the pool's: Violated, then Unknown with calls, then Met, then without calls."""
     judged = [(pod, report.sla) for pod, report in serving]
     if not judged:
         return None

@@ -1,4 +1,4 @@
-"""Asks relays for `/status`: all at once within bounds, each within a second."""
+"""Polls of relays' `/status`: concurrent within bounds, with a timeout of one second each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
 IN_FLIGHT = 32
-# Of these; so relays that don't answer don't delay those that are waited for.
+# Reserved for urgent polls, so that silent relays do not delay them.
 URGENT_IN_FLIGHT = 8
 MAX_REPORT_BYTES = 4 << 20
 
@@ -32,7 +32,7 @@ class IncompatibleReportError(ContractError):
 
 
 class Poller:
-    """Keeps what relays said last. `heard` and `failures` are by pod uid."""
+    """Keeps the last report of each relay. `last_reports` and `failures` are by pod uid."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class Poller:
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT - URGENT_IN_FLIGHT)
         self._urgent_slots = asyncio.Semaphore(URGENT_IN_FLIGHT)
-        self._asked_at: dict[str, float] = {}
+        self._polled_at: dict[str, float] = {}
         self.last_reports: dict[str, LastReport] = {}
         self.failures: dict[str, Failure] = {}
         self.polls = 0
         self.failed_polls = 0
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -61,20 +61,20 @@ class Poller:
     async def poll(
         self, relays: Iterable[RelayPod], present: Iterable[RelayPod] | None = None, *, urgent: bool = False
     ) -> None:
-        """Ask these relays; forget those that are not `present` any more (None: those that are not asked).
+        """Poll `relays`, and forget relays that are not in `present` (None: not in `relays`).
 
-        Polls may overlap: a `hurried` one does not wait for another's silent relays.
+        Polls may overlap. An `urgent` poll does not wait for the silent relays of another one.
         """
-        asked = list(relays)
-        uids = {relay.uid for relay in (asked if present is None else present)}
-        for held in (self.last_reports, self.failures, self._asked_at):
+        polled = list(relays)
+        uids = {relay.uid for relay in (polled if present is None else present)}
+        for held in (self.last_reports, self.failures, self._polled_at):
             for uid in [uid for uid in held if uid not in uids]:
                 del held[uid]
         headers = await asyncio.to_thread(self._headers)
         slots = self._urgent_slots if urgent else self._slots
-        await asyncio.gather(*(self._ask(relay, headers, slots) for relay in asked))
+        await asyncio.gather(*(self._poll(relay, headers, slots) for relay in polled))
 
-    async def _ask(self, relay: RelayPod, headers: dict[str, str], slots: asyncio.Semaphore) -> None:
+    async def _poll(self, relay: RelayPod, headers: dict[str, str], slots: asyncio.Semaphore) -> None:
         async with slots:
             self.polls += 1
             began = self._monotonic()
@@ -84,10 +84,10 @@ class Poller:
                 self.failed_polls += 1
                 self.failures[relay.uid] = Failure(_reason(relay, error), isinstance(error, IncompatibleReportError))
                 return
-        if began < self._asked_at.get(relay.uid, began):
-            # An answer that was asked for earlier and came later than another one's.
+        if began < self._polled_at.get(relay.uid, began):
+            # A later poll has already brought a newer report.
             return
-        self._asked_at[relay.uid] = began
+        self._polled_at[relay.uid] = began
         self.failures.pop(relay.uid, None)
         self.last_reports[relay.uid] = LastReport(report, self._monotonic(), int(self._unix()))
 
@@ -106,25 +106,25 @@ class Poller:
         return report
 
     def _headers(self) -> dict[str, str]:
-        # Read each time: a mounted Secret may be rotated under the process.
+        # Read at each poll, because a mounted Secret may be rotated.
         if self._token_file is None:
             return {}
         try:
             token = self._token_file.read_text(encoding="utf-8").strip()
         except OSError as error:
-            # The relays' own answer (401) becomes the pools' condition; the cause is said here.
+            # The relays' 401 becomes the pools' condition. The log has the cause.
             log.warning("RELAY_TOKEN_FILE=%s can't be read: %s", self._token_file, error.strerror)
             return {}
         return {"Authorization": f"Bearer {token}"}
 
 
 def read_report(body: bytes) -> Report:
-    """Read a relay's report, histograms included: what is accepted here can be added up later.
+    """Read a relay's report. An accepted report can be merged with others, histograms included.
 
     Raises:
-        IncompatibleReportError: another version; then nothing else of it is read.
-        ContractError: a field that can't be.
-        ValueError: no JSON, a histogram of another scheme, or a figure that can't be.
+        IncompatibleReportError: the report has another version; the rest of it is not read.
+        ContractError: a field is missing or has the wrong type.
+        ValueError: not JSON, a histogram of another scheme, or an impossible figure.
     """
     try:
         document = json.loads(body)
@@ -150,7 +150,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
 def _reason(relay: RelayPod, error: BaseException) -> str:
     where = f"{relay.address}:{relay.port}"
     if isinstance(error, TimeoutError):
-        return f"{where} gave no answer within {TIMEOUT_SECONDS:.0f} s"
+        return f"{where} did not answer within {TIMEOUT_SECONDS:.0f} s"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"{where} can't be connected ({error.os_error.strerror or 'refused'})"
     return f"{where}: {error or type(error).__name__}"

@@ -1,1 +1,1 @@
-"""Relay reports into a pool's status, without I/O: figures, conditions, events, and when a write is due."""
+"""A pool's status from relay reports: figures, conditions, events, and when to write. Without I/O."""

@@ -57,5 +57,5 @@ async def test_what_is_asked_of_a_relay_with_asterisk_holds(row: Row, roots: Pho
     """Times are judged by `make chaos` alone: here the machine's other load is unknown."""
     result = await play_row(Stage(roots, folder, print), row)
     assert result.figures
-    assert result.findings == [], result.told
-    assert [figure for figure in result.figures if not figure.held and not figure.timed] == [], result.told
+    assert result.findings == [], result.relay_log
+    assert [figure for figure in result.figures if not figure.holds and not figure.timed] == [], result.relay_log

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from lab.base.report import Figure
 from lab.faults.calls.rig.callers import Outcome
 from lab.faults.calls.rig.recordings import PACKET_MICROSECONDS, Speaker, pcap, recordings
 from lab.faults.calls.rig.relay import Record
 from lab.faults.calls.rows.row_observer import Window
-from lab.faults.calls.rows.rows import Figure, event_figures, load_figures
+from lab.faults.calls.rows.rows import event_figures, load_figures
 from lab.faults.calls.rows.tiers import C_CHAIN, OUR_CHAIN, tier_figures
 from rtppool_core.rtp.header import parse
 from rtppool_core.statistics.histogram import Histogram

@@ -94,7 +94,7 @@ async def test_a_relay_that_is_slow_is_given_up_after_a_second_and_the_last_repo
     await poller.poll([relay.pod()])
     relay.delay_seconds = 1.3
     await poller.poll([relay.pod()])
-    assert "no answer within 1 s" in poller.failures["uid-a"].reason
+    assert "did not answer within 1 s" in poller.failures["uid-a"].reason
     assert "uid-a" in poller.last_reports
     assert (poller.polls, poller.failed_polls) == (2, 1)
 

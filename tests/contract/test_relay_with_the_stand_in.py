@@ -459,7 +459,7 @@ async def test_a_port_that_somebody_holds_is_a_finding_and_the_relay_is_ready_al
             await until(lambda: relay._status.ready().ok, "ready")
             findings = relay._status.ready().findings
             assert any("1 of 4 ports" in sentence and "ss -aunp" in sentence for sentence in findings)
-            codes = {finding.code: finding.inferred for finding in relay._report().preflight}
+            codes = {finding.code: finding.inferred for finding in relay._snapshot().report.preflight}
             assert codes["PortsNotBound"] is False
 
 

@@ -54,7 +54,7 @@ async def families() -> list[Metric]:
     poller = Poller(None)
     reconciler = Reconciler(None, poller, Leadership(None, "ns/pod"), "ns/pod")  # type: ignore[arg-type]
     found = [
-        *RelayMetrics(relay._report, relay._measurement, relay._window).collect(),
+        *RelayMetrics(relay._snapshot, relay._measurement).collect(),
         *EchoMetrics(echo._counters, echo._sockets, echo.supervisor).collect(),
         *OperatorMetrics(reconciler, poller).collect(),
     ]

@@ -6,7 +6,7 @@ import mmap
 
 import numpy as np
 
-from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.media.rows import (
     HEADER_BYTES,
     ROWS_PER_SLOT,
@@ -70,8 +70,8 @@ class Slot:
         if epoch > self.words[Word.EPOCH]:
             self.words[Word.EPOCH], self.words[Word.FIRST_INDEX] = epoch, index
 
-    def statistics(self, clock: WallClock | None = None) -> StreamStatistics:
-        spans = (clock or WallClock()).spans_step
+    def statistics(self, clock: ClockSteps | None = None) -> StreamStatistics:
+        spans = (clock or ClockSteps()).spans_step
         return StreamStatistics(RowReader(self.memory, 0), 8000, 3 * MS, spans, lambda _r, _s: None)
 
 

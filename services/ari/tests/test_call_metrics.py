@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.core import Metric
 
+from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.contract.report import (
     AriReport,
     CallsReport,
@@ -17,9 +18,10 @@ from rtppool_core.contract.report import (
 )
 from rtppool_relay.calls.durations import CallDurations
 from rtppool_relay.calls.table import Event
-from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.metrics import ENDS, RelayMetrics
+from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.streams.slices import Slice
 
 MS = 1_000_000
@@ -42,7 +44,8 @@ def samples_of(calls: CallsReport) -> dict[tuple[str, ...], float]:
         sla=SlaReport("Unknown", "NoCalls", 0),
         windows=Windows(),
     )
-    families: list[Metric] = list(RelayMetrics(lambda: report, Measurement(WallClock()), Slice).collect())
+    snapshot = Snapshot(report, SlaLimits(), (), Slice(), Slice())
+    families: list[Metric] = list(RelayMetrics(lambda: snapshot, Measurement(ClockSteps())).collect())
     return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
 
 

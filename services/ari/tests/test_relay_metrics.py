@@ -9,7 +9,7 @@ from row_slot import MS, Slot, after
 
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.histogram import bucket_of
-from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.stream_metrics import stream_metrics
 from rtppool_relay.http.window_metrics import window_metrics
@@ -27,17 +27,17 @@ def values(metrics: list[Metric]) -> dict[tuple[str, ...], float]:
 
 
 def measured(slot: Slot, packets: int) -> Measurement:
-    measurement = Measurement(WallClock())
+    measurement = Measurement(ClockSteps())
     made = slot.statistics()
     observe = measurement.kinds["calls"].observe
-    statistics = StreamStatistics(made.reader, 8000, 3 * MS, measurement.wall_clock.spans_step, observe)
+    statistics = StreamStatistics(made.reader, 8000, 3 * MS, measurement.clock_steps.spans_step, observe)
     measurement.add_stream(0, "calls", statistics)
     measurement.tick(after(packets), 0)
     return measurement
 
 
 def test_counters_are_born_at_zero_for_both_streams() -> None:
-    found = values(list(stream_metrics(Measurement(WallClock()))))
+    found = values(list(stream_metrics(Measurement(ClockSteps()))))
     counters = {key[0] for key in found if key[0].endswith("_total")}
     assert all(found[key] == 0 for key in found)
     assert {(key[0], key[1]) for key in found if key[0] in counters} == {
@@ -100,7 +100,7 @@ def test_a_windows_gauges_are_in_seconds_ratios_and_packets() -> None:
 
 
 def test_what_the_echo_tells_is_counted_in_every_bucket_above_it() -> None:
-    measurement = Measurement(WallClock())
+    measurement = Measurement(ClockSteps())
     measurement.kinds["calls"].network_round_trips.observe(np.array([MS, 30 * MS], np.int64))
     family = next(each for each in stream_metrics(measurement) if each.name == "rtp_relay_network_rtt_seconds")
     buckets = {sample.labels["le"]: sample.value for sample in family.samples if sample.name.endswith("_bucket")}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lab.base.relay_rows import map_rows
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram
-from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.sla import judge
 from rtppool_relay.media.rows import Word
 from rtppool_relay.streams.row_reader import RowReader
@@ -45,7 +45,7 @@ class RowObserver:
         """
         self._memory = map_rows(pid)
         self._limits = limits
-        self._clock = WallClock()
+        self._clock = ClockSteps()
         self._streams: dict[int, StreamStatistics] = {}
         self._store = SliceStore()
 

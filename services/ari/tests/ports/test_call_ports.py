@@ -16,7 +16,7 @@ from rtppool_core.contract.pools_file import EchoTarget
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.rtp.header import RtpHeader, build
 from rtppool_relay.config import RelayConfig
-from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.media.port_sockets import can_bind
 from rtppool_relay.media.supervisor import MediaSupervisor
@@ -81,7 +81,7 @@ class Bench:
             ports=self.ports,
             supervisor=self.supervisor,
             resolver=self.resolver,
-            measurement=Measurement(WallClock()),
+            measurement=Measurement(ClockSteps()),
             clock=lambda: self.now,
         )
         self.resolver.address = address_of(self.echo)

@@ -11,7 +11,7 @@ from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram, bucket_of
-from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.figures.sla import judge
 from rtppool_relay.streams.jitter import StreamJitter, advance
@@ -159,9 +159,9 @@ def test_a_timestamp_jump_and_a_marker_after_silence_re_anchor(slot: Slot) -> No
 
 
 def test_samples_across_a_step_of_the_clock_are_dropped_and_counted(slot: Slot) -> None:
-    clock = WallClock()
-    clock.look(T0 + 10 * PACKET_NS, 0)
-    assert clock.look(T0 + 12 * PACKET_NS + SECOND, 2 * PACKET_NS)
+    clock = ClockSteps()
+    clock.compare(T0 + 10 * PACKET_NS, 0)
+    assert clock.compare(T0 + 12 * PACKET_NS + SECOND, 2 * PACKET_NS)
     assert clock.steps == 1
     for number in range(30):
         slot.row(number)
@@ -173,8 +173,8 @@ def test_samples_across_a_step_of_the_clock_are_dropped_and_counted(slot: Slot) 
 
 
 def test_a_slewed_clock_is_no_step() -> None:
-    clock = WallClock()
-    looks = [clock.look(T0 + at * 100 * MS + at * 50_000, at * 100 * MS) for at in range(50)]
+    clock = ClockSteps()
+    looks = [clock.compare(T0 + at * 100 * MS + at * 50_000, at * 100 * MS) for at in range(50)]
     assert not any(looks)
 
 
@@ -319,7 +319,7 @@ def test_old_slices_are_forgotten_but_the_total_is_not() -> None:
 
 
 def test_calls_and_probe_are_never_mixed(slot: Slot) -> None:
-    measurement = Measurement(WallClock())
+    measurement = Measurement(ClockSteps())
     slot.row(0)
     measurement.add_stream(0, "probe", slot.statistics())
     measurement.tick(after(1), 0)
@@ -329,17 +329,17 @@ def test_calls_and_probe_are_never_mixed(slot: Slot) -> None:
 
 
 def test_the_probe_alone_is_looked_at_between_two_ticks(slot: Slot) -> None:
-    measurement = Measurement(WallClock())
+    measurement = Measurement(ClockSteps())
     slot.row(0)
     measurement.add_stream(0, "probe", slot.statistics())
-    measurement.look_at_probe(after(1), 0)
+    measurement.collect_probe(after(1), 0)
     assert measurement.kinds["probe"].store.total.packets == 1
     assert measurement.echo.reachable
 
 
 def test_calls_wait_for_the_tick(slot: Slot) -> None:
-    measurement = Measurement(WallClock())
+    measurement = Measurement(ClockSteps())
     slot.row(0)
     measurement.add_stream(0, "calls", slot.statistics())
-    measurement.look_at_probe(after(1), 0)
+    measurement.collect_probe(after(1), 0)
     assert measurement.kinds["calls"].store.total.packets == 0

@@ -1,4 +1,4 @@
-"""Steps of the wall clock, found against the monotonic one. Kernel stamps are wall-clock times."""
+"""Steps of the wall clock, detected against the monotonic one. Kernel receive stamps are wall-clock times."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-# A slewed clock moves at most 500 ppm: 50 µs between looks 0.1 s apart.
-STEP_NS = 500_000
-REMEMBERED_STEPS = 32
+# A slewed clock moves at most 500 ppm: 50 µs between comparisons 0.1 s apart.
+MIN_STEP_NS = 500_000
+MAX_SPANS = 32
 
 
 @dataclass(slots=True)
-class WallClock:
-    """Feed it both clocks often (`look`); it remembers the wall-clock spans in which a step happened."""
+class ClockSteps:
+    """The number of steps, and the latest wall-clock spans in which one happened."""
 
     steps: int = 0
     _offset_ns: int | None = None
     _last_wall_ns: int = 0
-    _spans: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_STEPS))
+    _spans: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MAX_SPANS))
 
-    def look(self, wall_ns: int, monotonic_ns: int) -> bool:
-        """Compare the clocks; True when the wall clock stepped since the last look."""
+    def compare(self, wall_ns: int, monotonic_ns: int) -> bool:
+        """Compare both clocks, about ten times a second; True when the wall clock stepped since the last comparison."""
         offset = wall_ns - monotonic_ns
-        stepped = self._offset_ns is not None and abs(offset - self._offset_ns) > STEP_NS
+        stepped = self._offset_ns is not None and abs(offset - self._offset_ns) > MIN_STEP_NS
         if stepped:
             self.steps += 1
             self._spans.append((min(self._last_wall_ns, wall_ns), max(self._last_wall_ns, wall_ns)))
@@ -34,7 +34,7 @@ class WallClock:
         return stepped
 
     def spans_step(self, starts_ns: NDArray[np.int64], ends_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of these intervals touch a span in which the clock stepped."""
+        """Return for each interval whether it touches a span with a step."""
         touching = np.zeros(starts_ns.size, np.bool_)
         for first, last in self._spans:
             touching |= (ends_ns >= first) & (starts_ns <= last)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtppool_relay.figures.admission import Headroom
-from rtppool_relay.figures.clock_steps import WallClock
+from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.departure_errors import DepartureErrors
 from rtppool_relay.figures.echo_health import EchoHealth
 from rtppool_relay.media.rows import DROP_REASONS, Word
@@ -72,8 +72,8 @@ class KindFigures:
 class Measurement:
     """The streams by slot, and what they added up to."""
 
-    def __init__(self, wall_clock: WallClock) -> None:
-        self.wall_clock = wall_clock
+    def __init__(self, clock_steps: ClockSteps) -> None:
+        self.clock_steps = clock_steps
         self.kinds: dict[StreamKind, KindFigures] = {kind: KindFigures() for kind in KINDS}
         self.echo = EchoHealth()
         self.headroom = Headroom()
@@ -115,9 +115,9 @@ class Measurement:
         self._samples_dropped_before += statistics.samples_dropped
         self._overruns_before += statistics.reader.overruns
 
-    def look_at_clocks(self, wall_ns: int, monotonic_ns: int) -> None:
+    def compare_clocks(self, wall_ns: int, monotonic_ns: int) -> None:
         """Notice a step of the wall clock; call it ten times a second."""
-        if self.wall_clock.look(wall_ns, monotonic_ns):
+        if self.clock_steps.compare(wall_ns, monotonic_ns):
             for _, statistics in self._streams.values():
                 statistics.restart()
 
@@ -127,7 +127,7 @@ class Measurement:
             self._collect(kind, now_ns)
         self._look_at_echo(monotonic_ns)
 
-    def look_at_probe(self, now_ns: int, monotonic_ns: int) -> None:
+    def collect_probe(self, now_ns: int, monotonic_ns: int) -> None:
         """Collect the probe alone, so that an echo that is gone is noticed soon; call it four times a second."""
         self._collect("probe", now_ns)
         self._look_at_echo(monotonic_ns)

@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 from rtppool_core.contract.report import DurationsReport, Report
 from rtppool_relay.calls.table import CUTS, Event
 from rtppool_relay.figures.measurement import Measurement
+from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.http.stream_metrics import stream_metrics
 from rtppool_relay.http.window_metrics import window_metrics
 from rtppool_relay.ports.interface import RefusalReason
-from rtppool_relay.streams.slices import Slice
 
 ARI_STATES = ("Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced")
 PORT_STATES = ("free", "leased", "resting", "quarantined", "draining", "excluded")
@@ -24,23 +24,23 @@ US_PER_SECOND = 1_000_000
 
 
 class RelayMetrics(Collector):
-    """Reads `report()` and the measurement whenever Prometheus asks."""
+    """Reads a snapshot and the measurement at each scrape."""
 
-    def __init__(self, report: Callable[[], Report], measurement: Measurement, window: Callable[[], Slice]) -> None:
-        self._report = report
+    def __init__(self, snapshot: Callable[[], Snapshot], measurement: Measurement) -> None:
+        self._snapshot = snapshot
         self._measurement = measurement
-        self._window = window
 
     def collect(self) -> Iterable[Metric]:
         """All metric families; a figure that was not measured has no sample."""
-        report = self._report()
+        snapshot = self._snapshot()
+        report = snapshot.report
         yield from stream_metrics(self._measurement)
         yield from _ports(report)
         yield from _calls(report)
         yield from _connections(report)
         yield from _media(report)
         yield from _verdict(report)
-        yield from window_metrics(self._window())
+        yield from window_metrics(snapshot.calls)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing at registration: the figures' sources may not have started yet."""

@@ -1,4 +1,4 @@
-"""`/status`, `/ready` and `/health` of the relay, put together from its parts."""
+"""The relay's state, read from its parts: snapshot, readiness and health."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOOP_STALLED_AFTER_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Lifecycle:
-    """Where the process stands: `draining` from the first signal on; `ticked_at_seconds` is the loop's heartbeat."""
+    """The stage of the process. `draining` from the first signal on; `ticked_at_seconds` is the control loop's tick."""
 
     draining: bool = False
     ports_tried: bool = False
@@ -42,11 +42,11 @@ class Lifecycle:
 
 @dataclass(slots=True)
 class StatusView:
-    """Reads the parts; changes nothing."""
+    """Reads the parts without changing them."""
 
     relay: str
     node: str
-    state_of_config: Callable[[], ConfigState]
+    config_state: Callable[[], ConfigState]
     lifecycle: Lifecycle
     call_ports: CallPorts
     measurement: Measurement
@@ -55,7 +55,7 @@ class StatusView:
     findings: Callable[[], tuple[Finding, ...]]
 
     def ready(self) -> Health:
-        """Configured, a port binds, media up, not draining. It does not depend on Asterisk or on the echo."""
+        """Check that ports bind, media processes are up, and no drain runs; Asterisk and the echo play no part."""
         ports = self.call_ports.ports.report()
         up, wanted = self.call_ports.supervisor.workers_up(), self.call_ports.supervisor.workers
         problems = (
@@ -68,15 +68,15 @@ class StatusView:
         return Health(tuple(problem for problem in problems if problem), findings)
 
     def healthy(self, now_seconds: float) -> Health:
-        """The control loop turns and a media process answers or is being started."""
+        """Check that the control loop ticks."""
         silent = now_seconds - self.lifecycle.ticked_at_seconds
         if silent > LOOP_STALLED_AFTER_SECONDS:
-            return Health((f"the control loop has not turned for {silent:.0f} s",))
+            return Health((f"the control loop has not run for {silent:.0f} s",))
         return Health()
 
     def snapshot(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Snapshot:
-        """Read every part once, and judge the window of calls once."""
-        state = self.state_of_config()
+        """Read every part, and judge the window of calls."""
+        state = self.config_state()
         limits = state.config.sla
         stores = {kind: figures.store for kind, figures in self.measurement.kinds.items()}
         windows = {kind: store.window(now_ns, limits.window_seconds)[0] for kind, store in stores.items()}
@@ -95,7 +95,7 @@ class StatusView:
             media=self._media(),
             clock=ClockReport(
                 stamps=self.clock.stamps,
-                steps=self.measurement.wall_clock.steps,
+                steps=self.measurement.clock_steps.steps,
                 samples_dropped=self.measurement.samples_dropped,
                 departure_error=self.measurement.departures.report(),
                 reason=self.clock.reason,

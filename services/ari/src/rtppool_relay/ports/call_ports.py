@@ -370,7 +370,7 @@ class CallPorts:
             RowReader(self.supervisor.memory, slot),
             config.clock_rate_hz,
             config.sla.late_threshold_microseconds * 1000,
-            self.measurement.wall_clock.spans_step,
+            self.measurement.clock_steps.spans_step,
             self.measurement.kinds[kind].observe,
         )
         self.measurement.add_stream(slot, kind, statistics)

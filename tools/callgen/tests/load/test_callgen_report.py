@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import replace
-from itertools import pairwise
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from load_cases import LIMITS, violated, window
 from rich.console import Console, RenderableType
 
 from rtppool_callgen.callers.tally import Tally
 from rtppool_callgen.load.call_ledger import RecordCounts
-from rtppool_callgen.load.chart import NAMES_APART, ChartFacts, _apart, _End, load_chart
 from rtppool_callgen.load.progress import LoadView, live_view, plain_line, summary
 from rtppool_callgen.load.relay_counts import RelayCounts
 from rtppool_callgen.load.report import LoadOutcome, Polls, RelayFacts, load_report
-from rtppool_callgen.load.windows import LoadWindow
 from rtppool_callgen.plan.plan import LoadPlan
 from rtppool_core.process.machine import Machine
 from rtppool_core.statistics.histogram import Histogram
 
-SVG = "{http://www.w3.org/2000/svg}"
 PLAN = LoadPlan(concurrent=30, per_second=10, duration_seconds=60, call_seconds=30)
 MACHINE = Machine("A Processor <2.6 GHz> & more", 2, "6.1", "3.13.1", 0.4, "2026-01-01T00:00:00+00:00", 2048)
 
@@ -54,15 +45,6 @@ def outcome(**changes: Any) -> LoadOutcome:
         "records": RecordCounts(60, 0, 0, 0, 0),
     }
     return LoadOutcome(**(held | changes))
-
-
-def chart(windows: list[LoadWindow], **changes: Any) -> ET.Element:
-    facts = ChartFacts("Met", "All <is> well & fine.", "A machine", 30, 63.0, LIMITS)
-    return ET.fromstring(load_chart(windows, replace(facts, **changes)))  # noqa: S314 our own document
-
-
-def words(svg: ET.Element) -> list[str]:
-    return [text.text or "" for text in svg.iter(f"{SVG}text")]
 
 
 def text(shown: RenderableType) -> str:
@@ -116,80 +98,6 @@ def test_a_relays_durations_are_reported_without_their_buckets() -> None:
     counts = RelayCounts()
     counts.add({"calls": {"active": 0, "refused": {}, "setup": {"samples": 3, "buckets": [[500, 3]]}}, "ports": {}})
     assert load_report(outcome(counts=counts)).document["relay"]["setup"] == {"samples": 3}
-
-
-def test_the_chart_names_every_line_with_its_unit() -> None:
-    found = words(chart([window(at) for at in range(1, 60)]))
-    for name in ("p50", "p95", "p99", "max", "p50 limit", "p95 limit", "p99 limit", "max limit", "active", "asked for"):
-        assert name in found, name
-    for cause in ("source", "relay", "echo", "limit relay+echo"):
-        assert cause in found, cause
-    assert {"ms, logarithmic", "calls", "ppm, logarithmic", "seconds since the load began"} <= set(found)
-
-
-def test_the_chart_draws_the_limits_of_each_windows_tier() -> None:
-    svg = chart([window(1), window(2, tier=100), window(3, tier=100)])
-    (limit,) = [line for line in svg.iter(f"{SVG}polyline") if line.get("class") == "line limit p50"]
-    heights = [point.split(",")[1] for point in str(limit.get("points")).split()]
-    assert heights[0] != heights[1]
-    assert heights[1] == heights[2]
-
-
-def test_what_was_not_measured_is_a_gap_in_the_line() -> None:
-    svg = chart([window(1), window(2), window(3, p99_microseconds=None), window(4), window(5)])
-    pieces = [line for line in svg.iter(f"{SVG}polyline") if line.get("class") == "line p99"]
-    assert [len(str(piece.get("points")).split()) for piece in pieces] == [2, 2]
-
-
-def test_a_chart_of_nothing_is_a_picture_that_says_so() -> None:
-    svg = chart([], sentence="Nothing was measured: no call was placed. This is no result.", limits=None)
-    assert "Nothing was measured: no call was placed. This is no result." in words(svg)
-
-
-@given(st.text(max_size=60))
-def test_whatever_words_stand_in_it_the_chart_is_xml(words_of_another: str) -> None:
-    chart([], sentence=words_of_another, subtitle=words_of_another, result="NothingMeasured")
-
-
-def test_the_chart_follows_light_and_dark() -> None:
-    style = chart([window(1)]).findtext(f"{SVG}style") or ""
-    assert "@media(prefers-color-scheme:dark)" in style
-    for kind in ("p50", "p95", "p99", "max", "source", "relay", "echo", "bound"):
-        assert len(re.findall(rf"\.{kind}{{stroke:", style)) == 2, kind
-
-
-@given(
-    st.lists(
-        st.builds(
-            window,
-            st.floats(0, 400),
-            st.sampled_from(["Met", "Violated", "Unknown"]),
-            st.sampled_from([30, 100, None]),
-            packets=st.integers(0, 10**7),
-            late_source=st.integers(0, 10**7),
-            p50_microseconds=st.none() | st.integers(0, 10**8),
-            p99_microseconds=st.none() | st.integers(0, 10**8),
-            max_microseconds=st.none() | st.integers(0, 10**8),
-            active_calls=st.integers(0, 5000),
-        ),
-        max_size=8,
-    )
-)
-def test_whatever_was_measured_every_point_lies_on_the_picture(windows: list[LoadWindow]) -> None:
-    svg = chart(windows)
-    _, _, width, height = map(float, str(svg.get("viewBox")).split())
-    for line in svg.iter(f"{SVG}polyline"):
-        for point in str(line.get("points")).split():
-            x, y = map(float, point.split(","))
-            assert 0 <= x <= width
-            assert 0 <= y <= height
-
-
-@given(st.lists(st.floats(0, 200), max_size=10))
-def test_names_at_the_ends_of_lines_do_not_lie_on_each_other(heights: list[float]) -> None:
-    placed = _apart([_End(y, str(number), "relay") for number, y in enumerate(heights)], 0, 200)
-    gaps = [lower.y - upper.y for upper, lower in pairwise(placed)]
-    assert all(gap >= NAMES_APART - 1e-6 for gap in gaps)
 
 
 def test_the_live_view_has_bar_calls_and_percentiles() -> None:

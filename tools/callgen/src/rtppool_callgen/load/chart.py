@@ -1,59 +1,59 @@
-"""A load test as one picture, in SVG: round trips with their limits, active calls, late packets by cause. Pure.
+"""A load test as one SVG picture: round trips with their limits, active calls, late packets by cause.
 
-Round trips lie far below their limits and both matter, so that axis is logarithmic; so is that of late packets, with
-a row for none below. The colours follow the reader's light or dark setting, and each line is named at its end.
+Round trips lie far below their limits and both matter, so that axis is logarithmic. So is the axis of late packets,
+with a level of its own for none. Windows that violated the SLA are shaded.
 """
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
-from xml.etree import ElementTree as ET
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from rtppool_callgen.load.windows import LoadWindow
 
-WIDTH, LEFT, RIGHT = 960, 96, 118
-TOP, TITLE_ROW, GAP = 112, 26, 46
-SENTENCE_CHARACTERS, SENTENCE_ROWS = 130, 3
-HEIGHTS = (250, 110, 150)
-NAMES_APART = 13
-TIME_TICKS = 8
-_ROUND_STEPS = (1, 2, 5)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_INCHES, HEIGHT_INCHES = 10.5, 9.0
+SENTENCE_CHARACTERS, MAX_SENTENCE_LINES = 130, 3
+WINDOW_SECONDS = 1.0
+COLOURS = {
+    "p50": "#1b7f79", "p95": "#2f6fc4", "p99": "#8250df", "max": "#57606a", "active": "#2f6fc4",
+    "asked for": "#57606a", "source": "#9a6700", "relay": "#2f6fc4", "echo": "#8250df", "limit": "#c62828",
+}  # fmt: skip
+RESULT_COLOURS = {"Met": "#1a7f37", "Violated": "#c62828"}
+OTHER_RESULT_COLOUR = "#6b5300"
+VIOLATED_COLOUR = "#fbe3e1"
+SOFT_COLOUR = "#57606a"
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "rtp-pool",  # the same figures give the same file
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "#e3e7eb",
+    "legend.frameon": False,
+}
 _TITLES = {"NothingMeasured": "Nothing measured"}
 
-_LIGHT = {
-    "p50": "#1b7f79", "p95": "#2f6fc4", "p99": "#8250df", "max": "#57606a", "calls": "#2f6fc4", "aim": "#57606a",
-    "source": "#9a6700", "relay": "#2f6fc4", "echo": "#8250df", "bound": "#c62828",
-    "met": "#1a7f37", "violated": "#c62828", "other": "#6b5300",
-}  # fmt: skip
-_DARK = {
-    "p50": "#4fc3bb", "p95": "#6ea8f0", "p99": "#b795f5", "max": "#9aa4b0", "calls": "#6ea8f0", "aim": "#9aa4b0",
-    "source": "#e0b040", "relay": "#6ea8f0", "echo": "#b795f5", "bound": "#ff7b72",
-    "met": "#4cc065", "violated": "#ff7b72", "other": "#e0b040",
-}  # fmt: skip
-
-
-def _painted(colours: Mapping[str, str]) -> str:
-    """A colour for the lines and the words of each kind."""
-    return "".join(f".{kind}{{stroke:{colour}}}text.{kind}{{fill:{colour}}}" for kind, colour in colours.items())
-
-
-STYLE = (
-    "text{font:12px system-ui,'DejaVu Sans',sans-serif;fill:#1c2128;stroke:none!important}.title{font-size:16px}"
-    ".title,.name{font-weight:600}.name{font-size:13px}.limit{stroke-dasharray:5 4}"
-    ".line{fill:none;stroke-width:2}.thin{stroke-width:1.3;stroke-dasharray:1 3;stroke-linecap:round}"
-    ".ground{fill:#ffffff}text.soft{fill:#57606a}.axis{stroke:#8c959f}.grid{stroke:#d6dbe1}"
-    f"{_painted(_LIGHT)}"
-    "@media(prefers-color-scheme:dark){text{fill:#e6eaf0}.ground{fill:#0e1116}text.soft{fill:#9aa4b0}"
-    f".axis{{stroke:#6e7681}}.grid{{stroke:#262d36}}{_painted(_DARK)}}}"
-)
+Values = Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class ChartFacts:
-    """What stands in the head: the verdict, and on what it was measured. `limits` are the relay's, as in `/sla`."""
+    """The head of the chart: the verdict, and the machine. `limits` are the relay's, as in `/sla`."""
 
     result: str
     sentence: str
@@ -63,128 +63,128 @@ class ChartFacts:
     limits: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Panel:
-    """Where a panel is, and how its values become heights. `place` is 0 at the bottom, 1 at the top."""
-
-    top: float
-    height: float
-    seconds: float
-    place: Callable[[float], float]
-
-    def x(self, at_seconds: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * min(1.0, at_seconds / self.seconds)
-
-    def y(self, value: float) -> float:
-        return self.top + self.height * (1 - min(1.0, max(0.0, self.place(value))))
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A curve and the name at its end. None: not measured, a gap. `kind` is its colour, `look` how it is drawn."""
-
-    name: str
-    kind: str
-    look: str
-    points: Sequence[tuple[float, float | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """Where a line's name stands."""
-
-    y: float
-    name: str
-    kind: str
-
-
 def load_chart(windows: Sequence[LoadWindow], facts: ChartFacts) -> str:
-    """The whole picture. Without windows the panels are empty, and the sentence says why."""
-    # The last packets are judged after the last call.
-    facts = replace(facts, total_seconds=max([facts.total_seconds, *(window.at_seconds for window in windows)]))
-    height = TOP + sum(HEIGHTS) + TITLE_ROW * len(HEIGHTS) + GAP * len(HEIGHTS)
-    svg = ET.Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": f"0 0 {WIDTH} {height}",
-            "width": str(WIDTH),
-            "height": str(height),
-            "role": "img",
-            "aria-label": _printable(f"Load test: {facts.sentence}"),
-        },
+    """Return the SVG document. Without windows the panels are empty, and the sentence has the reason."""
+    # Imported here: it takes longer than all other modules, and is needed once, at the end of a load.
+    from matplotlib import rc_context  # noqa: PLC0415
+
+    picture = io.StringIO()
+    with rc_context(STYLE), warnings.catch_warnings():
+        # A quoted error may have characters that the measuring font lacks. The viewer has its own fonts.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure = load_figure(windows, facts)
+        metadata = {"Title": printable(f"Load test: {facts.sentence}"), "Date": None}
+        figure.savefig(picture, format="svg", metadata=metadata)
+    return picture.getvalue()
+
+
+def load_figure(windows: Sequence[LoadWindow], facts: ChartFacts) -> Figure:
+    """Return the figure with its three panels."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 as above
+
+    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), facecolor="white")
+    lines = textwrap.wrap(
+        printable(facts.sentence), SENTENCE_CHARACTERS, max_lines=MAX_SENTENCE_LINES, placeholder=" …"
     )
-    ET.SubElement(svg, "style").text = STYLE
-    ET.SubElement(svg, "rect", {"class": "ground", "width": str(WIDTH), "height": str(height)})
-    svg.extend(_head(facts))
-    top = TOP
-    for panel_height, panel in zip(HEIGHTS, (_round_trips, _active_calls, _late_packets), strict=True):
-        svg.extend(panel(windows, facts, top + TITLE_ROW, panel_height))
-        top += TITLE_ROW + panel_height + GAP
-    return ET.tostring(svg, encoding="unicode") + "\n"
+    title, colour = _TITLES.get(facts.result, facts.result), RESULT_COLOURS.get(facts.result, OTHER_RESULT_COLOUR)
+    heads = [(title, colour, 14.0), *((line, "black", 9.0) for line in lines), (facts.subtitle, SOFT_COLOUR, 9.0)]
+    for row, (text, text_colour, size) in enumerate(heads):
+        figure.text(0.02, 0.965 - 0.02 * row, printable(text), color=text_colour, size=size, parse_math=False)
+    margins = {"left": 0.09, "right": 0.84, "top": 0.85, "bottom": 0.06}
+    panels = figure.subplots(3, 1, sharex=True, height_ratios=(5, 2, 3), gridspec_kw=margins)
+    round_trips, active_calls, late_packets = panels
+    _draw_round_trips(round_trips, windows, facts)
+    _draw_active_calls(active_calls, windows, facts)
+    _draw_late_packets(late_packets, windows, facts)
+    for axes in panels:
+        violated = [(window.at_seconds - WINDOW_SECONDS, WINDOW_SECONDS) for window in windows if _is_violated(window)]
+        if violated:
+            across = axes.get_xaxis_transform()
+            axes.broken_barh(violated, (0, 1), transform=across, color=VIOLATED_COLOUR, zorder=0, label="SLA violated")
+        handles, labels = axes.get_legend_handles_labels()
+        axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.01, 1.04), markerscale=0)
+    # The last packets are judged after the last call.
+    end_seconds = max([facts.total_seconds, *(window.at_seconds for window in windows)])
+    late_packets.set_xlim(0, end_seconds)
+    late_packets.set_xlabel("seconds since the load began")
+    return figure
 
 
-def _head(facts: ChartFacts) -> Iterator[ET.Element]:
-    colour = {"Met": "met", "Violated": "violated"}.get(facts.result, "other")
-    yield _text(_TITLES.get(facts.result, facts.result), 24, 30, f"title {colour}")
-    lines = _wrapped(facts.sentence, SENTENCE_CHARACTERS)
-    if len(lines) > SENTENCE_ROWS:
-        lines = [*lines[: SENTENCE_ROWS - 1], lines[SENTENCE_ROWS - 1] + " …"]
-    for row, line in enumerate(lines):
-        yield _text(line, 24, 50 + 16 * row)
-    yield _text(facts.subtitle, 24, 50 + 16 * len(lines), "soft")
+def printable(text: str) -> str:
+    """Replace control characters: XML has no place for them, and a sentence may quote another program."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
-def _round_trips(windows: Sequence[LoadWindow], facts: ChartFacts, top: float, height: float) -> Iterator[ET.Element]:
-    figures = {
-        "p50": [window.p50_microseconds for window in windows],
-        "p95": [window.p95_microseconds for window in windows],
-        "p99": [window.p99_microseconds for window in windows],
-        "max": [window.max_microseconds for window in windows],
-    }
-    limits = list(_limits(windows, facts.limits))
-    seen: list[float] = [value for values in figures.values() for value in values if value]
-    seen += [value for line in limits for _, value in line.points if value]
-    low, high = (min(seen) * 0.7, max(seen) * 1.5) if seen else (100.0, 10_000.0)
-    panel = _Panel(top, height, facts.total_seconds, lambda us: math.log(max(us, low) / low) / math.log(high / low))
-    yield from _frame(panel, f"Round trip relay - echo - relay{_over(facts)}", "ms, logarithmic")
-    yield from _levels(panel, [(tick, _milliseconds(tick)) for tick in _decades(low, high, _ROUND_STEPS)])
-    lines = [_Line(name, name, "line", _points(windows, values)) for name, values in figures.items() if name != "max"]
-    yield from _lines(panel, [_Line("max", "max", "line thin", _points(windows, figures["max"])), *lines, *limits])
+def _is_violated(window: LoadWindow) -> bool:
+    return window.result == "Violated"
 
 
-def _active_calls(windows: Sequence[LoadWindow], facts: ChartFacts, top: float, height: float) -> Iterator[ET.Element]:
-    most = max([facts.concurrent, *(window.active_calls for window in windows)])
-    high = most * 1.15
-    panel = _Panel(top, height, facts.total_seconds, lambda calls: calls / high)
-    yield from _frame(panel, "Active calls", "calls")
-    step = _round_step(most / 4)
-    yield from _levels(panel, [(tick, str(tick)) for tick in range(0, int(high) + 1, step)])
-    aim = [(0.0, float(facts.concurrent)), (facts.total_seconds, float(facts.concurrent))]
-    calls = _points(windows, [window.active_calls for window in windows])
-    yield from _lines(panel, [_Line("asked for", "aim", "line limit", aim), _Line("active", "calls", "line", calls)])
+def _draw_round_trips(axes: Axes, windows: Sequence[LoadWindow], facts: ChartFacts) -> None:
+    axes.set_title(f"Round trip relay - echo - relay{_over(facts)}")
+    axes.set_ylabel("ms, logarithmic")
+    axes.set_yscale("log", subs=(2, 5))
+    axes.yaxis.set_major_formatter(lambda microseconds, _position: f"{microseconds / 1000:g}")
+    axes.yaxis.set_minor_formatter(axes.yaxis.get_major_formatter())
+    _draw(axes, windows, "p50", [window.p50_microseconds for window in windows])
+    _draw(axes, windows, "p95", [window.p95_microseconds for window in windows])
+    _draw(axes, windows, "p99", [window.p99_microseconds for window in windows])
+    _draw(axes, windows, "max", [window.max_microseconds for window in windows], style=":")
+    for name, values in _limits(windows, facts.limits or {}):
+        _draw(axes, windows, f"{name} limit", values, COLOURS["limit" if name == "max" else name], style="--")
 
 
-def _late_packets(windows: Sequence[LoadWindow], facts: ChartFacts, top: float, height: float) -> Iterator[ET.Element]:
-    figures = {
+def _draw_active_calls(axes: Axes, windows: Sequence[LoadWindow], facts: ChartFacts) -> None:
+    axes.set_title("Active calls")
+    axes.set_ylabel("calls")
+    axes.axhline(facts.concurrent, color=COLOURS["asked for"], linestyle="--", label="asked for")
+    _draw(axes, windows, "active", [window.active_calls for window in windows])
+    axes.set_ylim(0, 1.15 * max([facts.concurrent, *(window.active_calls for window in windows)]))
+
+
+def _draw_late_packets(axes: Axes, windows: Sequence[LoadWindow], facts: ChartFacts) -> None:
+    axes.set_title(f"Late packets by cause{_over(facts)}")
+    axes.set_ylabel("ppm, logarithmic")
+    axes.set_yscale("symlog", linthresh=1)
+    axes.yaxis.set_major_formatter(lambda ppm, _position: f"{ppm:,.0f}" if ppm else "none")
+    causes: dict[str, Values] = {
         "source": [window.late_ppm(window.late_source) for window in windows],
         "relay": [window.late_ppm(window.late_relay) for window in windows],
         "echo": [window.late_ppm(window.late_echo) for window in windows],
     }
+    for name, values in causes.items():
+        _draw(axes, windows, name, values)
     limit = (facts.limits or {}).get("maxLatePpm")
-    lines = [_Line(name, name, "line", _points(windows, values)) for name, values in figures.items()]
     if isinstance(limit, int):
-        bound = [(0.0, float(limit)), (facts.total_seconds, float(limit))]
-        lines.append(_Line("limit relay+echo", "bound", "line limit", bound))
-    seen = [value for line in lines for _, value in line.points if value]
-    decades = max(3, math.ceil(math.log10(max(seen, default=1000))))
-    # None at all is a row of its own, below one in a million.
-    panel = _Panel(
-        top, height, facts.total_seconds, lambda ppm: 0.0 if ppm < 1 else (1 + math.log10(ppm)) / (1 + decades)
+        axes.axhline(limit, color=COLOURS["limit"], linestyle="--", label="limit relay+echo")
+    highest = max([1000, *(value for values in causes.values() for value in values if value)])
+    axes.set_ylim(-0.2, 10 ** math.ceil(math.log10(highest)) * 1.5)
+
+
+def _draw(
+    axes: Axes,
+    windows: Sequence[LoadWindow],
+    name: str,
+    values: Values,
+    colour: str | None = None,
+    style: str = "-",
+) -> None:
+    """Draw a curve over the windows' times. None is not measured and leaves a gap; a lone point gets a dot."""
+    if not any(value is not None for value in values):
+        return
+    padded = [None, *values, None]
+    lone = [at for at in range(len(values)) if padded[at] is None and padded[at + 2] is None]
+    times = [window.at_seconds for window in windows]
+    heights = [math.nan if value is None else value for value in values]
+    axes.plot(
+        times,
+        heights,
+        label=name,
+        color=colour or COLOURS[name],
+        linestyle=style,
+        linewidth=1.6,
+        marker=".",
+        markevery=lone,
     )
-    yield from _frame(panel, f"Late packets by cause{_over(facts)}", "ppm, logarithmic", last=True)
-    yield from _levels(panel, [(0, "none"), *((10**power, f"{10**power:,}") for power in range(decades + 1))])
-    yield from _lines(panel, lines)
 
 
 def _over(facts: ChartFacts) -> str:
@@ -192,126 +192,11 @@ def _over(facts: ChartFacts) -> str:
     return f", each point over the {seconds} s before" if isinstance(seconds, int) else ""
 
 
-def _limits(windows: Sequence[LoadWindow], limits: Mapping[str, Any] | None) -> Iterator[_Line]:
-    """The limits that held for each window's tier, as steps."""
-    tiers = {tier.get("upToCalls"): tier for tier in (limits or {}).get("tiers", ()) if isinstance(tier, Mapping)}
+def _limits(windows: Sequence[LoadWindow], limits: Mapping[str, Any]) -> Iterator[tuple[str, Values]]:
+    """Yield the limits that held for the tier of each window."""
+    tiers = {tier.get("upToCalls"): tier for tier in limits.get("tiers", ()) if isinstance(tier, Mapping)}
     for name in ("p50", "p95", "p99"):
-        held = [tiers.get(window.tier_up_to_calls, {}).get(f"{name}Microseconds") for window in windows]
-        if any(held):
-            yield _Line(f"{name} limit", name, "line limit", _points(windows, held))
-    longest = (limits or {}).get("maxRttMicroseconds")
-    if isinstance(longest, int):
-        yield _Line("max limit", "bound", "line limit", _points(windows, [longest] * len(windows)))
-
-
-def _points(windows: Sequence[LoadWindow], values: Iterable[float | None]) -> list[tuple[float, float | None]]:
-    return [(window.at_seconds, value) for window, value in zip(windows, values, strict=True)]
-
-
-def _frame(panel: _Panel, name: str, unit: str, *, last: bool = False) -> Iterator[ET.Element]:
-    bottom, middle = panel.top + panel.height, panel.top + panel.height / 2
-    yield _text(name, LEFT, panel.top - 9, "name")
-    axis = _text(unit, 18, middle, "soft", anchor="middle")
-    axis.set("transform", f"rotate(-90 18 {middle:.1f})")
-    yield axis
-    step = _round_step(panel.seconds / TIME_TICKS)
-    for at in range(0, int(panel.seconds) + 1, step):
-        x = panel.x(at)
-        yield _stroke(x, bottom, x, bottom + 4, "axis")
-        yield _text(str(at), x, bottom + 17, "soft", anchor="middle")
-    yield _stroke(LEFT, bottom, WIDTH - RIGHT, bottom, "axis")
-    if last:
-        yield _text("seconds since the load began", (LEFT + WIDTH - RIGHT) / 2, bottom + 35, "soft", anchor="middle")
-
-
-def _levels(panel: _Panel, ticks: Iterable[tuple[float, str]]) -> Iterator[ET.Element]:
-    for value, label in ticks:
-        y = panel.y(value)
-        yield _stroke(LEFT, y, WIDTH - RIGHT, y, "grid")
-        yield _text(label, LEFT - 8, y + 4, "soft", anchor="end")
-
-
-def _lines(panel: _Panel, lines: Sequence[_Line]) -> Iterator[ET.Element]:
-    ends: list[_End] = []
-    for line in lines:
-        for piece in _pieces(line.points):
-            points = [f"{panel.x(at):.1f},{panel.y(value):.1f}" for at, value in piece]
-            if len(points) == 1:
-                points.append(f"{panel.x(piece[0][0]) + 2:.1f},{panel.y(piece[0][1]):.1f}")
-            yield ET.Element("polyline", {"class": f"{line.look} {line.kind}", "points": " ".join(points)})
-        values = [value for _, value in line.points if value is not None]
-        if values:
-            ends.append(_End(panel.y(values[-1]), line.name, line.kind))
-    for end in _apart(ends, panel.top, panel.top + panel.height):
-        yield _text(end.name, WIDTH - RIGHT + 8, end.y + 4, end.kind)
-
-
-def _pieces(points: Iterable[tuple[float, float | None]]) -> Iterator[list[tuple[float, float]]]:
-    """Unbroken runs of what was measured."""
-    piece: list[tuple[float, float]] = []
-    for at, value in points:
-        if value is not None:
-            piece.append((at, value))
-        elif piece:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
-
-
-def _apart(ends: Iterable[_End], top: float, bottom: float) -> list[_End]:
-    """Names moved so far that none lies on another, in the order of their lines."""
-    placed: list[_End] = []
-    for end in sorted(ends, key=lambda end: end.y):
-        lowest = placed[-1].y + NAMES_APART if placed else top
-        placed.append(replace(end, y=max(end.y, lowest)))
-    # From the bottom up again, where they did not fit.
-    highest = bottom
-    for at in range(len(placed) - 1, -1, -1):
-        placed[at] = replace(placed[at], y=min(placed[at].y, highest))
-        highest = placed[at].y - NAMES_APART
-    return placed
-
-
-def _decades(low: float, high: float, steps: Sequence[int]) -> list[int]:
-    powers = range(math.floor(math.log10(max(low, 1))), math.ceil(math.log10(high)) + 1)
-    return [step * 10**power for power in powers for step in steps if low <= step * 10**power <= high]
-
-
-def _round_step(at_least: float) -> int:
-    """1, 2 or 5 times a power of ten."""
-    power = 1
-    while True:
-        for step in _ROUND_STEPS:
-            if step * power >= at_least:
-                return step * power
-        power *= 10
-
-
-def _milliseconds(microseconds: float) -> str:
-    return f"{microseconds / 1000:g}"
-
-
-def _wrapped(sentence: str, characters: int) -> list[str]:
-    lines: list[str] = [""]
-    for word in sentence.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > characters:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines
-
-
-def _stroke(x1: float, y1: float, x2: float, y2: float, kind: str) -> ET.Element:
-    places = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
-    return ET.Element("line", {"class": kind, **{name: f"{value:.1f}" for name, value in places.items()}})
-
-
-def _text(words: str, x: float, y: float, kind: str = "", anchor: str = "start") -> ET.Element:
-    text = ET.Element("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "class": kind})
-    text.text = _printable(words)
-    return text
-
-
-def _printable(words: str) -> str:
-    """XML has no place for control characters, and a sentence may quote another program's last words."""
-    return "".join(character if character.isprintable() else " " for character in words)
+        yield name, [tiers.get(window.tier_up_to_calls, {}).get(f"{name}Microseconds") for window in windows]
+    max_microseconds = limits.get("maxRttMicroseconds")
+    if isinstance(max_microseconds, int):
+        yield "max", [max_microseconds] * len(windows)

@@ -78,7 +78,7 @@ def test_a_chart_of_nothing_is_a_picture_that_says_so() -> None:
     assert "Nothing was measured: no call was placed. This is no result." in words(svg)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.text(max_size=60))
 def test_whatever_words_stand_in_it_the_chart_is_xml(words_of_another: str) -> None:
     chart([], sentence=words_of_another, subtitle=words_of_another, result="NothingMeasured")
@@ -89,7 +89,7 @@ def test_whatever_words_stand_in_it_the_chart_is_xml(words_of_another: str) -> N
 )
 def test_signs_with_a_meaning_of_their_own_are_plain_text(sentence: str) -> None:
     shown = "".join(character if character.isprintable() else " " for character in sentence)
-    assert " ".join(shown.split()) in words(chart([], sentence=sentence))
+    assert shown.split() in [text.split() for text in words(chart([], sentence=sentence))]
 
 
 def test_the_same_figures_give_the_same_file() -> None:
@@ -100,7 +100,7 @@ def test_the_ground_is_white() -> None:
     assert load_figure([], FACTS).get_facecolor() == (1.0, 1.0, 1.0, 1.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(
         st.builds(
@@ -122,10 +122,9 @@ def test_whatever_was_measured_every_point_lies_on_the_picture(windows: list[Loa
     for axes in panels(windows):
         (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
         for line in axes.lines:
-            points = zip(line.get_xdata(orig=False), line.get_ydata(orig=False), strict=True)
-            # An axhline spans the picture in its own coordinates; a round trip of 0 is clipped to the bottom.
-            for x, y in (
-                points if "limit relay" not in str(line.get_label()) and line.get_label() != "asked for" else ()
-            ):
+            if line.get_label() in {"limit relay+echo", "asked for"}:
+                continue  # spans the whole picture, in coordinates of its own
+            for x, y in zip(line.get_xdata(orig=False), line.get_ydata(orig=False), strict=True):
+                # On a logarithmic axis 0 is clipped to the bottom.
                 assert left <= x <= right
                 assert math.isnan(y) or y == 0 or bottom <= y <= top

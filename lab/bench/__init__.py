@@ -1,1 +1,1 @@
-"""What `make bench` measures, one file for each measurement; `contents` lists them."""
+"""Benchmarks: the cost of packets, and the truth of the product's figures."""

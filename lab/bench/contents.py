@@ -24,7 +24,7 @@ from lab.bench.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One entry: its name on the command line, what it is, how long it takes, and how it runs."""
+    """A measurement: its name on the command line, its title, its duration and its function."""
 
     name: str
     title: str
@@ -38,10 +38,10 @@ CONTENTS = (
     Measurement("latency", "Round trip at 101 calls", latency.estimated_seconds, latency.run),
     Measurement("sustained", "400 calls on one media process", sustained.estimated_seconds, sustained.run),
     Measurement("lossless", "Calls without loss", lossless.estimated_seconds, lossless.run),
-    Measurement("scraping", "Scraped and unscraped", scraping.estimated_seconds, scraping.run),
-    Measurement("truth", "Against an echo that knows", truth.estimated_seconds, truth.run),
-    Measurement("stalls", "A media process that stands still", stalls.estimated_seconds, stalls.run),
-    Measurement("restart", "A media process that is killed", restart.estimated_seconds, restart.run),
+    Measurement("scraping", "Scraping on and off", scraping.estimated_seconds, scraping.run),
+    Measurement("truth", "Against an echo with known delays", truth.estimated_seconds, truth.run),
+    Measurement("stalls", "Stopped media process", stalls.estimated_seconds, stalls.run),
+    Measurement("restart", "Killed media process", restart.estimated_seconds, restart.run),
     Measurement("hostile", "Strangers and fuzz", hostile.estimated_seconds, hostile.run),
     Measurement("extension", "The header extension", extension.estimated_seconds, extension.run),
 )

@@ -1,4 +1,4 @@
-"""What every measurement is given: programs, options, a folder for the run, and a way to say how far it is."""
+"""The arguments of every measurement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from lab.bench.programs.compiled import Programs
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`rounds` are those that count, a warm-up round comes before; `seconds` is what a round measures."""
+    """Programs, options, a folder for the run, and a function that prints progress.
+
+    `rounds` are measured rounds, which follow a warm-up round. `seconds` is the measured time of a round.
+    """
 
     programs: Programs
     rtpengine: Path | None

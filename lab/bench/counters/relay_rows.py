@@ -1,4 +1,4 @@
-"""The rows that our relay writes for its packets, read from outside through its memfd."""
+"""The rows of our relay, read from outside through its memfd."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rtppool_relay.streams.row_reader import Rows, read_rows
 
 
 class RelayRows:
-    """A read-only view of the rows of a relay, whose control process is `pid`."""
+    """A read-only view of the rows of the relay with the control process `pid`."""
 
     def __init__(self, pid: int) -> None:
-        """Find the memfd among the process's descriptors.
+        """Map the memfd among the process's descriptors.
 
         Raises:
-            LabError: there is none.
+            LabError: the process holds no rows.
         """
         self._memory = map_rows(pid)
 
     def of_stream(self, ssrc: int) -> Rows:
-        """A copy of the rows of this SSRC; the oldest of more than `ROWS_PER_SLOT` packets are gone."""
+        """Return a copy of the rows of this SSRC: the latest `ROWS_PER_SLOT` packets at most."""
         for slot in range(SLOTS):
             if self._words(slot)[Word.SSRC] == ssrc:
                 rows = np.frombuffer(self._memory, WRITTEN_DTYPE, ROWS_PER_SLOT, slot_offset(slot) + HEADER_BYTES)

@@ -1,4 +1,4 @@
-"""Datagrams that wait in sockets, and those that were dropped because a buffer was full, by local port."""
+"""Datagrams that wait in sockets, and those dropped for a full buffer, by local port."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _LOCAL, _QUEUES, _DROPS = 1, 4, 12
 
 
 def udp_drops(ports: Container[int]) -> int:
-    """The last column of `/proc/net/udp`, which is what SO_RXQ_OVFL counts, over the live sockets on these ports."""
+    """Return the drops of the live sockets on these ports: the last column of `/proc/net/udp`, as SO_RXQ_OVFL."""
     return sum(int(columns[_DROPS]) for columns in _sockets(ports))
 
 
 def udp_waiting_bytes(ports: Container[int]) -> int:
-    """What has arrived at these ports and was not read yet, with the kernel's own overhead."""
+    """Return the bytes that wait at these ports, with the kernel's own overhead."""
     return sum(int(columns[_QUEUES].rpartition(":")[2], 16) for columns in _sockets(ports))
 
 

@@ -1,4 +1,4 @@
-"""What a run of the load generator brought: for each packet when it was due, sent, and back (kernel stamp)."""
+"""The result of the load generator: when each packet was due, sent, and returned (kernel stamp)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Nanoseconds = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Arrays have a row for each call and a column for each packet; 0 is never. Wall clock, ns.
+    """The times of all packets: a row for each call, a column for each packet, wall clock in ns, 0 for never.
 
-    `overflows` are datagrams that the generator's own sockets dropped (SO_RXQ_OVFL); with them a loss is nobody else's.
+    `overflows` counts datagrams that the generator's own sockets dropped (SO_RXQ_OVFL). Such a loss is the generator's.
     """
 
     scheduled_ns: Nanoseconds
@@ -30,26 +30,26 @@ class Load:
 
     @property
     def sent(self) -> int:
-        """Packets sent after the warm-up."""
+        """The packets sent after the warm-up."""
         return int(np.count_nonzero(self._after_warm_up(self.sent_ns)))
 
     @property
     def returned(self) -> int:
-        """Of these, those that came back."""
+        """The packets sent after the warm-up that returned."""
         return int(np.count_nonzero(self._after_warm_up(self.returned_ns)))
 
     @property
     def lost(self) -> int:
-        """Sent and not returned, warm-up included."""
+        """The packets sent and not returned, warm-up included."""
         return int(np.count_nonzero(self.sent_ns)) - int(np.count_nonzero(self.returned_ns))
 
     def lost_by_call(self) -> list[int]:
-        """The same for each call."""
+        """Return the lost packets of each call."""
         lost = np.count_nonzero(self.sent_ns, axis=1) - np.count_nonzero(self.returned_ns, axis=1)
         return [int(each) for each in lost]
 
     def round_trips_ns(self, *, from_schedule: bool) -> Nanoseconds:
-        """Sorted round trips after the warm-up, from when the packet was due, or from when it was really sent."""
+        """Return the sorted round trips after the warm-up, from the time a packet was due, or from its sending."""
         begin = self._after_warm_up(self.scheduled_ns if from_schedule else self.sent_ns)
         end = self._after_warm_up(self.returned_ns)
         return np.sort((end - begin)[end > 0])
@@ -59,14 +59,14 @@ class Load:
 
 
 def quantile(ordered: Nanoseconds, per_mille: int) -> float:
-    """Nearest rank: the ceil(p*n)-th smallest. NaN when nothing was measured."""
+    """Return the quantile by nearest rank, the ceil(p*n)-th smallest; NaN without values."""
     if ordered.size == 0:
         return float("nan")
     return float(ordered[max(0, -(-per_mille * ordered.size // 1000) - 1)])
 
 
 def read_load(records: Path, summary: dict[str, Any]) -> Load:
-    """Read the generator's file."""
+    """Read the generator's file of records."""
     shape = (summary["calls"], summary["packetsPerCall"], 3)
     packets = np.fromfile(records, np.int64).reshape(shape)
     return Load(

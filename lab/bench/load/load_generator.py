@@ -1,4 +1,4 @@
-"""Drives `reference/load.c`: its ports first, then the peers', then the run."""
+"""The load generator `reference/load.c`: it binds its ports, gets those of its peers, then sends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEED = 20240607
 
 @dataclass(slots=True)
 class LoadGenerator:
-    """A generator that has its sockets and waits for peers."""
+    """A generator with bound sockets that waits for its peers."""
 
     ports: Sequence[int]
     seconds: float
@@ -29,31 +29,31 @@ class LoadGenerator:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     async def connect(self, peers: Sequence[int]) -> int:
-        """Send each call to its port, from now on; returns the wall clock at the start, in ns."""
+        """Start sending each call to its peer; return the wall clock at the start, in ns."""
         if len(peers) != len(self.ports):
-            raise LabError(f"{len(self.ports)} calls, and ports of {len(peers)}")
-        self._process.tell(" ".join(map(str, peers)))
+            raise LabError(f"{len(self.ports)} calls, but {len(peers)} ports of peers")
+        self._process.send(" ".join(map(str, peers)))
         (began_ns,) = await self._process.expect("began")
         return int(began_ns)
 
     async def until_warm(self) -> None:
-        """Wait until the packets that count are sent."""
+        """Wait for the end of the warm-up."""
         await self._process.expect("measuring", self.warm_up_seconds + SLACK_SECONDS)
 
     async def until_sent(self) -> None:
-        """Wait until all have been sent."""
+        """Wait until all packets are sent."""
         await self._process.expect("measured", self.seconds + SLACK_SECONDS)
 
     def stop(self) -> None:
-        """Send no more."""
-        self._process.tell("")
+        """Stop sending."""
+        self._process.send("")
 
     async def result(self) -> Load:
-        """Wait for the last answers, and take everything."""
+        """Wait for the last answers and return the result."""
         summary = await self._process.json()
         try:
             return read_load(self._records, summary)
@@ -65,7 +65,7 @@ class LoadGenerator:
 async def load_generator(
     program: Path, folder: Path, calls: int, seconds: float, warm_up_seconds: float = WARM_UP_SECONDS, seed: int = SEED
 ) -> AsyncIterator[LoadGenerator]:
-    """A generator for this many calls, for the length of the block."""
+    """Run a generator of this many calls for the length of the block."""
     records = folder / "load.records"
     arguments = (calls, FIRST_LOAD_PORT, seconds, warm_up_seconds, seed, records)
     async with running(program, *arguments) as process:

@@ -1,4 +1,4 @@
-"""The load generator's streams, as `reference/wire.h` draws them from the seed."""
+"""The load generator's streams, drawn from the seed as in `reference/wire.h`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Stream:
 
 
 def stream_of(seed: int, call: int) -> Stream:
-    """The stream of a call, counted from 0."""
+    """Return the stream of a call, counted from 0."""
     state = (seed * 1000003 + call) & _MASK
     ssrc, state = _chance(state)
     _timestamp, state = _chance(state)
@@ -25,7 +25,7 @@ def stream_of(seed: int, call: int) -> Stream:
 
 
 def _chance(state: int) -> tuple[int, int]:
-    """splitmix64: a number and the next state."""
+    """Return a random number and the next state of splitmix64."""
     state = (state + 0x9E3779B97F4A7C15) & _MASK
     z = state
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK

@@ -1,4 +1,4 @@
-"""A relay under the load generator for some seconds: its CPU time, and what happened to every packet."""
+"""A relay under the load generator: its CPU time, and the fate of every packet."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ NS_PER_US = 1000
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """`cpu_us_per_packet` by what a relay's processes do: per packet that it sent on, in µs."""
+    """A load through a relay. `cpu_us_per_packet` is by role of the process, per forwarded packet, in µs."""
 
     load: Load
     cpu_us_per_packet: dict[str, float]
 
     @property
     def whole(self) -> float:
-        """All processes of the relay."""
+        """The CPU time of all processes of the relay."""
         return sum(self.cpu_us_per_packet.values())
 
 
 async def through(session: Session, start: StartRelay, calls: int, seconds: float) -> Traffic:
-    """Start echo, generator and relay afresh, and measure. The echo is the C one: it costs every relay the same."""
+    """Start echo, generator and relay, and measure. The echo in C costs every relay the same."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(reference_echo(session.programs))
         generator = await stack.enter_async_context(

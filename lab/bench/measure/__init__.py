@@ -1,1 +1,1 @@
-"""One file for each measurement."""
+"""The measurements, one module each."""

@@ -1,4 +1,4 @@
-"""CPU time per echoed packet, all filters on, against the least in C: saturated, and at the pace of 100 calls."""
+"""CPU time per echoed packet with all filters on, against the minimum in C: saturated, and at the rate of 100 calls."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NS_PER_US = 1000
 
 
 def estimated_seconds(session: Session) -> float:
-    """All rounds, both ways."""
+    """Return the duration of all rounds in both modes."""
     return (session.rounds + 1) * 2 * 2 * (session.seconds + SECONDS_AROUND)
 
 
 async def run(session: Session) -> Result:
-    """Interleaved rounds of both echoes."""
+    """Measure interleaved rounds of both echoes."""
     starts = echoes(session.programs, session.folder)
     saturated = await interleaved(session, list(starts), lambda name: _saturated(session, starts[name]))
     paced = await interleaved(session, list(starts), lambda name: _paced(session, starts[name]))
@@ -40,7 +40,7 @@ async def run(session: Session) -> Result:
 
 
 async def _saturated(session: Session, start: StartEcho) -> tuple[float, float]:
-    """CPU time per packet in µs, and packets a second."""
+    """Return the CPU time per packet in µs, and the packets a second."""
     arguments = (ECHO_PORT, SOURCES, IN_FLIGHT, FIRST_LOAD_PORT, session.seconds, WARM_UP_SECONDS)
     async with start() as pids, running(session.programs.saturate, *arguments) as load:
         await load.expect("measuring")
@@ -52,7 +52,7 @@ async def _saturated(session: Session, start: StartEcho) -> tuple[float, float]:
 
 
 async def _paced(session: Session, start: StartEcho) -> float:
-    """CPU time per packet in µs."""
+    """Return the CPU time per packet in µs."""
     async with start() as pids, load_generator(session.programs.load, session.folder, CALLS, session.seconds) as load:
         await load.connect([ECHO_PORT] * CALLS)
         await load.until_warm()

@@ -1,4 +1,4 @@
-"""What directional loss costs: the header extension between relay and echo, switched on and off."""
+"""The cost of directional loss: the header extension between relay and echo, on and off."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NS_PER_US = 1000
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """CPU time in µs: of relay processes per packet that they sent on, of the echo per packet echoed."""
+    """CPU time in µs: of relay processes per forwarded packet, of the echo per echoed packet."""
 
     load: Load
     media_us: float
@@ -30,12 +30,12 @@ class Round:
 
 
 def estimated_seconds(session: Session) -> float:
-    """All rounds."""
+    """Return the duration of all rounds."""
     return (session.rounds + 1) * 2 * (session.seconds + SECONDS_AROUND)
 
 
 async def run(session: Session) -> Result:
-    """Interleaved rounds, with our own echo."""
+    """Measure interleaved rounds with our own echo."""
     found = await interleaved(session, [OFF, ON], lambda name: _round(session, on=name == ON))
     media = {name: [each.media_us for each in rounds] for name, rounds in found.items()}
     echo = {name: [each.echo_us for each in rounds] for name, rounds in found.items()}

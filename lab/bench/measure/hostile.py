@@ -1,4 +1,4 @@
-"""Strangers who know a call's SSRC change nothing and reach nobody; fuzz from a call's own peers raises nothing."""
+"""Hostile traffic: strangers that know a call's SSRC must have no effect, fuzz of its peers must raise no error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UNTOUCHED = ("lost", "reordered", "duplicates", "tooLate", "sourceLost")
 
 @dataclass(slots=True)
 class Strangers:
-    """Floods with `reference/flood.c` from addresses that are not the calls' peers."""
+    """Floods by `reference/flood.c` from addresses other than the calls' peers."""
 
     program: Path
     sent: int = 0
@@ -42,36 +42,36 @@ class Strangers:
     _next_call: int = field(default=0)
 
     def flood_unconnected(self, packets: int, port: int) -> None:
-        """To one port whose socket is bound and not connected yet. Asterisk's answer waits until it is over."""
+        """Flood one port that is bound and not yet connected, while Asterisk's answer waits."""
         done = subprocess.run(self._command(packets, self._next_call, [port]), capture_output=True, check=True)
         self._next_call += 1
         self._count(done.stdout)
 
     async def flood(self, packets: int, ports: Sequence[int]) -> None:
-        """To all ports in turn."""
+        """Flood all ports in turn."""
         process = await asyncio.create_subprocess_exec(
             *self._command(packets, 0, ports), stdout=asyncio.subprocess.PIPE
         )
-        told, _ = await process.communicate()
-        self._count(told)
+        printed, _ = await process.communicate()
+        self._count(printed)
 
     def _command(self, packets: int, first_call: int, ports: Sequence[int]) -> list[str]:
         fixed = [str(self.program), "strangers", str(packets), str(SEED), str(first_call), str(STRANGER_PORT)]
         return [*fixed, *map(str, ports)]
 
-    def _count(self, told: bytes) -> None:
-        summary = json.loads(told)
+    def _count(self, printed: bytes) -> None:
+        summary = json.loads(printed)
         self.sent += summary["sent"]
         self.came_back += summary["cameBack"]
 
 
 def estimated_seconds(session: Session) -> float:
-    """Both halves."""
+    """Return the duration of both halves."""
     return 2 * SECONDS + CLOSES_SECONDS + session.hostile_packets / PACKETS_A_SECOND + 20
 
 
 async def run(session: Session) -> Result:
-    """Strangers first, then fuzz."""
+    """Measure strangers first, then fuzz."""
     return Result([*await _strangers(session), *await _fuzz(session)])
 
 
@@ -100,7 +100,7 @@ async def _strangers(session: Session) -> list[Figure]:
     title = f"{strangers.sent} datagrams of strangers"
     return [
         Figure(f"{title}: statistics changed by", [changed], "packets", 0, "worst", breaks=True),
-        Figure(f"{title}: reached somebody", [reached], "packets", 0, "worst", breaks=True),
+        Figure(f"{title}: reached a peer", [reached], "packets", 0, "worst", breaks=True),
         Figure(
             f"{title}: refused by hand, queued before the connect",
             [status["media"]["dropped"]["off_source"]],
@@ -114,7 +114,7 @@ async def _fuzz(session: Session) -> list[Figure]:
     session.say("fuzz from the calls' own peers and from the echo's address")
     ports = range(FIRST_LOAD_PORT, FIRST_LOAD_PORT + CALLS)
     async with AsyncExitStack() as stack:
-        # The echo is there until the calls are up; then its address is the fuzz's.
+        # The echo runs until the calls are up; then the fuzz uses its address.
         echo = await stack.enter_async_context(AsyncExitStack())
         await echo.enter_async_context(reference_echo(session.programs))
         relay = await stack.enter_async_context(own_relay(ports, session.folder))
@@ -126,13 +126,13 @@ async def _fuzz(session: Session) -> list[Figure]:
             await flood.expect("ready")
             sent = read = 0
             while read < session.hostile_packets and sent < 2 * session.hostile_packets:
-                flood.tell(str(PORTION))
+                flood.send(str(PORTION))
                 await flood.expect("sent")
                 sent += PORTION
-                await _until_read(relay.peers)
+                await _wait_until_read(relay.peers)
                 read = sent - (udp_drops(relay.peers) - before)
         failures = await _failures(relay, pids)
-        works = await _still_carries(session, relay)
+        works = await _lost_afterwards(session, relay)
     title = f"{read} fuzzed datagrams of peers"
     return [
         Figure(f"{title}: processes that ended, errors logged", [failures], "", 0, "worst", breaks=True),
@@ -141,11 +141,11 @@ async def _fuzz(session: Session) -> list[Figure]:
     ]
 
 
-async def _until_read(ports: Sequence[int]) -> None:
+async def _wait_until_read(ports: Sequence[int]) -> None:
     deadline = time.monotonic() + READ_SECONDS
     while udp_waiting_bytes(ports):
         if time.monotonic() > deadline:
-            raise LabError(f"the relay has not read what waits at its ports for {READ_SECONDS:.0f} s")
+            raise LabError(f"datagrams have waited at the relay's ports for {READ_SECONDS:.0f} s")
         await asyncio.sleep(READ_POLL_SECONDS)
 
 
@@ -156,8 +156,8 @@ async def _failures(relay: OwnRelay, pids: list[int]) -> int:
     return int(status["media"]["restarts"]) + len(set(pids) - set(relay.media_pids())) + logged
 
 
-async def _still_carries(session: Session, relay: OwnRelay) -> int:
-    """A short load through the same calls; the fuzz's sockets are closed by now."""
+async def _lost_afterwards(session: Session, relay: OwnRelay) -> int:
+    """Return the packets that a short load through the same calls loses."""
     async with (
         reference_echo(session.programs),
         load_generator(session.programs.load, session.folder, CALLS, 2.0, 1.0, SEED + 1) as generator,
@@ -166,5 +166,5 @@ async def _still_carries(session: Session, relay: OwnRelay) -> int:
         await generator.until_warm()
         await generator.until_sent()
         load = await generator.result()
-    # The warm-up may meet errors that are queued on the sockets (ICMP) and the first two packets of a new source.
+    # Without the warm-up, which may meet queued ICMP errors and the first two packets of a new source.
     return load.sent - load.returned

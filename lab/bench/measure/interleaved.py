@@ -1,4 +1,4 @@
-"""Rounds in which every candidate has its turn, so that what changes on a machine changes for all of them."""
+"""Interleaved rounds: each round observes every candidate, so that a change of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Observation = TypeVar("Observation")
 async def interleaved(
     session: Session, candidates: Sequence[str], observe: Callable[[str], Awaitable[Observation]]
 ) -> dict[str, list[Observation]]:
-    """`session.rounds` observations of each candidate, after a round that warms up and is left out.
+    """Return `session.rounds` observations of each candidate, after a warm-up round that is left out.
 
-    The order turns by one each round: nobody is always first.
+    The order rotates by one each round, so that no candidate is always first.
     """
     found: dict[str, list[Observation]] = {name: [] for name in candidates}
     for number in range(session.rounds + 1):

@@ -1,4 +1,4 @@
-"""Round trip at 101 calls through our relay and through the C relay, from when each packet was due."""
+"""Round trips at 101 calls through our relay and through the C relay, from the time each packet was due."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TARGETS = {500: 1.5, 990: 2.0}
 
 
 def estimated_seconds(session: Session) -> float:
-    """All rounds."""
+    """Return the duration of all rounds."""
     return (session.rounds + 1) * 2 * (session.seconds + SECONDS_AROUND)
 
 
 async def run(session: Session) -> Result:
-    """Interleaved rounds of both relays."""
+    """Measure interleaved rounds of both relays."""
     starts = relays(session)
     found = await interleaved(session, [OURS, C], lambda name: through(session, starts[name], CALLS, session.seconds))
     figures = [

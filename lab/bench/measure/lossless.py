@@ -1,7 +1,7 @@
-"""How many calls each relay carries: up a ladder until a step fails twice.
+"""The number of calls that each relay carries: steps of a ladder until one fails twice.
 
-A step holds when nothing is lost and p99 is within 20 ms, the SLA's limit at 100 calls. Without that, the measure would
-be of buffers: a socket's holds seconds of a call, and a relay that can't follow loses nothing for as long.
+A step holds without loss and with a p99 within 20 ms, the SLA's limit at 100 calls. Without that limit the measurement
+would be one of buffers: a socket's buffer holds seconds of a call before an overloaded relay loses a packet.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ MAX_P99_NS = 20_000_000
 
 
 def estimated_seconds(session: Session) -> float:
-    """As far as relays went on two cores."""
+    """Return the duration of the steps that relays reach on two cores."""
     return len(relays(session)) * EXPECTED_STEPS * (session.seconds + SECONDS_AROUND)
 
 
 async def run(session: Session) -> Result:
-    """One climb for each relay."""
+    """Climb the ladder with each relay."""
     carried = {name: await _climb(session, name, start) for name, start in relays(session).items()}
     note = f"of {LADDER.start} to {LADDER[-1]} in steps of {LADDER.step}, {session.seconds:g} s each, p99 within 20 ms"
     figures = [Figure(f"lossless calls: {name}", [calls], "calls", note=note) for name, calls in carried.items()]

@@ -1,4 +1,4 @@
-"""CPU time per packet at 100 calls: our media process and our whole relay against every other relay that is there."""
+"""CPU time per packet at 100 calls: our media process and our whole relay against every other available relay."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lab.bench.subjects.relays import GO, OURS, RTPENGINE, C, relays
 
 CALLS = 100
 SECONDS_AROUND = 7.0  # start, warm-up, last answers
-WHY_ABSENT = {RTPENGINE: "rtpengine is not installed", GO: "go is not installed"}
+ABSENCE_REASONS = {RTPENGINE: "rtpengine is not installed", GO: "go is not installed"}
 
 
 def estimated_seconds(session: Session) -> float:
-    """All rounds."""
+    """Return the duration of all rounds."""
     return (session.rounds + 1) * len(relays(session)) * (session.seconds + SECONDS_AROUND)
 
 
 async def run(session: Session) -> Result:
-    """Interleaved rounds of every relay."""
+    """Measure interleaved rounds of every relay."""
     starts = relays(session)
     found = await interleaved(
         session, list(starts), lambda name: through(session, starts[name], CALLS, session.seconds)
@@ -63,7 +63,7 @@ def _against(ours: list[float], found: dict[str, list[Traffic]], name: str) -> l
 def _other(media: list[float], found: dict[str, list[Traffic]], name: str, target: float) -> Figure:
     title = f"CPU per packet, {CALLS} calls: media process ÷ {name}"
     if name not in found:
-        return Figure(title, [], target=target, note=WHY_ABSENT[name])
+        return Figure(title, [], target=target, note=ABSENCE_REASONS[name])
     return Figure(title, _against(media, found, name), target=target)
 
 

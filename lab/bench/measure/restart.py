@@ -1,4 +1,4 @@
-"""A media process is killed under load: how long until every call's packets flow again, on the same ports?"""
+"""A kill of the media process under load: the time until every call's packets flow again, on the same ports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NS_PER_MS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """When the signal was sent and when the process was gone (wall clock, ns), and the calls' ports after it."""
+    """A kill: the times of the signal and of the process's end (wall clock, ns), and the calls' ports afterwards."""
 
     sent_ns: int
     gone_ns: int
@@ -35,12 +35,12 @@ class Kill:
 
 
 def estimated_seconds(session: Session) -> float:
-    """All kills under one load."""
+    """Return the duration of all kills under one load."""
     return (session.rounds + 1) * BETWEEN_SECONDS + SECONDS_AROUND
 
 
 async def run(session: Session) -> Result:
-    """One load, a kill in each round."""
+    """Run one load with a kill in each round."""
     async with (
         own_echo(session.folder),
         load_generator(
@@ -82,7 +82,7 @@ async def _kill(relay: OwnRelay) -> Kill:
     pid = await _busiest(relay.media_pids())
     sent_ns = time.time_ns()
     os.kill(pid, signal.SIGKILL)
-    while _lives(pid):
+    while _is_running(pid):
         await asyncio.sleep(0)
     gone_ns = time.time_ns()
     await asyncio.sleep(1)
@@ -90,13 +90,13 @@ async def _kill(relay: OwnRelay) -> Kill:
 
 
 async def _busiest(pids: list[int]) -> int:
-    """The process that forwards; another may stand by."""
+    """Return the forwarding process; another may be an idle spare."""
     before = {pid: cpu_ns([pid]) for pid in pids}
     await asyncio.sleep(BUSY_SECONDS)
     return max(pids, key=lambda pid: cpu_ns([pid]) - before[pid])
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -109,6 +109,6 @@ async def _ports(relay: OwnRelay) -> list[int]:
 
 
 def _outage_ms(load: Load, kill: Kill) -> float:
-    """The call that waited longest; its next packet is due within 20 ms, which counts as well."""
+    """Return the outage of the slowest call, including up to 20 ms until its next packet is due."""
     after = np.where(load.returned_ns > kill.gone_ns, load.returned_ns, np.iinfo(np.int64).max).min(axis=1)
     return float((after.max() - kill.sent_ns) / NS_PER_MS)

@@ -1,4 +1,4 @@
-"""Does a scrape every second cost the calls anything? 400 calls go on while it is switched on and off."""
+"""The effect of a scrape every second on 400 calls, with scraping on and off in turn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CALLS = 400
 SCRAPED, UNSCRAPED = "scraped", "unscraped"
 SCRAPE_EVERY_SECONDS = 1.0
 WINDOW_SECONDS = 10
-# The window's seconds with one before and one after, then what it takes until the last of them is closed.
+# The window's seconds with one before and one after, then the time until the last of them is closed.
 PHASE_SECONDS, CLOSES_SECONDS = WINDOW_SECONDS + 2.0, 4.2
 SECONDS_AROUND = 20.0
 NS_PER_US = 1000
@@ -33,19 +33,19 @@ NS_PER_US = 1000
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What `/status` says of one window."""
+    """The figures of one window in `/status`."""
 
     p99_us: float
     late_percent: float
 
 
 def estimated_seconds(session: Session) -> float:
-    """All phases."""
+    """Return the duration of all phases."""
     return (session.rounds + 1) * 2 * (PHASE_SECONDS + CLOSES_SECONDS) + SECONDS_AROUND
 
 
 async def run(session: Session) -> Result:
-    """One relay and one load; only the scraping is switched."""
+    """Run one relay and one load, and switch the scraping on and off."""
     pools = _short_window(session.folder)
     async with (
         own_echo(session.folder),
@@ -110,7 +110,7 @@ async def _scraping(relay: OwnRelay) -> AsyncIterator[None]:
 
 
 def _short_window(folder: Path) -> Path:
-    """A pool whose window is as long as a phase."""
+    """Write a pools file with a window as long as a phase."""
     entry = PoolEntry(
         name="bench",
         namespace="bench",

@@ -1,7 +1,7 @@
-"""A media process that stands still for 10 to 100 ms at a time: what do kernel stamps make of it, and what its own?
+"""A media process stopped for 10 to 100 ms at a time: the errors of kernel stamps and of user-space stamps.
 
-The truth is when the generator sent. `a` is the kernel's stamp of the arrival. `x` is our own reading of the clock for
-the same packet in the same process, right after it was read: what a relay without kernel stamps would call the arrival.
+The reference is the generator's time of sending. `a` is the kernel's stamp of the arrival. `x` is the process's own
+clock after reading the packet: the arrival time of a relay without kernel stamps.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ NS_PER_US = 1000
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Sorted errors of arrivals while the process stood, in ns."""
+    """Sorted errors of arrivals while the process was stopped, in ns."""
 
     kernel_ns: Nanoseconds
     user_ns: Nanoseconds
 
 
 def estimated_seconds(session: Session) -> float:
-    """All rounds; nothing is warmed up."""
+    """Return the duration of all rounds, without a warm-up."""
     return session.rounds * (SECONDS + SECONDS_AROUND)
 
 
 async def run(session: Session) -> Result:
-    """Each round other stops."""
+    """Measure rounds with different random stops."""
     rounds = []
     for number in range(session.rounds):
         session.say(f"round {number + 1} of {session.rounds}")
@@ -81,7 +81,7 @@ async def _round(session: Session, chance: random.Random) -> Errors:
     ):
         await generator.connect(relay.peers)
         await generator.until_warm()
-        stopping = asyncio.create_task(_stop_now_and_then(relay, chance))
+        stopping = asyncio.create_task(_stop_repeatedly(relay, chance))
         await generator.until_sent()
         stopping.cancel()
         stops = await stopping
@@ -90,8 +90,8 @@ async def _round(session: Session, chance: random.Random) -> Errors:
         return _errors(load, rows, stops)
 
 
-async def _stop_now_and_then(relay: OwnRelay, chance: random.Random) -> list[tuple[int, int]]:
-    """Until cancelled; returns when the processes stood (wall clock, ns)."""
+async def _stop_repeatedly(relay: OwnRelay, chance: random.Random) -> list[tuple[int, int]]:
+    """Stop the processes again and again until cancelled; return the intervals (wall clock, ns)."""
     stops = []
     pids = relay.media_pids()
     try:
@@ -120,9 +120,9 @@ def _errors(load: Load, rows: RelayRows, stops: list[tuple[int, int]]) -> Errors
         own = rows.of_stream(stream.ssrc)
         number = (own["index"].astype(np.int64) - stream.sequence) & 0xFFFF
         sent_ns = load.sent_ns[call][number]
-        stood = np.zeros(number.size, np.bool_)
+        stopped = np.zeros(number.size, np.bool_)
         for began_ns, ended_ns in stops:
-            stood |= (sent_ns >= began_ns) & (sent_ns < ended_ns)
-        kernel.append(np.abs(own["a"] - sent_ns)[stood])
-        user.append(np.abs(own["x"] - sent_ns)[stood])
+            stopped |= (sent_ns >= began_ns) & (sent_ns < ended_ns)
+        kernel.append(np.abs(own["a"] - sent_ns)[stopped])
+        user.append(np.abs(own["x"] - sent_ns)[stopped])
     return Errors(np.sort(np.concatenate(kernel)), np.sort(np.concatenate(user)))

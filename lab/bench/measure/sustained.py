@@ -1,4 +1,4 @@
-"""400 calls on one media process for a minute, with our own echo: nothing may be lost, and no round trip be zero."""
+"""400 calls on one media process for a minute, with our own echo: no loss and no round trip of zero."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NS_PER_US, NS_PER_SECOND = 1_000, 1_000_000_000
 
 
 def estimated_seconds(session: Session) -> float:
-    """One run."""
+    """Return the duration of the run."""
     return session.long_seconds + SECONDS_AROUND
 
 
 async def run(session: Session) -> Result:
-    """One run; its length makes the rounds."""
+    """Run one long load."""
     session.say(f"{CALLS} calls for {session.long_seconds:g} s")
     async with (
         own_echo(session.folder) as echo,

@@ -1,4 +1,4 @@
-"""Is it true what we say? An echo holds packets and keeps its own kernel stamps; our quantiles against its times."""
+"""The truth of our figures: quantiles of the relay against the kernel stamps of an echo that delays packets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rtppool_core.contract.report import HistogramExport, import_histogram
 
 CALLS = 20
 SECONDS = 20.0
-# The last slice of the load is closed, and the window of 60 s still holds the first.
+# After this time the load's last slice is closed, and the window of 60 s still holds its first.
 CLOSES_SECONDS = 6.0
 SECONDS_AROUND = 14.0
 NS_PER_US = 1000
@@ -37,7 +37,7 @@ Records = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Errors as shares of what is allowed (1 is the limit) of the window and of the worst call; raw figures in µs."""
+    """Errors of the window and of the worst call as shares of the tolerance (1 is the limit); raw figures in µs."""
 
     window: dict[str, float]
     worst_call: dict[str, float]
@@ -45,12 +45,12 @@ class Round:
 
 
 def estimated_seconds(session: Session) -> float:
-    """All rounds; nothing is warmed up."""
+    """Return the duration of all rounds, without a warm-up."""
     return session.rounds * (SECONDS + SECONDS_AROUND)
 
 
 async def run(session: Session) -> Result:
-    """Each round another seed: other delays, SSRCs, sequence numbers."""
+    """Measure rounds with different seeds: other delays, SSRCs and sequence numbers."""
     rounds = []
     for number in range(session.rounds):
         session.say(f"round {number + 1} of {session.rounds}")
@@ -104,8 +104,8 @@ def _compare(seed: int, peers: list[int], status: dict[str, Any], calls: dict[st
         raise LabError(f"/status counts {window['answered']} answers, the reflector sent {all_calls.size}")
     export = from_json(HistogramExport, window["roundTrip"], "roundTrip")
     histogram = import_histogram(export)
-    said = {name: (histogram.quantile_ns(mille) or 0) / NS_PER_US for mille, name in QUANTILES.items()}
-    said["max"] = export.max_ns / NS_PER_US
+    reported = {name: (histogram.quantile_ns(mille) or 0) / NS_PER_US for mille, name in QUANTILES.items()}
+    reported["max"] = export.max_ns / NS_PER_US
     departure_us = status["clock"].get("departureError", {}).get("maxNs", 0) / NS_PER_US
     by_call = {}
     for record in calls["live"]:
@@ -113,17 +113,17 @@ def _compare(seed: int, peers: list[int], status: dict[str, Any], calls: dict[st
         held_ns = truth[peers.index(record["port"])]
         if figures["answered"] != held_ns.size:
             raise LabError(f"/calls counts {figures['answered']} answers, the reflector sent {held_ns.size}")
-        call_said = {name: figures[f"{name}Microseconds"] for name in (*QUANTILES.values(), "max")}
-        by_call[record["port"]] = _errors(call_said, held_ns, departure_us)
-    worst = {name: max(errors[name] for errors in by_call.values()) for name in said}
+        reported_of_call = {name: figures[f"{name}Microseconds"] for name in (*QUANTILES.values(), "max")}
+        by_call[record["port"]] = _errors(reported_of_call, held_ns, departure_us)
+    worst = {name: max(errors[name] for errors in by_call.values()) for name in reported}
     raw = {
         "calls": {str(port): errors for port, errors in by_call.items()},
-        "windowMicroseconds": said,
+        "windowMicroseconds": reported,
         "truthMicroseconds": _exact(all_calls),
         "departureErrorMicroseconds": departure_us,
         "packets": int(all_calls.size),
     }
-    return Round(_errors(said, all_calls, departure_us), worst, raw)
+    return Round(_errors(reported, all_calls, departure_us), worst, raw)
 
 
 def _held_ns(records: Records, ssrc: int) -> Nanoseconds:
@@ -136,8 +136,8 @@ def _exact(ordered: Nanoseconds) -> dict[str, float]:
     return exact | {"max": float(ordered[-1]) / NS_PER_US}
 
 
-def _errors(said: dict[str, float], ordered: Nanoseconds, departure_us: float) -> dict[str, float]:
+def _errors(reported: dict[str, float], ordered: Nanoseconds, departure_us: float) -> dict[str, float]:
     exact = _exact(ordered)
     allowed = {name: max(TOLERANCE_SHARE * exact[name], TOLERANCE_US) for name in QUANTILES.values()}
     allowed["max"] = TOLERANCE_US + departure_us
-    return {name: abs(said[name] - exact[name]) / allowed[name] for name in exact}
+    return {name: abs(reported[name] - exact[name]) / allowed[name] for name in exact}

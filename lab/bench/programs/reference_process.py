@@ -1,4 +1,4 @@
-"""A reference program that runs: lines to its standard input, lines from its standard output."""
+"""A running reference program, controlled by lines on its standard input and output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANSWER_SECONDS = 30.0
 
 
 class ReferenceProcess:
-    """Speaks with a program by lines. It is ended by force: it holds nothing that must be put away."""
+    """A running program. It is always killed, because it holds no state."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
@@ -26,40 +26,40 @@ class ReferenceProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
-    async def expect(self, word: str, within_seconds: float = ANSWER_SECONDS) -> list[str]:
-        """The next line, which must begin with `word`; returns its other words.
+    async def expect(self, keyword: str, within_seconds: float = ANSWER_SECONDS) -> list[str]:
+        """Read the next line, which must begin with `keyword`, and return the fields after it.
 
         Raises:
-            LabError: it ended, said something else, or nothing in time.
+            LabError: the program ended, printed another line, or printed none in time.
         """
-        words = (await self._line(within_seconds)).split()
-        if not words or words[0] != word:
-            raise LabError(f"{self.name}: {word!r} was expected, it said {' '.join(words)!r}")
-        return words[1:]
+        fields = (await self._line(within_seconds)).split()
+        if not fields or fields[0] != keyword:
+            raise LabError(f"{self.name}: printed {' '.join(fields)!r}, expected {keyword!r}")
+        return fields[1:]
 
     async def json(self, within_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """The next line, as JSON."""
+        """Read the next line as JSON."""
         document: dict[str, Any] = json.loads(await self._line(within_seconds))
         return document
 
-    def tell(self, line: str) -> None:
-        """Send it a line."""
+    def send(self, line: str) -> None:
+        """Send a line."""
         if self._process.stdin is None:
             raise AssertionError("a pipe was asked for")
         self._process.stdin.write(f"{line}\n".encode())
 
     def close_input(self) -> None:
-        """The end of what it is told."""
+        """Close the program's standard input."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 
     async def end(self) -> None:
-        """End it if it still runs."""
+        """Kill the program if it still runs."""
         if self._process.returncode is None:
-            # Not `kill()`: that would reap a process that has just ended, behind the event loop's back.
+            # Not `kill()`, which would reap an ended process before the event loop does.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         await self._process.wait()
@@ -71,7 +71,7 @@ class ReferenceProcess:
             async with asyncio.timeout(within_seconds):
                 line = await self._process.stdout.readline()
         except TimeoutError as error:
-            raise LabError(f"{self.name}: said nothing for {within_seconds:.0f} s") from error
+            raise LabError(f"{self.name}: printed nothing for {within_seconds:.0f} s") from error
         if not line:
             raise LabError(f"{self.name}: ended; its message is above")
         return line.decode().rstrip("\n")
@@ -79,7 +79,7 @@ class ReferenceProcess:
 
 @asynccontextmanager
 async def running(program: Path, *arguments: object) -> AsyncIterator[ReferenceProcess]:
-    """Start a program for the length of the block; its errors go to ours."""
+    """Run a program for the length of the block. Its standard error is this process's."""
     process = await asyncio.create_subprocess_exec(
         program, *map(str, arguments), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 20
     )

@@ -1,4 +1,4 @@
-"""A figure with its rounds, its target, and whether it was reached. Pure."""
+"""A measured figure: its rounds, its target and its verdict."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. `values` has one for each round that counts; empty: it was not measured, `note` says why.
+    """One line of the table. `values` has one value for each measured round; without values, `note` gives the reason.
 
-    A target is a highest value. It is held against the median of the rounds; `judged_by` "worst": against every one.
-    `breaks` marks what fails the whole bench when it is missed: packets lost where none may be.
+    A target is an upper bound of the median, or, with `judged_by` "worst", of every round. A missed target with
+    `breaks` fails the whole bench, such as lost packets.
     """
 
     name: str
@@ -27,27 +27,27 @@ class Figure:
 
     @property
     def median(self) -> float | None:
-        """None when nothing was measured."""
+        """The median round, None without values."""
         return statistics.median(self.values) if self._measured else None
 
     @property
     def low(self) -> float | None:
-        """The lowest round."""
+        """The lowest round, None without values."""
         return min(self.values) if self._measured else None
 
     @property
     def high(self) -> float | None:
-        """The highest round."""
+        """The highest round, None without values."""
         return max(self.values) if self._measured else None
 
     @property
     def judged(self) -> float | None:
-        """What the target is held against."""
+        """The value that the target bounds."""
         return self.high if self.judged_by == "worst" else self.median
 
     @property
     def reached(self) -> bool | None:
-        """None without a target or without a value."""
+        """Whether the target is reached; None without a target or a value."""
         if self.target is None or self.judged is None:
             return None
         return self.judged <= self.target
@@ -59,12 +59,12 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a measurement brought. `raw` is kept in the JSON as it is."""
+    """The result of a measurement. `raw` goes into the JSON unchanged."""
 
     figures: Sequence[Figure]
     raw: dict[str, Any] = field(default_factory=dict)
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    """Round by round: what changed between rounds changed for both."""
+    """Return the quotients round by round, so that changes between rounds affect both terms."""
     return [above / below if below else math.nan for above, below in zip(numerators, denominators, strict=True)]

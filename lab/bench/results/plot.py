@@ -1,4 +1,4 @@
-"""The picture: every figure that has a target, as its share of it."""
+"""The picture of a bench: every figure with a target, as its share of the target."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from lab.bench.results.figures import Figure
 from lab.bench.results.report import Part
 
 REACHED_COLOUR, MISSED_COLOUR = "#2a7f62", "#c0392b"
-# What is further off than this is drawn at the edge; the figure beside it tells.
+# A larger share is drawn at the edge, with its figure beside it.
 MAX_SHARES = 3.0
 WIDTH_INCHES, ROW_INCHES, MARGIN_INCHES = 10.0, 0.34, 1.2
 
 
 def draw(parts: Sequence[Part], path: Path) -> bool:
-    """Draw to a PNG; False when matplotlib is not there or nothing has a target above 0."""
+    """Draw a PNG; return False without matplotlib or without a target above 0."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 installed by make bench only
         from matplotlib.figure import Figure as Canvas  # noqa: PLC0415 as above
@@ -39,7 +39,7 @@ def draw(parts: Sequence[Part], path: Path) -> bool:
         )
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_yticks(range(len(figures)), [figure.name for figure in reversed(figures)], fontsize=8)
-    # Room for the figure beside the longest line.
+    # Space for the figure beside the longest line.
     axes.set_xlim(0, 1.15 * MAX_SHARES)
     axes.set_xlabel("share of the target (1 = the limit); median, lowest to highest round")
     canvas.savefig(path, dpi=110)

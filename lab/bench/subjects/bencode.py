@@ -1,4 +1,4 @@
-"""Bencode (BitTorrent's BEP 3), the encoding of rtpengine's control protocol. Pure."""
+"""Bencode (BitTorrent's BEP 3), the encoding of rtpengine's control protocol."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ Value = str | int | list["Value"] | dict[str, "Value"]
 
 
 def encode(value: Value) -> bytes:
-    """The bytes of a value."""
+    """Encode a value."""
     match value:
         case str():
             text = value.encode()
@@ -20,10 +20,10 @@ def encode(value: Value) -> bytes:
 
 
 def decode(data: bytes) -> Value:
-    """The value of bytes.
+    """Decode a value.
 
     Raises:
-        ValueError: not bencode.
+        ValueError: the bytes are not bencode.
     """
     value, end = _decode(data, 0)
     if end != len(data):

@@ -1,4 +1,4 @@
-"""The echoes that are compared, and what stands in for an echo elsewhere."""
+"""The echoes: ours, and one in C, which is also the echo behind every relay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.bench.programs.reference_process import running
 from lab.bench.subjects.own import own_echo
 
 OURS, C = "rtp-pool echo", "C recvfrom/sendto"
-# The limit per source stays switched on; it must only not refuse what a bench sends from one socket.
+# The limit per source stays on, but must not refuse the load of a bench from one socket.
 RATE_THAT_REFUSES_NOTHING = 1_000_000
 
 Pids = Callable[[], list[int]]
@@ -22,13 +22,13 @@ StartEcho = Callable[[], AbstractAsyncContextManager[Pids]]
 
 
 def echoes(programs: Programs, folder: Path) -> dict[str, StartEcho]:
-    """Ours with all filters on, and the least in C. Each gives its process ids."""
+    """Return both echoes by name, ours with all filters on. Each yields its process ids."""
     return {OURS: partial(own_echo_pids, folder), C: partial(reference_echo, programs)}
 
 
 @asynccontextmanager
 async def reference_echo(programs: Programs) -> AsyncIterator[Pids]:
-    """The echo in C, for the length of the block."""
+    """Run the echo in C for the length of the block."""
     async with running(programs.echo, ECHO_PORT) as process:
         await process.expect("ready")
         yield lambda: [process.pid]
@@ -36,6 +36,6 @@ async def reference_echo(programs: Programs) -> AsyncIterator[Pids]:
 
 @asynccontextmanager
 async def own_echo_pids(folder: Path) -> AsyncIterator[Pids]:
-    """Our echo, for the length of the block: control and reflecting process."""
-    async with own_echo(folder, {"ECHO_RATE": str(RATE_THAT_REFUSES_NOTHING), "ECHO_SCHEDULING": "fair"}) as child:
-        yield lambda: [child.pid, *children_of(child.pid)]
+    """Run our echo for the length of the block; yield the ids of all its processes."""
+    async with own_echo(folder, {"ECHO_RATE": str(RATE_THAT_REFUSES_NOTHING), "ECHO_SCHEDULING": "fair"}) as process:
+        yield lambda: [process.pid, *children_of(process.pid)]

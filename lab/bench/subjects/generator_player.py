@@ -1,4 +1,4 @@
-"""Stands in the stand-in's player's place: its legs are the load generator's sockets."""
+"""A player for the Asterisk stand-in whose legs are the load generator's sockets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.base.places import LOOPBACK
 
 @dataclass(frozen=True, slots=True)
 class GeneratorLeg:
-    """A call of the load generator. What it sent is in the generator's own records, not here."""
+    """A call of the load generator. Its packets are in the generator's own records."""
 
     local: tuple[str, int]
     peer: tuple[str, int]
@@ -23,10 +23,9 @@ class GeneratorLeg:
 
 
 class GeneratorPlayer:
-    """Hands out the generator's ports in order. `peers` tells, in the same order, where each call must send.
+    """A player that assigns the generator's ports in order.
 
-    `before_answer` is called with the relay's port while Asterisk's answer is still out: the port is bound then, and
-    not connected yet.
+    `before_answer` is called with the relay's port before Asterisk's answer, when the port is bound and not connected.
     """
 
     def __init__(self, ports: Sequence[int], before_answer: Callable[[int], None] | None = None) -> None:
@@ -37,24 +36,24 @@ class GeneratorPlayer:
         self.changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        """Nothing to begin: the generator is started by whoever measures."""
+        """Do nothing: the measurement starts the generator."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
     @property
     def playing(self) -> int:
-        """Calls that are up."""
+        """The number of calls that are up."""
         return len(self._playing)
 
     def peers(self) -> list[int]:
-        """The relay's ports in the order of the generator's."""
+        """Return the relay's ports in the order of the generator's."""
         by_port = {leg.local[1]: leg.peer[1] for leg in self._legs.values()}
         return [by_port[port] for port in sorted(by_port)]
 
     def open(self, channel: str, peer: tuple[str, int]) -> GeneratorLeg:
-        """The next of the generator's sockets."""
+        """Assign the next of the generator's sockets."""
         if not self._free:
             raise LabError("more calls were placed than the load generator has sockets")
         if self._before_answer is not None:
@@ -63,19 +62,19 @@ class GeneratorPlayer:
         return leg
 
     def leg(self, channel: str) -> GeneratorLeg | None:
-        """The leg of a channel."""
+        """Return the leg of a channel."""
         return self._legs.get(channel)
 
     def play(self, channel: str) -> None:
-        """The call is up."""
+        """Note that the call is up."""
         self._playing.add(channel)
         self.changed.set()
 
     def pause(self, channel: str) -> None:
-        """The call ends."""
+        """Note that the call ends."""
         self._playing.discard(channel)
 
     def close(self, channel: str) -> None:
-        """The channel ended."""
+        """Forget an ended channel."""
         self._playing.discard(channel)
         self._legs.pop(channel, None)

@@ -1,4 +1,4 @@
-"""The relays that are compared: ours, the least in C, Go's usual way, rtpengine in user space; each started afresh."""
+"""The relays: ours, a minimal one in C, an idiomatic one in Go, and rtpengine in user space."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OURS, C, GO, RTPENGINE = "rtp-pool", "C epoll", "Go", "rtpengine"
 
 @dataclass(frozen=True, slots=True)
 class RunningRelay:
-    """A relay with its calls: its ports in the order of the generator's, and its processes by what they do."""
+    """A relay with its calls: its ports in the order of the generator's, and its processes by role."""
 
     peers: Sequence[int]
     processes: Callable[[], dict[str, list[int]]]
@@ -29,7 +29,7 @@ StartRelay = Callable[[Sequence[int], Path], AbstractAsyncContextManager[Running
 
 
 def relays(session: Session) -> dict[str, StartRelay]:
-    """All that this machine has, by name; ours first."""
+    """Return the available relays by name, ours first."""
     programs = session.programs
     found: dict[str, StartRelay] = {OURS: start_ours, C: partial(_start_reference, programs.relay)}
     if session.rtpengine is not None:
@@ -41,7 +41,7 @@ def relays(session: Session) -> dict[str, StartRelay]:
 
 @asynccontextmanager
 async def start_ours(ports: Sequence[int], folder: Path) -> AsyncIterator[RunningRelay]:
-    """Our relay as it is installed: every statistic on, the header extension off."""
+    """Run our relay as installed: every statistic on, the header extension off."""
     async with own_relay(ports, folder, {"MEDIA_SCHEDULING": "fair"}) as relay:
         yield RunningRelay(relay.peers, relay.processes)
 
@@ -51,7 +51,7 @@ async def _start_reference(program: Path, ports: Sequence[int], _folder: Path) -
     peers = range(FIRST_RELAY_PORT, FIRST_RELAY_PORT + len(ports))
     async with running(program, ECHO_PORT) as process:
         for mine, theirs in zip(peers, ports, strict=True):
-            process.tell(f"{mine} {theirs}")
+            process.send(f"{mine} {theirs}")
         process.close_input()
         await process.expect("ready")
         yield RunningRelay(peers, lambda: {"media": [process.pid]})

@@ -38,7 +38,7 @@ def find_or_install(say: Callable[[str], None]) -> Path | None:
 def _install(say: Callable[[str], None]) -> None:
     say(f"bench: installing Debian's {PACKAGE} (its service is not started)")
     if Path("/run/systemd/system").exists():
-        say(f"bench: systemd would start it; install it yourself: apt-get install {PACKAGE}")
+        say(f"bench: systemd would start its service; install it by hand: apt-get install {PACKAGE}")
         return
     ours = not POLICY.exists()
     if ours:

@@ -22,7 +22,7 @@ from rtppool_core.process.service import Stop
 from rtppool_relay.app import Relay
 from rtppool_relay.ari.rest import AriHttp
 from rtppool_relay.calls.ids import CallIds
-from rtppool_relay.figures.admission import Headroom
+from rtppool_relay.figures.admission import AdmissionControl
 from rtppool_relay.settings import Settings, read_settings
 
 WAIT_SECONDS = 15.0
@@ -419,11 +419,11 @@ async def test_a_relay_whose_media_process_falls_behind_refuses_callers_unanswer
         callers = [stand_in.place_call(APPLICATION) for _ in range(10)]
         for caller in callers:
             await talking(relay, stand_in, caller)
-        headroom, media_process = relay._measurement.headroom, relay._supervisor._workers[0].process
+        admission, media_process = relay._measurement.admission, relay._supervisor._workers[0].process
         assert media_process is not None
-        assert headroom.refusal is None
+        assert admission.refusal is None
         stumbling = asyncio.create_task(stumble(media_process.pid))
-        await until(lambda: headroom.refusal is not None, "overload noticed")
+        await until(lambda: admission.refusal is not None, "overload noticed")
         stumbling.cancel()
         await asyncio.gather(stumbling, return_exceptions=True)
         stand_in.place_call(APPLICATION)
@@ -431,14 +431,14 @@ async def test_a_relay_whose_media_process_falls_behind_refuses_callers_unanswer
         assert (stand_in.ended[0].refused, stand_in.ended[0].answered) == ("Overloaded", False)
         assert "one call more would break its tier" in (relay._telephony.recent_calls()[0].refusal or "")
         assert stand_in.callers() == callers
-        await until(lambda: headroom.refusal is None, "the relay takes calls again")
+        await until(lambda: admission.refusal is None, "the relay takes calls again")
         await talking(relay, stand_in, stand_in.place_call(APPLICATION))
 
 
 async def test_an_overloaded_relay_adopts_calls_all_the_same_and_takes_callers_where_admission_is_off(
     settings: Settings, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Headroom, "refusal", "overloaded")
+    monkeypatch.setattr(AdmissionControl, "refusal", "overloaded")
     async with running(replace(settings, admission=False)) as first:
         await connected(first, stand_in)
         caller = stand_in.place_call(APPLICATION)

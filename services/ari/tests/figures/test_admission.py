@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram, bucket_of
-from rtppool_relay.figures.admission import GOOD_SECONDS_TO_ACCEPT, MIN_LATE, WINDOW_SECONDS, Headroom
+from rtppool_relay.figures.admission import GOOD_SECONDS_TO_ACCEPT, MIN_LATE, WINDOW_SECONDS, AdmissionControl
 
 LIMITS = SlaLimits()
 PACKETS_PER_CALL = 50
@@ -29,29 +29,29 @@ class Relay:
 
     calls: int = 100
     second: int = 1_700_000_000
-    headroom: Headroom = field(default_factory=Headroom)
+    admission: AdmissionControl = field(default_factory=AdmissionControl)
 
     def live(self, *, late: int = 0, residence_ms: float = 0.2, round_trip_ms: float = 0.5) -> str | None:
         """One second, and the evaluation at its end. Two packets of a hundred took as long as is said."""
         packets = self.calls * PACKETS_PER_CALL
         slow = max(1, packets // 50)
         round_trip = times(packets, 100_000, round(round_trip_ms * MS), slow)
-        self.headroom.take(
+        self.admission.add(
             self.second, packets, late, round_trip, times(packets, 100_000, round(residence_ms * MS), slow)
         )
         return self.pass_by()
 
     def pass_by(self) -> str | None:
         self.second += 1
-        self.headroom.evaluate(self.second, self.calls, LIMITS)
-        return self.headroom.refusal
+        self.admission.evaluate(self.second, self.calls, LIMITS)
+        return self.admission.refusal
 
 
 def overloaded(calls: int = 100) -> Relay:
     relay = Relay(calls)
     for _ in range(WINDOW_SECONDS + 2):
         relay.live(late=relay.calls)
-    assert relay.headroom.refusal is not None
+    assert relay.admission.refusal is not None
     return relay
 
 
@@ -72,14 +72,14 @@ def test_a_media_loop_that_lags_behind_the_tier_makes_it_refuse() -> None:
     relay = Relay()
     for _ in range(6):
         relay.live(residence_ms=25, round_trip_ms=3)
-    assert "for 101 calls is 22000 µs together" in (relay.headroom.refusal or "")
+    assert "for 101 calls is 22000 µs together" in (relay.admission.refusal or "")
 
 
 def test_the_tier_is_that_of_one_call_more() -> None:
     relay = Relay(calls=30)
     for _ in range(6):
         relay.live(residence_ms=18.5, round_trip_ms=0.5)  # above 18 ms for 30 calls, below 20 ms for 31
-    assert relay.headroom.refusal is None
+    assert relay.admission.refusal is None
 
 
 def test_a_hiccup_of_a_second_or_two_is_no_overload() -> None:
@@ -96,7 +96,7 @@ def test_a_bad_moment_in_a_window_that_is_kept_refuses_nobody() -> None:
         assert relay.live(late=25) is None
     while relay.live(late=25) is None:
         assert relay.second < 1_700_000_000 + 120
-    assert "ppm of packets late" in (relay.headroom.refusal or "")
+    assert "ppm of packets late" in (relay.admission.refusal or "")
 
 
 def test_a_collapse_after_a_good_hour_is_noticed_as_soon() -> None:
@@ -127,7 +127,7 @@ def test_a_relay_whose_calls_have_ended_takes_calls_again_at_once() -> None:
     relay = overloaded()
     for _ in range(WINDOW_SECONDS):
         relay.pass_by()
-    assert relay.headroom.refusal is None
+    assert relay.admission.refusal is None
 
 
 def test_a_second_is_evaluated_once_however_often_figures_are_collected() -> None:
@@ -135,8 +135,8 @@ def test_a_second_is_evaluated_once_however_often_figures_are_collected() -> Non
     for _ in range(3):
         relay.live(late=100)
     for _ in range(10):
-        relay.headroom.evaluate(relay.second, relay.calls, LIMITS)
-    assert relay.headroom.refusal is None
+        relay.admission.evaluate(relay.second, relay.calls, LIMITS)
+    assert relay.admission.refusal is None
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -191,14 +191,14 @@ def test_whatever_came_before_a_relay_takes_calls_again(
             relay.pass_by()
         else:
             relay.live()
-    assert relay.headroom.refusal is None
+    assert relay.admission.refusal is None
 
 
 @given(seconds)
 def test_it_takes_two_evaluations_of_whole_windows_to_refuse(lived: list[tuple[int, float, float, bool]]) -> None:
     relay, bad_running = Relay(calls=30), 0
     for late, residence, round_trip, _ in lived:
-        refused_before = relay.headroom.refusal is not None
+        refused_before = relay.admission.refusal is not None
         refused = relay.live(late=late, residence_ms=residence, round_trip_ms=round_trip) is not None
         bad = late >= MIN_LATE or (residence >= round_trip and residence + round_trip > 15)
         bad_running = bad_running + 1 if bad else 0

@@ -1,9 +1,9 @@
-"""Whether one call more would break its tier because this relay is at the end of its strength. Pure.
+"""Admission control: refuse a call where one more would break its tier because this relay is overloaded.
 
-A closed slice is five seconds old; this looks at the last open ones, which hold every answered packet. Residence is
-the media loop's lag: it runs from the kernel's receive stamps. Only what the relay itself is to blame for counts, and
-only where it goes on: hiccups spoil a second here and there, a relay without strength every one. Lateness must also
-have spoilt the window that the SLA is judged by: a bad moment of an hour that is kept refuses nobody.
+A closed slice is five seconds old, so admission evaluates the last open seconds, which hold every answered packet.
+Residence is the media loop's lag: it runs from the kernel's receive stamps. Only delay that the relay causes counts,
+and only where it lasts: a hiccup spoils single seconds, an overload spoils every second. Lateness must also exceed
+its limit over the whole window of the SLA, so that one bad moment in a good window refuses no call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtppool_relay.figures.sla import parts_per_million, select_tier
 
 WINDOW_SECONDS = 4
 MIN_SECONDS = 3
-# Whatever the limits say: on a busy node a handful of calls always has a packet or two that is late.
+# Independent of the limits: on a busy node a few calls always have a late packet or two.
 MIN_PACKETS = 1_000
 MIN_LATE = 10
 EVALUATIONS_TO_REFUSE = 2
@@ -27,7 +27,7 @@ P99_PER_MILLE = 990
 
 @dataclass(slots=True)
 class _Load:
-    """Packets sent in a second, or in several."""
+    """Figures of the packets sent in one second or in several."""
 
     packets: int = 0
     late_relay: int = 0
@@ -40,15 +40,15 @@ class _Load:
         self.round_trip.merge(round_trip)
         self.residence.merge(residence)
 
-    def too_late(self, limits: SlaLimits) -> str | None:
-        """More packets late by the relay alone than relay and echo together may have."""
+    def describe_lateness(self, limits: SlaLimits) -> str | None:
+        """Compare the packets late by the relay alone with the limit for relay and echo together."""
         late_ppm = parts_per_million(self.late_relay, self.packets)
         if late_ppm is None or late_ppm <= limits.max_late_ppm or self.late_relay < MIN_LATE:
             return None
         return f"the relay made {late_ppm} ppm of packets late, accepted is {limits.max_late_ppm}"
 
-    def too_slow(self, active_calls: int, limits: SlaLimits) -> str | None:
-        """A p99 above the tier's, of which the relay's own time is the largest part."""
+    def describe_slowness(self, active_calls: int, limits: SlaLimits) -> str | None:
+        """Compare residence and round trip with the tier's p99, where residence is the larger part."""
         tier, _ = select_tier(limits, active_calls)
         round_trip = microseconds_up(self.round_trip.quantile_ns(P99_PER_MILLE))
         residence = microseconds_up(self.residence.quantile_ns(P99_PER_MILLE))
@@ -57,24 +57,24 @@ class _Load:
         if residence <= round_trip or residence + round_trip <= tier.p99_microseconds:
             return None
         return (
-            f"p99 of the relay's own time is {residence} µs beside a round trip of {round_trip} µs, "
+            f"the p99 of the relay's own time is {residence} µs and of the round trip {round_trip} µs, "
             f"accepted for {active_calls} calls is {tier.p99_microseconds} µs together"
         )
 
-    def breach(self, active_calls: int, limits: SlaLimits) -> str | None:
-        return self.too_late(limits) or self.too_slow(active_calls, limits)
+    def describe_breach(self, active_calls: int, limits: SlaLimits) -> str | None:
+        return self.describe_lateness(limits) or self.describe_slowness(active_calls, limits)
 
 
-class Headroom:
-    """Feed it every collection's figures, evaluate once a second, and ask for `refusal`.
+class AdmissionControl:
+    """Figures of the last seconds, evaluated once a second, and the refusal that follows from them.
 
-    It begins to refuse after two evaluations running that show too little strength. It accepts again after five good
-    seconds, or at once when there are fewer packets than a verdict needs: it never stays shut for want of calls.
+    Refusals start after two bad evaluations in a row. They end after five good seconds, or at once when there are
+    fewer packets than a verdict needs: a relay without calls accepts calls again.
     """
 
     def __init__(self) -> None:
         self._seconds: dict[int, _Load] = {}
-        # Packets, and those late by the relay, of every second of the SLA's window.
+        # Packets, and packets late by the relay, of each second of the SLA's window.
         self._late: dict[int, tuple[int, int]] = {}
         self._evaluated: int | None = None
         self._bad = 0
@@ -83,22 +83,22 @@ class Headroom:
 
     @property
     def refusal(self) -> str | None:
-        """Why no call is to be taken, as a sentence; None when there is room."""
+        """The reason to refuse a call, as a sentence; None while calls are accepted."""
         return self._refusal
 
-    def take(self, second: int, packets: int, late_relay: int, round_trip: Histogram, residence: Histogram) -> None:
-        """Add figures of calls' packets that were sent in a second (Unix time)."""
+    def add(self, second: int, packets: int, late_relay: int, round_trip: Histogram, residence: Histogram) -> None:
+        """Add figures of the calls' packets that were sent in a second (Unix time)."""
         self._seconds.setdefault(second, _Load()).add(packets, late_relay, round_trip, residence)
         packets_before, late_before = self._late.get(second, (0, 0))
         self._late[second] = packets_before + packets, late_before + late_relay
 
     def evaluate(self, now_second: int, active_calls: int, limits: SlaLimits) -> None:
-        """Look at the last whole seconds before `now_second`; a second is evaluated once."""
+        """Evaluate the last whole seconds before `now_second`, once for each second."""
         if now_second == self._evaluated:
             return
         self._evaluated = now_second
         self._forget(now_second, limits.window_seconds)
-        pooled = self._pooled(now_second)
+        pooled = self._pool(now_second)
         if pooled.packets < max(limits.min_samples, MIN_PACKETS):
             self._bad = self._good = 0
             self._refusal = None
@@ -113,22 +113,23 @@ class Headroom:
 
     def _is_bad(self, second: int, calls: int, limits: SlaLimits) -> bool:
         load = self._seconds.get(second)
-        return load is not None and load.breach(calls, limits) is not None
+        return load is not None and load.describe_breach(calls, limits) is not None
 
     def _lasting_breach(self, now_second: int, pooled: _Load, calls: int, limits: SlaLimits) -> str | None:
         window = [load for second, load in self._seconds.items() if _is_in_window(second, now_second)]
-        lasts = len(window) >= MIN_SECONDS and all(load.breach(calls, limits) for load in window)
+        lasts = len(window) >= MIN_SECONDS and all(load.describe_breach(calls, limits) for load in window)
         if not lasts:
             return None
-        return (pooled.too_late(limits) if self._spoilt(limits) else None) or pooled.too_slow(calls, limits)
+        lateness = pooled.describe_lateness(limits) if self._is_window_late(limits) else None
+        return lateness or pooled.describe_slowness(calls, limits)
 
-    def _spoilt(self, limits: SlaLimits) -> bool:
-        """Whether the relay alone has made more packets of the SLA's window late than may be."""
+    def _is_window_late(self, limits: SlaLimits) -> bool:
+        """Return whether the relay alone exceeds the limit of late packets over the SLA's window."""
         packets = sum(packets for packets, _ in self._late.values())
         late_ppm = parts_per_million(sum(late for _, late in self._late.values()), packets)
         return late_ppm is not None and late_ppm > limits.max_late_ppm
 
-    def _pooled(self, now_second: int) -> _Load:
+    def _pool(self, now_second: int) -> _Load:
         pooled = _Load()
         for second, load in self._seconds.items():
             if _is_in_window(second, now_second):
@@ -136,7 +137,7 @@ class Headroom:
         return pooled
 
     def _forget(self, now_second: int, window_seconds: int) -> None:
-        """A step of the clock may have left seconds on either side."""
+        """Drop old seconds, and seconds ahead of a clock that stepped back."""
         self._seconds = {each: load for each, load in self._seconds.items() if abs(now_second - each) <= WINDOW_SECONDS}
         self._late = {each: late for each, late in self._late.items() if abs(now_second - each) <= window_seconds}
 

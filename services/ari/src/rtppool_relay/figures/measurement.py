@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_relay.figures.admission import Headroom
+from rtppool_relay.figures.admission import AdmissionControl
 from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.departure_errors import DepartureErrors
 from rtppool_relay.figures.echo_health import EchoHealth
@@ -76,7 +76,7 @@ class Measurement:
         self.clock_steps = clock_steps
         self.kinds: dict[StreamKind, KindFigures] = {kind: KindFigures() for kind in KINDS}
         self.echo = EchoHealth()
-        self.headroom = Headroom()
+        self.admission = AdmissionControl()
         self.departures = DepartureErrors()
         self._streams: dict[int, tuple[StreamKind, StreamStatistics]] = {}
         self._samples_dropped_before = 0
@@ -149,6 +149,6 @@ class Measurement:
         self.kinds[kind].add(collected)
         if kind == "calls":
             for second, part in collected.by_second.items():
-                self.headroom.take(second, part.packets, part.late_relay, part.round_trip, part.residence)
+                self.admission.add(second, part.packets, part.late_relay, part.round_trip, part.residence)
         self._in_this_tick.update(collected.counted)
         self._answered_in_this_tick += sum(part.answered for part in collected.by_second.values())

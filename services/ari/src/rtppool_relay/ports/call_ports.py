@@ -93,7 +93,7 @@ class LeasedPort:
 class CallPorts:
     """Implements `PortAllocator`. `config` tells the configuration in force, `clock` monotonic seconds.
 
-    With `admission` a call is refused where one more would break its tier; see `headroom`.
+    With `admission` a call is refused where one more would break its tier; see `AdmissionControl`.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class CallPorts:
         if self.supervisor.workers_up() == 0:
             raise Refused("MediaDown", "no media process is up; one is being started")
         self.advertised_address()
-        if self._admission and (overload := self.measurement.headroom.refusal) is not None:
+        if self._admission and (overload := self.measurement.admission.refusal) is not None:
             raise Refused("Overloaded", overload)
         sockets = await self._lease_and_bind()
         return self._take(sockets, "calls", call)
@@ -179,7 +179,7 @@ class CallPorts:
     def weigh_load(self) -> None:
         """See whether one call more has room; call it after each collection of figures."""
         now_second = self._wall_ns() // NS_PER_SECOND
-        self.measurement.headroom.evaluate(now_second, self.active_calls, self._config().sla)
+        self.measurement.admission.evaluate(now_second, self.active_calls, self._config().sla)
 
     def open_probe(self) -> LeasedPort | None:
         """The probe's port, bound and connected to the echo; None while no port is free or the echo unknown."""

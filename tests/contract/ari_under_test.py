@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.ari.rest import AriClient
 
 WAIT_SECONDS = 5.0
 
@@ -52,7 +52,7 @@ class Ari:
     user: str
     password: str
     application: str
-    client: AriHttp
+    client: AriClient
 
     @asynccontextmanager
     async def listening(self, to_all_as: str | None = None) -> AsyncIterator[Heard]:

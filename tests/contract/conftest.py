@@ -11,7 +11,7 @@ import pytest
 from ari_under_test import Ari, Receiver, source_address
 
 from rtppool_callgen.stand_in.stand_in import StandIn
-from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.ari.rest import AriClient
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ async def ari() -> AsyncIterator[Ari]:
     url = os.environ.get("ARI_CONTRACT_URL", "")
     if url:
         user, password = os.environ["ARI_CONTRACT_USER"], os.environ["ARI_CONTRACT_PASS"]
-        client = AriHttp(url, user, password)
+        client = AriClient(url, user, password)
         yield Ari(url, user, password, application, client)
         await client.close()
         return
     async with StandIn("127.0.0.1", 0, "relay", "secret") as stand_in:
-        client = AriHttp(stand_in.url, "relay", "secret")
+        client = AriClient(stand_in.url, "relay", "secret")
         yield Ari(stand_in.url, "relay", "secret", application, client)
         await client.close()
 

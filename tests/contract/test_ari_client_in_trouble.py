@@ -12,8 +12,8 @@ from aiohttp import web
 
 from rtppool_core.net.http_endpoints import listen
 from rtppool_relay.ari.errors import AriRefused, AriUnreachable
-from rtppool_relay.ari.messages import ChannelGone, Event
-from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.ari.messages import AriEvent, ChannelGone
+from rtppool_relay.ari.rest import AriClient
 
 APPLICATION = "rtp-pool"
 CHANNEL = {"id": "rtp_0_c_media", "name": "UnicastRTP/127.0.0.1:10000-0x1", "state": "Up"}
@@ -38,8 +38,8 @@ async def serving(*routes: web.RouteDef) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def client_of(url: str, **options: float) -> AsyncIterator[AriHttp]:
-    client = AriHttp(url, "relay", "secret", **options)  # type: ignore[arg-type]
+async def client_of(url: str, **options: float) -> AsyncIterator[AriClient]:
+    client = AriClient(url, "relay", "secret", **options)  # type: ignore[arg-type]
     try:
         yield client
     finally:
@@ -75,7 +75,7 @@ class Flood:
         return socket
 
 
-async def taken(events: AsyncIterator[Event], count: int) -> list[Event]:
+async def taken(events: AsyncIterator[AriEvent], count: int) -> list[AriEvent]:
     return [await anext(events) for _ in range(count)]
 
 
@@ -96,7 +96,7 @@ async def test_more_events_than_may_wait_close_the_connection_and_say_so() -> No
     flood = Flood()
     async with (
         serving(web.get("/ari/events", flood.serve)) as url,
-        client_of(url, most_events_waiting=100) as client,
+        client_of(url, max_events_waiting=100) as client,
         client.events(APPLICATION) as events,
     ):
         async with asyncio.timeout(30):

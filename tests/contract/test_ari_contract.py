@@ -14,10 +14,9 @@ from ari_under_test import Ari, Heard, Receiver
 
 from rtppool_core.rtp.header import parse
 from rtppool_relay.ari.application_name import MAX_NAME
-from rtppool_relay.ari.client import media_address
 from rtppool_relay.ari.errors import AriRefused, AriUnauthorized, AriUnreachable
 from rtppool_relay.ari.messages import Bridge, Channel, ChannelStarted, Replaced
-from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.calls.ids import CallIds, port_of_name
 
 IDS = CallIds.of_node("contract")
@@ -36,7 +35,7 @@ async def until_gone(deleted: str, listed: Callable[[], Awaitable[Iterable[Chann
 
 
 async def test_a_wrong_password_is_refused_for_requests_and_for_events(ari: Ari) -> None:
-    client = AriHttp(ari.url, ari.user, "not the password")
+    client = AriClient(ari.url, ari.user, "not the password")
     with pytest.raises(AriUnauthorized, match=f"ARI_USER={ari.user} .*401"):
         await client.channels()
     with pytest.raises(AriUnauthorized, match=f"ARI_USER={ari.user} .*401"):
@@ -46,7 +45,7 @@ async def test_a_wrong_password_is_refused_for_requests_and_for_events(ari: Ari)
 
 
 async def test_a_wrong_path_is_told_as_an_address_that_has_no_events(ari: Ari) -> None:
-    client = AriHttp(f"{ari.url}-not-here", ari.user, ari.password)
+    client = AriClient(f"{ari.url}-not-here", ari.user, ari.password)
     with pytest.raises(AriUnreachable, match=r"ARI_URL=.*-not-here has no /events \(404\)"):
         async with client.events(ari.application):
             pass
@@ -104,9 +103,9 @@ async def test_external_media_starts_in_the_application_and_names_relay_and_own_
         channel = await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
         assert channel.id == media
         assert port_of_name(channel.name) == receiver.port
-        peer = await media_address(ari.client, channel)
-        assert peer.port > 0
-        assert await ari.client.variable(media, "UNICASTRTP_LOCAL_PORT") == str(peer.port)
+        _, port = await ari.client.media_address(channel)
+        assert port > 0
+        assert await ari.client.variable(media, "UNICASTRTP_LOCAL_PORT") == str(port)
         async with asyncio.timeout(5):
             started = await anext(events)
         assert isinstance(started, ChannelStarted)
@@ -134,8 +133,8 @@ async def test_a_second_external_media_of_the_same_id_fails_and_the_first_is_fou
         assert status == 500
         again = await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
         assert again.id == media
-        peer = await media_address(ari.client, again)
-        assert peer.port > 0
+        _, port = await ari.client.media_address(again)
+        assert port > 0
         await ari.client.delete_channel(media)
 
 
@@ -228,14 +227,14 @@ async def test_a_caller_s_voice_reaches_the_relay_as_20_ms_packets_of_one_stream
         await ari.client.answer(caller)
         await ari.client.create_bridge(bridge)
         channel = await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
-        peer = await media_address(ari.client, channel)
+        peer = await ari.client.media_address(channel)
         await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
         await ari.client.add_to_bridge(bridge, (caller, media))
         await heard.wait_for("ChannelEnteredBridge", lambda event: event["channel"]["id"] == media)
 
         await receiver.packets(5)  # the tone begins
         packets = await receiver.packets(25)
-        assert {sender for _, sender in packets} == {(peer.address, peer.port)}
+        assert {sender for _, sender in packets} == {peer}
         headers = [parse(packet) for packet, _ in packets]
         assert {header.payload_type for header in headers} == {0}
         assert len({header.ssrc for header in headers}) == 1

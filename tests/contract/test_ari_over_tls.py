@@ -13,7 +13,7 @@ import trustme
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_core.process.settings import SettingsError
 from rtppool_relay.ari.errors import AriUnreachable
-from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.settings import read_settings
 
 APPLICATION = "rtp-pool"
@@ -41,17 +41,17 @@ async def asterisk(authority: trustme.CA, name: str) -> AsyncIterator[StandIn]:
 
 
 @asynccontextmanager
-async def client_of(url: str, ca_file: Path | None) -> AsyncIterator[AriHttp]:
+async def client_of(url: str, ca_file: Path | None) -> AsyncIterator[AriClient]:
     """The client as the relay's settings make it."""
     variables = {"ARI_URL": url} | ({"ARI_CA_FILE": str(ca_file)} if ca_file else {})
-    client = AriHttp(url, "relay", "secret", read_settings(variables).ari_tls)
+    client = AriClient(url, "relay", "secret", read_settings(variables).ari_tls)
     try:
         yield client
     finally:
         await client.close()
 
 
-async def refusal(client: AriHttp) -> tuple[str, str]:
+async def refusal(client: AriClient) -> tuple[str, str]:
     """What is said of a request, and of the websocket."""
     with pytest.raises(AriUnreachable) as of_request:
         await client.channels()

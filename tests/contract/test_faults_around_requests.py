@@ -20,12 +20,12 @@ from rtppool_callgen.stand_in.ari_server import leave_alone
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_callgen.stand_in.switchboard import SwitchboardError
 from rtppool_core.contract.report import LateByCause
-from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.ari.session import SWEEP_SECONDS, AriSession
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters
-from rtppool_relay.calls.registry import ENDED_LATELY_SECONDS, SOON_SECONDS, CallRegistry
-from rtppool_relay.calls.runner import CallSurroundings
+from rtppool_relay.calls.registry import ENDED_RECENTLY_SECONDS, SOON_SECONDS, CallRegistry
+from rtppool_relay.calls.runner import CallContext
 from rtppool_relay.calls.sound import SILENT_AFTER_SECONDS
 from rtppool_relay.figures.call_figures import CallFigures
 from rtppool_relay.media.port_sockets import PortSockets, bind_pair
@@ -151,8 +151,8 @@ def request_seconds(request: pytest.FixtureRequest) -> float:
 async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
     ports, clock = PortManager(free_range(PORTS), reuse_delay_seconds=0), Clock()
     async with StandIn("127.0.0.1", 0, "relay", "secret") as stand_in:
-        client = AriHttp(stand_in.url, "relay", "secret", request_seconds=request_seconds(request))
-        surroundings = CallSurroundings(
+        client = AriClient(stand_in.url, "relay", "secret", request_seconds=request_seconds(request))
+        context = CallContext(
             client=client,
             ports=PortsAlone(ports),
             ids=IDS,
@@ -162,7 +162,7 @@ async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
             wall_ns=time.time_ns,
             draining=lambda: False,
         )
-        calls = CallRegistry(surroundings)
+        calls = CallRegistry(context)
         session = AriSession(client, stand_in.url, APPLICATION, calls, time.time_ns, random.uniform)
         running = asyncio.create_task(session.run())
         made = Exchange(stand_in, calls, session, ports, clock)
@@ -394,12 +394,12 @@ async def test_the_port_comes_back_when_something_unexpected_happens_in_the_tear
         raise RuntimeError("a bug")
 
     caller = await talking_call(exchange)
-    monkeypatch.setattr(AriHttp, "set_variable", broken)
+    monkeypatch.setattr(AriClient, "set_variable", broken)
     exchange.stand_in.switchboard.delete_bridge(IDS.bridge(caller))
     await until(lambda: exchange.calls.active_calls == 0, "the call has ended")
     assert exchange.ports.report().leased == 0
     assert not exchange.ours()
-    monkeypatch.setattr(AriHttp, "delete_channel", broken)
+    monkeypatch.setattr(AriClient, "delete_channel", broken)
     exchange.stand_in.hang_up(caller)
     second = await talking_call(exchange)
     exchange.stand_in.hang_up(second)
@@ -463,7 +463,7 @@ async def test_a_caller_whom_somebody_puts_into_another_bridge_is_let_go_and_lef
     assert exchange.calls.active_calls == 0
     assert board.bridges["meeting"].channels == [caller]
     board.remove_from_bridge("meeting", caller)
-    exchange.clock.ahead_seconds += ENDED_LATELY_SECONDS
+    exchange.clock.ahead_seconds += ENDED_RECENTLY_SECONDS
     await exchange.calls.compare()
     await until(lambda: talks(exchange), "the caller is taken again when nobody has it")
     exchange.stand_in.hang_up(caller)
@@ -509,11 +509,11 @@ async def test_a_call_that_asterisk_sends_nothing_for_is_named_silent(
     exchange: Exchange, caplog: pytest.LogCaptureFixture
 ) -> None:
     caller = await talking_call(exchange)
-    exchange.calls.look_at_media()
+    exchange.calls.check_sound()
     assert exchange.calls.live_calls()[0].media == "waiting"
     exchange.clock.ahead_seconds += SILENT_AFTER_SECONDS
-    exchange.calls.look_at_media()
-    exchange.calls.look_at_media()
+    exchange.calls.check_sound()
+    exchange.calls.check_sound()
     report = exchange.calls.report()
     assert (report.silent, report.went_silent, report.one_way) == (1, 1, 0)
     assert [line for line in caplog.messages if "no RTP has come from Asterisk for 5 s" in line]

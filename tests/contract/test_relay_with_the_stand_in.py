@@ -20,7 +20,7 @@ from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
 from rtppool_core.process.service import Stop
 from rtppool_relay.app import Relay
-from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.figures.admission import AdmissionControl
 from rtppool_relay.settings import Settings, read_settings
@@ -271,7 +271,7 @@ async def test_another_client_of_the_same_application_is_not_fought_and_its_plac
 ) -> None:
     async with running(settings) as relay:
         await connected(relay, stand_in)
-        rival = AriHttp(stand_in.url, "relay", "secret")
+        rival = AriClient(stand_in.url, "relay", "secret")
         async with rival.events(APPLICATION):
             await until(lambda: relay._telephony.ari_report().state == "Replaced", "replaced")
             assert f"APP_NAME={APPLICATION}" in (relay._telephony.ari_report().reason or "")

@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 
-from rtppool_relay.calls.sound import MediaState
-from rtppool_relay.calls.table import TABLE, Action, Event, State
+from rtppool_relay.calls.sound import SoundState
+from rtppool_relay.calls.table import TABLE, CallEvent, CallState
 from rtppool_relay.ports.interface import RefusalReason
 from rtppool_relay.settings import read_settings
 
@@ -76,11 +76,11 @@ def test_the_dialplan_handles_every_refusal(reason: str) -> None:
 def test_the_page_has_every_reason_for_returning_an_answered_caller() -> None:
     returned = {
         event.value
-        for state in State
-        for event in Event
+        for state in CallState
+        for event in CallEvent
         if (changed := TABLE[state][event]).state is not state
-        and state is not State.BREAKING_OFF
-        and (Action.RELEASE_CALLER in changed.actions or changed.state is State.BREAKING_OFF)
+        and state is not CallState.BREAKING_OFF
+        and ("release_caller" in changed.actions or changed.state is CallState.BREAKING_OFF)
     }
     assert values_of("RTP_RELAY_ENDED") == returned
 
@@ -109,5 +109,5 @@ def test_the_tests_load_the_modules_of_the_page() -> None:
 
 
 def test_the_page_has_every_state_of_a_calls_media() -> None:
-    for state in MediaState:
+    for state in SoundState:
         assert f"| `{state.value}` |" in PAGE

@@ -16,8 +16,8 @@ from rtppool_core.contract.report import (
     SlaReport,
     Windows,
 )
-from rtppool_relay.calls.durations import CallDurations
-from rtppool_relay.calls.table import Event
+from rtppool_relay.calls.record import CallDurations
+from rtppool_relay.calls.table import CallEvent
 from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.metrics import ENDS, RelayMetrics
@@ -56,7 +56,7 @@ def test_every_reason_for_an_end_is_born_at_zero() -> None:
 
 
 def test_reasons_are_the_events_that_can_end_a_call_that_was_taken() -> None:
-    names = {event.value for event in Event}
+    names = {event.value for event in CallEvent}
     assert set(ENDS) <= names
     assert len(ENDS) == len(set(ENDS))
 

@@ -201,7 +201,7 @@ class Relay:
     def _collect_figures(self) -> None:
         self._measurement.tick(time.time_ns(), time.monotonic_ns())
         self._call_ports.weigh_load()
-        self._telephony.look_at_media()
+        self._telephony.check_sound()
         self._lifecycle.ticked_at_seconds = time.monotonic()
 
     def _collect_probe(self) -> None:
@@ -224,7 +224,7 @@ class Relay:
         """
         telephony.cancel()
         await asyncio.wait({telephony})
-        await self._telephony.leave_word()
+        await self._telephony.publish_departure()
         log.info("calls are left to the next relay", extra={"fields": {"calls": self._telephony.active_calls}})
 
     def _log_start(self) -> None:

@@ -11,16 +11,16 @@ from typing import cast
 
 import pytest
 
-from rtppool_relay.ari.client import AriClient
 from rtppool_relay.ari.errors import AriUnreachable
-from rtppool_relay.ari.messages import Event
+from rtppool_relay.ari.messages import AriEvent
+from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.ari.session import AriSession
 
 pytestmark = pytest.mark.looptime
 
 
 class NoCalls:
-    def handle(self, event: Event) -> None:
+    def handle(self, event: AriEvent) -> None:
         raise AssertionError(event)
 
     async def compare(self, *, only_ends: bool = False) -> None:
@@ -35,14 +35,14 @@ class Gone:
         self._there = there
 
     @asynccontextmanager
-    async def events(self, _application: str) -> AsyncIterator[AsyncIterator[Event]]:
+    async def events(self, _application: str) -> AsyncIterator[AsyncIterator[AriEvent]]:
         self.tried_at.append(asyncio.get_running_loop().time())
         if len(self.tried_at) not in self._there:
             raise AriUnreachable("away")
         yield nothing()
 
 
-async def nothing() -> AsyncIterator[Event]:
+async def nothing() -> AsyncIterator[AriEvent]:
     for event in ():
         yield event
 

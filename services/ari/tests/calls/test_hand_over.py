@@ -1,4 +1,4 @@
-"""The word for the next relay."""
+"""The time of departure that a relay leaves for the next one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_relay.ari.client import AriClient
 from rtppool_relay.ari.errors import AriRefused, AriUnreachable
-from rtppool_relay.calls.hand_over import leave_word, parse_word, take_word, word_name
+from rtppool_relay.ari.rest import AriClient
+from rtppool_relay.calls.hand_over import departure_variable, parse_departure, publish_departure, take_departure
 from rtppool_relay.calls.ids import CallIds
 
 IDS = CallIds.of_node("node-1")
@@ -48,60 +48,60 @@ def client(variables: Variables) -> AriClient:
     return cast("AriClient", variables)
 
 
-async def test_a_word_that_is_left_is_taken_once() -> None:
+async def test_a_departure_is_taken_once() -> None:
     asterisk = Variables()
-    assert await leave_word(client(asterisk), IDS, lambda: NOW_NS)
-    assert asterisk.held == {word_name(IDS): "1764039600123"}
-    assert await take_word(client(asterisk), IDS) == 1_764_039_600_123_000_000
+    assert await publish_departure(client(asterisk), IDS, lambda: NOW_NS)
+    assert asterisk.held == {departure_variable(IDS): "1764039600123"}
+    assert await take_departure(client(asterisk), IDS) == 1_764_039_600_123_000_000
     assert asterisk.held == {}
-    assert await take_word(client(asterisk), IDS) is None
+    assert await take_departure(client(asterisk), IDS) is None
 
 
-async def test_a_word_of_another_node_s_relay_is_left_where_it_is() -> None:
+async def test_a_departure_of_another_node_s_relay_is_left_alone() -> None:
     asterisk = Variables()
-    await leave_word(client(asterisk), CallIds.of_node("node-2"), lambda: NOW_NS)
-    assert await take_word(client(asterisk), IDS) is None
+    await publish_departure(client(asterisk), CallIds.of_node("node-2"), lambda: NOW_NS)
+    assert await take_departure(client(asterisk), IDS) is None
     assert len(asterisk.held) == 1
 
 
 @pytest.mark.looptime
-async def test_nobody_waits_for_an_asterisk_that_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_relay_waits_for_an_asterisk_that_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
     began = asyncio.get_running_loop().time()
-    assert not await leave_word(client(Variables(seconds=5.0)), IDS, lambda: NOW_NS)
+    assert not await publish_departure(client(Variables(seconds=5.0)), IDS, lambda: NOW_NS)
     assert round(asyncio.get_running_loop().time() - began, 6) == 0.2
-    assert "no word is left for the next relay, so it can't tell the gap: no answer in time" in caplog.text
+    assert "the next relay cannot measure the gap: no answer in time" in caplog.text
 
 
-async def test_an_asterisk_that_is_away_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    assert not await leave_word(client(Variables(failure=AriUnreachable("it is away"))), IDS, lambda: NOW_NS)
+async def test_an_asterisk_that_is_away_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    assert not await publish_departure(client(Variables(failure=AriUnreachable("it is away"))), IDS, lambda: NOW_NS)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "it is away" in caplog.text
 
 
-async def test_an_asterisk_without_global_variables_is_one_without_a_word() -> None:
+async def test_an_asterisk_without_global_variables_has_no_departure() -> None:
     refusing = Variables(failure=AriRefused(404, "no such resource"))
-    assert await take_word(client(refusing), IDS) is None
+    assert await take_departure(client(refusing), IDS) is None
 
 
-async def test_an_asterisk_that_is_away_can_t_say_that_there_is_no_word() -> None:
+async def test_an_asterisk_that_is_away_is_not_one_without_a_departure() -> None:
     with pytest.raises(AriUnreachable):
-        await take_word(client(Variables(failure=AriUnreachable("away"))), IDS)
+        await take_departure(client(Variables(failure=AriUnreachable("away"))), IDS)
 
 
-async def test_a_word_that_is_no_time_is_taken_away_and_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_variable_that_is_no_time_is_unset_and_gives_no_departure(caplog: pytest.LogCaptureFixture) -> None:
     asterisk = Variables()
-    asterisk.held[word_name(IDS)] = "yesterday"
-    assert await take_word(client(asterisk), IDS) is None
+    asterisk.held[departure_variable(IDS)] = "yesterday"
+    assert await take_departure(client(asterisk), IDS) is None
     assert asterisk.held == {}
     assert "is no time" in caplog.text
 
 
 @given(st.text())
-def test_whatever_stands_there_is_a_time_or_nothing(text: str) -> None:
-    left_ns = parse_word(text)
+def test_any_text_is_a_time_or_none(text: str) -> None:
+    left_ns = parse_departure(text)
     assert left_ns is None or 0 <= left_ns < 10**21
 
 
 @pytest.mark.parametrize("text", [None, "", "-1", "1.5", " 1", "\u0661", "1" * 16])
-def test_what_is_no_plain_number_is_no_time(text: str | None) -> None:
-    assert parse_word(text) is None
+def test_a_text_that_is_no_plain_number_is_no_time(text: str | None) -> None:
+    assert parse_departure(text) is None

@@ -1,1 +1,1 @@
-"""The client of Asterisk's REST interface (ARI): requests, event websocket, errors. It imports no other room."""
+"""Asterisk's REST interface (ARI): requests, the event websocket, errors. It imports no other room."""

@@ -1,22 +1,22 @@
-"""How requests to Asterisk fail."""
+"""Failures of requests to Asterisk."""
 
 from __future__ import annotations
 
 
 class AriError(Exception):
-    """A request to Asterisk failed; the message says which, how, and what to look at."""
+    """A request to Asterisk failed. The message names the request, the failure and what to check."""
 
 
-class AriUnreachable(AriError):  # noqa: N818 the field's word
-    """Nothing answers at the address, or not in time."""
+class AriUnreachable(AriError):  # noqa: N818 the field's term
+    """No answer from the address, or none in time."""
 
 
-class AriUnauthorized(AriError):  # noqa: N818 HTTP's word
-    """Asterisk refuses the user or the password (401), or the user may not do this (403)."""
+class AriUnauthorized(AriError):  # noqa: N818 HTTP's term
+    """Asterisk refuses the credentials (401) or the request of this user (403)."""
 
 
 class AriRefused(AriError):  # noqa: N818 Asterisk's answer, not our fault
-    """Asterisk answered with another HTTP status than success."""
+    """Asterisk answered with an HTTP status other than success."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -24,4 +24,4 @@ class AriRefused(AriError):  # noqa: N818 Asterisk's answer, not our fault
 
 
 class AriFormatError(AriError):
-    """What came is not what ARI sends; the message shows its beginning."""
+    """A message that is not of ARI's format. The error shows its beginning."""

@@ -1,4 +1,4 @@
-"""Asterisk's JSON as types: channels, bridges and the events that matter to a call. Pure.
+"""Asterisk's JSON as types: channels, bridges and the events that affect a call.
 
 Field names are those of the ARI models `Channel`, `Bridge` and `Message` of Asterisk 16 to 23.
 """
@@ -16,9 +16,9 @@ MAX_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A channel. `application` is the Stasis application it is in, or None.
+    """A channel and the Stasis application that it is in, or None.
 
-    `media_address` and `media_port` are set in the snapshot that answers the making of an externalMedia channel.
+    `media_address` and `media_port` are set in the answer to a POST that creates an externalMedia channel.
     """
 
     id: str
@@ -39,14 +39,14 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class AsteriskInfo:
-    """What tells one run of Asterisk from the next: `startup_time` as Asterisk writes it, alike for all of one run."""
+    """One run of Asterisk, identified by its `startup_time` as Asterisk writes it."""
 
     startup_time: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelStarted:
-    """`StasisStart`: the channel is in our application now."""
+    """`StasisStart`: the channel has entered the application."""
 
     channel: Channel
     application: str
@@ -54,7 +54,7 @@ class ChannelStarted:
 
 @dataclass(frozen=True, slots=True)
 class ChannelGone:
-    """`StasisEnd` or `ChannelDestroyed`: whichever comes first ends what the channel was part of."""
+    """`StasisEnd` or `ChannelDestroyed`: the first of them ends the call."""
 
     channel: str
 
@@ -76,7 +76,7 @@ class EnteredBridge:
 
 @dataclass(frozen=True, slots=True)
 class LeftBridge:
-    """`ChannelLeftBridge`: at a hang-up as well as when somebody takes the channel out."""
+    """`ChannelLeftBridge`: at a hang-up, or where another client removes the channel."""
 
     bridge: str
     channel: str
@@ -89,14 +89,14 @@ class Replaced:
     application: str
 
 
-Event = ChannelStarted | ChannelGone | BridgeGone | EnteredBridge | LeftBridge | Replaced
+AriEvent = ChannelStarted | ChannelGone | BridgeGone | EnteredBridge | LeftBridge | Replaced
 
 
 def parse_channel(document: Any) -> Channel:
-    """Read a channel.
+    """Parse a channel.
 
     Raises:
-        AriFormatError: no object, or without id and name.
+        AriFormatError: it is no object, or lacks id or name.
     """
     fields = _object(document)
     variables = _inner(fields, "channelvars")
@@ -115,10 +115,10 @@ def parse_channel(document: Any) -> Channel:
 
 
 def parse_bridge(document: Any) -> Bridge:
-    """Read a bridge.
+    """Parse a bridge.
 
     Raises:
-        AriFormatError: no object, or without id.
+        AriFormatError: it is no object, or lacks the id.
     """
     fields = _object(document)
     channels = fields.get("channels", [])
@@ -128,19 +128,19 @@ def parse_bridge(document: Any) -> Bridge:
 
 
 def parse_asterisk_info(document: Any) -> AsteriskInfo:
-    """Read the answer to `GET /asterisk/info?only=status`.
+    """Parse the answer to `GET /asterisk/info?only=status`.
 
     Raises:
-        AriFormatError: no object, or without the time of the start.
+        AriFormatError: it is no object, or lacks the time of the start.
     """
     return AsteriskInfo(_text(_inner(_object(document), "status"), "startup_time"))
 
 
-def parse_event(text: str) -> Event | None:
-    """Read one websocket message; None for events that mean nothing to a call.
+def parse_event(text: str) -> AriEvent | None:
+    """Parse a websocket message. Return None for events that do not affect a call.
 
     Raises:
-        AriFormatError: no JSON object, or an event without what it must have.
+        AriFormatError: it is no JSON object, or lacks a required field.
     """
     try:
         fields = _object(json.loads(text))

@@ -1,4 +1,4 @@
-"""The standing connection to Asterisk: connect, compare, listen; again after every loss, saying why there is none."""
+"""The permanent connection to Asterisk: connect, compare, process events, and reconnect after every loss."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from collections.abc import Callable
 from typing import Protocol
 
 from rtppool_core.contract.report import AriReport, AriState
-from rtppool_relay.ari.client import AriClient
 from rtppool_relay.ari.errors import AriError, AriUnauthorized, AriUnreachable
-from rtppool_relay.ari.messages import Event, Replaced
+from rtppool_relay.ari.messages import AriEvent, Replaced
+from rtppool_relay.ari.rest import AriClient
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_SECONDS = 0.1
+MIN_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 2.0
 JITTER = (0.5, 1.0)
 SWEEP_SECONDS = 10.0
 
 
 class Calls(Protocol):
-    """Whatever holds the calls."""
+    """The calls, as the session uses them."""
 
-    def handle(self, event: Event) -> None:
-        """Hand an event on."""
+    def handle(self, event: AriEvent) -> None:
+        """Process an event."""
 
     async def compare(self, *, only_ends: bool = False) -> None:
-        """Settle the differences with Asterisk's channels and bridges."""
+        """Resolve the differences to Asterisk's channels and bridges."""
 
-    async def until_compare_is_due(self, at_most_seconds: float) -> None:
-        """Return after so long, or sooner where there is a reason to compare."""
+    async def wait_for_compare(self, max_seconds: float) -> None:
+        """Return after `max_seconds`, or sooner where there is a reason to compare."""
 
 
 class AriSession:
-    """Keeps one application registered; `report` tells how that goes.
+    """The registration of one application at Asterisk, and the calls' source of events.
 
-    `wall_ns` is Unix time in ns, `uniform` a random number between two.
+    `wall_ns` returns Unix time in ns, `uniform` a random number between two bounds.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class AriSession:
         self._wall_ns = wall_ns
         self._uniform = uniform
         self._state: AriState = "Unreachable"
-        self._reason: str | None = f"ARI_URL={url} is being connected for the first time"
+        self._reason: str | None = f"ARI_URL={url} has not been connected yet"
         self._since_ns = wall_ns()
         self._connections = 0
 
     def report(self) -> AriReport:
-        """The connection as it is now."""
+        """Return the state of the connection."""
         return AriReport(
             state=self._state,
             reconnects=max(0, self._connections - 1),
@@ -71,41 +71,41 @@ class AriSession:
         )
 
     async def run(self) -> None:
-        """Stay connected, for ever. The first attempt is at once."""
-        pause = FIRST_PAUSE_SECONDS
+        """Stay connected until cancelled. The first attempt is immediate."""
+        pause = MIN_PAUSE_SECONDS
         while True:
             connections = self._connections
             try:
-                replaced = await self._connection()
+                replaced = await self._connect()
             except AriUnauthorized as error:
-                self._note("Unauthorized", str(error))
+                self._set_state("Unauthorized", str(error))
             except AriError as error:
-                self._note("Unreachable", str(error))
+                self._set_state("Unreachable", str(error))
             else:
                 if replaced:
-                    await self._wait_until_given_up()
+                    await self._wait_until_unregistered()
             if self._connections > connections:
-                pause = FIRST_PAUSE_SECONDS
-            # Relays that lost the same Asterisk don't come back in step.
+                pause = MIN_PAUSE_SECONDS
+            # Relays that lost the same Asterisk do not reconnect in step.
             await asyncio.sleep(pause * self._uniform(*JITTER))
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
-    async def _connection(self) -> bool:
-        """One connection to its end; True when another client took the application over.
+    async def _connect(self) -> bool:
+        """Hold one connection to its end. Return True when another client took the application over.
 
         Raises:
-            AriError: it could not be made, or it broke.
+            AriError: the connection failed.
         """
         async with self._client.events(self._application) as events:
-            # Events that come meanwhile are read and wait their turn.
+            # Events that arrive meanwhile wait in the queue.
             await self._calls.compare()
             self._connections += 1
-            self._note("Connected", None)
+            self._set_state("Connected", None)
             sweeper = asyncio.create_task(self._sweep())
             try:
                 async for event in events:
                     if isinstance(event, Replaced) and event.application == self._application:
-                        self._note("Replaced", self._replaced_reason())
+                        self._set_state("Replaced", self._replaced_reason())
                         return True
                     self._calls.handle(event)
             finally:
@@ -117,32 +117,35 @@ class AriSession:
         )
 
     async def _sweep(self) -> None:
-        """Find what events did not tell. Of comparisons that fail one after another the first one is logged."""
+        """Compare at intervals, for changes without an event. Of failures in a row only the first one is logged."""
         failing = False
         while True:
-            await self._calls.until_compare_is_due(SWEEP_SECONDS)
+            await self._calls.wait_for_compare(SWEEP_SECONDS)
             try:
                 await self._calls.compare()
             except AriError as error:
                 if not failing:
-                    log.warning("calls could not be compared with Asterisk, and it is tried again: %s", error)
+                    log.warning("calls could not be compared with Asterisk; the next attempt follows: %s", error)
                 failing = True
             else:
                 failing = False
 
-    async def _wait_until_given_up(self) -> None:
-        """Taking an application back would begin a quarrel. Calls that end meanwhile are still noticed."""
+    async def _wait_until_unregistered(self) -> None:
+        """Wait until the other client has left: two clients would take the application from each other without end.
+
+        Calls that end meanwhile are still detected.
+        """
         while True:
             await asyncio.sleep(MAX_PAUSE_SECONDS)
-            await self._calls_that_ended()
+            await self._find_ended_calls()
             try:
                 if not await self._client.application_exists(self._application):
                     return
             except AriError as error:
-                self._note("Unreachable", str(error))
+                self._set_state("Unreachable", str(error))
                 return
 
-    async def _calls_that_ended(self) -> None:
+    async def _find_ended_calls(self) -> None:
         try:
             await self._calls.compare(only_ends=True)
         except AriError as error:
@@ -154,8 +157,8 @@ class AriSession:
             "an Asterisk or an APP_NAME of its own. It is taken back once the other has gone"
         )
 
-    def _note(self, state: AriState, reason: str | None) -> None:
-        """Remember, and log what is new: one line per change."""
+    def _set_state(self, state: AriState, reason: str | None) -> None:
+        """Set the state, and log one line for each change."""
         if (state, reason) == (self._state, self._reason):
             return
         if state != self._state:

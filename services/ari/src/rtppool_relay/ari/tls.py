@@ -1,4 +1,4 @@
-"""What certificates the relay believes when it speaks TLS with Asterisk."""
+"""The authorities that the relay accepts for TLS with Asterisk."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 
 class CaFileError(Exception):
-    """A file of certificates can't be used; the message says why."""
+    """A file of certificates that cannot be used. The message is the reason."""
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Believe the authorities in `ca_file` (PEM) and no others; without a file those of the system.
+    """Return a context that accepts only the authorities in `ca_file` (PEM), or without a file those of the system.
 
-    Names are checked: the certificate must be for the host of ARI_URL.
+    The certificate must name the host of ARI_URL.
 
     Raises:
-        CaFileError: the file can't be read, or holds no certificate.
+        CaFileError: the file cannot be read or holds no certificate.
     """
     try:
         return ssl.create_default_context(cafile=ca_file)

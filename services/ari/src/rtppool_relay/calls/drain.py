@@ -1,4 +1,4 @@
-"""The end of a relay: no new calls, live ones go on to their end or to the deadline."""
+"""The end of a relay: it refuses new calls, and live ones go on to their end or to the deadline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 class Drainable(Protocol):
-    """Whatever holds the calls."""
+    """The calls, as the drain uses them."""
 
     @property
     def active_calls(self) -> int:
@@ -23,19 +23,19 @@ class Drainable(Protocol):
         """Return when no call is left."""
 
     async def cut_all(self) -> int:
-        """End what is left; returns how many were cut."""
+        """End the remaining calls and return their number."""
 
 
 async def drain(calls: Drainable, deadline_seconds: float, urgent: asyncio.Event) -> None:
-    """Wait for the calls' end, the deadline or a second signal, whichever comes first; then cut what is left."""
+    """Wait for the end of all calls, the deadline or a second signal (`urgent`). Then cut the remaining calls."""
     calls.begin_drain()
     before = calls.active_calls
     log.info("draining", extra={"fields": {"calls": before, "deadline_seconds": deadline_seconds}})
     idle = asyncio.create_task(calls.wait_until_idle())
-    hurried = asyncio.create_task(urgent.wait())
-    await asyncio.wait({idle, hurried}, timeout=deadline_seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in (idle, hurried):
+    asked_again = asyncio.create_task(urgent.wait())
+    await asyncio.wait({idle, asked_again}, timeout=deadline_seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in (idle, asked_again):
         task.cancel()
-    await asyncio.gather(idle, hurried, return_exceptions=True)
+    await asyncio.gather(idle, asked_again, return_exceptions=True)
     cut = await calls.cut_all()
     log.info("drained", extra={"fields": {"ended": before - cut, "cut": cut}})

@@ -1,7 +1,7 @@
-"""The word that a relay leaves in Asterisk for its successor on the node: when it left its calls.
+"""The time at which a relay left its calls, kept in Asterisk for the next relay on the node.
 
-It is a global variable of Asterisk, so that it lives as long as the calls do. A relay that was killed leaves none: then
-nobody knows how long its calls were without one.
+It is a global variable of Asterisk, and so lives as long as the calls do. A relay that was killed leaves none. Then the
+gap of its calls is unknown.
 """
 
 from __future__ import annotations
@@ -11,57 +11,57 @@ import logging
 from collections.abc import Callable
 
 from rtppool_core.units import NS_PER_MS
-from rtppool_relay.ari.client import AriClient
 from rtppool_relay.ari.errors import AriError, AriRefused
+from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.calls.ids import CallIds
 
 log = logging.getLogger(__name__)
 
-# Nobody's calls wait longer than this for a word.
-LEAVING_SECONDS = 0.2
+# The hand-over must not wait longer for Asterisk: packets are lost meanwhile.
+MAX_PUBLISH_SECONDS = 0.2
 _MAX_DIGITS = 15
 
 
-def word_name(ids: CallIds) -> str:
-    """The variable's name; its value is Unix time in ms."""
+def departure_variable(ids: CallIds) -> str:
+    """Return the variable's name. Its value is Unix time in ms."""
     return f"RTP_RELAY_{ids.prefix}LEFT"
 
 
-def parse_word(text: str | None) -> int | None:
-    """When the predecessor left, in ns of Unix time; None where there is no such word."""
+def parse_departure(text: str | None) -> int | None:
+    """Return the previous relay's departure in ns of Unix time, or None where `text` is no time."""
     if text is None or not text.isascii() or not text.isdecimal() or len(text) > _MAX_DIGITS:
         return None
     return int(text) * NS_PER_MS
 
 
-async def leave_word(client: AriClient, ids: CallIds, wall_ns: Callable[[], int]) -> bool:
-    """Say that the calls are being left now. False: Asterisk did not take it in time."""
+async def publish_departure(client: AriClient, ids: CallIds, wall_ns: Callable[[], int]) -> bool:
+    """Set the departure to the current time. Return False where Asterisk did not confirm it in time."""
     left_unix_ms = wall_ns() // NS_PER_MS
     try:
-        async with asyncio.timeout(LEAVING_SECONDS):
-            await client.set_global_variable(word_name(ids), str(left_unix_ms))
+        async with asyncio.timeout(MAX_PUBLISH_SECONDS):
+            await client.set_global_variable(departure_variable(ids), str(left_unix_ms))
     except (AriError, TimeoutError) as error:
         reason = str(error) or "no answer in time"
-        log.warning("no word is left for the next relay, so it can't tell the gap: %s", reason)
+        log.warning("the time of departure is not stored, so the next relay cannot measure the gap: %s", reason)
         return False
     return True
 
 
-async def take_word(client: AriClient, ids: CallIds) -> int | None:
-    """When the predecessor left, in ns of Unix time; None if it left no word. The word is taken away.
+async def take_departure(client: AriClient, ids: CallIds) -> int | None:
+    """Return the previous relay's departure in ns of Unix time and unset it, or None where there is none.
 
     Raises:
-        AriError: Asterisk can't be asked.
+        AriError: Asterisk did not answer.
     """
-    name = word_name(ids)
+    name = departure_variable(ids)
     try:
         text = await client.global_variable(name)
         if text is not None:
             await client.clear_global_variable(name)
     except AriRefused as refused:
-        log.debug("Asterisk does not tell its global variables: %s", refused)
+        log.debug("Asterisk refuses its global variables: %s", refused)
         return None
-    left_ns = parse_word(text)
+    left_ns = parse_departure(text)
     if text is not None and left_ns is None:
-        log.warning("%s is no time, so the gap of adopted calls is not known", name)
+        log.warning("%s is no time, so the gap of adopted calls is unknown", name)
     return left_ns

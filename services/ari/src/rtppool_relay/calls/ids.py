@@ -1,7 +1,7 @@
-"""The ids that this relay chooses in Asterisk, and what can be read back from ids and channel names. Pure.
+"""The ids that this relay chooses in Asterisk, and the parsing of ids and channel names.
 
-`rtp_<8 hex of sha256(NODE_NAME)>_<call>_media` and `…_bridge`. Chosen ids make every request repeatable, and the
-prefix tells what is ours after a restart: a relay touches nothing else.
+`rtp_<8 hex of sha256(NODE_NAME)>_<call>_media` and `…_bridge`. Chosen ids make every request repeatable. The prefix
+identifies the relay's own objects after a restart, and it touches no others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 Part = Literal["media", "bridge"]
 
-# Asterisk refuses longer ones (AST_MAX_PUBLIC_UNIQUEID).
+# Asterisk refuses longer ids (AST_MAX_PUBLIC_UNIQUEID).
 MAX_ID = 149
 _MAX_CALL = 100
 _PLAIN_CALL = re.compile(rf"[A-Za-z0-9.\-]{{1,{_MAX_CALL}}}", re.ASCII)
@@ -24,25 +24,25 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class CallIds:
-    """Ids of the relay on `node_name`."""
+    """The ids of one relay."""
 
     prefix: str
 
     @classmethod
     def of_node(cls, node_name: str) -> CallIds:
-        """The ids that a relay on this node uses, the same after every restart."""
+        """Return the ids of the relay on this node, the same after every restart."""
         return cls(f"rtp_{hashlib.sha256(node_name.encode()).hexdigest()[:8]}_")
 
     def media(self, call: str) -> str:
-        """The id of the call's externalMedia channel."""
+        """Return the id of the call's externalMedia channel."""
         return f"{self.prefix}{call}_media"
 
     def bridge(self, call: str) -> str:
-        """The id of the call's bridge."""
+        """Return the id of the call's bridge."""
         return f"{self.prefix}{call}_bridge"
 
     def parse(self, identifier: str) -> tuple[str, Part] | None:
-        """The call and the part that an id of this relay names; None for everyone else's."""
+        """Return the call and the part that an id of this relay names, or None for other ids."""
         if not identifier.startswith(self.prefix):
             return None
         call, _, part = identifier.removeprefix(self.prefix).rpartition("_")
@@ -54,19 +54,19 @@ class CallIds:
 
 
 def call_of(caller_channel: str) -> str:
-    """The call's name: the caller's channel id, or a digest where that is too long or has unusual characters."""
+    """Return the call's name: the caller's channel id, or a digest of a long or unusual one."""
     if _PLAIN_CALL.fullmatch(caller_channel):
         return caller_channel
     return f"x{hashlib.sha256(caller_channel.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
 def is_media_of_any_relay(channel: str) -> bool:
-    """Whether a channel is some relay's media channel (ours or another's): such a channel is never a caller."""
+    """Return whether a channel is the media channel of a relay, of this one or another, and so never a caller."""
     return _ANY_RELAYS_MEDIA.fullmatch(channel) is not None
 
 
 def port_of_name(channel_name: str) -> int | None:
-    """The relay's port in `UnicastRTP/192.0.2.1:10000-0x7f…`; None for other names."""
+    """Return the relay's port in `UnicastRTP/192.0.2.1:10000-0x7f…`, or None for other names."""
     match = _UNICAST_RTP.fullmatch(channel_name)
     port = int(match[1]) if match else 0
     return port if 0 < port <= _MAX_PORT else None

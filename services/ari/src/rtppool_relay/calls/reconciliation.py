@@ -1,4 +1,4 @@
-"""What to do where Asterisk's channels and bridges differ from the calls that this relay knows. Pure."""
+"""The differences between Asterisk's channels and bridges and the calls of this relay."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Part = Literal["caller", "media", "bridge", "place"]
 
 @dataclass(frozen=True, slots=True)
 class KnownCall:
-    """A call that this relay holds, and where it was both before the lists were asked for and when they came.
+    """A call of this relay and its stage, which it had both before the request of the lists and after their arrival.
 
-    `settled`: it talked. `awaiting`: its media channel was made, and its start not seen. `running`: anything else; its
-    steps fail or time out by themselves, and the lists may be older than its newest part.
+    `settled`: talking. `awaiting`: the media channel was created, and its start is awaited. `running`: any other, or
+    the stage changed. A running step fails or times out by itself, and the lists may be older than its result.
     """
 
     call: str
@@ -28,7 +28,7 @@ class KnownCall:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A call found in Asterisk: the caller and our media channel together in our bridge; `shared`: not alone."""
+    """A call found in Asterisk: caller and media channel in the bridge, which may be `shared` with a third one."""
 
     call: str
     caller: Channel
@@ -38,18 +38,24 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """Of a call that is known, a part that Asterisk no longer has; `place`: its caller is in somebody's bridge."""
+    """A part of a known call that Asterisk no longer has. `place`: the caller is in a bridge of another client."""
 
     call: str
-    what: Part
+    part: Part
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What to do, in this order.
+    """The differences, in the order of their resolution.
 
-    End what has `vanished`; tell calls that their media channel has `started`, or that their bridge is `shared`; adopt;
-    delete orphans; take `stranded` callers as new calls, one whose orphans are being deleted after that.
+    Attributes:
+        vanished: parts of calls, which end.
+        started: calls whose media channel has started.
+        shared: calls with a third channel in their bridge.
+        adopt: complete calls to adopt.
+        orphan_channels: media channels to delete.
+        orphan_bridges: bridges to delete.
+        stranded: callers to take as new calls, after the deletion of orphans of that name.
     """
 
     vanished: tuple[Vanished, ...] = ()
@@ -62,13 +68,13 @@ class Reconciliation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Snapshot:
     channels: Mapping[str, Channel]
     bridges: Mapping[str, Bridge]
     media: Mapping[str, Channel] = field(default_factory=dict)
 
     def foreign_members(self, ids: CallIds) -> set[str]:
-        """Channels that are in bridges which are not ours."""
+        """Return the channels in bridges of other clients."""
         return {
             member for name, bridge in self.bridges.items() if ids.parse(name) is None for member in bridge.channels
         }
@@ -78,36 +84,36 @@ def reconcile(
     channels: Iterable[Channel],
     bridges: Iterable[Bridge],
     known: Iterable[KnownCall],
-    ended_lately: Iterable[str],
+    ended_recently: Iterable[str],
     ids: CallIds,
     application: str,
 ) -> Reconciliation:
-    """Compare.
+    """Compare Asterisk's lists with the calls of this relay.
 
     Args:
         channels: all channels of Asterisk.
         bridges: all bridges of Asterisk.
-        known: calls known before the lists were asked for or after they came.
-        ended_lately: calls that ended in the last seconds: Asterisk may still list what was deleted.
-        ids: this relay's ids; nothing else is touched.
-        application: the Stasis application, to know stranded callers.
+        known: calls known before the request of the lists or after their arrival.
+        ended_recently: calls that ended in the last seconds: Asterisk may still list their deleted parts.
+        ids: this relay's ids. Objects with other ids are ignored.
+        application: the Stasis application of stranded callers.
     """
     by_id = {channel.id: channel for channel in channels}
-    found = _Found(
+    found = _Snapshot(
         by_id,
         {bridge.id: bridge for bridge in bridges},
         {parsed[0]: by_id[name] for name in by_id if (parsed := ids.parse(name)) and parsed[1] == "media"},
     )
     held = {call.call: call for call in known}
-    ours = held.keys() | set(ended_lately)
+    ours = held.keys() | set(ended_recently)
     pairs = tuple(_pairs(found, ours, ids))
     taken = {pair.call for pair in pairs}
     elsewhere = found.foreign_members(ids)
     return Reconciliation(
         vanished=tuple(
-            Vanished(call.call, what)
+            Vanished(call.call, part)
             for call in held.values()
-            if (what := _vanished(call, found, ids, elsewhere, application)) is not None
+            if (part := _vanished_part(call, found, ids, elsewhere, application)) is not None
         ),
         started=tuple(
             call
@@ -136,7 +142,7 @@ def _bridge_call(name: str, ids: CallIds) -> str | None:
     return parsed[0] if parsed and parsed[1] == "bridge" else None
 
 
-def _pairs(found: _Found, ours: set[str], ids: CallIds) -> Iterable[Pair]:
+def _pairs(found: _Snapshot, ours: set[str], ids: CallIds) -> Iterable[Pair]:
     for name, bridge in found.bridges.items():
         call = _bridge_call(name, ids)
         if call is None or call in ours or call not in found.media:
@@ -152,12 +158,14 @@ def _has_a_third(bridge: Bridge, caller: str, media: str) -> bool:
     return not set(bridge.channels) <= {caller, media}
 
 
-def _is_shared(call: KnownCall, found: _Found, ids: CallIds) -> bool:
+def _is_shared(call: KnownCall, found: _Snapshot, ids: CallIds) -> bool:
     bridge = found.bridges.get(ids.bridge(call.call))
     return bridge is not None and _has_a_third(bridge, call.caller, ids.media(call.call))
 
 
-def _vanished(call: KnownCall, found: _Found, ids: CallIds, elsewhere: set[str], application: str) -> Part | None:
+def _vanished_part(
+    call: KnownCall, found: _Snapshot, ids: CallIds, elsewhere: set[str], application: str
+) -> Part | None:
     if call.stage == "running":
         return None
     if call.caller not in found.channels:

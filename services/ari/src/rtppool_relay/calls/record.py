@@ -1,36 +1,52 @@
-"""What is written down of a call: while it lives for `/calls`, at its end for the log and the recent ones. Pure."""
+"""The record of a call, for `/calls` and for the log line at its end, and the counters of all calls."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from rtppool_core.contract.codec import to_json
-from rtppool_relay.calls.durations import CallDurations
-from rtppool_relay.calls.table import CUTS, Event
+from rtppool_core.contract.report import DurationsReport
+from rtppool_core.statistics.histogram import Histogram
+from rtppool_core.units import NS_PER_US
+from rtppool_relay.calls.sound import SoundState
+from rtppool_relay.calls.table import CUTS, CallEvent, CallState
 from rtppool_relay.figures.call_figures import CallFigures
+from rtppool_relay.streams.slices import microseconds
 
 SHOWN_DIGITS = 2
+# From an echo on the same node to the limit of a call's set-up. 5 ms and 40 ms are promises.
+EDGES_MICROSECONDS = (
+    *(500, 1_000, 2_000, 3_000, 5_000, 8_000, 10_000, 15_000, 20_000, 30_000, 40_000, 50_000),
+    *(75_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000),
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallRecord:
-    """One call. Times are Unix times; what is not known (yet) is absent.
+    """One call, filled in by its runner. Times are Unix times. Unknown values are None.
 
-    `setup_milliseconds` runs from its StasisStart to both channels in the bridge, `first_return_microseconds` from the
-    first answered packet of Asterisk to its return. `shared`: a third channel was in the bridge, so that Asterisk mixed
-    and its 20 ms are in the figures. `media` is a `MediaState`: whether packets flow. `ended_by` is the event that
-    ended it. `refused` is the reason as a word, `refusal` as a sentence; `refusal_milliseconds` runs from its
-    StasisStart until it was back in the dialplan. `gap_milliseconds` is from when the relay before left an adopted call
-    to the first packet that came here; absent where that relay left no word.
+    Attributes:
+        adopted: found in Asterisk, where an earlier relay set it up.
+        shared: a third channel was in the bridge, so the figures include Asterisk's 20 ms of mixing.
+        caller_number: masked.
+        asterisk: host and port of Asterisk's side of the RTP stream.
+        setup_milliseconds: from StasisStart until both channels are in the bridge.
+        first_return_microseconds: from the first answered packet of Asterisk to its return.
+        gap_milliseconds: from the departure of the earlier relay to the first packet here.
+        ended_by: the event that began the end.
+        refused: the reason of a refusal; `refusal` is the same as a sentence.
+        refusal_milliseconds: from StasisStart until the caller was back in the dialplan.
     """
 
     call: str
     channel_id: str
-    state: str
+    state: CallState
     started_unix_ms: int
-    adopted: bool
-    shared: bool
+    adopted: bool = False
+    shared: bool = False
     caller_number: str | None = None
     sip_call_id: str | None = None
     port: int | None = None
@@ -38,20 +54,54 @@ class CallRecord:
     setup_milliseconds: int | None = None
     first_return_microseconds: int | None = None
     gap_milliseconds: int | None = None
-    media: str | None = None
+    media: SoundState | None = None
     ended_unix_ms: int | None = None
-    ended_by: str | None = None
+    ended_by: CallEvent | None = None
     refused: str | None = None
     refusal: str | None = None
     refusal_milliseconds: int | None = None
     figures: CallFigures | None = None
 
 
+class CallDurations:
+    """One duration a call: quantiles and cumulative buckets since the relay started."""
+
+    def __init__(self) -> None:
+        self._values = Histogram()
+        self._counts = [0] * (len(EDGES_MICROSECONDS) + 1)
+        self._sum_ns = 0
+
+    def add(self, duration_ns: int) -> None:
+        """Count a duration. A value on an edge belongs to the bucket below it."""
+        self._values.record(duration_ns)
+        self._counts[bisect_left(EDGES_MICROSECONDS, duration_ns / NS_PER_US)] += 1
+        self._sum_ns += duration_ns
+
+    def report(self) -> DurationsReport | None:
+        """Return the report, or None before the first duration."""
+        p50, p95, p99, longest = (
+            microseconds(value)
+            for value in (*(self._values.quantile_ns(per_mille) for per_mille in (500, 950, 990)), self._values.max_ns)
+        )
+        if p50 is None or p95 is None or p99 is None or longest is None:
+            return None
+        cumulative = tuple(accumulate(self._counts))
+        return DurationsReport(
+            samples=cumulative[-1],
+            sum_microseconds=self._sum_ns // NS_PER_US,
+            p50_microseconds=p50,
+            p95_microseconds=p95,
+            p99_microseconds=p99,
+            max_microseconds=longest,
+            buckets=tuple(zip(EDGES_MICROSECONDS, cumulative[:-1], strict=True)),
+        )
+
+
 @dataclass(slots=True)
 class CallCounters:
-    """Since the relay started; they only grow. `refused` is by reason, `ended_by` by the event that ended the call.
+    """Counts since the relay started. `refused` is by reason, `ended_by` by the event that ended the call.
 
-    Every call that arrived is, at its end, refused, or left before it was answered, or ended.
+    A call that has ended is in exactly one of `refused`, `left_before_answer` and `ended_by`.
     """
 
     arrived: int = 0
@@ -72,24 +122,24 @@ class CallCounters:
 
     @property
     def ended(self) -> int:
-        """Calls that were neither refused nor given up by their caller before the answer."""
+        """Calls that were neither refused nor left by their caller before the answer."""
         return sum(self.ended_by.values())
 
-    def refuse(self, reason: str) -> None:
+    def count_refusal(self, reason: str) -> None:
         """Count a call that went back to the dialplan unanswered."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
-    def end(self, by: Event, *, answered: bool) -> None:
+    def count_end(self, by: CallEvent, *, answered: bool) -> None:
         """Count the end of a call that was not refused."""
-        if by is Event.CALLER_GONE and not answered:
+        if by is CallEvent.CALLER_GONE and not answered:
             self.left_before_answer += 1
             return
         self.ended_by[by.value] = self.ended_by.get(by.value, 0) + 1
         self.cut += by in CUTS
 
 
-def masked(number: str) -> str | None:
-    """A caller's number with all but its last digits hidden; None where there is none."""
+def mask_number(number: str) -> str | None:
+    """Hide all but the last digits of a caller's number. Return None for an empty one."""
     if not number:
         return None
     if len(number) <= SHOWN_DIGITS * 2:
@@ -98,7 +148,7 @@ def masked(number: str) -> str | None:
 
 
 def log_fields(record: CallRecord) -> dict[str, Any]:
-    """A record as flat fields of one log line; figures without their nesting."""
+    """Return the record as flat fields of one log line."""
     document = to_json(record)
     figures = document.pop("figures", None) or {}
     for name, value in figures.items():

@@ -1,22 +1,22 @@
-"""One call: runs the actions of the table against Asterisk and the media processes, and feeds back the outcome."""
+"""One call: runs the actions of the table against Asterisk and the ports, and feeds the outcome back."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rtppool_core.net.udp import host_port
 from rtppool_core.units import NS_PER_MS, NS_PER_SECOND, NS_PER_US
-from rtppool_relay.ari.client import AriClient, media_address
 from rtppool_relay.ari.errors import AriError, AriRefused, AriUnreachable
 from rtppool_relay.ari.messages import Channel
+from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.calls.ids import CallIds
-from rtppool_relay.calls.record import CallCounters, CallRecord, masked
-from rtppool_relay.calls.sound import ONE_WAY_AFTER_SECONDS, SILENT_AFTER_SECONDS, MediaState, MediaTrack
-from rtppool_relay.calls.table import Action, Event, State, next_transition
-from rtppool_relay.figures.call_figures import CallFigures
+from rtppool_relay.calls.record import CallCounters, CallRecord, mask_number
+from rtppool_relay.calls.sound import NO_SOUND, SoundState, SoundTrack
+from rtppool_relay.calls.table import LEAVING, TABLE, CallEvent, CallState
 from rtppool_relay.media.supervisor import MediaFault
 from rtppool_relay.ports.interface import MediaPort, PortAllocator, Refused
 from rtppool_relay.streams.flow import MediaFlow
@@ -28,22 +28,18 @@ REFUSED_VARIABLE = "RTP_RELAY_REFUSED"
 ENDED_VARIABLE = "RTP_RELAY_ENDED"
 ADOPTION_SECONDS = 30.0
 ADOPTION_PAUSE_SECONDS = 0.5
-DELETE_TRIES = 3
+MAX_DELETE_TRIES = 3
 DELETE_PAUSE_SECONDS = 0.5
 
-_LEAVING = {State.REFUSING, State.BREAKING_OFF, State.CALLER_LEFT, State.ENDING, State.ENDED}
-_PASSING = {"EchoUnreachable", "MediaDown", "NotReady"}
-_NO_SOUND = {
-    MediaState.SILENT: f"no RTP has come from Asterisk for {SILENT_AFTER_SECONDS:.0f} s: the caller sends none, or it "
-    "does not reach Asterisk (a firewall, NAT without rtp_symmetric, direct_media)",
-    MediaState.ONE_WAY: f"RTP comes from Asterisk, and for {ONE_WAY_AFTER_SECONDS:.0f} s nothing has gone back: the "
-    "caller hears nothing. Does the echo answer (echo in /status)?",
-}
+# Right after a start the echo's name may not be resolved yet. An adopted call talks on meanwhile.
+_TEMPORARY_REFUSALS = {"EchoUnreachable", "MediaDown", "NotReady"}
+
+Step = Callable[[], Awaitable[CallEvent | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class CallSurroundings:
-    """What all calls of a relay share. `monotonic` is in seconds, `wall_ns` in ns of Unix time."""
+class CallContext:
+    """The collaborators of all calls of a relay. `monotonic` is in seconds, `wall_ns` in ns of Unix time."""
 
     client: AriClient
     ports: PortAllocator
@@ -56,397 +52,342 @@ class CallSurroundings:
 
 
 class CallRunner:
-    """One call from its caller's arrival (or its adoption) to its record. `ended` is called once, with the runner."""
+    """One call from its caller's arrival, or its adoption, to its end.
 
-    def __init__(
-        self, surroundings: CallSurroundings, call: str, caller: Channel, ended: Callable[[CallRunner], None]
-    ) -> None:
-        self.call = call
-        self.caller = caller
-        self.state = State.OPENING
-        self.arrived_again: Channel | None = None
+    The methods that `TABLE` names run here. Coroutines are steps: they run one after another, and the last one returns
+    the event that ends them. `retire` is called once, after the end.
+
+    Attributes:
+        record: the call's state and figures.
+        left_behind: the teardown could not delete every part of the call in Asterisk.
+    """
+
+    def __init__(self, context: CallContext, call: str, caller: Channel, retire: Callable[[CallRunner], None]) -> None:
+        self.record = CallRecord(
+            call=call,
+            channel_id=caller.id,
+            state=CallState.NEW,
+            started_unix_ms=context.wall_ns() // NS_PER_MS,
+            caller_number=mask_number(caller.caller_number),
+        )
         self.left_behind = False
-        self._with = surroundings
-        self._ended = ended
-        self._media: MediaPort | None = None
-        self._refusal: Refused | None = None
-        self._was_refused = False
-        self._refusal_seconds: float | None = None
-        self._answered = False
-        self._final: CallFigures | None = None
-        self._track: MediaTrack | None = None
-        self._media_state: MediaState | None = None
-        self._no_sound: set[MediaState] = set()
-        self._first_return_ns: int | None = None
-        self._adopt_port: int | None = None
+        self._context = context
+        self._retire = retire
+        self._started_seconds = context.monotonic()
         self._left_ns: int | None = None
-        self._gap_ns: int | None = None
-        self._shared = False
-        self._sip_call_id: str | None = None
-        self._asterisk: str | None = None
-        self._ended_by: Event | None = None
-        self._started_seconds = surroundings.monotonic()
-        self._started_ns = surroundings.wall_ns()
-        self._ended_ns: int | None = None
-        self._setup_seconds: float | None = None
+        self._answered = False
+        self._refusal = Refused("NotReady", "the relay failed; its log says why")
+        self._port: MediaPort | None = None
+        self._sound: SoundTrack | None = None
+        self._counted_sounds: set[SoundState] = set()
         self._task: asyncio.Task[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
-        self._steps: dict[Action, Callable[[], Awaitable[Event | None]]] = {
-            Action.REFUSE: self._refuse,
-            Action.ANSWER_AND_CREATE_BRIDGE: self._answer_and_create_bridge,
-            Action.CREATE_MEDIA_AND_CONNECT: self._create_media_and_connect,
-            Action.BRIDGE_BOTH: self._bridge_both,
-            Action.RELEASE_CALLER: self._release_caller,
-            Action.TEAR_DOWN: self._tear_down,
-        }
 
     @property
-    def leaving(self) -> bool:
-        """The end is under way: a caller of the same id who arrives now is a new call."""
-        return self.state in _LEAVING
-
-    @property
-    def port(self) -> int | None:
-        """The port that this call holds, or is about to take back."""
-        return self._media.port if self._media else self._adopt_port
-
-    @property
-    def media_state(self) -> MediaState | None:
-        """Whether its packets flow, as last looked at; None before it was connected and after its end."""
-        return None if self.leaving else self._media_state
-
-    @property
-    def shared(self) -> bool:
-        """A third channel is in its bridge, or was."""
-        return self._shared
+    def is_leaving(self) -> bool:
+        """Whether the end is under way. A caller of the same id who arrives now is a new call."""
+        return self.record.state in LEAVING
 
     def take(self) -> None:
-        """Begin with a caller who waits in our application."""
-        self._limit = asyncio.get_running_loop().call_later(SETUP_SECONDS, self.feed, Event.TIMED_OUT)
-        self._work([self._open])
+        """Begin with a caller who waits in the application."""
+        self._limit = asyncio.get_running_loop().call_later(SETUP_SECONDS, self.feed, CallEvent.TIMED_OUT)
+        self.feed(CallEvent.ARRIVED)
 
     def adopt(self, port: int, left_ns: int | None = None) -> None:
         """Begin with a call that runs in Asterisk on `port` of this relay.
 
-        `left_ns` is when the relay before left it (ns of Unix time), if that is known.
+        Args:
+            port: the relay's port in the name of the media channel.
+            left_ns: the departure of the previous relay in ns of Unix time, or None where it is unknown.
         """
-        self.state, self._adopt_port, self._left_ns = State.ADOPTING, port, left_ns
-        self._answered = True
-        self._work([self._adopt])
+        self.record.port, self.record.adopted = port, True
+        self._left_ns, self._answered = left_ns, True
+        self.feed(CallEvent.FOUND)
 
-    def feed(self, event: Event) -> None:
-        """Let something happen to the call."""
-        before = self.state
-        self.state, actions = next_transition(before, event)
-        if self.state in _LEAVING and before not in _LEAVING:
-            self._ended_by = event
-        if self.state is State.TALKING and before is not State.TALKING:
-            self._talks()
-        steps = [self._steps[action] for action in actions if action in self._steps]
-        if Action.MARK_SHARED in actions:
-            self._mark_shared()
-        if Action.FORGET in actions:
-            self._forget()
-        elif steps:
-            self._work(steps)
+    def feed(self, event: CallEvent) -> None:
+        """Move to the next state of the table and run its actions."""
+        was_leaving = self.is_leaving
+        self.record.state, actions = TABLE[self.record.state][event]
+        if self.is_leaving and not was_leaving:
+            self.record.ended_by = event
+        steps: list[Step] = []
+        for method in (getattr(self, f"_{action}") for action in actions):
+            if inspect.iscoroutinefunction(method):
+                steps.append(method)
+            else:
+                method()
+        if steps:
+            self._task = asyncio.create_task(self._run(steps), name=f"call {self.record.call}")
 
-    def look_at_media(self) -> None:
-        """Notice silence; call it every second or so."""
-        if self._media is not None and not self.leaving:
-            self._look_at(self._media.flow())
+    def check_sound(self) -> None:
+        """Update the state of the sound from the packets so far."""
+        if self._port is not None and not self.is_leaving:
+            self._update_sound(self._port.flow())
 
-    def record(self) -> CallRecord:
-        """The call as it is now."""
-        media, refusal = self._media, self._refusal if self._was_refused else None
-        return CallRecord(
-            call=self.call,
-            channel_id=self.caller.id,
-            state=self.state.value,
-            started_unix_ms=self._started_ns // 1_000_000,
-            adopted=self._adopt_port is not None,
-            shared=self._shared,
-            caller_number=masked(self.caller.caller_number),
-            sip_call_id=self._sip_call_id,
-            port=self.port,
-            asterisk=self._asterisk,
-            setup_milliseconds=_milliseconds(self._setup_seconds),
-            first_return_microseconds=None if self._first_return_ns is None else self._first_return_ns // NS_PER_US,
-            gap_milliseconds=None if self._gap_ns is None else self._gap_ns // NS_PER_MS,
-            media=self._media_state.value if self._media_state else None,
-            ended_unix_ms=None if self._ended_ns is None else self._ended_ns // 1_000_000,
-            ended_by=self._ended_by.value if self._ended_by else None,
-            refused=refusal.reason if refusal else None,
-            refusal=str(refusal) if refusal else None,
-            refusal_milliseconds=_milliseconds(self._refusal_seconds),
-            figures=self._final or (media.figures() if media else None),
-        )
+    def update_figures(self) -> CallRecord:
+        """Return the record with the figures up to now."""
+        if self._port is not None:
+            self.record.figures = self._port.figures()
+        return self.record
 
     async def abandon(self) -> None:
-        """Stop working on it and close its port, whatever Asterisk says: the process ends."""
+        """Stop all work and close the port without a request to Asterisk: the process ends."""
         if self._limit is not None:
             self._limit.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._close_media()
+        await self._close_port()
 
-    def _work(self, steps: list[Callable[[], Awaitable[Event | None]]]) -> None:
-        self._task = asyncio.create_task(self._run(steps), name=f"call {self.call}")
-
-    async def _run(self, steps: list[Callable[[], Awaitable[Event | None]]]) -> None:
-        """One step of the table. Whatever fails in it is an event too, so that no call is left hanging."""
-        result = await self._outcome(steps)
-        if Action.FORGET in next_transition(self.state, result).actions:
-            await self._close_media()
-        self.feed(result)
-
-    async def _outcome(self, steps: list[Callable[[], Awaitable[Event | None]]]) -> Event:
-        result: Event | None = None
+    async def _run(self, steps: list[Step]) -> None:
+        """Run steps and feed the event of the last one. A failure is an event too, so that no call is left hanging."""
+        call, event = self.record.call, None
         try:
             for step in steps:
-                result = await step()
+                event = await step()
         except AriRefused as refused:
+            event = CallEvent.STEP_FAILED
             if await self._caller_has_left():
-                log.debug("call %s: its caller has left: %s", self.call, refused)
-                self.feed(Event.CALLER_GONE)
+                log.debug("call %s: its caller has left: %s", call, refused)
+                self.feed(CallEvent.CALLER_GONE)
             else:
-                log.warning("call %s: %s", self.call, refused)
-            return self._failed()
+                log.warning("call %s: %s", call, refused)
         except (AriError, MediaFault) as error:
-            log.warning("call %s: %s", self.call, error)
-            return self._failed()
+            event = CallEvent.STEP_FAILED
+            log.warning("call %s: %s", call, error)
         except Exception:
-            log.exception("call %s: unexpected", self.call)
-            return self._failed()
-        if result is None:
-            raise AssertionError(f"the last step in {self.state} says nothing")
-        return result
+            event = CallEvent.STEP_FAILED
+            log.exception("call %s: unexpected", call)
+        if event is None:
+            raise AssertionError(f"the last step in {self.record.state} returned no event")
+        self.feed(event)
 
     async def _caller_has_left(self) -> bool:
-        """Whether a refused request is only the first sign of a hang-up, whose event is still on its way."""
-        if self.leaving:
+        """Check whether a refused request is only the first sign of a hang-up, whose event is still under way."""
+        if self.is_leaving:
             return False
         try:
-            channels = await self._with.client.channels()
+            channels = await self._context.client.channels()
         except AriError:
             return False
-        ours = {channel.id for channel in channels if channel.application == self._with.application}
-        return self.caller.id not in ours
+        ours = {channel.id for channel in channels if channel.application == self._context.application}
+        return self.record.channel_id not in ours
 
-    async def _close_media(self) -> None:
-        """Give the port back, whatever happened before. What can't be closed is a leak, which the next audits find."""
-        if self._media is None:
-            return
-        try:
-            self._final = await self._media.close()
-            self._look_at(self._media.flow())
-        except Exception:
-            log.exception("call %s: port %d could not be closed", self.call, self._media.port)
-
-    def _failed(self) -> Event:
-        """An end that fails is an end all the same; what it left in Asterisk is swept up later."""
-        if self.state is not State.ENDING:
-            return Event.STEP_FAILED
-        self.left_behind = True
-        return Event.TORN_DOWN
-
-    async def _open(self) -> Event:
-        if self._with.draining():
+    async def _open_port(self) -> CallEvent:
+        if self._context.draining():
             self._refusal = Refused("Draining", "the relay is being stopped")
-            return Event.REFUSED
+            return CallEvent.REFUSED
         try:
-            self._media = await self._with.ports.open(self.call)
+            self._port = await self._context.ports.open(self.record.call)
         except Refused as refused:
             self._refusal = refused
-            return Event.REFUSED
-        self._with.counters.accepted += 1
-        return Event.OPENED
+            return CallEvent.REFUSED
+        self.record.port = self._port.port
+        self._context.counters.accepted += 1
+        return CallEvent.OPENED
 
-    async def _refuse(self) -> Event:
-        refusal = self._refusal or Refused("NotReady", "the relay failed; its log says why")
-        self._refusal, self._was_refused = refusal, True
-        log.warning(
-            "call refused: %s", refusal, extra={"fields": {"channel": self.caller.id, "reason": refusal.reason}}
-        )
+    async def _refuse(self) -> CallEvent:
+        refusal, record = self._refusal, self.record
+        record.refused, record.refusal = refusal.reason, str(refusal)
+        fields = {"channel": record.channel_id, "reason": refusal.reason}
+        log.warning("call refused: %s", refusal, extra={"fields": fields})
         await self._give_back(REFUSED_VARIABLE, refusal.reason)
-        self._refusal_seconds = self._with.monotonic() - self._started_seconds
-        self._with.counters.refusal.add(round(self._refusal_seconds * NS_PER_SECOND))
-        return Event.REFUSAL_SENT
+        seconds = self._context.monotonic() - self._started_seconds
+        record.refusal_milliseconds = round(seconds * 1000)
+        self._context.counters.refusal.add(round(seconds * NS_PER_SECOND))
+        return CallEvent.REFUSAL_SENT
 
-    async def _answer_and_create_bridge(self) -> Event:
-        # Both at once, and both to their end: a bridge that is made after the teardown would stay.
-        bridge = asyncio.create_task(self._with.client.create_bridge(self._with.ids.bridge(self.call)))
+    async def _answer_and_create_bridge(self) -> CallEvent:
+        # Both at once, and both to their end: a bridge that is created after the teardown would stay.
+        client, ids = self._context.client, self._context.ids
+        bridge = asyncio.create_task(client.create_bridge(ids.bridge(self.record.call)))
         try:
-            await self._with.client.answer(self.caller.id)
+            await client.answer(self.record.channel_id)
             self._answered = True
         finally:
             await asyncio.wait({bridge})
         await bridge
-        return Event.ANSWERED
+        return CallEvent.ANSWERED
 
-    async def _create_media_and_connect(self) -> Event:
-        media = self._open_media()
-        channel = await self._with.client.create_media(
-            self._with.ids.media(self.call),
-            self._with.application,
-            host_port(media.advertised_address, media.port),
-            self._with.ports.media_format,
+    async def _create_media_and_connect(self) -> CallEvent:
+        port = self._require_port()
+        channel = await self._context.client.create_media(
+            self._context.ids.media(self.record.call),
+            self._context.application,
+            host_port(port.advertised_address, port.port),
+            self._context.ports.media_format,
         )
-        await self._connect(media, channel)
-        return Event.CONNECTED
+        await self._connect(port, channel)
+        return CallEvent.CONNECTED
 
-    async def _bridge_both(self) -> Event:
-        ids = self._with.ids
-        await self._with.client.add_to_bridge(ids.bridge(self.call), (self.caller.id, ids.media(self.call)))
-        self._setup_seconds = self._with.monotonic() - self._started_seconds
-        self._with.counters.setup.add(round(self._setup_seconds * NS_PER_SECOND))
-        await self._ask_sip_call_id()
-        return Event.BRIDGED
+    async def _bridge_both(self) -> CallEvent:
+        ids, call = self._context.ids, self.record.call
+        await self._context.client.add_to_bridge(ids.bridge(call), (self.record.channel_id, ids.media(call)))
+        seconds = self._context.monotonic() - self._started_seconds
+        self.record.setup_milliseconds = round(seconds * 1000)
+        self._context.counters.setup.add(round(seconds * NS_PER_SECOND))
+        await self._read_sip_call_id()
+        return CallEvent.BRIDGED
 
-    async def _adopt(self) -> Event:
-        port = self._adopt_port or 0
-        give_up_at = self._with.monotonic() + ADOPTION_SECONDS
+    async def _adopt_port(self) -> CallEvent:
+        call, port = self.record.call, self.record.port or 0
+        deadline = self._context.monotonic() + ADOPTION_SECONDS
         while True:
             try:
-                media = self._media = await self._with.ports.adopt(self.call, port)
+                self._port = await self._context.ports.adopt(call, port)
                 break
             except Refused as refused:
-                # Right after a start the echo's name may not be resolved yet: the call talks on meanwhile.
-                if refused.reason not in _PASSING or self._with.monotonic() > give_up_at:
-                    log.warning("call %s on port %d can't be adopted: %s", self.call, port, refused)
-                    return Event.REFUSED
-            if self.state is not State.ADOPTING:
-                return Event.STEP_FAILED
+                if refused.reason not in _TEMPORARY_REFUSALS or self._context.monotonic() > deadline:
+                    log.warning("call %s on port %d can't be adopted: %s", call, port, refused)
+                    return CallEvent.REFUSED
+            if self.record.state is not CallState.ADOPTING:
+                return CallEvent.STEP_FAILED
             await asyncio.sleep(ADOPTION_PAUSE_SECONDS)
-        await self._connect_adopted(media, give_up_at)
-        await self._ask_sip_call_id()
-        self._with.counters.adopted += 1
-        self._with.counters.handed_over += self._left_ns is not None
-        return Event.ADOPTED
+        await self._connect_adopted(self._port, deadline)
+        await self._read_sip_call_id()
+        self._context.counters.adopted += 1
+        self._context.counters.handed_over += self._left_ns is not None
+        return CallEvent.ADOPTED
+
+    def _begin_talking(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        record, self._sound = self.record, SoundTrack(self._context.monotonic())
+        fields = {"call": record.call, "port": self._require_port().port, "asterisk": record.asterisk}
+        if record.setup_milliseconds is not None:
+            fields["setup_ms"] = record.setup_milliseconds
+        log.info("call adopted" if record.adopted else "call connected", extra={"fields": fields})
+
+    def _mark_shared(self) -> None:
+        if not self.record.shared:
+            self.record.shared = True
+            log.warning(
+                "call %s: a third channel is in its bridge; Asterisk mixes now, and its 20 ms are measured too",
+                self.record.call,
+            )
 
     async def _release_caller(self) -> None:
+        call = self.record.call
         try:
-            await self._give_back(ENDED_VARIABLE, (self._ended_by or Event.STEP_FAILED).value)
+            await self._give_back(ENDED_VARIABLE, self.record.ended_by or CallEvent.STEP_FAILED)
         except AriError as error:
-            log.warning("call %s: its caller could not be sent back to the dialplan: %s", self.call, error)
+            log.warning("call %s: its caller could not be sent back to the dialplan: %s", call, error)
         except Exception:
-            log.exception("call %s: unexpected while its caller was sent back to the dialplan", self.call)
+            log.exception("call %s: unexpected while its caller was sent back to the dialplan", call)
 
-    async def _tear_down(self) -> Event:
-        ids, client = self._with.ids, self._with.client
-        media_deleted = await self._deleted(lambda: client.delete_channel(ids.media(self.call)))
-        bridge_deleted = await self._deleted(lambda: client.delete_bridge(ids.bridge(self.call)))
+    async def _tear_down(self) -> None:
+        ids, client, call = self._context.ids, self._context.client, self.record.call
+        media_deleted = await self._delete(lambda: client.delete_channel(ids.media(call)))
+        bridge_deleted = await self._delete(lambda: client.delete_bridge(ids.bridge(call)))
         self.left_behind = not (media_deleted and bridge_deleted)
-        return Event.TORN_DOWN
 
-    async def _deleted(self, delete: Callable[[], Awaitable[None]]) -> bool:
-        """False when it is left behind: then a sweep deletes it as an orphan."""
-        for attempt in range(1, DELETE_TRIES + 1):
+    async def _close_port(self) -> CallEvent:
+        """Release the port and keep its last figures. A port that cannot be closed is a leak, which audits find."""
+        port = self._port
+        if port is not None:
             try:
-                await delete()
+                self.record.figures = await port.close()
+                self._update_sound(port.flow())
+                self._port = None
+            except Exception:
+                log.exception("call %s: port %d could not be closed", self.record.call, port.port)
+        return CallEvent.TORN_DOWN
+
+    def _forget(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        record, counters = self.record, self._context.counters
+        record.ended_unix_ms = self._context.wall_ns() // NS_PER_MS
+        if record.refused is not None:
+            counters.count_refusal(record.refused)
+        else:
+            counters.count_end(record.ended_by or CallEvent.STEP_FAILED, answered=self._answered)
+        self._retire(self)
+
+    async def _delete(self, request: Callable[[], Awaitable[None]]) -> bool:
+        """Return False where the part stays. A later comparison deletes it as an orphan."""
+        for tries_left in reversed(range(MAX_DELETE_TRIES)):
+            try:
+                await request()
             except AriUnreachable:
                 return False
             except AriError as error:
-                if attempt == DELETE_TRIES:
-                    log.warning("call %s: left for the next sweep: %s", self.call, error)
+                if not tries_left:
+                    log.warning("call %s: left for the next sweep: %s", self.record.call, error)
                     return False
                 await asyncio.sleep(DELETE_PAUSE_SECONDS)
+            except Exception:
+                log.exception("call %s: unexpected in the teardown", self.record.call)
+                return False
             else:
                 return True
         return False
 
     async def _give_back(self, variable: str, value: str) -> None:
-        """Send the caller on in the dialplan, with the reason; one who has hung up needs none of it."""
+        """Send the caller on in the dialplan with a reason. A caller who has hung up needs neither."""
         try:
-            await self._with.client.set_variable(self.caller.id, variable, value)
-            await self._with.client.continue_in_dialplan(self.caller.id)
+            await self._context.client.set_variable(self.record.channel_id, variable, value)
+            await self._context.client.continue_in_dialplan(self.record.channel_id)
         except AriRefused as refused:
-            log.debug("call %s: its caller has left: %s", self.call, refused)
+            log.debug("call %s: its caller has left: %s", self.record.call, refused)
 
-    async def _connect(self, media: MediaPort, channel: Channel) -> None:
-        peer = await media_address(self._with.client, channel)
-        self._asterisk = host_port(peer.address, peer.port)
-        await media.connect(peer.address, peer.port)
+    async def _connect(self, port: MediaPort, channel: Channel) -> None:
+        address, asterisk_port = await self._context.client.media_address(channel)
+        self.record.asterisk = host_port(address, asterisk_port)
+        await port.connect(address, asterisk_port)
 
-    async def _connect_adopted(self, media: MediaPort, give_up_at: float) -> None:
-        """An Asterisk that does not answer for a moment must not cost a call that talks on there."""
+    async def _connect_adopted(self, port: MediaPort, deadline: float) -> None:
+        """Connect, trying again: an Asterisk that is silent for a moment must not cost a call that talks on."""
         while True:
             try:
-                return await self._connect(media, Channel(self._with.ids.media(self.call), ""))
+                return await self._connect(port, Channel(self._context.ids.media(self.record.call), ""))
             except AriUnreachable as error:
-                if self.state is not State.ADOPTING or self._with.monotonic() > give_up_at:
+                if self.record.state is not CallState.ADOPTING or self._context.monotonic() > deadline:
                     raise
-                log.debug("call %s is asked for again: %s", self.call, error)
+                log.debug("call %s: its address is requested again: %s", self.record.call, error)
             await asyncio.sleep(ADOPTION_PAUSE_SECONDS)
 
-    async def _ask_sip_call_id(self) -> None:
-        """Callers that came another way than SIP have none; that it can't be asked for must not cost the call."""
+    async def _read_sip_call_id(self) -> None:
+        """Read the SIP Call-ID, which callers on other channels lack. A failure must not cost the call."""
         try:
-            self._sip_call_id = await self._with.client.variable(self.caller.id, "CHANNEL(pjsip,call-id)")
+            self.record.sip_call_id = await self._context.client.variable(
+                self.record.channel_id, "CHANNEL(pjsip,call-id)"
+            )
         except AriError as error:
-            log.debug("call %s: no SIP Call-ID: %s", self.call, error)
+            log.debug("call %s: no SIP Call-ID: %s", self.record.call, error)
 
-    def _open_media(self) -> MediaPort:
-        if self._media is None:
-            raise MediaFault(f"call {self.call} has no port")
-        return self._media
+    def _require_port(self) -> MediaPort:
+        if self._port is None:
+            raise MediaFault(f"call {self.record.call} has no port")
+        return self._port
 
-    def _talks(self) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-        media = self._open_media()
-        self._track = MediaTrack(self._with.monotonic())
-        fields = {"call": self.call, "port": media.port, "asterisk": self._asterisk}
-        if self._setup_seconds is not None:
-            fields["setup_ms"] = round(self._setup_seconds * 1000)
-        log.info("call adopted" if self._adopt_port else "call connected", extra={"fields": fields})
+    def _update_sound(self, flow: MediaFlow) -> None:
+        if self._sound is None:
+            return
+        record, counters = self.record, self._context.counters
+        if record.first_return_microseconds is None and flow.first_return_ns is not None:
+            record.first_return_microseconds = flow.first_return_ns // NS_PER_US
+            counters.first_return.add(flow.first_return_ns)
+        if record.gap_milliseconds is None and flow.first_arrival_ns is not None:
+            self._measure_gap(flow.first_arrival_ns)
+        before, record.media = record.media, self._sound.update(flow, self._context.monotonic())
+        if record.media is not before:
+            self._report_sound(before, record.media)
 
     def _measure_gap(self, first_arrival_ns: int) -> None:
-        """Both are wall-clock times; one that ran backwards meanwhile tells nothing."""
+        """Record the gap. Both times are wall-clock times: a clock that ran backwards between them yields none."""
         if self._left_ns is not None and first_arrival_ns >= self._left_ns:
-            self._gap_ns = first_arrival_ns - self._left_ns
-            self._with.counters.gap.add(self._gap_ns)
+            gap_ns = first_arrival_ns - self._left_ns
+            self.record.gap_milliseconds = gap_ns // NS_PER_MS
+            self._context.counters.gap.add(gap_ns)
 
-    def _look_at(self, flow: MediaFlow) -> None:
-        if self._track is None:
-            return
-        if self._first_return_ns is None and flow.first_return_ns is not None:
-            self._first_return_ns = flow.first_return_ns
-            self._with.counters.first_return.add(flow.first_return_ns)
-        if self._gap_ns is None and flow.first_arrival_ns is not None:
-            self._measure_gap(flow.first_arrival_ns)
-        before, self._media_state = self._media_state, self._track.look(flow, self._with.monotonic())
-        if self._media_state is not before:
-            self._media_changed(before, self._media_state)
-
-    def _media_changed(self, before: MediaState | None, now: MediaState) -> None:
-        if now in _NO_SOUND:
-            log.warning("call %s: %s", self.call, _NO_SOUND[now], extra={"fields": {"port": self.port}})
-            if now not in self._no_sound:
-                self._no_sound.add(now)
-                self._with.counters.went_silent += now is MediaState.SILENT
-                self._with.counters.went_one_way += now is MediaState.ONE_WAY
-        elif before in _NO_SOUND:
-            log.info("call %s: its media flows now", self.call, extra={"fields": {"media": now.value}})
-
-    def _mark_shared(self) -> None:
-        if not self._shared:
-            self._shared = True
-            log.warning(
-                "call %s: a third channel is in its bridge; Asterisk mixes now, and its 20 ms are measured too",
-                self.call,
-            )
-
-    def _forget(self) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-        self._ended_ns = self._with.wall_ns()
-        if self._was_refused and self._refusal is not None:
-            self._with.counters.refuse(self._refusal.reason)
-        else:
-            self._with.counters.end(self._ended_by or Event.STEP_FAILED, answered=self._answered)
-        self._ended(self)
-
-
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
+    def _report_sound(self, before: SoundState | None, now: SoundState) -> None:
+        call, counters = self.record.call, self._context.counters
+        if now in NO_SOUND:
+            log.warning("call %s: %s", call, NO_SOUND[now], extra={"fields": {"port": self.record.port}})
+            if now not in self._counted_sounds:
+                self._counted_sounds.add(now)
+                counters.went_silent += now is SoundState.SILENT
+                counters.went_one_way += now is SoundState.ONE_WAY
+        elif before in NO_SOUND:
+            log.info("call %s: its media flows now", call, extra={"fields": {"media": now.value}})

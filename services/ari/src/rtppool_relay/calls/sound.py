@@ -1,40 +1,48 @@
-"""Whether a call's media flows, from what was sent to the echo and what went back to Asterisk. Pure.
+"""The state of a call's sound, from the packets sent to the echo and the packets returned to Asterisk.
 
-The counts are looked at every second or so. A packet's row is counted when it is written, its answer when it came, so
-that silence of the echo shows at once, though the row of an unanswered packet is settled only after 2.5 s.
+The counts are read about every second. A packet counts when its row is written and its answer when it arrives. So
+silence of the echo shows at once, though the row of an unanswered packet is settled only after 2.5 s.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from rtppool_relay.streams.flow import MediaFlow
 
-# Callers' devices send within a second of being answered; a hold, or silence suppression, may pause for long.
+# Callers' devices send within a second of the answer. A hold or silence suppression may pause for long.
 SILENT_AFTER_SECONDS = 5.0
 STOPPED_AFTER_SECONDS = 10.0
-# Longer than any answer may take, and than an echo's restart should.
+# Longer than any answer may take, and longer than an echo's restart should.
 ONE_WAY_AFTER_SECONDS = 3.0
-# One packet lost in silence suppression says nothing.
+# A single packet lost in silence suppression is no sign of a one-way call.
 ONE_WAY_PACKETS = 10
 
 
-class MediaState(Enum):
-    """What a listener would say of the call."""
+class SoundState(StrEnum):
+    """The sound of a call as its caller hears it."""
 
-    WAITING = "waiting"  # no packet yet, and that is no wonder
+    WAITING = "waiting"  # no packet yet, within the time that devices take
     FLOWING = "flowing"
     SILENT = "silent"  # no packet ever came from Asterisk
-    STOPPED = "stopped"  # packets came and come no more: hold, silence suppression, or a caller who is gone
-    ONE_WAY = "oneWay"  # packets come from Asterisk and nothing goes back
+    STOPPED = "stopped"  # packets came and ceased: hold, silence suppression, or a caller who has left
+    ONE_WAY = "oneWay"  # packets come from Asterisk and none goes back
+
+
+NO_SOUND = {
+    SoundState.SILENT: f"no RTP has come from Asterisk for {SILENT_AFTER_SECONDS:.0f} s: the caller sends none, or it "
+    "does not reach Asterisk (a firewall, NAT without rtp_symmetric, direct_media)",
+    SoundState.ONE_WAY: f"RTP comes from Asterisk, and for {ONE_WAY_AFTER_SECONDS:.0f} s nothing has gone back: the "
+    "caller hears nothing. Does the echo answer (echo in /status)?",
+}
 
 
 @dataclass(slots=True)
-class MediaTrack:
-    """One call's media since `since_seconds`, when it was connected; all times are monotonic seconds.
+class SoundTrack:
+    """The sound of one call since it was connected at `since_seconds`. All times are monotonic seconds.
 
-    A state is left at once when packets flow again, and entered only when it has lasted.
+    Packets end a bad state at once. A bad state begins only when the lack of packets has lasted.
     """
 
     since_seconds: float
@@ -44,8 +52,8 @@ class MediaTrack:
     _last_sent_seconds: float | None = None
     _unanswered_since_seconds: float | None = None
 
-    def look(self, flow: MediaFlow, now_seconds: float) -> MediaState:
-        """The state, with the counts as they are now."""
+    def update(self, flow: MediaFlow, now_seconds: float) -> SoundState:
+        """Return the state with the counts at this time."""
         if flow.sent_to_echo > self._sent:
             self._last_sent_seconds = now_seconds
             if self._unanswered_since_seconds is None:
@@ -55,13 +63,13 @@ class MediaTrack:
         self._sent, self._returned = flow.sent_to_echo, flow.returned
         return self._state(now_seconds)
 
-    def _state(self, now_seconds: float) -> MediaState:
+    def _state(self, now_seconds: float) -> SoundState:
         if self._last_sent_seconds is None:
             waited = now_seconds - self.since_seconds
-            return MediaState.SILENT if waited >= SILENT_AFTER_SECONDS else MediaState.WAITING
+            return SoundState.SILENT if waited >= SILENT_AFTER_SECONDS else SoundState.WAITING
         if now_seconds - self._last_sent_seconds >= STOPPED_AFTER_SECONDS:
-            return MediaState.STOPPED
-        return MediaState.ONE_WAY if self._nothing_returns(now_seconds) else MediaState.FLOWING
+            return SoundState.STOPPED
+        return SoundState.ONE_WAY if self._nothing_returns(now_seconds) else SoundState.FLOWING
 
     def _nothing_returns(self, now_seconds: float) -> bool:
         since = self._unanswered_since_seconds

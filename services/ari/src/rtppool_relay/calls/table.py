@@ -1,42 +1,42 @@
-"""A call's life as one table: state and event give the next state and what to do. No I/O, no clock.
+"""The life of a call as one table: a state and an event give the next state and the runner's actions.
 
-At most one step (a job that ends in an event) runs at a time. An end that comes while a step runs waits for that
-step, because a request that Asterisk still works on could create a channel after it was deleted.
+At most one step runs at a time: a job of the runner that ends in an event. An end that arrives meanwhile waits for the
+step, because a request that Asterisk still works on could create a channel after its deletion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import Enum
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
 
-class State(Enum):
-    """Where a call is. `running` of a state: a step is under way that will end in one of the step events."""
+class CallState(StrEnum):
+    """A call's place in the table, as `/calls` shows it."""
 
-    OPENING = "opening"  # running: port, sockets, echo
-    REFUSING = "refusing"  # running: back to the dialplan, unanswered
-    ANSWERING = "answering"  # running: answer, bridge
-    DIALLING = "dialling"  # running: externalMedia and its address; its StasisStart not seen
-    DIALLING_STARTED = "diallingStarted"  # running: as DIALLING; its StasisStart came before the reply
-    AWAITING_MEDIA = "awaitingMedia"  # externalMedia is connected; its StasisStart not seen
-    BRIDGING = "bridging"  # running: both channels into the bridge
+    NEW = "new"
+    OPENING = "opening"
+    REFUSING = "refusing"
+    ANSWERING = "answering"
+    DIALLING = "dialling"
+    DIALLING_STARTED = "diallingStarted"
+    AWAITING_MEDIA = "awaitingMedia"
+    BRIDGING = "bridging"
     TALKING = "talking"
-    ADOPTING = "adopting"  # running: a pair found in Asterisk gets its port back
-    BREAKING_OFF = "breakingOff"  # running: any step; then everything ends, the caller is still there
-    CALLER_LEFT = "callerLeft"  # running: any step; then everything ends, the caller is gone or somebody else's
-    ENDING = "ending"  # running: teardown
+    ADOPTING = "adopting"
+    BREAKING_OFF = "breakingOff"
+    CALLER_LEFT = "callerLeft"
+    ENDING = "ending"
     ENDED = "ended"
 
-    @property
-    def is_running(self) -> bool:
-        """A step is under way."""
-        return self not in {State.AWAITING_MEDIA, State.TALKING, State.ENDED}
 
+class CallEvent(StrEnum):
+    """An input of the table: the begin of a call, the end of a step, or an event from outside at any time."""
 
-class Event(Enum):
-    """What happens to a call. The first group ends a step; the second comes from outside at any time."""
+    ARRIVED = "arrived"
+    FOUND = "found"
 
     OPENED = "opened"
     REFUSED = "refused"
@@ -50,8 +50,8 @@ class Event(Enum):
 
     MEDIA_STARTED = "mediaStarted"
     CALLER_GONE = "callerGone"
-    CALLER_MOVED = "callerMoved"  # somebody put the caller into another bridge, and has it now
-    ASTERISK_GONE = "asteriskGone"  # that run of Asterisk is over, with all that was in it
+    CALLER_MOVED = "callerMoved"  # another client put the caller into another bridge
+    ASTERISK_GONE = "asteriskGone"  # that run of Asterisk is over, with all its channels
     MEDIA_GONE = "mediaGone"
     BRIDGE_GONE = "bridgeGone"
     THIRD_PARTY = "thirdParty"
@@ -59,214 +59,179 @@ class Event(Enum):
     CUT = "cut"
 
 
-# Ends that are nobody's wish: the caller would have talked on.
-CUTS = frozenset(
+STEP_ENDS = frozenset(
     {
-        Event.ASTERISK_GONE,
-        Event.MEDIA_GONE,
-        Event.BRIDGE_GONE,
-        Event.TIMED_OUT,
-        Event.CUT,
-        Event.STEP_FAILED,
-        Event.REFUSED,
+        CallEvent.OPENED,
+        CallEvent.REFUSED,
+        CallEvent.ANSWERED,
+        CallEvent.CONNECTED,
+        CallEvent.BRIDGED,
+        CallEvent.ADOPTED,
+        CallEvent.STEP_FAILED,
+        CallEvent.REFUSAL_SENT,
+        CallEvent.TORN_DOWN,
     }
 )
+# Ends that the caller did not ask for.
+CUTS = frozenset(
+    {
+        CallEvent.ASTERISK_GONE,
+        CallEvent.MEDIA_GONE,
+        CallEvent.BRIDGE_GONE,
+        CallEvent.TIMED_OUT,
+        CallEvent.CUT,
+        CallEvent.STEP_FAILED,
+        CallEvent.REFUSED,
+    }
+)
+# States in which the end of a call is under way.
+LEAVING = frozenset(
+    {CallState.REFUSING, CallState.BREAKING_OFF, CallState.CALLER_LEFT, CallState.ENDING, CallState.ENDED}
+)
 
+# Read it as `state --events--> next state: actions`. A state answers every event or ignores it. `other steps` are the
+# begins and step ends that cannot occur in the state. `all others` are all events that the state does not answer.
+LIFE = """
+new             --arrived-->                                opening: open_port
+new             --found-->                                  adopting: adopt_port
+new             ignores all others
 
-class Action(Enum):
-    """What the shell does. All but MARK_SHARED are a step or part of one; the last of a transition ends it."""
+opening         --opened-->                                 answering: answer_and_create_bridge
+opening         --refused, stepFailed-->                    refusing: refuse
+opening         --callerGone, callerMoved, asteriskGone-->  callerLeft
+opening         --timedOut, cut-->                          breakingOff
+# Neither media channel nor bridge exists yet. Their events belong to an orphan of the same name.
+opening         ignores other steps, mediaStarted, thirdParty, mediaGone, bridgeGone
 
-    REFUSE = "refuse"
-    ANSWER_AND_CREATE_BRIDGE = "answerAndCreateBridge"
-    CREATE_MEDIA_AND_CONNECT = "createMediaAndConnect"
-    BRIDGE_BOTH = "bridgeBoth"
-    MARK_SHARED = "markShared"
-    RELEASE_CALLER = "releaseCaller"
-    TEAR_DOWN = "tearDown"
-    FORGET = "forget"
+refusing        --refusalSent, stepFailed-->                ended: forget
+refusing        ignores all others
+
+answering       --answered-->                               dialling: create_media_and_connect
+answering       --stepFailed-->                             ending: release_caller, tear_down, close_port
+answering       --thirdParty-->                             answering: mark_shared
+answering       --callerGone, callerMoved, asteriskGone-->  callerLeft
+answering       --bridgeGone, timedOut, cut-->              breakingOff
+answering       ignores other steps, mediaStarted, mediaGone
+
+dialling        --connected-->                              awaitingMedia
+dialling        --mediaStarted-->                           diallingStarted
+dialling        --stepFailed-->                             ending: release_caller, tear_down, close_port
+dialling        --thirdParty-->                             dialling: mark_shared
+dialling        --callerGone, callerMoved, asteriskGone-->  callerLeft
+dialling        --mediaGone, bridgeGone, timedOut, cut-->   breakingOff
+dialling        ignores other steps
+
+diallingStarted --connected-->                              bridging: bridge_both
+diallingStarted --stepFailed-->                             ending: release_caller, tear_down, close_port
+diallingStarted --thirdParty-->                             diallingStarted: mark_shared
+diallingStarted --callerGone, callerMoved, asteriskGone-->  callerLeft
+diallingStarted --mediaGone, bridgeGone, timedOut, cut-->   breakingOff
+diallingStarted ignores other steps, mediaStarted
+
+awaitingMedia   --mediaStarted-->                           bridging: bridge_both
+awaitingMedia   --thirdParty-->                             awaitingMedia: mark_shared
+awaitingMedia   --callerGone, callerMoved, asteriskGone-->  ending: tear_down, close_port
+awaitingMedia   --mediaGone, bridgeGone, timedOut, cut-->   ending: release_caller, tear_down, close_port
+awaitingMedia   ignores other steps
+
+bridging        --bridged-->                                talking: begin_talking
+bridging        --stepFailed-->                             ending: release_caller, tear_down, close_port
+bridging        --thirdParty-->                             bridging: mark_shared
+bridging        --callerGone, callerMoved, asteriskGone-->  callerLeft
+bridging        --mediaGone, bridgeGone, timedOut, cut-->   breakingOff
+bridging        ignores other steps, mediaStarted
+
+talking         --thirdParty-->                             talking: mark_shared
+talking         --callerGone, callerMoved, asteriskGone-->  ending: tear_down, close_port
+talking         --mediaGone, bridgeGone, cut-->             ending: release_caller, tear_down, close_port
+talking         ignores other steps, mediaStarted, timedOut  # the time limit is for the set-up
+
+# An adopted call was answered long ago. It can no longer be refused, only given back to the dialplan.
+adopting        --adopted-->                                talking: begin_talking
+adopting        --refused, stepFailed-->                    ending: release_caller, tear_down, close_port
+adopting        --thirdParty-->                             adopting: mark_shared
+adopting        --callerGone, callerMoved, asteriskGone-->  callerLeft
+adopting        --mediaGone, bridgeGone, timedOut, cut-->   breakingOff
+adopting        ignores other steps, mediaStarted
+
+# A step still runs. Then the call ends, and the caller, who is still there, goes back to the dialplan.
+breakingOff     --opened, refused, answered, connected-->   ending: release_caller, tear_down, close_port
+breakingOff     --bridged, adopted, stepFailed-->           ending: release_caller, tear_down, close_port
+breakingOff     --callerGone, callerMoved, asteriskGone-->  callerLeft
+breakingOff     ignores all others
+
+# A step still runs. Then the call ends, without a caller.
+callerLeft      --opened, refused, answered, connected-->   ending: tear_down, close_port
+callerLeft      --bridged, adopted, stepFailed-->           ending: tear_down, close_port
+callerLeft      ignores all others
+
+ending          --tornDown-->                               ended: forget
+ending          ignores all others
+
+ended           ignores all others
+"""
 
 
 class Transition(NamedTuple):
-    """The next state, and what to do on the way, in order."""
+    """The next state, and the runner's methods (without their underscore) to call on the way, in order."""
 
-    state: State
-    actions: tuple[Action, ...] = ()
-
-
-class _Ignored(Enum):
-    """Why an event changes nothing in a state."""
-
-    LATE = "the end is under way, or done"
-    NEEDLESS = "it is known, or says nothing in this state"
-    NO_SUCH_STEP = "no such step runs in this state"
+    state: CallState
+    actions: tuple[str, ...] = ()
 
 
-_LATE, _NEEDLESS, _NO_STEP = _Ignored
-_END = (Action.TEAR_DOWN,)
-_RELEASE_AND_END = (Action.RELEASE_CALLER, Action.TEAR_DOWN)
-_STEP_EVENTS = (
-    Event.OPENED,
-    Event.REFUSED,
-    Event.ANSWERED,
-    Event.CONNECTED,
-    Event.BRIDGED,
-    Event.ADOPTED,
-    Event.STEP_FAILED,
-    Event.REFUSAL_SENT,
-    Event.TORN_DOWN,
-)
-Row = Mapping[Event, Transition | _Ignored]
+Table = Mapping[CallState, Mapping[CallEvent, Transition]]
 
 
-def _no_other_step(*own: Event) -> Row:
-    return {event: _NO_STEP for event in _STEP_EVENTS if event not in own}
+class TableError(ValueError):
+    """A line of the table that does not parse, or a pair of state and event that is missing or defined twice."""
 
 
-_WHILE_A_STEP_RUNS: Row = {
-    Event.CALLER_GONE: Transition(State.CALLER_LEFT),
-    Event.CALLER_MOVED: Transition(State.CALLER_LEFT),
-    Event.ASTERISK_GONE: Transition(State.CALLER_LEFT),
-    Event.MEDIA_GONE: Transition(State.BREAKING_OFF),
-    Event.BRIDGE_GONE: Transition(State.BREAKING_OFF),
-    Event.TIMED_OUT: Transition(State.BREAKING_OFF),
-    Event.CUT: Transition(State.BREAKING_OFF),
-}
-_WHILE_NO_STEP_RUNS: Row = {
-    Event.CALLER_GONE: Transition(State.ENDING, _END),
-    Event.CALLER_MOVED: Transition(State.ENDING, _END),
-    Event.ASTERISK_GONE: Transition(State.ENDING, _END),
-    Event.MEDIA_GONE: Transition(State.ENDING, _RELEASE_AND_END),
-    Event.BRIDGE_GONE: Transition(State.ENDING, _RELEASE_AND_END),
-    Event.CUT: Transition(State.ENDING, _RELEASE_AND_END),
-}
-_NOTHING_FROM_OUTSIDE_COUNTS: Row = {
-    Event.MEDIA_STARTED: _LATE,
-    Event.CALLER_GONE: _LATE,
-    Event.CALLER_MOVED: _LATE,
-    Event.ASTERISK_GONE: _LATE,
-    Event.MEDIA_GONE: _LATE,
-    Event.BRIDGE_GONE: _LATE,
-    Event.THIRD_PARTY: _LATE,
-    Event.TIMED_OUT: _LATE,
-    Event.CUT: _LATE,
-}
-
-# Every pair stands here: a state's row holds each event, with a transition or the reason why it changes nothing.
-_ROWS: dict[State, Row] = {
-    State.OPENING: {
-        **_no_other_step(Event.OPENED, Event.REFUSED, Event.STEP_FAILED),
-        **_WHILE_A_STEP_RUNS,
-        Event.OPENED: Transition(State.ANSWERING, (Action.ANSWER_AND_CREATE_BRIDGE,)),
-        Event.REFUSED: Transition(State.REFUSING, (Action.REFUSE,)),
-        Event.STEP_FAILED: Transition(State.REFUSING, (Action.REFUSE,)),
-        # Neither exists yet; an orphan of the same name may.
-        Event.MEDIA_STARTED: _NEEDLESS,
-        Event.MEDIA_GONE: _NEEDLESS,
-        Event.BRIDGE_GONE: _NEEDLESS,
-        Event.THIRD_PARTY: _NEEDLESS,
-    },
-    State.REFUSING: {
-        **_no_other_step(Event.REFUSAL_SENT, Event.STEP_FAILED),
-        **_NOTHING_FROM_OUTSIDE_COUNTS,
-        Event.REFUSAL_SENT: Transition(State.ENDED, (Action.FORGET,)),
-        Event.STEP_FAILED: Transition(State.ENDED, (Action.FORGET,)),
-    },
-    State.ANSWERING: {
-        **_no_other_step(Event.ANSWERED, Event.STEP_FAILED),
-        **_WHILE_A_STEP_RUNS,
-        Event.ANSWERED: Transition(State.DIALLING, (Action.CREATE_MEDIA_AND_CONNECT,)),
-        Event.STEP_FAILED: Transition(State.ENDING, _RELEASE_AND_END),
-        Event.MEDIA_STARTED: _NEEDLESS,
-        Event.MEDIA_GONE: _NEEDLESS,
-        Event.THIRD_PARTY: Transition(State.ANSWERING, (Action.MARK_SHARED,)),
-    },
-    State.DIALLING: {
-        **_no_other_step(Event.CONNECTED, Event.STEP_FAILED),
-        **_WHILE_A_STEP_RUNS,
-        Event.CONNECTED: Transition(State.AWAITING_MEDIA),
-        Event.STEP_FAILED: Transition(State.ENDING, _RELEASE_AND_END),
-        Event.MEDIA_STARTED: Transition(State.DIALLING_STARTED),
-        Event.THIRD_PARTY: Transition(State.DIALLING, (Action.MARK_SHARED,)),
-    },
-    State.DIALLING_STARTED: {
-        **_no_other_step(Event.CONNECTED, Event.STEP_FAILED),
-        **_WHILE_A_STEP_RUNS,
-        Event.CONNECTED: Transition(State.BRIDGING, (Action.BRIDGE_BOTH,)),
-        Event.STEP_FAILED: Transition(State.ENDING, _RELEASE_AND_END),
-        Event.MEDIA_STARTED: _NEEDLESS,
-        Event.THIRD_PARTY: Transition(State.DIALLING_STARTED, (Action.MARK_SHARED,)),
-    },
-    State.AWAITING_MEDIA: {
-        **_no_other_step(),
-        **_WHILE_NO_STEP_RUNS,
-        Event.MEDIA_STARTED: Transition(State.BRIDGING, (Action.BRIDGE_BOTH,)),
-        Event.TIMED_OUT: Transition(State.ENDING, _RELEASE_AND_END),
-        Event.THIRD_PARTY: Transition(State.AWAITING_MEDIA, (Action.MARK_SHARED,)),
-    },
-    State.BRIDGING: {
-        **_no_other_step(Event.BRIDGED, Event.STEP_FAILED),
-        **_WHILE_A_STEP_RUNS,
-        Event.BRIDGED: Transition(State.TALKING),
-        Event.STEP_FAILED: Transition(State.ENDING, _RELEASE_AND_END),
-        Event.MEDIA_STARTED: _NEEDLESS,
-        Event.THIRD_PARTY: Transition(State.BRIDGING, (Action.MARK_SHARED,)),
-    },
-    State.TALKING: {
-        **_no_other_step(),
-        **_WHILE_NO_STEP_RUNS,
-        Event.MEDIA_STARTED: _NEEDLESS,
-        Event.TIMED_OUT: _NEEDLESS,  # the limit is for the set-up
-        Event.THIRD_PARTY: Transition(State.TALKING, (Action.MARK_SHARED,)),
-    },
-    State.ADOPTING: {
-        **_no_other_step(Event.ADOPTED, Event.REFUSED, Event.STEP_FAILED),
-        **_WHILE_A_STEP_RUNS,
-        Event.ADOPTED: Transition(State.TALKING),
-        # Answered long ago: it can't be refused any more, only given back.
-        Event.REFUSED: Transition(State.ENDING, _RELEASE_AND_END),
-        Event.STEP_FAILED: Transition(State.ENDING, _RELEASE_AND_END),
-        Event.MEDIA_STARTED: _NEEDLESS,
-        Event.THIRD_PARTY: Transition(State.ADOPTING, (Action.MARK_SHARED,)),
-    },
-    State.BREAKING_OFF: {
-        **dict.fromkeys(_STEP_EVENTS, Transition(State.ENDING, _RELEASE_AND_END)),
-        **_NOTHING_FROM_OUTSIDE_COUNTS,
-        Event.CALLER_GONE: Transition(State.CALLER_LEFT),
-        Event.CALLER_MOVED: Transition(State.CALLER_LEFT),
-        Event.ASTERISK_GONE: Transition(State.CALLER_LEFT),
-        Event.REFUSAL_SENT: _NO_STEP,
-        Event.TORN_DOWN: _NO_STEP,
-    },
-    State.CALLER_LEFT: {
-        **dict.fromkeys(_STEP_EVENTS, Transition(State.ENDING, _END)),
-        **_NOTHING_FROM_OUTSIDE_COUNTS,
-        Event.REFUSAL_SENT: _NO_STEP,
-        Event.TORN_DOWN: _NO_STEP,
-    },
-    State.ENDING: {
-        **_no_other_step(Event.TORN_DOWN),
-        **_NOTHING_FROM_OUTSIDE_COUNTS,
-        Event.TORN_DOWN: Transition(State.ENDED, (Action.FORGET,)),
-    },
-    State.ENDED: {
-        **_no_other_step(),
-        **_NOTHING_FROM_OUTSIDE_COUNTS,
-    },
-}
+_ARROW = re.compile(r"(\w+) +--(.+)--> +(\w+)(?:: (.+))?")
+_IGNORED = re.compile(r"(\w+) +ignores (.+)")
+_BEGINS_AND_STEP_ENDS = STEP_ENDS | {CallEvent.ARRIVED, CallEvent.FOUND}
 
 
-def _transition(state: State, entry: Transition | _Ignored) -> Transition:
-    return entry if isinstance(entry, Transition) else Transition(state)
+def parse_table(text: str) -> Table:
+    """Read the arrow notation of `LIFE`.
+
+    Raises:
+        TableError: a line is malformed, or a pair of state and event is missing or defined twice.
+    """
+    rows: dict[CallState, dict[CallEvent, Transition]] = {state: {} for state in CallState}
+    for line in filter(None, (line.partition("#")[0].strip() for line in text.splitlines())):
+        if arrow := _ARROW.fullmatch(line):
+            name, events, following, actions = arrow.groups()
+            transition = Transition(CallState(following), tuple(_names(actions or "")))
+            if transition == (name, ()):
+                raise TableError(f"{line!r} changes nothing; write {name} ignores {events}")
+        elif ignored := _IGNORED.fullmatch(line):
+            name, events = ignored.groups()
+            transition = Transition(CallState(name))
+        else:
+            raise TableError(f"{line!r}; accepted is `state --events--> state: actions` or `state ignores events`")
+        row = rows[CallState(name)]
+        for event in _expand(events, row):
+            if event in row:
+                raise TableError(f"{name} defines {event} twice, the second time in {line!r}")
+            row[event] = transition
+    missing = [f"{state} {event}" for state, row in rows.items() for event in CallEvent if event not in row]
+    if missing:
+        raise TableError(f"undefined: {', '.join(missing)}")
+    return MappingProxyType({state: MappingProxyType(row) for state, row in rows.items()})
 
 
-TABLE: Mapping[State, Mapping[Event, Transition]] = MappingProxyType(
-    {
-        state: MappingProxyType({event: _transition(state, entry) for event, entry in row.items()})
-        for state, row in _ROWS.items()
-    }
-)
+def _expand(events: str, row: Mapping[CallEvent, Transition]) -> Iterator[CallEvent]:
+    for name in _names(events):
+        if name == "all others":
+            yield from [event for event in CallEvent if event not in row]
+        elif name == "other steps":
+            yield from [event for event in CallEvent if event in _BEGINS_AND_STEP_ENDS and event not in row]
+        else:
+            yield CallEvent(name)
 
 
-def next_transition(state: State, event: Event) -> Transition:
-    """What an event does to a call in a state."""
-    return TABLE[state][event]
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+TABLE = parse_table(LIFE)

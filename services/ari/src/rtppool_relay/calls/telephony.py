@@ -1,4 +1,7 @@
-"""The calls' side of the relay as its other parts see it, also where no Asterisk is configured."""
+"""The entrance to the life of a call: calls from one Asterisk, or the reason why there are none.
+
+A call is read in this order: this module, registry, runner, table, record, and `ari/rest` for its requests.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ import random
 import time
 
 from rtppool_core.contract.report import AriReport, CallsReport
-from rtppool_relay.ari.rest import AriHttp
+from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.ari.session import AriSession
-from rtppool_relay.calls.hand_over import leave_word
+from rtppool_relay.calls.hand_over import publish_departure
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters, CallRecord
 from rtppool_relay.calls.registry import CallRegistry
-from rtppool_relay.calls.runner import CallSurroundings
+from rtppool_relay.calls.runner import CallContext
 from rtppool_relay.ports.interface import PortAllocator
 from rtppool_relay.settings import Settings
 
@@ -21,15 +24,15 @@ NOT_CONFIGURED = "ARI_USER is not set; set ARI_USER and ARI_PASS (or ARI_PASS_FI
 
 
 class Telephony:
-    """Calls from one Asterisk; without credentials there are none, and the report says why."""
+    """Calls from one Asterisk. Without credentials there are none, and the report contains the reason."""
 
     def __init__(self, settings: Settings, ports: PortAllocator) -> None:
         self._configured = bool(settings.ari_user)
         self._draining = False
-        self._client = AriHttp(settings.ari_url, settings.ari_user, settings.ari_password, settings.ari_tls)
+        self._client = AriClient(settings.ari_url, settings.ari_user, settings.ari_password, settings.ari_tls)
         self._ids = CallIds.of_node(settings.node_name)
         self._calls = CallRegistry(
-            CallSurroundings(
+            CallContext(
                 client=self._client,
                 ports=ports,
                 ids=self._ids,
@@ -50,30 +53,30 @@ class Telephony:
         return self._calls.active_calls
 
     async def run(self) -> None:
-        """Take calls, for ever."""
+        """Take calls until cancelled."""
         if self._configured:
             await self._session.run()
         else:
             await asyncio.Event().wait()
 
     def live_calls(self) -> list[CallRecord]:
-        """The live calls, oldest first."""
+        """Return the live calls, oldest first."""
         return self._calls.live_calls()
 
     def recent_calls(self) -> list[CallRecord]:
-        """The last ended calls, newest first; bounded."""
+        """Return the last ended calls, newest first."""
         return self._calls.recent_calls()
 
-    def look_at_media(self) -> None:
-        """Notice calls without sound; call it every second or so."""
-        self._calls.look_at_media()
+    def check_sound(self) -> None:
+        """Find calls without sound. Call it about every second."""
+        self._calls.check_sound()
 
     def calls_report(self) -> CallsReport:
-        """The counts of calls."""
+        """Return the counts of calls."""
         return self._calls.report()
 
     def ari_report(self) -> AriReport:
-        """The connection to Asterisk, or why there is none."""
+        """Return the state of the connection to Asterisk, with the reason where there is none."""
         if not self._configured:
             return AriReport("NotConfigured", 0, reason=NOT_CONFIGURED)
         return self._session.report()
@@ -87,15 +90,15 @@ class Telephony:
         await self._calls.wait_until_idle()
 
     async def cut_all(self) -> int:
-        """End all calls now; returns how many there were."""
+        """End all calls now and return their number."""
         return await self._calls.cut_all()
 
-    async def leave_word(self) -> None:
-        """Tell the next relay on this node when its calls were left. Call it when `run` has been cancelled."""
+    async def publish_departure(self) -> None:
+        """Leave the time for the next relay on this node. Call it after `run` was cancelled."""
         if self._configured:
-            await leave_word(self._client, self._ids, time.time_ns)
+            await publish_departure(self._client, self._ids, time.time_ns)
 
     async def close(self) -> None:
-        """Let go of all ports and connections."""
+        """Close all ports and connections."""
         await self._calls.close()
         await self._client.close()

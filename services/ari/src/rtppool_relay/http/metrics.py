@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from rtppool_core.contract.report import DurationsReport, Report
-from rtppool_relay.calls.table import CUTS, Event
+from rtppool_relay.calls.table import CUTS, CallEvent
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.http.stream_metrics import stream_metrics
@@ -19,7 +19,7 @@ from rtppool_relay.ports.interface import RefusalReason
 ARI_STATES = ("Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced")
 PORT_STATES = ("free", "leased", "resting", "quarantined", "draining", "excluded")
 REFUSALS = get_args(RefusalReason)
-ENDS = (*(event.value for event in (Event.CALLER_GONE, Event.CALLER_MOVED)), *sorted(event.value for event in CUTS))
+ENDS = (CallEvent.CALLER_GONE.value, CallEvent.CALLER_MOVED.value, *sorted(event.value for event in CUTS))
 US_PER_SECOND = 1_000_000
 
 

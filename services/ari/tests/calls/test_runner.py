@@ -9,13 +9,13 @@ from typing import cast
 import pytest
 
 from rtppool_core.contract.report import LateByCause
-from rtppool_relay.ari.client import AriClient
 from rtppool_relay.ari.errors import AriUnreachable
 from rtppool_relay.ari.messages import Channel
+from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters
-from rtppool_relay.calls.runner import CallRunner, CallSurroundings
-from rtppool_relay.calls.table import Event, State
+from rtppool_relay.calls.runner import CallContext, CallRunner
+from rtppool_relay.calls.table import CallEvent, CallState
 from rtppool_relay.figures.call_figures import CallFigures
 from rtppool_relay.ports.interface import PortAllocator
 from rtppool_relay.streams.flow import MediaFlow
@@ -36,9 +36,13 @@ class Asterisk:
         if asyncio.get_running_loop().time() < self._from:
             raise AriUnreachable("does not answer in time")
 
-    async def variable(self, _channel: str, name: str) -> str:
+    async def media_address(self, _channel: Channel) -> tuple[str, int]:
         self._ask()
-        return {"UNICASTRTP_LOCAL_ADDRESS": "192.0.2.1", "UNICASTRTP_LOCAL_PORT": "24000"}.get(name, "call-1@host")
+        return "192.0.2.1", 24000
+
+    async def variable(self, _channel: str, _name: str) -> str:
+        self._ask()
+        return "call-1@host"
 
     async def set_variable(self, _channel: str, _name: str, _value: str) -> None:
         self._ask()
@@ -85,7 +89,7 @@ class Ports:
 
 
 def adopting(asterisk: Asterisk, ports: Ports, left_ns: int | None = None) -> CallRunner:
-    surroundings = CallSurroundings(
+    context = CallContext(
         client=cast("AriClient", asterisk),
         ports=cast("PortAllocator", ports),
         ids=CallIds.of_node("node-1"),
@@ -95,7 +99,7 @@ def adopting(asterisk: Asterisk, ports: Ports, left_ns: int | None = None) -> Ca
         wall_ns=time.time_ns,
         draining=lambda: False,
     )
-    runner = CallRunner(surroundings, "c", Channel("c", "PJSIP/c"), lambda _runner: None)
+    runner = CallRunner(context, "c", Channel("c", "PJSIP/c"), lambda _runner: None)
     runner.adopt(PORT, left_ns)
     return runner
 
@@ -104,7 +108,7 @@ async def test_an_asterisk_that_does_not_answer_for_a_while_costs_no_call() -> N
     asterisk, ports = Asterisk(answers_after_seconds=20), Ports()
     runner = adopting(asterisk, ports)
     await asyncio.sleep(21)
-    assert runner.state is State.TALKING
+    assert runner.record.state is CallState.TALKING
     assert ports.media.peer == ("192.0.2.1", 24000)
     await runner.abandon()
     assert asterisk.deleted == []
@@ -114,9 +118,9 @@ async def test_one_that_never_answers_ends_it_after_half_a_minute() -> None:
     asterisk, ports = Asterisk(answers_after_seconds=3600), Ports()
     runner = adopting(asterisk, ports)
     await asyncio.sleep(29)
-    assert runner.state is State.ADOPTING
+    assert runner.record.state is CallState.ADOPTING
     await asyncio.sleep(5)
-    assert runner.state is State.ENDED
+    assert runner.record.state is CallState.ENDED
     assert ports.media.closed
 
 
@@ -124,9 +128,9 @@ async def test_a_caller_who_hangs_up_meanwhile_is_not_waited_for() -> None:
     asterisk, ports = Asterisk(answers_after_seconds=3600), Ports()
     runner = adopting(asterisk, ports)
     await asyncio.sleep(2)
-    runner.feed(Event.CALLER_GONE)
+    runner.feed(CallEvent.CALLER_GONE)
     await asyncio.sleep(1)
-    assert runner.state is State.ENDED
+    assert runner.record.state is CallState.ENDED
     assert ports.media.closed
 
 
@@ -140,9 +144,9 @@ async def test_the_gap_is_from_the_word_to_the_first_packet_and_never_guessed(
     ports = Ports()
     runner = adopting(Asterisk(answers_after_seconds=0), ports, left_ns)
     await asyncio.sleep(1)
-    runner.look_at_media()
-    assert runner.record().gap_milliseconds is None
+    runner.check_sound()
+    assert runner.record.gap_milliseconds is None
     ports.media.first_arrival_ns = 10 * SECOND_NS
-    runner.look_at_media()
-    assert runner.record().gap_milliseconds == gap
+    runner.check_sound()
+    assert runner.record.gap_milliseconds == gap
     await runner.abandon()

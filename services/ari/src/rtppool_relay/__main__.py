@@ -9,12 +9,12 @@ from rtppool_relay.ports.descriptor_limit import raise_descriptor_limit
 
 
 def main() -> int:
-    """Run the relay. Returns the exit code."""
-    raise_descriptor_limit()  # which a process inherits
-    # Read before there are settings, which refuse what is none of their words.
+    """Run the relay and return its exit code."""
+    raise_descriptor_limit()  # child processes inherit it
+    # Read early, before settings are parsed and validated.
     fair = os.environ.get("MEDIA_SCHEDULING", "").strip().lower() == "fair"
     first = start_first_media_process(real_time=not fair)
-    # Loaded while the media process starts.
+    # Imported while the media process starts, which takes as long.
     from rtppool_core.process.service import run  # noqa: PLC0415
     from rtppool_relay.app import serve  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What a relay runs on right now: its pool's entry, or its environment where no pool lists its node. Pure."""
+"""The configuration in force: the entry of the pool that lists the node, or else the environment."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ from rtppool_core.contract.pools_file import (
 )
 from rtppool_core.contract.port_range import REFLECTOR_PORTS, PortRange
 from rtppool_core.contract.report import PoolReference
-from rtppool_relay.figures.capacity import Capacity, capacity_of
+from rtppool_relay.figures.capacity import Capacity, compute_capacity
 from rtppool_relay.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class RelayConfig:
-    """The configuration in force. `pool` is None on the environment's; `advertise_address` None: found by route."""
+    """The configuration in force.
+
+    `pool` and `generation` are None without a pool. With `advertise_address` None the relay advertises its own address
+    on the route to Asterisk.
+    """
 
     port_range: PortRange
     echo: EchoTarget
@@ -40,28 +44,30 @@ class RelayConfig:
 
     @property
     def clock_rate_hz(self) -> int:
-        """The RTP clock of the media format."""
+        """The RTP clock rate of the media format."""
         return CLOCK_RATE_HZ[self.media_format]
 
     @property
     def capacity(self) -> Capacity:
-        """The most calls at a time."""
-        return capacity_of(self.port_range, self.excluded_ports, self.max_calls)
+        """The number of calls at a time, and its reason."""
+        return compute_capacity(self.port_range, self.excluded_ports, self.max_calls)
 
 
 def from_environment(settings: Settings) -> RelayConfig:
-    """The configuration of a relay that has no pool."""
-    return RelayConfig(settings.port_range, settings.echo, _own_address(settings), _unanswered(settings.port_range))
+    """Return the configuration of a relay without a pool."""
+    return RelayConfig(
+        settings.port_range, settings.echo, _own_address(settings), _reflector_ports(settings.port_range)
+    )
 
 
 def from_pool(entry: PoolEntry, settings: Settings) -> RelayConfig:
-    """The configuration of a relay that a pool lists."""
+    """Return the configuration of a relay whose node the pool lists."""
     node = entry.node(settings.node_name)
     return RelayConfig(
         port_range=entry.port_range,
         echo=entry.echo,
         advertise_address=(node.advertise_address if node else None) or _own_address(settings),
-        excluded_ports=frozenset(entry.excluded_ports) | _unanswered(entry.port_range),
+        excluded_ports=frozenset(entry.excluded_ports) | _reflector_ports(entry.port_range),
         reuse_delay_seconds=entry.reuse_delay_seconds,
         media_format=entry.media.format,
         max_calls=entry.max_calls,
@@ -75,16 +81,16 @@ def from_pool(entry: PoolEntry, settings: Settings) -> RelayConfig:
 
 @dataclass(frozen=True, slots=True)
 class ConfigState:
-    """The configuration in force and what is wrong with the file, if anything."""
+    """The configuration in force, and the error of the last file that was rejected."""
 
     config: RelayConfig
     error: str | None = None
 
 
 def next_state(current: ConfigState, text: str | None, settings: Settings) -> ConfigState:
-    """The state after reading the file (`None`: there is no file).
+    """Return the state after reading the file; `text` is None for a missing file.
 
-    A missing file or a broken one keeps the last good configuration; a valid file without this node goes back to the
+    A missing or invalid file keeps the last good configuration. A valid file without this node selects the
     environment.
     """
     if text is None:
@@ -96,8 +102,8 @@ def next_state(current: ConfigState, text: str | None, settings: Settings) -> Co
     return ConfigState(from_environment(settings) if entry is None else from_pool(entry, settings))
 
 
-def _unanswered(ports: PortRange) -> frozenset[int]:
-    """Ports of a range that no call may have: the echo would never answer them."""
+def _reflector_ports(ports: PortRange) -> frozenset[int]:
+    """Return the ports of a range that the echo never answers; no call may use them."""
     return frozenset(port for port in REFLECTOR_PORTS if port in ports)
 
 

@@ -1,4 +1,4 @@
-"""The relay's settings, read from its environment; every mistake is said at once."""
+"""The relay's settings, read from its environment. All errors are reported together."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ SCHEDULING = ("auto", "realtime", "fair")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings. `node_ip` is the address told to Asterisk where neither pool nor ADVERTISE_IP names one.
+    """All settings.
 
-    `ari_tls` is None where `ari_url` is http. `on_stop`: whether live calls go on here to their end, or are left to
-    the next relay on the node at once.
+    `node_ip` is the address that Asterisk gets where neither the pool nor ADVERTISE_IP names one. `ari_tls` is None
+    for an `ari_url` of http. `on_stop`: live calls go on to their end (drain), or the next relay on the node adopts
+    them at once (handover).
     """
 
     port_range: PortRange
@@ -65,10 +66,10 @@ class Settings:
 
 
 def read_settings(variables: Mapping[str, str]) -> Settings:
-    """Read the environment.
+    """Read and validate the environment.
 
     Raises:
-        SettingsError: with a sentence for each setting that can't be used.
+        SettingsError: with a sentence for each setting that is not accepted.
     """
     env = Environment(variables)
     token_file = env.text("HTTP_TOKEN_FILE")
@@ -109,9 +110,10 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
 
 
 def _echo(env: Environment) -> EchoTarget:
+    default = EchoTarget()
     return EchoTarget(
-        host=env.text("ECHO_HOST", "127.0.0.1"),
-        port=env.integer("ECHO_PORT", 4000, 1, MAX_PORT),
+        host=env.text("ECHO_HOST", default.host),
+        port=env.integer("ECHO_PORT", default.port, 1, MAX_PORT),
         extension=env.choice("ECHO_EXTENSION", "false", TRUE_OR_FALSE) == "true",
     )
 
@@ -120,7 +122,7 @@ def _check_together(env: Environment, settings: Settings) -> None:
     if settings.echo.port in settings.port_range:
         env.problem(
             f"ECHO_PORT={settings.echo.port}: lies inside PORT_RANGE={settings.port_range}; "
-            "accepted is a port outside the range, or packets would circle"
+            "accepted is a port outside the range, because packets would loop"
         )
     if settings.ari_user and not settings.ari_password:
         env.problem(f"ARI_USER={settings.ari_user}: has no password; set ARI_PASS or ARI_PASS_FILE as well")
@@ -163,14 +165,14 @@ def _ari_tls(env: Environment, ari_url: str) -> ssl.SSLContext | None:
         return tls_context(Path(text) if text else None)
     except CaFileError as error:
         env.problem(
-            f"ARI_CA_FILE={text}: {error}; accepted is the path of a readable file of certificates in PEM, those of "
-            "the authority that signed Asterisk's"
+            f"ARI_CA_FILE={text}: {error}; accepted is the path of a readable PEM file with the certificates of the "
+            "authority that signed Asterisk's certificate"
         )
         return None
 
 
 def _split(text: str) -> SplitResult | None:
-    """The URL's parts; None where it is none, a port that is no number included."""
+    """Split a URL; None for an invalid one, including one with an invalid port."""
     try:
         url = urlsplit(text)
         _ = url.port
@@ -180,11 +182,11 @@ def _split(text: str) -> SplitResult | None:
 
 
 def _without_secrets(text: str) -> str:
-    """A URL to show, without what may be a password: what stands before an @, and query and fragment."""
+    """Hide the parts of a URL that may hold a password: user information, query and fragment."""
     plain, *rest = re.split(r"[?#]", text, maxsplit=1)
     scheme, separator, place = plain.rpartition("://")
     if rest and "@" in rest[0]:
-        return f"{scheme}{separator}…"  # which part is the host can't be told
+        return f"{scheme}{separator}…"  # an @ after the ? or # hides where the host is
     if "@" in place:
         place = f"…@{place.rpartition('@')[2]}"
     return f"{scheme}{separator}{place}" + ("?…" if rest else "")

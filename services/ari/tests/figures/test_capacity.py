@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rtppool_core.contract.pools_file import DEFAULT_TIERS, SlaTier
 from rtppool_core.contract.port_range import PortRange
-from rtppool_relay.figures.capacity import Capacity, capacity_of, unreachable_tiers
+from rtppool_relay.figures.capacity import Capacity, compute_capacity, find_unreachable_tiers
 
 RANGE = PortRange(10000, 10100)
 
@@ -25,7 +25,7 @@ RANGE = PortRange(10000, 10100)
 def test_the_lower_of_ports_and_the_limit_on_calls_is_the_capacity(
     excluded: tuple[int, ...], max_calls: int | None, calls: int, because: str
 ) -> None:
-    assert capacity_of(RANGE, excluded, max_calls) == Capacity(calls, because)
+    assert compute_capacity(RANGE, excluded, max_calls) == Capacity(calls, because)
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_the_lower_of_ports_and_the_limit_on_calls_is_the_capacity(
 def test_a_tier_out_of_reach_is_named_with_the_reason(
     port_range: PortRange, max_calls: int | None, sentences: list[str]
 ) -> None:
-    named = unreachable_tiers(DEFAULT_TIERS, capacity_of(port_range, (), max_calls))
+    named = find_unreachable_tiers(DEFAULT_TIERS, compute_capacity(port_range, (), max_calls))
     assert [tier.reason for tier in named] == sentences
 
 
 @given(st.lists(st.integers(1, 300), unique=True, max_size=8), st.integers(1, 300))
 def test_exactly_the_tiers_above_the_capacity_are_named(bounds: list[int], calls: int) -> None:
     tiers = [SlaTier(bound, 1, 1, 1) for bound in bounds]
-    named = unreachable_tiers(tiers, Capacity(calls, "x"))
+    named = find_unreachable_tiers(tiers, Capacity(calls, "x"))
     assert [tier.up_to_calls for tier in named] == sorted(bound for bound in bounds if bound > calls)
     # At most one of them holds for some calls: the lowest.
     assert all(tier.reason.endswith("This tier never holds.") for tier in named[1:])

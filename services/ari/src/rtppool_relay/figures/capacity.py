@@ -1,4 +1,4 @@
-"""How many calls a relay can have at a time, and which tiers of the SLA that leaves out of reach. Pure."""
+"""The number of calls that a relay can have at a time, and the SLA tiers above it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from rtppool_core.contract.report import UnreachableTier
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The most calls at a time, and what sets it as a clause: `the range 10000-10100 has 101 ports`."""
+    """The highest number of calls at a time; `because` is its reason: `the range 10000-10100 has 101 ports`."""
 
     calls: int
     because: str
 
 
-def capacity_of(port_range: PortRange, excluded_ports: Iterable[int], max_calls: int | None) -> Capacity:
-    """One port is one call. A quarantined port counts: it is tried again and comes back."""
+def compute_capacity(port_range: PortRange, excluded_ports: Iterable[int], max_calls: int | None) -> Capacity:
+    """Count the ports, one for each call. A quarantined port counts, because the relay retries it."""
     excluded = len({port for port in excluded_ports if port in port_range})
     ports = len(port_range) - excluded
     if max_calls is not None and max_calls < ports:
         return Capacity(max_calls, f"maxCalls is {max_calls}")
     less = f", {excluded} of them excluded" if excluded else ""
-    return Capacity(ports, f"the range {port_range} has {_counted(len(port_range), 'port')}{less}")
+    return Capacity(ports, f"the range {port_range} has {_format_count(len(port_range), 'port')}{less}")
 
 
-def unreachable_tiers(tiers: Iterable[SlaTier], capacity: Capacity) -> tuple[UnreachableTier, ...]:
-    """The tiers whose number of calls is above the capacity, each with a sentence: why, and when it holds."""
+def find_unreachable_tiers(tiers: Iterable[SlaTier], capacity: Capacity) -> tuple[UnreachableTier, ...]:
+    """Return the tiers for more calls than the capacity, each with its reason and the calls that it holds for."""
     named = []
     below = 0
     for up_to in sorted(tier.up_to_calls for tier in tiers):
@@ -40,13 +40,13 @@ def unreachable_tiers(tiers: Iterable[SlaTier], capacity: Capacity) -> tuple[Unr
 
 
 def _sentence(up_to_calls: int, from_calls: int, capacity: Capacity) -> str:
-    reached = f"{_counted(up_to_calls, 'call')} can't be reached, because {capacity.because}"
+    reached = f"{_format_count(up_to_calls, 'call')} can't be reached, because {capacity.because}"
     if from_calls > capacity.calls:
         return f"{reached}. This tier never holds."
     if from_calls == capacity.calls:
-        return f"{reached}. This tier holds at {_counted(from_calls, 'call')} only."
+        return f"{reached}. This tier holds at {_format_count(from_calls, 'call')} only."
     return f"{reached}. This tier holds from {from_calls} to {capacity.calls} calls."
 
 
-def _counted(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rtppool_core.contract.pools_file import SlaLimits, SlaTier
 from rtppool_core.contract.report import SlaReport, SlaResult, SlaViolation
 from rtppool_core.units import microseconds_up
-from rtppool_relay.figures.capacity import Capacity, unreachable_tiers
+from rtppool_relay.figures.capacity import Capacity, find_unreachable_tiers
 from rtppool_relay.streams.slices import Slice
 
 PPM = 1_000_000
@@ -62,7 +62,7 @@ def judge(window: Slice, active_calls: int, limits: SlaLimits, capacity: Capacit
         above_tiers=above,
         violations=violations if result == "Violated" else (),
         capacity_calls=capacity.calls if capacity else None,
-        unreachable_tiers=unreachable_tiers(limits.tiers, capacity) if capacity else (),
+        unreachable_tiers=find_unreachable_tiers(limits.tiers, capacity) if capacity else (),
     )
     return SlaVerdict(report, checks)
 

@@ -1,1 +1,1 @@
-"""Everything that the relay answers on its HTTP port."""
+"""The answers on the relay's HTTP port."""

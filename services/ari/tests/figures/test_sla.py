@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,41 @@ def figures(packets: int = 2000, lost: int = 0, round_trips_ns: tuple[int, ...] 
     for value in round_trips_ns:
         made.round_trip.record(value)
     return made
+
+
+def test_without_calls_or_packets_or_enough_of_them_the_verdict_is_unknown() -> None:
+    limits = SlaLimits()
+    assert judge(Slice(), 0, limits).report.reason == "NoCalls"
+    assert judge(Slice(), 1, limits).report.reason == "NoPackets"
+    assert judge(figures(999), 1, limits).report.reason == "TooFewSamples"
+
+
+@pytest.mark.parametrize(
+    ("calls", "tier", "above"), [(0, 30, False), (30, 30, False), (31, 100, False), (150, 150, False), (151, 150, True)]
+)
+def test_the_tier_follows_the_active_calls(calls: int, tier: int, above: bool) -> None:
+    verdict = judge(figures(), calls, SlaLimits()).report
+    assert (verdict.result, verdict.tier_up_to_calls, verdict.above_tiers) == ("Met", tier, above)
+
+
+@pytest.mark.parametrize(
+    ("window", "limit"),
+    [
+        (figures(lost=10), "maxLossPpm"),
+        (figures(late_echo=3), "maxLatePpm"),
+        (figures(late_relay=3), "maxLatePpm"),
+        (figures(round_trips_ns=(23 * MS,)), "maxRttMicroseconds"),
+        (figures(round_trips_ns=(9 * MS,)), "p50Microseconds"),
+    ],
+)
+def test_a_figure_above_a_limit_is_a_violation_that_names_it(window: Slice, limit: str) -> None:
+    verdict = judge(window, 10, SlaLimits()).report
+    assert verdict.result == "Violated"
+    assert limit in {violation.limit for violation in verdict.violations}
+
+
+def test_packets_late_at_the_source_do_not_count_against_the_sla() -> None:
+    assert judge(figures(late_source=500), 10, SlaLimits()).report.result == "Met"
 
 
 def test_a_violation_says_what_is_accepted_and_what_was_measured() -> None:

@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 from oracles import Jitter
 from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
-from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram, bucket_of
 from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
-from rtppool_relay.figures.sla import judge
 from rtppool_relay.streams.jitter import StreamJitter, advance
 from rtppool_relay.streams.row_histogram import buckets_of, record_all
 from rtppool_relay.streams.row_reader import RowReader
@@ -172,12 +170,6 @@ def test_samples_across_a_step_of_the_clock_are_dropped_and_counted(slot: Slot) 
     assert statistics.total.round_trip.count == 10
 
 
-def test_a_slewed_clock_is_no_step() -> None:
-    clock = ClockSteps()
-    looks = [clock.compare(T0 + at * 100 * MS + at * 50_000, at * 100 * MS) for at in range(50)]
-    assert not any(looks)
-
-
 @given(st.lists(st.integers(0, 70 * SECOND), min_size=1, max_size=200))
 def test_columns_go_into_the_same_buckets_as_single_values(values: list[int]) -> None:
     assert buckets_of(np.array(values, np.int64)).tolist() == [bucket_of(value) for value in values]
@@ -263,41 +255,6 @@ def filled(packets: int = 2000, answered: int | None = None, round_trip_ns: int 
     figures = Slice(packets=packets, answered=packets if answered is None else answered, **late)
     figures.round_trip.add_buckets([(bucket_of(round_trip_ns), figures.answered)], round_trip_ns, round_trip_ns)
     return figures
-
-
-def test_without_calls_or_packets_or_enough_of_them_the_verdict_is_unknown() -> None:
-    limits = SlaLimits()
-    assert judge(Slice(), 0, limits).report.reason == "NoCalls"
-    assert judge(Slice(), 1, limits).report.reason == "NoPackets"
-    assert judge(filled(999), 1, limits).report.reason == "TooFewSamples"
-
-
-@pytest.mark.parametrize(
-    ("calls", "tier", "above"), [(0, 30, False), (30, 30, False), (31, 100, False), (150, 150, False), (151, 150, True)]
-)
-def test_the_tier_follows_the_active_calls(calls: int, tier: int, above: bool) -> None:
-    verdict = judge(filled(), calls, SlaLimits()).report
-    assert (verdict.result, verdict.tier_up_to_calls, verdict.above_tiers) == ("Met", tier, above)
-
-
-@pytest.mark.parametrize(
-    ("figures", "limit"),
-    [
-        (filled(answered=1990), "maxLossPpm"),
-        (filled(late_echo=3), "maxLatePpm"),
-        (filled(late_relay=3), "maxLatePpm"),
-        (filled(round_trip_ns=23 * MS), "maxRttMicroseconds"),
-        (filled(round_trip_ns=9 * MS), "p50Microseconds"),
-    ],
-)
-def test_a_figure_above_a_limit_is_a_violation_that_names_it(figures: Slice, limit: str) -> None:
-    verdict = judge(figures, 10, SlaLimits()).report
-    assert verdict.result == "Violated"
-    assert limit in {violation.limit for violation in verdict.violations}
-
-
-def test_packets_late_at_the_source_do_not_count_against_the_sla() -> None:
-    assert judge(filled(late_source=500), 10, SlaLimits()).report.result == "Met"
 
 
 def test_a_window_has_the_closed_slices_only_and_is_absent_without_packets() -> None:

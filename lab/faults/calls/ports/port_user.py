@@ -62,7 +62,8 @@ class PortUser:
             try:
                 sockets = bind_pair(ADDRESS, port, DSCP)
             except BindError as error:
-                self._ports.quarantine_lease(port, str(error))
+                self._ports.release(port, self._now_seconds)
+                self._ports.quarantine(port, str(error))
                 self._say(f"aside {port}")
                 continue
             self._held.append(sockets)

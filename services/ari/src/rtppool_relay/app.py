@@ -15,6 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, listen, make_app
+from rtppool_core.net.udp import family_of
 from rtppool_core.process import logs
 from rtppool_core.process.service import Stop
 from rtppool_relay.calls.drain import drain
@@ -30,7 +31,7 @@ from rtppool_relay.media.kernel_stamps import examine_kernel_stamps
 from rtppool_relay.media.launch import FirstMediaProcess
 from rtppool_relay.media.supervisor import MediaSupervisor
 from rtppool_relay.pools_file import PoolsFileWatcher
-from rtppool_relay.ports.call_ports import CallPorts, address_family
+from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.ports.echo_resolver import EchoResolver
 from rtppool_relay.ports.port_manager import PortManager
 from rtppool_relay.ports.preflight_watch import PreflightWatch
@@ -78,13 +79,13 @@ class Relay:
         self._measurement = Measurement(ClockSteps())
         self._measurement.keep_window(config.sla.window_seconds)
         self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
-        self._resolver = EchoResolver(config.echo, address_family(settings.bind_ip, config.advertise_address))
+        self._resolver = EchoResolver(config.echo, family_of(settings.bind_ip))
         self._call_ports = CallPorts(
             config=self._config,
             bind_ip=settings.bind_ip,
             dscp=settings.dscp,
             ari_host=urlsplit(settings.ari_url).hostname or "",
-            ports=self._ports,
+            manager=self._ports,
             supervisor=self._supervisor,
             resolver=self._resolver,
             measurement=self._measurement,
@@ -143,8 +144,8 @@ class Relay:
     def _jobs(self) -> tuple[Coroutine[None, None, None], ...]:
         return (
             self._try_range(),
-            self._call_ports.own_address.run(self._call_ports.follow_config),
-            self._resolver.run(self._call_ports.aim_at_echo),
+            self._call_ports.own_address.run(self._call_ports.apply_config),
+            self._resolver.run(self._call_ports.move_to_echo),
             self._pools_file.run(self._apply_config),
             repeat(self._settings.metrics_interval_seconds, self._collect_figures),
             repeat(COMPARE_CLOCKS_SECONDS, self._compare_clocks),
@@ -182,13 +183,13 @@ class Relay:
         before = self._ports.range
         self._ports.resize(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._measurement.keep_window(config.sla.window_seconds)
-        self._call_ports.follow_config()
+        self._call_ports.apply_config()
         if before != config.port_range:
             await self._try_range()
 
     async def _try_range(self) -> None:
         await self._call_ports.try_ports(self._ports.unleased())
-        self._preflight.look()
+        self._preflight.check()
         self._lifecycle.ports_tried = True
 
     async def _retry_quarantined(self) -> None:
@@ -196,11 +197,11 @@ class Relay:
         while True:
             await asyncio.sleep(RETRY_QUARANTINED_SECONDS)
             await self._call_ports.try_ports(self._ports.quarantined())
-            self._preflight.look()
+            self._preflight.check()
 
     def _collect_figures(self) -> None:
         self._measurement.tick(time.time_ns(), time.monotonic_ns())
-        self._call_ports.weigh_load()
+        self._call_ports.evaluate_admission()
         self._telephony.check_sound()
         self._lifecycle.ticked_at_seconds = time.monotonic()
 

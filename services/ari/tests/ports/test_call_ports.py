@@ -1,4 +1,4 @@
-"""The call_ports over real sockets; where packets matter, over a real media process."""
+"""Call ports over real sockets; where packets matter, over a real media process."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.media.port_sockets import can_bind
 from rtppool_relay.media.supervisor import MediaSupervisor
-from rtppool_relay.ports.call_ports import TRIALS_AT_ONCE, CallPorts, LeasedPort
+from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.ports.echo_resolver import EchoResolver
 from rtppool_relay.ports.interface import Refused
-from rtppool_relay.ports.leak_suspects import LEAKED_AFTER_SECONDS
+from rtppool_relay.ports.leak_suspects import MIN_SUSPECTED_SECONDS
+from rtppool_relay.ports.leased_port import LeasedPort
 from rtppool_relay.ports.port_manager import PortManager
 from rtppool_relay.ports.preflight_watch import PreflightWatch
+from rtppool_relay.ports.trial_binds import BATCH
 
 
 def udp(port: int = 0) -> socket.socket:
@@ -64,7 +66,7 @@ def free_range(size: int) -> PortRange:
 
 
 class Bench:
-    """A call_ports with a clock of the test's, towards an echo of the test's."""
+    """Call ports with a clock of the test's, towards an echo of the test's."""
 
     def __init__(self, size: int = 4, bind_ip: str = "127.0.0.1", advertise: str | None = "127.0.0.1") -> None:
         self.now = 0.0
@@ -78,7 +80,7 @@ class Bench:
             bind_ip=bind_ip,
             dscp=46,
             ari_host="127.0.0.1",
-            ports=self.ports,
+            manager=self.ports,
             supervisor=self.supervisor,
             resolver=self.resolver,
             measurement=Measurement(ClockSteps()),
@@ -124,10 +126,10 @@ def asterisk() -> Iterator[socket.socket]:
 
 
 async def test_a_port_that_is_leased_while_the_range_is_tried_stays_its_calls() -> None:
-    async with bench(2 * TRIALS_AT_ONCE) as one:
+    async with bench(2 * BATCH) as one:
         trying = asyncio.create_task(one.call_ports.try_ports(one.ports.unleased()))
         await asyncio.sleep(0)  # the first trials are made, and others have their turn
-        port = one.config.port_range.start + TRIALS_AT_ONCE + 1
+        port = one.config.port_range.start + BATCH + 1
         media = await one.call_ports.adopt("call", port)
         await trying
         assert one.ports.is_leased(port)
@@ -165,7 +167,7 @@ async def test_a_relay_without_a_media_process_refuses_and_leases_nothing(still:
 async def test_a_lease_that_belongs_to_no_call_in_two_audits_is_taken_back(still: Bench) -> None:
     leaked, kept = still.ports.lease(0), still.ports.lease(0)
     assert await still.call_ports.audit([kept]) == ()
-    still.now = LEAKED_AFTER_SECONDS
+    still.now = MIN_SUSPECTED_SECONDS
     assert await still.call_ports.audit([kept]) == (leaked,)
     report = still.ports.report()
     assert (report.leaked, report.leased, report.resting) == (1, 1, 1)
@@ -177,7 +179,7 @@ async def test_a_lease_that_comes_and_goes_between_audits_is_none(still: Bench) 
         assert still.ports.lease_exactly(port)
         assert await still.call_ports.audit([]) == ()
         still.ports.release(port, still.now)
-        still.now += LEAKED_AFTER_SECONDS
+        still.now += MIN_SUSPECTED_SECONDS
     assert still.ports.report().leaked == 0
 
 
@@ -185,7 +187,7 @@ async def test_a_port_that_a_call_forgot_is_closed_with_its_sockets_and_its_slot
     media = await still.call_ports.adopt("forgotten", still.config.port_range.start)
     for _ in range(2):
         await still.call_ports.audit([])
-        still.now += LEAKED_AFTER_SECONDS
+        still.now += MIN_SUSPECTED_SECONDS
     assert can_bind("127.0.0.1", media.port) is None
     assert (still.ports.report().leaked, still.ports.report().leased) == (1, 0)
     assert still.supervisor.slots_in_use() == frozenset()
@@ -196,7 +198,7 @@ async def test_a_slot_without_a_port_is_taken_back(still: Bench, caplog: pytest.
     slot = still.supervisor.take_slot()
     for _ in range(2):
         await still.call_ports.audit([])
-        still.now += LEAKED_AFTER_SECONDS
+        still.now += MIN_SUSPECTED_SECONDS
     assert still.supervisor.slots_in_use() == frozenset()
     assert f"slot {slot} " in caplog.text
 
@@ -206,7 +208,7 @@ async def test_the_probes_port_and_slot_are_no_leak(still: Bench) -> None:
     assert probe is not None
     for _ in range(3):
         assert await still.call_ports.audit([]) == ()
-        still.now += LEAKED_AFTER_SECONDS
+        still.now += MIN_SUSPECTED_SECONDS
     assert still.supervisor.slots_in_use() == {probe.slot}
     await probe.close()
 
@@ -243,7 +245,7 @@ async def call(one: Bench, asterisk: socket.socket) -> LeasedPort:
 
 async def aim(one: Bench, echo: socket.socket) -> bool:
     one.resolver.address = address_of(echo)
-    return await one.call_ports.aim_at_echo()
+    return await one.call_ports.move_to_echo()
 
 
 async def test_two_moves_within_a_moment_lose_no_answer_of_the_echoes_before(
@@ -279,7 +281,7 @@ async def test_a_move_that_fails_leaves_the_call_where_it_is_and_is_made_up_for(
     await call(running, asterisk)
     running.resolver.address = ("::1", 4000)  # out of reach of an IPv4 socket
     for _ in range(3):
-        assert not await running.call_ports.aim_at_echo()
+        assert not await running.call_ports.move_to_echo()
     assert len([line for line in caplog.messages if "is not moved to another echo yet" in line]) == 1
     asterisk.send(packet(1))
     assert await receive(running.echo) == packet(1)
@@ -301,7 +303,7 @@ async def test_a_move_that_a_stopped_media_process_does_not_confirm_is_made_up_f
             assert not await aim(running, second)
         finally:
             os.kill(process.pid, signal.SIGCONT)
-        assert await running.call_ports.aim_at_echo()
+        assert await running.call_ports.move_to_echo()
         asterisk.send(packet(1))
         assert await receive(second) == packet(1)
 
@@ -320,7 +322,7 @@ async def test_what_a_call_showed_of_asterisk_is_kept_for_preflight(running: Ben
     await call(running, asterisk)
     port = address_of(asterisk)[1]
     assert running.call_ports.asterisk.local_ports == (port, port)
-    assert running.call_ports.asterisk.misdirected is None
+    assert running.call_ports.asterisk.mismatch is None
 
 
 async def test_preflight_says_a_finding_once_and_that_it_is_gone(
@@ -331,11 +333,11 @@ async def test_preflight_says_a_finding_once_and_that_it_is_gone(
     port = still.config.port_range.start
     with udp(port):
         await still.call_ports.try_ports(still.ports.unleased())
-        watch.look()
-        watch.look()
+        watch.check()
+        watch.check()
     assert "PortsNotBound" in {finding.code for finding in watch.findings}
     assert len([line for line in caplog.messages if "1 of 4 ports" in line]) == 1
     await still.call_ports.try_ports(still.ports.quarantined())
-    watch.look()
+    watch.check()
     assert "PortsNotBound" not in {finding.code for finding in watch.findings}
     assert "preflight: no longer PortsNotBound" in caplog.messages

@@ -56,7 +56,7 @@ async def test_a_target_that_does_not_resolve_is_said_and_the_echo_in_force_is_k
     names.addresses["echo"] = ["192.0.2.1"]
     echo = resolver("echo")
     await echo.resolve()
-    echo.aim(EchoTarget("typo", 4001), socket.AF_INET)
+    echo.retarget(EchoTarget("typo", 4001), socket.AF_INET)
     for _ in range(3):
         await echo.resolve()
     assert echo.address == ("192.0.2.1", 4000)
@@ -78,7 +78,7 @@ async def test_an_address_of_another_family_is_dropped(names: Names) -> None:
     names.addresses["echo"] = ["192.0.2.1"]
     echo = resolver("echo")
     await echo.resolve()
-    echo.aim(echo.target, socket.AF_INET6)
+    echo.retarget(echo.target, socket.AF_INET6)
     assert echo.address is None
 
 
@@ -86,7 +86,7 @@ async def test_an_answer_for_a_target_that_is_wanted_no_more_is_not_used(names: 
     names.addresses["slow"] = ["192.0.2.9"]
     echo = resolver("slow")
     looking = asyncio.create_task(echo.resolve())
-    echo.aim(EchoTarget("fast"), socket.AF_INET)
+    echo.retarget(EchoTarget("fast"), socket.AF_INET)
     await looking
     assert echo.target.host == "fast"
 

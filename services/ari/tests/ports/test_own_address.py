@@ -19,7 +19,7 @@ async def test_a_name_is_looked_up_off_the_loop() -> None:
     own = OwnAddress("localhost")
     assert own.address is None
     assert own.reason is not None
-    await own.look()
+    await own.refresh()
     assert own.address in {"127.0.0.1", "::1"}
     assert own.reason is None
 
@@ -29,10 +29,10 @@ async def test_a_name_that_is_not_known_is_said_and_what_was_found_is_kept(monke
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     own = OwnAddress("localhost")
-    await own.look()
+    await own.refresh()
     found = own.address
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nothing)
-    await own.look()
+    await own.refresh()
     assert own.address == found
     assert "route to localhost (the host of ARI_URL) is not known: Name or service not known" in (own.reason or "")
     assert "ADVERTISE_IP" in (own.reason or "")

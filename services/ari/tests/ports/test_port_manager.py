@@ -53,7 +53,7 @@ def test_releasing_twice_or_a_stranger_changes_nothing() -> None:
 
 def test_a_quarantined_port_is_not_leased_until_it_is_restored() -> None:
     ports = manager(2)
-    ports.quarantine_unleased(10000, "held by somebody")
+    ports.quarantine(10000, "held by somebody")
     assert ports.lease(0) == 10001
     with pytest.raises(PortsExhausted):
         ports.lease(0)
@@ -147,9 +147,10 @@ def test_the_counts_always_add_up_and_no_port_is_held_twice(steps: list[tuple[st
             ports.release(port, now)
             held.discard(port)
         elif action == "quarantine":
-            assert ports.quarantine_unleased(port, "test") == (port not in held)
+            assert ports.quarantine(port, "test") == (port not in held)
         elif action == "set_aside" and port in held:
-            ports.quarantine_lease(port, "test")
+            ports.release(port, now)
+            assert ports.quarantine(port, "test")
             held.discard(port)
         elif action == "restore":
             ports.restore(port)
@@ -172,7 +173,7 @@ def test_quarantining_never_takes_a_lease(leased: set[int], tried: list[int]) ->
     for port in leased:
         assert ports.lease_exactly(port)
     for port in tried:
-        ports.quarantine_unleased(port, "held by somebody")
+        ports.quarantine(port, "held by somebody")
     assert ports.leased().keys() == leased
     for port in leased:
         ports.release(port, 0)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import Finding, PortsReport, Quarantine
-from rtppool_relay.ports.asterisk_seen import PORTS_REMEMBERED, AsteriskSeen
-from rtppool_relay.ports.host_facts import parse_ports
-from rtppool_relay.ports.preflight import HostFacts, Planned, in_ranges, preflight
+from rtppool_relay.ports.asterisk_endpoints import REMEMBERED_PORTS, AsteriskEndpoints
+from rtppool_relay.ports.preflight import HostFacts, PlannedUse, format_ports, preflight
+from rtppool_relay.ports.preflight_watch import parse_ports
 
 GOOD_HOST = HostFacts(
     ephemeral=(32768, 60999),
@@ -21,19 +21,19 @@ GOOD_HOST = HostFacts(
     file_limit=65536,
     in_cluster=True,
 )
-POOL = Planned(PortRange(10000, 10100), frozenset(), 4000)
+POOL = PlannedUse(PortRange(10000, 10100), frozenset(), 4000)
 ALL_BIND = PortsReport("10000-10100", 101, 101, 0, 0, 0, 0, 0)
 
 
 def found(
     facts: HostFacts = GOOD_HOST,
-    planned: Planned = POOL,
+    planned: PlannedUse = POOL,
     ports: PortsReport = ALL_BIND,
-    asterisk: AsteriskSeen | None = None,
+    asterisk: AsteriskEndpoints | None = None,
     stamps: str | None = None,
     real_time_refused: bool = False,
 ) -> tuple[Finding, ...]:
-    known = asterisk or AsteriskSeen()
+    known = asterisk or AsteriskEndpoints()
     return preflight(facts, planned, ports, known, stamps, real_time_refused=real_time_refused)
 
 
@@ -42,10 +42,10 @@ def only(findings: tuple[Finding, ...], code: str) -> Finding:
     return findings[0]
 
 
-def seen(*ports: int, address: str = "127.0.0.1") -> AsteriskSeen:
-    asterisk = AsteriskSeen()
+def seen(*ports: int, address: str = "127.0.0.1") -> AsteriskEndpoints:
+    asterisk = AsteriskEndpoints()
     for port in ports:
-        asterisk.note((address, port), "127.0.0.1", "127.0.0.1")
+        asterisk.record((address, port), "127.0.0.1", "127.0.0.1")
     return asterisk
 
 
@@ -54,7 +54,7 @@ def test_a_host_that_fits_gives_no_finding() -> None:
 
 
 def test_ports_that_the_kernel_gives_away_are_told_with_the_setting_that_keeps_them() -> None:
-    planned = Planned(PortRange(32768, 32770), frozenset({32769}), 4000)
+    planned = PlannedUse(PortRange(32768, 32770), frozenset({32769}), 4000)
     finding = only(found(planned=planned), "EphemeralRange")
     assert "ports 32768,32770 lie in net.ipv4.ip_local_port_range, 32768-60999" in finding.sentence
     assert finding.sentence.endswith("sysctl -w net.ipv4.ip_local_reserved_ports=32768,32770")
@@ -62,15 +62,15 @@ def test_ports_that_the_kernel_gives_away_are_told_with_the_setting_that_keeps_t
 
 
 def test_ports_that_are_reserved_are_safe_and_what_is_reserved_is_kept_in_the_setting() -> None:
-    planned = Planned(PortRange(40000, 40100), frozenset(), 4000)
+    planned = PlannedUse(PortRange(40000, 40100), frozenset(), 4000)
     reserved = frozenset(range(40000, 40101))
     assert found(replace(GOOD_HOST, reserved=reserved), planned) == ()
     finding = only(found(replace(GOOD_HOST, reserved=frozenset({8080, 40000})), planned), "EphemeralRange")
-    assert "ip_local_reserved_ports=8080,40000-40100 (with what is reserved already)" in finding.sentence
+    assert "ip_local_reserved_ports=8080,40000-40100 (with the ports reserved already)" in finding.sentence
 
 
 def test_a_list_of_reserved_ports_too_long_to_repeat_is_not_repeated() -> None:
-    planned = Planned(PortRange(40000, 43000), frozenset(range(40001, 43000, 2)), 4000)
+    planned = PlannedUse(PortRange(40000, 43000), frozenset(range(40001, 43000, 2)), 4000)
     finding = next(each for each in found(planned=planned) if each.code == "EphemeralRange")
     assert "on the node: add them to net.ipv4.ip_local_reserved_ports" in finding.sentence
     assert len(finding.sentence) < 400
@@ -96,7 +96,7 @@ def test_a_receive_buffer_that_the_kernel_cuts_is_told_with_what_was_got() -> No
     finding = only(
         found(replace(GOOD_HOST, receive_buffer_bytes=212992, receive_buffer_limit_bytes=212992)), "ReceiveBuffer"
     )
-    assert "262144 bytes were asked for a socket's receive buffer and 212992 were got" in finding.sentence
+    assert "a socket's receive buffer has 212992 bytes instead of 262144" in finding.sentence
     assert "net.core.rmem_max is 212992" in finding.sentence
     assert finding.sentence.endswith("sysctl -w net.core.rmem_max=262144")
 
@@ -116,7 +116,7 @@ def test_real_time_priority_that_is_expected_and_refused_is_told_with_what_it_ta
 def test_an_asterisk_on_this_host_whose_ports_were_seen_in_the_pool_is_told_as_inferred() -> None:
     finding = only(found(asterisk=seen(9990, 10010)), "AsteriskRange")
     assert finding.inferred
-    assert "seen so far from 9990 to 10010 (its rtp.conf may be wider), hold the pool's 10000-10010" in finding.sentence
+    assert "observed from 9990 to 10010 (its rtp.conf may be wider), hold the pool's 10000-10010" in finding.sentence
 
 
 def test_an_asterisk_whose_ports_were_seen_around_the_echos_is_told() -> None:
@@ -129,12 +129,12 @@ def test_an_asterisk_elsewhere_or_outside_the_pool_is_none() -> None:
 
 
 def test_an_asterisk_that_moved_away_is_forgotten_with_its_calls() -> None:
-    asterisk = seen(10050, *range(24000, 24000 + PORTS_REMEMBERED))
-    assert asterisk.local_ports == (24000, 24000 + PORTS_REMEMBERED - 1)
+    asterisk = seen(10050, *range(24000, 24000 + REMEMBERED_PORTS))
+    assert asterisk.local_ports == (24000, 24000 + REMEMBERED_PORTS - 1)
 
 
 def test_ports_where_node_ports_are_assumed_are_told_in_a_cluster_only() -> None:
-    planned = Planned(PortRange(32700, 32767), frozenset(), 4000)
+    planned = PlannedUse(PortRange(32700, 32767), frozenset(), 4000)
     finding = only(found(planned=planned), "NodePorts")
     assert finding.inferred
     assert "assumed 30000-32767" in finding.sentence
@@ -142,25 +142,26 @@ def test_ports_where_node_ports_are_assumed_are_told_in_a_cluster_only() -> None
 
 
 def test_an_asterisk_that_was_told_another_address_than_packets_leave_from_is_told_until_it_is_right() -> None:
-    asterisk = AsteriskSeen()
-    asterisk.note(("192.0.2.1", 24000), "10.0.0.5", "198.51.100.9")
+    asterisk = AsteriskEndpoints()
+    asterisk.record(("192.0.2.1", 24000), "10.0.0.5", "198.51.100.9")
     finding = only(found(asterisk=asterisk), "AdvertisedAddress")
     assert finding.inferred
-    assert "was told 198.51.100.9, but packets to it at 192.0.2.1 leave from 10.0.0.5" in finding.sentence
-    asterisk.note(("192.0.2.1", 24000), "10.0.0.5", "10.0.0.5")
+    direction = "Asterisk sends to 198.51.100.9, but packets to Asterisk at 192.0.2.1 leave from 10.0.0.5"
+    assert direction in finding.sentence
+    asterisk.record(("192.0.2.1", 24000), "10.0.0.5", "10.0.0.5")
     assert found(asterisk=asterisk) == ()
 
 
 @pytest.mark.parametrize(("source", "told"), [("2001:db8::1", "2001:DB8:0::1"), ("10.0.0.5", "relay.example")])
 def test_one_address_in_two_spellings_and_a_name_are_no_finding(source: str, told: str) -> None:
-    asterisk = AsteriskSeen()
-    asterisk.note(("2001:db8::9", 24000), source, told)
+    asterisk = AsteriskEndpoints()
+    asterisk.record(("2001:db8::9", 24000), source, told)
     assert found(asterisk=asterisk) == ()
 
 
 @given(st.frozensets(st.integers(1, 65535), max_size=60))
 def test_ranges_of_ports_are_read_by_the_kernels_rules_as_they_were(ports: frozenset[int]) -> None:
-    assert parse_ports(in_ranges(sorted(ports))) == ports
+    assert parse_ports(format_ports(sorted(ports))) == ports
 
 
 @given(
@@ -176,9 +177,9 @@ def test_there_is_an_ephemeral_finding_exactly_where_a_calls_port_is_exposed(
     ports = PortRange(first, min(first + size, 65535))
     facts = replace(GOOD_HOST, ephemeral=ephemeral, reserved=reserved, in_cluster=False)
     exposed = {port for port in ports if ephemeral[0] <= port <= ephemeral[1]} - reserved - excluded
-    assert bool(found(facts, Planned(ports, excluded, 500))) == bool(exposed)
+    assert bool(found(facts, PlannedUse(ports, excluded, 500))) == bool(exposed)
 
 
 @pytest.mark.parametrize("ports", [[], [1], [1, 2], [1, 3], [1, 2, 3, 7, 9, 10]])
 def test_ranges_are_as_short_as_can_be(ports: list[int]) -> None:
-    assert in_ranges(ports).count(",") + 1 == max(1, len([port for port in ports if port - 1 not in ports]))
+    assert format_ports(ports).count(",") + 1 == max(1, len([port for port in ports if port - 1 not in ports]))

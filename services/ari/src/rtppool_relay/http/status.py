@@ -56,7 +56,7 @@ class StatusView:
 
     def ready(self) -> Health:
         """Check that ports bind, media processes are up, and no drain runs; Asterisk and the echo play no part."""
-        ports = self.call_ports.ports.report()
+        ports = self.call_ports.manager.report()
         up, wanted = self.call_ports.supervisor.workers_up(), self.call_ports.supervisor.workers
         problems = (
             "draining: no new calls are taken" if self.lifecycle.draining else None,
@@ -89,7 +89,7 @@ class StatusView:
             ready=ready.ok,
             not_ready=ready.problems,
             draining=self.lifecycle.draining,
-            ports=self.call_ports.ports.report(),
+            ports=self.call_ports.manager.report(),
             calls=calls,
             ari=ari,
             media=self._media(),

@@ -1,4 +1,4 @@
-"""UDP ports: leases, the sockets' addresses, echo targets, and the host's limits.
+"""UDP ports: leases, socket addresses, echo targets, the probe, and the host's limits.
 
-This file stays without imports: the first media process starts before anything else is loaded.
+This file has no imports: `__main__` loads `descriptor_limit` before the first media process starts.
 """

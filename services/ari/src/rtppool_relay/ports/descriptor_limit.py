@@ -1,4 +1,4 @@
-"""How many descriptors this process may hold. A call holds two sockets, and a third while it moves to another echo."""
+"""The limit of open files. A call has two sockets, and a third while it moves to another echo."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ OTHER_DESCRIPTORS = 128
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit to the hard one, as any process may; media processes inherit it. Returns the limit."""
+    """Raise the soft limit to the hard one and return it. Media processes inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 
-def too_few_descriptors(limit: int, ports: int) -> str | None:
-    """A sentence when a range of that many ports can't be filled with calls; None when it can."""
+def descriptor_shortage(limit: int, ports: int) -> str | None:
+    """Return a sentence where the limit is too low for a call on each of that many ports, else None."""
     needed = ports * DESCRIPTORS_PER_CALL + OTHER_DESCRIPTORS
     if limit == resource.RLIM_INFINITY or limit >= needed:
         return None
-    most = max(0, limit - OTHER_DESCRIPTORS) // DESCRIPTORS_PER_CALL
+    enough_for = max(0, limit - OTHER_DESCRIPTORS) // DESCRIPTORS_PER_CALL
     return (
-        f"the limit of open files is {limit}: enough for {most} of {ports} ports; "
+        f"the limit of open files is {limit}: enough for {enough_for} of {ports} ports; "
         f"raise it to {needed} (ulimit -n, LimitNOFILE, or the container runtime's default)"
     )

@@ -1,7 +1,7 @@
-"""Moves live ports to another echo: a socket more, and the old one's answers count on for as long as they can.
+"""A live port's move to another echo. The old echo's answers still count for as long as an answer can count.
 
-Control's sockets are moved first: a media process that is started meanwhile is then handed the new one. A switch that
-a media process has not confirmed is said again at the next `move` to the same address.
+The control process switches its own socket first, so that a restarted media process gets the new one. A switch that
+the media process has not confirmed is repeated at the next `move` to the same address.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from rtppool_core.net.udp import BindError, host_port
 from rtppool_relay.media.port_sockets import PortSockets, bind_another_echo
@@ -18,116 +16,112 @@ from rtppool_relay.media.supervisor import MediaFault, MediaSupervisor
 
 log = logging.getLogger(__name__)
 
-# Answers of an old echo still count for as long as an answer can count at all.
-OLD_ECHO_ANSWERS_SECONDS = 2.5
-
-
-@dataclass(slots=True)
-class _Move:
-    """A port's old sockets, and whether its media process knows of the last one."""
-
-    old: list[socket.socket] = field(default_factory=list)
-    confirmed: bool = True
-    timer: asyncio.TimerHandle | None = None
-    problem: str | None = None
+# Longer than the 2 s after which a packet without an answer is lost.
+OLD_ECHO_SECONDS = 2.5
 
 
 class EchoMoves:
-    """The moves that are not over yet, by slot. `bind_address` tells what sockets are bound to."""
+    """One port's moves: its sockets to former echoes, and whether the media process confirmed the last switch."""
 
-    def __init__(self, supervisor: MediaSupervisor, bind_address: Callable[[], str], dscp: int) -> None:
+    def __init__(self, supervisor: MediaSupervisor, slot: int, sockets: PortSockets, dscp: int) -> None:
         self._supervisor = supervisor
-        self._bind_address = bind_address
+        self._slot = slot
+        self._sockets = sockets
         self._dscp = dscp
-        self._of: dict[int, _Move] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._old: list[socket.socket] = []
+        self._confirmed = True
+        self._problem: str | None = None
+        self._ended = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._forgetting: asyncio.Task[None] | None = None
 
-    async def move(self, slot: int, sockets: PortSockets, address: tuple[str, int], *, attached: bool) -> bool:
-        """Send this port's packets to `address`. False: it stays with its echo for now, and is to be moved again."""
-        if sockets.echo.fileno() < 0:
+    def aims_at(self, address: tuple[str, int]) -> bool:
+        """Return whether the port sends to the echo at `address`. A closed port has nothing left to move."""
+        echo = self._sockets.echo
+        return echo.fileno() < 0 or echo.getpeername()[:2] == address
+
+    async def move(self, address: tuple[str, int], bind_address: str, *, attached: bool) -> bool:
+        """Send this port's packets to `address`; return False where the move failed and must be repeated.
+
+        `attached`: a media process forwards the port and must switch, too.
+        """
+        if self._sockets.echo.fileno() < 0:
             return True
-        move = self._of.setdefault(slot, _Move())
         try:
-            if sockets.echo.getpeername()[:2] != address:
-                self._switch_ours(move, sockets, address)
-            if attached and not move.confirmed:
-                await self._supervisor.switch_echo(slot, sockets.echo)
+            if not self.aims_at(address):
+                self._switch_socket(address, bind_address)
+            if attached and not self._confirmed:
+                await self._supervisor.switch_echo(self._slot, self._sockets.echo)
         except BindError as error:
-            self._stays(move, sockets.port, error)
-            # A media process may still hold a socket that was to be forgotten.
-            await self._forget_in_media(slot)
+            self._report(error)
+            # The media process may still hold a socket that should be forgotten, and that prevents the bind.
+            await self._forget_in_media()
             return False
         except (MediaFault, OSError) as error:
-            self._stays(move, sockets.port, error)
+            self._report(error)
             return False
-        if self._of.get(slot) is move:
-            move.confirmed, move.problem = True, None
-            self._forget_later(slot, move)
+        if not self._ended:
+            self._confirmed, self._problem = True, None
+            self._schedule_forgetting()
         return True
 
-    def end(self, slot: int) -> None:
-        """The port is given up: close what its moves left."""
-        move = self._of.pop(slot, None)
-        if move is not None:
-            _stop(move)
-            _close(move)
+    def end(self) -> None:
+        """Close the sockets to former echoes when the port closes."""
+        self._ended = True
+        self._cancel_timer()
+        self._close_old()
 
-    def _switch_ours(self, move: _Move, sockets: PortSockets, address: tuple[str, int]) -> None:
-        another = bind_another_echo(sockets, self._bind_address(), self._dscp, tuple(move.old))
+    def _switch_socket(self, address: tuple[str, int], bind_address: str) -> None:
+        another = bind_another_echo(self._sockets, bind_address, self._dscp, tuple(self._old))
         try:
             another.connect(address)
         except OSError as error:
             another.close()
             raise OSError(error.errno, f"{host_port(*address)} can't be reached from it: {error.strerror}") from error
-        _stop(move)
-        move.old.append(sockets.echo)
-        sockets.echo = another
-        move.confirmed = False
+        self._cancel_timer()
+        self._old.append(self._sockets.echo)
+        self._sockets.echo = another
+        self._confirmed = False
 
-    def _stays(self, move: _Move, port: int, error: Exception) -> None:
-        if move.problem != str(error):
-            move.problem = str(error)
-            log.error("port %d is not moved to another echo yet: %s", port, error)
+    def _report(self, error: Exception) -> None:
+        if self._problem != str(error):
+            self._problem = str(error)
+            log.error("port %d is not moved to another echo yet: %s", self._sockets.port, error)
 
-    def _forget_later(self, slot: int, move: _Move) -> None:
-        """Counted from the last switch: a media process forgets all old sockets at once."""
-        if move.timer is None and move.old:
-            loop = asyncio.get_running_loop()
-            move.timer = loop.call_later(OLD_ECHO_ANSWERS_SECONDS, self._begin_to_forget, slot, move)
+    def _schedule_forgetting(self) -> None:
+        """Start the timer at the last switch, because the media process forgets all old sockets at once."""
+        if self._timer is None and self._old:
+            self._timer = asyncio.get_running_loop().call_later(OLD_ECHO_SECONDS, self._start_forgetting)
 
-    def _begin_to_forget(self, slot: int, move: _Move) -> None:
-        task = asyncio.create_task(self._forget(slot, move))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _start_forgetting(self) -> None:
+        self._forgetting = asyncio.create_task(self._forget())
 
-    async def _forget(self, slot: int, move: _Move) -> None:
-        switches = len(move.old)
-        forgotten = await self._forget_in_media(slot)
-        # Another switch, or the port's end, may have come meanwhile; then theirs is the next word.
-        if self._of.get(slot) is not move or len(move.old) != switches:
+    async def _forget(self) -> None:
+        switches = len(self._old)
+        forgotten = await self._forget_in_media()
+        # Another switch, or the port's end, may have come meanwhile and decides then.
+        if self._ended or len(self._old) != switches:
             return
-        move.timer = None
+        self._timer = None
         if forgotten:
-            _close(move)
+            self._close_old()
         else:
-            self._forget_later(slot, move)
+            self._schedule_forgetting()
 
-    async def _forget_in_media(self, slot: int) -> bool:
+    async def _forget_in_media(self) -> bool:
         try:
-            await self._supervisor.forget_old_echo(slot)
+            await self._supervisor.forget_old_echo(self._slot)
         except MediaFault as fault:
             log.warning("%s", fault)
             return False
         return True
 
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-def _stop(move: _Move) -> None:
-    if move.timer is not None:
-        move.timer.cancel()
-        move.timer = None
-
-
-def _close(move: _Move) -> None:
-    for sock in move.old:
-        sock.close()
-    move.old.clear()
+    def _close_old(self) -> None:
+        for sock in self._old:
+            sock.close()
+        self._old.clear()

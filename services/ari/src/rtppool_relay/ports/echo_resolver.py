@@ -1,4 +1,4 @@
-"""Finds the echo's address: on change, on error, and every 30 s; never in the packet path."""
+"""Resolution of the echo's name: on change, after an error, and every 30 s; never in the packet path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RETRY_SECONDS = 2.0
 
 
 class EchoResolver:
-    """The echo's resolved address. While `reason` is set, `address` is what `resolved` named when it last resolved."""
+    """The echo's address. While `reason` is set, `address` is the last known one, of the target `resolved`."""
 
     def __init__(self, target: EchoTarget, family: socket.AddressFamily) -> None:
         self.target = target
@@ -25,35 +25,35 @@ class EchoResolver:
         self.address: tuple[str, int] | None = None
         self.resolved: EchoTarget | None = None
         self.reason: str | None = None
-        self._again = asyncio.Event()
+        self._retargeted = asyncio.Event()
 
-    def aim(self, target: EchoTarget, family: socket.AddressFamily) -> None:
-        """Resolve another target, at once. An address of another family is of no use any more."""
+    def retarget(self, target: EchoTarget, family: socket.AddressFamily) -> None:
+        """Resolve another target at once. An address of another family is dropped."""
         if family != self.family:
             self.address = self.resolved = None
         if (target, family) != (self.target, self.family):
             self.target, self.family = target, family
-            self._again.set()
+            self._retargeted.set()
 
     async def run(self, changed: Callable[[], Awaitable[bool]]) -> None:
-        """Resolve for ever. `changed` is awaited after every change, and again soon while it answers False."""
-        told: tuple[str, int] | None = None
+        """Resolve for ever. Await `changed` after every change, and again every 2 s while it returns False."""
+        applied: tuple[str, int] | None = None
         done = True
         while True:
-            self._again.clear()
+            self._retargeted.clear()
             await self.resolve()
-            if self.address != told or not done:
-                told = self.address
+            if self.address != applied or not done:
+                applied = self.address
                 done = await changed()
             pause = REFRESH_SECONDS if done and self.reason is None else RETRY_SECONDS
             try:
                 async with asyncio.timeout(pause):
-                    await self._again.wait()
+                    await self._retargeted.wait()
             except TimeoutError:
                 continue
 
     async def resolve(self) -> None:
-        """Look the target up once. Of a name's addresses, the one in use stays for as long as it is listed."""
+        """Resolve the target once. The address in use is kept for as long as the name still has it."""
         target, family = self.target, self.family
         try:
             found = await asyncio.get_running_loop().getaddrinfo(
@@ -64,15 +64,14 @@ class EchoResolver:
                 self._fail(target, f"{error.strerror or error}")
             return
         if (target, family) != (self.target, self.family):
-            return  # aimed elsewhere meanwhile; that is looked up next
-        listed = [(str(each[4][0]), int(each[4][1])) for each in found]
-        if self.address not in listed:
-            self.address = listed[0]
+            return  # retargeted meanwhile: `run` resolves the new target next
+        addresses = [(str(each[4][0]), int(each[4][1])) for each in found]
+        if self.address not in addresses:
+            self.address = addresses[0]
         self.resolved, self.reason = target, None
 
-    def _fail(self, target: EchoTarget, why: str) -> None:
-        """An address that worked is better than none, also that of the target before."""
-        reason = f"echo.host {target.host!r} can't be resolved ({why}); is the name right?"
+    def _fail(self, target: EchoTarget, cause: str) -> None:
+        reason = f"echo.host {target.host!r} can't be resolved ({cause}); is the name right?"
         if self.address is not None:
             reason += f" Packets go to {host_port(*self.address)} ({self.resolved}) as before"
         if reason != self.reason:

@@ -1,6 +1,6 @@
-"""What the calls need of the media side: open a port, connect it to Asterisk, close it with final figures.
+"""The ports as calls use them: open one, connect it to Asterisk, close it with its final figures.
 
-The call life cycle knows only these protocols, so that its tests need no sockets and the media side knows no ARI.
+Calls know only these protocols, so that their tests need no sockets. Ports know nothing of ARI.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from rtppool_relay.streams.flow import MediaFlow
 RefusalReason = Literal["NoFreePort", "MaxCalls", "Draining", "EchoUnreachable", "MediaDown", "Overloaded", "NotReady"]
 
 
-class Refused(Exception):  # noqa: N818 a refusal is an ordinary answer, not a fault
-    """The relay can't take this call now. `reason` goes to the dialplan and into the counters."""
+class Refused(Exception):  # noqa: N818 a refusal is an ordinary answer, not an error
+    """The relay cannot take a call now. `reason` goes to the dialplan and into the counters."""
 
     def __init__(self, reason: RefusalReason, message: str) -> None:
         super().__init__(message)
@@ -23,53 +23,53 @@ class Refused(Exception):  # noqa: N818 a refusal is an ordinary answer, not a f
 
 
 class MediaPort(Protocol):
-    """A leased port with its two sockets bound and the echo's side connected."""
+    """A leased port: both sockets bound, the one towards the echo connected."""
 
     @property
     def port(self) -> int:
-        """The UDP port that Asterisk is told."""
+        """The UDP port that Asterisk sends to."""
 
     @property
     def advertised_address(self) -> str:
-        """The address that Asterisk is told; never 0.0.0.0 or ::."""
+        """The address that Asterisk sends to; never 0.0.0.0 or ::."""
 
     async def connect(self, address: str, port: int) -> None:
-        """Connect the other socket to exactly Asterisk's address and port; returns when packets are forwarded.
+        """Connect the other socket to exactly Asterisk's address and port; return when packets are forwarded.
 
         Raises:
-            MediaFault: no route to the address from the bound one, or no media process takes the call.
+            MediaFault: the bound address has no route to it, or no media process takes the call.
         """
 
     def figures(self) -> CallFigures:
-        """The figures so far."""
+        """Return the figures so far."""
 
     def flow(self) -> MediaFlow:
-        """How many packets went which way so far: cheaper than the figures."""
+        """Return the packet counts of both directions so far; cheaper than `figures`."""
 
     async def close(self) -> CallFigures:
-        """Stop forwarding, close the sockets, let the port rest. Safe to call again."""
+        """Stop forwarding, close the sockets, release the port. Return the final figures, also when called again."""
 
 
 class PortAllocator(Protocol):
-    """Ports and media processes of this relay."""
+    """The ports and media processes of this relay."""
 
     @property
     def media_format(self) -> str:
-        """The format that Asterisk is asked to send (`ulaw`)."""
+        """The audio format that Asterisk sends (`ulaw`)."""
 
     async def open(self, call: str) -> MediaPort:
         """Lease a port for a new call.
 
         Raises:
-            Refused: with the reason.
+            Refused: the relay cannot take the call.
+        """
+
+    async def adopt(self, call: str, port: int) -> MediaPort:
+        """Lease `port` for a call that Asterisk already sends there (after a restart of the relay).
+
+        Raises:
+            Refused: the port is leased or cannot be bound, or the echo or the media processes are not ready.
         """
 
     async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:
-        """Take back leases that belong to none of `ports_of_calls`, the ports of all calls; returns the leaked ones."""
-
-    async def adopt(self, call: str, port: int) -> MediaPort:
-        """Take a call that already runs in Asterisk on `port` of this relay (after a restart).
-
-        Raises:
-            Refused: the port is leased or won't bind, or the echo or the media processes are not there yet.
-        """
+        """Take back leases of ports not in `ports_of_calls`, the ports of all live calls; return the leaked ports."""

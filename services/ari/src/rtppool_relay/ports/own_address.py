@@ -1,6 +1,6 @@
-"""Our own address on the route to Asterisk, for a relay that nobody told one.
+"""The relay's addresses: bound, advertised to Asterisk, and found on the route to Asterisk when none is configured.
 
-Looked up off the way of calls: a name may take seconds to resolve, and the event loop must not wait for it.
+Name resolution may take seconds. It runs outside call set-up and never blocks the event loop.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rtppool_core.net.udp import family_of
 
 REFRESH_SECONDS = 60.0
 RETRY_SECONDS = 2.0
-# Nothing is sent to it (RFC 863's port); connecting a UDP socket only asks for the route.
+# RFC 863. Connecting a UDP socket selects a route and sends nothing.
 DISCARD_PORT = 9
 UNSPECIFIED = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 
 class OwnAddress:
-    """`address` as Asterisk at `host` sees it; None before it is known, then `reason` is a sentence.
+    """The relay's source address on the route to Asterisk at `host`.
 
-    Where `host` is an address, it is known at once.
+    `address` is None until it is known; `reason` then says why. A literal IP address as `host` needs no resolution.
     """
 
     def __init__(self, host: str) -> None:
@@ -31,54 +32,74 @@ class OwnAddress:
         self.address: str | None = None
         self.reason: str | None = f"our address on the route to {host} is not known yet"
         if _is_address(host):
-            self._take([(family_of(host), (host, DISCARD_PORT))])
+            self._select([(family_of(host), (host, DISCARD_PORT))])
 
     async def run(self, changed: Callable[[], None]) -> None:
-        """Look for ever; `changed` is called with every other address."""
+        """Refresh the address for ever, and call `changed` after every change."""
         while True:
             before = self.address
-            await self.look()
+            await self.refresh()
             if self.address != before:
                 changed()
             await asyncio.sleep(REFRESH_SECONDS if self.reason is None else RETRY_SECONDS)
 
-    async def look(self) -> None:
-        """Look once. What was found before is kept while nothing is found."""
+    async def refresh(self) -> None:
+        """Resolve the host and select a route once. A failure keeps the previous address."""
         try:
             found = await asyncio.get_running_loop().getaddrinfo(self._host, DISCARD_PORT, type=socket.SOCK_DGRAM)
         except OSError as error:
-            self._fail(f"{error.strerror or error}")
+            self._fail(error)
             return
-        self._take([(socket.AddressFamily(info[0]), info[4]) for info in found])
+        self._select([(socket.AddressFamily(info[0]), info[4]) for info in found])
 
-    def _take(self, targets: list[tuple[socket.AddressFamily, Any]]) -> None:
+    def _select(self, targets: list[tuple[socket.AddressFamily, Any]]) -> None:
         for family, target in targets:
             try:
-                self.address = _source_towards(family, target)
+                self.address = _source_address(family, target)
             except OSError as error:
-                self._fail(f"{error.strerror or error}")
+                self._fail(error)
             else:
                 self.reason = None
                 return
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, error: OSError) -> None:
         self.reason = (
-            f"our address on the route to {self._host} (the host of ARI_URL) is not known: {why}; "
-            "set ADVERTISE_IP, or the pool's advertise address, to what Asterisk reaches"
+            f"our address on the route to {self._host} (the host of ARI_URL) is not known: {error.strerror or error}; "
+            "set ADVERTISE_IP, or the pool's advertise address, to one that Asterisk reaches"
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PortAddresses:
+    """The addresses of the relay's ports. `configured` returns the pool's or the environment's advertised address."""
+
+    bind_ip: str
+    configured: Callable[[], str | None]
+    own: OwnAddress
+
+    def advertised(self) -> str | None:
+        """Return the address that Asterisk sends to, or None while it is unknown."""
+        return self.configured() or self.own.address
+
+    def bound(self) -> str:
+        """Return the address that sockets bind to; see `bound_address`."""
+        return bound_address(self.bind_ip, self.advertised())
+
+    def asterisk_side(self) -> str | None:
+        """Return the address for a call's socket towards Asterisk where it differs from `bound()`."""
+        return _specific_address(self.bind_ip, self.advertised())
+
+
 def bound_address(bind_ip: str, advertised: str | None) -> str:
-    """What sockets are bound to: `bind_ip`, but where it is unspecified, in the family that Asterisk is told.
+    """Return `bind_ip`; an unspecified one is converted to the address family of `advertised`.
 
-    A socket of the other family reaches neither an Asterisk nor an echo of this one.
+    A socket of the other family reaches neither Asterisk nor the echo.
     """
-    heard_at = hearing_address(bind_ip, advertised)
-    return bind_ip if heard_at is None else UNSPECIFIED[family_of(heard_at)]
+    specific = _specific_address(bind_ip, advertised)
+    return bind_ip if specific is None else UNSPECIFIED[family_of(specific)]
 
 
-def hearing_address(bind_ip: str, advertised: str | None) -> str | None:
-    """Where a call's socket towards Asterisk has to hear, if that is another address than the bound one."""
+def _specific_address(bind_ip: str, advertised: str | None) -> str | None:
     if advertised is None or not _is_address(advertised) or not ipaddress.ip_address(bind_ip).is_unspecified:
         return None
     return advertised
@@ -92,7 +113,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _source_towards(family: socket.AddressFamily, target: Any) -> str:
+def _source_address(family: socket.AddressFamily, target: Any) -> str:
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.connect(target)
         return str(ipaddress.ip_address(sock.getsockname()[0]))

@@ -1,24 +1,38 @@
-"""Looks at the host with `preflight`, keeps what it finds, and says every change of it once."""
+"""Preflight over time: reads the host's facts, keeps the latest findings, and logs each change once."""
 
 from __future__ import annotations
 
 import logging
+import re
+import resource
+import socket
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
+from rtppool_core.contract.port_range import MAX_PORT
 from rtppool_core.contract.report import Finding
 from rtppool_relay.config import RelayConfig
+from rtppool_relay.media.port_sockets import RECEIVE_BUFFER_BYTES
 from rtppool_relay.ports.call_ports import CallPorts
-from rtppool_relay.ports.host_facts import read_host_facts
-from rtppool_relay.ports.preflight import Planned, preflight
+from rtppool_relay.ports.preflight import HostFacts, PlannedUse, preflight
 
 log = logging.getLogger(__name__)
 
+PROC = Path("/proc")
+EPHEMERAL = "sys/net/ipv4/ip_local_port_range"
+RESERVED = "sys/net/ipv4/ip_local_reserved_ports"
+RECEIVE_BUFFER_LIMIT = "sys/net/core/rmem_max"
+MAX_FILE_BYTES = 1 << 20
+
+Value = TypeVar("Value")
+
 
 class PreflightWatch:
-    """`findings` are those of the last look.
+    """The latest `findings`. `config` returns the configuration in force.
 
-    `config` tells the configuration in force, `stamps_reason` why receive stamps are not the kernel's, if so.
-    `real_time_expected`: media processes should have real-time priority.
+    `stamps_reason` says why the kernel does not stamp packets, if so. `real_time_expected`: media processes should
+    have real-time priority.
     """
 
     def __init__(
@@ -37,9 +51,9 @@ class PreflightWatch:
         self._real_time_expected = real_time_expected
         self.findings: tuple[Finding, ...] = ()
 
-    def look(self) -> None:
-        """Look at the start, when the ports were tried, and every few seconds."""
-        before, self.findings = self.findings, self._found()
+    def check(self) -> None:
+        """Read the host's facts and log new and resolved findings. Call it after trial binds and every few seconds."""
+        before, self.findings = self.findings, self._find()
         for each in self.findings:
             if each not in before:
                 inferred = " (inferred)" if each.inferred else ""
@@ -47,13 +61,73 @@ class PreflightWatch:
         for code in sorted({each.code for each in before} - {each.code for each in self.findings}):
             log.info("preflight: no longer %s", code)
 
-    def _found(self) -> tuple[Finding, ...]:
+    def _find(self) -> tuple[Finding, ...]:
         config = self._config()
         return preflight(
             read_host_facts(self._in_cluster),
-            Planned(config.port_range, config.excluded_ports, config.echo.port),
-            self._call_ports.ports.report(),
+            PlannedUse(config.port_range, config.excluded_ports, config.echo.port),
+            self._call_ports.manager.report(),
             self._call_ports.asterisk,
             self._stamps_reason,
             real_time_refused=self._real_time_expected and not self._call_ports.supervisor.real_time(),
         )
+
+
+def read_host_facts(in_cluster: bool, proc: Path = PROC) -> HostFacts:
+    """Read the host's current facts from a few files and a socket, without blocking."""
+    unread: list[str] = []
+
+    def read(name: str, parse: Callable[[str], Value | None], purpose: str) -> Value | None:
+        path = proc / name
+        try:
+            with path.open(encoding="ascii", errors="replace") as file:
+                value = parse(file.read(MAX_FILE_BYTES))
+            cause = "holds something else than expected"
+        except OSError as error:
+            value, cause = None, error.strerror or str(error)
+        if value is None:
+            unread.append(f"{path} could not be read ({cause}): {purpose} is not known")
+        return value
+
+    ephemeral = read(EPHEMERAL, parse_range, "whether the kernel gives ports of the pool to other programs")
+    reserved = read(RESERVED, parse_ports, "which ports the kernel leaves out of that")
+    limit = read(RECEIVE_BUFFER_LIMIT, parse_number, "the limit of receive buffers")
+    return HostFacts(
+        ephemeral=ephemeral,
+        reserved=reserved,
+        receive_buffer_asked_bytes=RECEIVE_BUFFER_BYTES,
+        receive_buffer_bytes=_receive_buffer_bytes(),
+        receive_buffer_limit_bytes=limit,
+        file_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        in_cluster=in_cluster,
+        unread=tuple(unread),
+    )
+
+
+def parse_range(text: str) -> tuple[int, int] | None:
+    """Parse the two numbers of ip_local_port_range; return None for anything else."""
+    match = re.fullmatch(r"\s*(\d{1,5})\s+(\d{1,5})\s*", text, re.ASCII)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def parse_ports(text: str) -> frozenset[int] | None:
+    """Parse ip_local_reserved_ports (`8080,9148-9150`, or an empty line); return None for anything else."""
+    ports: set[int] = set()
+    for part in filter(None, text.strip().split(",")):
+        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part, re.ASCII)
+        if match is None:
+            return None
+        ports.update(range(int(match[1]), min(int(match[2] or match[1]), MAX_PORT) + 1))
+    return frozenset(ports)
+
+
+def parse_number(text: str) -> int | None:
+    """Parse a number on a line of its own; return None for anything else."""
+    return int(text) if re.fullmatch(r"\s*\d{1,12}\s*", text, re.ASCII) else None
+
+
+def _receive_buffer_bytes() -> int:
+    """Return the receive buffer that the kernel grants. It reports twice that size (socket(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2

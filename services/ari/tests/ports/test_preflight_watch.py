@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rtppool_relay.media.port_sockets import RECEIVE_BUFFER_BYTES, bind_pair
-from rtppool_relay.ports.host_facts import EPHEMERAL, RECEIVE_BUFFER_LIMIT, RESERVED, parse_ports, read_host_facts
+from rtppool_relay.ports.preflight_watch import EPHEMERAL, RECEIVE_BUFFER_LIMIT, RESERVED, parse_ports, read_host_facts
 
 
 @pytest.fixture

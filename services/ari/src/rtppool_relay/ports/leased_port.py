@@ -1,0 +1,141 @@
+"""One leased port with its sockets, from binding to its final figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rtppool_core.net.udp import host_port
+from rtppool_relay.config import RelayConfig
+from rtppool_relay.figures.call_figures import CallFigures, call_figures
+from rtppool_relay.figures.measurement import Measurement, StreamKind
+from rtppool_relay.figures.sla import judge
+from rtppool_relay.media.port_sockets import PortSockets
+from rtppool_relay.media.supervisor import Attachment, MediaFault, MediaSupervisor
+from rtppool_relay.ports.asterisk_endpoints import AsteriskEndpoints
+from rtppool_relay.ports.echo_moves import EchoMoves
+from rtppool_relay.ports.own_address import PortAddresses
+from rtppool_relay.streams.flow import MediaFlow
+from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.statistics import StreamStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class PortContext:
+    """The parts of the relay that a leased port works with. `wall_ns` is in ns of Unix time."""
+
+    config: Callable[[], RelayConfig]
+    addresses: PortAddresses
+    dscp: int
+    supervisor: MediaSupervisor
+    measurement: Measurement
+    asterisk: AsteriskEndpoints
+    wall_ns: Callable[[], int]
+
+
+class LeasedPort:
+    """Implements `MediaPort` for calls; the probe runs on one, too.
+
+    `peak_calls` is the highest number of active calls during its lifetime: it selects the SLA tier.
+    `on_close` is called once, when the sockets are closed and the slot is free again.
+    """
+
+    def __init__(
+        self,
+        context: PortContext,
+        kind: StreamKind,
+        sockets: PortSockets,
+        slot: int,
+        on_close: Callable[[LeasedPort], None],
+    ) -> None:
+        self.kind: StreamKind = kind
+        self.sockets = sockets
+        self.slot = slot
+        # Empty for the probe alone, which plays Asterisk itself.
+        self.advertised_address = context.addresses.advertised() or ""
+        self.peak_calls = 0
+        self._context = context
+        self._on_close = on_close
+        self._moves = EchoMoves(context.supervisor, slot, sockets, context.dscp)
+        self._attached = False
+        self._final: CallFigures | None = None
+        self._closing = asyncio.Lock()
+        config, measurement = context.config(), context.measurement
+        self.statistics = StreamStatistics(
+            RowReader(context.supervisor.memory, slot),
+            config.clock_rate_hz,
+            config.sla.late_threshold_microseconds * 1000,
+            measurement.clock_steps.spans_step,
+            measurement.kinds[kind].observe,
+        )
+        measurement.add_stream(slot, kind, self.statistics)
+
+    @property
+    def port(self) -> int:
+        """The UDP port."""
+        return self.sockets.port
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the sockets are open."""
+        return self.sockets.asterisk.fileno() >= 0
+
+    async def connect(self, address: str, port: int) -> None:
+        """Connect the socket to Asterisk and attach the port to a media process; see `MediaPort.connect`."""
+        try:
+            self.sockets.asterisk.connect((address, port))
+        except OSError as error:
+            raise MediaFault(
+                f"port {self.port} can't be connected to {host_port(address, port)}: {error.strerror}; "
+                "is ADVERTISE_IP an address that Asterisk reaches, and BIND_IP one that reaches Asterisk?"
+            ) from error
+        if self.kind == "calls":
+            source = str(self.sockets.asterisk.getsockname()[0])
+            self._context.asterisk.record((address, port), source, self.advertised_address)
+        tos, extend = self._context.dscp << 2, self._context.config().echo.extension
+        self._attached = True
+        await self._context.supervisor.attach(Attachment(self.slot, self.sockets, (address, port), tos, extend))
+
+    def sends_to(self, echo: tuple[str, int]) -> bool:
+        """Return whether packets go to this echo, or the port is closed."""
+        return self._moves.aims_at(echo)
+
+    async def move_to(self, echo: tuple[str, int]) -> bool:
+        """Send packets to another echo; return False where the move must be repeated."""
+        return await self._moves.move(echo, self._context.addresses.bound(), attached=self._attached)
+
+    def figures(self) -> CallFigures:
+        """Return the figures so far, with the call's own verdict by the tier of its peak load."""
+        if self._final is not None:
+            return self._final
+        total = self.statistics.total
+        return call_figures(total, judge(total, self.peak_calls, self._context.config().sla).report)
+
+    def flow(self) -> MediaFlow:
+        """Return the packet counts of both directions so far."""
+        return self.statistics.flow
+
+    async def unbind(self) -> None:
+        """Free the UDP port at once; `close` still has to follow. The media process's copies go first."""
+        async with self._closing:
+            await self._detach()
+            self.sockets.close()
+
+    async def close(self) -> CallFigures:
+        """Detach, take the final figures, close the sockets; see `MediaPort.close`."""
+        async with self._closing:
+            if self._final is None:
+                await self._detach()
+                # No await from here on: a slot is in use exactly as long as its port is live.
+                self._context.measurement.end_stream(self.slot, self._context.wall_ns())
+                self._moves.end()
+                self.sockets.close()
+                self._context.supervisor.give_slot_back(self.slot)
+                self._on_close(self)
+                self._final = self.figures()
+        return self._final
+
+    async def _detach(self) -> None:
+        if self._attached:
+            await self._context.supervisor.detach(self.slot)

@@ -20,7 +20,7 @@ from rtppool_operator import handlers
 from rtppool_operator.app import App
 from rtppool_operator.kube.cluster import connect
 from rtppool_operator.kube.crd import read_definition
-from rtppool_operator.kube.kopf_watch import RUNNING, SEEN
+from rtppool_operator.kube.kopf_watch import APP, SEEN
 from rtppool_operator.kube.watch_health import DEAD_AFTER_SECONDS
 from rtppool_operator.settings import read_settings
 
@@ -58,17 +58,17 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 
 @pytest.fixture
-async def running(api: ApiStandIn) -> AsyncIterator[App]:
+async def app(api: ApiStandIn) -> AsyncIterator[App]:
     assert api.port
     made = App(await asyncio.to_thread(connect, "rtp", OURS), OURS, read_settings(VARIABLES))
     yield made
-    await made.end()
+    await made.stop()
 
 
-async def answer(running: App, path: str) -> tuple[int, Any]:
+async def answer(app: App, path: str) -> tuple[int, Any]:
     async with (
         aiohttp.ClientSession() as session,
-        session.get(f"http://127.0.0.1:{running.http_port}{path}") as response,
+        session.get(f"http://127.0.0.1:{app.http_port}{path}") as response,
     ):
         return response.status, await response.json()
 
@@ -79,49 +79,47 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_comes(
-    api: ApiStandIn, running: App
-) -> None:
+async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_comes(api: ApiStandIn, app: App) -> None:
     document = api.documents.pop(DEFINITION)
     api.instead = lambda request: refusal(403, "forbidden") if request.path == DEFINITION else written(request)
-    await running.begin("127.0.0.1", 0)
-    await until(lambda: "403 forbidden" in (running.definition.problem or ""))
-    status, body = await answer(running, "/ready")
+    await app.start("127.0.0.1", 0)
+    await until(lambda: "403 forbidden" in (app.definition.problem or ""))
+    status, body = await answer(app, "/ready")
     assert status == 503
     assert "403 forbidden" in body["problems"][0]
-    assert (await answer(running, "/healthz"))[0] == 200
+    assert (await answer(app, "/healthz"))[0] == 200
     api.instead, api.documents[DEFINITION] = written, document
-    await until(lambda: running.definition.served.is_set() and running.reconciler.problem is None)
-    assert await answer(running, "/ready") == (200, {"ready": True, "problems": []})
+    await until(lambda: app.definition.served.is_set() and app.reconciler.problem is None)
+    assert await answer(app, "/ready") == (200, {"ready": True, "problems": []})
 
 
-async def test_an_edit_wakes_it_by_the_watch(api: ApiStandIn, running: App) -> None:
-    await running.begin("127.0.0.1", 0)
-    running.watch_pools()
+async def test_an_edit_wakes_it_by_the_watch(api: ApiStandIn, app: App) -> None:
+    await app.start("127.0.0.1", 0)
+    app.watch_pools()
     await until(lambda: bool(api.watches))
     await api.put_pool("default")
-    await until(lambda: running.reconciler.watch.age_seconds(time.monotonic()) is not None)
-    await until(lambda: running.reconciler.counts.pools == 1)
-    assert (await answer(running, "/healthz"))[0] == 200
+    await until(lambda: app.reconciler.watch.age_seconds(time.monotonic()) is not None)
+    await until(lambda: app.reconciler.counts.pools == 1)
+    assert (await answer(app, "/healthz"))[0] == 200
 
 
-async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(running: App) -> None:
-    await running.begin("127.0.0.1", 0)
+async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(app: App) -> None:
+    await app.start("127.0.0.1", 0)
     then = time.monotonic() - DEAD_AFTER_SECONDS - 1
-    running.reconciler.watch.record_list({"uid": "1"}, then, then)
-    status, body = await answer(running, "/healthz")
+    app.reconciler.watch.record_list({"uid": "1"}, then, then)
+    status, body = await answer(app, "/healthz")
     assert (status, body["healthy"]) == (503, False)
     assert "the watch of pools has not delivered" in body["problems"][0]
-    assert (await answer(running, "/health"))[0] == 200
+    assert (await answer(app, "/health"))[0] == 200
 
 
 async def test_its_lease_is_given_up_at_the_end(api: ApiStandIn) -> None:
-    running = App(await asyncio.to_thread(connect, "rtp", OURS), OURS, read_settings(VARIABLES))
+    app = App(await asyncio.to_thread(connect, "rtp", OURS), OURS, read_settings(VARIABLES))
     lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/rtp-pool-operator"
-    await running.begin("127.0.0.1", 0)
-    await until(lambda: running.reconciler.problem is None)
+    await app.start("127.0.0.1", 0)
+    await until(lambda: app.reconciler.problem is None)
     api.documents[lease] = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "rtp/operator-1"}}
-    await running.end()
+    await app.stop()
     assert api.bodies[-1]["spec"]["holderIdentity"] == ""
 
 
@@ -135,10 +133,10 @@ async def test_kopf_run_starts_the_operator_once(api: ApiStandIn, monkeypatch: p
         monkeypatch.setenv(name, value)
     memo, settings = kopf.Memo(), kopf.OperatorSettings()
     await handlers.begin(settings=settings, memo=memo)
-    first = memo[RUNNING]
+    first = memo[APP]
     assert first.definition.served.is_set(), "kopf watches what is defined when it begins"
     await handlers.begin(settings=settings, memo=memo)
-    assert memo[RUNNING] is first
+    assert memo[APP] is first
     pool = await api.put_pool("default")
     await handlers.pool_changed(memo=memo, event={"type": "ADDED", "object": pool})
     assert first.reconciler.watch.age_seconds(time.monotonic()) is not None
@@ -150,5 +148,5 @@ async def test_kopf_beside_a_started_operator_starts_none(api: ApiStandIn) -> No
     memo[SEEN] = lambda *_: None
     await handlers.begin(settings=kopf.OperatorSettings(), memo=memo)
     await handlers.end(memo=memo)
-    assert RUNNING not in memo
+    assert APP not in memo
     assert api.requests == []

@@ -141,7 +141,7 @@ def test_the_chart_s_own_test_sends_packets(kube: Kube, installed: dict[str, Any
 
 def test_an_asterisk_that_is_not_there_is_the_pool_s_condition_in_a_sentence(misconfigured: Misconfigured) -> None:
     text = message(misconfigured.absent, "AsteriskConnected")
-    assert "0 of 2 relays are fine" in text
+    assert "0 of 2 relays are connected to Asterisk" in text
     assert "ARI_URL=http://127.0.0.1:8088/ari can't be connected" in text
     assert conditions(misconfigured.absent)["Ready"][0] == "False"
 

@@ -1,4 +1,4 @@
-"""`python -m rtppool_operator`: what `kopf run -m rtppool_operator.handlers` does, and goes on when kopf ends."""
+"""`python -m rtppool_operator`: as `kopf run -m rtppool_operator.handlers`, but it survives an end of kopf."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import os
 import sys
 
 from rtppool_core.process.service import Stop, run
-from rtppool_operator import handlers  # noqa: F401 importing them registers them
+from rtppool_operator import handlers  # noqa: F401 the import registers them
 from rtppool_operator.app import start
 
 
 async def serve(stop: Stop) -> None:
-    """Run until asked to stop.
+    """Run until a signal asks to stop.
 
     Raises:
-        SettingsError: the environment can't be used.
+        SettingsError: a setting or the CRD file is invalid.
         ListenError: the HTTP port is taken.
     """
-    running = await start(os.environ)
-    running.watch_pools()
+    app = await start(os.environ)
+    app.watch_pools()
     await stop.asked.wait()
-    await running.end()
+    await app.stop()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The operator put together: settings in, everything mutable handed on, tasks started, and an orderly end."""
+"""The composition root: builds the operator from its settings, starts its tasks, and stops them in order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WATCH_CHECK_SECONDS = 5.0
 
 
 class App:
-    """A started operator. Under `kopf run` it has no `watch`: kopf is not ours to start again."""
+    """The operator. Under `kopf run` it has no `watch`, because kopf runs outside of it."""
 
     def __init__(self, cluster: Cluster, definition: Mapping[str, Any], settings: Settings) -> None:
         me = f"{settings.namespace}/{settings.pod_name}"
@@ -46,24 +46,24 @@ class App:
         self.watch: KopfWatch | None = None
         self.http_port = settings.http_port
 
-    async def begin(self, host: str, port: int) -> None:
-        """Answer HTTP first, so that whoever asks hears what is missing; then do the work.
+    async def start(self, host: str, port: int) -> None:
+        """Serve HTTP first, so that /ready and /healthz can report problems of the start. Then start the loops.
 
         Raises:
             ListenError: the HTTP port is taken.
         """
         self._http, self.http_port = await listen(self._web_app(), host, port)
-        self._start(self.definition.run())
-        self._start(self.reconciler.run())
+        self._start_task(self.definition.run())
+        self._start_task(self.reconciler.run())
 
     def watch_pools(self) -> None:
-        """Have kopf in a thread of its own, as soon as there is something to watch."""
-        self._start(self._watch_when_served())
+        """Start kopf in its own thread as soon as pools are served."""
+        self._start_task(self._watch_when_served())
 
-    async def end(self) -> None:
-        """Stop, and give the lease up."""
+    async def stop(self) -> None:
+        """Stop all tasks and release the lease."""
         if self.watch is not None:
-            await asyncio.to_thread(self.watch.end)
+            await asyncio.to_thread(self.watch.stop)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -72,7 +72,7 @@ class App:
             await self._http.cleanup()
 
     async def _watch_when_served(self) -> None:
-        # kopf looks once for what it should watch; what is defined later it would never see.
+        # kopf discovers resources once, at its start, so the CRD must be served before.
         await self.definition.served.wait()
         loop = asyncio.get_running_loop()
 
@@ -81,15 +81,15 @@ class App:
 
         self.watch = KopfWatch(seen, self._identity)
         self.watch.start()
-        begun_at = time.monotonic()
+        started_at = time.monotonic()
         while True:
             await asyncio.sleep(WATCH_CHECK_SECONDS)
             now = time.monotonic()
-            if min(self.reconciler.watch.behind_seconds(now), now - begun_at) > INACTIVITY_SECONDS:
+            if min(self.reconciler.watch.behind_seconds(now), now - started_at) > INACTIVITY_SECONDS:
                 self.watch.restart()
-                begun_at = now
+                started_at = now
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         task.add_done_callback(_log_failure)
         self._tasks.append(task)
@@ -111,7 +111,7 @@ class App:
 
     def _loop_problems(self) -> tuple[str, ...]:
         silent = self.reconciler.stalled_seconds()
-        return (f"no round was finished for {silent:.0f} s",) if silent > STALLED_AFTER_SECONDS else ()
+        return (f"no round has finished for {silent:.0f} s",) if silent > STALLED_AFTER_SECONDS else ()
 
     def _watch_problems(self) -> tuple[str, ...]:
         problem = self.reconciler.watch.problem(time.monotonic())
@@ -125,26 +125,26 @@ class App:
 
 
 async def start(variables: Mapping[str, str]) -> App:
-    """Start from an environment.
+    """Start the operator from its environment.
 
     Raises:
-        SettingsError: the environment or the CRD file can't be used.
+        SettingsError: a setting or the CRD file is invalid.
         ListenError: the HTTP port is taken.
         ClusterError: no cluster is configured.
     """
     settings = read_settings(variables)
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
-    # A line for every event of every pool says nothing: what follows from it is logged where it is done.
+    # kopf logs a line for every event of every pool. The operator logs the changes that it makes.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    # It warns that it gets no signals; it is stopped by us.
+    # kopf warns that it receives no signals. The operator stops it.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     definition = read_definition(settings.crd_file)
-    running = App(await asyncio.to_thread(connect, settings.namespace, definition), definition, settings)
-    await running.begin(settings.http_bind, settings.http_port)
+    app = App(await asyncio.to_thread(connect, settings.namespace, definition), definition, settings)
+    await app.start(settings.http_bind, settings.http_port)
     log.info("operator started", extra={"fields": {"namespace": settings.namespace, "http": settings.http_port}})
-    return running
+    return app
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (fault := task.exception()) is not None:
-        log.error("the operator's task ended", exc_info=fault)
+        log.error("a task of the operator ended", exc_info=fault)

@@ -1,8 +1,8 @@
-"""kopf's handlers: a table of contents. `kopf run -m rtppool_operator.handlers` runs the operator, too.
+"""kopf's handlers. `kopf run -m rtppool_operator.handlers` runs the operator, too.
 
-Only events are watched: change handlers, timers and daemons would set a finalizer, and with the operator down
-`kubectl delete` would hang (tried with kopf 1.45). What the watch brings is no more than a wake-up: the operator lists
-pools every two seconds anyway.
+They watch events only. Change handlers, timers and daemons would set a finalizer, and `kubectl delete` would hang while
+the operator is down (seen with kopf 1.45). An event only starts a round: the operator also lists pools every two
+seconds.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any
 import kopf
 
 from rtppool_operator.app import start
-from rtppool_operator.kube.kopf_watch import RUNNING, SEEN, configure
+from rtppool_operator.kube.kopf_watch import APP, SEEN, configure
 from rtppool_operator.pools.spec import GROUP, PLURAL, VERSION
 
 
 @kopf.on.startup()
 async def begin(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
-    """Have kopf write nothing anywhere. Under `kopf run` nobody else has started the operator."""
+    """Configure kopf. Under `kopf run`, start the operator as well."""
     configure(settings)
     if SEEN not in memo:
-        running = await start(os.environ)
-        memo[RUNNING], memo[SEEN] = running, running.reconciler.pool_seen
-        # kopf looks once for what it should watch; what is defined later it would never see.
-        await running.definition.served.wait()
+        app = await start(os.environ)
+        memo[APP], memo[SEEN] = app, app.reconciler.pool_seen
+        # kopf discovers resources once, at its start, so the CRD must be served before.
+        await app.definition.served.wait()
 
 
 @kopf.on.event(GROUP, VERSION, PLURAL)
 async def pool_changed(memo: kopf.Memo, event: kopf.RawEvent, **_: Any) -> None:
-    """A pool was made, edited or deleted, or its status was written."""
+    """Record that a pool was created, edited or deleted, or that its status was written."""
     metadata: Any = event["object"]["metadata"]
     gone = event["type"] == "DELETED"
     memo[SEEN](metadata["uid"], None if gone else metadata["generation"], metadata["resourceVersion"])
@@ -38,6 +38,6 @@ async def pool_changed(memo: kopf.Memo, event: kopf.RawEvent, **_: Any) -> None:
 
 @kopf.on.cleanup()
 async def end(memo: kopf.Memo, **_: Any) -> None:
-    """Stop what was started here, and give the lease up."""
-    if RUNNING in memo:
-        await memo[RUNNING].end()
+    """Stop an operator that `begin` started."""
+    if APP in memo:
+        await memo[APP].stop()

@@ -1,4 +1,4 @@
-"""The operator's settings, read from its environment; every mistake is said at once."""
+"""The operator's settings from its environment. All mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_CRD_FILE = "/opt/rtp-pool/crds/rtppools.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings. `namespace` is where the relays and their configuration are."""
+    """All settings. `namespace` has the relays and their configuration."""
 
     namespace: str
     pod_name: str
@@ -32,7 +32,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     """Read the environment.
 
     Raises:
-        SettingsError: with a sentence for each setting that can't be used.
+        SettingsError: has a sentence for each invalid setting.
     """
     env = Environment(variables)
     token_file = env.text("RELAY_TOKEN_FILE")
@@ -49,6 +49,6 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     if not settings.namespace:
         env.problem("POD_NAMESPACE= : is empty; accepted is the namespace of the relays (the chart sets it)")
     if not settings.crd_file.is_file():
-        env.problem(f"CRD_FILE={settings.crd_file}: is no file; accepted is the path of the RtpPool definition")
+        env.problem(f"CRD_FILE={settings.crd_file}: is not a file; accepted is the path of the CRD of RtpPool")
     env.finish()
     return settings

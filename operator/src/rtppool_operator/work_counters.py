@@ -1,4 +1,4 @@
-"""What the operator counts of its own work, for /metrics. Pure."""
+"""Counters of the operator's own work, for /metrics."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 ROUND_BOUNDS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# Label values of published metrics, so they keep their names.
 CONFIGURE, REPORT, POLL = "steer", "listen", "poll"
 
 
 @dataclass(slots=True)
 class Durations:
-    """How long rounds of one kind took: counts by upper bound in seconds, and their sum."""
+    """Durations of the rounds of one loop: counts by upper bound in seconds, and their sum."""
 
     total_seconds: float = 0.0
     _by_bound: list[int] = field(default_factory=lambda: [0] * (len(ROUND_BOUNDS_SECONDS) + 1))
 
     def add(self, seconds: float) -> None:
-        """Count one."""
+        """Add a round."""
         self.total_seconds += seconds
         self._by_bound[next((at for at, most in enumerate(ROUND_BOUNDS_SECONDS) if seconds <= most), -1)] += 1
 
     def cumulative(self) -> Iterable[tuple[str, int]]:
-        """(bound, how many took at most that long), as Prometheus wants them; the last bound is `+Inf`."""
+        """Yield (upper bound, rounds up to it), cumulative as in Prometheus; the last bound is `+Inf`."""
         added = 0
         for bound, count in zip((*map(str, ROUND_BOUNDS_SECONDS), "+Inf"), self._by_bound, strict=True):
             added += count
@@ -32,7 +33,7 @@ class Durations:
 
 @dataclass(slots=True)
 class WorkCounters:
-    """Since the operator started; they only grow, but for the last three. `errors` are by what was tried."""
+    """Totals since the start, and the last round in the last three. `errors` are by action."""
 
     cycles: int = 0
     failed_cycles: int = 0

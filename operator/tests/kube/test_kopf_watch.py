@@ -40,7 +40,7 @@ async def watch(api: ApiStandIn, seen: list[Seen]) -> AsyncIterator[KopfWatch]:
     loop = asyncio.get_running_loop()
     made = KopfWatch(lambda *event: loop.call_soon_threadsafe(seen.append, event) and None, "ns/me")
     yield made
-    await asyncio.to_thread(made.end)
+    await asyncio.to_thread(made.stop)
     assert not made.alive
 
 

@@ -59,7 +59,9 @@ def test_without_relays_nothing_is_known_and_ready_is_false(seen: Seen) -> None:
 def test_one_relay_behind_is_counted_and_named(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
     observation = seen(make_report(pool), make_report(pool, generation=2))
     assert status_of(observation, "Programmed") == ("False", "Pending")
-    assert message_of(observation, "Programmed") == "1 of 2: b: it runs generation 2"
+    assert message_of(observation, "Programmed") == (
+        "1 of 2 relays run this generation; b runs generation 2; if this persists, see its log"
+    )
     assert status_of(observation, "Ready") == ("False", "Pending")
     assert figures(observation)["appliedGeneration"] == 2
 
@@ -97,7 +99,9 @@ def test_an_echo_that_does_not_answer_is_named_with_its_node(seen: Seen, pool: P
     broken = EchoReport("127.0.0.1", 4000, "127.0.0.1:4000", reachable=False, reason="no packet came back")
     observation = seen(make_report(pool), make_report(pool, echo=broken))
     assert status_of(observation, "EchoReachable") == ("False", "Unreachable")
-    assert message_of(observation, "EchoReachable") == "b: no packet came back"
+    assert message_of(observation, "EchoReachable") == (
+        "b: no packet came back; check echo.host, echo.port and firewalls for UDP"
+    )
     assert status_of(observation, "Ready") == ("False", "Unreachable")
 
 
@@ -120,7 +124,7 @@ def test_a_broken_connection_to_asterisk_is_not_ready_and_says_why(
 ) -> None:
     observation = seen(make_report(pool), make_report(pool, ari=AriReport(state, 1, reason="the reason")))
     assert status_of(observation, "AsteriskConnected") == ("False", state)
-    assert message_of(observation, "AsteriskConnected") == "1 of 2 relays are fine; b: the reason"
+    assert message_of(observation, "AsteriskConnected") == "1 of 2 relays are connected to Asterisk; b: the reason"
     assert status_of(observation, "Ready") == ("False", state)
 
 

@@ -208,15 +208,17 @@ def test_relays_that_are_being_deleted_are_not_waited_for(world: World) -> None:
 def test_the_calls_of_a_relay_that_is_being_deleted_are_counted(world: World) -> None:
     calls = CallsReport(7, 9, 2, 0, 0, {})
     leaving = world.seen(world.report(draining=True, calls=calls), terminating=True)
-    assert message(leaving, "Draining") == "relays are being stopped and take no new calls: a (7 calls left)"
+    assert message(leaving, "Draining") == "relays that are being stopped take no new calls: a (7 calls left)"
     assert figures(leaving)["activeCalls"] == 7
 
 
 def test_a_silent_relay_is_not_counted_among_those_that_confirm(world: World) -> None:
     behind = world.report(applied_generation=2)
-    assert message(world.seen(world.report(), behind, None), "Programmed") == "1 of 3: b: it runs generation 2"
+    programmed = message(world.seen(world.report(), behind, None), "Programmed")
+    assert programmed == "1 of 3 relays run this generation; b runs generation 2; if this persists, see its log"
     broken = world.report(ari=AriReport("Unreachable", 0, reason="why"))
-    assert message(world.seen(world.report(), broken, None), "AsteriskConnected") == "1 of 3 relays are fine; b: why"
+    connected = message(world.seen(world.report(), broken, None), "AsteriskConnected")
+    assert connected == "1 of 3 relays are connected to Asterisk; b: why"
 
 
 @pytest.mark.parametrize(
@@ -232,16 +234,26 @@ def test_the_right_generation_with_another_range_or_echo_is_not_programmed(
 ) -> None:
     edited_by_hand = world.seen(world.report(**changes))
     assert {each.type: each.status for each in conditions(edited_by_hand)}["Programmed"] == "False"
-    assert message(edited_by_hand, "Programmed") == f"0 of 1: a: it runs {told}, unlike the spec"
+    assert message(edited_by_hand, "Programmed") == (
+        f"0 of 1 relays run this generation; a runs {told}, unlike the spec; if this persists, see its log"
+    )
 
 
 @pytest.mark.parametrize(
     ("spec", "claimed", "told"),
     [
-        ({}, {}, "no node runs a relay"),
-        ({"nodeSelector": {"zone": "a"}}, {}, "no node has the labels of nodeSelector"),
-        ({"nodeSelector": {"zone": "a"}}, {"without_relay": ("n1", "n2")}, "this pool's nodes run no relay: n1; n2"),
-        ({}, {"lost": LOST}, "other pools have every node that this one asks for"),
+        ({}, {}, "no node runs a relay; check the relay DaemonSet"),
+        (
+            {"nodeSelector": {"zone": "a"}},
+            {},
+            "no node has the labels of nodeSelector; label nodes, or correct nodeSelector",
+        ),
+        (
+            {"nodeSelector": {"zone": "a"}},
+            {"without_relay": ("n1", "n2")},
+            "this pool's nodes run no relay: n1; n2; check the relay DaemonSet",
+        ),
+        ({}, {"lost": LOST}, "other pools own every node that this pool claims; see Conflicted"),
     ],
 )
 def test_no_relays_says_why_there_are_none(
@@ -256,9 +268,11 @@ def test_the_calls_that_drain_are_counted_in_all_and_by_node(world: World) -> No
 
     assert (
         message(world.seen(draining(2), draining(1)), "Draining")
-        == "3 calls live on ports outside the range, to their end: a (2); b (1)"
+        == "3 calls live on ports outside the range until their end: a (2); b (1)"
     )
-    assert message(world.seen(draining(1)), "Draining") == "1 call lives on a port outside the range, to its end: a (1)"
+    assert (
+        message(world.seen(draining(1)), "Draining") == "1 call lives on a port outside the range until its end: a (1)"
+    )
 
 
 def test_tiers_out_of_reach_are_named_with_the_verdict(world: World) -> None:

@@ -18,7 +18,7 @@ import kopf
 
 log = logging.getLogger(__name__)
 
-SEEN, RUNNING = "seen", "running"
+SEEN, APP = "seen", "app"
 REQUEST_SECONDS, CONNECT_SECONDS = 10, 3
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
 # After this time a watch counts as healthy, and its end resets the backoff.
@@ -57,7 +57,7 @@ class KopfWatch:
         self._identity = identity
         self._registry = registry
         self._ended = threading.Event()
-        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._kopf_loop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._thread = threading.Thread(target=self._watch_forever, name="pool-watch", daemon=True)
         self.restarts = 0
         self.problem: str | None = None
@@ -73,13 +73,13 @@ class KopfWatch:
 
     def restart(self) -> None:
         """Replace a watch that delivers nothing."""
-        running = self._running
-        if running is not None:
-            loop, stop = running
+        current = self._kopf_loop
+        if current is not None:
+            loop, stop = current
             with contextlib.suppress(RuntimeError):  # the loop has just ended by itself
                 loop.call_soon_threadsafe(stop.set)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop the watch, and wait for up to 5 s."""
         self._ended.set()
         self.restart()
@@ -109,7 +109,7 @@ class KopfWatch:
     async def _kopf(self) -> None:
         # Not a threading.Event, because kopf waits for one in a thread that can't be cancelled.
         stop = asyncio.Event()
-        self._running = (asyncio.get_running_loop(), stop)
+        self._kopf_loop = (asyncio.get_running_loop(), stop)
         if self._ended.is_set():
             return
         memo: Any = kopf.Memo()

@@ -1,4 +1,4 @@
-"""Accepted and Conflicted: what follows from the pools and the nodes alone. Pure."""
+"""Accepted and Conflicted: the conditions that need the cluster's pools and nodes alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def _every_node_lost(observation: PoolObservation) -> Condition | None:
     claim = observation.claim
     if not claim.lost or claim.owned or claim.unserved:
         return None
-    return make_condition("Accepted", "Conflicted", f"other pools have every node: {_lost(observation)}")
+    remedy = "delete one of them, or give this pool a nodeSelector"
+    return make_condition("Accepted", "Conflicted", f"other pools own every node: {_lost(observation)}; {remedy}")
 
 
 def _no_address(observation: PoolObservation) -> Condition | None:
@@ -24,18 +25,20 @@ def _no_address(observation: PoolObservation) -> Condition | None:
     if not claim.unserved or claim.owned:
         return None
     names = join_first([f"{node} ({why})" for node, why in claim.unserved])
-    return make_condition("Accepted", "NoAddress", f"no node can be advertised: {names}")
+    remedy = "set advertise.source to HostIP or Static"
+    return make_condition("Accepted", "NoAddress", f"no node has an address to advertise: {names}; {remedy}")
 
 
 def _accepted(observation: PoolObservation) -> Condition:
     del observation
-    return make_condition("Accepted", "Accepted", "the spec holds")
+    return make_condition("Accepted", "Accepted", "the spec is valid")
 
 
 def _node_owned(observation: PoolObservation) -> Condition | None:
     if not observation.claim.lost:
         return None
-    return make_condition("Conflicted", "NodeOwned", f"other pools have nodes: {_lost(observation)}")
+    message = f"other pools own nodes that this pool claims: {_lost(observation)}; make the selectors disjoint"
+    return make_condition("Conflicted", "NodeOwned", message)
 
 
 def _preferred(observation: PoolObservation) -> Condition | None:
@@ -43,7 +46,7 @@ def _preferred(observation: PoolObservation) -> Condition | None:
     if not wanted:
         return None
     names = join_first([f"{node} ({other})" for node, other in wanted])
-    return make_condition("Conflicted", "Preferred", f"this pool has nodes that other pools want as well: {names}")
+    return make_condition("Conflicted", "Preferred", f"this pool owns nodes that other pools claim as well: {names}")
 
 
 def _no_conflict(observation: PoolObservation) -> Condition:

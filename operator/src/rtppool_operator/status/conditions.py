@@ -1,7 +1,7 @@
-"""The nine conditions of a pool, from what its relays report. Pure.
+"""The nine conditions of a pool.
 
-Each is an ordered chain of checks: the first that has something to say is the condition. Messages are sentences that do
-not tick: a figure that moves by itself stands in the status' figures, not here.
+Each is an ordered chain of checks, and the first that applies is the condition. A message has no figure that changes by
+itself, because every change of a message is a write. Such figures are in the rest of the status.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from rtppool_operator.status.text import shorten
 
 
 def conditions(observation: PoolObservation) -> tuple[Condition, ...]:
-    """All nine, Ready last."""
+    """Compute all nine, Ready last."""
     return tuple(evaluate(chain, observation) for chain in CHAINS.values())
 
 
 def evaluate(chain: Sequence[Check], observation: PoolObservation) -> Condition:
-    """What the first check says that says anything; the last of a chain always does."""
+    """Return the condition of the first check that applies. The last check of a chain always does."""
     return next(found for check in chain if (found := check(observation)) is not None)
 
 
 def add_times(
     found: Sequence[Condition], before: Sequence[Mapping[str, Any]], generation: int, now: str
 ) -> list[dict[str, Any]]:
-    """The conditions as the status holds them; the transition time moves only when the status does."""
+    """Return the conditions as JSON. A transition time changes with the condition's status only."""
     times = {each.get("type"): (each.get("status"), each.get("lastTransitionTime")) for each in before}
     rows = []
     for condition in found:
@@ -53,7 +53,6 @@ def _need_is_false(observation: PoolObservation) -> Condition | None:
 
 
 def _relay_not_ready(observation: PoolObservation) -> Condition | None:
-    """A relay that can't take calls, whatever the cause: it says so itself."""
     serving = observation.serving
     unready = [(pod, report) for pod, report in serving if not report.ready]
     if not unready:
@@ -73,7 +72,7 @@ def _ready(observation: PoolObservation) -> Condition:
 
 
 def _missed(observation: PoolObservation, status: Status) -> Condition | None:
-    """Ready by the first of its needs that is so."""
+    """Return Ready with the reason of the first need of this status."""
     for kind in READY_NEEDS:
         need = evaluate(CHAINS[kind], observation)
         if need.status == status and (need.type, need.reason) not in FORGIVEN:

@@ -1,4 +1,4 @@
-"""Events on a pool for every change of `Ready` and `SLAMet`, rate-limited. Pure."""
+"""Events on a pool for changes of `Ready` and `SLAMet`, with a rate limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAUSE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class EventLimiter:
-    """One event per pool and condition in ten seconds; a pool that flaps is told of by its next calm change."""
+    """At most one event per pool and condition in ten seconds. A change within that time is reported after it."""
 
     _sent_at: dict[tuple[str, str], float] = field(default_factory=dict)
     _sent: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class EventLimiter:
     def events(
         self, uid: str, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], now_seconds: float
     ) -> list[PoolEvent]:
-        """The events that are due. `before` is what stood there when this process first saw the pool."""
+        """Return the events that are due. `before` has the conditions at this process' first sight of the pool."""
         old = {each["type"]: each["status"] for each in before if "type" in each and "status" in each}
         due = []
         for condition in now:
@@ -39,16 +39,16 @@ class EventLimiter:
         return due
 
     def keep_only(self, uids: set[str]) -> None:
-        """Keep only these pools' memory."""
+        """Forget all other pools."""
         for held in (self._sent, self._sent_at):
             for key in [key for key in held if key[0] not in uids]:
                 del held[key]
 
 
 def _event(condition: Mapping[str, Any]) -> PoolEvent:
-    word = {"True": "", "False": "Not", "Unknown": "Unknown"}[condition["status"]]
+    prefix = {"True": "", "False": "Not", "Unknown": "Unknown"}[condition["status"]]
     return PoolEvent(
         "Warning" if condition["status"] == "False" else "Normal",
-        f"{word}{condition['type']}",
+        f"{prefix}{condition['type']}",
         f"{condition['type']} is {condition['status']} ({condition['reason']}): {condition['message']}",
     )

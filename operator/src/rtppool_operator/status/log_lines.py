@@ -1,4 +1,4 @@
-"""What the log says of pools: seen, edited, removed, nodes handed over, conditions that flip. Pure."""
+"""Log lines about pools: created, edited, removed, nodes handed over, changed conditions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_POOL = "none"
 
 
 def pool_change_lines(before: Desired | None, now: Desired) -> Iterator[Line]:
-    """Lines with their fields, for what differs from the look before (None: this is the first)."""
+    """Yield a line for each change since the last round (None: this is the first)."""
     old = before.claims if before is not None else {}
     for uid, claim in now.claims.items():
         known = old.get(uid)
@@ -31,7 +31,7 @@ def pool_change_lines(before: Desired | None, now: Desired) -> Iterator[Line]:
 def condition_change_lines(
     pool: Pool, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
 ) -> Iterator[Line]:
-    """A line for each condition whose status is another one."""
+    """Yield a line for each condition whose status has changed."""
     old = {each.get("type"): each.get("status") for each in before}
     for condition in now:
         if old.get(condition["type"]) != condition["status"]:

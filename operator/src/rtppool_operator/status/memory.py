@@ -1,7 +1,7 @@
-"""What was written to each pool's status and what the API server made of it, so that an edit by others shows. Pure.
+"""The last written status of each pool, as computed and as the API server stored it.
 
-What is listed can't be compared with what was computed: a definition that is older than the operator drops fields, and
-the operator would write them for ever.
+An older definition drops fields. So the operator compares a listed status with the stored one, not with the computed
+one: it notices edits of other clients, and does not write dropped fields again and again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.status.write_policy import MIN_PAUSE_SECONDS, write_is_due
 
-# A status that the API server refuses is tried again, and not at every look.
+# The pause after the API server has rejected a status.
 REFUSED_PAUSE_SECONDS = 10.0
 ROUNDING_SECONDS = 0.001
 
@@ -27,19 +27,19 @@ class _Write:
 
 @dataclass(slots=True)
 class StatusMemory:
-    """By pool uid. Times are monotonic."""
+    """Writes by pool uid. Times are monotonic."""
 
     _writes: dict[str, _Write] = field(default_factory=dict)
     _refused_at: dict[str, float] = field(default_factory=dict)
 
     def conditions(self, pool: Pool) -> Sequence[Mapping[str, Any]]:
-        """The conditions as this operator wrote them; before that, as they stand."""
+        """Return the conditions of this operator's last write; before the first one, those of the pool."""
         last = self._writes.get(pool.uid)
         conditions = (pool.status if last is None else last.computed).get("conditions")
         return conditions if isinstance(conditions, list) else []
 
     def is_due(self, pool: Pool, status: Mapping[str, Any], read_at_seconds: float, now_seconds: float) -> bool:
-        """Whether `status` should be written; `pool` was listed by a look that began at `looked_at_seconds`."""
+        """Return whether to write `status`. `pool` is from a read of the cluster that began at `read_at_seconds`."""
         record_refusal = self._refused_at.get(pool.uid)
         if record_refusal is not None and now_seconds - record_refusal < REFUSED_PAUSE_SECONDS:
             return False
@@ -47,7 +47,7 @@ class StatusMemory:
         last = self._writes.get(pool.uid)
         if last is None:
             return write_is_due(pool.status, status, None, now_seconds, max_loss_ppm)
-        # A look that began before the write ended may show what was there before.
+        # A read that began before the write ended may return the previous status.
         edited = read_at_seconds > last.at_seconds and pool.status != last.returned
         if edited and now_seconds - last.at_seconds >= MIN_PAUSE_SECONDS:
             return True
@@ -56,7 +56,7 @@ class StatusMemory:
     def held_until(
         self, pool: Pool, status: Mapping[str, Any], read_at_seconds: float, now_seconds: float
     ) -> float | None:
-        """When a status that is not due yet will be, because the last write was a moment ago; None: not by itself."""
+        """Return when a status that waits for its second after the last write is due; None for any other."""
         last = self._writes.get(pool.uid)
         if last is None or now_seconds - last.at_seconds >= MIN_PAUSE_SECONDS:
             return None
@@ -66,16 +66,16 @@ class StatusMemory:
     def record_write(
         self, uid: str, computed: Mapping[str, Any], returned: Mapping[str, Any], now_seconds: float
     ) -> None:
-        """The write ended at `now_seconds`; `returned` is what the API server keeps."""
+        """Record a write that ended at `now_seconds`; `returned` is the status as stored."""
         self._writes[uid] = _Write(computed, returned, now_seconds)
         self._refused_at.pop(uid, None)
 
     def record_refusal(self, uid: str, now_seconds: float) -> None:
-        """The API server does not take what was to be written."""
+        """Record that the API server rejected the status."""
         self._refused_at[uid] = now_seconds
 
     def keep_only(self, uids: set[str]) -> None:
-        """Keep only these pools' memory."""
+        """Forget all other pools."""
         for held in (self._writes, self._refused_at):
             for uid in [uid for uid in held if uid not in uids]:
                 del held[uid]

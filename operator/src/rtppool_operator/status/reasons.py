@@ -1,6 +1,6 @@
-"""What a condition is, and every reason that one may have. Pure.
+"""Conditions, and the table of their reasons.
 
-A check can't say a status: it names a reason, and the table says what status that is. docs/conditions.md is held to it.
+A check chooses a reason, and the table maps it to a status. A test compares docs/conditions.md with the table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Status = Literal["True", "False", "Unknown"]
 
 MAX_NAMES = 3
 
-# What no relay has said, and why: these stand in every condition that rests on what relays measure.
+# Reasons for missing reports, in every condition that needs the relays' measurements.
 _UNSERVED: dict[str, Status] = {
     "NoRelays": "Unknown",
     "IncompatibleRelay": "Unknown",
@@ -59,14 +59,14 @@ _BY_TYPE: dict[str, dict[str, Status]] = {
 }
 
 READY_NEEDS = ("Accepted", "Programmed", "EchoReachable", "PortsAvailable", "AsteriskConnected")
-# A fresh install has no Asterisk yet, and a pool with some ports still takes calls.
+# A new installation has no Asterisk yet, and a pool with some ports still takes calls.
 FORGIVEN = frozenset({("AsteriskConnected", "NotConfigured"), ("PortsAvailable", "Partial")})
 
 
 def _of_ready() -> dict[str, Status]:
-    """Ready takes the reason of what it misses; without any relay it is False, not Unknown.
+    """Return the reasons of Ready: those of its needs. Without any relay it is False, not Unknown.
 
-    NotProgrammed is none of them: where no relay runs the pool, Programmed is Pending or NoRelays, and comes first.
+    NotProgrammed is not one of them: without a relay that runs the pool, Programmed is Pending or NoRelays, and first.
     """
     missed = {
         reason: status
@@ -77,13 +77,13 @@ def _of_ready() -> dict[str, Status]:
     return {**missed, "NoRelays": "False", "RelayNotReady": "False", "Ready": "True"}
 
 
-# Every condition's reasons in the order in which they are looked for, and the status that each one means.
+# The reasons of each condition in the order of their checks, and the status of each reason.
 REASONS: Mapping[str, Mapping[str, Status]] = {**_BY_TYPE, "Ready": _of_ready()}
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition without its times."""
+    """A condition without its transition time."""
 
     type: str
     status: Status
@@ -91,12 +91,12 @@ class Condition:
     message: str
 
 
-# A check says its condition, or None: it is not that, ask the next one.
+# A check returns a condition, or None when it does not apply.
 Check = Callable[[PoolObservation], Condition | None]
 
 
 def make_condition(kind: str, reason: str, message: str) -> Condition:
-    """The condition of a type for a reason.
+    """Return the condition of a type for a reason.
 
     Raises:
         KeyError: the table has no such reason.
@@ -105,6 +105,6 @@ def make_condition(kind: str, reason: str, message: str) -> Condition:
 
 
 def join_first(names: Sequence[str], separator: str = "; ") -> str:
-    """The first few, and how many more."""
+    """Join the first three names, and append the number of the others."""
     more = len(names) - MAX_NAMES
     return separator.join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,6 +1,6 @@
-"""Whether relays have said anything, and whether they run this generation. Pure.
+"""Programmed, and the checks for missing reports.
 
-`unserved` stands in the chain of every condition that rests on what relays measure: what no relay has said is Unknown.
+Every condition that needs the relays' measurements has the checks of `unserved`: without a report it is Unknown.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from functools import partial
 
 from rtppool_core.contract.report import Report
-from rtppool_operator.relays.observed import PoolObservation, RelayState
+from rtppool_operator.relays.observed import STALE_AFTER_SECONDS, PoolObservation, RelayState
 from rtppool_operator.status.reasons import Check, Condition, join_first, make_condition
 from rtppool_operator.status.text import shorten
 
 
 def _awaited(kind: str, observation: PoolObservation) -> tuple[RelayState, ...]:
-    """The relays that a condition waits for: one that is being deleted reads no configuration any more."""
+    """Return the relays that a condition needs. A relay that is being deleted reads no new configuration."""
     return observation.staying if kind == "Programmed" else observation.relays
 
 
@@ -31,12 +31,12 @@ def _why_none(observation: PoolObservation) -> str:
             f"the relays of this pool are being deleted: {join_first([relay.pod.node for relay in observation.relays])}"
         )
     if claim.without_relay:
-        return f"this pool's nodes run no relay: {join_first(claim.without_relay)}"
+        return f"this pool's nodes run no relay: {join_first(claim.without_relay)}; check the relay DaemonSet"
     if claim.lost:
-        return "other pools have every node that this one asks for"
+        return "other pools own every node that this pool claims; see Conflicted"
     if claim.pool.selector:
-        return "no node has the labels of nodeSelector"
-    return "no node runs a relay"
+        return "no node has the labels of nodeSelector; label nodes, or correct nodeSelector"
+    return "no node runs a relay; check the relay DaemonSet"
 
 
 def _incompatible(kind: str, observation: PoolObservation) -> Condition | None:
@@ -44,7 +44,7 @@ def _incompatible(kind: str, observation: PoolObservation) -> Condition | None:
     others = [relay for relay in awaited if relay.failure is not None and relay.failure.incompatible]
     if not others:
         return None
-    counted = f"{len(others)} of {len(awaited)} relays are of another version than the operator"
+    counted = f"{len(others)} of {len(awaited)} relays report another version than the operator reads"
     return make_condition(
         kind, "IncompatibleRelay", f"{counted}; {_failures(others)}; upgrade both with the same chart"
     )
@@ -55,13 +55,15 @@ def _silent(kind: str, observation: PoolObservation) -> Condition | None:
     silent = [relay for relay in awaited if not relay.live]
     if not silent:
         return None
-    return make_condition(kind, "RelaySilent", f"{len(silent)} of {len(awaited)} silent; {_failures(silent)}")
+    counted = f"{len(silent)} of {len(awaited)} relays sent no report in the last {STALE_AFTER_SECONDS:.0f} s"
+    remedy = "check their pods and network policies"
+    return make_condition(kind, "RelaySilent", f"{counted}; {_failures(silent)}; {remedy}")
 
 
 def _not_programmed(kind: str, observation: PoolObservation) -> Condition | None:
     if observation.serving:
         return None
-    return make_condition(kind, "NotProgrammed", "no relay runs this pool yet")
+    return make_condition(kind, "NotProgrammed", "no relay runs this pool yet; see Programmed")
 
 
 def _failures(relays: list[RelayState]) -> str:
@@ -71,7 +73,7 @@ def _failures(relays: list[RelayState]) -> str:
 
 
 def unserved(kind: str) -> tuple[Check, ...]:
-    """No relay, one that can't be understood, one that is silent, none that runs this pool."""
+    """Return the checks for no relay, an incompatible one, a silent one, and none that runs this pool."""
     return tuple(partial(check, kind) for check in (_no_relays, _incompatible, _silent, _not_programmed))
 
 
@@ -79,7 +81,8 @@ def _paused(observation: PoolObservation) -> Condition | None:
     spec = observation.claim.pool.spec
     if spec is None or not spec.paused or not _behind(observation):
         return None
-    return make_condition("Programmed", "Paused", "the pool is paused; relays keep what they had")
+    message = "the pool is paused and relays keep their configuration; set paused to false to send the edit"
+    return make_condition("Programmed", "Paused", message)
 
 
 def _config_refused(observation: PoolObservation) -> Condition | None:
@@ -87,9 +90,9 @@ def _config_refused(observation: PoolObservation) -> Condition | None:
     if not refusing:
         return None
     relay, report = refusing[0]
-    return make_condition(
-        "Programmed", "ConfigRefused", f"{_confirmed(observation)}: {relay.pod.node}: {shorten(report.config_error)}"
-    )
+    cause = f"{relay.pod.node} rejected its configuration: {shorten(report.config_error)}"
+    remedy = "upgrade the relay if it is older than the operator"
+    return make_condition("Programmed", "ConfigRefused", f"{_confirmed(observation)}; {cause}; {remedy}")
 
 
 def _pending(observation: PoolObservation) -> Condition | None:
@@ -97,9 +100,8 @@ def _pending(observation: PoolObservation) -> Condition | None:
     if not behind:
         return None
     relay, report = behind[0]
-    return make_condition(
-        "Programmed", "Pending", f"{_confirmed(observation)}: {relay.pod.node}: {_runs(observation, report)}"
-    )
+    cause = f"{relay.pod.node} runs {_configuration(observation, report)}"
+    return make_condition("Programmed", "Pending", f"{_confirmed(observation)}; {cause}; if this persists, see its log")
 
 
 def _missing_relay(observation: PoolObservation) -> Condition | None:
@@ -107,16 +109,16 @@ def _missing_relay(observation: PoolObservation) -> Condition | None:
     if not without:
         return None
     nodes = "one of this pool's nodes runs" if len(without) == 1 else f"{len(without)} of this pool's nodes run"
-    message = f"{_confirmed(observation)} relays run this generation; {nodes} no relay: {join_first(without)}"
+    message = f"{_confirmed(observation)}; {nodes} no relay: {join_first(without)}; check the relay pods there"
     return make_condition("Programmed", "MissingRelay", message)
 
 
 def _programmed(observation: PoolObservation) -> Condition:
-    return make_condition("Programmed", "Programmed", f"{_confirmed(observation)} relays run this generation")
+    return make_condition("Programmed", "Programmed", _confirmed(observation))
 
 
 def _behind(observation: PoolObservation) -> list[tuple[RelayState, Report]]:
-    """Live relays that run something else and should not."""
+    """Return live relays that do not run the current generation."""
     return [
         (relay, relay.report)
         for relay in observation.staying
@@ -125,20 +127,20 @@ def _behind(observation: PoolObservation) -> list[tuple[RelayState, Report]]:
 
 
 def _confirmed(observation: PoolObservation) -> str:
-    """`199 of 200`: those who say so, of all; who says nothing has not said so."""
-    return f"{observation.confirmed} of {len(observation.staying)}"
+    """Count the relays that confirm this generation. A silent relay does not."""
+    return f"{observation.confirmed} of {len(observation.staying)} relays run this generation"
 
 
-def _runs(observation: PoolObservation, report: Report) -> str:
+def _configuration(observation: PoolObservation, report: Report) -> str:
     pool = report.pool
     if pool is None:
-        return "it runs on its environment"
+        return "on its environment"
     if pool.uid != observation.claim.pool.uid:
-        return f"it runs pool {shorten(pool.namespace)}/{shorten(pool.name)}"
+        return f"pool {shorten(pool.namespace)}/{shorten(pool.name)}"
     if report.applied_generation != observation.claim.pool.generation:
-        return f"it runs generation {report.applied_generation}"
+        return f"generation {report.applied_generation}"
     echo = f"{shorten(report.echo.host)}:{report.echo.port}"
-    return f"it runs {shorten(report.ports.range)} with echo {echo}, unlike the spec"
+    return f"{shorten(report.ports.range)} with echo {echo}, unlike the spec"
 
 
 PROGRAMMED: tuple[Check, ...] = (

@@ -1,4 +1,4 @@
-"""PortsAvailable, EchoReachable, AsteriskConnected, SLAMet and Draining: what relays that run the pool say. Pure."""
+"""PortsAvailable, EchoReachable, AsteriskConnected, SLAMet and Draining: the conditions from reports of the pool."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from rtppool_operator.status.text import shorten
 
 def _no_port(observation: PoolObservation) -> Condition | None:
     without = [pod.node for pod, report in observation.serving if report.ports.total <= report.ports.quarantined]
-    return (
-        make_condition("PortsAvailable", "None", f"no port can be bound on {join_first(without)}") if without else None
-    )
+    if not without:
+        return None
+    remedy = "move the range, or stop the program that uses the ports"
+    return make_condition("PortsAvailable", "None", f"no port can be bound on {join_first(without)}; {remedy}")
 
 
 def _some_ports(observation: PoolObservation) -> Condition | None:
@@ -24,7 +25,8 @@ def _some_ports(observation: PoolObservation) -> Condition | None:
     if not short:
         return None
     names = join_first([f"{pod.node} ({_first_quarantine(report)})" for pod, report in short])
-    return make_condition("PortsAvailable", "Partial", f"some ports can't be bound on {names}")
+    remedy = "add them to excludedPorts, or stop the program that uses them"
+    return make_condition("PortsAvailable", "Partial", f"some ports can't be bound on {names}; {remedy}")
 
 
 def _first_quarantine(report: Report) -> str:
@@ -39,7 +41,10 @@ def _ports_available(observation: PoolObservation) -> Condition:
 
 def _echo_unreachable(observation: PoolObservation) -> Condition | None:
     silent = [(pod, report) for pod, report in observation.serving if report.echo.reachable is False]
-    return make_condition("EchoReachable", "Unreachable", _echoes(silent)) if silent else None
+    if not silent:
+        return None
+    remedy = "check echo.host, echo.port and firewalls for UDP"
+    return make_condition("EchoReachable", "Unreachable", f"{_echoes(silent)}; {remedy}")
 
 
 def _nothing_sent(observation: PoolObservation) -> Condition | None:
@@ -62,8 +67,8 @@ def _asterisk_broken(observation: PoolObservation) -> Condition | None:
     if not broken:
         return None
     names = join_first([f"{pod.node}: {shorten(ari.reason)}" for pod, ari in broken])
-    fine = f"{len(states) - len(broken)} of {len(observation.relays)} relays are fine"
-    return make_condition("AsteriskConnected", broken[0][1].state, f"{fine}; {names}")
+    connected = f"{len(states) - len(broken)} of {len(observation.relays)} relays are connected to Asterisk"
+    return make_condition("AsteriskConnected", broken[0][1].state, f"{connected}; {names}")
 
 
 def _asterisk_not_configured(observation: PoolObservation) -> Condition | None:
@@ -90,9 +95,9 @@ def _limit_exceeded(observation: PoolObservation) -> Condition | None:
 
 
 _UNJUDGED = {
-    "NoCalls": "no call is active; the probe is shown and never judged",
+    "NoCalls": "no call is active; the probe is not judged",
     "TooFewSamples": "the window has fewer packets of calls than sla.minSamples",
-    "NoPackets": "calls are active, but none of their packets came back or was given up yet",
+    "NoPackets": "calls are active, but none of their packets is answered or lost yet",
 }
 
 
@@ -107,13 +112,13 @@ def _unjudged(observation: PoolObservation) -> Condition | None:
 
 
 def _within_limits(observation: PoolObservation) -> Condition:
-    message = "every relay with calls meets its tier"
+    message = "every relay with calls meets its limits"
     worst = worst_relay(observation.serving)
     return make_condition("SLAMet", "WithinLimits", _with_unreachable_tiers(message, worst[1]) if worst else message)
 
 
 def _with_unreachable_tiers(message: str, verdict: SlaReport) -> str:
-    """A tier that no number of calls can reach is a mistake in the spec that nothing else shows."""
+    """Add the tiers that no number of calls can reach: a mistake in the spec that is visible here alone."""
     if not verdict.unreachable_tiers:
         return message
     tiers = join_first([str(tier.up_to_calls) for tier in verdict.unreachable_tiers], ", ")
@@ -126,7 +131,7 @@ def _relay_stopping(observation: PoolObservation) -> Condition | None:
     if not stopping:
         return None
     names = join_first([f"{pod.node} ({_calls(report.calls.active)} left)" for pod, report in stopping])
-    return make_condition("Draining", "RelayStopping", f"relays are being stopped and take no new calls: {names}")
+    return make_condition("Draining", "RelayStopping", f"relays that are being stopped take no new calls: {names}")
 
 
 def _calls_outside_range(observation: PoolObservation) -> Condition | None:
@@ -136,9 +141,8 @@ def _calls_outside_range(observation: PoolObservation) -> Condition | None:
     left = sum(report.ports.draining for _, report in outside)
     names = join_first([f"{pod.node} ({report.ports.draining})" for pod, report in outside])
     live, its = ("lives on a port", "its") if left == 1 else ("live on ports", "their")
-    return make_condition(
-        "Draining", "CallsOutsideRange", f"{_calls(left)} {live} outside the range, to {its} end: {names}"
-    )
+    message = f"{_calls(left)} {live} outside the range until {its} end: {names}"
+    return make_condition("Draining", "CallsOutsideRange", message)
 
 
 def _not_draining(observation: PoolObservation) -> Condition:

@@ -1,8 +1,4 @@
-"""Text from elsewhere, cut to what a status may hold. Pure.
-
-A relay says in its own words what is wrong with it. One that has lost its mind must not fill etcd, nor make the API
-server refuse the whole status.
-"""
+"""Limits for text from relays, so that a faulty relay can't make a pool's status unwritable."""
 
 from __future__ import annotations
 
@@ -12,14 +8,14 @@ MAX_CHARACTERS = 500
 
 
 def shorten(text: str | None, longest: int = MAX_CHARACTERS) -> str:
-    """The text, or its beginning; `reason not told` for none."""
+    """Cut a text to `longest` characters; return `no reason given` for none."""
     if not text:
-        return "reason not told"
+        return "no reason given"
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def join_distinct(values: Iterable[str], most: int) -> str:
-    """Each different value once, in order, at most so many and then how many more: `a,b,+3 more`."""
-    different = sorted(set(values))
-    more = len(different) - most
-    return ",".join([*different[:most], *([f"+{more} more"] if more > 0 else [])])
+    """Join up to `most` distinct values in order, and append the number of the others: `a,b,+3 more`."""
+    distinct = sorted(set(values))
+    more = len(distinct) - most
+    return ",".join([*distinct[:most], *([f"+{more} more"] if more > 0 else [])])

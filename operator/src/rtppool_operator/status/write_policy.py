@@ -1,11 +1,10 @@
-"""When a pool's status is worth a write. Pure.
+"""When to write a pool's status.
 
-A change of condition (its sentence included: sentences do not tick), generation, relay set, verdict or active calls is
-written at once, at most once a second; mere movement of figures (more than 20 %) at most every 15 s; otherwise nothing
-is written: etcd and watchers stay calm.
-
-The probe always measures, and a round trip of a few hundred microseconds never stands still: by itself it is written
-again only when a person would care. Live figures are on the relays' /metrics.
+- At once, but at most once a second: a change of a condition with its message, generation, relay set, verdict or active
+  calls.
+- At most every 15 s: figures that moved by more than 20 %.
+- Probe figures alone: only a move by a millisecond, or across the pool's loss limit. The probe always measures, and a
+  round trip of a few hundred microseconds always varies. Live figures are on the relays' /metrics.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 MIN_PAUSE_SECONDS = 1.0
 FIGURES_PAUSE_SECONDS = 15.0
 MOVED_BY = 0.2
-# Below this, a probe that moved says more about the scheduler than about the way to the echo.
+# A smaller move of the probe comes from the scheduler rather than from the path to the echo.
 PROBE_MOVED_BY_MICROSECONDS = 1_000
 
 _AT_ONCE = ("observedGeneration", "appliedGeneration", "activeCalls", "relayCount")
@@ -32,9 +31,9 @@ def write_is_due(
     now_seconds: float,
     max_loss_ppm: int | None = None,
 ) -> bool:
-    """Whether `now` should replace `before`, last written at `written_at_seconds` (None: not by this process).
+    """Return whether `now` should replace `before`, last written at `written_at_seconds` (None: not by this process).
 
-    `max_loss_ppm` is the pool's limit, whose crossing by the probe is worth a write (None: the spec can't be read).
+    `max_loss_ppm` is the pool's limit (None: the spec is invalid).
     """
     since = float("inf") if written_at_seconds is None else now_seconds - written_at_seconds
     if essence(before) != essence(now):
@@ -43,7 +42,7 @@ def write_is_due(
 
 
 def essence(status: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written at once when it changes."""
+    """Return the part of a status whose change is written at once."""
     return {
         **{name: status.get(name) for name in _AT_ONCE},
         "conditions": [

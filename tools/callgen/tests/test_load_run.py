@@ -2,55 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
+import io
 import json
+import os
 import signal
 import socket
 import sys
-from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from load_machine import free_ports, free_range
+
+from rtppool_callgen.cli import main
+from rtppool_callgen.load import run as load_run
+from rtppool_testing.ports import free_port, free_range
 
 # The relay's start, a load of some seconds and the judging of its last packets, on a machine that has other work.
 pytestmark = pytest.mark.timeout(180)
-PORTS = 12
+# For 16 calls, and for as many ports that rest after a call.
+PORTS = 40
 
 
-@asynccontextmanager
-async def load(output: Path, *arguments: str) -> AsyncIterator[Process]:
-    http, echo_http, echo = free_ports()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "rtppool_callgen", "load", "--output", str(output)),
-        *("--http-port", str(http), "--echo-http-port", str(echo_http), "--echo-port", str(echo)),
+@pytest.fixture(autouse=True)
+def _frequent_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_run, "STATUS_SECONDS", 0.1)
+    monkeypatch.setattr(load_run, "PLAIN_EVERY_SECONDS", 0.1)
+
+
+def command(output: Path, *arguments: str) -> list[str]:
+    http, echo_http, echo = (str(free_port()) for _ in range(3))
+    return [
+        *("load", "--output", str(output), "--http-port", http, "--echo-http-port", echo_http, "--echo-port", echo),
         # A machine that has much other work would refuse calls, as it should.
-        *("--port-range", free_range(PORTS), "--admission", "off", *arguments),
-        stdout=PIPE,
-        stderr=STDOUT,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            # By SIGTERM it ends its own processes as well.
-            process.terminate()
-        await process.communicate()
+        *("--port-range", str(free_range(PORTS)), "--admission", "off", *arguments),
+    ]
 
 
-async def said_until_end(process: Process) -> tuple[int, str]:
-    assert process.stdout is not None
-    output = await process.stdout.read()
-    return await process.wait(), " ".join(output.decode().split())
-
-
-async def run(output: Path, *arguments: str) -> tuple[int, str]:
-    async with load(output, *arguments) as process:
-        return await said_until_end(process)
+def run(capsys: pytest.CaptureFixture[str], output: Path, *arguments: str) -> tuple[int, str]:
+    code = main(command(output, *arguments))
+    return code, " ".join(capsys.readouterr().out.split())
 
 
 def reported(output: Path) -> dict[str, Any]:
@@ -58,14 +49,16 @@ def reported(output: Path) -> dict[str, Any]:
     return document
 
 
-async def test_a_short_load_accounts_for_every_call_and_its_exit_code_is_the_verdicts(tmp_path: Path) -> None:
-    plan = ("--concurrent", "4", "--duration", "8", "--call-duration", "4", "--per-second", "4")
-    code, said = await run(tmp_path, *plan)
+def test_a_short_load_accounts_for_every_call_and_its_exit_code_is_the_verdicts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = ("--concurrent", "16", "--duration", "4.5", "--call-duration", "2.2", "--per-second", "40")
+    code, said = run(capsys, tmp_path, *plan)
     report = reported(tmp_path)
     calls, verdict = report["calls"], report["verdict"]
     refused, failed = sum(calls["refused"].values()), sum(calls["failed"].values())
-    assert calls["planned"] == 8, said
-    assert (calls["placed"], calls["completed"]) == (8, 8)
+    assert calls["planned"] == 32, said
+    assert (calls["placed"], calls["completed"]) == (32, 32)
     assert (refused, failed) == (0, 0)
     for leftover in ("interrupted", "orphans", "leakedPorts", "portsLeasedByNobody"):
         assert calls[leftover] == 0, leftover
@@ -92,23 +85,39 @@ def assert_measured(report: dict[str, Any]) -> None:
     assert report["polls"]["read"] > 0
 
 
-async def test_a_load_too_short_to_be_judged_is_no_result_and_says_so(tmp_path: Path) -> None:
-    plan = ("--concurrent", "1", "--duration", "2", "--call-duration", "2", "--per-second", "1")
-    code, said = await run(tmp_path, *plan)
+def test_a_load_too_short_to_be_judged_is_no_result_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = ("--concurrent", "1", "--duration", "1", "--call-duration", "1", "--per-second", "1")
+    code, said = run(capsys, tmp_path, *plan)
     verdict = reported(tmp_path)["verdict"]
     assert (code, verdict["result"], verdict["exitCode"]) == (3, "NothingMeasured", 3)
     assert "Nothing was measured: 1 call placed, and the relay judged none of" in said
     assert "This is no result." in said
 
 
-async def test_interrupted_it_reports_what_there_is(tmp_path: Path) -> None:
-    plan = ("--concurrent", "2", "--duration", "120", "--call-duration", "60", "--per-second", "2")
-    async with load(tmp_path, *plan) as process:
-        assert process.stdout is not None
-        while b"2 of 2 talk" not in (line := await process.stdout.readline()):
-            assert line, "the load ended by itself"
-        process.send_signal(signal.SIGINT)
-        code, said = await said_until_end(process)
+class InterruptedOutput(io.StringIO):
+    """Presses Ctrl-C as soon as both callers talk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pressed = False
+
+    def write(self, text: str, /) -> int:
+        if "2 of 2 talk" in text and not self.pressed:
+            self.pressed = True
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().write(text)
+
+
+def test_interrupted_it_reports_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = InterruptedOutput()
+    monkeypatch.setattr(sys, "stdout", output)
+    code = main(
+        command(tmp_path, "--concurrent", "2", "--duration", "120", "--call-duration", "60", "--per-second", "2")
+    )
+    said = " ".join(output.getvalue().split())
+    assert output.pressed, said
     report = reported(tmp_path)
     assert report["time"]["interrupted"] is True
     assert report["calls"]["interrupted"] == 2
@@ -119,12 +128,14 @@ async def test_interrupted_it_reports_what_there_is(tmp_path: Path) -> None:
     assert report["verdict"]["sentence"] in said
 
 
-async def test_a_relay_that_can_not_start_is_a_report_with_its_own_words(tmp_path: Path) -> None:
+def test_a_relay_that_can_not_start_is_a_report_with_its_own_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        code, said = await run(tmp_path, "--http-port", port, "--concurrent", "1", "--duration", "30")
+        code, said = run(capsys, tmp_path, "--concurrent", "1", "--duration", "30", "--http-port", port)
     assert code == 3
     assert f"HTTP_PORT={port}" in said
     assert f"HTTP_PORT={port}" in reported(tmp_path)["verdict"]["sentence"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rtppool_callgen.arguments import calls, port, rate, seconds
+from rtppool_callgen.callers.serve import Serving, serve
 from rtppool_callgen.demo.run import Demo, run_demo
 from rtppool_callgen.load.options import add_load_command, load_options, problems_of
 from rtppool_callgen.load.relay_reader import RelayReader
@@ -18,7 +19,6 @@ from rtppool_callgen.load.verdict import EXIT_NOTHING_MEASURED
 from rtppool_callgen.local.processes import ChildFailed
 from rtppool_callgen.local.system import LocalSystem
 from rtppool_callgen.plan.plan import LoadPlan
-from rtppool_callgen.stand_in.serve import Serving, serve
 from rtppool_core.process.service import EXIT_FAILED, EXIT_OK, Stop, run
 
 NAME = "rtp-callgen"

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from load_machine import free_ports, free_range
 
 from rtppool_callgen.callers.ari import AriCallers
 from rtppool_callgen.callers.asterisk_client import AsteriskClient
@@ -24,6 +23,7 @@ from rtppool_callgen.local.system import (
 )
 from rtppool_callgen.plan.plan import LoadPlan
 from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_testing.ports import free_port, free_range
 
 pytestmark = pytest.mark.timeout(180)
 APPLICATION = "rtp-pool"
@@ -38,9 +38,9 @@ def asterisk(address: StandInAddress) -> AsteriskClient:
 @asynccontextmanager
 async def system(folder: Path, ports: int) -> AsyncIterator[StandInAddress]:
     """Relay, echo and stand-in, connected."""
-    http, echo_http, echo = free_ports()
+    http, echo_http, echo = (free_port() for _ in range(3))
     address = new_stand_in_address()
-    children = start_services(LocalSystem(http, echo_http, free_range(ports), echo, "off"), address, folder)
+    children = start_services(LocalSystem(http, echo_http, str(free_range(ports)), echo, "off"), address, folder)
     children.append(start_stand_in(address, [], folder))
     deadline = asyncio.get_running_loop().time() + REGISTERED_SECONDS
     try:
@@ -54,14 +54,14 @@ async def system(folder: Path, ports: int) -> AsyncIterator[StandInAddress]:
                 except CallersFailed:
                     pass  # the stand-in does not listen yet
                 assert asyncio.get_running_loop().time() < deadline, "the relay did not register"
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.02)
         yield address
     finally:
         await end_all(children)
 
 
 async def test_all_calls_are_placed_and_completed_and_nothing_is_left(tmp_path: Path) -> None:
-    plan = LoadPlan(concurrent=2, per_second=2, duration_seconds=4, call_seconds=2)
+    plan = LoadPlan(concurrent=2, per_second=10, duration_seconds=4, call_seconds=2)
     async with (
         system(tmp_path, ports=4) as address,
         AriCallers(plan, asterisk(address), "Local/s@talkers", APPLICATION) as callers,
@@ -75,7 +75,7 @@ async def test_all_calls_are_placed_and_completed_and_nothing_is_left(tmp_path: 
 
 
 async def test_a_refused_call_is_told_with_its_reason(tmp_path: Path) -> None:
-    plan = LoadPlan(concurrent=3, per_second=3, duration_seconds=3, call_seconds=3)
+    plan = LoadPlan(concurrent=3, per_second=10, duration_seconds=1, call_seconds=1)
     async with (
         system(tmp_path, ports=1) as address,
         AriCallers(plan, asterisk(address), "Local/s@talkers", APPLICATION) as callers,

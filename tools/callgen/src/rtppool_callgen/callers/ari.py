@@ -13,8 +13,8 @@ import aiohttp
 
 from rtppool_callgen.callers.asterisk_client import AsteriskClient
 from rtppool_callgen.callers.interface import CallersFailed
+from rtppool_callgen.callers.line_driver import CallEnd, LineDriver, NotPlacedError
 from rtppool_callgen.callers.tally import Tally
-from rtppool_callgen.plan.line_driver import CallEnd, LineDriver, NotPlacedError
 from rtppool_callgen.plan.plan import LoadPlan
 
 HEARTBEAT_SECONDS = 10.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rtppool_callgen.arguments import calls, port, rate, seconds
+from rtppool_callgen.arguments import calls, port, rate, read_credentials, seconds
 from rtppool_callgen.callers.ari import AriCallers
 from rtppool_callgen.callers.asterisk_client import AsteriskClient
 from rtppool_callgen.callers.interface import Callers
@@ -19,7 +19,6 @@ from rtppool_callgen.callers.stand_in import StandInCallers
 from rtppool_callgen.load.run import Load
 from rtppool_callgen.local.system import LocalSystem
 from rtppool_callgen.plan.plan import LoadPlan
-from rtppool_callgen.stand_in.serve import read_credentials
 from rtppool_core.contract.port_range import PortRange, PortRangeError
 from rtppool_core.process.service import Stop
 from rtppool_core.process.settings import Environment
@@ -127,8 +126,7 @@ def load_options(options: argparse.Namespace) -> LoadOptions:
 
 
 def _asterisk(url: str) -> AsteriskClient:
-    user = read_credentials()
-    return AsteriskClient(url, user.user, user.password)
+    return AsteriskClient(url, *read_credentials())
 
 
 def _plan(options: argparse.Namespace) -> LoadPlan:

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
+from rtppool_callgen.callers.line_driver import ENDS_SECONDS, CallEnd, LineDriver, NotPlacedError
 from rtppool_callgen.plan.caller_events import CallerEvent, Ended, NotPlaced, Placed
-from rtppool_callgen.plan.line_driver import ENDS_SECONDS, CallEnd, LineDriver, NotPlacedError
 from rtppool_callgen.plan.plan import LoadPlan
 
 PLAN = LoadPlan(concurrent=3, per_second=2, duration_seconds=20, call_seconds=5)

@@ -1,4 +1,4 @@
-"""Snapshots of a relay for tests of what it answers."""
+"""Snapshots of a relay for the tests of its HTTP answers."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ def pools(**spec: Any) -> str:
     return json.dumps({"version": 1, "pools": [entry]})
 
 
-def test_without_a_pool_the_environment_says_whether_the_header_extension_is_inserted() -> None:
+def test_without_a_pool_the_environment_decides_on_the_header_extension() -> None:
     assert from_environment(SETTINGS).echo.extension is True
 
 
-def test_a_pool_says_it_for_its_relays_whatever_their_environment_says() -> None:
+def test_a_pool_overrides_the_environment_of_its_relays() -> None:
     state = ConfigState(from_environment(SETTINGS))
     asked = next_state(state, pools(echo={"host": "127.0.0.1", "port": 4000, "extension": True}), SETTINGS)
     assert asked.config.echo.extension is True
@@ -34,7 +34,7 @@ def test_a_pool_says_it_for_its_relays_whatever_their_environment_says() -> None
     assert (silent.error, silent.config.echo.extension) == (None, False)
 
 
-def test_a_word_in_the_place_of_true_or_false_keeps_the_last_good_configuration() -> None:
+def test_a_text_in_place_of_a_boolean_keeps_the_last_good_configuration() -> None:
     state = ConfigState(from_environment(SETTINGS))
     broken = next_state(state, pools(echo={"extension": "yes"}), SETTINGS)
     assert broken.config is state.config
@@ -43,9 +43,9 @@ def test_a_word_in_the_place_of_true_or_false_keeps_the_last_good_configuration(
 
 def test_the_capacity_is_the_pools_or_the_environments() -> None:
     alone = from_environment(SETTINGS)
-    assert (alone.capacity.calls, alone.capacity.because) == (101, "the range 10000-10100 has 101 ports")
+    assert (alone.capacity.calls, alone.capacity.reason) == (101, "the range 10000-10100 has 101 ports")
     limited = next_state(ConfigState(alone), pools(excludedPorts=[20001], maxCalls=9), SETTINGS).config
-    assert (limited.capacity.calls, limited.capacity.because) == (
+    assert (limited.capacity.calls, limited.capacity.reason) == (
         9,
         "the range 20000-20009 has 10 ports, 1 of them excluded",
     )

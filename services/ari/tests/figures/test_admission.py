@@ -25,23 +25,23 @@ def times(count: int, usual_ns: int, slowest_ns: int, slow: int) -> Histogram:
 
 @dataclass
 class Relay:
-    """A relay with so many calls, second by second."""
+    """A relay with this many calls, second by second."""
 
     calls: int = 100
     second: int = 1_700_000_000
     admission: AdmissionControl = field(default_factory=AdmissionControl)
 
     def live(self, *, late: int = 0, residence_ms: float = 0.2, round_trip_ms: float = 0.5) -> str | None:
-        """One second, and the evaluation at its end. Two packets of a hundred took as long as is said."""
+        """One second and its evaluation. Two packets of a hundred have the given times."""
         packets = self.calls * PACKETS_PER_CALL
         slow = max(1, packets // 50)
         round_trip = times(packets, 100_000, round(round_trip_ms * MS), slow)
         self.admission.add(
             self.second, packets, late, round_trip, times(packets, 100_000, round(residence_ms * MS), slow)
         )
-        return self.pass_by()
+        return self.skip_second()
 
-    def pass_by(self) -> str | None:
+    def skip_second(self) -> str | None:
         self.second += 1
         self.admission.evaluate(self.second, self.calls, LIMITS)
         return self.admission.refusal
@@ -55,17 +55,17 @@ def overloaded(calls: int = 100) -> Relay:
     return relay
 
 
-def test_a_relay_that_is_well_takes_calls() -> None:
+def test_a_relay_without_overload_accepts_calls() -> None:
     relay = Relay()
     assert [relay.live() for _ in range(20)] == [None] * 20
 
 
 def test_packets_late_by_the_relay_in_every_second_make_it_refuse_with_the_figures() -> None:
     relay = Relay()
-    said = [relay.live(late=10) for _ in range(6)]
-    assert said[:3] == [None, None, None]
-    assert said[-1] is not None
-    assert "the relay made 2000 ppm of packets late, accepted is 1000" in said[-1]
+    refusals = [relay.live(late=10) for _ in range(6)]
+    assert refusals[:3] == [None, None, None]
+    assert refusals[-1] is not None
+    assert "the relay made 2000 ppm of packets late, accepted is 1000" in refusals[-1]
 
 
 def test_a_media_loop_that_lags_behind_the_tier_makes_it_refuse() -> None:
@@ -88,7 +88,7 @@ def test_a_hiccup_of_a_second_or_two_is_no_overload() -> None:
         assert relay.live(late=3000 if second % 4 < 2 else 0, residence_ms=200 if second % 4 < 2 else 1) is None
 
 
-def test_a_bad_moment_in_a_window_that_is_kept_refuses_nobody() -> None:
+def test_a_bad_moment_in_a_window_within_its_limits_refuses_no_call() -> None:
     relay = Relay()
     for _ in range(60):
         relay.live()
@@ -99,18 +99,18 @@ def test_a_bad_moment_in_a_window_that_is_kept_refuses_nobody() -> None:
     assert "ppm of packets late" in (relay.admission.refusal or "")
 
 
-def test_a_collapse_after_a_good_hour_is_noticed_as_soon() -> None:
+def test_a_collapse_after_a_good_hour_is_detected_as_soon() -> None:
     relay = Relay()
     for _ in range(60):
         relay.live()
     assert [relay.live(late=500) is None for _ in range(5)][-1] is False
 
 
-def test_a_relay_that_was_overloaded_takes_calls_again_after_five_good_seconds() -> None:
+def test_an_overloaded_relay_accepts_calls_again_after_five_good_seconds() -> None:
     relay = overloaded()
-    said = [relay.live() for _ in range(GOOD_SECONDS_TO_ACCEPT)]
-    assert said[-2] is not None
-    assert said[-1] is None
+    refusals = [relay.live() for _ in range(GOOD_SECONDS_TO_ACCEPT)]
+    assert refusals[-2] is not None
+    assert refusals[-1] is None
 
 
 def test_a_relapse_counts_the_good_seconds_anew() -> None:
@@ -123,10 +123,10 @@ def test_a_relapse_counts_the_good_seconds_anew() -> None:
     assert relay.live() is not None
 
 
-def test_a_relay_whose_calls_have_ended_takes_calls_again_at_once() -> None:
+def test_a_relay_whose_calls_have_ended_accepts_calls_again_at_once() -> None:
     relay = overloaded()
     for _ in range(WINDOW_SECONDS):
-        relay.pass_by()
+        relay.skip_second()
     assert relay.admission.refusal is None
 
 
@@ -177,7 +177,7 @@ def test_a_few_calls_are_never_refused(lived: list[tuple[int, float, float, bool
 
 
 @given(seconds, st.booleans())
-def test_whatever_came_before_a_relay_takes_calls_again(
+def test_after_any_history_a_relay_accepts_calls_again(
     lived: list[tuple[int, float, float, bool]], calls_end: bool
 ) -> None:
     relay = Relay(calls=30)
@@ -185,10 +185,10 @@ def test_whatever_came_before_a_relay_takes_calls_again(
         if sends:
             relay.live(late=late, residence_ms=residence, round_trip_ms=round_trip)
         else:
-            relay.pass_by()
+            relay.skip_second()
     for _ in range(WINDOW_SECONDS + GOOD_SECONDS_TO_ACCEPT):
         if calls_end:
-            relay.pass_by()
+            relay.skip_second()
         else:
             relay.live()
     assert relay.admission.refusal is None

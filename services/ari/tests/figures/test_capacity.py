@@ -12,7 +12,7 @@ RANGE = PortRange(10000, 10100)
 
 
 @pytest.mark.parametrize(
-    ("excluded", "max_calls", "calls", "because"),
+    ("excluded", "max_calls", "calls", "reason"),
     [
         ((), None, 101, "the range 10000-10100 has 101 ports"),
         ((10000, 10001, 10001), None, 99, "the range 10000-10100 has 101 ports, 2 of them excluded"),
@@ -23,9 +23,9 @@ RANGE = PortRange(10000, 10100)
     ],
 )
 def test_the_lower_of_ports_and_the_limit_on_calls_is_the_capacity(
-    excluded: tuple[int, ...], max_calls: int | None, calls: int, because: str
+    excluded: tuple[int, ...], max_calls: int | None, calls: int, reason: str
 ) -> None:
-    assert compute_capacity(RANGE, excluded, max_calls) == Capacity(calls, because)
+    assert compute_capacity(RANGE, excluded, max_calls) == Capacity(calls, reason)
 
 
 @pytest.mark.parametrize(

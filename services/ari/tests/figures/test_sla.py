@@ -56,7 +56,7 @@ def test_packets_late_at_the_source_do_not_count_against_the_sla() -> None:
     assert judge(figures(late_source=500), 10, SlaLimits()).report.result == "Met"
 
 
-def test_a_violation_says_what_is_accepted_and_what_was_measured() -> None:
+def test_a_violation_has_the_accepted_and_the_measured_value() -> None:
     made = figures(lost=5, round_trips_ns=(23 * MS + 1,), late_echo=1, late_relay=2)
     verdict = judge(made, 140, SlaLimits()).report
     assert (verdict.result, verdict.reason, verdict.tier_up_to_calls) == ("Violated", "LimitExceeded", 150)
@@ -70,7 +70,7 @@ def test_a_violation_says_what_is_accepted_and_what_was_measured() -> None:
     )
 
 
-def test_above_the_last_tier_its_limits_hold() -> None:
+def test_above_the_last_tier_its_limits_apply() -> None:
     verdict = judge(figures(round_trips_ns=(13 * MS,)), 151, SlaLimits()).report
     assert (verdict.above_tiers, verdict.tier_up_to_calls) == (True, 150)
     assert [violation.limit for violation in verdict.violations] == ["p50Microseconds"]
@@ -81,7 +81,7 @@ def test_tiers_may_stand_in_any_order() -> None:
     assert select_tier(shuffled, 31) == select_tier(SlaLimits(), 31)
 
 
-def test_without_tiers_the_other_limits_hold_alone() -> None:
+def test_without_tiers_only_the_limits_at_any_load_apply() -> None:
     limits = SlaLimits(tiers=())
     assert judge(figures(round_trips_ns=(21 * MS,)), 10, limits).report.result == "Met"
     broken = judge(figures(round_trips_ns=(23 * MS,)), 10, limits).report
@@ -100,7 +100,7 @@ def test_a_figure_on_its_limit_keeps_it_and_one_above_by_a_fraction_does_not() -
     assert by_a_thousandth.violations == (SlaViolation("maxLossPpm", 2_000, 2_001),)
 
 
-def test_a_verdict_without_an_answer_is_over_loss_alone() -> None:
+def test_without_an_answer_only_loss_is_judged() -> None:
     verdict = judge(figures(lost=2000, round_trips_ns=()), 10, SlaLimits()).report
     assert verdict.violations == (SlaViolation("maxLossPpm", 2_000, 1_000_000),)
 
@@ -123,7 +123,7 @@ def test_packets_late_at_the_source_are_in_no_check() -> None:
     assert {check.limit: check.measured for check in checks}["maxLatePpm"] == 3_000
 
 
-def test_a_verdict_names_the_tiers_that_the_capacity_does_not_reach_whatever_it_is() -> None:
+def test_every_verdict_names_the_tiers_that_the_capacity_does_not_reach() -> None:
     for verdict in (
         judge(Slice(), 0, SlaLimits(), CAPACITY).report,
         judge(figures(), 10, SlaLimits(), CAPACITY).report,
@@ -133,7 +133,7 @@ def test_a_verdict_names_the_tiers_that_the_capacity_does_not_reach_whatever_it_
         assert verdict.capacity_calls == 101
 
 
-def test_without_a_capacity_nothing_is_said_of_what_it_reaches() -> None:
+def test_without_a_capacity_no_tier_is_named() -> None:
     verdict = judge(figures(), 10, SlaLimits()).report
     assert (verdict.capacity_calls, verdict.unreachable_tiers) == (None, ())
 
@@ -144,7 +144,7 @@ tiers = st.lists(st.integers(1, 200), unique=True, max_size=8).map(
 
 
 @given(tiers, st.integers(0, 300))
-def test_the_tier_is_the_smallest_one_that_holds_the_calls(tiers: tuple[SlaTier, ...], calls: int) -> None:
+def test_the_tier_is_the_smallest_one_for_the_calls(tiers: tuple[SlaTier, ...], calls: int) -> None:
     tier, above = select_tier(SlaLimits(tiers=tiers), calls)
     bounds = [tier.up_to_calls for tier in tiers]
     fitting = [bound for bound in bounds if calls <= bound]

@@ -37,13 +37,13 @@ def test_weights_are_those_of_the_example_in_rfc_7231(media_type: str, weight: f
 @pytest.mark.parametrize(
     ("accept", "answer"),
     [
-        # Nothing said, or all the same: JSON, as curl and monitors expect.
+        # No header, or equal weights: JSON, as curl and monitors expect.
         ("", JSON),
         ("*/*", JSON),
         ("text/html, application/json", JSON),
         ("application/json, text/html", JSON),
         ("text/html;q=0.5, application/json;q=0.5", JSON),
-        # A person's browser.
+        # A browser.
         (FIREFOX, HTML),
         ("text/html", HTML),
         ("TEXT/HTML", HTML),
@@ -52,7 +52,7 @@ def test_weights_are_those_of_the_example_in_rfc_7231(media_type: str, weight: f
         ("text/html, */*", JSON),
         ("text/html, */*;q=0.9", HTML),
         ("text/html;q=0.2, */*;q=0.1", HTML),
-        # A program that would rather have JSON, whatever the order.
+        # A program that prefers JSON, in any order.
         ("application/json", JSON),
         ("application/json, text/html;q=0.9", JSON),
         ("text/html;q=0.9, application/json", JSON),
@@ -63,10 +63,10 @@ def test_weights_are_those_of_the_example_in_rfc_7231(media_type: str, weight: f
         ("text/html;q=0, */*", JSON),
         ("text/html;q=0", JSON),
         ("text/*;q=1, text/html;q=0.1, application/json;q=0.2", JSON),
-        # Another form of HTML than what there is.
+        # A form of HTML that the relay does not offer.
         ("text/html;level=1, application/json;q=0.1", JSON),
         ("application/xhtml+xml, application/json;q=0.1", JSON),
-        # None that there is, and what can't be read.
+        # A type that the relay does not offer, and malformed ranges.
         ("image/png", JSON),
         ("text/html;q=2", JSON),
         ("text/html;q=0.1234, application/json;q=0.1", JSON),
@@ -75,7 +75,7 @@ def test_weights_are_those_of_the_example_in_rfc_7231(media_type: str, weight: f
         ("html", JSON),
         ("/html, text/", JSON),
         (",, ,text/html,", HTML),
-        # A mention in another place is none.
+        # A media type inside a quoted parameter does not count.
         ('application/json;note="text/html, text/html;q=1", text/html;q=0.1', HTML),
         ("application/json;note=text/html", JSON),
     ],
@@ -91,7 +91,7 @@ def test_any_header_gets_an_answer(accept: str) -> None:
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000))
-def test_the_higher_weight_wins_whatever_the_order(json_weight: int, html_weight: int) -> None:
+def test_the_higher_weight_wins_in_any_order(json_weight: int, html_weight: int) -> None:
     ranges = [f"application/json;q={json_weight / 1000:.3f}", f"text/html;q={html_weight / 1000:.3f}"]
     answer = HTML if html_weight > json_weight else JSON
     assert prefer(",".join(ranges), OFFERED) == prefer(",".join(reversed(ranges)), OFFERED) == answer
@@ -119,7 +119,7 @@ async def address() -> AsyncIterator[str]:
         ([("Accept", "application/json;q=0.5"), ("Accept", "text/html")], "text/html"),
     ],
 )
-async def test_the_form_follows_the_accept_header_and_caches_are_told(
+async def test_the_form_follows_the_accept_header_and_caches_learn_of_it(
     address: str, headers: list[tuple[str, str]], content_type: str
 ) -> None:
     async with (

@@ -12,10 +12,10 @@ from rtppool_core.contract.report import UnreachableTier
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The highest number of calls at a time; `because` is its reason: `the range 10000-10100 has 101 ports`."""
+    """The highest number of calls at a time; `reason` is a clause: `the range 10000-10100 has 101 ports`."""
 
     calls: int
-    because: str
+    reason: str
 
 
 def compute_capacity(port_range: PortRange, excluded_ports: Iterable[int], max_calls: int | None) -> Capacity:
@@ -34,13 +34,13 @@ def find_unreachable_tiers(tiers: Iterable[SlaTier], capacity: Capacity) -> tupl
     below = 0
     for up_to in sorted(tier.up_to_calls for tier in tiers):
         if up_to > capacity.calls:
-            named.append(UnreachableTier(up_to, _sentence(up_to, below + 1, capacity)))
+            named.append(UnreachableTier(up_to, _describe(up_to, below + 1, capacity)))
         below = up_to
     return tuple(named)
 
 
-def _sentence(up_to_calls: int, from_calls: int, capacity: Capacity) -> str:
-    reached = f"{_format_count(up_to_calls, 'call')} can't be reached, because {capacity.because}"
+def _describe(up_to_calls: int, from_calls: int, capacity: Capacity) -> str:
+    reached = f"{_format_count(up_to_calls, 'call')} can't be reached, because {capacity.reason}"
     if from_calls > capacity.calls:
         return f"{reached}. This tier never holds."
     if from_calls == capacity.calls:

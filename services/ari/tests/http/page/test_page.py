@@ -1,4 +1,4 @@
-"""The page is read as a browser would: tags closed, every figure of the JSON on it, nothing from elsewhere."""
+"""The page as a browser parses it: every tag closed, every figure of the JSON on it, no other resource loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOSTILE = "<script>alert('x')</script>&\"'><img src=//evil.example>"
 
 @dataclass
 class Page(HTMLParser):
-    """What a browser finds: elements with their attributes, values, text. Fails on a tag that is not closed."""
+    """The elements, attributes and text that a browser finds. Fails on a tag that is not closed."""
 
     source: str
     elements: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
@@ -100,7 +100,7 @@ def test_every_figure_of_the_json_is_on_the_page(shown: Snapshot) -> None:
 
 
 @EACH
-def test_the_page_takes_nothing_from_elsewhere_and_runs_nothing(shown: Snapshot) -> None:
+def test_the_page_loads_no_other_resource_and_has_no_script(shown: Snapshot) -> None:
     page = page_of(shown)
     assert {tag for tag, _ in page.elements}.isdisjoint({"script", "link", "img", "iframe", "object", "form", "base"})
     names = {name for _, attributes in page.elements for name in attributes}

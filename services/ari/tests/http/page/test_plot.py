@@ -50,7 +50,7 @@ def test_everything_is_on_the_axis_and_in_order(values: list[int]) -> None:
     assert axis.ticks()
 
 
-def test_a_plot_marks_the_limits_and_tells_bars_above_the_longest_accepted_apart() -> None:
+def test_a_plot_marks_the_limits_and_the_bars_above_the_longest_accepted_round_trip() -> None:
     drawn = draw_plot(filled([MS] * 100 + [23 * MS]), MARKS, 22 * MS, "two limits")
     kinds = [part.get("class") for part in drawn.iter("rect")]
     assert kinds == ["bar", "above"]
@@ -62,7 +62,7 @@ def test_a_plot_marks_the_limits_and_tells_bars_above_the_longest_accepted_apart
     assert (drawn.get("role"), drawn.get("aria-label")) == ("img", "two limits")
 
 
-def test_a_limit_of_any_size_has_a_place_beside_any_round_trip() -> None:
+def test_a_limit_of_any_size_is_on_the_axis_of_any_round_trip() -> None:
     for value in (0, 1, 70_000 * MS):
         for limit in (1_000, 60_000 * MS):
             drawn = draw_plot(filled([value]), (Mark("limit", limit),), limit, "x")

@@ -27,6 +27,6 @@ def test_a_figure_has_the_unit_that_its_name_ends_with(name: str, value: Any, te
     assert format_figure(name, value) == text
 
 
-def test_a_figure_without_a_name_here_is_spelled_out() -> None:
+def test_a_figure_without_a_display_name_is_spelled_out() -> None:
     assert spell_out("burst.lossDensityPpm") == "Burst loss density"
     assert spell_out("echoResidenceP99Microseconds") == "Echo residence p99"

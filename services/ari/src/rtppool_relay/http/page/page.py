@@ -104,7 +104,7 @@ def _verdict(report: Report, limits: SlaLimits) -> ET.Element:
 
 
 def _problems(report: Report) -> Iterator[str]:
-    """Yield what may spoil the figures: a fault of the relay, the echo, Asterisk, the clock or the calls."""
+    """Yield the faults of relay, echo, Asterisk, clock and calls that may spoil the figures."""
     yield from report.not_ready
     if report.echo.reachable is not True and report.echo.reason:
         yield f"Echo: {report.echo.reason}"

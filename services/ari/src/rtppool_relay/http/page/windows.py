@@ -98,7 +98,7 @@ def late_section(windows: Windows, limits: SlaLimits) -> ET.Element:
     rows = (
         element(
             "tr",
-            element("th", element("span", name, class_=f"whose {cause}"), element("small", judged), scope="row"),
+            element("th", element("span", name, class_=f"cause {cause}"), element("small", judged), scope="row"),
             *(element("td", *_late_packets(window, cause)) for window in (windows.calls, windows.probe)),
         )
         for cause, name, judged in CAUSES

@@ -1,8 +1,12 @@
-"""The product's echo and relay on loopback: their settings, the same in every rig."""
+"""The product's echo and relay on loopback, the same in every rig: settings, and compilation ahead of a run."""
 
 from __future__ import annotations
 
-from lab.base.places import LOOPBACK
+import subprocess
+import sys
+
+from lab.base.errors import LabError
+from lab.base.places import LOOPBACK, inherited_variables
 
 
 def relay_settings(
@@ -34,3 +38,14 @@ def echo_settings(*, port: int, http_port: int) -> dict[str, str]:
         "HTTP_BIND": LOOPBACK,
         "HTTP_PORT": str(http_port),
     }
+
+
+def compile_ahead() -> None:
+    """Compile the packet path before a run: a run measures the relay, not the compiler.
+
+    Raises:
+        LabError: it does not compile; the compiler's output precedes the message.
+    """
+    command = [sys.executable, "-m", "rtppool_relay.packets.compile_ahead"]
+    if subprocess.run(command, env=inherited_variables(), check=False).returncode != 0:
+        raise LabError("the relay's packet path does not compile; the output above says why")

@@ -14,6 +14,7 @@ import aiohttp
 from lab.base.command import run_alone, say
 from lab.base.errors import LabError
 from lab.base.places import REPOSITORY
+from lab.base.services import compile_ahead
 from lab.bench.contents import CONTENTS, Measurement
 from lab.bench.places import OUTPUT, PAGE
 from lab.bench.programs.compiled import compile_all
@@ -81,7 +82,8 @@ async def _part(session: Session, measurement: Measurement) -> Part:
 
 
 def _session(options: argparse.Namespace, folder: Path) -> Session:
-    say("bench: compiling the reference programs")
+    say("bench: compiling the packet path and the reference programs")
+    compile_ahead()
     quick = options.quick
     return Session(
         programs=compile_all(folder),

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.base.services import compile_ahead
 from lab.base.turns import hold_machine
-from lab.faults.calls.rig.relay import compile_ahead
 from lab.faults.calls.rig.rig import TAKES_ALL, Ports, running_rig
 from lab.faults.calls.rig.rooted import PhoneRoots, prepare_phones
 from lab.faults.calls.rounds.faults import FAULTS, Fault

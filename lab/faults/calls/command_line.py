@@ -15,9 +15,9 @@ from lab.base.command import run_alone, say
 from lab.base.errors import LabError
 from lab.base.places import REPOSITORY
 from lab.base.report import VERDICTS, machine_line, replace_part
+from lab.base.services import compile_ahead
 from lab.faults.calls.places import OUTPUT, PAGE
 from lab.faults.calls.report import PART, fault_table, findings, row_table, to_json
-from lab.faults.calls.rig.relay import compile_ahead
 from lab.faults.calls.rig.rig import TAKES_ALL, Ports, running_rig
 from lab.faults.calls.rig.rooted import PhoneRoots, prepare_phones
 from lab.faults.calls.rounds.faults import FAULTS, Fault

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Any
 
 import aiohttp
 
-from lab.base.errors import LabError
 from lab.base.places import LOOPBACK, inherited_variables
 from lab.base.services import echo_settings, relay_settings
 from lab.faults.calls.places import ECHO_HTTP_PORT, ECHO_PORT, RELAY_HTTP_PORT
@@ -31,17 +29,6 @@ def relay_command() -> list[str]:
 def echo_command() -> list[str]:
     """Return the command of an echo."""
     return [*bound_to_us(), sys.executable, "-m", "rtppool_echo"]
-
-
-def compile_ahead() -> None:
-    """Compile the packet path before a run: a run measures the relay, not the compiler.
-
-    Raises:
-        LabError: it does not compile; the compiler's output precedes the message.
-    """
-    command = [sys.executable, "-m", "rtppool_relay.packets.compile_ahead"]
-    if subprocess.run(command, env=inherited_variables(), check=False).returncode != 0:
-        raise LabError("the relay's packet path does not compile; the output above says why")
 
 
 def relay_environment(ari_port: int, password: str, port_range: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Tests on a real API server are collected only when they are asked for with --api-server."""
+"""Fixtures of the tests on a real API server, which are collected only with --api-server."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what needs the cluster tooling's programs, unless it is asked for."""
+    """Leave out the tests on a real API server without --api-server."""
     return True if collection_path == ON_API_SERVER and not config.getoption("--api-server") else None
 
 
 @pytest.fixture(scope="session")
 def programs() -> Programs:
-    """etcd, kube-apiserver and helm; building them takes minutes the first time."""
+    """Return etcd, kube-apiserver and helm; the first build takes minutes."""
     try:
         return find_programs()
     except LabError as error:
@@ -40,7 +40,7 @@ def programs() -> Programs:
 
 @pytest.fixture
 async def empty_rig(tmp_path: Path, programs: Programs) -> AsyncIterator[Rig]:
-    """An API server with the product's roles and definition, relays on four nodes, no pool, no operator."""
+    """Yield an API server with the product's roles and definition, and relays on four nodes."""
     async with make_rig(tmp_path, programs, random.Random(SEED)) as rig:
         await rig.relays.add((f"node-{number}", {"zone": "ab"[number % 2]}) for number in range(NODES))
         yield rig
@@ -48,7 +48,7 @@ async def empty_rig(tmp_path: Path, programs: Programs) -> AsyncIterator[Rig]:
 
 @pytest.fixture
 async def stage(empty_rig: Rig) -> Stage:
-    """The same with a pool for all nodes, one that takes half of them away, and an operator that has seen to both."""
+    """Return the rig with a pool for all nodes, one that selects half of them, and a converged operator."""
     await empty_rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "default", 10_000, 10_100))
     selecting = pool(OTHER_NAMESPACE, "zone-a", 11_000, 11_100, nodeSelector={"zone": "a"})
     await empty_rig.api.create(pools_of(OTHER_NAMESPACE), selecting)

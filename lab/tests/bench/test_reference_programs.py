@@ -1,4 +1,4 @@
-"""The programs in C agree with what Python believes of them."""
+"""The programs in C agree with their readers in Python."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from lab.cluster.images.phone_roots import IMAGES, RECIPE, PhoneRoots
 
 
 class ImagesWantedError(Exception):
-    """Raised in place of building."""
+    """Raised instead of a build."""
 
 
 def wanted() -> None:

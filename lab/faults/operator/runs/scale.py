@@ -87,7 +87,7 @@ async def _set_up(rig: Rig) -> None:
 
 
 async def _quiet(rig: Rig, operator: OperatorProcess, _chance: random.Random) -> list[Figure]:
-    """Nobody edits and nobody calls."""
+    """Measure polls and writes without edits and without calls."""
     rig.relays.forget_polls()
     since, used = time.time(), cpu_seconds(operator.process.pid)
     await asyncio.sleep(QUIET_SECONDS)

@@ -60,8 +60,8 @@ def test_a_cut_call_needs_a_reason_in_the_dialplan() -> None:
     cut = outcome("a", "a")
     without = Returned("SUCCESS", "", "", "Up")
     assert "without a reason" in unaccounted(evidence(cut, [record("a", "mediaGone")], {"a": without}))[0]
-    told = Returned("SUCCESS", "", "mediaGone", "Up")
-    assert unaccounted(evidence(cut, [record("a", "mediaGone")], {"a": told})) == []
+    returned = Returned("SUCCESS", "", "mediaGone", "Up")
+    assert unaccounted(evidence(cut, [record("a", "mediaGone")], {"a": returned})) == []
 
 
 def test_calls_that_died_with_asterisk_need_a_record_and_no_dialplan() -> None:
@@ -70,10 +70,12 @@ def test_calls_that_died_with_asterisk_need_a_record_and_no_dialplan() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [Returned("SUCCESS", "NoFreePort", "", "Ring"), Returned("FAILED", "", "", "Ring")], ids=["refused", "away"]
+    "returned",
+    [Returned("SUCCESS", "NoFreePort", "", "Ring"), Returned("FAILED", "", "", "Ring")],
+    ids=["refused", "away"],
 )
-def test_a_call_that_was_never_answered_is_explained_by_the_dialplan(told: Returned) -> None:
-    assert unaccounted(evidence(outcome("a"), [], {"a": told})) == []
+def test_a_call_that_was_never_answered_is_explained_by_the_dialplan(returned: Returned) -> None:
+    assert unaccounted(evidence(outcome("a"), [], {"a": returned})) == []
     assert "neither answered nor returned" in unaccounted(evidence(outcome("a"), []))[0]
 
 
@@ -117,9 +119,9 @@ def test_the_dialplan_s_log_is_read_by_call_id() -> None:
         "back call-id=1-x stasis=SUCCESS refused=NoFreePort ended= channel=Ring\n"
         "[2026-11-25 03:00:00.141] WARNING[7]: something else\n"
     )
-    told = dialplan_of(log)
-    assert told.asked == {"1-x"}
-    assert told.returned == {"1-x": Returned("SUCCESS", "NoFreePort", "", "Ring", 17)}
+    returned = dialplan_of(log)
+    assert returned.asked == {"1-x"}
+    assert returned.returned == {"1-x": Returned("SUCCESS", "NoFreePort", "", "Ring", 17)}
 
 
 def test_what_callers_logged_is_read_by_call_id() -> None:

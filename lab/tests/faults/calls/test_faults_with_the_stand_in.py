@@ -1,4 +1,4 @@
-"""The short form of `make chaos` that needs no Asterisk: one fault each under ten calls of the stand-in."""
+"""The short form of `make chaos` without Asterisk: one fault each under ten calls of the stand-in."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ class Line:
         return int(counts[name]) if counts else -1
 
     async def adds_up(self) -> None:
-        """Hang up; nothing is left, and every call is counted once."""
+        """Hang up, and check that no resource is left and every call is counted once."""
         for caller in self.callers:
             self.stand_in.hang_up(caller)
         await until(self._is_over, "the relay counts no call any more")

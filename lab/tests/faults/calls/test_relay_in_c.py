@@ -1,4 +1,4 @@
-"""The relay in C writes rows that our own reader reads: forwarded, stamped, answered, each once."""
+"""The relay in C writes rows for our own reader: forwarded, stamped, answered, each once."""
 
 import asyncio
 import shutil
@@ -9,24 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from lab.base.places import LOOPBACK
 from lab.faults.calls.rig.recordings import Packet, Speaker
 from lab.faults.calls.rows.c_relay import Forwarder
 from lab.faults.calls.rows.tiers import compile_programs
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.media.rows import Word
 from rtppool_relay.streams.row_reader import RowReader
+from rtppool_testing.ports import free_port
+from rtppool_testing.sockets import address_of, udp_socket
 
 SLOT, PACKETS = 3, 50
-LOOPBACK = "127.0.0.1"
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
-
-
-def bound() -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.bind((LOOPBACK, 0))
-    made.setblocking(False)
-    return made
 
 
 class Line:
@@ -52,17 +47,16 @@ class Line:
 
 @pytest.fixture
 async def line(tmp_path: Path) -> AsyncIterator[Line]:
-    with bound() as asterisk, bound() as echo, bound() as free:
-        port = free.getsockname()[1]
-        free.close()
-        forwarder = await Forwarder.start(str(compile_programs(tmp_path).relay), echo.getsockname()[1])
-        peer = asterisk.getsockname()[1]
+    port = free_port()
+    with udp_socket() as asterisk, udp_socket() as echo:
+        forwarder = await Forwarder.start(str(compile_programs(tmp_path).relay), address_of(echo)[1])
+        peer = address_of(asterisk)[1]
         await forwarder.command(f"open {SLOT} {port} {peer}", f"opened {SLOT}")
         yield Line(asterisk, echo, forwarder, port)
         await forwarder.close()
 
 
-async def test_packets_pass_unchanged_and_their_rows_tell_when(line: Line) -> None:
+async def test_packets_pass_unchanged_and_their_rows_have_the_times(line: Line) -> None:
     began = time.time_ns()
     for packet in Speaker(0xABCD, 65_500, 900).talk(PACKETS):
         assert await line.and_back(packet) == packet.rtp
@@ -91,7 +85,7 @@ async def test_another_source_begins_another_epoch(line: Line) -> None:
     assert reader.word(Word.SSRC) == 2
 
 
-async def test_a_closed_slot_lets_go_of_its_port(line: Line) -> None:
+async def test_a_closed_slot_releases_its_port(line: Line) -> None:
     await line.forwarder.command(f"close {SLOT}", f"closed {SLOT}")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as another:
         another.bind((LOOPBACK, line.port))

@@ -42,7 +42,7 @@ def test_a_load_in_which_every_call_completes_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "taken", "told", "stray", "what"),
+    ("outcome", "taken", "reported", "stray", "name"),
     [
         (Outcome(frozenset(CALLS[:899])), records(), status(), [], "calls placed"),
         (Outcome(*[frozenset(CALLS)] * 2), records(), status(), [], "completed"),
@@ -62,9 +62,9 @@ def test_a_load_in_which_every_call_completes_holds() -> None:
     ],
 )
 def test_each_figure_of_a_load_can_miss(
-    outcome: Outcome, taken: list[Record], told: dict[str, Any], stray: list[str], what: str
+    outcome: Outcome, taken: list[Record], reported: dict[str, Any], stray: list[str], name: str
 ) -> None:
-    assert what in missed(load_figures(outcome, taken, told, stray))
+    assert name in missed(load_figures(outcome, taken, reported, stray))
 
 
 def test_a_scenario_without_a_record_or_with_lost_or_late_packets_misses() -> None:

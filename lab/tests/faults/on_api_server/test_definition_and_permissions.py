@@ -1,4 +1,4 @@
-"""The operator replaces an older definition; and with all that it does, it needs what its roles grant, no more."""
+"""The operator replaces an older definition, and its roles grant exactly the rights that it needs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lab.faults.operator.rig.rig import Rig, make_rig
 
 pytestmark = pytest.mark.timeout(180)
 CONVERGED = 45.0
-# One for each thing that can't be done, and one more where the server's words change while it begins.
+# One line for each impossible action, and one more because the server's message changes while it starts.
 MAX_LINES = 3
 REVISION = "rtppool.dev/crd-revision"
 
 
 @pytest.fixture
 async def older_rig(tmp_path: Path, programs: Programs) -> AsyncIterator[Rig]:
-    """As an older release left it: its definition, a pool, and no operator yet."""
+    """Yield the state that an older release left: its definition, a pool, and no operator yet."""
     async with make_rig(tmp_path, programs, random.Random(1), older_definition()) as rig:
         await rig.relays.add([("node-0", {})])
         await rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "default", 10_000, 10_100))
@@ -60,7 +60,7 @@ async def test_a_newer_definition_is_left_alone(older_rig: Rig) -> None:
 async def test_an_operator_that_starts_before_there_is_a_definition_waits_for_one_and_does_not_say_so_again_and_again(
     older_rig: Rig,
 ) -> None:
-    """To make one is Helm's: the right to make definitions can't be granted by name, so the operator has it not."""
+    """Helm creates the definition: RBAC cannot grant the creation by name, so the operator does not have this right."""
     await older_rig.api.delete(DEFINITION)
     await older_rig.until("the definition is gone", CONVERGED, lambda: _is_gone(older_rig))
     operator = older_rig.operator()
@@ -91,7 +91,7 @@ async def _made(rig: Rig) -> bool:
 
 
 async def test_the_operator_uses_every_right_that_it_has_and_was_denied_nothing(older_rig: Rig) -> None:
-    """An older definition renewed, lease and configuration made and written, status, events, annotations."""
+    """Exercise definition, lease, configuration, status, events and annotations."""
     operator = older_rig.operator()
     operator.start()
     await older_rig.converge(CONVERGED)

@@ -1,4 +1,4 @@
-"""The operator killed, doubled, cut off and lied to, on a real API server: it converges each time."""
+"""The operator is killed, doubled, cut off and misled on a real API server, and converges each time."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.timeout(180)
 
 DEFAULT = pool_path(NAMESPACE, "default")
 ZONE_A = pool_path(OTHER_NAMESPACE, "zone-a")
-# The product's bounds are seconds; these only end a test that would wait for ever.
+# The product's bounds are seconds; these only end a test that hangs.
 CONVERGED = 45.0
-# What it is, what it listens on, and what it waits for; not the same again each second.
+# Its version, its port and the awaited Lease, without a repetition every second.
 MAX_LINES_WHILE_IT_WAITS = 12
-# A Lease that nobody gave up is waited for.
+# The time until a Lease that was not released expires.
 LEASE_AND_CONVERGED = 60.0
 
 
@@ -251,7 +251,7 @@ async def test_a_relay_that_read_what_somebody_wrote_into_the_configmap_gets_its
 
 
 def _read(rig: Rig, node: str) -> bool:
-    """The kubelet's own look, which comes once a minute, fell into the moment before the operator put it right."""
+    """The kubelet's own sync, once a minute, may come just before the operator's correction."""
     relay = rig.relays.by_node[node]
     rig.relays.read(relay, HAND_WRITTEN[0])
     return True

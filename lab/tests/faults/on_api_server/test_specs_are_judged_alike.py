@@ -68,13 +68,13 @@ SPECS = 400
 
 @pytest.fixture
 async def bare_rig(tmp_path: Path, programs: Programs) -> AsyncIterator[Rig]:
-    """An API server with the definition, and nothing else."""
+    """Yield an API server with the definition alone."""
     async with make_rig(tmp_path, programs, random.Random(1)) as rig:
         yield rig
 
 
 async def refusal(rig: Rig, spec: Any) -> str | None:
-    """What the API server says against a spec; None: it is accepted."""
+    """Return the API server's message against a spec, or None."""
     document = {
         "apiVersion": "rtppool.dev/v1alpha1",
         "kind": "RtpPool",
@@ -89,7 +89,7 @@ async def refusal(rig: Rig, spec: Any) -> str | None:
 
 
 def some_spec(chance: random.Random) -> dict[str, Any]:
-    """On both sides of every rule."""
+    """Specs on both sides of every rule."""
     start = chance.choice([1024, 1434, 5060, 5350, 5351, 10_000, 1023, 65_000, chance.randrange(1024, 12_000)])
     spec: dict[str, Any] = {
         "portRange": {"start": start, "end": start + chance.choice([0, 0, 1, 2, 100, 4095, 4096, -1])}

@@ -23,12 +23,12 @@ ROLES = [
 
 
 def event(verb: str, reference: dict[str, str] | None, stage: str = "ResponseComplete", decision: str = "allow") -> str:
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "verb": verb,
         "stage": stage,
         "annotations": {"authorization.k8s.io/decision": decision},
     }
-    return json.dumps(told | ({"objectRef": reference} if reference is not None else {}))
+    return json.dumps(document | ({"objectRef": reference} if reference is not None else {}))
 
 
 POOLS = {"apiGroup": "rtppool.dev", "resource": "rtppools"}
@@ -72,9 +72,9 @@ def test_a_denial_of_what_a_role_grants_is_the_server_s_beginning_and_any_other_
 
 def test_writes_of_an_object_have_a_shortest_pause() -> None:
     def patched(name: str, second: int, code: int = 200) -> str:
-        told = json.loads(event("patch", POD | {"name": name}))
+        document = json.loads(event("patch", POD | {"name": name}))
         at = f"2026-01-01T00:00:{second:02d}.000000Z"
-        return json.dumps(told | {"requestReceivedTimestamp": at, "responseStatus": {"code": code}})
+        return json.dumps(document | {"requestReceivedTimestamp": at, "responseStatus": {"code": code}})
 
     log = [patched("a", 1), patched("b", 2), patched("a", 5), patched("a", 6, code=409), patched("b", 9)]
     assert shortest_pause_seconds(writes(log, "pods/status", 0)) == 4.0

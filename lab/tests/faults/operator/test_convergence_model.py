@@ -1,4 +1,4 @@
-"""The model that runs are judged by must itself see what is wrong."""
+"""The model of convergence detects every difference."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def made(name: str, created: str = "2026-01-01T00:00:00Z", **spec: Any) -> dict[
 
 @pytest.fixture
 def standing() -> Snapshot:
-    """One pool, one relay, all as it must be."""
+    """Return one pool and one relay, converged."""
     pool = made("p")
     pool["status"] = {
         "observedGeneration": 2,

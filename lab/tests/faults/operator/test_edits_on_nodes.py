@@ -1,4 +1,4 @@
-"""What a relay's log says of an edit, and the table that comes of it."""
+"""Times of edits in a relay's log, and their figures."""
 
 from __future__ import annotations
 

@@ -4,24 +4,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from lab.base.errors import LabError
 from lab.faults.calls.rig.ari_proxy import AriProxy
-from lab.faults.calls.rig.asterisk import with_settings
 
 WAIT_SECONDS = 20
 
 
-def test_settings_replace_what_a_configuration_file_has() -> None:
-    assert with_settings("[general]\nbindport = 8088\n", {"bindport": "9"}) == "[general]\nbindport = 9\n"
-
-
-def test_a_setting_that_a_configuration_file_has_not_is_an_error() -> None:
-    with pytest.raises(LabError, match="rtpstart stands 0 times"):
-        with_settings("[general]\n", {"rtpstart": "9"})
-
-
 class Peer:
-    """Answers each chunk with itself, behind a proxy."""
+    """An echo of chunks, behind a proxy."""
 
     def __init__(self) -> None:
         self._writers: list[asyncio.StreamWriter] = []

@@ -1,4 +1,4 @@
-"""What the harness's relays say must be what real ones say: the operator's reader takes it, histograms and all."""
+"""The reports of simulated relays pass the operator's parser, histograms included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the contract's tests work with: the client, callers, the events as they come, and a relay's RTP port."""
+"""The parts of the contract's tests: the client, callers, the events as they arrive, and a relay's RTP port."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAIT_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class Heard:
+class EventLog:
     """Events as raw JSON, in order of arrival."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Heard:
         self._news.set()
 
     async def wait_for(self, kind: str, fits: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
-        """The first event of a kind that fits, already heard or to come."""
+        """Return the first event of a kind that fits, also one that arrives later."""
         deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
         while True:
             for event in self.events:
@@ -46,7 +46,7 @@ class Heard:
 
 @dataclass(slots=True)
 class Ari:
-    """One Asterisk and a Stasis application of the test's own."""
+    """One Asterisk, and a Stasis application of the test itself."""
 
     url: str
     user: str
@@ -55,13 +55,13 @@ class Ari:
     client: AriClient
 
     @asynccontextmanager
-    async def listening(self, to_all_as: str | None = None) -> AsyncIterator[Heard]:
-        """Register the application; collects raw events, so that the tests see what the client leaves out.
+    async def listening(self, to_all_as: str | None = None) -> AsyncIterator[EventLog]:
+        """Register the application and collect raw events, with the fields that the client ignores.
 
         Args:
-            to_all_as: register another application instead, of this name, which hears what all others hear.
+            to_all_as: register another application of this name instead, which receives the events of all.
         """
-        heard = Heard()
+        heard = EventLog()
         asked = {"app": self.application} if to_all_as is None else {"app": to_all_as, "subscribeAll": "true"}
         async with (
             self.session() as http,
@@ -75,30 +75,30 @@ class Ari:
                 await asyncio.gather(reader, return_exceptions=True)
 
     def session(self) -> aiohttp.ClientSession:
-        """A plain HTTP client with the user's credentials."""
+        """Return a plain HTTP client with the user's credentials."""
         return aiohttp.ClientSession(headers={"Authorization": aiohttp.encode_basic_auth(self.user, self.password)})
 
     async def request(self, method: str, path: str, **parameters: str) -> tuple[int, Any]:
-        """Status and JSON of any request."""
+        """Send any request and return status and JSON."""
         async with self.session() as http, http.request(method, self.url + path, params=parameters) as response:
             text = await response.text()
             return response.status, json.loads(text) if text else None
 
-    async def caller(self, heard: Heard) -> str:
-        """A caller who talks without pause, in our application; returns its channel."""
+    async def caller(self, heard: EventLog) -> str:
+        """Create a caller who talks without pause in the application, and return its channel."""
         channel = f"caller-{secrets.token_hex(4)}"
         await self.request("POST", "/channels", endpoint="Local/s@contract", app=self.application, channelId=channel)
         await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == channel)
         return channel
 
 
-async def _read(ws: aiohttp.ClientWebSocketResponse, heard: Heard) -> None:
+async def _read(ws: aiohttp.ClientWebSocketResponse, heard: EventLog) -> None:
     async for message in ws:
         heard.add(json.loads(message.data))
 
 
 class Receiver:
-    """A UDP port as a relay would have it."""
+    """The UDP port of a relay."""
 
     def __init__(self, host: str) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -114,18 +114,18 @@ class Receiver:
 
     @property
     def address(self) -> str:
-        """What Asterisk is told."""
+        """The address for Asterisk's `external_host`."""
         return f"{self.host}:{self.port}"
 
     async def packets(self, count: int) -> list[tuple[bytes, tuple[str, int]]]:
-        """The next packets and their senders."""
+        """Return the next packets and their senders."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(WAIT_SECONDS):
             return [await loop.sock_recvfrom(self.socket, 2048) for _ in range(count)]
 
 
 def source_address(host: str) -> str:
-    """Our address on the route to Asterisk."""
+    """Return the local address on the route to Asterisk."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((host, 9))
         return str(probe.getsockname()[0])

@@ -1,4 +1,4 @@
-"""The Asterisk that the contract is held against: the stand-in, or the one that ARI_CONTRACT_URL names."""
+"""The Asterisk under test: the stand-in, or the one at ARI_CONTRACT_URL."""
 
 from __future__ import annotations
 

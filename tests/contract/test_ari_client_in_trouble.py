@@ -1,4 +1,4 @@
-"""The ARI client against servers that behave badly, over real sockets."""
+"""The ARI client with faulty servers, over real sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rtppool_relay.ari.rest import AriClient
 APPLICATION = "rtp-pool"
 CHANNEL = {"id": "rtp_0_c_media", "name": "UnicastRTP/127.0.0.1:10000-0x1", "state": "Up"}
 BRIDGE = {"id": "rtp_0_c_bridge", "channels": []}
-# Far more than aiohttp (128 KiB) and the kernel (some MiB) hold of a connection that nobody reads from.
+# Far more than aiohttp (128 KiB) and the kernel (some MiB) buffer for a connection without a reader.
 FLOOD = 5000
 EVENT_BYTES = 6000
 
@@ -27,10 +27,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def serving(*routes: web.RouteDef) -> AsyncIterator[str]:
-    """A server on loopback; the URL that ARI_URL would be."""
+    """Run a server on loopback and yield the value for ARI_URL."""
     app = web.Application()
     app.add_routes(routes)
-    runner, port = await listen(app, "127.0.0.1", 0)
+    runner, port = await listen(app, "127.0.0.1", 0, shutdown_seconds=0.1)
     try:
         yield f"http://127.0.0.1:{port}/ari"
     finally:
@@ -52,7 +52,7 @@ def destroyed(number: int) -> str:
 
 
 class Flood:
-    """A websocket that sends many events at once; `done` when the last was handed to the kernel or it was closed."""
+    """A websocket that sends many events at once. `done` is set after the last one, or after the close."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -79,7 +79,7 @@ async def taken(events: AsyncIterator[AriEvent], count: int) -> list[AriEvent]:
     return [await anext(events) for _ in range(count)]
 
 
-async def test_a_flood_of_events_never_blocks_asterisk_s_socket_while_nobody_uses_them() -> None:
+async def test_a_flood_of_events_never_blocks_asterisk_s_socket_while_they_wait() -> None:
     flood = Flood()
     async with (
         serving(web.get("/ari/events", flood.serve)) as url,
@@ -146,7 +146,7 @@ async def test_with_new_events_no_request_waits_for_a_connection_from_before() -
     silent: list[object] = []
 
     async def channels(request: web.Request) -> web.StreamResponse:
-        """Answers once on each connection; what comes on it later is swallowed, as behind a firewall that forgot it."""
+        """Answer once on each connection. Later requests get no answer, as behind a firewall that lost the state."""
         if request.transport in first_of_a_connection:
             silent.append(request.transport)
             await asyncio.sleep(3600)
@@ -245,7 +245,7 @@ async def test_a_bridge_that_was_made_is_found_however_the_request_failed(
         assert made
 
 
-async def test_what_was_not_made_fails_with_the_first_failure() -> None:
+async def test_a_bridge_that_was_not_made_fails_with_the_first_failure() -> None:
     made: list[str] = []
     async with (
         serving(web.post("/ari/bridges", failed(made))) as url,

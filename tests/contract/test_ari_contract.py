@@ -1,4 +1,4 @@
-"""What a relay relies on in Asterisk. The same assertions hold for the stand-in and for Asterisk 22."""
+"""The behaviour of Asterisk on which a relay relies. The assertions hold for the stand-in and for Asterisk 22."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from ari_under_test import Ari, Heard, Receiver
+from ari_under_test import Ari, EventLog, Receiver
 
 from rtppool_core.rtp.header import parse
 from rtppool_relay.ari.application_name import MAX_NAME
@@ -28,7 +28,7 @@ def new_ids() -> tuple[str, str]:
 
 
 async def until_gone(deleted: str, listed: Callable[[], Awaitable[Iterable[Channel | Bridge]]]) -> None:
-    """Asterisk answers a DELETE before it has taken a channel or bridge out of its list."""
+    """Wait: Asterisk answers a DELETE before the channel or bridge leaves its list."""
     async with asyncio.timeout(2):
         while deleted in {each.id for each in await listed()}:
             await asyncio.sleep(0.05)
@@ -44,7 +44,7 @@ async def test_a_wrong_password_is_refused_for_requests_and_for_events(ari: Ari)
     await client.close()
 
 
-async def test_a_wrong_path_is_told_as_an_address_that_has_no_events(ari: Ari) -> None:
+async def test_a_wrong_path_is_reported_as_an_address_without_events(ari: Ari) -> None:
     client = AriClient(f"{ari.url}-not-here", ari.user, ari.password)
     with pytest.raises(AriUnreachable, match=r"ARI_URL=.*-not-here has no /events \(404\)"):
         async with client.events(ari.application):
@@ -149,7 +149,7 @@ async def test_a_second_bridge_of_the_same_id_is_a_conflict_and_the_first_stands
     await until_gone(bridge, ari.client.bridges)
 
 
-async def test_what_is_deleted_already_is_deleted_without_complaint(ari: Ari) -> None:
+async def test_a_second_deletion_succeeds(ari: Ari) -> None:
     media, bridge = new_ids()
     await ari.client.delete_channel(media)
     await ari.client.delete_bridge(bridge)
@@ -267,8 +267,8 @@ async def test_the_media_channel_outlives_its_caller(ari: Ari, receiver: Receive
         await ari.client.delete_bridge(bridge)
 
 
-async def bridged_pair(ari: Ari, heard: Heard, receiver: Receiver) -> tuple[str, str, str]:
-    """A caller and a media channel that talk in a bridge: the three ids."""
+async def bridged_pair(ari: Ari, heard: EventLog, receiver: Receiver) -> tuple[str, str, str]:
+    """Set up a caller and a media channel that talk in a bridge, and return the three ids."""
     media, bridge = new_ids()
     caller = await ari.caller(heard)
     await ari.client.answer(caller)
@@ -285,7 +285,9 @@ async def application_of(ari: Ari, channel: str) -> str | None:
     return {each.id: each.application for each in await ari.client.channels()}[channel]
 
 
-async def test_a_bridge_that_somebody_deletes_is_told_by_both_channels_leaving_it(ari: Ari, receiver: Receiver) -> None:
+async def test_a_bridge_that_another_client_deletes_shows_as_both_channels_leaving_it(
+    ari: Ari, receiver: Receiver
+) -> None:
     async with ari.listening() as heard:
         caller, media, bridge = await bridged_pair(ari, heard, receiver)
         await ari.request("DELETE", f"/bridges/{bridge}")
@@ -298,7 +300,7 @@ async def test_a_bridge_that_somebody_deletes_is_told_by_both_channels_leaving_i
         await ari.client.delete_channel(caller)
 
 
-async def test_a_caller_whom_somebody_puts_into_another_bridge_leaves_ours_and_stays_in_the_application(
+async def test_a_caller_whom_another_client_puts_into_another_bridge_leaves_ours_and_stays_in_the_application(
     ari: Ari, receiver: Receiver
 ) -> None:
     async with ari.listening() as heard:
@@ -329,7 +331,7 @@ async def test_a_caller_who_is_taken_out_of_the_bridge_stays_in_the_application(
         await ari.client.delete_bridge(bridge)
 
 
-async def test_a_third_channel_in_the_bridge_is_told_and_listed(ari: Ari, receiver: Receiver) -> None:
+async def test_a_third_channel_in_the_bridge_has_an_event_and_is_listed(ari: Ari, receiver: Receiver) -> None:
     async with ari.listening() as heard:
         caller, media, bridge = await bridged_pair(ari, heard, receiver)
         third = await ari.caller(heard)

@@ -1,4 +1,4 @@
-"""ARI over TLS with an authority of one's own: requests and the websocket, and what is said when trust is missing."""
+"""ARI over TLS with a private authority: requests, the websocket, and the errors where trust is missing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def asterisk(authority: trustme.CA, name: str) -> AsyncIterator[StandIn]:
-    """A stand-in whose certificate is for `name`."""
+    """Run a stand-in whose certificate is for `name`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     async with StandIn("127.0.0.1", 0, "relay", "secret", tls=context) as stand_in:
@@ -42,7 +42,7 @@ async def asterisk(authority: trustme.CA, name: str) -> AsyncIterator[StandIn]:
 
 @asynccontextmanager
 async def client_of(url: str, ca_file: Path | None) -> AsyncIterator[AriClient]:
-    """The client as the relay's settings make it."""
+    """Yield the client that the relay's settings make."""
     variables = {"ARI_URL": url} | ({"ARI_CA_FILE": str(ca_file)} if ca_file else {})
     client = AriClient(url, "relay", "secret", read_settings(variables).ari_tls)
     try:
@@ -52,7 +52,7 @@ async def client_of(url: str, ca_file: Path | None) -> AsyncIterator[AriClient]:
 
 
 async def refusal(client: AriClient) -> tuple[str, str]:
-    """What is said of a request, and of the websocket."""
+    """Return the errors of a request and of the websocket."""
     with pytest.raises(AriUnreachable) as of_request:
         await client.channels()
     with pytest.raises(AriUnreachable) as of_events:
@@ -72,20 +72,20 @@ async def test_requests_and_events_go_over_tls_with_an_authority_of_one_s_own(
             assert (await anext(events)) is not None
 
 
-async def test_an_authority_that_is_not_known_is_told_as_such(authority: trustme.CA) -> None:
+async def test_the_error_names_an_unknown_authority(authority: trustme.CA) -> None:
     async with asterisk(authority, "127.0.0.1") as stand_in, client_of(stand_in.url, None) as client:
         for sentence in await refusal(client):
             assert "shows a certificate that is not accepted (unable to get local issuer certificate)" in sentence
             assert "ARI_CA_FILE" in sentence
 
 
-async def test_a_certificate_for_another_name_is_told_as_such(authority: trustme.CA, ca_file: Path) -> None:
+async def test_the_error_names_a_certificate_for_another_name(authority: trustme.CA, ca_file: Path) -> None:
     async with asterisk(authority, "pbx.example") as stand_in, client_of(stand_in.url, ca_file) as client:
         for sentence in await refusal(client):
             assert "not accepted (IP address mismatch, certificate is not valid for '127.0.0.1')" in sentence
 
 
-async def test_tls_towards_a_port_without_is_told_as_such(ca_file: Path) -> None:
+async def test_the_error_names_a_port_without_tls(ca_file: Path) -> None:
     async with StandIn("127.0.0.1", 0, "relay", "secret") as plain:
         url = plain.url.replace("http://", "https://")
         async with client_of(url, ca_file) as client:

@@ -1,4 +1,4 @@
-"""Whatever happens around any request of a call: nothing is left in Asterisk, no port is lost, every call is counted.
+"""Faults around every request of a call leave nothing in Asterisk, lose no port, and each call is counted.
 
 The calls, the session and the client are the relay's own, over real HTTP against the stand-in; ports are leased and
 bound as the relay does it. Only packets are missing, so that hundreds of faults take seconds.
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
-from relay_process import free_range
 
 from rtppool_callgen.stand_in.ari_server import leave_alone
 from rtppool_callgen.stand_in.stand_in import StandIn
@@ -22,6 +21,7 @@ from rtppool_callgen.stand_in.switchboard import SwitchboardError
 from rtppool_core.contract.report import LateByCause
 from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.ari.session import SWEEP_SECONDS, AriSession
+from rtppool_relay.calls import registry
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters
 from rtppool_relay.calls.registry import ENDED_RECENTLY_SECONDS, SOON_SECONDS, CallRegistry
@@ -32,14 +32,16 @@ from rtppool_relay.media.port_sockets import PortSockets, bind_pair
 from rtppool_relay.ports.interface import Refused
 from rtppool_relay.ports.port_manager import PortManager, PortsExhausted
 from rtppool_relay.streams.flow import MediaFlow
+from rtppool_testing.ports import free_range
+from rtppool_testing.waiting import until as wait_until
 
 APPLICATION = "rtp-pool"
 IDS = CallIds.of_node("node-1")
-# Shorter than the regular sweep: what only that would find is found too late.
+# Shorter than the regular sweep, so that an orphan which only the sweep would find fails the test.
 WAIT_SECONDS = SWEEP_SECONDS - 2
 REQUEST_SECONDS = 4.0
 # Where a test lets a request time out.
-IMPATIENT_SECONDS = 0.5
+IMPATIENT_SECONDS = 0.25
 PORTS = 3
 NO_FIGURES = CallFigures(0, 0, 0, 0, LateByCause(), 0, 0, 0)
 Moment = Literal["before", "after"]
@@ -47,7 +49,7 @@ Moment = Literal["before", "after"]
 
 @dataclass(slots=True)
 class BoundPort:
-    """`MediaPort` whose packets nobody forwards."""
+    """A `MediaPort` without a media process."""
 
     ports: PortManager
     sockets: PortSockets
@@ -76,7 +78,7 @@ class BoundPort:
 
 
 class PortsAlone:
-    """`PortAllocator` of real leases and sockets."""
+    """A `PortAllocator` with real leases and sockets."""
 
     media_format = "ulaw"
 
@@ -102,7 +104,7 @@ class PortsAlone:
 
 @dataclass(slots=True)
 class Clock:
-    """Monotonic seconds that a test may set forward."""
+    """A monotonic clock that a test may set forward."""
 
     ahead_seconds: float = 0.0
 
@@ -112,7 +114,7 @@ class Clock:
 
 @dataclass(slots=True)
 class Exchange:
-    """A relay's calls on one side, the stand-in on the other, and what goes wrong between them once."""
+    """A relay's calls, the stand-in, and one fault between them."""
 
     stand_in: StandIn
     calls: CallRegistry
@@ -122,7 +124,7 @@ class Exchange:
     happened: bool = False
 
     def when(self, method: str, path: str, moment: Moment, happens: Callable[[], Awaitable[None]]) -> None:
-        """Let something happen around the first request of this kind; `*` in its path is any id."""
+        """Inject a fault around the first request of this kind. `*` in its path is any id."""
         wanted = path.split("/")
 
         async def interfere(of: str, at: str, when: Moment) -> None:
@@ -135,13 +137,13 @@ class Exchange:
         self.stand_in.interfere = interfere
 
     def ours(self) -> list[str]:
-        """What is in Asterisk with our prefix."""
+        """Return the channels and bridges in Asterisk with the relay's prefix."""
         board = self.stand_in.switchboard
         return [name for name in (*board.channels, *board.bridges) if IDS.parse(name)]
 
 
 def request_seconds(request: pytest.FixtureRequest) -> float:
-    """Long enough for a busy machine, but where a time-out is the test."""
+    """Return a time-out for a busy machine, or a short one where the time-out is the test."""
     parameters = getattr(request.node, "callspec", None)
     impatient = parameters is not None and parameters.params.get("fault") is asterisk_does_not_answer
     return IMPATIENT_SECONDS if impatient else REQUEST_SECONDS
@@ -174,12 +176,8 @@ async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
         await client.close()
 
 
-async def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
-    while not condition():
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"not within {WAIT_SECONDS:.0f} s: {what}")
-        await asyncio.sleep(0.01)
+async def until(condition: Callable[[], bool], expected: str) -> None:
+    await wait_until(condition, expected, WAIT_SECONDS)
 
 
 def talks(exchange: Exchange) -> bool:
@@ -197,7 +195,7 @@ async def nothing_is_left(exchange: Exchange) -> None:
 
 
 def counted(exchange: Exchange) -> None:
-    """Every call that came is in exactly one of the counts."""
+    """Check that every call is in exactly one of the counts."""
     report = exchange.calls.report()
     assert report.ended == sum(report.ended_by.values())
     assert report.arrived == sum(report.refused.values()) + report.left_before_answer + report.ended + report.active
@@ -365,7 +363,8 @@ async def test_a_call_is_adopted_though_an_orphan_stays_and_marked_when_a_third_
     await nothing_is_left(exchange)
 
 
-async def test_a_comparison_that_fails_is_made_again_soon(exchange: Exchange) -> None:
+async def test_a_comparison_that_fails_is_made_again_soon(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "RETRY_SECONDS", 0.2)
     caller = await talking_call(exchange)
 
     async def fails() -> None:
@@ -452,7 +451,9 @@ async def test_a_caller_who_hung_up_unheard_while_asterisk_ran_on_is_an_ordinary
     assert (exchange.calls.report().ended_by, exchange.calls.report().cut) == ({"callerGone": 1}, 0)
 
 
-async def test_a_caller_whom_somebody_puts_into_another_bridge_is_let_go_and_left_there(exchange: Exchange) -> None:
+async def test_a_caller_whom_another_client_puts_into_another_bridge_is_released_and_left_there(
+    exchange: Exchange,
+) -> None:
     caller = await talking_call(exchange)
     board = exchange.stand_in.switchboard
     board.create_bridge("meeting")

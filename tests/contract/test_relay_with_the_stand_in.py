@@ -6,32 +6,36 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from relay_process import free_range
 
 from rtppool_callgen.stand_in.rtp_source import RtpSource
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
 from rtppool_core.process.service import Stop
 from rtppool_relay.app import Relay
+from rtppool_relay.ari import session
 from rtppool_relay.ari.rest import AriClient
+from rtppool_relay.calls import sound
 from rtppool_relay.calls.ids import CallIds
-from rtppool_relay.figures.admission import AdmissionControl
+from rtppool_relay.figures import admission
 from rtppool_relay.settings import Settings, read_settings
+from rtppool_testing.echo import echo as run_echo
+from rtppool_testing.ports import free_range
+from rtppool_testing.waiting import until
 
-WAIT_SECONDS = 15.0
+pytestmark = pytest.mark.timeout(180)
 APPLICATION = "rtp-pool"
 IDS = CallIds.of_node("node-1")
 
 
 class Echo(asyncio.DatagramProtocol):
-    """Sends back what comes, while it answers."""
+    """An echo that a test can silence."""
 
     answers = True
 
@@ -77,7 +81,7 @@ def settings(stand_in: StandIn, echo_port: int) -> Settings:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Relay]:
-    """A relay that ends as a killed process does: no call is torn down in Asterisk."""
+    """Run a relay that ends as a killed process does: no call is torn down in Asterisk."""
     relay = Relay(settings)
     task = asyncio.create_task(relay.run(Stop()))
     try:
@@ -85,14 +89,6 @@ async def running(settings: Settings) -> AsyncIterator[Relay]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
-    while not condition():
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"not within {WAIT_SECONDS:.0f} s: {what}")
-        await asyncio.sleep(0.02)
 
 
 async def connected(relay: Relay, stand_in: StandIn) -> None:
@@ -146,7 +142,7 @@ async def test_a_call_s_packets_come_back_to_its_caller_and_nothing_is_left_when
         assert (report.first_return.samples, record.first_return_microseconds is not None) == (1, True)
 
 
-async def test_every_port_takes_a_call_and_the_next_one_is_told_why_not(settings: Settings, stand_in: StandIn) -> None:
+async def test_every_port_takes_a_call_and_the_next_one_gets_the_reason(settings: Settings, stand_in: StandIn) -> None:
     async with running(settings) as relay:
         await connected(relay, stand_in)
         await until(lambda: relay._ports.probe_port is not None, "the probe runs")
@@ -259,7 +255,7 @@ async def test_a_call_that_ended_while_the_connection_was_down_is_ended_when_it_
         await connected(relay, stand_in)
         caller = stand_in.place_call(APPLICATION)
         await talking(relay, stand_in, caller)
-        queue = stand_in.hub._queues.pop(APPLICATION)  # what is told now, nobody hears
+        queue = stand_in.hub._queues.pop(APPLICATION)  # events are lost now
         stand_in.hang_up(caller)
         stand_in.hub._queues[APPLICATION] = queue
         await relay._telephony._calls.compare()
@@ -267,8 +263,9 @@ async def test_a_call_that_ended_while_the_connection_was_down_is_ended_when_it_
 
 
 async def test_another_client_of_the_same_application_is_not_fought_and_its_place_is_taken_when_it_goes(
-    settings: Settings, stand_in: StandIn
+    settings: Settings, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session, "MAX_PAUSE_SECONDS", 0.2)
     async with running(settings) as relay:
         await connected(relay, stand_in)
         rival = AriClient(stand_in.url, "relay", "secret")
@@ -280,7 +277,7 @@ async def test_another_client_of_the_same_application_is_not_fought_and_its_plac
 
 
 @pytest.mark.usefixtures("stand_in")
-async def test_a_wrong_password_is_said_in_the_report(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wrong_password_is_in_the_report(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     async with running(replace(settings, ari_password="wrong")) as relay:
         await until(lambda: relay._telephony.ari_report().state == "Unauthorized", "unauthorized")
         assert "ARI_USER=relay" in (relay._telephony.ari_report().reason or "")
@@ -290,7 +287,7 @@ async def test_a_wrong_password_is_said_in_the_report(settings: Settings, caplog
         assert "wrong" not in "".join(caplog.messages)
 
 
-async def test_an_asterisk_that_is_not_there_is_said_once_and_found_when_it_comes(
+async def test_an_asterisk_that_is_not_there_is_logged_once_and_found_when_it_comes(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.socket() as holder:
@@ -305,8 +302,9 @@ async def test_an_asterisk_that_is_not_there_is_said_once_and_found_when_it_come
 
 
 async def test_a_call_that_gets_nothing_back_is_named_one_way_until_it_does(
-    settings: Settings, stand_in: StandIn, echo: Echo
+    settings: Settings, stand_in: StandIn, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sound, "ONE_WAY_AFTER_SECONDS", 0.5)
     async with running(settings) as relay:
         await connected(relay, stand_in)
         caller = stand_in.place_call(APPLICATION)
@@ -383,7 +381,7 @@ async def test_a_stranger_s_packet_to_a_call_s_port_does_not_arrive(settings: Se
 
 
 async def stumble(process: int) -> None:
-    """Stand still for most of the time, as a process does that gets too little of its processor."""
+    """Stop a process for most of the time, as where it gets too little of its processor."""
     try:
         while True:
             os.kill(process, signal.SIGSTOP)
@@ -395,7 +393,7 @@ async def stumble(process: int) -> None:
 
 
 def generous_pool(settings: Settings) -> str:
-    """A pool whose limits a busy test machine keeps, and a process that stands still half of the time doesn't."""
+    """Return a pool whose limits a busy machine keeps, and a process that is stopped most of the time breaks."""
     entry = PoolEntry(
         name="generous",
         namespace="default",
@@ -404,14 +402,18 @@ def generous_pool(settings: Settings) -> str:
         nodes=(NodeAssignment("node-1", "127.0.0.1"),),
         port_range=free_range(12),
         echo=settings.echo,
-        sla=SlaLimits(late_threshold_microseconds=20_000, max_late_ppm=100_000, tiers=()),
+        sla=SlaLimits(late_threshold_microseconds=20_000, max_late_ppm=100_000, tiers=(), min_samples=400),
     )
     return encode(PoolsDocument((entry,)))
 
 
 async def test_a_relay_whose_media_process_falls_behind_refuses_callers_unanswered_and_takes_them_again_later(
-    settings: Settings, stand_in: StandIn, tmp_path: Path
+    settings: Settings, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(admission, "WINDOW_SECONDS", 2)
+    monkeypatch.setattr(admission, "MIN_SECONDS", 2)
+    monkeypatch.setattr(admission, "MIN_PACKETS", 400)
+    monkeypatch.setattr(admission, "GOOD_SECONDS_TO_ACCEPT", 2)
     pools = tmp_path / "pools.json"
     pools.write_text(generous_pool(settings))
     async with running(replace(settings, pool_config=pools)) as relay:
@@ -419,11 +421,11 @@ async def test_a_relay_whose_media_process_falls_behind_refuses_callers_unanswer
         callers = [stand_in.place_call(APPLICATION) for _ in range(10)]
         for caller in callers:
             await talking(relay, stand_in, caller)
-        admission, media_process = relay._measurement.admission, relay._supervisor._workers[0].process
+        control, media_process = relay._measurement.admission, relay._supervisor._workers[0].process
         assert media_process is not None
-        assert admission.refusal is None
+        assert control.refusal is None
         stumbling = asyncio.create_task(stumble(media_process.pid))
-        await until(lambda: admission.refusal is not None, "overload noticed")
+        await until(lambda: control.refusal is not None, "overload noticed")
         stumbling.cancel()
         await asyncio.gather(stumbling, return_exceptions=True)
         stand_in.place_call(APPLICATION)
@@ -431,14 +433,14 @@ async def test_a_relay_whose_media_process_falls_behind_refuses_callers_unanswer
         assert (stand_in.ended[0].refused, stand_in.ended[0].answered) == ("Overloaded", False)
         assert "one call more would break its tier" in (relay._telephony.recent_calls()[0].refusal or "")
         assert stand_in.callers() == callers
-        await until(lambda: admission.refusal is None, "the relay takes calls again")
+        await until(lambda: control.refusal is None, "the relay takes calls again")
         await talking(relay, stand_in, stand_in.place_call(APPLICATION))
 
 
 async def test_an_overloaded_relay_adopts_calls_all_the_same_and_takes_callers_where_admission_is_off(
     settings: Settings, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(AdmissionControl, "refusal", "overloaded")
+    monkeypatch.setattr(admission.AdmissionControl, "refusal", "overloaded")
     async with running(replace(settings, admission=False)) as first:
         await connected(first, stand_in)
         caller = stand_in.place_call(APPLICATION)
@@ -452,7 +454,9 @@ async def test_an_overloaded_relay_adopts_calls_all_the_same_and_takes_callers_w
         assert stand_in.ended[0].refused == "Overloaded"
 
 
-async def test_a_port_that_somebody_holds_is_a_finding_and_the_relay_is_ready_all_the_same(settings: Settings) -> None:
+async def test_a_port_that_another_process_holds_is_a_finding_and_the_relay_is_ready_all_the_same(
+    settings: Settings,
+) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("127.0.0.1", settings.port_range.start))
         async with running(settings) as relay:
@@ -463,7 +467,7 @@ async def test_a_port_that_somebody_holds_is_a_finding_and_the_relay_is_ready_al
             assert codes["PortsNotBound"] is False
 
 
-async def test_a_relay_bound_to_all_of_ipv6_takes_calls_and_probes_where_asterisk_is_told_an_ipv4_address(
+async def test_a_relay_bound_to_all_of_ipv6_takes_calls_and_probes_where_asterisk_gets_an_ipv4_address(
     settings: Settings, stand_in: StandIn
 ) -> None:
     async with running(replace(settings, bind_ip="::")) as relay:
@@ -473,16 +477,13 @@ async def test_a_relay_bound_to_all_of_ipv6_takes_calls_and_probes_where_asteris
 
 
 async def test_a_call_over_ipv6_alone_comes_back_to_its_caller(settings: Settings, stand_in: StandIn) -> None:
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(Echo, local_addr=("::1", 0))
-    echo = EchoTarget("::1", transport.get_extra_info("sockname")[1])
-    try:
-        async with running(replace(settings, bind_ip="::", advertise_ip="::1", echo=echo)) as relay:
-            await connected(relay, stand_in)
-            caller = stand_in.place_call(APPLICATION)
-            await talking(relay, stand_in, caller)
-            assert (relay._telephony.live_calls()[0].asterisk or "").startswith("[::1]:")
-            stand_in.hang_up(caller)
-            await cleared(relay, stand_in)
-    finally:
-        transport.close()
+    async with (
+        run_echo("::1") as port,
+        running(replace(settings, bind_ip="::", advertise_ip="::1", echo=EchoTarget("::1", port))) as relay,
+    ):
+        await connected(relay, stand_in)
+        caller = stand_in.place_call(APPLICATION)
+        await talking(relay, stand_in, caller)
+        assert (relay._telephony.live_calls()[0].asterisk or "").startswith("[::1]:")
+        stand_in.hang_up(caller)
+        await cleared(relay, stand_in)

@@ -1,4 +1,4 @@
-"""Real relay processes that share an Asterisk, are told other addresses, and get another range and echo under calls."""
+"""Real relay processes that share an Asterisk, advertise other addresses, and change range and echo under calls."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from relay_process import (
-    APPLICATION,
-    LOOPBACK,
-    NODE,
-    RelayProcess,
-    echo,
-    free_range,
-    relay_process,
-    relay_settings,
-    talking,
-    until,
-)
+from relay_process import APPLICATION, NODE, RelayProcess, relay_process, relay_settings, talking
 
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, encode
 from rtppool_core.contract.port_range import PortRange
 from rtppool_relay.calls.ids import CallIds
+from rtppool_testing.echo import echo
+from rtppool_testing.ports import LOOPBACK, free_range
+from rtppool_testing.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 CALLS = 20
@@ -66,7 +58,7 @@ async def test_two_relays_share_an_asterisk_by_an_application_of_each_node_s_own
 async def first_is_killed_and_comes_back(
     first: RelayProcess, settings: dict[str, str], stand_in: StandIn, callers: dict[str, str], tmp_path: Path
 ) -> None:
-    """It takes back its own call and leaves the other's alone."""
+    """Check that the relay takes back its own call and leaves the other's alone."""
     first.signal(signal.SIGKILL)
     await first.exit_code()
     async with relay_process(settings, tmp_path / "1.log") as again:
@@ -83,7 +75,7 @@ async def first_is_killed_and_comes_back(
 @pytest.mark.parametrize(
     ("bind", "advertise"), [("0.0.0.0", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("127.0.0.2", "127.0.0.2")]
 )
-async def test_asterisk_is_told_another_address_than_the_bound_one(
+async def test_asterisk_gets_another_address_than_the_bound_one(
     stand_in: StandIn, tmp_path: Path, bind: str, advertise: str
 ) -> None:
     async with echo() as echo_port:
@@ -135,7 +127,7 @@ def pool(ports: PortRange, echo_port: int, generation: int) -> PoolEntry:
 
 
 def write(path: Path, entry: PoolEntry) -> None:
-    """As the kubelet does: the old file or the new one, never half of one."""
+    """Replace the file as the kubelet does, never by half."""
     draft = path.with_suffix(".draft")
     draft.write_text(encode(PoolsDocument((entry,))))
     draft.replace(path)

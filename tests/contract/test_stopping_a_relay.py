@@ -1,4 +1,4 @@
-"""A real relay process under live calls of the stand-in: told to stop once, twice, in vain, without an Asterisk."""
+"""A real relay process with live calls of the stand-in that is stopped once, twice, or without an Asterisk."""
 
 from __future__ import annotations
 
@@ -8,23 +8,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from relay_process import (
-    APPLICATION,
-    LOOPBACK,
-    RelayProcess,
-    echo,
-    free_range,
-    relay_process,
-    relay_settings,
-    talking,
-    until,
-)
+from relay_process import APPLICATION, RelayProcess, relay_process, relay_settings, talking
 
 from rtppool_callgen.stand_in.ari_server import make_ari
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_callgen.stand_in.switchboard import SwitchboardError
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.net.http_endpoints import listen
+from rtppool_testing.echo import echo
+from rtppool_testing.ports import LOOPBACK, free_range
+from rtppool_testing.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 CALLS = 20
@@ -55,7 +48,7 @@ async def under_calls(relay: RelayProcess, stand_in: StandIn, calls: int = CALLS
 
 @asynccontextmanager
 async def away(stand_in: StandIn) -> AsyncIterator[None]:
-    """ARI does not answer, and what happens meanwhile nobody hears; callers talk on."""
+    """Take ARI away, so that events are lost, while callers talk on."""
     assert stand_in._runner is not None
     await stand_in._runner.cleanup()
     yield
@@ -147,7 +140,7 @@ async def test_calls_that_end_while_asterisk_is_away_end_the_drain_when_it_is_ba
         assert f"drained ended={CALLS} cut=0" in log_of(relay)
 
 
-async def test_the_next_relay_takes_over_what_a_relay_left_and_tells_each_call_s_gap(
+async def test_the_next_relay_takes_over_what_a_relay_left_and_measures_each_call_s_gap(
     stand_in: StandIn, echo_port: int, ports: PortRange, log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = relay_settings(stand_in, echo_port, ports, ON_STOP="handover")

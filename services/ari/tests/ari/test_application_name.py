@@ -21,7 +21,7 @@ def test_a_name_that_would_be_too_long_ends_with_a_digest_of_the_node_s() -> Non
 
 
 @given(APPLICATIONS, st.text(max_size=300))
-def test_whatever_the_node_is_called_its_application_is_one_that_asterisk_takes(application: str, node: str) -> None:
+def test_asterisk_accepts_the_application_of_a_node_of_any_name(application: str, node: str) -> None:
     assert is_application_name(application_of_node(application, node))
 
 

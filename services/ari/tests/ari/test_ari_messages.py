@@ -37,7 +37,7 @@ def event(kind: str, **fields: object) -> str:
     return json.dumps({"type": kind, "application": "rtp-pool", **fields})
 
 
-def test_a_channel_tells_its_application_and_number() -> None:
+def test_a_channel_has_its_application_and_number() -> None:
     assert parse_channel(CHANNEL) == Channel("1700000000.1", "PJSIP/alice-00000001", "rtp-pool", "4940123")
 
 
@@ -60,7 +60,7 @@ def test_the_events_of_a_call_are_understood() -> None:
 @pytest.mark.parametrize(
     "text", ["", "null", "[]", "{", event("StasisEnd"), event("StasisStart", channel={"id": ""}), "[" * 100_000]
 )
-def test_what_is_not_an_event_is_refused_with_its_beginning(text: str) -> None:
+def test_a_message_that_is_no_event_is_refused_with_its_beginning(text: str) -> None:
     with pytest.raises(AriFormatError) as refused:
         parse_event(text)
     assert len(str(refused.value)) < 400

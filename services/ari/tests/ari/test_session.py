@@ -1,4 +1,4 @@
-"""When the connection to Asterisk is tried again, in virtual time."""
+"""The pauses between attempts to connect to Asterisk, in virtual time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NoCalls:
 
 
 class Gone:
-    """An Asterisk that is away but for the attempts in `there`, whose connections break at once."""
+    """An Asterisk that answers only the attempts in `there`. Their connections break at once."""
 
     def __init__(self, there: frozenset[int] = frozenset()) -> None:
         self.tried_at: list[float] = []
@@ -48,7 +48,7 @@ async def nothing() -> AsyncIterator[AriEvent]:
 
 
 async def pauses_of(asterisk: Gone, uniform: Callable[[float, float], float], seconds: float) -> list[float]:
-    """When the first attempt was, and the pauses between all."""
+    """Return the pauses before the first attempt and between all."""
     client = cast("AriClient", asterisk)
     session = AriSession(client, "http://pbx:8088/ari", "rtp-pool", NoCalls(), time.time_ns, uniform)
     began = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""The end of a relay, in virtual time: what it waits for, and what it cuts."""
+"""The end of a relay, in virtual time."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Calls:
         return cut
 
 
-def told(caplog: pytest.LogCaptureFixture) -> dict[str, int]:
+def drained(caplog: pytest.LogCaptureFixture) -> dict[str, int]:
     (record,) = [record for record in caplog.records if record.message == "drained"]
     return dict(record.__dict__["fields"])
 
@@ -60,7 +60,7 @@ async def test_a_relay_without_calls_is_drained_at_once(caplog: pytest.LogCaptur
     calls = Calls([])
     await drain(calls, 3600, asyncio.Event())
     assert (calls.now, calls.refusing) == (0, True)
-    assert told(caplog) == {"ended": 0, "cut": 0}
+    assert drained(caplog) == {"ended": 0, "cut": 0}
 
 
 async def test_new_calls_are_refused_from_the_first_moment_on() -> None:
@@ -75,30 +75,30 @@ async def test_it_ends_with_the_last_call(caplog: pytest.LogCaptureFixture) -> N
     calls = Calls([5.0, 30.0, 12.0])
     await drain(calls, 3600, asyncio.Event())
     assert calls.now == 30
-    assert told(caplog) == {"ended": 3, "cut": 0}
+    assert drained(caplog) == {"ended": 3, "cut": 0}
 
 
-async def test_what_outlasts_the_deadline_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+async def test_calls_that_outlast_the_deadline_are_cut_off(caplog: pytest.LogCaptureFixture) -> None:
     calls = Calls([5.0, 90.0, 61.0], cutting_seconds=2.0)
     await drain(calls, 60, asyncio.Event())
     assert calls.cut_at == [60]
     assert calls.now == 62
-    assert told(caplog) == {"ended": 1, "cut": 2}
+    assert drained(caplog) == {"ended": 1, "cut": 2}
 
 
 async def test_a_deadline_of_zero_cuts_at_once(caplog: pytest.LogCaptureFixture) -> None:
     calls = Calls([5.0])
     await drain(calls, 0, asyncio.Event())
     assert calls.cut_at == [0]
-    assert told(caplog) == {"ended": 0, "cut": 1}
+    assert drained(caplog) == {"ended": 0, "cut": 1}
 
 
-async def test_a_second_signal_cuts_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_second_signal_cuts_the_remaining_calls(caplog: pytest.LogCaptureFixture) -> None:
     calls, urgent = Calls([5.0, 90.0]), asyncio.Event()
     asyncio.get_running_loop().call_later(20, urgent.set)
     await drain(calls, 3600, urgent)
     assert calls.cut_at == [20]
-    assert told(caplog) == {"ended": 1, "cut": 1}
+    assert drained(caplog) == {"ended": 1, "cut": 1}
 
 
 async def test_a_second_signal_that_came_before_cuts_at_once() -> None:

@@ -20,7 +20,7 @@ NOW_NS = 1_764_039_600_123_456_789
 
 
 class Variables:
-    """Asterisk's global variables; each request may take long, or fail."""
+    """Asterisk's global variables. Each request may take long or fail."""
 
     def __init__(self, seconds: float = 0.0, failure: Exception | None = None) -> None:
         self.held: dict[str, str] = {}

@@ -25,7 +25,7 @@ def test_ids_are_the_same_after_a_restart_and_others_on_another_node() -> None:
     assert CallIds.of_node("worker-2").parse(IDS.media("call")) is None
 
 
-def test_a_caller_s_own_channel_is_nobody_s_media() -> None:
+def test_a_caller_s_own_channel_is_no_media_channel() -> None:
     assert not is_media_of_any_relay("1700000000.17")
     assert IDS.parse("1700000000.17") is None
 

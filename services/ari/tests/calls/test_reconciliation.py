@@ -1,4 +1,4 @@
-"""Differences between Asterisk and the calls that the relay knows."""
+"""Differences between Asterisk's lists and the calls of a relay."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_half_made_call_is_cleared_and_its_caller_taken_anew() -> None:
     assert found.stranded == (caller("a"),)
 
 
-def test_what_is_another_relay_s_or_nobody_s_is_left_alone() -> None:
+def test_objects_without_an_id_of_this_relay_are_left_alone() -> None:
     others = [media("b", OTHER), Channel("x", "PJSIP/x-1", "another-app"), Channel("y", "PJSIP/y-1")]
     assert compare(others, [bridge("b", ids=OTHER), Bridge("meeting", ("x", "y"))]) == Reconciliation()
 
@@ -71,7 +71,7 @@ def test_a_call_that_is_still_being_set_up_is_left_to_its_steps() -> None:
     assert compare([caller("a")], [], [KnownCall("a", "a", "running")]) == Reconciliation()
 
 
-def test_of_a_settled_call_the_missing_part_is_told() -> None:
+def test_the_missing_part_of_a_settled_call_is_found() -> None:
     known = [KnownCall("a", "a", "settled")]
     pair = bridge("a", "a", IDS.media("a"))
     assert compare([media("a")], [pair], known).vanished == (Vanished("a", "caller"),)
@@ -80,12 +80,12 @@ def test_of_a_settled_call_the_missing_part_is_told() -> None:
     assert compare([caller("a"), media("a")], [bridge("a", "a")], known).vanished == (Vanished("a", "bridge"),)
 
 
-def test_what_ended_a_moment_ago_may_still_be_listed() -> None:
+def test_a_call_that_ended_a_moment_ago_may_still_be_listed() -> None:
     found = compare([caller("a"), media("a")], [bridge("a", IDS.media("a"))], lately=["a"])
     assert found == Reconciliation()
 
 
-def test_a_third_channel_in_the_bridge_does_not_hinder_an_adoption_and_is_told_with_it() -> None:
+def test_a_third_channel_in_the_bridge_does_not_hinder_an_adoption_and_is_reported_with_it() -> None:
     found = compare(
         [caller("a"), media("a"), Channel("third", "PJSIP/third-1", APPLICATION)],
         [bridge("a", "a", IDS.media("a"), "third")],
@@ -114,24 +114,24 @@ def test_a_media_channel_that_is_not_in_the_application_yet_has_not_started() ->
     assert compare([caller("a"), waits], [bridge("a")], [KnownCall("a", "a", "awaiting")]) == Reconciliation()
 
 
-def test_of_a_call_that_awaits_its_media_channel_a_missing_part_is_told() -> None:
+def test_the_missing_part_of_a_call_that_awaits_its_media_channel_is_found() -> None:
     known = [KnownCall("a", "a", "awaiting")]
     assert compare([media("a")], [bridge("a")], known).vanished == (Vanished("a", "caller"),)
     assert compare([caller("a")], [bridge("a")], known).vanished == (Vanished("a", "media"),)
     assert compare([caller("a"), media("a")], [], known).vanished == (Vanished("a", "bridge"),)
 
 
-def test_a_caller_whom_somebody_put_into_another_bridge_is_theirs() -> None:
+def test_a_caller_whom_another_client_put_into_another_bridge_has_moved() -> None:
     bridges = [bridge("a", IDS.media("a")), Bridge("meeting", ("a", "x"))]
     found = compare([caller("a"), media("a")], bridges, [KnownCall("a", "a", "settled")])
     assert found == Reconciliation(vanished=(Vanished("a", "place"),))
 
 
-def test_a_caller_in_somebody_s_bridge_is_not_taken_as_a_new_call() -> None:
+def test_a_caller_in_another_client_s_bridge_is_not_taken_as_a_new_call() -> None:
     assert compare([caller("a")], [Bridge("meeting", ("a", "x"))]) == Reconciliation()
 
 
-def test_a_caller_whom_somebody_sent_on_in_the_dialplan_has_left() -> None:
+def test_a_caller_whom_another_client_sent_on_in_the_dialplan_has_left() -> None:
     sent_on = Channel("a", "PJSIP/a-1")
     found = compare([sent_on, media("a")], [bridge("a", IDS.media("a"))], [KnownCall("a", "a", "settled")])
     assert found.vanished == (Vanished("a", "caller"),)
@@ -154,7 +154,7 @@ KNOWN = st.dictionaries(NAMES, STAGES).map(lambda held: [KnownCall(name, name, s
 
 
 @given(st.lists(CHANNELS, max_size=8), st.lists(BRIDGES, max_size=6), KNOWN, st.lists(NAMES, max_size=2))
-def test_whatever_is_listed_nothing_is_done_twice_and_nothing_of_others_is_touched(
+def test_with_any_lists_no_object_is_handled_twice_and_none_of_others_is_touched(
     channels: list[Channel], bridges: list[Bridge], known: list[KnownCall], lately: list[str]
 ) -> None:
     found = compare(channels, bridges, known, lately)

@@ -65,7 +65,7 @@ def test_a_call_that_ended_by_a_fault_or_a_drain_was_cut(event: CallEvent) -> No
     assert counters.cut == 1
 
 
-def test_the_log_line_is_flat_and_leaves_out_what_is_not_known() -> None:
+def test_the_log_line_is_flat_and_omits_unknown_values() -> None:
     figures = CallFigures(
         *(10, 9, 1, 0, LateByCause(echo=2), 1, 0, 0), reordering=ReorderingReport(4, 62, 1), p99_microseconds=310
     )
@@ -91,7 +91,7 @@ def test_a_value_on_an_edge_counts_below_it() -> None:
 
 
 @given(st.lists(st.integers(1, 20_000_000_000), min_size=1, max_size=200))
-def test_buckets_grow_and_hold_what_is_not_above_their_edge(values_ns: list[int]) -> None:
+def test_buckets_grow_and_hold_the_values_up_to_their_edge(values_ns: list[int]) -> None:
     durations = CallDurations()
     for value in values_ns:
         durations.add(value)

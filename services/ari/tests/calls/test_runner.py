@@ -1,4 +1,4 @@
-"""A call that talks in Asterisk is taken over also where Asterisk answers late, in virtual time."""
+"""The adoption of a call from Asterisk, also where Asterisk answers late, in virtual time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECOND_NS = 1_000_000_000
 
 
 class Asterisk:
-    """Answers from a time on (seconds after the test's begin), and does nothing else."""
+    """An Asterisk that answers only after a time, in seconds from the begin of the test."""
 
     def __init__(self, answers_after_seconds: float) -> None:
         self._from = asyncio.get_running_loop().time() + answers_after_seconds
@@ -138,7 +138,7 @@ async def test_a_caller_who_hangs_up_meanwhile_is_not_waited_for() -> None:
     ("left_ns", "gap"),
     [(None, None), (8 * SECOND_NS, 2000), (10 * SECOND_NS, 0), (11 * SECOND_NS, None)],
 )
-async def test_the_gap_is_from_the_word_to_the_first_packet_and_never_guessed(
+async def test_the_gap_is_from_the_departure_to_the_first_packet_and_never_guessed(
     left_ns: int | None, gap: int | None
 ) -> None:
     ports = Ports()

@@ -1,4 +1,4 @@
-"""Whether a call's media flows, told from counts alone."""
+"""The state of a call's sound, from counts alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PER_SECOND = 50
 
 
 class Call:
-    """A call that is looked at every second."""
+    """A call whose sound is checked every second."""
 
     def __init__(self) -> None:
         self.track = SoundTrack(since_seconds=1000.0)
@@ -29,7 +29,7 @@ class Call:
         self.state: SoundState | None = None
 
     def seconds(self, count: int, sent: int = 0, returned: int = 0) -> SoundState:
-        """So many seconds pass, with so many packets in each; the state after the last."""
+        """Let seconds pass with this many packets in each, and return the state after the last."""
         for _ in range(count):
             self.now_seconds += 1
             self.sent += sent
@@ -52,7 +52,7 @@ def test_a_silent_call_flows_with_its_first_packets() -> None:
     assert call.seconds(1, PER_SECOND, PER_SECOND) is SoundState.FLOWING
 
 
-def test_a_hold_is_not_told_at_once_and_never_as_silence() -> None:
+def test_a_hold_shows_after_a_while_and_never_as_silence() -> None:
     call = Call()
     call.seconds(5, PER_SECOND, PER_SECOND)
     assert call.seconds(int(STOPPED_AFTER_SECONDS) - 1) is SoundState.FLOWING

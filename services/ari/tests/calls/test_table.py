@@ -42,7 +42,7 @@ def test_every_state_can_be_reached_and_every_call_can_end() -> None:
     assert reached == ending == set(CallState)
 
 
-def test_the_table_tells_a_call_s_life_in_order() -> None:
+def test_the_table_is_in_the_order_of_a_call_s_life() -> None:
     order = dict.fromkeys(line.split()[0] for line in LIFE.splitlines() if line and not line.startswith("#"))
     assert list(order) == list(CallState)
 
@@ -162,7 +162,7 @@ def test_a_call_that_can_not_be_served_is_never_answered() -> None:
 
 
 class World:
-    """Runs the table as a runner would: a step, once begun, ends in one of the events that belong to it."""
+    """The table without a runner: a step that began ends in one of its own events."""
 
     def __init__(self, begin: CallEvent) -> None:
         self.state = CallState.NEW
@@ -205,7 +205,7 @@ def test_every_end_of_a_step_leads_on() -> None:
     st.sampled_from(sorted(BEGINS)),
     st.lists(st.tuples(st.sampled_from(OUTSIDE), st.booleans(), st.integers(0, 2)), max_size=40),
 )
-def test_whatever_happens_and_in_what_order_a_call_ends_once_and_leaves_nothing_open(
+def test_with_any_events_in_any_order_a_call_ends_once_and_leaves_nothing_open(
     begin: CallEvent, happenings: list[tuple[CallEvent, bool, int]]
 ) -> None:
     world = World(begin)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from rtppool_operator.kube.crd import read_definition
 from rtppool_operator.kube.kopf_watch import APP, SEEN
 from rtppool_operator.kube.watch_health import DEAD_AFTER_SECONDS
 from rtppool_operator.settings import read_settings
+from rtppool_testing.ports import free_port
+from rtppool_testing.waiting import until
 
 CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/crds/rtppools.yaml"
 OURS = read_definition(CRD)
@@ -73,12 +74,6 @@ async def answer(app: App, path: str) -> tuple[int, Any]:
         return response.status, await response.json()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_comes(api: ApiStandIn, app: App) -> None:
     document = api.documents.pop(DEFINITION)
     api.instead = lambda request: refusal(403, "forbidden") if request.path == DEFINITION else written(request)
@@ -121,11 +116,6 @@ async def test_its_lease_is_given_up_at_the_end(api: ApiStandIn) -> None:
     api.documents[lease] = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "rtp/operator-1"}}
     await app.stop()
     assert api.bodies[-1]["spec"]["holderIdentity"] == ""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def test_kopf_run_starts_the_operator_once(api: ApiStandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rtppool_operator.kube import definition_keeper
 from rtppool_operator.kube.cluster import ClusterError
 from rtppool_operator.kube.crd import REVISION_ANNOTATION, is_established, is_served, read_definition, wait_until_served
 from rtppool_operator.kube.definition_keeper import DefinitionKeeper
+from rtppool_testing.waiting import until
 
 CRD = Path(__file__).resolve().parents[3] / "charts/rtp-pool/crds/rtppools.yaml"
 OURS = read_definition(CRD)
@@ -59,12 +60,6 @@ def standing(revision: str) -> dict[str, Any]:
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(definition_keeper, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(definition_keeper, "SLOW_RETRY_SECONDS", 0.02)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_missing_definition_is_applied_and_waited_for() -> None:

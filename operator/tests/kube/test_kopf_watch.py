@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 from api_stand_in import DISCOVERY, POOLS, ApiStandIn, refusal
+from kopf._cogs.aiokits import aiotasks
 
 from rtppool_operator import handlers
+from rtppool_operator.kube import kopf_watch
 from rtppool_operator.kube.kopf_watch import BACKOFF_SECONDS, EndlessBackoffs, KopfWatch
+from rtppool_testing.waiting import until
 
+real_wait = aiotasks.wait
 Seen = tuple[str, int | None, str | None]
+
+
+async def wait_shortly(tasks: Any, **options: Any) -> Any:
+    """At its end kopf waits five seconds for tasks that hang. A test does not."""
+    limited = {"timeout": 0.05} if options.get("timeout") is not None else {}
+    return await real_wait(tasks, **{**options, **limited})
 
 
 @pytest.fixture
@@ -24,6 +35,8 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     monkeypatch.setattr(
         "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(stand_in.kubeconfig(tmp_path))
     )
+    monkeypatch.setattr(kopf_watch, "BACKOFF_SECONDS", (0.01, 0.05))
+    monkeypatch.setattr(aiotasks, "wait", wait_shortly)
     yield stand_in
     await stand_in.end()
 
@@ -42,12 +55,6 @@ async def watch(api: ApiStandIn, seen: list[Seen]) -> AsyncIterator[KopfWatch]:
     yield made
     await asyncio.to_thread(made.stop)
     assert not made.alive
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(40):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_what_stands_and_what_comes_and_goes_is_seen(api: ApiStandIn, watch: KopfWatch, seen: list[Seen]) -> None:

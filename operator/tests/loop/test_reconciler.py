@@ -24,6 +24,7 @@ from rtppool_operator.pools.spec import Pool
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import FIRST_NUDGE_SECONDS
 from rtppool_operator.status.write_policy import MIN_PAUSE_SECONDS
+from rtppool_testing.waiting import until
 
 MakePool = Callable[..., Pool]
 
@@ -185,16 +186,14 @@ async def test_the_absence_of_the_api_server_is_said_once_and_its_return_as_well
     caplog.set_level("INFO")
     cluster.away = True
     task = asyncio.create_task(reconciler.run())
-    for _ in range(3):
-        await asyncio.sleep(0.05)
-        reconciler.pool_seen("u", _ + 1)
+    await until(lambda: reconciler.counts.failed_cycles >= 1)
+    reconciler.pool_seen("u", 1)
+    await until(lambda: reconciler.counts.failed_cycles >= 2)
+    reconciler.pool_seen("u", 2)
     assert reconciler.problem is not None
     cluster.away = False
     reconciler.pool_seen("u", 99)
-    for _ in range(100):
-        if reconciler.problem is None:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: reconciler.problem is None)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert len([line for line in caplog.messages if "can't be reached" in line]) == 1
@@ -281,12 +280,6 @@ async def test_a_lease_that_ends_in_the_middle_of_a_round_ends_its_writes(
     await slow.close()
     assert len(cluster.writes) == 1
     assert (cluster.refreshed, cluster.statuses) == ([], [])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_a_status_edited_by_somebody_else_is_written_anew(

@@ -39,9 +39,9 @@ class Relay:
         self.admission.add(
             self.second, packets, late, round_trip, times(packets, 100_000, round(residence_ms * MS), slow)
         )
-        return self.skip_second()
+        return self.end_second()
 
-    def skip_second(self) -> str | None:
+    def end_second(self) -> str | None:
         self.second += 1
         self.admission.evaluate(self.second, self.calls, LIMITS)
         return self.admission.refusal
@@ -126,7 +126,7 @@ def test_a_relapse_counts_the_good_seconds_anew() -> None:
 def test_a_relay_whose_calls_have_ended_accepts_calls_again_at_once() -> None:
     relay = overloaded()
     for _ in range(WINDOW_SECONDS):
-        relay.skip_second()
+        relay.end_second()
     assert relay.admission.refusal is None
 
 
@@ -185,10 +185,10 @@ def test_after_any_history_a_relay_accepts_calls_again(
         if sends:
             relay.live(late=late, residence_ms=residence, round_trip_ms=round_trip)
         else:
-            relay.skip_second()
+            relay.end_second()
     for _ in range(WINDOW_SECONDS + GOOD_SECONDS_TO_ACCEPT):
         if calls_end:
-            relay.skip_second()
+            relay.end_second()
         else:
             relay.live()
     assert relay.admission.refusal is None

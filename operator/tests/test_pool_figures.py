@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from msgspec import structs
 
 from rtppool_core.contract.report import (
     CallsReport,
@@ -150,8 +151,10 @@ def test_the_window_s_length_is_the_reports_and_not_the_spec_s(
 def test_range_and_echo_are_what_relays_report_and_not_what_the_spec_asks_for(
     seen: Seen, pool: Pool, make_report: MakeReport
 ) -> None:
-    before = replace(make_report(pool, generation=2), echo=EchoReport("::1", 4001, "[::1]:4001", reachable=True))
-    before = replace(before, ports=PortsReport("9000-9100", 101, 101, 0, 0, 0, 0, 0))
+    before = structs.replace(
+        make_report(pool, generation=2), echo=EchoReport("::1", 4001, "[::1]:4001", reachable=True)
+    )
+    before = structs.replace(before, ports=PortsReport("9000-9100", 101, 101, 0, 0, 0, 0, 0))
     assert figures(seen(before))["summary"] == {"relays": "0/1", "range": "9000-9100", "echo": "[::1]:4001"}
     rolling = figures(seen(before, make_report(pool)))["summary"]
     assert (rolling["range"], rolling["relays"]) == ("10000-10100,9000-9100", "1/2")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from relay_process import APPLICATION, NODE, RelayProcess, relay_process, relay_settings, talking
 
 from rtppool_callgen.stand_in.stand_in import StandIn

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from rtppool_core.contract.pools_file import EchoTarget, decode_for_node
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
@@ -111,7 +112,7 @@ def test_an_entry_that_can_not_be_made_stops_no_other_pool(
     zone, rest = make_pool("zone", nodeSelector={"zone": "1"}), make_pool("rest")
     first = desired_state(view(zone, rest)).text
     assert zone.spec is not None
-    circling = replace(zone, generation=4, spec=replace(zone.spec, echo=EchoTarget(port=10000)))
+    circling = replace(zone, generation=4, spec=structs.replace(zone.spec, echo=EchoTarget(port=10000)))
     desired = desired_state(view(circling, replace(rest, generation=4)), first)
     assert [desired.entries[node].generation for node in "abc"] == [3, 4, 4]
 

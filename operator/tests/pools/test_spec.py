@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import pytest
 import yaml
 from jsonschema import Draft4Validator
+from msgspec import Struct, structs
 
-from rtppool_core.contract.codec import camel, to_json
+from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.port_range import PortRange
 from rtppool_operator.pools.parsing import parse_pool
 from rtppool_operator.pools.spec import Pool, PoolSpec
@@ -24,13 +24,11 @@ def spec_schema(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def fields_of_types(kind: Any, place: str = "") -> Iterator[str]:
-    hints = get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        name, inner = f"{place}.{camel(field.name)}", hints[field.name]
+    for field in structs.fields(kind):
+        name = f"{place}.{field.encode_name}"
         yield name
-        options = [inner, *get_args(inner)]
-        for option in options:
-            if dataclasses.is_dataclass(option):
+        for option in (field.type, *get_args(field.type)):
+            if isinstance(option, type) and issubclass(option, Struct):
                 yield from fields_of_types(option, name)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec import structs
 
 from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.report import HistogramExport, Report, WindowReport, Windows
@@ -78,7 +79,7 @@ async def test_a_report_is_kept_with_the_time_it_was_heard(
 async def test_a_large_report_is_read_to_its_end(
     relay: Relay, poller: Poller, make_report: MakeReport, make_window: Callable[..., WindowReport]
 ) -> None:
-    window = replace(
+    window = structs.replace(
         make_window(100), round_trip=HistogramExport(tuple((bucket, 3) for bucket in range(500)), 1000, 10**9)
     )
     large = make_report(not_ready=("x" * 4_000,) * 100, windows=Windows(calls=window))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from rtppool_core.contract.report import (
     AriReport,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from rtppool_core.contract.report import LateByCause, ReorderingReport, Report, WindowReport, Windows, export_histogram
 from rtppool_core.statistics.histogram import Histogram
@@ -155,7 +155,7 @@ class ProbingRelay:
             round_trip=export_histogram(histogram),
             residence=export_histogram(histogram) if self._random.random() < 0.9 else None,
         )
-        return replace(self._make_report(), windows=Windows(probe=window))
+        return structs.replace(self._make_report(), windows=Windows(probe=window))
 
     def _slice(self) -> list[float]:
         """Mostly near the base, one in fifty somewhere up to 50 ms: the scheduler."""
@@ -195,7 +195,7 @@ def test_an_echo_that_stops_after_idle_minutes_is_written_with_the_next_poll(
     pool: Pool, make_report: Callable[..., Report], seen: Callable[..., PoolObservation]
 ) -> None:
     well = make_report(pool)
-    stopped = replace(well, echo=replace(well.echo, reachable=False, reason="no packet came back"))
+    stopped = structs.replace(well, echo=structs.replace(well.echo, reachable=False, reason="no packet came back"))
     before, now = (
         {**figures(each), "conditions": add_times(conditions(each), (), 3, "t")} for each in (seen(well), seen(stopped))
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.contract.report import (
@@ -84,7 +85,7 @@ def snapshot(
 
 
 def with_report(shown: Snapshot, **changes: Any) -> Snapshot:
-    return replace(shown, report=replace(shown.report, **changes))
+    return replace(shown, report=structs.replace(shown.report, **changes))
 
 
 VIOLATED = snapshot(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 
 import jsonschema
+import msgspec
 import pytest
 
 from lab.faults.operator.relays.fake_relays import GARBAGE
 from lab.faults.operator.relays.relay_report import Situation, rendered, rendered_as_older, report_of
-from rtppool_core.contract.codec import ContractError, json_schema, to_json
+from rtppool_core.contract.codec import ContractError, to_json
 from rtppool_core.contract.pools_file import PoolEntry
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import Report
@@ -25,7 +26,7 @@ def report(entry: PoolEntry | None = ENTRY, calls: int = 0) -> Report:
 @pytest.mark.parametrize("calls", [0, 5])
 @pytest.mark.parametrize("entry", [None, ENTRY])
 def test_a_report_holds_to_the_contract(entry: PoolEntry | None, calls: int) -> None:
-    jsonschema.validate(to_json(report(entry, calls)), json_schema(Report))
+    jsonschema.validate(to_json(report(entry, calls)), msgspec.json.schema(Report))
     assert read_report(rendered(report(entry, calls))) == report(entry, calls)
 
 

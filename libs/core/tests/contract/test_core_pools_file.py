@@ -96,7 +96,7 @@ def test_an_envelope_that_is_none_is_refused(text: str, sentence: str) -> None:
             {"portRange": {"start": 10100, "end": 10000}},
             "pools[1].portRange: 10100-10000 is no port range; accepted is",
         ),
-        ({"media": {"format": "opus"}}, "pools[1].media.format: 'opus'; accepted is one of ulaw, alaw, slin16"),
+        ({"media": {"format": "opus"}}, "pools[1].media.format: 'opus'; accepted is one of alaw, slin16, ulaw"),
         ({"sla": {"tiers": [{"upToCalls": 5}]}}, "pools[1].sla.tiers[0].p50Microseconds is missing"),
     ],
 )

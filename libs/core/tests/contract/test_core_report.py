@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from rtppool_core.contract.report import HistogramExport, export_bursts, import_bursts, import_histogram
 from rtppool_core.statistics.bursts import BurstCounts

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from rtppool_core.contract.codec import ContractError, from_json, to_json
 from rtppool_core.contract.pools_file import NodeAssignment, PoolEntry, PoolsDocument, encode
@@ -152,7 +154,7 @@ WITHOUT_ENTRY = _digest("")
 
 
 def _revisions(entry: PoolEntry) -> list[tuple[str, str]]:
-    shared = json.dumps(to_json(replace(entry, nodes=())), sort_keys=True)
+    shared = json.dumps(to_json(structs.replace(entry, nodes=())), sort_keys=True)
     return [(node.name, _digest(f"{shared}{node.advertise_address or ''}")) for node in entry.nodes]
 
 
@@ -239,7 +241,7 @@ def _entry(claim: Claim, nodes: Mapping[str, Node], kept: PoolEntry | None) -> P
 def _kept_entry(claim: Claim, kept: PoolEntry | None) -> PoolEntry | None:
     if kept is None:
         return None
-    return replace(kept, nodes=tuple(node for node in kept.nodes if node.name in claim.owned))
+    return structs.replace(kept, nodes=tuple(node for node in kept.nodes if node.name in claim.owned))
 
 
 def _new_entry(claim: Claim, spec: PoolSpec, nodes: Mapping[str, Node]) -> PoolEntry:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
+from rtppool_core.contract.codec import Contract
 from rtppool_core.contract.pools_file import (
     DrainSettings,
     EchoTarget,
@@ -22,29 +25,27 @@ KIND = "RtpPool"
 CRD_NAME = f"{PLURAL}.{GROUP}"
 
 
-@dataclass(frozen=True, slots=True)
-class Advertise:
+class Advertise(Contract, frozen=True):
     """Source of the address that a relay gives to Asterisk."""
 
     source: Literal["HostIP", "NodeExternalIP", "Static"] = "HostIP"
     address: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PoolSpec:
+class PoolSpec(Contract, frozen=True):
     """The spec of an RtpPool; names and meaning are the CRD's."""
 
     port_range: PortRange
     excluded_ports: tuple[int, ...] = ()
     reuse_delay_seconds: int = 5
-    echo: EchoTarget = field(default_factory=EchoTarget)
+    echo: EchoTarget = EchoTarget()
     advertise: Advertise = Advertise()
-    node_selector: dict[str, str] = field(default_factory=dict)
+    node_selector: dict[str, str] = msgspec.field(default_factory=dict)
     max_calls: int | None = None
-    media: MediaSettings = field(default_factory=MediaSettings)
-    drain: DrainSettings = field(default_factory=DrainSettings)
-    sla: SlaLimits = field(default_factory=SlaLimits)
-    probe: ProbeSettings = field(default_factory=ProbeSettings)
+    media: MediaSettings = MediaSettings()
+    drain: DrainSettings = DrainSettings()
+    sla: SlaLimits = SlaLimits()
+    probe: ProbeSettings = ProbeSettings()
     paused: bool = False
 
 

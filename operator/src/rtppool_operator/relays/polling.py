@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
-from rtppool_core.contract.codec import ContractError, from_json
+from rtppool_core.contract.codec import Contract, ContractError, decode
 from rtppool_core.contract.report import VERSION, Report
 from rtppool_core.net.udp import host_port
 from rtppool_operator.pools.cluster_view import RelayPod
@@ -29,6 +29,10 @@ MAX_REPORT_BYTES = 4 << 20
 
 class IncompatibleReportError(ContractError):
     """A report of a version that this operator does not read."""
+
+
+class _Version(Contract, frozen=True):
+    version: Any = VERSION
 
 
 class Poller:
@@ -123,17 +127,13 @@ def read_report(body: bytes) -> Report:
 
     Raises:
         IncompatibleReportError: the report has another version; the rest of it is not read.
-        ContractError: a field is missing or has the wrong type.
-        ValueError: not JSON, a histogram of another scheme, or an impossible figure.
+        ContractError: not JSON, or a field is missing or has the wrong type.
+        ValueError: a histogram of another scheme, or an impossible figure.
     """
-    try:
-        document = json.loads(body)
-    except RecursionError as error:
-        raise ContractError("its report is nested too deeply; accepted is JSON as /status has it") from error
-    version = document.get("version", VERSION) if isinstance(document, Mapping) else VERSION
+    version = decode(_Version, body).version
     if version != VERSION:
         raise IncompatibleReportError(f"its report has version {str(version)[:20]}; accepted is {VERSION}")
-    report = from_json(Report, document)
+    report = decode(Report, body)
     check_report(report)
     return report
 

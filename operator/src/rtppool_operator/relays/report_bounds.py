@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
+
+from msgspec import structs, to_builtins
 
 from rtppool_core.contract.report import (
     HistogramExport,
@@ -52,10 +53,10 @@ def check_report(report: Report) -> None:
     for name, window in (("calls", report.windows.calls), ("probe", report.windows.probe)):
         if window is not None:
             _check_window(f"windows.{name}", window)
-    for each in fields(report):
-        if each.name != "windows":
-            for text in _texts(getattr(report, each.name)):
-                _check_text(each.name, text)
+    for name, value in structs.asdict(report).items():
+        if name != "windows":
+            for text in _texts(to_builtins(value)):
+                _check_text(name, text)
 
 
 def check_node(report: Report, pod_node: str) -> None:
@@ -104,10 +105,9 @@ def _check_window(place: str, window: WindowReport) -> None:
     ):
         _within(f"{place}.{name}", count, most)
     # What is accepted here can be added to other relays' figures.
-    for each in fields(window):
-        held = getattr(window, each.name)
+    for name, held in structs.asdict(window).items():
         if isinstance(held, HistogramExport):
-            _check_histogram(f"{place}.{each.name}", held)
+            _check_histogram(f"{place}.{name}", held)
     if window.bursts is not None:
         import_bursts(window.bursts)
         _check_counts(f"{place}.bursts", window.bursts, MAX_COUNT, _TIMES_OF_BURSTS)
@@ -128,11 +128,10 @@ def _check_histogram(place: str, export: HistogramExport) -> None:
 
 
 def _check_counts(place: str, holder: Any, most: int, beside: Iterable[str] = ()) -> None:
-    """All whole numbers of a dataclass itself."""
-    for each in fields(holder):
-        value = getattr(holder, each.name)
-        if isinstance(value, int) and not isinstance(value, bool) and each.name not in beside:
-            _within(f"{place}.{each.name}", abs(value) if each.name in _SIGNED else value, most)
+    """All whole numbers of a contract itself."""
+    for name, value in structs.asdict(holder).items():
+        if isinstance(value, int) and not isinstance(value, bool) and name not in beside:
+            _within(f"{place}.{name}", abs(value) if name in _SIGNED else value, most)
 
 
 def _within(name: str, value: int, most: int) -> None:
@@ -144,14 +143,13 @@ def _within(name: str, value: int, most: int) -> None:
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, tuple):
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield name
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts(item)
-    elif isinstance(value, Mapping):
-        yield from value
-    elif is_dataclass(value):
-        for each in fields(value):
-            yield from _texts(getattr(value, each.name))
 
 
 def _check_text(name: str, text: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import Finding, PortsReport, Quarantine
@@ -85,7 +86,7 @@ def test_ports_that_do_not_bind_are_told_with_the_way_to_who_has_them() -> None:
     reasons = tuple(
         Quarantine(port, f"UDP 0.0.0.0:{port} can't be bound: Address already in use") for port in range(10000, 10005)
     )
-    finding = only(found(ports=replace(ALL_BIND, free=96, quarantined=5, quarantine=reasons)), "PortsNotBound")
+    finding = only(found(ports=structs.replace(ALL_BIND, free=96, quarantined=5, quarantine=reasons)), "PortsNotBound")
     assert finding.sentence.startswith("5 of 101 ports of 10000-10100 can't be used: UDP 0.0.0.0:10000 can't be bound")
     assert "10002" in finding.sentence
     assert "10003" not in finding.sentence

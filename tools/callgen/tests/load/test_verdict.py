@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from load_cases import TIERS, report, violated, window
+from msgspec.structs import replace
 
 from rtppool_callgen.callers.tally import Tally
 from rtppool_callgen.load.call_ledger import RecordCounts

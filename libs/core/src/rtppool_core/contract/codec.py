@@ -1,23 +1,38 @@
-"""Dataclasses to and from JSON, and their JSON Schema.
+"""Contracts to and from JSON: msgspec does the work; this module gives its errors a place and says what is accepted.
 
-JSON names are the fields' names in camelCase. Reading ignores unknown fields, takes defaults for missing ones, and
-names the place of what is wrong (`pools[0].echo.port`). Types understood: bool, int, float, str, dataclasses,
-`tuple[X, ...]`, `dict[str, X]`, `Literal`, and each of them or None.
+JSON names are the fields' names in camelCase. Reading ignores unknown fields and takes defaults for missing ones.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-import math
-import types
-import typing
-from collections.abc import Mapping
-from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+import re
+import reprlib
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
 
 T = TypeVar("T")
-_PAIR = tuple[int, int]
+_PLACE = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+_MISSING = re.compile(r"Object missing required field `(.+)`")
+_OF_MSGSPEC = re.compile(r"Expected `|Invalid enum value|(Number|Integer value) out of range")
+_TYPE_NAMES = {str: "str", bool: "bool", int: "int", float: "float", type(None): "null", dict: "object", list: "array"}
+_ACCEPTED: dict[type[inspect.Type], str] = {
+    inspect.BoolType: "true or false",
+    inspect.IntType: "a whole number",
+    inspect.FloatType: "a number",
+    inspect.StrType: "text",
+    inspect.StructType: "an object",
+    inspect.DictType: "an object",
+    inspect.VarTupleType: "a list",
+    inspect.TupleType: "a list",
+}
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+class Contract(msgspec.Struct, frozen=True, rename="camel"):
+    """A JSON object. Subclasses repeat `frozen=True`, which type checkers do not inherit."""
 
 
 class ContractError(ValueError):
@@ -31,175 +46,96 @@ class ContractError(ValueError):
         self.place = place
 
 
-def camel(name: str) -> str:
-    """`start_ns` as `startNs`."""
-    head, *tail = name.split("_")
-    return head + "".join(word.capitalize() for word in tail)
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
 def to_json(value: Any) -> Any:
-    """The JSON value (dicts, lists, scalars) of a dataclass; fields that are None are left out."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {camel(name): to_json(held) for name, held in pairs if held is not None}
-    if isinstance(value, tuple | list):
-        return [to_json(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    return value
+    """Return the JSON value (dicts, lists, scalars) of contracts; fields that are None are left out."""
+    return _without_none(msgspec.to_builtins(value))
 
 
 def from_json(kind: type[T], document: Any, place: str = "") -> T:
-    """Read a dataclass of type `kind` from a JSON value.
+    """Read a contract from a JSON value that lies at `place` of a larger document.
 
     Raises:
-        ContractError: a required field is missing or a value has another type; also what the dataclass itself refuses.
+        ContractError: a required field is missing or a value has another type; also what the contract itself refuses.
     """
-    return typing.cast("T", _read(kind, document, place))
-
-
-def _read(kind: Any, value: Any, place: str) -> Any:
-    origin = get_origin(kind)
-    if origin in (Union, types.UnionType):
-        options = [option for option in get_args(kind) if option is not type(None)]
-        if value is None and len(options) < len(get_args(kind)):
-            return None
-        return _read(options[0], value, place)
-    if origin is Literal:
-        if value not in get_args(kind):
-            raise ContractError(
-                f"{place or 'document'}: {_shown(value)}; accepted is one of {', '.join(map(str, get_args(kind)))}",
-                place,
-            )
-        return value
-    if origin is tuple:
-        return _read_tuple(kind, value, place)
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is an object", place)
-        return {str(key): _read(get_args(kind)[1], item, f"{place}.{key}") for key, item in value.items()}
-    if dataclasses.is_dataclass(kind):
-        return _read_dataclass(kind, value, place)
-    return _read_scalar(kind, value, place)
-
-
-def _read_tuple(kind: Any, value: Any, place: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is a list", place)
-    kinds = get_args(kind)
-    if kinds[-1] is Ellipsis:
-        if kinds[0] == _PAIR and _are_pairs(value):
-            return tuple(map(tuple, value))
-        return tuple(_read(kinds[0], item, f"{place}[{at}]") for at, item in enumerate(value))
-    if len(kinds) != len(value):
-        raise ContractError(f"{place or 'document'}: {len(value)} items; accepted are {len(kinds)}", place)
-    return tuple(_read(of, item, f"{place}[{at}]") for at, (of, item) in enumerate(zip(kinds, value, strict=True)))
-
-
-def _are_pairs(items: list[Any]) -> bool:
-    """Whether all are lists of two whole numbers, as the hundreds of buckets of a histogram are.
-
-    One by one they would be nine tenths of the time that a report takes; what is not alike goes that way all the same,
-    for the sake of its message.
-    """
-    return (
-        {*map(type, items)} <= {list}
-        and {*map(len, items)} <= {2}
-        and {*map(type, itertools.chain.from_iterable(items))} <= {int}
-    )
-
-
-def _read_dataclass(kind: Any, value: Any, place: str) -> Any:
-    if not isinstance(value, Mapping):
-        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is an object", place)
-    hints = _hints(kind)
-    arguments: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
-        name = camel(field.name)
-        if name in value:
-            arguments[field.name] = _read(hints[field.name], value[name], f"{place}.{name}" if place else name)
-        elif _required(field):
-            if type(None) in get_args(hints[field.name]):
-                arguments[field.name] = None
-                continue
-            missing = f"{place}.{name}" if place else name
-            raise ContractError(f"{missing} is missing", missing)
     try:
-        return kind(**arguments)
-    except ContractError:
-        raise
-    except ValueError as error:
-        raise ContractError(f"{place or 'document'}: {error}", place) from error
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise _located(str(error), kind, document, place) from error
 
 
-def _read_scalar(kind: Any, value: Any, place: str) -> Any:
-    if kind is Any:
-        return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is {_SCALARS[kind][1]}", place)
-    if kind is float and not math.isfinite(value):
-        raise ContractError(f"{place or 'document'}: {_shown(value)}; accepted is a finite number", place)
+def decode(kind: type[T], text: bytes | str) -> T:
+    """Read a contract from JSON text.
+
+    Raises:
+        ContractError: as `from_json`, or the text is not JSON.
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError as error:
+        try:
+            document = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise ContractError(str(error)) from error
+        raise _located(str(error), kind, document, "") from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ContractError(f"not JSON: {error}") from error
+
+
+def decode_any(text: bytes | str) -> Any:
+    """Read any JSON.
+
+    Raises:
+        ContractError: the text is not JSON, is nested too deeply, or holds a number that no float can.
+    """
+    return decode(object, text)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_none(held) for name, held in value.items() if held is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
     return value
 
 
-_SCALARS = {
-    bool: ("boolean", "true or false"),
-    int: ("integer", "a whole number"),
-    float: ("number", "a number"),
-    str: ("string", "text"),
-}
+def _located(message: str, kind: Any, document: Any, place: str) -> ContractError:
+    """Turn msgspec's message (`Expected `int`, got `str` - at `$.echo.port``) into ours."""
+    text, _, path = message.partition(" - at `$")
+    value, accepted = document, inspect.type_info(kind)
+    for name, index in _PLACE.findall(path.rstrip("`")):
+        if index == "...":
+            got = text.rpartition("got `")[2].rstrip("`")
+            name = next(key for key, held in value.items() if _TYPE_NAMES.get(type(held)) == got)  # noqa: PLW2901
+        value = value[int(index) if index.isdigit() else name]
+        accepted = _inner(accepted, name, index)
+        place += f"[{index}]" if index.isdigit() else f".{name}" if place else name
+    if missing := _MISSING.fullmatch(text):
+        place += f".{missing[1]}" if place else missing[1]
+        return ContractError(f"{place} is missing", place)
+    where = place or "document"
+    if not _OF_MSGSPEC.match(text):
+        return ContractError(f"{where}: {text}", place)
+    accepted = _some(accepted)
+    if isinstance(accepted, inspect.TupleType) and isinstance(value, list):
+        return ContractError(f"{where}: {len(value)} items; accepted are {len(accepted.item_types)}", place)
+    if isinstance(accepted, inspect.LiteralType):
+        return ContractError(
+            f"{where}: {_SHORT.repr(value)}; accepted is one of {', '.join(map(str, accepted.values))}", place
+        )
+    return ContractError(f"{where}: {_SHORT.repr(value)}; accepted is {_ACCEPTED.get(type(accepted), text)}", place)
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _some(of: inspect.Type) -> inspect.Type:
+    """The type itself where None is accepted as well."""
+    if isinstance(of, inspect.UnionType):
+        return next(each for each in of.types if not isinstance(each, inspect.NoneType))
+    return of
 
 
-def _required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-def json_schema(kind: type) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a dataclass, unknown fields allowed."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": kind.__name__,
-        **_schema(kind),
-    }
-
-
-def _schema(kind: Any) -> dict[str, Any]:
-    origin = get_origin(kind)
-    if origin in (Union, types.UnionType):
-        return _schema(next(option for option in get_args(kind) if option is not type(None)))
-    if origin is Literal:
-        return {"enum": list(get_args(kind))}
-    if origin is tuple:
-        kinds = get_args(kind)
-        if kinds[-1] is Ellipsis:
-            return {"type": "array", "items": _schema(kinds[0])}
-        return {
-            "type": "array",
-            "prefixItems": [_schema(of) for of in kinds],
-            "minItems": len(kinds),
-            "maxItems": len(kinds),
-        }
-    if origin is dict:
-        return {"type": "object", "additionalProperties": _schema(get_args(kind)[1])}
-    if dataclasses.is_dataclass(kind):
-        hints = _hints(typing.cast("type", kind))
-        fields = dataclasses.fields(kind)
-        required = [camel(f.name) for f in fields if _required(f) and type(None) not in get_args(hints[f.name])]
-        return {
-            "type": "object",
-            "properties": {camel(f.name): _schema(hints[f.name]) for f in fields},
-            **({"required": required} if required else {}),
-        }
-    return {} if kind is Any else {"type": _SCALARS[kind][0]}
+def _inner(of: inspect.Type, name: str, index: str) -> inspect.Type:
+    of = _some(of)
+    if isinstance(of, inspect.StructType):
+        return next(field.type for field in of.fields if field.encode_name == name)
+    if isinstance(of, inspect.TupleType):
+        return of.item_types[int(index)]
+    return of.value_type if isinstance(of, inspect.DictType) else of.item_type  # type: ignore[attr-defined]

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from rtppool_core.contract.codec import ContractError, from_json, to_json
+from rtppool_core.contract.codec import Contract, ContractError, decode_any, from_json, to_json
 from rtppool_core.contract.port_range import MAX_PORT, PortRange
 from rtppool_core.net.udp import host_port
 
@@ -26,16 +25,14 @@ MediaFormat = Literal["ulaw", "alaw", "slin16"]
 CLOCK_RATE_HZ: dict[str, int] = {"ulaw": 8000, "alaw": 8000, "slin16": 16000}
 
 
-@dataclass(frozen=True, slots=True)
-class NodeAssignment:
+class NodeAssignment(Contract, frozen=True):
     """A node that the pool has, and the address its relay tells Asterisk (None: the node's own)."""
 
     name: str
     advertise_address: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EchoTarget:
+class EchoTarget(Contract, frozen=True):
     """Where a relay sends what Asterisk sent. `host` is a name or an address; each relay resolves it.
 
     `extension`: new calls carry the header extension of `echo_extension` on the leg to the echo. An echo that does not
@@ -61,15 +58,13 @@ class EchoTarget:
         return host_port(self.host, self.port)
 
 
-@dataclass(frozen=True, slots=True)
-class MediaSettings:
+class MediaSettings(Contract, frozen=True):
     """What Asterisk is asked to send: a static payload type, so that both sides agree without SDP."""
 
     format: MediaFormat = "ulaw"
 
 
-@dataclass(frozen=True, slots=True)
-class SlaTier:
+class SlaTier(Contract, frozen=True):
     """Round-trip percentiles that must hold up to this many active calls."""
 
     up_to_calls: int
@@ -85,8 +80,7 @@ DEFAULT_TIERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SlaLimits:
+class SlaLimits(Contract, frozen=True):
     """Limits that hold at any load, and the tiers by load. The defaults are the original system's."""
 
     tiers: tuple[SlaTier, ...] = DEFAULT_TIERS
@@ -98,23 +92,20 @@ class SlaLimits:
     min_samples: int = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeSettings:
+class ProbeSettings(Contract, frozen=True):
     """The synthetic stream that measures while no call does."""
 
     enabled: bool = True
     interval_seconds: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class DrainSettings:
+class DrainSettings(Contract, frozen=True):
     """How long live calls may go on after their relay was told to stop."""
 
     timeout_seconds: int = 3_600
 
 
-@dataclass(frozen=True, slots=True)
-class PoolEntry:
+class PoolEntry(Contract, frozen=True):
     """One RtpPool as its relays need it; the fields are those of its spec."""
 
     name: str
@@ -148,8 +139,7 @@ class PoolEntry:
         return next((node for node in self.nodes if node.name == node_name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolsDocument:
+class PoolsDocument(Contract, frozen=True):
     """The whole of `pools.json`, as the operator writes it."""
 
     pools: tuple[PoolEntry, ...] = ()
@@ -176,9 +166,9 @@ def decode_for_node(text: str, node_name: str) -> PoolEntry | None:
 
 def _envelope(text: str) -> list[Any]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ContractError(f"{FILE_NAME} is not JSON: {error}") from error
+        document = decode_any(text)
+    except ContractError as error:
+        raise ContractError(f"{FILE_NAME} is {error}") from error
     if not isinstance(document, Mapping) or document.get("version") != VERSION:
         found = document.get("version") if isinstance(document, Mapping) else None
         raise ContractError(f"{FILE_NAME}: version is {found!r}; accepted is {VERSION}")

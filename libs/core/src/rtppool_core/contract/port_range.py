@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from rtppool_core.contract.codec import Contract
 
 MIN_PORT = 1024
 MAX_PORT = 65535
@@ -37,8 +38,7 @@ class PortRangeError(ValueError):
     """The text or the numbers are no usable range; the message says what is accepted."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PortRange:
+class PortRange(Contract, frozen=True, order=True):
     """`start` to `end`, both included. JSON: `{"start": 10000, "end": 10100}`."""
 
     start: int

@@ -6,9 +6,12 @@ operator merges relays by adding counts.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import astuple, fields
 from typing import Literal
 
+from msgspec import field
+
+from rtppool_core.contract.codec import Contract
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.histogram import BUCKETS, SCHEME, Histogram, SchemeError
 from rtppool_core.units import NS_PER_US
@@ -20,8 +23,7 @@ AriState = Literal["Connected", "NotConfigured", "Unreachable", "Unauthorized", 
 SlaResult = Literal["Met", "Violated", "Unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramExport:
+class HistogramExport(Contract, frozen=True):
     """A histogram's non-empty buckets as (bucket, count) in ascending order, and its exact extremes in ns."""
 
     counts: tuple[tuple[int, int], ...]
@@ -55,8 +57,7 @@ def import_histogram(export: HistogramExport) -> Histogram:
     return histogram
 
 
-@dataclass(frozen=True, slots=True)
-class PoolReference:
+class PoolReference(Contract, frozen=True):
     """The pool whose configuration the relay runs."""
 
     name: str
@@ -64,16 +65,14 @@ class PoolReference:
     uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantine:
+class Quarantine(Contract, frozen=True):
     """A port that would not bind, and why."""
 
     port: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PortsReport:
+class PortsReport(Contract, frozen=True):
     """`total = free + leased + resting + quarantined`, always; excluded ports are not in total.
 
     `draining` counts leased ports outside the current range; they are not in total either. `range` is `10000-10100`.
@@ -93,8 +92,7 @@ class PortsReport:
     leaked: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DurationsReport:
+class DurationsReport(Contract, frozen=True):
     """Durations since the relay started. `buckets` are (upper edge in µs, values up to it), edges ascending."""
 
     samples: int
@@ -106,8 +104,7 @@ class DurationsReport:
     buckets: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CallsReport:
+class CallsReport(Contract, frozen=True):
     """`active`, `shared`, `silent` and `one_way` are now; the others count since the relay started.
 
     `arrived = refused + left_before_answer + ended + active`, always; `arrived` are callers who came and calls that
@@ -145,8 +142,7 @@ class CallsReport:
     gap: DurationsReport | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AriReport:
+class AriReport(Contract, frozen=True):
     """The connection to Asterisk. `reason` is a sentence whenever `state` is not `Connected`."""
 
     state: AriState
@@ -157,8 +153,7 @@ class AriReport:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MediaReport:
+class MediaReport(Contract, frozen=True):
     """Media processes: how many are up, how often one was started again, rows lost to a slow reader.
 
     `real_time`: they have real-time priority, so that no ordinary thread of the node keeps packets waiting.
@@ -172,8 +167,7 @@ class MediaReport:
     real_time: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DepartureErrorReport:
+class DepartureErrorReport(Contract, frozen=True):
     """How much later than our own reading of the clock the kernel stamped departures, over the latest `samples`."""
 
     samples: int
@@ -182,8 +176,7 @@ class DepartureErrorReport:
     max_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClockReport:
+class ClockReport(Contract, frozen=True):
     """Where times come from: `stamps` is `kernel` or `user`; `steps` counts jumps of the wall clock.
 
     Departures are read by the media process just before the send; the kernel stamps one in a hundred as well.
@@ -196,8 +189,7 @@ class ClockReport:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EchoReport:
+class EchoReport(Contract, frozen=True):
     """The echo as this relay sees it. `reachable` is None while nothing was sent to it yet."""
 
     host: str
@@ -207,8 +199,7 @@ class EchoReport:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LateByCause:
+class LateByCause(Contract, frozen=True):
     """Packets that left for Asterisk more than the threshold behind the RTP clock, by the largest part of it."""
 
     source: int = 0
@@ -216,8 +207,7 @@ class LateByCause:
     echo: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReorderingReport:
+class ReorderingReport(Contract, frozen=True):
     """The worst of the packets that RFC 4737 calls reordered.
 
     `max_extent` is in packets (4.2.3), the late time since the packet that should have come later (4.3.3), `max_n` the
@@ -229,8 +219,7 @@ class ReorderingReport:
     max_n: int
 
 
-@dataclass(frozen=True, slots=True)
-class DirectedLossReport:
+class DirectedLossReport(Contract, frozen=True):
     """Lost packets by way, from the echo's own count; `undetermined` where the count doesn't tell."""
 
     to_echo: int
@@ -238,8 +227,7 @@ class DirectedLossReport:
     undetermined: int
 
 
-@dataclass(frozen=True, slots=True)
-class BurstsReport:
+class BurstsReport(Contract, frozen=True):
     """Loss of either leg by RFC 3611 section 4.7.2 (Gmin 16): counts that add, and what they come to.
 
     Densities are shares of packets lost in 1/256, durations means; `gaps` are those that have ended, `gap_density` is
@@ -298,8 +286,7 @@ def import_bursts(export: BurstsReport) -> BurstCounts:
     return counts
 
 
-@dataclass(frozen=True, slots=True)
-class WindowReport:
+class WindowReport(Contract, frozen=True):
     """Figures of the last closed slices. `packets` are those sent to the echo whose fate is known.
 
     PDV (RFC 5481) is the 99.9th percentile less the shortest: of the round trip, and of arrivals from Asterisk. R and
@@ -336,16 +323,14 @@ class WindowReport:
     network_round_trip: HistogramExport | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(Contract, frozen=True):
     """Calls and probe apart: synthetic samples are never mixed with real ones. Absent without packets."""
 
     calls: WindowReport | None = None
     probe: WindowReport | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SlaViolation:
+class SlaViolation(Contract, frozen=True):
     """A limit, in the unit of its name, that the measured figure is above."""
 
     limit: str
@@ -353,16 +338,14 @@ class SlaViolation:
     measured: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnreachableTier:
+class UnreachableTier(Contract, frozen=True):
     """A tier for more calls than the relay can have. `reason` is a sentence."""
 
     up_to_calls: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SlaReport:
+class SlaReport(Contract, frozen=True):
     """This relay's verdict over the window of its calls. `reason` is CamelCase, e.g. `NoCalls`.
 
     `capacity_calls` is the most calls that it can have at a time.
@@ -378,8 +361,7 @@ class SlaReport:
     unreachable_tiers: tuple[UnreachableTier, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Contract, frozen=True):
     """Something about the relay's host that will cost calls or packets: a CamelCase code and a sentence with the fix.
 
     `inferred`: not read from the host, but concluded from what was seen or assumed.
@@ -390,8 +372,7 @@ class Finding:
     inferred: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Contract, frozen=True):
     """All of `/status`.
 
     `drain_deadline_seconds` is how long live calls may go on after the relay was told to stop, the lower of the pool's

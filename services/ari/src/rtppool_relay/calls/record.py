@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
+import msgspec
+
 from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.report import DurationsReport
 from rtppool_core.statistics.histogram import Histogram
@@ -24,8 +26,7 @@ EDGES_MICROSECONDS = (
 )
 
 
-@dataclass(slots=True)
-class CallRecord:
+class CallRecord(msgspec.Struct, rename="camel"):
     """One call, filled in by its runner. Times are Unix times. Unknown values are None.
 
     Attributes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from rtppool_core.contract.codec import Contract
 from rtppool_core.contract.report import (
     BurstsReport,
     DirectedLossReport,
@@ -18,8 +18,7 @@ from rtppool_core.statistics.delay_variation import PDV_PER_MILLE, pdv_p999_ns
 from rtppool_relay.streams.slices import Slice, microseconds
 
 
-@dataclass(frozen=True, slots=True)
-class CallFigures:
+class CallFigures(Contract, frozen=True):
     """One call's figures from its first packet on, in µs and counts; what was not measured is None.
 
     Residences are the relay's and the echo's; `network` is the round trip without the echo's. R and MOS are estimates

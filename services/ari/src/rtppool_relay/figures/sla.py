@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rtppool_core.contract.codec import Contract
 from rtppool_core.contract.pools_file import SlaLimits, SlaTier
 from rtppool_core.contract.report import SlaReport, SlaResult, SlaViolation
 from rtppool_core.units import microseconds_up
@@ -19,8 +20,7 @@ PPM = 1_000_000
 QUANTILES = (("p50Microseconds", 500), ("p95Microseconds", 950), ("p99Microseconds", 990))
 
 
-@dataclass(frozen=True, slots=True)
-class SlaCheck:
+class SlaCheck(Contract, frozen=True):
     """A limit, in the unit of its name, and the measured figure; None: not measured."""
 
     limit: str

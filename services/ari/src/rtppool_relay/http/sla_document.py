@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtppool_core.contract.codec import camel, to_json
+from msgspec import structs
+
+from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.report import WindowReport
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import microseconds_up
@@ -15,6 +17,8 @@ from rtppool_relay.figures.sla import QUANTILES, parts_per_million
 from rtppool_relay.http.sentences import describe_calls, describe_verdict
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.streams.slices import HISTOGRAMS, Slice
+
+_JSON_NAMES = {field.name: field.encode_name for field in structs.fields(WindowReport)}
 
 
 def sla_document(snapshot: Snapshot) -> dict[str, Any]:
@@ -38,8 +42,8 @@ def window_figures(window: WindowReport, figures: Slice) -> dict[str, Any]:
     """Return a window in µs and ppm, with percentiles and the maximum in place of its histograms."""
     shown: dict[str, Any] = to_json(window)
     for name in HISTOGRAMS:
-        shown.pop(camel(name), None)
-        shown |= _quantiles("" if name == "round_trip" else camel(name), getattr(figures, name))
+        shown.pop(_JSON_NAMES[name], None)
+        shown |= _quantiles("" if name == "round_trip" else _JSON_NAMES[name], getattr(figures, name))
     shown["latePpm"] = parts_per_million(figures.late_relay + figures.late_echo, figures.packets)
     shown["lossPpm"] = parts_per_million(figures.lost, figures.packets)
     return shown

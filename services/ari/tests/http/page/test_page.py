@@ -7,12 +7,13 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from snapshots import ABOVE, EACH, MET, NOTHING, PROBE_ALONE, VIOLATED, snapshot, window, with_report
 
 from rtppool_core.contract.report import AriReport, ClockReport, EchoReport, PoolReference

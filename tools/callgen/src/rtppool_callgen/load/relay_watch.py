@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import astuple
 from typing import Any
+
+from msgspec import structs
 
 from rtppool_callgen.load.call_ledger import CallLedger
 from rtppool_callgen.load.relay_counts import RelayCounts
@@ -84,7 +85,7 @@ class RelayWatch:
             limits = from_json(SlaLimits, told)
             possible((limits.max_rtt_microseconds, limits.max_late_ppm, limits.max_loss_ppm), "limits")
             for tier in limits.tiers:
-                possible(astuple(tier), "a tier")
+                possible(structs.astuple(tier), "a tier")
         except (ContractError, ImpossibleFigureError) as error:
             raise RelayUnreadable(f"{self._reader.url}/sla has limits that can't be read: {error}") from error
         self.windows = LoadWindows(limits.tiers)

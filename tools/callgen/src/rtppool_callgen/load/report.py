@@ -16,7 +16,6 @@ from rtppool_callgen.load.relay_counts import RelayCounts
 from rtppool_callgen.load.verdict import CallCounts, LoadVerdict, call_counts, tier_verdicts, verdict
 from rtppool_callgen.load.windows import LoadWindow, quantile_us
 from rtppool_callgen.plan.plan import LoadPlan
-from rtppool_core.contract.codec import camel
 from rtppool_core.process.machine import Machine
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import microseconds_up
@@ -131,10 +130,15 @@ def _durations(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if told is None else {name: value for name, value in told.items() if name != "buckets"}
 
 
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(word.capitalize() for word in tail)
+
+
 def _document(value: Any) -> Any:
     """As `contract.to_json`, but what is None stays, as null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {camel(each.name): _document(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        return {_camel(each.name): _document(getattr(value, each.name)) for each in dataclasses.fields(value)}
     if isinstance(value, tuple | list):
         return [_document(each) for each in value]
     if isinstance(value, Mapping):

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Literal
 
-from rtppool_core.contract.codec import ContractError, from_json, to_json
+from rtppool_core.contract.codec import Contract, ContractError, from_json, to_json
 from rtppool_core.contract.report import HistogramExport
 
 Outcome = Literal["completed", "refused", "failed", "interrupted"]
 HungUp = Literal["asPlanned", "interrupted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Contract, frozen=True):
     """A caller arrived."""
 
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotPlaced:
+class NotPlaced(Contract, frozen=True):
     """A caller did not even arrive. `reason` is a word or a sentence."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Contract, frozen=True):
     """A call ended. What its caller could not know (an Asterisk's caller counts no packets) is None."""
 
     channel: str
@@ -39,8 +35,7 @@ class Ended:
     round_trips: HistogramExport | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
+class Over(Contract, frozen=True):
     """All have called. What a relay left in Asterisk two seconds after the last call; None: nobody could look."""
 
     channels_left: int | None = None

@@ -40,9 +40,8 @@ def sla_document(snapshot: Snapshot) -> dict[str, Any]:
 
 def window_figures(window: WindowReport, figures: Slice) -> dict[str, Any]:
     """Return a window in µs and ppm, with percentiles and the maximum in place of its histograms."""
-    shown: dict[str, Any] = to_json(window)
+    shown: dict[str, Any] = to_json(structs.replace(window, **dict.fromkeys(HISTOGRAMS)))
     for name in HISTOGRAMS:
-        shown.pop(_JSON_NAMES[name], None)
         shown |= _quantiles("" if name == "round_trip" else _JSON_NAMES[name], getattr(figures, name))
     shown["latePpm"] = parts_per_million(figures.late_relay + figures.late_echo, figures.packets)
     shown["lossPpm"] = parts_per_million(figures.lost, figures.packets)

@@ -135,8 +135,8 @@ class ProbingRelay:
         self._slices = [*self._slices[seconds:], *(self._slice() for _ in range(seconds))]
         self._second += seconds
         histogram = Histogram()
-        for round_trip_us in (each for part in self._slices for each in part):
-            histogram.record(round(round_trip_us * 1000))
+        for part in self._slices:
+            histogram.merge(part)
         lost = self._random.choice((0, 0, 0, 1))
         reordered = self._random.choice((0, 0, 2))
         window = WindowReport(
@@ -157,10 +157,14 @@ class ProbingRelay:
         )
         return structs.replace(self._make_report(), windows=Windows(probe=window))
 
-    def _slice(self) -> list[float]:
-        """Mostly near the base, one in fifty somewhere up to 50 ms: the scheduler."""
-        near = (self._base_us * self._random.uniform(0.7, 2.0) for _ in range(10))
-        return [self._random.uniform(1_000, 50_000) if self._random.random() < 0.02 else each for each in near]
+    def _slice(self) -> Histogram:
+        """Mostly near the base, one in fifty up to 50 ms from the scheduler."""
+        histogram = Histogram()
+        for _ in range(10):
+            near_us = self._base_us * self._random.uniform(0.7, 2.0)
+            round_trip_us = self._random.uniform(1_000, 50_000) if self._random.random() < 0.02 else near_us
+            histogram.record(round(round_trip_us * 1000))
+        return histogram
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

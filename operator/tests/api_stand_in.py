@@ -1,7 +1,7 @@
-"""As much of an API server as the operator asks for, over a real socket; lab/faults/operator has a real one.
+"""The part of an API server that the operator uses, over a real socket. lab/faults/operator has a real one.
 
-Pools in memory with resource versions and a watch; the rest answers what a test puts there. A test may answer any
-request in its place with `instead`.
+Pools are in memory, with resource versions and a watch. Every other path answers a document of the test. A test may
+answer any request with `instead`.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def listed(*items: Any) -> dict[str, Any]:
 
 DISCOVERY: dict[str, Any] = {
     "/api": {"kind": "APIVersions", "versions": ["v1"]},
-    # kopf waits until it has heard of namespaces, though it asks for none.
+    # kopf waits for the resource of namespaces, although it lists none.
     "/api/v1": {
         "kind": "APIResourceList",
         "groupVersion": "v1",

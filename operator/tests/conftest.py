@@ -1,4 +1,4 @@
-"""Objects that the operator's tests are made of."""
+"""Objects of the operator's tests."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def pool(make_pool: Callable[..., Pool]) -> Pool:
 
 @pytest.fixture
 def seen(pool: Pool, make_relay: Callable[..., RelayPod]) -> Callable[..., PoolObservation]:
-    """An observation of relays on nodes a, b, …; None is a relay that was never heard."""
+    """An observation of relays on nodes a, b, …; None is a relay without a report."""
 
     def make(*reports: Report | None, at: float = NOW_SECONDS, claim: Claim | None = None) -> PoolObservation:
         nodes = [chr(ord("a") + number) for number in range(len(reports))]

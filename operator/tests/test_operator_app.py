@@ -1,4 +1,4 @@
-"""The operator put together, on a stand-in of an API server: what it answers, and when it watches."""
+"""The whole operator on a stand-in of an API server: its HTTP answers, and the start of its watch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def standing_definition() -> dict[str, Any]:
 
 
 def written(request: web.Request) -> web.StreamResponse | None:
-    """Whatever is written is taken."""
+    """Accept every write."""
     return web.json_response({"status": {}}) if request.method in {"POST", "PUT", "PATCH"} else None
 
 

@@ -1,4 +1,4 @@
-"""The Kubernetes API over a real socket: what is asked, what is taken from the answer, what is made of a refusal."""
+"""The Kubernetes API over a real socket: requests, responses and rejections."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ async def test_a_status_is_returned_as_it_is_kept(api: ApiStandIn, cluster: Clus
 @pytest.mark.parametrize(
     "answer",
     [
-        # As kube-apiserver 1.36 words a JSON patch whose test fails: invalid as well, but of nothing.
+        # The text of kube-apiserver 1.36 for a JSON patch whose test fails: invalid, without a field.
         lambda: refusal(422, "the server rejected our request due to an error in our request"),
         lambda: refusal(404, "not found", name="default"),
         lambda: refusal(409, "the object has been modified", name="default"),

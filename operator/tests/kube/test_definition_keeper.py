@@ -1,4 +1,4 @@
-"""The definition is had without anything waiting for it; one that stands is enough to go on."""
+"""The definition is installed in the background, and an older one is enough to start."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ESTABLISHED = {"conditions": [{"type": "Established", "status": "True"}]}
 
 
 class Store:
-    """An API server's definition, which it may refuse to change, and takes a while to serve."""
+    """The CRD of an API server that may reject a change, and serves it after a while."""
 
     def __init__(self, standing: dict[str, Any] | None) -> None:
         self.standing = standing

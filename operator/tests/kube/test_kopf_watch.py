@@ -1,4 +1,4 @@
-"""kopf in its thread, on a real socket: it may end on anything, and restarts."""
+"""kopf in its thread, on a real socket: after any end it restarts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A watch that is dead, told from a cluster that is quiet."""
+"""A dead watch against a quiet cluster."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_pool_that_is_gone_owes_nothing() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), max_size=60), st.randoms())
 def test_a_watch_that_is_two_seconds_late_is_never_long_behind(edits: list[tuple[str, int]], chance: Random) -> None:
-    """Versions only grow; the watch brings each edit at most two seconds later, and may leave out all but the last."""
+    """Versions grow. The watch delivers each edit within two seconds, and may skip all but the last."""
     health, now = WatchHealth(), 0.0
     standing: dict[str, str] = {}
     owed: deque[tuple[float, str, str | None]] = deque()

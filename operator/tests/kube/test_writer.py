@@ -1,4 +1,4 @@
-"""Many writes at once, each for itself."""
+"""Many writes at once, independent of each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One round after the other, on a cluster in memory and a relay over HTTP."""
+"""Rounds of the loops, on a cluster in memory and a relay over HTTP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MakePool = Callable[..., Pool]
 
 
 class MemoryCluster:
-    """What the API server would keep."""
+    """The objects of an API server."""
 
     def __init__(self) -> None:
         self.view = ClusterView((), (), {"a": Node("a")}, None)
@@ -100,7 +100,7 @@ def cluster() -> MemoryCluster:
 
 @pytest.fixture
 async def relay(cluster: MemoryCluster) -> AsyncIterator[dict[str, Any]]:
-    """A relay on node a; its report is what the dict holds."""
+    """A relay on node a, whose report is the dict."""
     held: dict[str, Any] = {}
 
     async def status(_request: web.Request) -> web.StreamResponse:
@@ -119,7 +119,7 @@ async def relay(cluster: MemoryCluster) -> AsyncIterator[dict[str, Any]]:
 
 @pytest.fixture
 def later() -> list[float]:
-    """Seconds that have passed without being waited for."""
+    """Seconds that the clock is ahead, so that no test waits for them."""
     return [0.0]
 
 
@@ -236,7 +236,7 @@ async def test_a_pool_whose_deletion_the_watch_missed_is_forgotten(
 
 
 class Held(Leadership):
-    """Another operator's."""
+    """A lease that another operator holds."""
 
     def hold(self) -> str | None:
         return "operator ns/other holds the lease"

@@ -1,4 +1,4 @@
-"""Who has which node, and what is written."""
+"""The owner of each node, and the text of `pools.json`."""
 
 from __future__ import annotations
 

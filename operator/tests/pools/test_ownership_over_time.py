@@ -1,4 +1,4 @@
-"""Nodes that come, go and change labels, pods that end and begin, pools that freeze: who has what, look by look."""
+"""Owners of nodes over several rounds: nodes and pods come and go, labels change, pools freeze."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONE, TWO = {"zone": "1"}, {"zone": "2"}
 
 @dataclass
 class Cluster:
-    """What is there now. Each look writes what it wants, as the operator does."""
+    """A cluster in memory. Each read writes the desired state, as the operator does."""
 
     nodes: dict[str, Mapping[str, str]]
     relays: dict[str, bool]
@@ -29,7 +29,7 @@ class Cluster:
     last: Desired | None = None
 
     def read_view(self) -> dict[str, str]:
-        """The pool of each node that has an entry."""
+        """Return the pool of each node that has an entry."""
         view = ClusterView(
             tuple(self.pools),
             tuple(
@@ -153,7 +153,7 @@ def test_an_operator_that_starts_between_two_pods_keeps_the_node(cluster: Cluste
 
 
 def frozen(make_pool: MakePool, pool: Pool, kind: str, **spec: Any) -> Pool:
-    """The pool edited in its next generation: paused, or with a range that can't be read."""
+    """Return the pool in its next generation: paused, or with an invalid range."""
     edited = {
         "portRange": {"start": 5, "end": 1} if kind == "unreadable" else {"start": 20000, "end": 20100},
         "nodeSelector": dict(pool.selector),
@@ -179,7 +179,7 @@ def test_a_selector_that_is_edited_on_a_frozen_pool_moves_no_node(
     cluster: Cluster, make_pool: MakePool, kind: str, selector: dict[str, Any]
 ) -> None:
     cluster.read_view()
-    # The younger pool would lose against `all` if its selector, now empty, still ranked it; so it goes first.
+    # The younger pool ranks by its selector, which is empty now, and would lose against `all`; so it goes first.
     cluster.pools[0] = replace(cluster.pools[0], created="2026-03-01T00:00:00Z")
     cluster.pools[1] = frozen(make_pool, cluster.pools[1], kind, nodeSelector=selector)
     assert cluster.read_view() == BEFORE

@@ -1,4 +1,4 @@
-"""What the API server refuses, the operator's own rules refuse as well: for the same field, in CEL's words."""
+"""The operator rejects the specs that the API server rejects: for the same field, with the message of the CEL rule."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RANGE = {"start": 10000, "end": 10100}
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An object that is refused: what the API server says, for which field, and the spec."""
+    """A rejected object: the API server's message, the field, and the spec."""
 
     expected: str
     field: str
@@ -47,7 +47,7 @@ def schema_of_spec(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def places(schema: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every part of a schema with its place: [] for items, {} for values."""
+    """Yield every part of a schema with its place: [] for items, {} for values."""
     yield place, schema
     for name, inner in schema.get("properties", {}).items():
         yield from places(inner, f"{place}.{name}" if place else name)
@@ -62,7 +62,7 @@ def cel_rules(definition: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def accepted_by(rule: Mapping[str, Any]) -> str:
-    """The end of what a rule says, which no other rule says."""
+    """Return the end of a rule's message, which no other rule has."""
     found = re.search(r"; accepted [^']+", rule["messageExpression"])
     assert found is not None
     return found[0]
@@ -100,7 +100,7 @@ BOUNDED = {
 
 
 def put(document: Any, place: str, value: Any) -> tuple[Any, str]:
-    """A copy of a document with a value at a place, and the field as the API server names it."""
+    """Return a copy with a value at a place, and the field as the API server names it."""
     changed = copy.deepcopy(document)
     steps = re.findall(r"[^.\[\]{}]+|\[\]|\{\}", place)
     holder, field = changed, "spec"
@@ -117,7 +117,7 @@ def put(document: Any, place: str, value: Any) -> tuple[Any, str]:
 
 
 def outside(part: Mapping[str, Any]) -> Iterator[Any]:
-    """Values of a part's type just outside each of its bounds."""
+    """Yield values of a part's type just outside each of its bounds."""
     if "minimum" in part:
         yield from (part["minimum"] - 1, part["maximum"] + 1)
     if "minLength" in part:

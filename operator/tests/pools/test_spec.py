@@ -1,4 +1,4 @@
-"""The CRD and our types say the same."""
+"""The CRD and the types agree."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fields_of_schema(schema: dict[str, Any], place: str = "") -> Iterator[str]:
 
 
 def with_defaults(schema: dict[str, Any], value: Any) -> Any:
-    """What the API server makes of a value."""
+    """Apply defaults as the API server does."""
     if schema.get("type") == "object" and "properties" in schema:
         filled = dict(value)
         for name, inner in schema["properties"].items():

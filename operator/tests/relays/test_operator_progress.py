@@ -1,4 +1,4 @@
-"""Relays on their way to what was written for them."""
+"""Relays that are behind their configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports asked of real HTTP servers."""
+"""Polls of real HTTP servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Relay:
-    """Answers `/status` with what it is told to."""
+    """Answers `/status` as the test sets it."""
 
     def __init__(self) -> None:
         self.answer: Callable[[], web.StreamResponse] = lambda: web.Response(status=404)
@@ -130,7 +130,7 @@ async def test_a_relay_that_is_present_and_not_asked_is_remembered(
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Callable[[Handler], Awaitable[int]]]:
-    """Serves `/status` by a handler; returns the port."""
+    """Serve `/status` with a handler, and return the port."""
     runners: list[web.AppRunner] = []
 
     async def begin(status: Handler) -> int:

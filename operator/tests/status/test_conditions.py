@@ -1,4 +1,4 @@
-"""Conditions, from what relays report; every reason one by one is in test_condition_reasons.py."""
+"""Conditions from relay reports. test_reasons.py has each reason by itself."""
 
 from __future__ import annotations
 

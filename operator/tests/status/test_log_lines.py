@@ -1,4 +1,4 @@
-"""What the log says of pools."""
+"""Log lines about pools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An edit by others shows; what an older definition drops does not."""
+"""An edit by another client is noticed; a field that an older definition drops is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Over whatever relays may say: nothing outside the table comes out, and Ready is never more than what they said."""
+"""For any reports, every condition is in the table, and Ready claims no more than the reports do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every condition with every reason: what makes it, and that nothing else can come out."""
+"""Every reason of every condition has a cause, and there is no other reason."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OTHER_POOL = PoolReference("other", "voice", "uid-other")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A pool and what its relays say, as the scenarios need it."""
+    """A pool and its relays, for the scenarios."""
 
     make_pool: Callable[..., Pool]
     make_report: Callable[..., Report]
@@ -60,7 +60,7 @@ class World:
         terminating: bool = False,
         **claimed: Any,
     ) -> PoolObservation:
-        """Relays on nodes a, b, …; None is one that was not heard."""
+        """Relays on nodes a, b, …; None is a silent one."""
         nodes = tuple("abcdefgh"[: len(reports)])
         pods = [
             RelayPod(f"relay-{node}", f"uid-{node}", node, "192.0.2.1", 9090, terminating=terminating) for node in nodes

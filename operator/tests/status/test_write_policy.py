@@ -1,4 +1,4 @@
-"""When status and events are worth a write."""
+"""Times of status and event writes."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_the_first_figures_of_the_probe_are_written_at_once() -> None:
 
 
 class ProbingRelay:
-    """Ten packets a second to an echo nearby on a machine that does other things as well, and their last minute."""
+    """Ten packets a second to a near echo from a busy machine, in a window of one minute."""
 
     def __init__(self, random: Random, make_report: Callable[[], Report]) -> None:
         self._random = random
@@ -131,7 +131,7 @@ class ProbingRelay:
         self._second = 1_700_000_000
 
     def after(self, seconds: int) -> Report:
-        """The report so many seconds later."""
+        """Return the report `seconds` later."""
         self._slices = [*self._slices[seconds:], *(self._slice() for _ in range(seconds))]
         self._second += seconds
         histogram = Histogram()

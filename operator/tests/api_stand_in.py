@@ -132,7 +132,7 @@ def _list(kind: str, items: list[Any], version: int = 1) -> dict[str, Any]:
     return {"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": str(version)}, "items": items}
 
 
-def listed(*items: Any) -> dict[str, Any]:
+def make_list(*items: Any) -> dict[str, Any]:
     """A list of built-in objects."""
     return _list("List", list(items))
 

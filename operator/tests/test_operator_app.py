@@ -13,7 +13,7 @@ import kopf
 import pytest
 import yaml
 from aiohttp import web
-from api_stand_in import DISCOVERY, ApiStandIn, listed, refusal
+from api_stand_in import DISCOVERY, ApiStandIn, make_list, refusal
 
 from rtppool_operator import handlers
 from rtppool_operator.app import App
@@ -46,8 +46,8 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     documents = {
         **DISCOVERY,
         DEFINITION: standing_definition(),
-        "/api/v1/nodes": listed(),
-        "/api/v1/namespaces/rtp/pods": listed(),
+        "/api/v1/nodes": make_list(),
+        "/api/v1/namespaces/rtp/pods": make_list(),
     }
     stand_in = ApiStandIn(documents=documents, instead=written)
     await stand_in.begin()

@@ -9,7 +9,7 @@ from typing import Any
 import kubernetes
 import pytest
 from aiohttp import web
-from api_stand_in import GROUP_VERSION, POOLS, ApiStandIn, listed, refusal
+from api_stand_in import GROUP_VERSION, POOLS, ApiStandIn, make_list, refusal
 
 from rtppool_core.contract.pools_file import REFRESH_ANNOTATION
 from rtppool_operator.kube.cluster import Cluster, ClusterError, relay_of
@@ -44,7 +44,7 @@ NODE_WITH_ADDRESS = {**NODE, "status": {"addresses": [{"type": "ExternalIP", "ad
 @pytest.fixture
 async def api() -> AsyncIterator[ApiStandIn]:
     stand_in = ApiStandIn(
-        documents={PODS: listed(pod()), NODES: listed(NODE), CONFIG_MAP: {"data": {"pools.json": "{}"}}}
+        documents={PODS: make_list(pod()), NODES: make_list(NODE), CONFIG_MAP: {"data": {"pools.json": "{}"}}}
     )
     await stand_in.begin()
     yield stand_in
@@ -82,7 +82,7 @@ async def test_nodes_are_asked_for_their_labels_alone_unless_a_pool_needs_their_
     ]
     document = await api.put_pool("default")
     document["spec"]["advertise"] = {"source": "NodeExternalIP"}
-    api.documents[NODES] = listed(NODE_WITH_ADDRESS)
+    api.documents[NODES] = make_list(NODE_WITH_ADDRESS)
     view = await asyncio.to_thread(cluster.read_view)
     assert view.nodes["a"].external_address == "198.51.100.1"
     assert "PartialObjectMetadataList" not in api.requests[-1][2]

@@ -1,4 +1,4 @@
-"""Whether kopf's watch delivers what lists show.
+"""Whether kopf's watch delivers the versions that lists show.
 
 A watch can go silent without ending (kopf issues 585 and 810), and a quiet cluster looks the same. The operator also
 lists pools every two seconds. A version that a list shows and the watch does not deliver proves that the watch is dead.

@@ -19,8 +19,6 @@ from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
 from rtppool_core.process.service import Stop
 from rtppool_relay.app import Relay
-from rtppool_relay.ari import session
-from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.calls import sound
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.figures import admission
@@ -194,111 +192,18 @@ async def test_a_call_on_a_port_outside_the_new_range_is_adopted_as_well(setting
         await cleared(second, stand_in)
 
 
-async def test_orphans_of_this_relay_are_deleted_on_connect_and_others_are_left_alone(
-    settings: Settings, stand_in: StandIn
-) -> None:
-    other = CallIds.of_node("node-2")
-    stand_in.switchboard.create_bridge(IDS.bridge("gone"))
-    stand_in.switchboard.create_bridge(other.bridge("alive"))
-    stand_in.switchboard.create_bridge("somebody-else")
-    stand_in.switchboard.register("another")
-    stand_in.create_media(IDS.media("gone"), "another", "127.0.0.1:9", "ulaw")
-    async with running(settings) as relay:
-        await connected(relay, stand_in)
-        await until(lambda: not stand_in.switchboard.channels, "orphaned channel deleted")
-        await until(lambda: len(stand_in.switchboard.bridges) == 2, "orphaned bridge deleted")
-        assert set(stand_in.switchboard.bridges) == {other.bridge("alive"), "somebody-else"}
-        assert relay._telephony.calls_report().orphans_deleted == 2
-
-
-@pytest.mark.parametrize("delay_seconds", [0, 0.002, 0.005, 0.01, 0.02])
 async def test_a_caller_who_hangs_up_during_the_set_up_leaves_nothing_behind(
-    settings: Settings, stand_in: StandIn, delay_seconds: float
-) -> None:
-    async with running(settings) as relay:
-        await connected(relay, stand_in)
-        for _ in range(3):
-            caller = stand_in.place_call(APPLICATION)
-            await asyncio.sleep(delay_seconds)
-            stand_in.hang_up(caller)
-        await cleared(relay, stand_in)
-
-
-async def test_a_caller_whose_bridge_is_taken_away_goes_back_to_the_dialplan(
     settings: Settings, stand_in: StandIn
 ) -> None:
-    async with running(settings) as relay:
+    # Each caller takes a port that has not been used.
+    async with running(replace(settings, port_range=free_range(20))) as relay:
         await connected(relay, stand_in)
-        caller = stand_in.place_call(APPLICATION)
-        await talking(relay, stand_in, caller)
-        stand_in.switchboard.delete_bridge(IDS.bridge(caller))
-        await cleared(relay, stand_in)
-        assert relay._telephony.recent_calls()[0].ended_by == "bridgeGone"
-
-
-async def test_a_third_channel_in_the_bridge_marks_the_call_as_shared(settings: Settings, stand_in: StandIn) -> None:
-    async with running(settings) as relay:
-        await connected(relay, stand_in)
-        caller = stand_in.place_call(APPLICATION)
-        await talking(relay, stand_in, caller)
-        stand_in.switchboard.register("conference")
-        stand_in.originate("third", "conference")
-        stand_in.switchboard.channels["third"].application = APPLICATION
-        stand_in.switchboard.add_to_bridge(IDS.bridge(caller), ["third"])
-        await until(lambda: relay._telephony.live_calls()[0].shared, "marked as shared")
-
-
-async def test_a_call_that_ended_while_the_connection_was_down_is_ended_when_it_is_back(
-    settings: Settings, stand_in: StandIn
-) -> None:
-    async with running(settings) as relay:
-        await connected(relay, stand_in)
-        caller = stand_in.place_call(APPLICATION)
-        await talking(relay, stand_in, caller)
-        queue = stand_in.hub._queues.pop(APPLICATION)  # events are lost now
-        stand_in.hang_up(caller)
-        stand_in.hub._queues[APPLICATION] = queue
-        await relay._telephony._calls.compare()
-        await cleared(relay, stand_in)
-
-
-async def test_another_client_of_the_same_application_is_not_fought_and_its_place_is_taken_when_it_goes(
-    settings: Settings, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "MAX_PAUSE_SECONDS", 0.2)
-    async with running(settings) as relay:
-        await connected(relay, stand_in)
-        rival = AriClient(stand_in.url, "relay", "secret")
-        async with rival.events(APPLICATION):
-            await until(lambda: relay._telephony.ari_report().state == "Replaced", "replaced")
-            assert f"APP_NAME={APPLICATION}" in (relay._telephony.ari_report().reason or "")
-        await rival.close()
-        await connected(relay, stand_in)
-
-
-@pytest.mark.usefixtures("stand_in")
-async def test_a_wrong_password_is_in_the_report(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    async with running(replace(settings, ari_password="wrong")) as relay:
-        await until(lambda: relay._telephony.ari_report().state == "Unauthorized", "unauthorized")
-        assert "ARI_USER=relay" in (relay._telephony.ari_report().reason or "")
-        await asyncio.sleep(0.7)  # several attempts
-        lines = [line for line in caplog.messages if "is refused by" in line]
-        assert len(lines) == 1
-        assert "wrong" not in "".join(caplog.messages)
-
-
-async def test_an_asterisk_that_is_not_there_is_logged_once_and_found_when_it_comes(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port = holder.getsockname()[1]
-    async with running(replace(settings, ari_url=f"http://127.0.0.1:{port}/ari")) as relay:
-        await until(lambda: "can't be connected" in (relay._telephony.ari_report().reason or ""), "unreachable")
-        await asyncio.sleep(0.5)  # several attempts
-        assert len([line for line in caplog.messages if "can't be connected" in line]) == 1
-        async with StandIn("127.0.0.1", port, "relay", "secret") as late:
-            await connected(relay, late)
+        for delay_seconds in (0, 0.002, 0.005, 0.01, 0.02):
+            for _ in range(3):
+                caller = stand_in.place_call(APPLICATION)
+                await asyncio.sleep(delay_seconds)
+                stand_in.hang_up(caller)
+            await cleared(relay, stand_in)
 
 
 async def test_a_call_that_gets_nothing_back_is_named_one_way_until_it_does(
@@ -318,21 +223,6 @@ async def test_a_call_that_gets_nothing_back_is_named_one_way_until_it_does(
         assert (report.one_way, report.went_one_way, report.went_silent) == (0, 1, 0)
         stand_in.hang_up(caller)
         await cleared(relay, stand_in)
-
-
-async def test_a_draining_relay_sends_new_callers_back(settings: Settings, stand_in: StandIn) -> None:
-    async with running(settings) as relay:
-        await connected(relay, stand_in)
-        caller = stand_in.place_call(APPLICATION)
-        await talking(relay, stand_in, caller)
-        relay._telephony.begin_drain()
-        stand_in.place_call(APPLICATION)
-        await until(lambda: bool(stand_in.ended), "the second is sent back")
-        assert (stand_in.ended[0].refused, stand_in.ended[0].answered) == ("Draining", False)
-        assert stand_in.callers() == [caller]
-        assert await relay._telephony.cut_all() == 1
-        await cleared(relay, stand_in)
-        assert relay._telephony.calls_report().cut == 1
 
 
 async def test_bytes_from_asterisk_that_are_no_rtp_are_counted_and_not_forwarded(

@@ -1,0 +1,204 @@
+"""A relay's calls, session and client over real HTTP against the stand-in. Ports are leased and bound as by a relay.
+
+Only packets are missing, and so the media process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_core.contract.report import LateByCause
+from rtppool_relay.ari.rest import AriClient
+from rtppool_relay.ari.session import SWEEP_SECONDS, AriSession
+from rtppool_relay.calls.ids import CallIds
+from rtppool_relay.calls.record import CallCounters
+from rtppool_relay.calls.registry import CallRegistry
+from rtppool_relay.calls.runner import CallContext
+from rtppool_relay.figures.call_figures import CallFigures
+from rtppool_relay.media.port_sockets import PortSockets, bind_pair
+from rtppool_relay.ports.interface import Refused
+from rtppool_relay.ports.port_manager import PortManager, PortsExhausted
+from rtppool_relay.streams.flow import MediaFlow
+from rtppool_testing.ports import free_range
+from rtppool_testing.waiting import until as wait_until
+
+APPLICATION = "rtp-pool"
+IDS = CallIds.of_node("node-1")
+# Shorter than the regular sweep, so that an orphan which only the sweep would find fails the test.
+WAIT_SECONDS = SWEEP_SECONDS - 2
+PORTS = 3
+NO_FIGURES = CallFigures(0, 0, 0, 0, LateByCause(), 0, 0, 0)
+Moment = Literal["before", "after"]
+
+
+@dataclass(slots=True)
+class BoundPort:
+    """A `MediaPort` without a media process."""
+
+    ports: PortManager
+    sockets: PortSockets
+    advertised_address: str = "127.0.0.1"
+    closed: bool = False
+
+    @property
+    def port(self) -> int:
+        return self.sockets.port
+
+    async def connect(self, address: str, port: int) -> None:
+        self.sockets.asterisk.connect((address, port))
+
+    def figures(self) -> CallFigures:
+        return NO_FIGURES
+
+    def flow(self) -> MediaFlow:
+        return MediaFlow(0, 0)
+
+    async def close(self) -> CallFigures:
+        if not self.closed:
+            self.closed = True
+            self.sockets.close()
+            self.ports.release(self.port, time.monotonic())
+        return NO_FIGURES
+
+
+class PortsAlone:
+    """A `PortAllocator` with real leases and sockets."""
+
+    media_format = "ulaw"
+
+    def __init__(self, ports: PortManager) -> None:
+        self._ports = ports
+
+    async def open(self, call: str) -> BoundPort:
+        try:
+            port = self._ports.lease(time.monotonic())
+        except PortsExhausted as error:
+            raise Refused("NoFreePort", f"{call}: {error}") from error
+        return BoundPort(self._ports, bind_pair("127.0.0.1", port, 46))
+
+    async def adopt(self, call: str, port: int) -> BoundPort:
+        if not self._ports.lease_exactly(port):
+            raise Refused("NoFreePort", f"{call}: port {port} is leased already")
+        return BoundPort(self._ports, bind_pair("127.0.0.1", port, 46))
+
+    async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:
+        del ports_of_calls
+        return ()
+
+
+@dataclass(slots=True)
+class Clock:
+    """A monotonic clock that a test may set forward."""
+
+    ahead_seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead_seconds
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A relay's calls, the stand-in, and one fault between them."""
+
+    stand_in: StandIn
+    calls: CallRegistry
+    session: AriSession
+    ports: PortManager
+    clock: Clock
+    draining: bool = False
+    happened: bool = False
+
+    def when(self, method: str, path: str, moment: Moment, happens: Callable[[], Awaitable[None]]) -> None:
+        """Inject a fault around the first request of this kind. `*` in its path is any id."""
+        wanted = path.split("/")
+
+        async def interfere(of: str, at: str, when: Moment) -> None:
+            parts = at.split("/")
+            fits = len(parts) == len(wanted) and all(w in {"*", p} for w, p in zip(wanted, parts, strict=True))
+            if not self.happened and (of, when) == (method, moment) and fits:
+                self.happened = True
+                await happens()
+
+        self.stand_in.interfere = interfere
+
+    def ours(self) -> list[str]:
+        """Return the channels and bridges in Asterisk with the relay's prefix."""
+        board = self.stand_in.switchboard
+        return [name for name in (*board.channels, *board.bridges) if IDS.parse(name)]
+
+
+@asynccontextmanager
+async def running_exchange(request_seconds: float) -> AsyncIterator[Exchange]:
+    """Connect calls to a stand-in."""
+    ports, clock = PortManager(free_range(PORTS), reuse_delay_seconds=0), Clock()
+    async with StandIn("127.0.0.1", 0, "relay", "secret") as stand_in:
+        client = AriClient(stand_in.url, "relay", "secret", request_seconds=request_seconds)
+        context = CallContext(
+            client=client,
+            ports=PortsAlone(ports),
+            ids=IDS,
+            application=APPLICATION,
+            counters=CallCounters(),
+            monotonic=clock,
+            wall_ns=time.time_ns,
+            draining=lambda: exchange.draining,
+        )
+        calls = CallRegistry(context)
+        session = AriSession(client, stand_in.url, APPLICATION, calls, time.time_ns, random.uniform)
+        exchange = Exchange(stand_in, calls, session, ports, clock)
+        running = asyncio.create_task(session.run())
+        await until(lambda: session.report().state == "Connected", "connected")
+        yield exchange
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await calls.close()
+        await client.close()
+
+
+async def until(condition: Callable[[], bool], expected: str) -> None:
+    await wait_until(condition, expected, WAIT_SECONDS)
+
+
+def talks(exchange: Exchange) -> bool:
+    return any(call.state == "talking" for call in exchange.calls.live_calls())
+
+
+async def nothing_is_left(exchange: Exchange) -> None:
+    await until(lambda: exchange.calls.active_calls == 0, "no call is left")
+    await until(lambda: not exchange.ours(), "no channel and no bridge of ours is left")
+    await until(lambda: not exchange.stand_in.callers(), "no caller waits in the application")
+    assert exchange.ports.report().leased == 0
+    for port in exchange.ports.range:
+        bind_pair("127.0.0.1", port, 46).close()
+    counted(exchange)
+
+
+def counted(exchange: Exchange) -> None:
+    """Check that every call is in exactly one of the counts."""
+    report = exchange.calls.report()
+    assert report.ended == sum(report.ended_by.values())
+    assert report.arrived == sum(report.refused.values()) + report.left_before_answer + report.ended + report.active
+
+
+async def talking_call(exchange: Exchange) -> str:
+    caller = exchange.stand_in.place_call(APPLICATION)
+    await until(lambda: talks(exchange), "the call talks")
+    return caller
+
+
+async def connected_again(exchange: Exchange) -> None:
+    before = exchange.session.report().reconnects
+    exchange.stand_in.hub.cut(APPLICATION)
+    await until(lambda: exchange.session.report().reconnects > before, "connected again")
+
+
+async def caller_hangs_up(exchange: Exchange) -> None:
+    if "standin-1" in exchange.stand_in.switchboard.channels:
+        exchange.stand_in.hang_up("standin-1")

@@ -16,6 +16,7 @@ from lab.faults.operator.api.resources import NAMESPACE, pools_of
 from lab.faults.operator.rig.rig import Rig, make_rig
 from rtppool_operator.pools.parsing import read_spec
 from rtppool_operator.pools.schema import Refusal, spec_schema
+from rtppool_operator.pools.spec import PoolSpec
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -151,3 +152,17 @@ async def test_every_host_and_every_label_is_judged_alike(bare_rig: Rig) -> None
     for spec in tried:
         said, read = await refusal(bare_rig, spec), read_spec(spec, SCHEMA)
         assert (said is None) == (not isinstance(read, Refusal)), f"{spec}: {said} and {read}"
+
+
+async def test_the_api_server_drops_nulls_and_unknown_fields_before_the_operator_reads_them(bare_rig: Rig) -> None:
+    spec = {"portRange": {"start": 10_000, "end": 10_100}, "maxCalls": None, "echo": None, "newer": 1}
+    document = {
+        "apiVersion": "rtppool.dev/v1alpha1",
+        "kind": "RtpPool",
+        "metadata": {"name": "tried", "namespace": NAMESPACE},
+        "spec": spec,
+    }
+    stored = (await bare_rig.api.request("POST", pools_of(NAMESPACE), document, query={"dryRun": "All"}))["spec"]
+    assert {"maxCalls", "newer"}.isdisjoint(stored)
+    assert stored["echo"]["port"] == 4000, "a null takes the default"
+    assert isinstance(read_spec(stored, SCHEMA), PoolSpec)

@@ -311,10 +311,10 @@ async def test_a_relay_whose_media_process_falls_behind_refuses_callers_unanswer
         callers = [stand_in.place_call(APPLICATION) for _ in range(10)]
         for caller in callers:
             await talking(relay, stand_in, caller)
-        control, media_process = relay._measurement.admission, relay._supervisor._workers[0].process
-        assert media_process is not None
+        control = relay._measurement.admission
+        (media_process,) = relay._supervisor.pids
         assert control.refusal is None
-        stumbling = asyncio.create_task(stumble(media_process.pid))
+        stumbling = asyncio.create_task(stumble(media_process))
         await until(lambda: control.refusal is not None, "overload noticed")
         stumbling.cancel()
         await asyncio.gather(stumbling, return_exceptions=True)

@@ -201,15 +201,17 @@ async def test_closing_before_the_start_does_nothing() -> None:
 
 
 @pytest.mark.looptime
-async def test_a_released_process_goes_on_without_supervision() -> None:
+async def test_a_released_process_goes_on_without_supervision_and_another_takes_its_place() -> None:
     owner = Owner()
     await owner.supervisor.start()
     released = owner.supervisor.release()
     assert released is owner.processes[0]
+    await asyncio.sleep(1)
+    assert owner.supervisor.process is owner.processes[1]
     await owner.supervisor.close()
     owner.processes[0].exit.set_result(1)
     await asyncio.sleep(10)
-    assert (len(owner.processes), released.ended_within, owner.codes) == (1, None, [])
+    assert (len(owner.processes), released.ended_within, owner.codes, owner.supervisor.restarts) == (2, None, [], 0)
 
 
 @pytest.mark.looptime

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from packet_line import SLOT, Line, packet, received, udp
+from packet_line import SLOT, Line
 
 from rtppool_core.rtp.header import RtpHeader, build
 from rtppool_relay.media.port_sockets import bind_another_echo
 from rtppool_relay.media.rows import Word
 from rtppool_relay.packets.attach import use_echo
 from rtppool_relay.packets.packet_path import begin_epoch, from_echo
+from rtppool_testing.packets import rtp_packet
+from rtppool_testing.sockets import received, udp_socket
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def line() -> Iterator[Line]:
 
 
 def test_a_packet_goes_to_the_echo_and_its_answer_to_asterisk_unchanged(line: Line) -> None:
-    sent = packet(1)
+    sent = rtp_packet(1)
     line.send(sent)
     assert received(line.echo) == sent
     line.answer(sent)
@@ -37,9 +39,9 @@ def test_a_packet_goes_to_the_echo_and_its_answer_to_asterisk_unchanged(line: Li
 def test_ipv6_is_measured_alike() -> None:
     line = Line(host="::1")
     line.connect()
-    line.send(packet(1))
+    line.send(rtp_packet(1))
     line.answer(received(line.echo) or b"")
-    assert received(line.asterisk) == packet(1)
+    assert received(line.asterisk) == rtp_packet(1)
     (row,) = line.reader.take(0)
     # Asterisk and the echo of this test leave their packets unmarked; the relay's own mark is EF.
     assert (row["a"] <= row["x"] <= row["r"] <= row["y"], row["tos"], line.count(Word.DSCP_CHANGED)) == (True, 0, 1)
@@ -47,8 +49,8 @@ def test_ipv6_is_measured_alike() -> None:
 
 
 def test_a_row_tells_the_four_times_in_order(line: Line) -> None:
-    line.send(packet(1))
-    line.answer(packet(1))
+    line.send(rtp_packet(1))
+    line.answer(rtp_packet(1))
     (row,) = line.reader.take(0)
     assert row["a"] <= row["x"] <= row["r"] <= row["y"]
     assert (row["ssrc"], row["timestamp"], row["bytes"], int(row["index"]) & 0xFFFF) == (7, 160, 172, 1)
@@ -65,7 +67,7 @@ def test_what_is_not_rtp_is_counted_by_reason_and_goes_nowhere(line: Line) -> No
 
 
 def test_a_datagram_larger_than_any_rtp_packet_is_dropped_not_cut(line: Line) -> None:
-    line.send(packet(1, payload=b"x" * 3000))
+    line.send(rtp_packet(1, payload=b"x" * 3000))
     assert received(line.echo) is None
     assert line.count(Word.OVERSIZE) == 1
 
@@ -73,12 +75,12 @@ def test_a_datagram_larger_than_any_rtp_packet_is_dropped_not_cut(line: Line) ->
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_strangers_packets_from_before_the_connect_are_dropped_by_hand(host: str) -> None:
     line = Line(host=host)
-    with udp(host) as stranger:
+    with udp_socket(host) as stranger:
         for number in range(5):
-            stranger.sendto(packet(number), line.address)
-        line.asterisk.sendto(packet(9), line.address)
+            stranger.sendto(rtp_packet(number), line.address)
+        line.asterisk.sendto(rtp_packet(9), line.address)
         line.connect()
-    assert received(line.echo) == packet(9)
+    assert received(line.echo) == rtp_packet(9)
     assert received(line.echo) is None
     assert line.count(Word.OFF_SOURCE) == 5
     assert len(line.reader.take(1 << 62)) == 1
@@ -86,48 +88,48 @@ def test_strangers_packets_from_before_the_connect_are_dropped_by_hand(host: str
 
 
 def test_strangers_packets_after_the_connect_never_arrive(line: Line) -> None:
-    with udp() as stranger:
-        stranger.sendto(packet(1), line.address)
-    line.crank_asterisk()
-    line.crank_echo()
+    with udp_socket() as stranger:
+        stranger.sendto(rtp_packet(1), line.address)
+    line.forward_from_asterisk()
+    line.forward_from_echo()
     assert line.count(Word.SENT_TO_ECHO) == 0
     assert received(line.echo) is None
 
 
 def test_an_answer_that_nobody_sent_for_is_dropped(line: Line) -> None:
-    line.send(packet(1))
-    line.answer(packet(2))
-    line.answer(packet(1, ssrc=8))
+    line.send(rtp_packet(1))
+    line.answer(rtp_packet(2))
+    line.answer(rtp_packet(1, ssrc=8))
     assert line.count(Word.UNMATCHED) == 2
     assert received(line.asterisk) is None
 
 
 def test_an_answer_before_any_packet_is_dropped(line: Line) -> None:
-    line.answer(packet(1, ssrc=0))
+    line.answer(rtp_packet(1, ssrc=0))
     assert line.count(Word.UNMATCHED) == 1
 
 
 def test_a_second_answer_is_a_duplicate_and_is_not_sent_on(line: Line) -> None:
-    line.send(packet(1))
-    line.answer(packet(1))
-    line.answer(packet(1))
-    assert received(line.asterisk) == packet(1)
+    line.send(rtp_packet(1))
+    line.answer(rtp_packet(1))
+    line.answer(rtp_packet(1))
+    assert received(line.asterisk) == rtp_packet(1)
     assert received(line.asterisk) is None
     assert line.count(Word.DUPLICATE_ECHO) == 1
 
 
 def test_a_packet_sent_twice_by_asterisk_is_forwarded_once(line: Line) -> None:
     for _ in range(2):
-        line.send(packet(1))
-    assert received(line.echo) == packet(1)
+        line.send(rtp_packet(1))
+    assert received(line.echo) == rtp_packet(1)
     assert received(line.echo) is None
     assert line.count(Word.DUPLICATE_SOURCE) == 1
 
 
 def test_sequence_numbers_wrap_without_a_new_epoch(line: Line) -> None:
     for number in (65534, 65535, 0, 1):
-        line.send(packet(number))
-        line.answer(packet(number))
+        line.send(rtp_packet(number))
+        line.answer(rtp_packet(number))
     rows = line.reader.take(0)
     assert (rows["index"][1:] - rows["index"][:-1]).tolist() == [1, 1, 1]
     assert set(rows["epoch"]) == {1}
@@ -135,36 +137,36 @@ def test_sequence_numbers_wrap_without_a_new_epoch(line: Line) -> None:
 
 def test_overtaken_packets_keep_their_own_rows(line: Line) -> None:
     for number in (1, 3, 2):
-        line.send(packet(number))
+        line.send(rtp_packet(number))
     for number in (3, 1, 2):
-        line.answer(packet(number))
+        line.answer(rtp_packet(number))
     assert len(line.reader.take(0)) == 3
-    assert [received(line.asterisk) for _ in range(4)] == [packet(3), packet(1), packet(2), None]
+    assert [received(line.asterisk) for _ in range(4)] == [rtp_packet(3), rtp_packet(1), rtp_packet(2), None]
 
 
 def test_a_new_ssrc_is_a_new_epoch_and_old_answers_still_count(line: Line) -> None:
-    line.send(packet(5, ssrc=7))
-    line.send(packet(900, ssrc=8))
-    line.answer(packet(5, ssrc=7))
-    line.answer(packet(900, ssrc=8))
+    line.send(rtp_packet(5, ssrc=7))
+    line.send(rtp_packet(900, ssrc=8))
+    line.answer(rtp_packet(5, ssrc=7))
+    line.answer(rtp_packet(900, ssrc=8))
     assert sorted(line.reader.take(0)["epoch"].tolist()) == [1, 2]
     assert line.count(Word.UNMATCHED) == 0
 
 
 def test_one_stray_sequence_number_is_dropped_but_two_in_a_row_are_a_jump(line: Line) -> None:
-    line.send(packet(1))
-    line.send(packet(30000))
-    line.send(packet(2))
+    line.send(rtp_packet(1))
+    line.send(rtp_packet(30000))
+    line.send(rtp_packet(2))
     assert line.count(Word.BAD_SEQUENCE) == 1
-    line.send(packet(40000))
-    line.send(packet(40001))
+    line.send(rtp_packet(40000))
+    line.send(rtp_packet(40001))
     assert line.count(Word.EPOCH) == 2
 
 
 def test_a_jump_back_onto_known_numbers_with_other_timestamps_is_a_jump_and_no_duplicate(line: Line) -> None:
     for number in range(200, 240):
-        line.send(packet(number))
-    assert [received(line.echo) for _ in range(40)] == [packet(number) for number in range(200, 240)]
+        line.send(rtp_packet(number))
+    assert [received(line.echo) for _ in range(40)] == [rtp_packet(number) for number in range(200, 240)]
     jumped = [
         build(RtpHeader(0, number, 900_000 + number * 160, 7, marker=False), b"x" * 160) for number in range(210, 230)
     ]
@@ -178,75 +180,75 @@ def test_a_jump_back_onto_known_numbers_with_other_timestamps_is_a_jump_and_no_d
 
 def test_a_media_process_that_starts_again_counts_and_orders_on(line: Line) -> None:
     for number in range(2000):
-        line.send(packet(number))
-        assert received(line.echo) == packet(number)
+        line.send(rtp_packet(number))
+        assert received(line.echo) == rtp_packet(number)
         if number % 700 == 699:
             line.reader.take(1 << 62)
             line.resume()
-    line.send(packet(1999))
+    line.send(rtp_packet(1999))
     assert line.count(Word.DUPLICATE_SOURCE) == 1
     assert line.count(Word.SENT_TO_ECHO) == 2000
     assert (line.count(Word.EPOCH), line.reader.overruns) == (1, 0)
 
 
 def test_a_media_process_goes_on_in_a_stream_whose_first_packet_left_no_row(line: Line) -> None:
-    line.send(packet(5, ssrc=7))
+    line.send(rtp_packet(5, ssrc=7))
     begin_epoch(line.media, SLOT, 900, 8)
     line.resume()
-    line.send(packet(901, ssrc=8))
-    line.answer(packet(901, ssrc=8))
-    assert received(line.asterisk) == packet(901, ssrc=8)
+    line.send(rtp_packet(901, ssrc=8))
+    line.answer(rtp_packet(901, ssrc=8))
+    assert received(line.asterisk) == rtp_packet(901, ssrc=8)
     assert line.count(Word.EPOCH) == 2
 
 
 def test_rows_overwritten_before_they_were_read_are_counted(line: Line) -> None:
-    line.send(packet(0))
+    line.send(rtp_packet(0))
     line.reader.take(1 << 62)
     for number in range(1, 1501):
-        line.send(packet(number))
+        line.send(rtp_packet(number))
         received(line.echo)
     line.reader.take(1 << 62)
     assert line.reader.overruns == 1500 - 1024
 
 
 def test_an_answer_that_came_in_time_is_sent_on_however_late_we_are(line: Line) -> None:
-    line.send(packet(1))
-    line.echo.sendto(packet(1), line.address)
+    line.send(rtp_packet(1))
+    line.echo.sendto(rtp_packet(1), line.address)
     line.media.clock_offset_ns[0] = 3_000_000_000
-    line.crank_echo()
-    assert received(line.asterisk) == packet(1)
+    line.forward_from_echo()
+    assert received(line.asterisk) == rtp_packet(1)
     assert line.count(Word.TOO_LATE) == 0
 
 
 def test_an_answer_after_two_seconds_is_too_late_and_not_sent_on(line: Line) -> None:
     line.media.clock_offset_ns[0] = -2_100_000_000
-    line.send(packet(1))
+    line.send(rtp_packet(1))
     line.media.clock_offset_ns[0] = 0
-    line.answer(packet(1))
+    line.answer(rtp_packet(1))
     assert received(line.asterisk) is None
     assert line.count(Word.TOO_LATE) == 1
 
 
 def test_a_media_process_that_starts_again_matches_what_was_under_way(line: Line) -> None:
-    line.send(packet(1))
+    line.send(rtp_packet(1))
     line.resume()
-    line.answer(packet(1))
-    line.send(packet(2))
-    assert received(line.asterisk) == packet(1)
+    line.answer(rtp_packet(1))
+    line.send(rtp_packet(2))
+    assert received(line.asterisk) == rtp_packet(1)
     assert set(line.reader.take(1 << 62)["epoch"]) == {1}
 
 
 def test_of_the_sources_before_only_the_last_ones_answers_still_count(line: Line) -> None:
     for sequence, ssrc in ((5, 7), (900, 8), (70, 9)):
-        line.send(packet(sequence, ssrc=ssrc))
-    line.answer(packet(5, ssrc=7))
-    line.answer(packet(900, ssrc=8))
-    line.answer(packet(70, ssrc=9))
+        line.send(rtp_packet(sequence, ssrc=ssrc))
+    line.answer(rtp_packet(5, ssrc=7))
+    line.answer(rtp_packet(900, ssrc=8))
+    line.answer(rtp_packet(70, ssrc=9))
     assert (len(line.reader.take(0)), line.count(Word.UNMATCHED)) == (2, 1)
 
 
 def test_a_marker_on_a_dynamic_payload_type_is_no_rtcp(line: Line) -> None:
-    event = b"\x80" + bytes([0x80 | 101]) + packet(1)[2:]
+    event = b"\x80" + bytes([0x80 | 101]) + rtp_packet(1)[2:]
     line.send(event)
     line.answer(event)
     assert received(line.asterisk) == event
@@ -256,33 +258,33 @@ def test_a_marker_on_a_dynamic_payload_type_is_no_rtcp(line: Line) -> None:
 
 def test_a_gap_in_the_sequence_leaves_its_rows_out_and_goes_on(line: Line) -> None:
     for number in (1, 2, 5, 6):
-        line.send(packet(number))
-        line.answer(packet(number))
+        line.send(rtp_packet(number))
+        line.answer(rtp_packet(number))
     assert [int(index) & 0xFFFF for index in line.reader.take(0)["index"]] == [1, 2, 5, 6]
 
 
 def test_an_echo_that_refuses_is_counted_and_stops_nothing(line: Line) -> None:
     line.echo.close()
     for number in range(4):
-        line.send(packet(number))
-        line.crank_echo()
+        line.send(rtp_packet(number))
+        line.forward_from_echo()
     assert line.count(Word.ECHO_ERROR) > 0
     assert line.count(Word.SENT_TO_ECHO) == 4
 
 
 def test_after_a_switch_packets_go_to_the_new_echo_and_the_old_ones_answers_count(line: Line) -> None:
-    with udp() as newcomer:
-        line.send(packet(1))
+    with udp_socket() as newcomer:
+        line.send(rtp_packet(1))
         another = bind_another_echo(line.pair, "127.0.0.1", 46)
         another.connect(newcomer.getsockname())
         use_echo(line.media, SLOT, another)
-        line.send(packet(2))
-        assert received(newcomer) == packet(2)
-        line.echo.sendto(packet(1), line.address)
-        newcomer.sendto(packet(2), line.address)
-        line.crank_echo()
+        line.send(rtp_packet(2))
+        assert received(newcomer) == rtp_packet(2)
+        line.echo.sendto(rtp_packet(1), line.address)
+        newcomer.sendto(rtp_packet(2), line.address)
+        line.forward_from_echo()
         from_echo(line.media, another.fileno())
-        assert [received(line.asterisk), received(line.asterisk)] == [packet(1), packet(2)]
+        assert [received(line.asterisk), received(line.asterisk)] == [rtp_packet(1), rtp_packet(2)]
         another.close()
 
 
@@ -296,7 +298,7 @@ def test_no_bytes_from_either_peer_raise(line: Line, data: bytes) -> None:
 def test_ten_thousand_mutated_packets_raise_nothing_and_only_rtp_is_forwarded(line: Line) -> None:
     chance = random.Random(1)
     for number in range(10_000):
-        mutated = bytearray(packet(number & 0xFFFF))
+        mutated = bytearray(rtp_packet(number & 0xFFFF))
         for _ in range(chance.randrange(4)):
             mutated[chance.randrange(len(mutated))] = chance.randrange(256)
         cut = bytes(mutated[: chance.randrange(1, len(mutated) + 1)]) if chance.random() < 0.3 else bytes(mutated)

@@ -295,14 +295,13 @@ async def test_a_move_that_a_stopped_media_process_does_not_confirm_is_made_up_f
     running: Bench, asterisk: socket.socket
 ) -> None:
     await call(running, asterisk)
-    process = running.supervisor._workers[0].process
-    assert process is not None
+    (media_process,) = running.supervisor.pids
     with udp() as second:
-        os.kill(process.pid, signal.SIGSTOP)
+        os.kill(media_process, signal.SIGSTOP)
         try:
             assert not await aim(running, second)
         finally:
-            os.kill(process.pid, signal.SIGCONT)
+            os.kill(media_process, signal.SIGCONT)
         assert await running.call_ports.move_to_echo()
         asterisk.send(packet(1))
         assert await receive(second) == packet(1)

@@ -130,16 +130,14 @@ class Supervisor(Generic[Process]):
             OSError: the process can't be started.
         """
         self.process = await self._spawned()
-        self._watch = asyncio.create_task(self._restart_forever(self.process))
+        self._watch = asyncio.create_task(self._keep_running())
 
     def release(self) -> Process | None:
-        """Stop supervising and return the process, which is now the caller's.
-
-        Returns None while no process runs. Supervision then goes on.
-        """
+        """Hand the process over to the caller and start another one; return None while no process runs."""
         process, self.process = self.process, None
         if process is not None and self._watch is not None:
             self._watch.cancel()
+            self._watch = asyncio.create_task(self._keep_running())
         return process
 
     async def close(self, seconds: float = END_SECONDS) -> None:
@@ -155,17 +153,10 @@ class Supervisor(Generic[Process]):
         if process is not None:
             await process.end(seconds)
 
-    async def _restart_forever(self, process: Process) -> None:
+    async def _keep_running(self) -> None:
         loop = asyncio.get_running_loop()
         pause_seconds = 0.0
         while True:
-            started_at_seconds = loop.time()
-            code = await process.wait()
-            self.process = None
-            self.restarts += 1
-            self._on_exit(code)
-            if loop.time() - started_at_seconds >= self._back_off.reset_seconds:
-                pause_seconds = 0.0
             while self.process is None:
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = self._back_off.after(pause_seconds)
@@ -174,7 +165,13 @@ class Supervisor(Generic[Process]):
                 except OSError as error:
                     fields = {"reason": str(error), "pause_seconds": pause_seconds}
                     log.warning("a process can't be started; the next attempt follows", extra={"fields": fields})
-            process = self.process
+            started_at_seconds = loop.time()
+            code = await self.process.wait()
+            self.process = None
+            self.restarts += 1
+            self._on_exit(code)
+            if loop.time() - started_at_seconds >= self._back_off.reset_seconds:
+                pause_seconds = 0.0
 
     async def _spawned(self) -> Process:
         # Shielded: a process that is being started is not lost when the wait for it is cancelled.

@@ -17,7 +17,7 @@ from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters, CallRecord, mask_number
 from rtppool_relay.calls.sound import NO_SOUND, SoundState, SoundTrack
 from rtppool_relay.calls.table import LEAVING, TABLE, CallEvent, CallState
-from rtppool_relay.media.supervisor import MediaFault
+from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.ports.interface import MediaPort, PortAllocator, Refused
 from rtppool_relay.streams.flow import MediaFlow
 

@@ -1,62 +1,49 @@
-"""Starts media processes, hands them sockets, and puts another in the place of a dead one, with its calls.
+"""Supervision of media processes: each keeps its calls, also when another process has to take its place.
 
-Control keeps a duplicate of every socket, so that no port is lost or stolen while a media process is down, and the
-rows are in one memfd that outlives every media process. One process more than needed stands by: starting Python takes
-longer than a call should be silent.
+The control process keeps a duplicate of every socket, so that no port is lost or stolen while a media process is down.
+The rows are in one memfd that outlives every media process. One process more than needed stands by, because Python
+takes longer to start than a call should be silent.
 
-Packets go before figures: once the first processes run, `yield_to_media` makes the calling thread nicer. Media
-processes are started by a thread of their own, which stays as it was: a process inherits its starter's niceness.
+Packets go before figures: `yield_to_media` raises the niceness of the calling thread. Media processes inherit the
+niceness of the thread that starts them, so a separate thread starts them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import mmap
 import os
 import socket
-import subprocess
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 from rtppool_core.process.scheduling import is_real_time
-from rtppool_relay.media.launch import (
-    FirstMediaProcess,
-    command_sockets,
-    make_rows,
-    start_media_process,
-)
+from rtppool_core.process.supervisor import Supervisor
+from rtppool_relay.media.launch import FirstMediaProcess, command_sockets, make_rows, start_media_process
+from rtppool_relay.media.media_process import ANSWER_SECONDS, MediaFault, MediaProcess
 from rtppool_relay.media.port_sockets import PortSockets
 from rtppool_relay.media.rows import SLOT_BYTES, SLOTS, slot_offset
 
-
-class MediaFault(Exception):  # noqa: N818 the field's word
-    """The media side failed for a call that it had taken; the message says what and where."""
-
-
-log = logging.getLogger(__name__)
-
-ANSWER_SECONDS = 2.0
-PING_EVERY_SECONDS = 0.5
-STARTING_SECONDS = 10.0
-# The first process that ever runs this version here compiles the packet path and keeps it for all others.
-COMPILING_SECONDS = 180.0
-WAITING = "waiting for the first media process; where the packet path is not compiled yet, some ten seconds"
-# The first restart is at once; one that dies young again waits.
-FIRST_PAUSE_SECONDS = 0.01
-MAX_PAUSE_SECONDS = 1.0
-LONG_ENOUGH_UP_SECONDS = 5.0
-STANDBY = -1
+PING_SECONDS = 0.5
+MISSED_PINGS = 3
+START_SECONDS = 10.0
+# The first process of a version on a host compiles the packet path and keeps it for all others.
+COMPILE_SECONDS = 180.0
+END_SECONDS = 1.0
 # A third of the weight: a media process that wakes goes first, and calls are still set up on a busy node.
 CONTROL_NICENESS = 5
-# As many as surely fit into a socket's buffer.
-COMMANDS_AT_ONCE = 32
+# This many certainly fit into a socket's buffer.
+MAX_CONCURRENT_COMMANDS = 32
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Attachment:
-    """A slot's sockets as the media process needs them again after a restart."""
+    """A slot's sockets and settings, as every media process needs them that takes the call."""
 
     slot: int
     sockets: PortSockets
@@ -64,26 +51,38 @@ class Attachment:
     tos: int = 0
     extend: bool = False
 
+    @property
+    def command(self) -> dict[str, object]:
+        """The command that adds this call. The sockets go with it."""
+        return {"do": "add", "slot": self.slot, "peer": list(self.peer), "tos": self.tos, "extend": self.extend}
 
-@dataclass(slots=True)
+
 class _Worker:
-    """A place for a process: `number` from 0 for those with calls, -1 for the one that stands by."""
+    """The calls of one media process. They outlive it; `supervisor` always provides the current one."""
 
-    number: int
-    process: subprocess.Popen[bytes] | None = None
-    commands: socket.socket | None = None
-    attachments: dict[int, Attachment] = field(default_factory=dict)
-    waiting: dict[int, asyncio.Future[None]] = field(default_factory=dict)
-    answered_at_seconds: float = 0.0
-    started_at_seconds: float = 0.0
-    silent: bool = False
-    pause_seconds: float = 0.0
+    def __init__(self, number: int, supervisor: Supervisor[MediaProcess]) -> None:
+        self.number = number
+        self.supervisor = supervisor
+        self.attachments: dict[int, Attachment] = {}
+        self.is_silent = False
+
+    @property
+    def process(self) -> MediaProcess:
+        """The process.
+
+        Raises:
+            MediaFault: none runs at the moment.
+        """
+        process = self.supervisor.process
+        if process is None:
+            raise MediaFault(f"media process {self.number} is down; another one is being started")
+        return process
 
 
 class MediaSupervisor:
-    """`workers` media processes over one memfd of rows. Use `start()` once, `close()` at the end.
+    """`workers` media processes over one memfd of rows. Call `start()` once, and `close()` at the end.
 
-    `first` is one that is being started already. `real_time`: they ask for real-time priority.
+    `first` is a process that is starting already. `real_time`: media processes ask for real-time priority.
     """
 
     def __init__(self, workers: int, first: FirstMediaProcess | None = None, *, real_time: bool = False) -> None:
@@ -91,65 +90,66 @@ class MediaSupervisor:
         self._first = first
         self._real_time = real_time
         self.memory = mmap.mmap(self._rows_descriptor, SLOTS * SLOT_BYTES)
-        self._workers = [_Worker(number) for number in range(workers)]
-        self._standby = _Worker(STANDBY)
-        self._gone: list[subprocess.Popen[bytes]] = []
+        self._workers: list[_Worker] = []
+        for number in range(workers):
+            supervisor = Supervisor(partial(self._fill, number), partial(self._on_exit, number))
+            self._workers.append(_Worker(number, supervisor))
+        self._standby = Supervisor(self._start_process, self._on_standby_exit)
         self._starter = ThreadPoolExecutor(1, "media-starter")
         self._free_slots = list(range(SLOTS - 1, -1, -1))
-        self._next_id = 0
-        self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self.restarts = 0
 
     @property
     def workers(self) -> int:
-        """How many media processes there should be."""
+        """The number of media processes that should run, without the standby."""
         return len(self._workers)
 
+    @property
+    def pids(self) -> list[int]:
+        """The ids of the running media processes, without the standby's."""
+        return [worker.supervisor.process.pid for worker in self._workers if worker.supervisor.process is not None]
+
+    @property
+    def standby_pid(self) -> int | None:
+        """The id of the process that stands by; None while it is being started."""
+        return None if self._standby.process is None else self._standby.process.pid
+
+    @property
+    def restarts(self) -> int:
+        """The restarts of all media processes, without the standby's."""
+        return sum(worker.supervisor.restarts for worker in self._workers)
+
     def workers_up(self) -> int:
-        """How many answered a ping lately."""
-        now = asyncio.get_running_loop().time()
-        return sum(1 for worker in self._workers if now - worker.answered_at_seconds < 3 * PING_EVERY_SECONDS)
+        """Return the number of media processes that answered one of the last pings."""
+        return sum(map(self._is_up, self._workers))
 
     def real_time(self) -> bool:
-        """Whether all of them have real-time priority."""
-        pids = [worker.process.pid for worker in self._workers if worker.process is not None]
-        return bool(pids) and all(map(is_real_time, pids))
+        """Return whether all media processes have real-time priority."""
+        return bool(self.pids) and all(map(is_real_time, self.pids))
 
     async def start(self) -> None:
-        """Start every process and wait until each with calls answers.
+        """Start every process and wait until each answers, except the standby.
 
         Raises:
-            MediaFault: one doesn't.
+            MediaFault: a process does not answer.
+            OSError: a process cannot be started.
         """
         first, *others = self._workers
-        if self._first is None:
-            await self._spawn(first)
-        else:
-            first.process = self._first.process
-            self._give_commands(first, self._first.commands)
-        await self._until_compiled(first)
-        for worker in (*others, self._standby):
-            await self._spawn(worker)
-        await asyncio.gather(
-            *(self._ask(worker, {"do": "ping"}, timeout_seconds=STARTING_SECONDS) for worker in others)
-        )
-        self._keep(asyncio.create_task(self._ping_forever()))
-
-    async def _until_compiled(self, worker: _Worker) -> None:
-        loop = asyncio.get_running_loop()
-        patience = loop.call_later(ANSWER_SECONDS, log.info, WAITING)
-        try:
-            await self._ask(worker, {"do": "ping"}, timeout_seconds=COMPILING_SECONDS)
-        finally:
-            patience.cancel()
+        await first.supervisor.start()
+        await self._until_compiled(first.process)
+        for worker in others:
+            await worker.supervisor.start()
+        await self._standby.start()
+        await asyncio.gather(*(worker.process.command({"do": "ping"}, (), START_SECONDS) for worker in others))
+        for worker in self._workers:
+            self._spawn_task(self._ping_forever(worker))
 
     def yield_to_media(self) -> None:
-        """Make this thread nicer than the media processes, those to come included. Call it once, after `start`."""
+        """Make this thread nicer than all media processes, present and future. Call it once, after `start`."""
         os.nice(CONTROL_NICENESS)
 
     def take_slot(self) -> int:
-        """A cleared slot of rows.
+        """Return a cleared slot of rows.
 
         Raises:
             MediaFault: all are in use.
@@ -162,240 +162,154 @@ class MediaSupervisor:
         return slot
 
     def give_slot_back(self, slot: int) -> None:
-        """The slot's rows have been read for the last time."""
+        """Free a slot whose rows have been read for the last time."""
         self._free_slots.append(slot)
 
     def slots_in_use(self) -> frozenset[int]:
-        """The slots that were taken and not given back."""
+        """Return the slots that were taken and not given back."""
         return frozenset(range(SLOTS)).difference(self._free_slots)
 
     async def attach(self, attachment: Attachment) -> None:
-        """Hand a call's two connected sockets to a media process; returns when it forwards.
+        """Hand a call's two connected sockets to the least loaded media process; return when it forwards.
 
         Raises:
-            MediaFault: it does not answer.
+            MediaFault: the process is down or does not answer.
         """
         worker = min(self._workers, key=lambda worker: len(worker.attachments))
         worker.attachments[attachment.slot] = attachment
         try:
-            await self._add(worker, attachment)
+            await _add(worker.process, attachment)
         except MediaFault:
             worker.attachments.pop(attachment.slot, None)
             raise
 
     async def switch_echo(self, slot: int, another: socket.socket) -> None:
-        """Send this slot's packets to another echo; answers of the old one still count until `forget_old_echo`."""
+        """Send this slot's packets to another echo; the old one's answers count until `forget_old_echo`.
+
+        Raises:
+            MediaFault: the process is down or does not answer.
+        """
         worker = self._worker_of(slot)
         if worker is not None:
-            await self._ask(worker, {"do": "echo", "slot": slot}, [another.fileno()])
+            await worker.process.command({"do": "echo", "slot": slot}, [another.fileno()])
 
     async def forget_old_echo(self, slot: int) -> None:
-        """Close the media process's socket to the echo before the last switch."""
+        """Close the media process's sockets to former echoes.
+
+        Raises:
+            MediaFault: the process is down or does not answer.
+        """
         worker = self._worker_of(slot)
         if worker is not None:
-            await self._ask(worker, {"do": "forget_old_echo", "slot": slot})
+            await worker.process.command({"do": "forget_old_echo", "slot": slot})
 
     async def detach(self, slot: int) -> None:
-        """Stop forwarding a slot. A process that is gone has stopped by itself."""
+        """Stop forwarding a slot. A process that does not answer is logged; one that is gone forwards nothing."""
         worker = self._worker_of(slot)
         if worker is None:
             return
         del worker.attachments[slot]
         try:
-            await self._ask(worker, {"do": "remove", "slot": slot})
+            await worker.process.command({"do": "remove", "slot": slot})
         except MediaFault as fault:
             log.warning("media process did not confirm the end of a call", extra={"fields": {"reason": str(fault)}})
 
     async def close(self) -> None:
         """End every process."""
-        self._closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # Whatever is being started is to be ended as well.
+        supervisors = (*(worker.supervisor for worker in self._workers), self._standby)
+        await asyncio.gather(*(supervisor.close(END_SECONDS) for supervisor in supervisors))
         await asyncio.to_thread(self._starter.shutdown)
-        for worker in (*self._workers, self._standby):
-            self._hang_up(worker)
-            self._part_with(worker)
-        await self._reap()
         os.close(self._rows_descriptor)
 
     def _worker_of(self, slot: int) -> _Worker | None:
         return next((worker for worker in self._workers if slot in worker.attachments), None)
 
-    async def _add(self, worker: _Worker, attachment: Attachment, timeout_seconds: float = ANSWER_SECONDS) -> None:
-        command = {
-            "do": "add",
-            "slot": attachment.slot,
-            "peer": list(attachment.peer),
-            "tos": attachment.tos,
-            "extend": attachment.extend,
-        }
-        sockets = attachment.sockets
-        descriptors = [sockets.asterisk.fileno(), sockets.echo.fileno()]
-        await self._ask(worker, command, descriptors, timeout_seconds)
+    def _is_up(self, worker: _Worker) -> bool:
+        process = worker.supervisor.process
+        if process is None or process.answered_at_seconds is None:
+            return False
+        return asyncio.get_running_loop().time() - process.answered_at_seconds < MISSED_PINGS * PING_SECONDS
 
-    async def _spawn(self, worker: _Worker) -> None:
-        loop = asyncio.get_running_loop()
+    async def _fill(self, number: int) -> MediaProcess:
+        """Return the standby, or a new process where none stands by, and give it the worker's calls."""
+        process = self._standby.release() or await self._start_process()
+        self._spawn_task(self._reattach(self._workers[number], process))
+        return process
+
+    async def _start_process(self) -> MediaProcess:
+        first, self._first = self._first, None
+        if first is not None:
+            return MediaProcess(first.process, first.commands)
         ours, theirs = command_sockets()
-        self._give_commands(worker, ours)
-        # Whoever gives up waiting: it is started all the same, and `close` waits for it.
-        await asyncio.shield(loop.run_in_executor(self._starter, self._popen, worker, theirs))
-
-    def _give_commands(self, worker: _Worker, commands: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        worker.commands = commands
-        worker.started_at_seconds = loop.time()
-        loop.add_reader(commands.fileno(), self._on_answer, worker)
-
-    def _popen(self, worker: _Worker, theirs: socket.socket) -> None:
-        worker.process = start_media_process(theirs, self._rows_descriptor, real_time=self._real_time)
-
-    def _on_answer(self, worker: _Worker) -> None:
-        if worker.commands is None:
-            return
+        start = partial(start_media_process, theirs, self._rows_descriptor, real_time=self._real_time)
         try:
-            message = worker.commands.recv(4096)
-        except BlockingIOError:
-            return
-        except OSError:
-            message = b""
-        if not message:
-            self._on_death(worker)
-            return
-        worker.answered_at_seconds = asyncio.get_running_loop().time()
-        answer = json.loads(message)
-        future = worker.waiting.pop(answer["id"], None)
-        if future is None or future.done():
-            return
-        if answer["error"] is None:
-            future.set_result(None)
-        else:
-            future.set_exception(MediaFault(f"media process {worker.number}: {answer['error']}"))
+            process = await asyncio.get_running_loop().run_in_executor(self._starter, start)
+        except BaseException:
+            ours.close()
+            raise
+        return MediaProcess(process, ours)
 
-    def _on_death(self, worker: _Worker) -> None:
-        self._hang_up(worker)
-        code = self._part_with(worker)
-        if self._closing:
-            return
-        if worker is not self._standby:
-            self.restarts += 1
-            log.error(
-                "a media process ended; another takes its calls",
-                extra={"fields": {"worker": worker.number, "code": code, "calls": len(worker.attachments)}},
-            )
-        self._keep(asyncio.create_task(self._replace(worker)))
+    def _on_exit(self, number: int, code: int) -> None:
+        fields = {"worker": number, "code": code, "calls": len(self._workers[number].attachments)}
+        log.error("a media process ended; another takes its calls", extra={"fields": fields})
 
-    async def _replace(self, worker: _Worker) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.time() - worker.started_at_seconds > LONG_ENOUGH_UP_SECONDS:
-            worker.pause_seconds = 0.0
-        await asyncio.sleep(worker.pause_seconds)
-        worker.pause_seconds = min(max(FIRST_PAUSE_SECONDS, 2 * worker.pause_seconds), MAX_PAUSE_SECONDS)
-        # A process that is still being started belongs to its place until it is there.
-        if worker is self._standby or self._standby.commands is None or self._standby.process is None:
-            await self._spawn(worker)
-        else:
-            self._take_standby(worker)
-        await self._add_all(worker)
-        await self._reap()
+    def _on_standby_exit(self, code: int) -> None:
+        log.warning("the media process that stood by ended; another is started", extra={"fields": {"code": code}})
 
-    def _part_with(self, worker: _Worker) -> int | None:
-        """Keep the process until it is reaped; its exit code if it has one already."""
-        if worker.process is None:
-            return None
-        self._gone.append(worker.process)
-        code, worker.process = worker.process.poll(), None
-        return code
+    async def _until_compiled(self, process: MediaProcess) -> None:
+        patience = asyncio.get_running_loop().call_later(
+            ANSWER_SECONDS,
+            log.info,
+            "waiting for the first media process; compiling the packet path takes some ten seconds, once",
+        )
+        try:
+            await process.command({"do": "ping"}, (), COMPILE_SECONDS)
+        finally:
+            patience.cancel()
 
-    async def _reap(self) -> None:
-        while self._gone:
-            await asyncio.to_thread(_wait_or_kill, self._gone[-1])
-            self._gone = [process for process in self._gone if process.returncode is None]
-
-    def _take_standby(self, worker: _Worker) -> None:
-        """The process that stands by gets the worker's place; another is started to stand by."""
-        loop, standby = asyncio.get_running_loop(), self._standby
-        if standby.commands is None or standby.process is None:
-            raise AssertionError("checked by the caller")
-        loop.remove_reader(standby.commands.fileno())
-        worker.process, worker.commands = standby.process, standby.commands
-        worker.started_at_seconds = loop.time()
-        loop.add_reader(worker.commands.fileno(), self._on_answer, worker)
-        standby.process = standby.commands = None
-        self._keep(asyncio.create_task(self._spawn(standby)))
-
-    async def _add_all(self, worker: _Worker) -> None:
+    async def _reattach(self, worker: _Worker, process: MediaProcess) -> None:
         attachments = list(worker.attachments.values())
-        for at in range(0, len(attachments), COMMANDS_AT_ONCE):
+        for at in range(0, len(attachments), MAX_CONCURRENT_COMMANDS):
+            # A call may have ended while the batch before was added.
+            batch = [
+                attachment
+                for attachment in attachments[at : at + MAX_CONCURRENT_COMMANDS]
+                if worker.attachments.get(attachment.slot) is attachment
+            ]
             # A process that has just been started answers later.
-            batch = attachments[at : at + COMMANDS_AT_ONCE]
-            adding = (self._add(worker, attachment, STARTING_SECONDS) for attachment in batch)
+            adding = (_add(process, attachment, START_SECONDS) for attachment in batch)
             for outcome in await asyncio.gather(*adding, return_exceptions=True):
                 if isinstance(outcome, MediaFault):
-                    # A process that died again is replaced by its own end; one that refuses a call is worth a line.
+                    # The exit of the process starts the next attempt. A refused call is lost.
                     log.error("a call could not be given to the new media process: %s", outcome)
                 elif isinstance(outcome, BaseException):
                     raise outcome
 
-    def _hang_up(self, worker: _Worker) -> None:
-        if worker.commands is None:
-            return
-        asyncio.get_running_loop().remove_reader(worker.commands.fileno())
-        worker.commands.close()
-        worker.commands = None
-        worker.answered_at_seconds = 0.0
-        for future in worker.waiting.values():
-            if not future.done():
-                future.set_exception(MediaFault(f"media process {worker.number} ended"))
-        worker.waiting.clear()
-
-    async def _ask(
-        self,
-        worker: _Worker,
-        command: dict[str, object],
-        descriptors: list[int] | None = None,
-        timeout_seconds: float = ANSWER_SECONDS,
-    ) -> None:
-        if worker.commands is None:
-            raise MediaFault(f"media process {worker.number} is down; it is being started again")
-        self._next_id += 1
-        number = self._next_id
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        worker.waiting[number] = future
-        try:
-            socket.send_fds(worker.commands, [json.dumps({**command, "id": number}).encode()], descriptors or [])
-            async with asyncio.timeout(timeout_seconds):
-                await future
-        except OSError as error:  # TimeoutError is one, too
-            worker.waiting.pop(number, None)
-            raise MediaFault(f"media process {worker.number} does not take commands: {error or 'no answer'}") from error
-
-    async def _ping_forever(self) -> None:
+    async def _ping_forever(self, worker: _Worker) -> None:
         while True:
-            for worker in self._workers:
-                if worker.commands is not None:
-                    await self._ping(worker)
-            await asyncio.sleep(PING_EVERY_SECONDS)
+            if worker.supervisor.process is not None:
+                await self._ping(worker)
+            await asyncio.sleep(PING_SECONDS)
 
     async def _ping(self, worker: _Worker) -> None:
         try:
-            await self._ask(worker, {"do": "ping"})
+            await worker.process.command({"do": "ping"})
         except MediaFault as fault:
-            if not worker.silent:
+            if not worker.is_silent:
                 log.warning("%s", fault)
-            worker.silent = True
+            worker.is_silent = True
         else:
-            worker.silent = False
+            worker.is_silent = False
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
+    def _spawn_task(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(timeout=1)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+async def _add(process: MediaProcess, attachment: Attachment, timeout_seconds: float = ANSWER_SECONDS) -> None:
+    descriptors = [attachment.sockets.asterisk.fileno(), attachment.sockets.echo.fileno()]
+    await process.command(attachment.command, descriptors, timeout_seconds)

@@ -11,8 +11,9 @@ from rtppool_core.net.udp import BindError, family_of, host_port
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.config import RelayConfig
 from rtppool_relay.figures.measurement import Measurement, StreamKind
+from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.media.port_sockets import PortSockets, bind_pair
-from rtppool_relay.media.supervisor import MediaFault, MediaSupervisor
+from rtppool_relay.media.supervisor import MediaSupervisor
 from rtppool_relay.ports.asterisk_endpoints import AsteriskEndpoints
 from rtppool_relay.ports.echo_resolver import EchoResolver
 from rtppool_relay.ports.interface import RefusalReason, Refused

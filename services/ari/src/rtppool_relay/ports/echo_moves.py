@@ -11,8 +11,9 @@ import logging
 import socket
 
 from rtppool_core.net.udp import BindError, host_port
+from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.media.port_sockets import PortSockets, bind_another_echo
-from rtppool_relay.media.supervisor import MediaFault, MediaSupervisor
+from rtppool_relay.media.supervisor import MediaSupervisor
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ from rtppool_relay.config import RelayConfig
 from rtppool_relay.figures.call_figures import CallFigures, call_figures
 from rtppool_relay.figures.measurement import Measurement, StreamKind
 from rtppool_relay.figures.sla import judge
+from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.media.port_sockets import PortSockets
-from rtppool_relay.media.supervisor import Attachment, MediaFault, MediaSupervisor
+from rtppool_relay.media.supervisor import Attachment, MediaSupervisor
 from rtppool_relay.ports.asterisk_endpoints import AsteriskEndpoints
 from rtppool_relay.ports.echo_moves import EchoMoves
 from rtppool_relay.ports.own_address import PortAddresses

@@ -20,7 +20,7 @@ from rtppool_core.net.udp import family_of
 from rtppool_core.rtp.header import PCMU_PAYLOAD_TYPE, RtpHeader, build
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.config import RelayConfig
-from rtppool_relay.media.supervisor import MediaFault
+from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.ports.leased_port import LeasedPort
 

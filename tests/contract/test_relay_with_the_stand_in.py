@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -81,12 +82,14 @@ def settings(stand_in: StandIn, echo_port: int) -> Settings:
 async def running(settings: Settings) -> AsyncIterator[Relay]:
     """Run a relay that ends as a killed process does: no call is torn down in Asterisk."""
     relay = Relay(settings)
-    task = asyncio.create_task(relay.run(Stop()))
-    try:
-        yield relay
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    # The relay's niceness would stay with the test process for all tests to come.
+    with patch.object(relay._supervisor, "yield_to_media"):
+        task = asyncio.create_task(relay.run(Stop()))
+        try:
+            yield relay
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def connected(relay: Relay, stand_in: StandIn) -> None:

@@ -34,7 +34,17 @@ def histogram(*values_us: int) -> Histogram:
 
 def window(*round_trips_us: int, **changes: Any) -> WindowReport:
     packets = len(round_trips_us)
-    empty = WindowReport(0, 60, packets, packets, 0, LateByCause(), 0, 0, 0)
+    empty = WindowReport(
+        start_unix_seconds=0,
+        end_unix_seconds=60,
+        packets=packets,
+        answered=packets,
+        lost=0,
+        late=LateByCause(),
+        reordered=0,
+        duplicates=0,
+        too_late=0,
+    )
     return replace(empty, round_trip=export_histogram(histogram(*round_trips_us)), **changes)
 
 

@@ -72,7 +72,7 @@ class Slot:
 
     def statistics(self, clock: ClockSteps | None = None) -> StreamStatistics:
         spans = (clock or ClockSteps()).spans_step
-        return StreamStatistics(RowReader(self.memory, 0), 8000, 3 * MS, spans, lambda _r, _s: None)
+        return StreamStatistics(RowReader(self.memory, 0), 8000, 3 * MS, spans)
 
 
 def after(packets: int, seconds: float = 10) -> int:

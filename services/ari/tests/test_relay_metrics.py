@@ -29,8 +29,7 @@ def values(metrics: list[Metric]) -> dict[tuple[str, ...], float]:
 def measured(slot: Slot, packets: int) -> Measurement:
     measurement = Measurement(ClockSteps())
     made = slot.statistics()
-    observe = measurement.kinds["calls"].observe
-    statistics = StreamStatistics(made.reader, 8000, 3 * MS, measurement.clock_steps.spans_step, observe)
+    statistics = StreamStatistics(made.reader, 8000, 3 * MS, measurement.clock_steps.spans_step)
     measurement.add_stream(0, "calls", statistics)
     measurement.tick(after(packets), 0)
     return measurement
@@ -101,7 +100,7 @@ def test_a_windows_gauges_are_in_seconds_ratios_and_packets() -> None:
 
 def test_what_the_echo_tells_is_counted_in_every_bucket_above_it() -> None:
     measurement = Measurement(ClockSteps())
-    measurement.kinds["calls"].network_round_trips.observe(np.array([MS, 30 * MS], np.int64))
+    measurement.kinds["calls"].durations["network_round_trip"].observe(np.array([MS, 30 * MS], np.int64))
     family = next(each for each in stream_metrics(measurement) if each.name == "rtp_relay_network_rtt_seconds")
     buckets = {sample.labels["le"]: sample.value for sample in family.samples if sample.name.endswith("_bucket")}
     assert (buckets["0.0008"], buckets["0.0016"], buckets["0.05"], buckets["+Inf"]) == (0, 1, 2, 2)

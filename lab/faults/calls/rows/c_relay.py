@@ -29,7 +29,9 @@ from rtppool_relay.streams.flow import MediaFlow
 
 FORMAT = "ulaw"
 MAX_ANSWER_SECONDS = 10.0
-_NOT_MEASURED_HERE = CallFigures(0, 0, 0, 0, LateByCause(), 0, 0, 0)
+_NOT_MEASURED_HERE = CallFigures(
+    packets=0, answered=0, lost=0, late=LateByCause(), reordered=0, duplicates=0, too_late=0
+)
 
 
 class Forwarder:

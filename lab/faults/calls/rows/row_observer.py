@@ -81,9 +81,7 @@ class RowObserver:
         for slot in range(OBSERVED_SLOTS):
             if slot not in self._streams and (reader := RowReader(self._memory, slot)).word(Word.SSRC):
                 threshold_ns = self._limits.late_threshold_microseconds * 1000
-                self._streams[slot] = StreamStatistics(
-                    reader, CLOCK_RATE_HZ, threshold_ns, self._clock.spans_step, lambda _trips, _residences: None
-                )
+                self._streams[slot] = StreamStatistics(reader, CLOCK_RATE_HZ, threshold_ns, self._clock.spans_step)
 
 
 def _judged(figures: Slice, calls: int, limits: SlaLimits) -> Window:

@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import structs, to_builtins
 
+from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.report import (
     HistogramExport,
     PortsReport,
@@ -97,17 +98,14 @@ def _check_window(place: str, window: WindowReport) -> None:
         ("answered", window.answered),
         ("lost", window.lost),
         ("late", late),
-        ("reordered", window.reordered),
-        ("duplicates", window.duplicates),
-        ("tooLate", window.too_late),
-        ("dscpChanged", window.dscp_changed),
-        ("sourceDscpMismatches", window.source_dscp_mismatches),
+        # A count that is part of its own whole is not bound to the packets: a stream may be lost nearly entirely.
+        *((name, getattr(window, name)) for name, count in COUNTS.items() if name not in count.of),
     ):
         _within(f"{place}.{name}", count, most)
-    # What is accepted here can be added to other relays' figures.
-    for name, held in structs.asdict(window).items():
-        if isinstance(held, HistogramExport):
-            _check_histogram(f"{place}.{name}", held)
+    for name in TIMES:
+        export = getattr(window, name)
+        if export is not None:
+            _check_histogram(f"{place}.{name}", export)
     if window.bursts is not None:
         import_bursts(window.bursts)
         _check_counts(f"{place}.bursts", window.bursts, MAX_COUNT, _TIMES_OF_BURSTS)

@@ -1,16 +1,17 @@
-"""The windows of several relays as one: what the status shows under `latency`. Pure.
+"""The windows of several relays as one: the figures that the status shows under `latency`.
 
-Counts and histograms are added, so that a quantile is that of all packets; quantiles and estimates are never averaged.
-What can't be added (jitter, skew, the extent of reordering) is the worst relay's.
+Counts and histograms are added, so that a quantile is that of all packets. Quantiles and estimates are never averaged.
+Figures that do not add (jitter, skew, the extent of reordering) are the worst relay's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rtppool_core.contract.report import HistogramExport, WindowReport, import_bursts
+from rtppool_core.contract.figures import COUNTS, TIMES
+from rtppool_core.contract.report import WindowReport, import_bursts
 from rtppool_core.statistics.bursts import BurstCounts
-from rtppool_core.statistics.delay_variation import PDV_PER_MILLE, pdv_p999_ns
+from rtppool_core.statistics.delay_variation import pdv_p999_ns
 from rtppool_core.statistics.emodel import estimate
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import NS_PER_US
@@ -21,73 +22,55 @@ MAX_SHARE_PPM = (1 << 31) - 1
 
 
 def merge_windows(windows: list[WindowReport]) -> dict[str, int]:
-    """Integers with their unit in the name; what was not measured is left out.
+    """Return integers with their unit in the name. Figures that no relay measured are left out.
 
-    While an edit of the window's length is on its way, the longest that a relay still reports is shown.
+    During an edit of the window's length, relays report different lengths: the longest is shown.
     """
-    round_trips = _added(window.round_trip for window in windows)
+    times = {name: _merged(windows, name) for name in TIMES}
     figures: dict[str, int | None] = {
-        "samples": sum(window.packets for window in windows),
+        "samples": _sum(windows, "packets"),
         "windowSeconds": _worst(window.end_unix_seconds - window.start_unix_seconds for window in windows),
-        "p50Microseconds": _quantile(round_trips, 500),
-        "p95Microseconds": _quantile(round_trips, 950),
-        "p99Microseconds": _quantile(round_trips, 990),
-        "maxMicroseconds": _microseconds(round_trips.max_ns),
-        "pdvMicroseconds": _microseconds(pdv_p999_ns(round_trips)),
-        **_times(windows),
-        **_shares(windows),
-        **_lags(windows),
-        **_bursts_and_estimates(windows, round_trips),
+        "maxMicroseconds": _microseconds(times["round_trip"].max_ns),
+        "pdvMicroseconds": _microseconds(pdv_p999_ns(times["round_trip"])),
+        **{
+            field: _microseconds(times[name].quantile_ns(per_mille))
+            for name, of in TIMES.items()
+            for field, per_mille in of.quantiles.items()
+        },
+        **{
+            count.share: _ppm(_sum(windows, name), sum(_sum(windows, whole) for whole in count.of))
+            for name, count in COUNTS.items()
+        },
+        **_losses_and_lateness(windows),
+        **_worst_relays(windows),
+        **_bursts_and_estimates(windows, times["round_trip"]),
     }
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def _times(windows: list[WindowReport]) -> dict[str, int | None]:
-    residences = _added(window.residence for window in windows)
-    echo = _added(window.echo_residence for window in windows)
-    network = _added(window.network_round_trip for window in windows)
-    source = _added(window.source_variation for window in windows)
+def _losses_and_lateness(windows: list[WindowReport]) -> dict[str, int | None]:
+    packets = _sum(windows, "packets")
+    # Directions are known where the echo fills the header extension.
+    directed = [(window.packets, window.directed_loss) for window in windows if window.directed_loss is not None]
+    directed_packets = sum(number for number, _ in directed)
+    return {
+        "lossPpm": _ppm(_sum(windows, "lost"), packets),
+        "lossToEchoPpm": _ppm(sum(loss.to_echo for _, loss in directed), directed_packets),
+        "lossFromEchoPpm": _ppm(sum(loss.from_echo for _, loss in directed), directed_packets),
+        "lossUndeterminedPpm": _ppm(sum(loss.undetermined for _, loss in directed), directed_packets),
+        "latePpm": _ppm(sum(window.late.relay + window.late.echo for window in windows), packets),
+        "sourceLatePpm": _ppm(sum(window.late.source for window in windows), packets),
+    }
+
+
+def _worst_relays(windows: list[WindowReport]) -> dict[str, int | None]:
     skews = [window.skew_ppm for window in windows if window.skew_ppm is not None]
+    extents = (window.reordering.max_extent for window in windows if window.reordering is not None)
     return {
         "jitterMicroseconds": _worst(window.jitter_microseconds for window in windows),
         "sourceJitterMicroseconds": _worst(window.source_jitter_microseconds for window in windows),
-        "sourcePdvMicroseconds": _quantile(source, PDV_PER_MILLE),
         "sourceSkewPpm": max(skews, key=abs, default=None),
-        "residenceP99Microseconds": _quantile(residences, 990),
-        "echoResidenceP99Microseconds": _quantile(echo, 990),
-        "networkP50Microseconds": _quantile(network, 500),
-        "networkP99Microseconds": _quantile(network, 990),
-    }
-
-
-def _shares(windows: list[WindowReport]) -> dict[str, int | None]:
-    packets = sum(window.packets for window in windows)
-    answered = sum(window.answered for window in windows)
-    source_lost = sum(window.source_lost for window in windows)
-    return {
-        "latePpm": _ppm(sum(window.late.relay + window.late.echo for window in windows), packets),
-        "sourceLatePpm": _ppm(sum(window.late.source for window in windows), packets),
-        "lossPpm": _ppm(sum(window.lost for window in windows), packets),
-        "sourceLossPpm": _ppm(source_lost, packets + source_lost),
-        "tooLatePpm": _ppm(sum(window.too_late for window in windows), packets),
-        "duplicatePpm": _ppm(sum(window.duplicates for window in windows), packets),
-        "reorderedPpm": _ppm(sum(window.reordered for window in windows), answered),
-        "maxReorderingExtent": _worst(
-            window.reordering.max_extent for window in windows if window.reordering is not None
-        ),
-        "dscpChangedPpm": _ppm(sum(window.dscp_changed for window in windows), packets),
-        "sourceDscpMismatchPpm": _ppm(sum(window.source_dscp_mismatches for window in windows), packets),
-    }
-
-
-def _lags(windows: list[WindowReport]) -> dict[str, int | None]:
-    """Loss by its way, over the relays whose echo tells it."""
-    told = [(window.packets, window.directed_loss) for window in windows if window.directed_loss is not None]
-    packets = sum(number for number, _ in told)
-    return {
-        "lossToEchoPpm": _ppm(sum(ways.to_echo for _, ways in told), packets),
-        "lossFromEchoPpm": _ppm(sum(ways.from_echo for _, ways in told), packets),
-        "lossUndeterminedPpm": _ppm(sum(ways.undetermined for _, ways in told), packets),
+        "maxReorderingExtent": _worst(extents),
     }
 
 
@@ -110,11 +93,16 @@ def _bursts_and_estimates(windows: list[WindowReport], round_trips: Histogram) -
     }
 
 
-def _added(exports: Iterable[HistogramExport | None]) -> Histogram:
+def _sum(windows: list[WindowReport], name: str) -> int:
+    return sum(getattr(window, name) for window in windows)
+
+
+def _merged(windows: list[WindowReport], name: str) -> Histogram:
     histogram = Histogram()
-    for export in exports:
+    for window in windows:
+        export = getattr(window, name)
         if export is not None:
-            # Its scheme and buckets were looked at when it came (report_bounds), so no histogram is made between.
+            # report_bounds has checked scheme and buckets, so no histogram is made in between.
             histogram.add_buckets(export.counts, export.min_ns, export.max_ns)
     return histogram
 
@@ -124,12 +112,8 @@ def _worst(values: Iterable[int | None]) -> int | None:
 
 
 def _ppm(part: int, whole: int) -> int | None:
-    # Counts of one garbage relay must not make the whole status unwritable: the definition has 32 bits for a share.
+    # A faulty relay must not make the status unwritable: the CRD gives a share 32 bits.
     return max(0, min(part * PER_MILLION // whole, MAX_SHARE_PPM)) if whole > 0 else None
-
-
-def _quantile(histogram: Histogram, per_mille: int) -> int | None:
-    return _microseconds(histogram.quantile_ns(per_mille))
 
 
 def _microseconds(nanoseconds: int | None) -> int | None:

@@ -67,7 +67,15 @@ def test_a_call_that_ended_by_a_fault_or_a_drain_was_cut(event: CallEvent) -> No
 
 def test_the_log_line_is_flat_and_omits_unknown_values() -> None:
     figures = CallFigures(
-        *(10, 9, 1, 0, LateByCause(echo=2), 1, 0, 0), reordering=ReorderingReport(4, 62, 1), p99_microseconds=310
+        packets=10,
+        answered=9,
+        lost=1,
+        late=LateByCause(echo=2),
+        reordered=1,
+        duplicates=0,
+        too_late=0,
+        reordering=ReorderingReport(4, 62, 1),
+        p99_microseconds=310,
     )
     fields = log_fields(CallRecord("c", "c", CallState.ENDED, 1, figures=figures))
     assert (fields["packets"], fields["lost"], fields["lateEcho"], fields["p99Microseconds"]) == (10, 1, 2, 310)

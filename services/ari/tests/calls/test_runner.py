@@ -70,7 +70,7 @@ class Media:
         self.peer = (address, port)
 
     def figures(self) -> CallFigures:
-        return CallFigures(0, 0, 0, 0, LateByCause(), 0, 0, 0)
+        return CallFigures(packets=0, answered=0, lost=0, late=LateByCause(), reordered=0, duplicates=0, too_late=0)
 
     def flow(self) -> MediaFlow:
         return MediaFlow(0, 0, first_arrival_ns=self.first_arrival_ns)

@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import field
 
 from rtppool_core.contract.codec import Contract
+from rtppool_core.contract.figures import PacketCounts
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.histogram import BUCKETS, SCHEME, Histogram, SchemeError
 from rtppool_core.units import NS_PER_US
@@ -286,26 +287,22 @@ def import_bursts(export: BurstsReport) -> BurstCounts:
     return counts
 
 
-class WindowReport(Contract, frozen=True):
-    """Figures of the last closed slices. `packets` are those sent to the echo whose fate is known.
+class StreamFigures(PacketCounts, frozen=True, kw_only=True):
+    """Figures that the reports of a window and of a call share.
 
-    PDV (RFC 5481) is the 99.9th percentile less the shortest: of the round trip, and of arrivals from Asterisk. R and
-    MOS (ITU-T G.107) are estimates from round trip and loss, as if G.711 were heard behind the echo. What the echo
-    tells of itself (its residence, the round trip without it, the way of losses) is absent without its extension.
+    `packets` were sent to the echo and are answered or lost. Delay variation (PDV, RFC 5481) is the 99.9th percentile
+    less the shortest: of the round trip, and of arrivals from Asterisk. R and MOS (ITU-T G.107) are estimates from
+    round trip and loss, as if G.711 were heard behind the echo. Directions of loss need the echo's header extension.
     """
 
-    start_unix_seconds: int
-    end_unix_seconds: int
     packets: int
     answered: int
     lost: int
     late: LateByCause
+    # Required, as version 1 always had them.
     reordered: int
     duplicates: int
     too_late: int
-    source_lost: int = 0
-    dscp_changed: int = 0
-    source_dscp_mismatches: int = 0
     reordering: ReorderingReport | None = None
     directed_loss: DirectedLossReport | None = None
     bursts: BurstsReport | None = None
@@ -316,6 +313,13 @@ class WindowReport(Contract, frozen=True):
     skew_ppm: int | None = None
     estimated_r_factor: float | None = None
     estimated_mos: float | None = None
+
+
+class WindowReport(StreamFigures, frozen=True, kw_only=True):
+    """Figures of the last closed seconds. The echo's residence and the network's round trip need its extension."""
+
+    start_unix_seconds: int
+    end_unix_seconds: int
     round_trip: HistogramExport | None = None
     residence: HistogramExport | None = None
     source_variation: HistogramExport | None = None

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rtppool_core.contract.figures import TIMES
 from rtppool_relay.figures.admission import AdmissionControl
 from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.departure_errors import DepartureErrors
@@ -48,25 +49,18 @@ class KindFigures:
     """Figures of one kind of stream since the relay started."""
 
     store: SliceStore = field(default_factory=SliceStore)
-    round_trips: DurationCounts = field(default_factory=DurationCounts)
-    residences: DurationCounts = field(default_factory=DurationCounts)
-    echo_residences: DurationCounts = field(default_factory=DurationCounts)
-    network_round_trips: DurationCounts = field(default_factory=DurationCounts)
+    durations: dict[str, DurationCounts] = field(
+        default_factory=lambda: {name: DurationCounts() for name, times in TIMES.items() if times.metric}
+    )
     counted: Counter[Word] = field(default_factory=Counter)
-
-    def observe(self, round_trips: NDArray[np.int64], residences: NDArray[np.int64]) -> None:
-        """Take every answered packet's times (ns)."""
-        self.round_trips.observe(round_trips)
-        self.residences.observe(residences)
 
     def add(self, collected: Collected) -> None:
         """Take what one stream's collection brought."""
         for second, part in collected.by_second.items():
             self.store.add(second, part)
         self.counted.update(collected.counted)
-        for held, network in collected.echoed:
-            self.echo_residences.observe(held)
-            self.network_round_trips.observe(network)
+        for name, values_ns in collected.times:
+            self.durations[name].observe(values_ns)
 
 
 class Measurement:

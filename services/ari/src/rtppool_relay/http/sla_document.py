@@ -10,13 +10,14 @@ from typing import Any
 from msgspec import structs
 
 from rtppool_core.contract.codec import to_json
+from rtppool_core.contract.figures import TIMES
 from rtppool_core.contract.report import WindowReport
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import microseconds_up
 from rtppool_relay.figures.sla import QUANTILES, parts_per_million
 from rtppool_relay.http.sentences import describe_calls, describe_verdict
 from rtppool_relay.http.snapshot import Snapshot
-from rtppool_relay.streams.slices import HISTOGRAMS, Slice
+from rtppool_relay.streams.slices import Slice
 
 _JSON_NAMES = {field.name: field.encode_name for field in structs.fields(WindowReport)}
 
@@ -40,8 +41,8 @@ def sla_document(snapshot: Snapshot) -> dict[str, Any]:
 
 def window_figures(window: WindowReport, figures: Slice) -> dict[str, Any]:
     """Return a window in µs and ppm, with percentiles and the maximum in place of its histograms."""
-    shown: dict[str, Any] = to_json(structs.replace(window, **dict.fromkeys(HISTOGRAMS)))
-    for name in HISTOGRAMS:
+    shown: dict[str, Any] = to_json(structs.replace(window, **dict.fromkeys(TIMES)))
+    for name in TIMES:
         shown |= _quantiles("" if name == "round_trip" else _JSON_NAMES[name], getattr(figures, name))
     shown["latePpm"] = parts_per_million(figures.late_relay + figures.late_echo, figures.packets)
     shown["lossPpm"] = parts_per_million(figures.lost, figures.packets)

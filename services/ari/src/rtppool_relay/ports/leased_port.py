@@ -68,7 +68,6 @@ class LeasedPort:
             config.clock_rate_hz,
             config.sla.late_threshold_microseconds * 1000,
             measurement.clock_steps.spans_step,
-            measurement.kinds[kind].observe,
         )
         measurement.add_stream(slot, kind, self.statistics)
 

@@ -1,13 +1,16 @@
 """One-second slices of figures, and the window over the last closed ones.
 
-A slice is closed when the fate of every packet sent in it is known. Figures of slices add; quantiles come from the
-added histograms and are never averaged.
+A slice is closed when the fate of every packet sent in it is known. Figures of slices add up. Quantiles come from the
+sum of histograms and are never averaged.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from typing import Any
 
+from msgspec import field, structs
+
+from rtppool_core.contract.figures import COUNTS, TIMES, PacketCounts
 from rtppool_core.contract.report import (
     DirectedLossReport,
     LateByCause,
@@ -27,13 +30,12 @@ NS_PER_SLICE = 1_000_000_000
 SLICE_CLOSES_AFTER_SECONDS = 5
 
 
-@dataclass(slots=True)
-class Slice:
+class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, reports do not
     """Figures of the packets sent in one second, or of a call. Sums, maxima and histograms, so that slices add.
 
     Jitter and skew: sum and number of the streams' estimates. The maxima of reordering are 0 while nothing was
-    reordered. `source_variation` holds each packet's delay from Asterisk above the shortest of 30 s. The echo's
-    residence, the network's round trip and the directions of loss are there only when the echo fills the extension.
+    reordered. `source_variation` is each packet's delay from Asterisk above the shortest of 30 s. The echo's
+    residence, the network's round trip and the directions of loss need the echo's header extension.
     """
 
     packets: int = 0
@@ -41,12 +43,6 @@ class Slice:
     late_source: int = 0
     late_relay: int = 0
     late_echo: int = 0
-    reordered: int = 0
-    duplicates: int = 0
-    too_late: int = 0
-    source_lost: int = 0
-    dscp_changed: int = 0
-    source_dscp_mismatches: int = 0
     lost_to_echo: int = 0
     lost_from_echo: int = 0
     lost_undetermined: int = 0
@@ -86,7 +82,7 @@ class Slice:
         for name in _MAXIMA:
             setattr(self, name, max(getattr(self, name), getattr(other, name)))
         self.bursts.add(other.bursts)
-        for name in HISTOGRAMS:
+        for name in TIMES:
             getattr(self, name).merge(getattr(other, name))
 
     def late(self) -> LateByCause:
@@ -125,9 +121,8 @@ class Slice:
 
 
 _EMPTY = Slice()
-HISTOGRAMS = ("round_trip", "residence", "source_variation", "echo_residence", "network_round_trip")
 _MAXIMA = ("max_reordering_extent", "max_reordering_late_ns", "max_n_reordering")
-_SUMS = tuple(each.name for each in fields(Slice) if each.name not in {"bursts", *HISTOGRAMS, *_MAXIMA})
+_SUMS = tuple(each.name for each in structs.fields(Slice) if each.name not in {"bursts", *TIMES, *_MAXIMA})
 
 
 class SliceStore:
@@ -178,40 +173,31 @@ class SliceStore:
 
 
 def window_report(store: SliceStore, now_ns: int, seconds: int) -> WindowReport | None:
-    """A window as `/status` shows it; None when no packet's fate became known in it."""
+    """Return a window as `/status` publishes it; None when no packet's fate became known in it."""
     figures, start, end = store.window(now_ns, seconds)
     if figures.packets == 0:
         return None
+    histograms: dict[str, Any] = {name: export_histogram(getattr(figures, name)) for name in TIMES}
+    return WindowReport(start_unix_seconds=start, end_unix_seconds=end, **export_figures(figures), **histograms)
+
+
+def export_figures(figures: Slice) -> dict[str, Any]:
+    """Return the fields of `StreamFigures`."""
     quality = figures.estimate()
-    return WindowReport(
-        start_unix_seconds=start,
-        end_unix_seconds=end,
-        packets=figures.packets,
-        answered=figures.answered,
-        lost=figures.lost,
-        late=figures.late(),
-        reordered=figures.reordered,
-        duplicates=figures.duplicates,
-        too_late=figures.too_late,
-        source_lost=figures.source_lost,
-        dscp_changed=figures.dscp_changed,
-        source_dscp_mismatches=figures.source_dscp_mismatches,
-        reordering=figures.reordering(),
-        directed_loss=figures.directed_loss(),
-        bursts=export_bursts(figures.bursts, figures.expected),
-        jitter_microseconds=figures.jitter_us(),
-        source_jitter_microseconds=figures.source_jitter_us(),
-        pdv_microseconds=microseconds(pdv_p999_ns(figures.round_trip)),
-        source_pdv_microseconds=microseconds(figures.source_variation.quantile_ns(PDV_PER_MILLE)),
-        skew_ppm=figures.skew_ppm(),
-        estimated_r_factor=round(quality.r_factor, 1) if quality else None,
-        estimated_mos=round(quality.mos, 2) if quality else None,
-        round_trip=export_histogram(figures.round_trip),
-        residence=export_histogram(figures.residence),
-        source_variation=export_histogram(figures.source_variation),
-        echo_residence=export_histogram(figures.echo_residence),
-        network_round_trip=export_histogram(figures.network_round_trip),
-    )
+    return {
+        **{name: getattr(figures, name) for name in ("packets", "answered", "lost", *COUNTS)},
+        "late": figures.late(),
+        "reordering": figures.reordering(),
+        "directed_loss": figures.directed_loss(),
+        "bursts": export_bursts(figures.bursts, figures.expected),
+        "jitter_microseconds": figures.jitter_us(),
+        "source_jitter_microseconds": figures.source_jitter_us(),
+        "pdv_microseconds": microseconds(pdv_p999_ns(figures.round_trip)),
+        "source_pdv_microseconds": microseconds(figures.source_variation.quantile_ns(PDV_PER_MILLE)),
+        "skew_ppm": figures.skew_ppm(),
+        "estimated_r_factor": round(quality.r_factor, 1) if quality else None,
+        "estimated_mos": round(quality.mos, 2) if quality else None,
+    }
 
 
 def microseconds(nanoseconds: int | None) -> int | None:

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.rtp.serial import timestamp_difference
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_relay.media.rows import WRITTEN_DTYPE, Word
@@ -38,10 +39,10 @@ from rtppool_relay.streams.source_loss import SourceGaps
 Int64s = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 SpansStep = Callable[[Int64s, Int64s], Flags]
-Observe = Callable[[Int64s, Int64s], None]
 
 # RFC 4733: every packet of an event repeats the timestamp of its beginning. Asterisk offers it as 101.
 TELEPHONE_EVENT_PAYLOAD_TYPE = 101
+_COUNTED_WORDS = {name: Word[count.word] for name, count in COUNTS.items() if count.word}
 MAX_PACKET_NS = 200_000_000
 FOLDED_AFTER_TICKS = 16
 
@@ -50,17 +51,17 @@ FOLDED_AFTER_TICKS = 16
 class Collected:
     """What became known: figures by Unix second, and how much each of the slots' counters grew.
 
-    `echoed` are echo residences and round trips without them (ns) of packets whose extension the echo filled.
+    `times` are the values (ns) of each kind of times that has a metric.
     """
 
     by_second: dict[int, Slice]
     counted: dict[Word, int]
-    echoed: tuple[tuple[Int64s, Int64s], ...] = ()
+    times: tuple[tuple[str, Int64s], ...] = ()
 
 
 @dataclass(slots=True)
 class StreamStatistics:
-    """State of one slot. `observe` gets the round trips and residences (ns) of every answered packet.
+    """State of one slot.
 
     `spans_step(starts, ends)` tells which intervals lie across a step of the wall clock; those samples are dropped
     and counted in `samples_dropped`. Streams that are collected together share both. `added` is `total` without the
@@ -72,7 +73,6 @@ class StreamStatistics:
     clock_rate_hz: int
     late_threshold_ns: int
     spans_step: SpansStep
-    observe: Observe
     added: Slice = field(default_factory=Slice)
     samples_dropped: int = 0
     sent_to_echo: int = 0
@@ -194,18 +194,18 @@ class StreamStatistics:
 
     def _lose_missing(self, runs: list[tuple[int, int]], second: int, events: Slice) -> None:
         if runs:
-            events.source_lost += sum(last - first + 1 for first, last in runs)
+            events.add(Slice(source_lost=sum(last - first + 1 for first, last in runs)))
             self.losses.lose((first, last, second) for first, last in runs)
 
 
 class _Parts:
     """Figures by second, added to the call's own at the same time."""
 
-    __slots__ = ("by_second", "echoed")
+    __slots__ = ("by_second", "times")
 
     def __init__(self, by_second: dict[int, Slice]) -> None:
         self.by_second = by_second
-        self.echoed: list[tuple[Int64s, Int64s]] = []
+        self.times: list[tuple[str, Int64s]] = []
 
     def at(self, second: int) -> Slice:
         found = self.by_second.get(second)
@@ -246,18 +246,15 @@ def collect_all(
         grown = stream.reader.counted_since_last()
         for word, number in grown.items():
             counted[word] = counted.get(word, 0) + number
-        events = Slice(
-            duplicates=grown.get(Word.DUPLICATE_ECHO, 0),
-            too_late=grown.get(Word.TOO_LATE, 0),
-            dscp_changed=grown.get(Word.DSCP_CHANGED, 0),
-            source_dscp_mismatches=grown.get(Word.SOURCE_DSCP_MISMATCH, 0),
-        )
+        events = Slice()
+        for name, word in _COUNTED_WORDS.items():
+            setattr(events, name, grown.get(word, 0))
         stream.sent_to_echo += grown.get(Word.SENT_TO_ECHO, 0)
         stream.return_failed += grown.get(Word.RETURN_FAILED, 0)
         stream.settle_source(now_ns, second, events)
         parts.add(stream, second, events)
         parts.add_bursts(stream, stream.losses.release(stream.gaps.frontier, now_ns, second))
-    return Collected(parts.by_second, counted, tuple(parts.echoed))
+    return Collected(parts.by_second, counted, tuple(parts.times))
 
 
 def _by_epoch(taken: list[tuple[StreamStatistics, Rows]]) -> list[list[tuple[StreamStatistics, Rows]]]:
@@ -353,7 +350,6 @@ class _Batch:
         columns = _Columns(self._streams, owners, sent // NS_PER_SLICE, self._parts)
         columns.record("round_trip", round_trips)
         columns.record("residence", residences)
-        self._streams[0].observe(round_trips, residences)
         for owner, start in zip(columns.groups.owners, columns.groups.starts.tolist(), strict=True):
             if self._streams[owner].first_return_ns is None:
                 self._streams[owner].first_return_ns = int(round_trips[start] + residences[start])
@@ -378,9 +374,7 @@ class _Batch:
         columns = _Columns(self._streams, owners[filled], rows["x"] // NS_PER_SLICE, self._parts)
         held = rows["echo_residence_ns"].astype(np.int64)
         columns.record("echo_residence", held)
-        network = np.maximum(round_trips[filled] - held, 0)
-        columns.record("network_round_trip", network)
-        self._parts.echoed.append((held, network))
+        columns.record("network_round_trip", np.maximum(round_trips[filled] - held, 0))
 
     def _look_at_the_order(self, columns: _Columns, sent: Int64s, returned: Int64s) -> None:
         groups = columns.groups
@@ -455,6 +449,8 @@ class _Columns:
 
     def record(self, name: str, values_ns: Int64s) -> None:
         """Count values in the histogram of this name."""
+        if TIMES[name].metric:
+            self._parts.times.append((name, values_ns))
         buckets = buckets_of(values_ns)
         groups = self.groups
         for owner, start, end in zip(groups.owners, groups.starts.tolist(), groups.ends.tolist(), strict=True):

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from msgspec import structs
+
+from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.contract.report import WindowReport, Windows
 from rtppool_core.units import NS_PER_US
@@ -20,13 +23,7 @@ from rtppool_relay.http.sla_document import window_figures
 from rtppool_relay.http.snapshot import Snapshot
 
 PERCENTILES = {"P50": "median", "P95": "95th percentile", "P99": "99th percentile", "Max": "longest"}
-HISTOGRAMS = {
-    "": "Round trip",
-    "networkRoundTrip": "Round trip without the echo's own time",
-    "echoResidence": "Inside the echo",
-    "residence": "Inside the relay",
-    "sourceVariation": "Variation of arrivals from Asterisk",
-}
+JSON_NAMES = {field.name: field.encode_name for field in structs.fields(WindowReport)}
 # The order of the rows. A figure without a name here follows them, spelled out.
 FIGURE_NAMES = {
     "packets": "Packets sent to the echo",
@@ -36,24 +33,21 @@ FIGURE_NAMES = {
     "directedLoss.toEcho": "Lost on the way to the echo",
     "directedLoss.fromEcho": "Lost on the way back",
     "directedLoss.undetermined": "Lost, direction not known",
-    "tooLate": "Answered after 2 s, counted as lost",
     "latePpm": "Late by relay or echo, share",
     **{
-        (f"{field}{short}" if field else short.lower()) + "Microseconds": f"{name}, {percentile}"
-        for field, name in HISTOGRAMS.items()
+        (short.lower() if name == "round_trip" else JSON_NAMES[name] + short) + "Microseconds": (
+            f"{times.label}, {percentile}"
+        )
+        for name, times in TIMES.items()
         for short, percentile in PERCENTILES.items()
     },
     "pdvMicroseconds": "Delay variation of the round trip (RFC 5481)",
     "sourcePdvMicroseconds": "Delay variation from Asterisk (RFC 5481)",
     "jitterMicroseconds": "Jitter at the echo's side (RFC 3550)",
     "sourceJitterMicroseconds": "Jitter from Asterisk (RFC 3550)",
-    "sourceLost": "Missing from Asterisk",
-    "reordered": "Reordered",
-    "duplicates": "Duplicates",
+    **{JSON_NAMES[name]: count.label for name, count in COUNTS.items()},
     "estimatedRFactor": "R factor (G.107), an estimate",
     "estimatedMos": "MOS (G.107), an estimate",
-    "dscpChanged": "Returned with another DSCP",
-    "sourceDscpMismatches": "From Asterisk with an unexpected DSCP",
     "skewPpm": "Skew of the source's clock",
 }
 # Late packets have a table of their own; the window's times are `<time>` elements.

@@ -7,7 +7,7 @@ from collections import Counter
 
 from rtppool_relay.media.port_sockets import PortSockets, bind_pair
 from rtppool_relay.media.rows import SLOT_BYTES, Word
-from rtppool_relay.packets.attach import Leg, take_up
+from rtppool_relay.packets.attach import CallSettings, attach
 from rtppool_relay.packets.memory import Media, lay_out
 from rtppool_relay.packets.packet_path import drain_queued, from_asterisk, from_echo
 from rtppool_relay.streams.row_reader import RowReader
@@ -36,9 +36,9 @@ class Line:
 
     def resume(self) -> None:
         """Attach the call to new memory, as a restarted media process does."""
-        leg = Leg(self.asterisk.getsockname()[:2], EXPEDITED_TOS, self.extend)
+        settings = CallSettings(self.asterisk.getsockname()[:2], EXPEDITED_TOS, self.extend)
         self.media = lay_out(self.memory, SLOT + 1, -1, -1)
-        take_up(self.media, SLOT, self.pair.asterisk, self.pair.echo, leg)
+        attach(self.media, SLOT, self.pair.asterisk, self.pair.echo, settings)
         drain_queued(self.media, SLOT)
 
     def forward_from_asterisk(self) -> None:

@@ -27,6 +27,14 @@ def test_the_kernel_stamps_arrivals_between_sending_and_reading(address: str) ->
     assert (level, kind) == (socket.SOL_SOCKET, udp.SO_TIMESTAMPNS)
     seconds, nanoseconds = udp.TIMESPEC.unpack(data)
     assert before_ns <= seconds * NS_PER_SECOND + nanoseconds <= after_ns
+    assert udp.stamp_ns(ancillary) == seconds * NS_PER_SECOND + nanoseconds
+
+
+def test_a_datagram_without_a_whole_stamp_has_none() -> None:
+    tos = (socket.IPPROTO_IP, socket.IP_TOS, bytes(16))
+    cut = (socket.SOL_SOCKET, udp.SO_TIMESTAMPNS, bytes(15))
+    assert udp.stamp_ns([]) is None
+    assert udp.stamp_ns([tos, cut]) is None
 
 
 @pytest.mark.parametrize(

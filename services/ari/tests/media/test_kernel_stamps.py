@@ -6,7 +6,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_relay.media.kernel_stamps import examine_kernel_stamps, stamp_of
+from rtppool_relay.media.kernel_stamps import departure_stamp_ns, examine_kernel_stamps
 
 STAMP = (socket.SOL_SOCKET, 37, struct.pack("=qqqqqq", 5, 7, 0, 0, 0, 0))
 
@@ -20,17 +20,17 @@ def test_this_kernel_stamps_what_it_receives_and_what_it_sends() -> None:
     assert (facts.stamps, facts.reason) == ("kernel", None)
 
 
-def test_a_report_of_the_first_stamped_datagram_tells_its_stamp() -> None:
-    assert stamp_of([STAMP, report(0)]) == 5_000_000_007
-    assert stamp_of([STAMP, report(9)]) is None
+def test_a_report_of_the_first_stamped_datagram_has_its_stamp() -> None:
+    assert departure_stamp_ns([STAMP, report(0)]) == 5_000_000_007
+    assert departure_stamp_ns([STAMP, report(9)]) is None
 
 
 def test_reports_of_anything_else_are_no_stamp() -> None:
-    assert stamp_of([STAMP]) is None
-    assert stamp_of([report(0)]) is None
-    assert stamp_of([STAMP, report(0, origin=2)]) is None
+    assert departure_stamp_ns([STAMP]) is None
+    assert departure_stamp_ns([report(0)]) is None
+    assert departure_stamp_ns([STAMP, report(0, origin=2)]) is None
 
 
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 41]), st.sampled_from([11, 25, 37]), st.binary(max_size=60))))
 def test_no_report_raises(ancillary: list[tuple[int, int, bytes]]) -> None:
-    stamp_of(ancillary)
+    departure_stamp_ns(ancillary)

@@ -14,7 +14,7 @@ from packet_line import SLOT, Line
 from rtppool_core.rtp.header import RtpHeader, build
 from rtppool_relay.media.port_sockets import bind_another_echo
 from rtppool_relay.media.rows import Word
-from rtppool_relay.packets.attach import use_echo
+from rtppool_relay.packets.attach import attach_echo
 from rtppool_relay.packets.packet_path import begin_epoch, from_echo
 from rtppool_testing.packets import rtp_packet
 from rtppool_testing.sockets import received, udp_socket
@@ -277,7 +277,7 @@ def test_after_a_switch_packets_go_to_the_new_echo_and_the_old_ones_answers_coun
         line.send(rtp_packet(1))
         another = bind_another_echo(line.pair, "127.0.0.1", 46)
         another.connect(newcomer.getsockname())
-        use_echo(line.media, SLOT, another)
+        attach_echo(line.media, SLOT, another)
         line.send(rtp_packet(2))
         assert received(newcomer) == rtp_packet(2)
         line.echo.sendto(rtp_packet(1), line.address)

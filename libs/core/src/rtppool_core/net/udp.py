@@ -6,6 +6,9 @@ import ipaddress
 import os
 import socket
 import struct
+from collections.abc import Iterable
+
+from rtppool_core.units import NS_PER_SECOND
 
 # asm-generic/socket.h; the same on x86-64 and arm64.
 SO_TIMESTAMPNS = 35
@@ -61,6 +64,15 @@ def ask_for_arrival_stamps(sock: socket.socket) -> bool:
     except OSError:
         return False
     return True
+
+
+def stamp_ns(ancillary: Iterable[tuple[int, int, bytes]]) -> int | None:
+    """Return the kernel's stamp among ancillary data, in ns of Unix time; None without one."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind in (SO_TIMESTAMPNS, SO_TIMESTAMPING) and len(data) >= TIMESPEC.size:
+            seconds, nanoseconds = TIMESPEC.unpack_from(data)
+            return int(seconds * NS_PER_SECOND + nanoseconds)
+    return None
 
 
 def ask_for_stamps_both_ways(sock: socket.socket) -> bool:

@@ -1,4 +1,4 @@
-"""A start-up test: does this kernel stamp what it receives and sends, and by the clock that we read?"""
+"""Start-up test: whether this kernel stamps received and sent datagrams, by the clock that the relay reads."""
 
 from __future__ import annotations
 
@@ -14,57 +14,67 @@ from rtppool_core.net.udp import (
     IPV6_RECVERR,
     SO_EE_ORIGIN_TIMESTAMPING,
     SO_TIMESTAMPING,
-    TIMESPEC,
     TIMESTAMPING_SPACE,
     TIMESTAMPING_TX_SOFTWARE,
     ask_for_stamps_both_ways,
+    stamp_ns,
 )
-from rtppool_core.units import NS_PER_SECOND
+
+MAX_STAMP_ERROR_NS = 100_000_000
+MAX_WAIT_MILLISECONDS = 1000
+READ_INSTEAD = "the media process reads the clock for arrivals"
+NO_DEPARTURES = "the kernel does not stamp sends: the error of our own departure times is not known"
+_REQUEST = [(socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("=I", TIMESTAMPING_TX_SOFTWARE))]
+# struct sock_extended_err, followed by the offender's address (a sockaddr_in6 at most).
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")
+_MAX_OFFENDER_BYTES = 28
+_REPORT_SPACE = TIMESTAMPING_SPACE + socket.CMSG_SPACE(_EXTENDED_ERROR.size + _MAX_OFFENDER_BYTES)
+_ERROR_KINDS = {(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)}
+
+Ancillary = list[tuple[int, int, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class ClockFacts:
-    """What the start-up test found about kernel receive stamps."""
+    """The result: the source of arrival times. `reason` says what the kernel does not stamp, if so."""
 
     stamps: Literal["kernel", "user"]
     reason: str | None = None
 
 
-PLAUSIBLE_NS = 100_000_000
-WAIT_MILLISECONDS = 1000
-_REQUEST = [(socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("=I", TIMESTAMPING_TX_SOFTWARE))]
-# struct sock_extended_err with its offender's address (a sockaddr_in6 at most).
-_EXTENDED_ERROR = struct.Struct("=IBBBBII")
-_MAX_OFFENDER_BYTES = 28
-_REPORT_SPACE = TIMESTAMPING_SPACE + socket.CMSG_SPACE(_EXTENDED_ERROR.size + _MAX_OFFENDER_BYTES)
-_ERROR_KINDS = {(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)}
-NO_DEPARTURES = "the kernel does not stamp sends: the error of our own departure times is not known"
-
-
 def examine_kernel_stamps() -> ClockFacts:
-    """Send one datagram over loopback and look at its two stamps; what this host can't do is said in `reason`."""
+    """Send one datagram over loopback and check both stamps."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,
     ):
         receiver.bind(("127.0.0.1", 0))
-        receiver.settimeout(WAIT_MILLISECONDS / 1000)
+        receiver.settimeout(MAX_WAIT_MILLISECONDS / 1000)
         sender.connect(receiver.getsockname())
         asked = ask_for_stamps_both_ways(receiver)
         departures = _stamps_departures(sender)
         _, ancillary, _, _ = receiver.recvmsg(16, TIMESTAMPING_SPACE)
-    reasons = [_why_not_arrivals(ancillary if asked else None), None if departures else NO_DEPARTURES]
-    said = "; ".join(reason for reason in reasons if reason)
-    return ClockFacts("user" if reasons[0] else "kernel", said or None)
+    arrivals_problem = _arrivals_problem(ancillary) if asked else f"the kernel refuses SO_TIMESTAMPING: {READ_INSTEAD}"
+    problems = (arrivals_problem, None if departures else NO_DEPARTURES)
+    reason = "; ".join(problem for problem in problems if problem)
+    return ClockFacts("user" if arrivals_problem else "kernel", reason or None)
 
 
-def _why_not_arrivals(ancillary: list[tuple[int, int, bytes]] | None) -> str | None:
-    if ancillary is None:
-        return "the kernel refuses SO_TIMESTAMPING: arrivals are read by the media process"
-    if not ancillary:
-        return "datagrams come without a stamp: arrivals are read by the media process"
-    seconds, nanoseconds = TIMESPEC.unpack_from(ancillary[0][2])
-    if abs(seconds * NS_PER_SECOND + nanoseconds - time.time_ns()) > PLAUSIBLE_NS:
+def departure_stamp_ns(ancillary: Ancillary) -> int | None:
+    """Return the stamp of the first stamped send from one report of the error queue; None for any other report."""
+    for level, kind, data in ancillary:
+        if (level, kind) in _ERROR_KINDS and len(data) >= _EXTENDED_ERROR.size:
+            _, origin, _, _, _, _, number = _EXTENDED_ERROR.unpack_from(data)
+            if origin == SO_EE_ORIGIN_TIMESTAMPING and number == 0:
+                return stamp_ns(ancillary)
+    return None
+
+
+def _arrivals_problem(ancillary: Ancillary) -> str | None:
+    stamped_ns = stamp_ns(ancillary)
+    if stamped_ns is None:
+        return f"datagrams arrive without a stamp: {READ_INSTEAD}"
+    if abs(stamped_ns - time.time_ns()) > MAX_STAMP_ERROR_NS:
         return "the kernel's stamps are not of the wall clock that this process reads"
     return None
 
@@ -74,24 +84,11 @@ def _stamps_departures(sender: socket.socket) -> bool:
         return False
     departed_ns = time.time_ns()
     sender.sendmsg([b"stamp"], _REQUEST)
-    # On most devices the stamp is there when the send returns.
+    # On most devices the stamp is queued when the send returns.
     poller = select.poll()
     poller.register(sender, select.POLLERR)
-    if not poller.poll(WAIT_MILLISECONDS):
+    if not poller.poll(MAX_WAIT_MILLISECONDS):
         return False
     _, ancillary, _, _ = sender.recvmsg(0, _REPORT_SPACE, socket.MSG_ERRQUEUE)
-    stamp_ns = stamp_of(ancillary)
-    return stamp_ns is not None and abs(stamp_ns - departed_ns) < PLAUSIBLE_NS
-
-
-def stamp_of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
-    """The stamp (ns) of the first stamped datagram, from one report of the error queue; None for another report."""
-    stamp_ns, numbered = None, False
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING) and len(data) >= TIMESPEC.size:
-            seconds, nanoseconds = TIMESPEC.unpack_from(data)
-            stamp_ns = seconds * NS_PER_SECOND + nanoseconds
-        elif (level, kind) in _ERROR_KINDS and len(data) >= _EXTENDED_ERROR.size:
-            _, origin, _, _, _, _, number = _EXTENDED_ERROR.unpack_from(data)
-            numbered = origin == SO_EE_ORIGIN_TIMESTAMPING and number == 0
-    return stamp_ns if numbered else None
+    stamped_ns = departure_stamp_ns(ancillary)
+    return stamped_ns is not None and abs(stamped_ns - departed_ns) < MAX_STAMP_ERROR_NS

@@ -1,4 +1,4 @@
-"""How a media process begins with a call, or goes on with one where another media process died."""
+"""Attach a call to a media process, resuming from the shared rows after a crash."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ import numpy as np
 from rtppool_core.net.udp import ask_for_stamps_both_ways, ask_for_tos
 from rtppool_relay.media.rows import Word
 from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps
-from rtppool_relay.packets.memory import ASTERISK_LEG, DESCRIPTORS, ECHO_LEG, UNKNOWN, Media
+from rtppool_relay.packets.memory import ASTERISK_LEG, DESCRIPTORS, ECHO_LEG, MAX_ADDRESS_BYTES, UNKNOWN, Media
 from rtppool_relay.packets.packet_path import expect
 
 
 class TooManyDescriptorsError(Exception):
-    """A socket's descriptor is beyond what the media process has memory for."""
+    """A socket's descriptor is too high for the memory of the media process."""
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
-    """How a call's packets are sent: `tos` as both sockets mark them; `extend`: with the echo's header extension."""
+class CallSettings:
+    """A call's Asterisk (`peer`), the TOS of both sockets, and whether to `extend` packets to the echo."""
 
     peer: tuple[str, int]
     tos: int = 0
     extend: bool = False
 
 
-def take_up(media: Media, slot: int, asterisk: socket.socket, echo: socket.socket, leg: Leg) -> None:
-    """Join two connected sockets. Call `drain_queued` next, before anything waits for them to be readable.
+def attach(media: Media, slot: int, asterisk: socket.socket, echo: socket.socket, settings: CallSettings) -> None:
+    """Join two connected sockets. Call `drain_queued` next, before polling them.
 
     Raises:
-        TooManyDescriptorsError: a descriptor is too high a number.
+        TooManyDescriptorsError: a descriptor is too high.
     """
     call = media.calls[slot]
     _link(media, slot, asterisk, ASTERISK_LEG)
-    media.peers[slot] = _sockaddr(asterisk.family, leg.peer)
+    media.peers[slot] = _sockaddr(asterisk.family, settings.peer)
     call["asterisk"] = asterisk.fileno()
-    call["tos"], call["extend"], call["unchecked"] = leg.tos, leg.extend, True
+    call["tos"], call["extend"], call["unchecked"] = settings.tos, settings.extend, True
     for name in ("ssrc", "next", "bad", "previous_ssrc", "previous_highest"):
         call[name] = UNKNOWN
     for name in ("epoch", "first_index", "highest", "sent", "stamp_at", "stamp_answer_at"):
         call[name] = 0
-    media.words[slot, Word.TOS] = leg.tos
-    _go_on(media, slot)
-    use_echo(media, slot, echo)
+    media.words[slot, Word.TOS] = settings.tos
+    _resume(media, slot)
+    attach_echo(media, slot, echo)
 
 
-def use_echo(media: Media, slot: int, echo: socket.socket) -> None:
-    """Send to this echo from now on. What the one before still answers is taken.
+def attach_echo(media: Media, slot: int, echo: socket.socket) -> None:
+    """Send to this echo from now on. Answers of the former echo are still accepted.
 
     Raises:
-        TooManyDescriptorsError: a descriptor is too high a number.
+        TooManyDescriptorsError: the descriptor is too high.
     """
     _link(media, slot, echo, ECHO_LEG)
     media.calls[slot]["echo"] = echo.fileno()
 
 
-def forget(media: Media, sock: socket.socket) -> None:
-    """This socket is about to be closed."""
+def detach_socket(media: Media, sock: socket.socket) -> None:
+    """Clear the entry of a socket that is about to be closed."""
     media.sockets[sock.fileno()]["slot"] = UNKNOWN
 
 
@@ -70,12 +70,12 @@ def _link(media: Media, slot: int, sock: socket.socket, leg: int) -> None:
     ask_for_tos(sock)
     media.pending[descriptor]["number"] = UNKNOWN
     media.sockets[descriptor] = (slot, leg, ask_for_stamps_both_ways(sock), 0)
-    # What a media process before this one has left there.
+    # Discard the reports that a former media process left in the queue.
     collect_stamps(media, descriptor)
 
 
-def _go_on(media: Media, slot: int) -> None:
-    """Go on where the slot stands: a media process before this one may have died."""
+def _resume(media: Media, slot: int) -> None:
+    """Restore the call's state from its rows, if a former media process wrote any."""
     words, call = media.words[slot], media.calls[slot]
     if not words[Word.EPOCH]:
         return
@@ -86,7 +86,7 @@ def _go_on(media: Media, slot: int) -> None:
     highest = int(words[Word.FIRST_INDEX])
     if written.size:
         call["sent"] = written["ordinal"][np.argmax(written["x"])]
-        # No row shows a stream that began with the very last packet that the other process read.
+        # A stream that began with the very last packet of the former process has no row yet.
         highest = max(highest, int(written["index"].max()))
     expect(media, slot, highest)
     call["stamp_at"] = highest - highest % ONE_IN
@@ -94,9 +94,9 @@ def _go_on(media: Media, slot: int) -> None:
 
 
 def _sockaddr(family: int, peer: tuple[str, int]) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """A struct sockaddr_in or sockaddr_in6 without flow and scope."""
+    """Return a struct sockaddr_in or sockaddr_in6, without flow label and scope."""
     host, port = peer
     address = socket.inet_pton(family, host)
-    between = b"" if family == socket.AF_INET else bytes(4)
-    packed = struct.pack("=H", family) + struct.pack("!H", port) + between + address
-    return np.frombuffer(packed.ljust(28, b"\0"), np.uint8)
+    flow = b"" if family == socket.AF_INET else bytes(4)
+    packed = struct.pack("=H", family) + struct.pack("!H", port) + flow + address
+    return np.frombuffer(packed.ljust(MAX_ADDRESS_BYTES, b"\0"), np.uint8)

@@ -1,6 +1,6 @@
-"""Compile all code of a media process, when an image is built: `python -m rtppool_relay.packets.compile_ahead`.
+"""Compilation of all code of a media process: `python -m rtppool_relay.packets.compile_ahead`, at image build.
 
-A media process does the same before it answers for the first time. Where the code is kept already, that is loading it.
+A media process does the same before its first answer. Where the cache has the machine code, that loads it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from typing import Any
 
 from rtppool_relay.media.rows import SLOT_BYTES
 from rtppool_relay.packets.departure_stamps import collect_stamps
-from rtppool_relay.packets.forwarding import forward
 from rtppool_relay.packets.memory import lay_out
-from rtppool_relay.packets.packet_path import drain_queued, expect
+from rtppool_relay.packets.packet_path import drain_queued, expect, forward
 
 _NO_DESCRIPTOR = -1
-# Compiled code is for the arrays' types, and the rows of a single slot would be one contiguous array.
+# Machine code depends on the arrays' types: the rows of a single slot would be one contiguous array.
 _SLOTS = 2
 
 
 def compile_ahead() -> None:
-    """Call each function that Python calls once, on memory of its own and without a single valid descriptor."""
+    """Call each entry point once, on scratch memory and without a valid descriptor."""
     media = lay_out(bytearray(_SLOTS * SLOT_BYTES), _SLOTS, _NO_DESCRIPTOR, _NO_DESCRIPTOR)
     media.calls["asterisk"] = _NO_DESCRIPTOR
     expect(media, 0, 0)
@@ -31,7 +30,7 @@ def compile_ahead() -> None:
 
 
 def main() -> int:
-    """Compile, and say how long it took. With `--kept`, 1 when anything was not there already."""
+    """Compile and print the duration. With `--kept` return 1 when the cache missed a function."""
     started = time.monotonic()
     compile_ahead()
     called: tuple[Any, ...] = (collect_stamps, drain_queued, expect, forward)

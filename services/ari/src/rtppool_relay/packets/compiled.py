@@ -1,10 +1,11 @@
-"""Python that runs as machine code: numba compiles it at its first call and keeps the result beside the source.
+"""Compilation with numba, at the first call of a function, and a cache of the machine code beside the source.
 
-Only media processes import this. What numba keeps is valid for one function's own file; constants and functions that a
-compiled function takes from other files are part of its code, too. So what is kept here is valid for all files of
-`SOURCES` together, and a changed line in one of them compiles again (some seconds, once).
+numba's own cache depends on a function's file alone. But constants and functions imported from other files are part of
+its machine code, too. So this cache depends on all files of `SOURCES`: a changed line in one of them compiles all
+functions again (some seconds, once).
 
-The code is for any CPU of its architecture, so that an image built on one machine has it ready for every node.
+The machine code fits every CPU of its architecture, so that one image serves every node. Only media processes import
+this module.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _HERE = Path(__file__).parent
 _KEPT_IN = _HERE / "__pycache__"
-# The files of compiled functions, and all of ours that those import; a test holds it to them.
+# The files of compiled functions and all their imports from our packages; a test compares them.
 SOURCES: Mapping[Path, tuple[str, ...]] = {
-    _HERE: ("compiled", "departure_stamps", "forwarding", "memory", "packet_path", "receiving", "system_calls"),
+    _HERE: ("compiled", "departure_stamps", "memory", "packet_path", "system_calls"),
     _HERE.parent / "media": ("rows",),
     Path(rtppool_core.__file__).parent: (
         "net/udp", "rtp/echo_extension", "rtp/header", "rtp/serial", "units",
@@ -37,7 +38,7 @@ SOURCES: Mapping[Path, tuple[str, ...]] = {
 
 @cache
 def source_stamp() -> str:
-    """A hash of every file that compiled code is made of."""
+    """Return a hash of all files of `SOURCES`."""
     stamp = hashlib.sha256()
     for folder, names in SOURCES.items():
         for name in names:
@@ -46,21 +47,21 @@ def source_stamp() -> str:
 
 
 class PackageCacheLocator(InTreeCacheLocator):
-    """Keeps compiled code in `__pycache__`. In an image that is read-only, with everything compiled ahead."""
+    """Cache in `__pycache__`. An image has it read-only, with everything compiled ahead."""
 
     def get_source_stamp(self) -> str:
-        """See `source_stamp`."""
+        """Return `source_stamp()`."""
         return source_stamp()
 
     def get_cache_path(self) -> str:
-        """One folder for all of it, also for what core defines."""
+        """Return one folder for all functions, including those of core."""
         return str(_KEPT_IN)
 
     def ensure_cache_path(self) -> None:
-        """Whether it can be written is looked at by `compiled`."""
+        """Do nothing: `compiled` checks whether the folder is writable."""
 
 
-# numba's own settings, which it reads from the environment when it is imported.
+# numba's settings, which it otherwise reads from the environment.
 _settings: Any = numba.config
 _settings.CPU_NAME = "generic"
 _settings.CPU_FEATURES = ""
@@ -77,5 +78,5 @@ def _can_keep() -> bool:
 
 
 def compiled(function: F) -> F:
-    """The same function, compiled for the types that it is called with. See numba's manual for what it may use."""
+    """Return the function, compiled at its first call for the types of its arguments."""
     return cast("F", numba.njit(cache=_can_keep())(function))

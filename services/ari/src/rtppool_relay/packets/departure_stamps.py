@@ -1,9 +1,8 @@
-"""One in a hundred sends is stamped by the kernel as well: the difference is the error of our own departure times.
+"""The error of our departure times, from one send in a hundred that the kernel stamps as well. Compiled.
 
-We read the clock just before the send; SO_TIMESTAMPING's software stamp is taken in the driver, as late as possible.
-The kernel queues the stamps on the socket's error queue, numbered by OPT_ID from 0 for each stamped datagram, without
-the datagram itself (OPT_TSONLY). On most devices the stamp is there when the send returns; otherwise EPOLLERR tells.
-Compiled.
+The relay reads the clock just before the send. SO_TIMESTAMPING's software stamp is taken in the driver, as late as
+possible. The kernel queues the stamps on the socket's error queue, without the datagram (OPT_TSONLY) and numbered from
+0 (OPT_ID). On most devices the stamp is queued when the send returns; otherwise EPOLLERR announces it.
 """
 
 from __future__ import annotations
@@ -43,9 +42,9 @@ _MESSAGE_OF_REPORT = STAMP_REPORT * MESSAGE_BYTES
 
 @compiled
 def send_packet(media: Media, descriptor: int, at: int, size: int, departed_ns: int, stamped: bool) -> bool:
-    """Send `size` bytes of the buffer from `at` on; False where the kernel would not.
+    """Send `size` bytes of the buffer from `at` on; return False where the kernel refuses.
 
-    `stamped`: have the departure stamped, too, where the kernel does that.
+    `stamped`: ask the kernel for a stamp of the departure, where it supports that.
     """
     link = media.sockets[descriptor]
     address = media.data_address + at
@@ -54,8 +53,8 @@ def send_packet(media: Media, descriptor: int, at: int, size: int, departed_ns: 
     vector = media.vectors[STAMPED_SEND]
     vector.base, vector.bytes = address, size
     if sendmsg(descriptor, media.messages_address + _MESSAGE_OF_SEND, _DONTWAIT) < 0:
-        # Whether the kernel has numbered this one can't be told: begin again at 0.
-        _number_anew(media, descriptor)
+        # The kernel may or may not have numbered this one: restart at 0.
+        _restart_numbers(media, descriptor)
         return False
     awaited = media.pending[descriptor, link.number % MAX_PENDING]
     awaited.number, awaited.departed_ns = link.number, departed_ns
@@ -66,7 +65,7 @@ def send_packet(media: Media, descriptor: int, at: int, size: int, departed_ns: 
 
 @compiled
 def collect_stamps(media: Media, descriptor: int) -> None:
-    """Take what waits on the socket's error queue."""
+    """Read the stamps that wait on the socket's error queue."""
     control = media.control
     message = media.messages[STAMP_REPORT]
     for _ in range(MAX_PENDING):
@@ -93,7 +92,7 @@ def _match(media: Media, descriptor: int, number: int, stamp_ns: int) -> None:
         return
     awaited.number = UNKNOWN
     error_ns = stamp_ns - awaited.departed_ns
-    # A step of the clock between reading and stamp may make it negative; that says nothing of our departures.
+    # Negative after a step of the clock between reading and stamp: no error of ours.
     if error_ns < 0:
         return
     words = media.words[media.sockets[descriptor].slot]
@@ -102,7 +101,7 @@ def _match(media: Media, descriptor: int, number: int, stamp_ns: int) -> None:
 
 
 @compiled
-def _number_anew(media: Media, descriptor: int) -> None:
+def _restart_numbers(media: Media, descriptor: int) -> None:
     media.pending[descriptor].number[:] = UNKNOWN
     media.sockets[descriptor].number = 0
     options = media.options

@@ -1,7 +1,7 @@
-"""What a media process's compiled code works on: its calls, its sockets, the shared rows, and buffers for the kernel.
+"""The memory of a media process's compiled code: calls, sockets, the shared rows, and buffers for the kernel.
 
-Compiled code gets it whole, as one tuple of arrays and numbers. Nothing in it is shared with another process but
-`words` and `rows`.
+Compiled code gets all of it as one tuple of arrays and numbers. Only `words` and `rows` are shared with the control
+process.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from rtppool_core.rtp.echo_extension import EXTENSION_BYTES, UNFILLED
 from rtppool_relay.media.rows import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES, WRITTEN_DTYPE
 
 MAX_DATAGRAM = 2048
-# Where a packet from Asterisk lies in the buffer: the echo's extension fits in by moving the header alone.
+# The offset of a packet from Asterisk in the buffer: moving its header alone makes room for the echo's extension.
 START = EXTENSION_BYTES
 # More than the sockets of `SLOTS` calls, each with two and for a moment three.
 DESCRIPTORS = 16384
 MAX_EVENTS = 256
-# Departures whose stamp is not there yet, of one socket. On most devices it is there when the send returns.
+# Departures of one socket that wait for their stamps. On most devices the stamp is queued when the send returns.
 MAX_PENDING = 8
 UNKNOWN = -1
 
 ASTERISK_LEG, ECHO_LEG = 0, 1
 
-# Where a call stands; the numbers are those of its current stream, see `rows`.
+# The state of a call; numbers are those of its current stream, see `rows`.
 CALL_DTYPE = np.dtype(
     [
         ("asterisk", "i8"),
         ("echo", "i8"),
         ("tos", "i8"),
         ("extend", "i8"),
-        ("unchecked", "i8"),  # packets from before the connect may still be queued: look at every sender
+        ("unchecked", "i8"),  # packets from before the connect may still be queued: check every sender
         ("epoch", "i8"),
         ("ssrc", "i8"),
         ("first_index", "i8"),
         ("highest", "i8"),
         ("next", "i8"),  # the sequence number after `highest`
-        ("bad", "i8"),  # RFC 3550 A.1: a sequence number that would confirm a jump
+        ("bad", "i8"),  # the sequence number that would confirm a jump (RFC 3550 A.1)
         ("previous_ssrc", "i8"),
         ("previous_highest", "i8"),
         ("sent", "i8"),
-        ("stamp_at", "i8"),  # from this index on the next departure is stamped by the kernel, too
+        ("stamp_at", "i8"),  # the next departure from this index on gets a kernel stamp
         ("stamp_answer_at", "i8"),
     ]
 )
@@ -82,7 +82,7 @@ EVENT_DTYPE = np.dtype(
 FROM_ASTERISK, FROM_ASTERISK_WITH_SENDER, FROM_ECHO, STAMPED_SEND, STAMP_REPORT = range(5)
 MESSAGE_BYTES = MESSAGE_DTYPE.itemsize
 _MESSAGES = 5
-# Control messages are read as 64-bit words: length, then level and type in one, then what is told.
+# Control messages are read as 64-bit words: length, then level and type in one, then the data.
 CONTROL_WORDS = 32
 STAMP_KIND = socket.SOL_SOCKET | udp.SO_TIMESTAMPING << 32
 TOS_KIND = socket.IPPROTO_IP | socket.IP_TOS << 32
@@ -97,10 +97,10 @@ Records = NDArray[np.void]
 
 
 class Media(NamedTuple):
-    """See the module. `*_address` is where the array of that name begins."""
+    """All arrays of a media process. `*_address` is the address of the array of that name."""
 
     epoll: int
-    commands: int  # the descriptor that ends `forward` when it is readable
+    commands: int  # `forward` returns when this descriptor is readable
     calls: Records
     peers: NDArray[np.uint8]  # a call's Asterisk, as a struct sockaddr
     sockets: Records  # by descriptor
@@ -116,7 +116,7 @@ class Media(NamedTuple):
     control: Words
     clock: Words  # seconds and nanoseconds, as clock_gettime writes them
     clock_address: int
-    clock_offset_ns: Words  # [0] is added to the kernel's clock: how tests move the time
+    clock_offset_ns: Words  # [0] is added to the kernel's clock, so that tests can move the time
     options: NDArray[np.uint32]
     options_address: int
     events: Records
@@ -126,7 +126,7 @@ class Media(NamedTuple):
 
 
 def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
-    """Make the memory of a media process over the shared rows (`memory`: a writable buffer of `slots` slots)."""
+    """Return the memory of a media process over the shared rows in `memory`, a writable buffer of `slots` slots."""
     data = np.zeros(START + MAX_DATAGRAM, np.uint8)
     sender = np.zeros(MAX_ADDRESS_BYTES, np.uint8)
     messages = np.zeros(_MESSAGES, MESSAGE_DTYPE)

@@ -1,13 +1,15 @@
-"""One call's packets, both ways: read, stamp, match, count, send. What runs for every packet is here, and is compiled.
+"""The packet path: a call's packets from Asterisk to the echo and back, compiled to machine code.
 
-From Asterisk: a = kernel stamp, x = just before the send to the echo; a row is written. From the echo: r = kernel
-stamp, y = just before the send to Asterisk; the row is closed. Both are written before the send: a media process that
-dies between two packets leaves nothing half told. The sockets are connected, so the kernel lets in exact peers only;
-what was queued before the connect is checked by hand until the queue was empty once. Nothing here fails for anything
-that a peer sends, and bytes are never changed, the opt-in extension on the echo's leg excepted.
+From Asterisk: a is the kernel's stamp, x the time just before the send to the echo; a row is written. From the echo: r
+is the kernel's stamp, y the time just before the send to Asterisk; the row is completed. Rows are written before the
+send, so that a media process that dies between two packets leaves no half-written row.
 
-numba compiles a small part of Python: numbers and arrays. Mind that a byte shifted stays a byte there, and that a
-signed and an unsigned 64-bit number make a float: what comes out of a row or a buffer is made `signed` first.
+The sockets are connected: the kernel accepts packets of the exact peers only. Packets queued before the connect are
+checked one by one until the queue was empty once. No packet of a peer makes this code fail. Bytes are never changed,
+except by the opt-in extension between relay and echo.
+
+numba compiles numbers and arrays only. A shifted byte stays a byte there, and a signed with an unsigned 64-bit number
+gives a float. So every number from a row or a buffer is made `signed` first.
 """
 
 from __future__ import annotations
@@ -27,19 +29,28 @@ from rtppool_relay.media.rows import DSCP_BITS, LOST_AFTER_NS, MAX_ECHO_RESIDENC
 from rtppool_relay.packets.compiled import compiled
 from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps, send_packet
 from rtppool_relay.packets.memory import (
+    ASTERISK_LEG,
     FROM_ASTERISK,
     FROM_ASTERISK_WITH_SENDER,
     FROM_ECHO,
+    MAX_EVENTS,
     START,
     UNKNOWN,
     Media,
 )
-from rtppool_relay.packets.receiving import receive, was_cut
-from rtppool_relay.packets.system_calls import clock_gettime, error_number, fence, signed
+from rtppool_relay.packets.system_calls import (
+    clock_gettime,
+    epoll_wait,
+    error_number,
+    fence,
+    receive,
+    signed,
+    was_cut,
+)
 
 Bytes = NDArray[np.uint8]
 
-# How many datagrams from before the connect are looked at in one go; more than a receive buffer holds.
+# More datagrams than a receive buffer holds.
 MAX_CHECKED_BATCH = 1024
 
 _defect_at: Callable[[Bytes, int, int], int] = compiled(rtp.defect_at)  # type: ignore[assignment]
@@ -50,6 +61,8 @@ _PLAIN_FIRST_BYTE = rtp.RTP_VERSION << 6
 _FIRST_RTCP_BYTE = rtp.FIRST_RTCP_BYTE
 _REALTIME = 0
 _WOULD_BLOCK = errno.EAGAIN
+_INTERRUPTED = errno.EINTR
+_FOREVER = -1
 _FIRST_DEFECT = int(Word.SHORT)
 _EPOCH = int(Word.EPOCH)
 _SSRC = int(Word.SSRC)
@@ -80,8 +93,28 @@ _AF_INET6 = int(socket.AF_INET6)
 
 
 @compiled
+def forward(media: Media) -> None:
+    """Forward packets until the command socket is readable, or until epoll fails."""
+    commanded = False
+    while not commanded:
+        readable = epoll_wait(media.epoll, media.events_address, MAX_EVENTS, _FOREVER)
+        if readable < 0 and error_number() != _INTERRUPTED:
+            return
+        for place in range(readable):
+            descriptor = signed(media.events[place].descriptor)
+            if descriptor == media.commands:
+                commanded = True
+                continue
+            link = media.sockets[descriptor]
+            if link.leg == ASTERISK_LEG:
+                from_asterisk(media, link.slot)
+            else:
+                from_echo(media, descriptor)
+
+
+@compiled
 def from_asterisk(media: Media, slot: int) -> None:
-    """Take one packet of a call from Asterisk to the echo."""
+    """Forward one packet of a call from Asterisk to the echo."""
     call = media.calls[slot]
     which = FROM_ASTERISK_WITH_SENDER if call.unchecked else FROM_ASTERISK
     size, seconds, nanoseconds, tos = receive(media, call.asterisk, which)
@@ -104,7 +137,7 @@ def from_asterisk(media: Media, slot: int) -> None:
         if index == 0:
             return
     row = media.rows[slot, index % ROWS_PER_SLOT]
-    # A reader must not take what is half written: no index until all of it stands.
+    # A row has no index while it is incomplete, so that no reader takes it.
     row.index = 0
     fence()
     row.y = 0
@@ -134,7 +167,7 @@ def from_asterisk(media: Media, slot: int) -> None:
 
 @compiled
 def from_echo(media: Media, descriptor: int) -> None:
-    """Take one answer of a call's echo, the present one or the one before, to Asterisk."""
+    """Forward one answer of a call's current or former echo to Asterisk."""
     slot = media.sockets[descriptor].slot
     call = media.calls[slot]
     size, seconds, nanoseconds, tos = receive(media, descriptor, FROM_ECHO)
@@ -155,7 +188,7 @@ def from_echo(media: Media, descriptor: int) -> None:
         return
     row = media.rows[slot, index % ROWS_PER_SLOT]
     at = 0
-    # The extension that we put in is there when the answer is longer than what Asterisk sent by just that.
+    # An answer that is longer than Asterisk's packet by exactly the extension still has it.
     if call.extend and size == row.bytes + _EXTENSION_BYTES and data[0] == _EXTENDED_FIRST_BYTE:
         _take_out_extension(media, slot, index)
         at = START
@@ -172,7 +205,7 @@ def from_echo(media: Media, descriptor: int) -> None:
 
 @compiled
 def _index_of_answer(media: Media, slot: int, sequence: int, ssrc: int) -> int:
-    """The latest index that an answer with this sequence number may have; of another source, one of no row."""
+    """Return the latest index that an answer with this sequence number may have; for another source, one of no row."""
     call = media.calls[slot]
     highest = signed(UNKNOWN)
     if ssrc == call.ssrc:
@@ -184,7 +217,7 @@ def _index_of_answer(media: Media, slot: int, sequence: int, ssrc: int) -> int:
 
 @compiled
 def _is_unwanted(media: Media, slot: int, index: int, arrived_ns: int) -> bool:
-    """Whether an answer belongs to nothing that is still awaited; counts why."""
+    """Return whether no row awaits this answer, and count the reason."""
     row = media.rows[slot, index % ROWS_PER_SLOT]
     if signed(row.index) != index:
         media.words[slot, _UNMATCHED] += 1
@@ -192,7 +225,7 @@ def _is_unwanted(media: Media, slot: int, index: int, arrived_ns: int) -> bool:
     if row.y != 0:
         media.words[slot, _DUPLICATE_ECHO] += 1
         return True
-    # By the stamp: it may have been in time and we are late ourselves.
+    # By the stamp, because a busy relay reads a timely answer late.
     if arrived_ns - row.x > LOST_AFTER_NS:
         media.words[slot, _TOO_LATE] += 1
         return True
@@ -201,8 +234,8 @@ def _is_unwanted(media: Media, slot: int, index: int, arrived_ns: int) -> bool:
 
 @compiled
 def drain_queued(media: Media, slot: int) -> None:
-    """Take what came before the sockets were connected, sender by sender."""
-    # Bounded by more than a receive buffer holds; a peer that floods stays checked by hand, which is only slower.
+    """Forward the packets queued before the connect; each one's sender is checked."""
+    # Bounded. After a flood, senders are still checked in `from_asterisk`, which is only slower.
     for _ in range(MAX_CHECKED_BATCH):
         from_asterisk(media, slot)
         if not media.calls[slot].unchecked:
@@ -211,14 +244,14 @@ def drain_queued(media: Media, slot: int) -> None:
 
 @compiled
 def now_ns(media: Media) -> int:
-    """The wall clock."""
+    """Return the wall clock's time."""
     clock_gettime(_REALTIME, media.clock_address)
     return media.clock[0] * NS_PER_SECOND + media.clock[1] + media.clock_offset_ns[0]  # type: ignore[no-any-return]
 
 
 @compiled
 def _header(data: Bytes, at: int) -> tuple[int, int, int]:
-    """Sequence number, timestamp and SSRC of the packet that begins at `at`."""
+    """Return sequence number, timestamp and SSRC of the packet that begins at `at`."""
     return _u32(data, at) & 0xFFFF, _u32(data, at + 4), _u32(data, at + 8)
 
 
@@ -238,7 +271,7 @@ def _send_to_echo(media: Media, slot: int, index: int, at: int, size: int, depar
         call.stamp_at = index + ONE_IN
     if send_packet(media, call.echo, at, size, departed_ns, stamped):
         return
-    # The error may be an earlier packet's (ICMP); it is cleared by being told, so this one goes once more.
+    # The error may belong to an earlier packet (ICMP). The failed send cleared it, so a second one may succeed.
     media.words[slot, _ECHO_ERROR] += 1
     if not send_packet(media, call.echo, at, size, departed_ns, stamped=False):
         media.words[slot, _ECHO_ERROR] += 1
@@ -279,7 +312,7 @@ def _is_peer(media: Media, slot: int) -> bool:
 
 @compiled
 def _is_unfit(media: Media, slot: int, which: int, at: int, size: int) -> bool:
-    """Whether what was read is cut or no RTP packet; counts why."""
+    """Return whether the datagram is truncated or no RTP packet, and count the reason."""
     if was_cut(media, which):
         media.words[slot, _OVERSIZE] += 1
         return True
@@ -292,7 +325,7 @@ def _is_unfit(media: Media, slot: int, which: int, at: int, size: int) -> bool:
 
 @compiled
 def _index_out_of_line(media: Media, slot: int, sequence: int, timestamp: int, ssrc: int) -> int:
-    """The index of a packet that is not the next one; 0 to drop it (RFC 3550 A.1)."""
+    """Return the index of a packet that is not the next one, or 0 to drop it (RFC 3550 A.1)."""
     call = media.calls[slot]
     if ssrc != call.ssrc:
         return begin_epoch(media, slot, sequence, ssrc)
@@ -305,8 +338,8 @@ def _index_out_of_line(media: Media, slot: int, sequence: int, timestamp: int, s
         row = media.rows[slot, index % ROWS_PER_SLOT]
         if index >= call.first_index and signed(row.index) != index:
             return index  # type: ignore[no-any-return]
-        # Where its caller's source changes, Asterisk keeps its SSRC and follows the sequence, also backwards: another
-        # timestamp on a number that is known is no duplicate but a jump.
+        # Asterisk keeps its SSRC when its caller's source changes and follows the new sequence, also backwards. So a
+        # known number with another timestamp is a jump, not a duplicate.
         if index < call.first_index or row.timestamp == timestamp:
             media.words[slot, _DUPLICATE_SOURCE] += 1
             return 0
@@ -319,9 +352,9 @@ def _index_out_of_line(media: Media, slot: int, sequence: int, timestamp: int, s
 
 @compiled
 def begin_epoch(media: Media, slot: int, sequence: int, ssrc: int) -> int:
-    """A new stream of the slot begins with this packet. Returns its index."""
+    """Start a new stream of the slot with this packet and return its index."""
     call, words = media.calls[slot], media.words[slot]
-    # Answers of the source before still count; of all sources before that, none does.
+    # Answers of the previous source still count, those of older ones do not.
     call.previous_ssrc = call.ssrc if ssrc != call.ssrc else UNKNOWN
     call.previous_highest = call.highest
     call.first_index = ((call.highest >> 16) + 2) << 16 | sequence
@@ -337,7 +370,7 @@ def begin_epoch(media: Media, slot: int, sequence: int, ssrc: int) -> int:
 
 @compiled
 def expect(media: Media, slot: int, highest: int) -> None:
-    """The packet with this index is the latest of its stream; the next one is expected."""
+    """Record the index of the stream's latest packet."""
     call = media.calls[slot]
     call.highest = highest
     call.next = (highest + 1) & 0xFFFF
@@ -345,7 +378,7 @@ def expect(media: Media, slot: int, highest: int) -> None:
 
 @compiled
 def _extend(media: Media) -> None:
-    """Put the echo's extension between header and payload of the packet at `START`; it begins at 0 then."""
+    """Insert the echo's extension between header and payload of the packet at `START`, which begins at 0 then."""
     data = media.data
     data[:_HEADER_BYTES] = data[START : START + _HEADER_BYTES]
     data[0] = _EXTENDED_FIRST_BYTE
@@ -354,7 +387,7 @@ def _extend(media: Media) -> None:
 
 @compiled
 def _take_out_extension(media: Media, slot: int, index: int) -> None:
-    """Undo `_extend`: the packet begins at `START` then. What the echo has written there goes into the row."""
+    """Undo `_extend`: the packet begins at `START` again. The echo's values go into the row."""
     data, unfilled = media.data, media.unfilled
     filled = data[_FILLED_OFFSET] == 1
     for at in range(_MARK_OFFSET, _FILLED_OFFSET):

@@ -1,8 +1,8 @@
-"""A media process: a compiled loop over epoll. No event loop, no logs, no rendering, no garbage collection.
+"""A media process: a compiled loop over epoll, without event loop, logging or garbage collection.
 
-Started by the control process with a Unix socket (commands with descriptors, SOCK_SEQPACKET) and the shared rows
-(memfd) as inherited descriptors: `python -m rtppool_relay.packets.process <command fd> <rows fd>`. It ends when the
-command socket does.
+The control process starts it as `python -m rtppool_relay.packets.process COMMANDS ROWS [real-time]`. COMMANDS is the
+descriptor of a Unix socket (SOCK_SEQPACKET: commands with descriptors), ROWS that of the shared rows (memfd). The
+process ends when the command socket is closed.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ from typing import Any
 from rtppool_core.process.scheduling import prioritize
 from rtppool_relay.media.launch import REAL_TIME
 from rtppool_relay.media.rows import SLOT_BYTES, SLOTS
-from rtppool_relay.packets.attach import Leg, TooManyDescriptorsError, forget, take_up, use_echo
+from rtppool_relay.packets.attach import CallSettings, TooManyDescriptorsError, attach, attach_echo, detach_socket
 from rtppool_relay.packets.compile_ahead import compile_ahead
-from rtppool_relay.packets.forwarding import forward
 from rtppool_relay.packets.memory import lay_out
-from rtppool_relay.packets.packet_path import drain_queued
+from rtppool_relay.packets.packet_path import drain_queued, forward
 
 MAX_COMMAND_BYTES = 4096
 MAX_DESCRIPTORS = 2
 
 
 class MediaLoop:
-    """Calls by slot. Packets are `forward`'s; commands come here, one at a time between packets."""
+    """The calls of a media process. It runs commands one at a time, between packets; `forward` handles the packets."""
 
     def __init__(self, commands: socket.socket, memory: memoryview) -> None:
         self._commands = commands
@@ -54,45 +53,45 @@ class MediaLoop:
         command: dict[str, Any] = json.loads(message)
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         try:
-            error = self._obey(command, sockets)
+            error = self._execute(command, sockets)
         except TooManyDescriptorsError as too_many:
             error = str(too_many)
             for sock in sockets:
                 sock.close()
         self._commands.send(json.dumps({"id": command["id"], "error": error}).encode())
 
-    def _obey(self, command: dict[str, Any], sockets: list[socket.socket]) -> str | None:
+    def _execute(self, command: dict[str, Any], sockets: list[socket.socket]) -> str | None:
         slot = command.get("slot", -1)
         match command["do"]:
             case "ping":
                 return None
             case "add":
                 peer = (command["peer"][0], command["peer"][1])
-                return self._add(slot, sockets, Leg(peer, command["tos"], command["extend"]))
+                return self._add(slot, sockets, CallSettings(peer, command["tos"], command["extend"]))
             case "echo":
-                return self._use_echo(slot, sockets)
+                return self._switch_echo(slot, sockets)
             case "forget_old_echo":
                 return self._forget_old_echo(slot)
             case "remove":
                 return self._remove(slot)
         return f"unknown command {command['do']!r}"
 
-    def _add(self, slot: int, sockets: list[socket.socket], leg: Leg) -> str | None:
-        # A restart and a new call may both hand over the same slot; the last one counts.
+    def _add(self, slot: int, sockets: list[socket.socket], settings: CallSettings) -> str | None:
+        # A restart and a new call may both add the same slot; the later one counts.
         self._remove(slot)
         asterisk, *echoes = sockets
-        take_up(self._media, slot, asterisk, echoes[-1], leg)
+        attach(self._media, slot, asterisk, echoes[-1], settings)
         self._sockets[slot] = sockets
         drain_queued(self._media, slot)
         self._watch(asterisk)
         self._watch(echoes[-1])
         return None
 
-    def _use_echo(self, slot: int, sockets: list[socket.socket]) -> str | None:
+    def _switch_echo(self, slot: int, sockets: list[socket.socket]) -> str | None:
         held = self._sockets.get(slot)
         if held is None:
             return f"no call in slot {slot}"
-        use_echo(self._media, slot, sockets[0])
+        attach_echo(self._media, slot, sockets[0])
         held.extend(sockets)
         self._watch(sockets[0])
         return None
@@ -113,17 +112,17 @@ class MediaLoop:
         self._poller.register(sock.fileno(), select.EPOLLIN)
 
     def _unwatch(self, sock: socket.socket) -> None:
-        # Explicitly: control holds a duplicate, so closing alone would not take it out of the epoll set.
+        # The control process has a duplicate, so closing alone would leave the socket in the epoll set.
         self._poller.unregister(sock.fileno())
-        forget(self._media, sock)
+        detach_socket(self._media, sock)
         sock.close()
 
 
 def main() -> int:
-    """Run one media process. Returns the exit code."""
+    """Run one media process and return its exit code."""
     command_descriptor, rows_descriptor = int(sys.argv[1]), int(sys.argv[2])
     real_time = REAL_TIME in sys.argv[3:]
-    # Whoever stops the service tells the control process, which ends this one when its calls have ended.
+    # The control process handles these signals, and ends its media processes after the calls.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     memory = memoryview(mmap.mmap(rows_descriptor, SLOTS * SLOT_BYTES))

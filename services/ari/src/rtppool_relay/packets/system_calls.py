@@ -1,7 +1,11 @@
-"""The C library's functions that compiled code calls; every address is a number, as `array.ctypes.data` gives it."""
+"""System calls of compiled code, through the C library, and the receive of one datagram.
+
+Addresses are numbers, as in `array.ctypes.data`. A call that fails returns -1 and sets `error_number()`.
+"""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -11,6 +15,21 @@ from numba import types
 from numba.extending import intrinsic
 
 from rtppool_relay.packets.compiled import compiled
+from rtppool_relay.packets.memory import (
+    CONTROL_WORDS,
+    FROM_ASTERISK_WITH_SENDER,
+    MAX_ADDRESS_BYTES,
+    MESSAGE_BYTES,
+    STAMP_KIND,
+    TOS_KIND,
+    TRAFFIC_CLASS_KIND,
+    UNKNOWN,
+    Media,
+)
+
+_DONTWAIT = int(socket.MSG_DONTWAIT)
+_TRUNC = int(socket.MSG_TRUNC)
+_MIN_CONTROL_BYTES = 16
 
 
 def _external(name: str, result: Any, *arguments: Any) -> Callable[..., int]:
@@ -18,7 +37,6 @@ def _external(name: str, result: Any, *arguments: Any) -> Callable[..., int]:
     return function
 
 
-# A call returns -1 for an error, whose number is then `error_number()`.
 recvmsg = _external("recvmsg", types.intp, types.int32, types.uintp, types.int32)
 sendmsg = _external("sendmsg", types.intp, types.int32, types.uintp, types.int32)
 send = _external("send", types.intp, types.int32, types.uintp, types.uintp, types.int32)
@@ -47,7 +65,7 @@ def _fence(_typing: Any) -> Codegen:
     return types.void(), generate
 
 
-# What was written before is seen by other processes before what is written after (C11 `memory_order_release`).
+# Other processes see the writes before it before the writes after it (C11 `memory_order_release`).
 fence = cast("Callable[[], None]", _fence)
 
 _error_at = cast("Callable[[int], int]", _int32_at)
@@ -55,11 +73,44 @@ _error_at = cast("Callable[[int], int]", _int32_at)
 
 @compiled
 def error_number() -> int:
-    """The C library's `errno`, after a call that returned -1."""
+    """Return the C library's `errno`."""
     return _error_at(_error_location())
 
 
 @compiled
 def signed(number: Any) -> int:
-    """A number as a signed one of 64 bits, which is what compiled code computes with."""
+    """Return a number as a signed one of 64 bits, the type that compiled code computes with."""
     return np.int64(number)  # type: ignore[return-value]
+
+
+@compiled
+def receive(media: Media, descriptor: int, which: int) -> tuple[int, int, int, int]:
+    """Receive a datagram into `media.data` with the message `which`; return size, stamp and TOS.
+
+    The size is negative where nothing waits or an error occurred. The stamp is in seconds and nanoseconds. A stamp or
+    TOS that the kernel did not deliver is `UNKNOWN`.
+    """
+    message = media.messages[which]
+    message.control_bytes = 8 * CONTROL_WORDS
+    if which == FROM_ASTERISK_WITH_SENDER:
+        message.name_bytes = MAX_ADDRESS_BYTES
+    size = recvmsg(descriptor, media.messages_address + which * MESSAGE_BYTES, _DONTWAIT)
+    seconds = nanoseconds = tos = UNKNOWN
+    if size < 0:
+        return size, seconds, nanoseconds, tos
+    control = media.control
+    place, end = 0, message.control_bytes // 8
+    while place + 2 < end and control[place] > _MIN_CONTROL_BYTES:
+        kind = control[place + 1]
+        if kind == STAMP_KIND:
+            seconds, nanoseconds = control[place + 2], control[place + 3]
+        elif kind in (TOS_KIND, TRAFFIC_CLASS_KIND):
+            tos = control[place + 2] & 0xFF
+        place += (control[place] + 7) // 8
+    return size, seconds, nanoseconds, tos
+
+
+@compiled
+def was_cut(media: Media, which: int) -> bool:
+    """Return whether the datagram just received with `which` was longer than the buffer."""
+    return bool(media.messages[which].flags & _TRUNC)

@@ -13,9 +13,8 @@ from typing import Self
 
 from rtppool_callgen.stand_in.round_trips import RoundTrips
 from rtppool_callgen.stand_in.rtp_source import PACKET_SECONDS, RtpSource
-from rtppool_core.net.udp import TIMESPEC, TIMESTAMP_SPACE, ask_for_arrival_stamps, family_of
+from rtppool_core.net.udp import TIMESTAMP_SPACE, ask_for_arrival_stamps, family_of, stamp_ns
 from rtppool_core.statistics.histogram import Histogram
-from rtppool_core.units import NS_PER_SECOND
 
 READ_AT_ONCE = 16
 MAX_PACKET = 2048
@@ -46,7 +45,7 @@ class MediaLeg:
         self.socket = socket.socket(family_of(peer[0]), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.socket.connect(peer)
         # Without the kernel's stamp a return would be as late as this process is busy with other callers.
-        self._stamped = ask_for_arrival_stamps(self.socket)
+        ask_for_arrival_stamps(self.socket)
         self._trips = RoundTrips()
         host, port = self.socket.getsockname()[:2]
         self.local = (str(ipaddress.ip_address(host)), int(port))
@@ -77,9 +76,9 @@ class MediaLeg:
                 # The relay's port is closed (ECONNREFUSED): an ordinary end of a call.
                 return
             sequence = self.source.take_back(packet)
-            if sequence is not None and self._stamped and ancillary:
-                seconds, nanoseconds = TIMESPEC.unpack_from(ancillary[0][2])
-                self._trips.returned(sequence, seconds * NS_PER_SECOND + nanoseconds)
+            returned_ns = stamp_ns(ancillary)
+            if sequence is not None and returned_ns is not None:
+                self._trips.returned(sequence, returned_ns)
 
     def send(self) -> None:
         """Send the next 20 ms; what the socket can't take now is lost, as on a wire."""

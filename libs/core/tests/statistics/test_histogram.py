@@ -87,3 +87,18 @@ def test_an_export_is_imported_as_it_was(values: list[int]) -> None:
 def test_worked_example_of_nearest_rank() -> None:
     histogram = filled([value * 1_000_000 for value in range(1, 101)])
     assert [round((histogram.quantile_ns(q) or 0) / 1e6) for q in (10, 500, 950, 990, 1000)] == [1, 50, 95, 99, 100]
+
+
+def test_without_any_delay_there_is_no_variation() -> None:
+    assert Histogram().pdv_ns() is None
+
+
+@given(st.lists(st.integers(MIN_NS, MAX_NS) | st.integers(10**6, 2 * 10**6), min_size=1, max_size=1500))
+def test_the_single_number_is_the_sorted_99_9th_percentile_less_the_minimum(delays: list[int]) -> None:
+    histogram = Histogram()
+    for delay in delays:
+        histogram.record(delay)
+    exact = sorted(delays)[-(-999 * len(delays) // 1000) - 1]
+    found = histogram.pdv_ns()
+    assert found is not None
+    assert abs(found - (exact - min(delays))) <= 0.016 * exact

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.report import WindowReport, import_bursts
 from rtppool_core.statistics.bursts import BurstCounts
-from rtppool_core.statistics.delay_variation import pdv_p999_ns
 from rtppool_core.statistics.emodel import estimate
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import NS_PER_US
@@ -31,7 +30,7 @@ def merge_windows(windows: list[WindowReport]) -> dict[str, int]:
         "samples": _sum(windows, "packets"),
         "windowSeconds": _worst(window.end_unix_seconds - window.start_unix_seconds for window in windows),
         "maxMicroseconds": _microseconds(times["round_trip"].max_ns),
-        "pdvMicroseconds": _microseconds(pdv_p999_ns(times["round_trip"])),
+        "pdvMicroseconds": _microseconds(times["round_trip"].pdv_ns()),
         **{
             field: _microseconds(times[name].quantile_ns(per_mille))
             for name, of in TIMES.items()

@@ -12,8 +12,8 @@ from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 from rtppool_core.statistics.histogram import Histogram, bucket_of
 from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
+from rtppool_relay.streams.columns import buckets_of, record_all
 from rtppool_relay.streams.jitter import StreamJitter, advance
-from rtppool_relay.streams.row_histogram import buckets_of, record_all
 from rtppool_relay.streams.row_reader import RowReader
 from rtppool_relay.streams.slices import Slice, SliceStore, window_report
 from rtppool_relay.streams.source_loss import SourceGaps

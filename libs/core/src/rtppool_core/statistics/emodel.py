@@ -10,8 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
-from rtppool_core.statistics.delay_variation import PDV_PER_MILLE
-from rtppool_core.statistics.histogram import Histogram
+from rtppool_core.statistics.histogram import PDV_PER_MILLE, Histogram
 from rtppool_core.units import NS_PER_MS
 
 # G.107 table 2, default values: loudness ratings, sidetone, echo and noise in dB, dBm0p and dB(A).

@@ -1,7 +1,7 @@
 """A log-linear histogram over nanoseconds: 1 µs to 60 s, 64 buckets in each octave, so at most 1.6 % wide.
 
-Two histograms of one scheme merge by adding counts. A quantile is nearest-rank (the ceil(p*n)-th smallest sample),
-read at its bucket's middle; the smallest and the largest sample are kept exactly.
+Histograms of one scheme merge by adding counts. A quantile is nearest-rank (the ceil(p*n)-th smallest sample), read at
+the middle of its bucket. The smallest and the largest sample are exact.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from dataclasses import dataclass, field
 
 SCHEME = "loglinear64-1us-60s"
 SUB_BUCKET_BITS = 6
+PDV_PER_MILLE = 999
 MIN_NS = 1 << 10
 MAX_NS = (1 << 36) - 1
 _SHIFT_OF_LOWEST = 10 - SUB_BUCKET_BITS
-# Bucket 0 holds everything below MIN_NS; the last one ends at MAX_NS and takes what lies above.
+# Bucket 0 holds all values below MIN_NS, the last bucket all values from its lower bound on.
 BUCKETS = ((36 - SUB_BUCKET_BITS - _SHIFT_OF_LOWEST) << SUB_BUCKET_BITS) + 1
 
 
 class SchemeError(ValueError):
-    """An exported histogram that this scheme can't read."""
+    """An exported histogram of another scheme, or with impossible buckets."""
 
 
 def bucket_of(value_ns: int) -> int:
-    """The bucket that counts `value_ns`."""
+    """Return the bucket that counts `value_ns`."""
     if value_ns < MIN_NS:
         return 0
     value_ns = min(value_ns, MAX_NS)
@@ -32,7 +33,7 @@ def bucket_of(value_ns: int) -> int:
 
 
 def bounds_ns(bucket: int) -> tuple[int, int]:
-    """The smallest value of `bucket` and the smallest above it."""
+    """Return the smallest value of `bucket` and the smallest above it."""
     if bucket == 0:
         return 0, MIN_NS
     octave, step = divmod(bucket - 1, 1 << SUB_BUCKET_BITS)
@@ -58,7 +59,7 @@ class Histogram:
         self.count += 1
 
     def add_buckets(self, buckets: Iterable[tuple[int, int]], min_ns: int, max_ns: int) -> None:
-        """Count many samples at once: (bucket, number) pairs with their exact extremes."""
+        """Count many samples: (bucket, number) pairs with their exact extremes."""
         added = 0
         for bucket, number in buckets:
             self.counts[bucket] = self.counts.get(bucket, 0) + number
@@ -68,12 +69,12 @@ class Histogram:
             self.count += added
 
     def merge(self, other: Histogram) -> None:
-        """Add the other's samples to this one."""
+        """Add the other histogram's samples."""
         if other.min_ns is not None and other.max_ns is not None:
             self.add_buckets(other.counts.items(), other.min_ns, other.max_ns)
 
     def quantile_ns(self, per_mille: int) -> int | None:
-        """The nearest-rank quantile in ns, `per_mille` from 1 to 1000 (500 is the median); None when empty."""
+        """Return the nearest-rank quantile in ns, `per_mille` from 1 to 1000 (500 is the median); None when empty."""
         if self.count == 0 or self.max_ns is None or self.min_ns is None:
             return None
         rank = -(-per_mille * self.count // 1000)
@@ -86,6 +87,14 @@ class Histogram:
                 lower, upper = bounds_ns(bucket)
                 return max(self.min_ns, min(self.max_ns, (lower + upper) // 2))
         return self.max_ns
+
+    def pdv_ns(self) -> int | None:
+        """Return the packet delay variation of RFC 5481 as one number (6.5, 11), in ns; None when empty.
+
+        It is the 99.9th percentile of the delays less the shortest.
+        """
+        quantile_ns = self.quantile_ns(PDV_PER_MILLE)
+        return None if quantile_ns is None or self.min_ns is None else quantile_ns - self.min_ns
 
     def _stretch(self, low_ns: int, high_ns: int) -> None:
         self.min_ns = low_ns if self.min_ns is None else min(self.min_ns, low_ns)

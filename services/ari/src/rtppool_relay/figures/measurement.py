@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtppool_core.contract.figures import TIMES
+from rtppool_core.contract.report import DepartureErrorReport
 from rtppool_relay.figures.admission import AdmissionControl
 from rtppool_relay.figures.clock_steps import ClockSteps
-from rtppool_relay.figures.departure_errors import DepartureErrors
 from rtppool_relay.figures.echo_health import EchoHealth
 from rtppool_relay.media.rows import DROP_REASONS, Word
 from rtppool_relay.streams.slices import SliceStore
@@ -28,6 +28,8 @@ BUCKET_EDGES_SECONDS = (
     *(0.005, 0.008, 0.010, 0.012, 0.015, 0.018, 0.020, 0.022),
     *(0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
 )
+# Ten calls give this many in a minute.
+MAX_DEPARTURE_ERRORS = 1024
 _EDGES_NS = np.array([round(edge * 1e9) for edge in BUCKET_EDGES_SECONDS], np.int64)
 
 
@@ -61,6 +63,33 @@ class KindFigures:
         self.counted.update(collected.counted)
         for name, values_ns in collected.times:
             self.durations[name].observe(values_ns)
+
+
+@dataclass(slots=True)
+class DepartureErrors:
+    """How much later than our own reading the kernel stamped the latest departures, in ns.
+
+    Calls and probe share the code and the clock, so they share the figures.
+    """
+
+    _latest: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_DEPARTURE_ERRORS))
+
+    def add(self, errors_ns: NDArray[np.int64]) -> None:
+        """Add the errors of one stream."""
+        self._latest.extend(errors_ns.tolist())
+
+    def report(self) -> DepartureErrorReport | None:
+        """Return nearest-rank quantiles; None before the first stamp."""
+        if not self._latest:
+            return None
+        ordered = sorted(self._latest)
+        count = len(ordered)
+        return DepartureErrorReport(
+            samples=count,
+            p50_ns=ordered[-(-count // 2) - 1],
+            p99_ns=ordered[-(-99 * count // 100) - 1],
+            max_ns=ordered[-1],
+        )
 
 
 class Measurement:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from rtppool_core.statistics.delay_variation import PDV_PER_MILLE, pdv_p999_ns
+from rtppool_core.statistics.histogram import PDV_PER_MILLE
 from rtppool_relay.streams.slices import Slice
 
 QUANTILES = ((500, "0.5"), (950, "0.95"), (990, "0.99"))
@@ -26,7 +26,7 @@ def window_metrics(window: Slice) -> Iterable[Metric]:
     yield _gauge(
         *("rtp_relay_window_pdv_seconds", "99.9th percentile of the delay less the shortest (RFC 5481).", "leg"),
         {
-            "echo": _seconds(pdv_p999_ns(window.round_trip)),
+            "echo": _seconds(window.round_trip.pdv_ns()),
             "source": _seconds(window.source_variation.quantile_ns(PDV_PER_MILLE)),
         },
     )

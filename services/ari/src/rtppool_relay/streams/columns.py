@@ -1,23 +1,31 @@
-"""Columns of many streams in one: rows lie stream by stream, and an owner column says whose each row is.
+"""Columns of many streams in one: rows lie stream by stream, and an owner column names the stream of each row.
 
-One numpy call over all streams costs little more than the same call over one, and a relay has hundreds of them.
+A numpy call over all streams costs little more than the same call over one, and a relay has hundreds of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtppool_core.statistics.histogram import MAX_NS, MIN_NS, SUB_BUCKET_BITS, Histogram, bucket_of
+
 Int64s = NDArray[np.int64]
 
+_FIRST_SHIFT = MIN_NS.bit_length() - 1 - SUB_BUCKET_BITS
 
-class OwnerGroups:
-    """Where each owner's rows begin and end; `owners` must be ascending and not empty.
 
-    `ordinals` numbers the groups for each row: 0 for the rows of the first owner that has any.
+class StreamSpans:
+    """Where the rows of each stream begin and end. `owners` must be ascending and not empty.
+
+    Attributes:
+        owners: the streams that have rows.
+        starts: the first row of each.
+        ends: one after the last row of each.
+        ordinals: for each row, the position of its stream in `owners`.
     """
 
     __slots__ = ("ends", "ordinals", "owners", "starts")
@@ -29,21 +37,44 @@ class OwnerGroups:
         self.owners: list[int] = owners[self.starts].tolist()
         self.ordinals: Int64s = np.repeat(np.arange(self.starts.size), self.ends - self.starts)
 
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        """Yield each stream with its first row and one after its last."""
+        return zip(self.owners, self.starts.tolist(), self.ends.tolist(), strict=True)
+
     def sums(self, values: NDArray[Any]) -> list[int]:
-        """Sum of each group; of flags, their number."""
+        """Return the sum of each stream's values; of flags, their number."""
         sums: list[int] = np.add.reduceat(values, self.starts, dtype=np.int64).tolist()
         return sums
 
 
-def before(values: Int64s, groups: OwnerGroups, carried: Sequence[int]) -> Int64s:
-    """The value one row earlier of the same owner; for each owner's first row, what is carried of its last batch."""
+def previous(values: Int64s, spans: StreamSpans, carried: Sequence[int]) -> Int64s:
+    """Return the value one row earlier of the same stream; for its first row, the value carried from its last batch."""
     shifted = np.empty_like(values)
     shifted[1:] = values[:-1]
-    shifted[groups.starts] = carried
+    shifted[spans.starts] = carried
     return shifted
 
 
 def wrapped_steps(timestamps: Int64s, earlier: Int64s) -> Int64s:
-    """How many ticks each 32-bit timestamp is ahead of the earlier one, from -2^31 to 2^31 - 1."""
+    """Return how many ticks each 32-bit timestamp is ahead of the earlier one, from -2^31 to 2^31 - 1."""
     steps: Int64s = ((timestamps - earlier + (1 << 31)) & 0xFFFF_FFFF) - (1 << 31)
     return steps
+
+
+def buckets_of(values_ns: Int64s) -> Int64s:
+    """Return the histogram bucket of every value (ns), as `bucket_of` does for one."""
+    clipped = np.minimum(np.maximum(values_ns, 1), MAX_NS)
+    # Exact: below 2^53 a float64 has the integer's own exponent.
+    shift = np.frexp(clipped.astype(np.float64))[1].astype(np.int64) - 1 - SUB_BUCKET_BITS
+    inside = ((shift - _FIRST_SHIFT - 1) << SUB_BUCKET_BITS) + (clipped >> np.maximum(shift, 0)) + 1
+    return np.where(clipped < MIN_NS, bucket_of(0), inside)
+
+
+def record_all(histogram: Histogram, values_ns: Int64s, buckets: Int64s | None = None) -> None:
+    """Count every value (ns). `buckets` are those of the values, where the caller has them."""
+    if values_ns.size == 0:
+        return
+    counts = np.bincount(buckets_of(values_ns) if buckets is None else buckets)
+    filled = np.flatnonzero(counts)
+    pairs = zip(filled.tolist(), counts[filled].tolist(), strict=True)
+    histogram.add_buckets(pairs, int(values_ns.min()), int(values_ns.max()))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_relay.streams.columns import OwnerGroups, before, wrapped_steps
+from rtppool_relay.streams.columns import StreamSpans, previous, wrapped_steps
 
 Int64s = NDArray[np.int64]
 
@@ -46,24 +46,24 @@ def advance(
     """
     if owners.size == 0:
         return
-    groups = OwnerGroups(owners)
+    spans = StreamSpans(owners)
     falling = np.diff(arrivals_ns) < 0
-    falling[groups.starts[1:] - 1] = False
+    falling[spans.starts[1:] - 1] = False
     if falling.any():
         order = np.lexsort((arrivals_ns, owners))
         arrivals_ns, timestamps, anchors = arrivals_ns[order], timestamps[order], anchors[order]
-    states = [jitters[owner] for owner in groups.owners]
-    earlier = before(arrivals_ns, groups, [state.last_arrival_ns for state in states])
-    ticks = wrapped_steps(timestamps, before(timestamps, groups, [state.last_timestamp for state in states]))
-    compared = anchors == before(anchors, groups, [state.last_anchor for state in states])
-    rates = np.array([state.clock_rate_hz / 1e9 for state in states])[groups.ordinals]
+    states = [jitters[owner] for owner in spans.owners]
+    earlier = previous(arrivals_ns, spans, [state.last_arrival_ns for state in states])
+    ticks = wrapped_steps(timestamps, previous(timestamps, spans, [state.last_timestamp for state in states]))
+    compared = anchors == previous(anchors, spans, [state.last_anchor for state in states])
+    rates = np.array([state.clock_rate_hz / 1e9 for state in states])[spans.ordinals]
     deviations = np.abs((arrivals_ns - earlier) * rates - ticks)[compared]
-    ordinals = groups.ordinals[compared]
+    ordinals = spans.ordinals[compared]
     counts = np.bincount(ordinals, minlength=len(states))
     following = np.cumsum(counts)[ordinals] - 1 - np.arange(ordinals.size)
     added = np.bincount(ordinals, deviations * GAIN * np.power(1 - GAIN, following), len(states))
     kept = np.power(1 - GAIN, counts)
-    ends = groups.ends - 1
+    ends = spans.ends - 1
     lasts = zip(arrivals_ns[ends].tolist(), timestamps[ends].tolist(), anchors[ends].tolist(), strict=True)
     changes = zip(states, counts.tolist(), kept.tolist(), added.tolist(), lasts, strict=True)
     for state, count, share, more, (arrival, timestamp, anchor) in changes:

@@ -4,7 +4,7 @@ Judged at y, against the RTP clock. Excess = source excess (arrival against the 
 + residence in the relay + round trip above its own baseline. Both baselines are 5th percentiles over the last 30 s: a
 minimum would call nearly every packet of a bursty sender late. The largest part names the cause.
 
-Columns hold many streams (`owner_groups`); only the baselines are looked up stream by stream.
+Columns hold many streams (`columns`); only the baselines are looked up stream by stream.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_relay.streams.columns import OwnerGroups, before, wrapped_steps
+from rtppool_relay.streams.columns import StreamSpans, previous, wrapped_steps
 
 BASELINE_PER_CENT = 5
 BASELINE_NS = 30_000_000_000
@@ -166,21 +166,20 @@ def _low(values: Int64s) -> np.int64:
 
 def judge(
     baselines: Sequence[LatenessBaseline],
-    groups: OwnerGroups,
+    spans: StreamSpans,
     arrivals: Int64s,
     timestamps: Int64s,
     markers: Flags,
     round_trips: Int64s,
     residences: Int64s,
 ) -> LateVerdict:
-    """Judge answered packets in order of their sequence; `baselines` are of the groups, in their order."""
-    transits = _transits(baselines, groups, arrivals, timestamps)
-    breaks = _breaks(baselines, groups, arrivals, transits, markers)
+    """Judge answered packets in order of their sequence; `baselines` are of the spans, in their order."""
+    transits = _transits(baselines, spans, arrivals, timestamps)
+    breaks = _breaks(baselines, spans, arrivals, transits, markers)
     out = np.empty((3, arrivals.size), np.int64)
     anchors = np.empty(arrivals.size, np.int64)
-    broken = set(groups.ordinals[breaks].tolist()) if breaks.any() else ()
-    spans = zip(baselines, groups.starts.tolist(), groups.ends.tolist(), strict=True)
-    for at, (baseline, start, end) in enumerate(spans):
+    broken = set(spans.ordinals[breaks].tolist()) if breaks.any() else ()
+    for at, (baseline, (_, start, end)) in enumerate(zip(baselines, spans, strict=True)):
         places = (np.flatnonzero(breaks[start:end]) + start).tolist() if at in broken else []
         for first, last in pairwise([start, *places, end]):
             if first in places:
@@ -191,7 +190,7 @@ def judge(
                 parts: Any = tuple(out[:, part])
                 baseline.excess(arrivals[part], transits[part], round_trips[part], parts)
     source, echo, variation = out
-    thresholds = np.array([baseline.threshold_ns for baseline in baselines])[groups.ordinals]
+    thresholds = np.array([baseline.threshold_ns for baseline in baselines])[spans.ordinals]
     is_late = source + residences + echo > thresholds
     by_source = (source >= residences) & (source >= echo)
     by_relay = ~by_source & (residences >= echo)
@@ -199,22 +198,22 @@ def judge(
 
 
 def _transits(
-    baselines: Sequence[LatenessBaseline], groups: OwnerGroups, arrivals: Int64s, timestamps: Int64s
+    baselines: Sequence[LatenessBaseline], spans: StreamSpans, arrivals: Int64s, timestamps: Int64s
 ) -> Int64s:
     """Arrival less RTP time since the anchor, in ns; the timestamp's wraps are taken out."""
-    firsts = timestamps[groups.starts].tolist()
+    firsts = timestamps[spans.starts].tolist()
     carried = [
         first if baseline.last_timestamp is None else baseline.last_timestamp
         for baseline, first in zip(baselines, firsts, strict=True)
     ]
-    summed = np.cumsum(wrapped_steps(timestamps, before(timestamps, groups, carried)))
-    earlier = np.concatenate(([0], summed[groups.ends[:-1] - 1]))
-    ticks = summed + (np.array([baseline.ticks for baseline in baselines]) - earlier)[groups.ordinals]
-    rates = np.array([baseline.clock_rate_hz for baseline in baselines])[groups.ordinals]
+    summed = np.cumsum(wrapped_steps(timestamps, previous(timestamps, spans, carried)))
+    earlier = np.concatenate(([0], summed[spans.ends[:-1] - 1]))
+    ticks = summed + (np.array([baseline.ticks for baseline in baselines]) - earlier)[spans.ordinals]
+    rates = np.array([baseline.clock_rate_hz for baseline in baselines])[spans.ordinals]
     transits: Int64s = arrivals - ticks * 1_000_000_000 // rates
-    ends = groups.ends - 1
+    ends = spans.ends - 1
     lasts = zip(ticks[ends].tolist(), timestamps[ends].tolist(), strict=True)
-    starts = zip(transits[groups.starts].tolist(), arrivals[groups.starts].tolist(), strict=True)
+    starts = zip(transits[spans.starts].tolist(), arrivals[spans.starts].tolist(), strict=True)
     for baseline, (tick, timestamp), (transit, arrival) in zip(baselines, lasts, starts, strict=True):
         if baseline.last_timestamp is None:
             baseline.last_transit_ns, baseline.last_arrival_ns = transit, arrival
@@ -223,12 +222,12 @@ def _transits(
 
 
 def _breaks(
-    baselines: Sequence[LatenessBaseline], groups: OwnerGroups, arrivals: Int64s, transits: Int64s, markers: Flags
+    baselines: Sequence[LatenessBaseline], spans: StreamSpans, arrivals: Int64s, transits: Int64s, markers: Flags
 ) -> Flags:
     """Where to anchor anew: a jump of the timestamp, or a marker after silence."""
-    moved = transits - before(transits, groups, [baseline.last_transit_ns for baseline in baselines])
-    paused = arrivals - before(arrivals, groups, [baseline.last_arrival_ns for baseline in baselines])
-    ends = groups.ends - 1
+    moved = transits - previous(transits, spans, [baseline.last_transit_ns for baseline in baselines])
+    paused = arrivals - previous(arrivals, spans, [baseline.last_arrival_ns for baseline in baselines])
+    ends = spans.ends - 1
     for baseline, transit, arrival in zip(baselines, transits[ends].tolist(), arrivals[ends].tolist(), strict=True):
         baseline.last_transit_ns, baseline.last_arrival_ns = transit, arrival
     breaks: Flags = (np.abs(moved) > TIMESTAMP_JUMP_NS) | (markers & (paused > SILENCE_NS))

@@ -20,9 +20,8 @@ from rtppool_core.contract.report import (
     export_histogram,
 )
 from rtppool_core.statistics.bursts import BurstCounts
-from rtppool_core.statistics.delay_variation import PDV_PER_MILLE, pdv_p999_ns
 from rtppool_core.statistics.emodel import Estimate, estimate
-from rtppool_core.statistics.histogram import Histogram
+from rtppool_core.statistics.histogram import PDV_PER_MILLE, Histogram
 from rtppool_core.units import NS_PER_US
 
 NS_PER_SLICE = 1_000_000_000
@@ -192,7 +191,7 @@ def export_figures(figures: Slice) -> dict[str, Any]:
         "bursts": export_bursts(figures.bursts, figures.expected),
         "jitter_microseconds": figures.jitter_us(),
         "source_jitter_microseconds": figures.source_jitter_us(),
-        "pdv_microseconds": microseconds(pdv_p999_ns(figures.round_trip)),
+        "pdv_microseconds": microseconds(figures.round_trip.pdv_ns()),
         "source_pdv_microseconds": microseconds(figures.source_variation.quantile_ns(PDV_PER_MILLE)),
         "skew_ppm": figures.skew_ppm(),
         "estimated_r_factor": round(quality.r_factor, 1) if quality else None,

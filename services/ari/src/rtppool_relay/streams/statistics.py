@@ -1,7 +1,7 @@
 """Slots' rows turned into figures: for the windows by second, and for each call as a whole.
 
 `collect_all` takes the finished rows of many slots at once and computes over columns of them all
-(`owner_groups`). What differs from stream to stream is state: baselines, estimates, losses that wait for their order.
+(`columns`). What differs from stream to stream is state: baselines, estimates, losses that wait for their order.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.rtp.serial import timestamp_difference
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_relay.media.rows import WRITTEN_DTYPE, Word
-from rtppool_relay.streams.columns import OwnerGroups
+from rtppool_relay.streams.columns import StreamSpans, buckets_of, record_all
 from rtppool_relay.streams.directed_loss import DirectedLoss, DirectionalLoss, EchoedRows
 from rtppool_relay.streams.flow import MediaFlow
 from rtppool_relay.streams.jitter import StreamJitter, advance
 from rtppool_relay.streams.lateness import LatenessBaseline, judge
 from rtppool_relay.streams.loss_bursts import LossOrder
 from rtppool_relay.streams.reordering import ReturnOrder
-from rtppool_relay.streams.row_histogram import buckets_of, record_all
 from rtppool_relay.streams.row_reader import (
     SETTLED_AFTER_NS,
     SETTLED_AT_END_AFTER_NS,
@@ -298,9 +297,9 @@ class _Batch:
         sent = np.ascontiguousarray(rows["x"])
         answered = rows["answered"] != 0
         seconds = sent // NS_PER_SLICE
-        groups = OwnerGroups(owners)
-        answers = groups.sums(answered)
-        sizes = (groups.ends - groups.starts).tolist()
+        spans = StreamSpans(owners)
+        answers = spans.sums(answered)
+        sizes = (spans.ends - spans.starts).tolist()
         for stream, packets, number in zip(self._streams, sizes, answers, strict=True):
             stream.added.packets += packets
             stream.added.answered += number
@@ -309,12 +308,12 @@ class _Batch:
             part.packets += int(count)
         if sum(answers) < owners.size:
             self._lose(~answered, seconds)
-        self._tell_directions(groups, sent, answered)
+        self._tell_directions(spans, sent, answered)
         usable = answered & ~self._unusable()
         for second, count in zip(*np.unique(seconds[answered], return_counts=True), strict=True):
             self._parts.at(int(second)).answered += int(count)
         if np.count_nonzero(usable) < np.count_nonzero(answered):
-            dropped = groups.sums(answered & ~usable)
+            dropped = spans.sums(answered & ~usable)
             for stream, number in zip(self._streams, dropped, strict=True):
                 stream.samples_dropped += number
         if usable.any():
@@ -323,17 +322,18 @@ class _Batch:
 
     def _lose(self, lost: Flags, seconds: Int64s) -> None:
         at = np.flatnonzero(lost)
-        groups = OwnerGroups(self._owners[at])
+        spans = StreamSpans(self._owners[at])
         indexes, when = self._rows["index"][at].tolist(), seconds[at].tolist()
-        for owner, start, end in zip(groups.owners, groups.starts.tolist(), groups.ends.tolist(), strict=True):
+        for owner, start, end in spans:
             self._streams[owner].lose_rows(indexes[start:end], when[start:end])
 
-    def _tell_directions(self, groups: OwnerGroups, sent: Int64s, answered: Flags) -> None:
+    def _tell_directions(self, spans: StreamSpans, sent: Int64s, answered: Flags) -> None:
         counts = self._rows["echo_count"].astype(np.int64)
         if not counts.any() and not any(stream.directions.active for stream in self._streams):
             return
         rows = EchoedRows(sent, self._rows["ssrc"].astype(np.int64), answered, counts)
-        for stream, start, end in zip(self._streams, groups.starts.tolist(), groups.ends.tolist(), strict=True):
+        for owner, start, end in spans:
+            stream = self._streams[owner]
             found = stream.directions.update(rows[start:end], self._settled_ns)
             self._parts.add_directions(stream, found)
 
@@ -350,7 +350,7 @@ class _Batch:
         columns = _Columns(self._streams, owners, sent // NS_PER_SLICE, self._parts)
         columns.record("round_trip", round_trips)
         columns.record("residence", residences)
-        for owner, start in zip(columns.groups.owners, columns.groups.starts.tolist(), strict=True):
+        for owner, start, _ in columns.spans:
             if self._streams[owner].first_return_ns is None:
                 self._streams[owner].first_return_ns = int(round_trips[start] + residences[start])
                 self._streams[owner].first_arrival_ns = int(arrivals[start])
@@ -377,11 +377,10 @@ class _Batch:
         columns.record("network_round_trip", np.maximum(round_trips[filled] - held, 0))
 
     def _look_at_the_order(self, columns: _Columns, sent: Int64s, returned: Int64s) -> None:
-        groups = columns.groups
+        spans = columns.spans
         falling = (np.diff(sent) <= 0) | (np.diff(returned) < 0)
-        falling[groups.starts[1:] - 1] = False
-        disordered = set(groups.ordinals[1:][falling].tolist()) if falling.any() else ()
-        spans = zip(groups.owners, groups.starts.tolist(), groups.ends.tolist(), strict=True)
+        falling[spans.starts[1:] - 1] = False
+        disordered = set(spans.ordinals[1:][falling].tolist()) if falling.any() else ()
         for at, (owner, start, end) in enumerate(spans):
             stream = self._streams[owner]
             overtaken = stream.returns.update(sent[start:end], returned[start:end], in_order=at not in disordered)
@@ -403,18 +402,18 @@ class _Batch:
         round_trips: Int64s,
         residences: Int64s,
     ) -> None:
-        groups = columns.groups
-        streams = [self._streams[owner] for owner in groups.owners]
+        spans = columns.spans
+        streams = [self._streams[owner] for owner in spans.owners]
         timestamps = rows["timestamp"].astype(np.int64)
         baselines = [stream.lateness for stream in streams]
-        late = judge(baselines, groups, arrivals, timestamps, rows["marker"] != 0, round_trips, residences)
+        late = judge(baselines, spans, arrivals, timestamps, rows["marker"] != 0, round_trips, residences)
         columns.count("late_source", late.source)
         columns.count("late_relay", late.relay)
         columns.count("late_echo", late.echo)
         columns.record("source_variation", late.variation_ns)
-        advance([stream.jitter for stream in streams], groups.ordinals, returned, timestamps, late.anchors)
-        advance([stream.source_jitter for stream in streams], groups.ordinals, arrivals, timestamps, late.anchors)
-        seconds = columns.seconds[groups.ends - 1].tolist()
+        advance([stream.jitter for stream in streams], spans.ordinals, returned, timestamps, late.anchors)
+        advance([stream.source_jitter for stream in streams], spans.ordinals, arrivals, timestamps, late.anchors)
+        seconds = columns.seconds[spans.ends - 1].tolist()
         for stream, second in zip(streams, seconds, strict=True):
             self._add_estimates(stream, second)
 
@@ -434,26 +433,26 @@ class _Columns:
 
     def __init__(self, streams: list[StreamStatistics], owners: Int64s, seconds: Int64s, parts: _Parts) -> None:
         self.seconds = seconds
-        self._groups: OwnerGroups | None = None
+        self._spans: StreamSpans | None = None
         self._owners = owners
         self._streams = streams
         self._parts = parts
         self._by_second: list[tuple[Slice, Flags | None]] | None = None
 
     @property
-    def groups(self) -> OwnerGroups:
+    def spans(self) -> StreamSpans:
         """Rows by stream; there must be rows."""
-        if self._groups is None:
-            self._groups = OwnerGroups(self._owners)
-        return self._groups
+        if self._spans is None:
+            self._spans = StreamSpans(self._owners)
+        return self._spans
 
     def record(self, name: str, values_ns: Int64s) -> None:
         """Count values in the histogram of this name."""
         if TIMES[name].metric:
             self._parts.times.append((name, values_ns))
         buckets = buckets_of(values_ns)
-        groups = self.groups
-        for owner, start, end in zip(groups.owners, groups.starts.tolist(), groups.ends.tolist(), strict=True):
+        spans = self.spans
+        for owner, start, end in spans:
             self._streams[owner].keep(name, values_ns[start:end])
         for part, here in self._slices():
             if here is None:
@@ -465,7 +464,7 @@ class _Columns:
         """Add the number of flags that are set."""
         if not flags.any():
             return
-        for owner, number in zip(self.groups.owners, self.groups.sums(flags), strict=True):
+        for owner, number in zip(self.spans.owners, self.spans.sums(flags), strict=True):
             total = self._streams[owner].added
             setattr(total, name, getattr(total, name) + number)
         for part, here in self._slices():

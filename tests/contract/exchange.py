@@ -195,7 +195,7 @@ async def talking_call(exchange: Exchange) -> str:
 
 async def connected_again(exchange: Exchange) -> None:
     before = exchange.session.report().reconnects
-    exchange.stand_in.hub.cut(APPLICATION)
+    exchange.stand_in.hub.disconnect(APPLICATION)
     await until(lambda: exchange.session.report().reconnects > before, "connected again")
 
 

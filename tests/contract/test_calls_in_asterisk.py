@@ -20,7 +20,7 @@ from exchange import (
     until,
 )
 
-from rtppool_callgen.stand_in.ari_server import leave_alone
+from rtppool_callgen.stand_in.ari_server import no_interference
 from rtppool_callgen.stand_in.switchboard import SwitchboardError
 from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.calls import registry
@@ -107,7 +107,7 @@ async def test_an_orphan_that_stays_keeps_the_relay_from_nothing(
     assert exchange.ours().count(IDS.media("stuck")) == 1
     assert exchange.calls.report().orphans_deleted == 41
     assert len([line for line in caplog.messages if "can't be deleted" in line]) == 1
-    exchange.stand_in.interfere = leave_alone
+    exchange.stand_in.interfere = no_interference
     exchange.stand_in.hang_up("standin-1")
     await exchange.calls.compare()
     await nothing_is_left(exchange)
@@ -135,7 +135,7 @@ async def test_a_call_is_adopted_though_an_orphan_stays_and_marked_when_a_third_
     await until(lambda: talks(exchange), "the call is adopted")
     assert (exchange.calls.report().adopted, exchange.calls.report().shared) == (1, 1)
     assert exchange.calls.live_calls()[0].port == port
-    exchange.stand_in.interfere = leave_alone
+    exchange.stand_in.interfere = no_interference
     exchange.stand_in.hang_up("old")
     await exchange.calls.compare()
     await nothing_is_left(exchange)
@@ -223,7 +223,7 @@ async def test_calls_that_died_with_asterisk_say_so_and_count_as_cut(exchange: E
 
 async def test_a_caller_who_hung_up_unheard_while_asterisk_ran_on_is_an_ordinary_end(exchange: Exchange) -> None:
     caller = await talking_call(exchange)
-    exchange.stand_in.hub.cut(APPLICATION)
+    exchange.stand_in.hub.disconnect(APPLICATION)
     exchange.stand_in.hang_up(caller)
     await nothing_is_left(exchange)
     assert (exchange.calls.report().ended_by, exchange.calls.report().cut) == ({"callerGone": 1}, 0)

@@ -52,7 +52,7 @@ async def bridge_is_deleted(exchange: Exchange) -> None:
 
 
 async def websocket_is_cut(exchange: Exchange) -> None:
-    exchange.stand_in.hub.cut(APPLICATION)
+    exchange.stand_in.hub.disconnect(APPLICATION)
 
 
 async def asterisk_says_500(_exchange: Exchange) -> None:

@@ -97,14 +97,14 @@ def test_a_load_too_short_to_be_judged_is_no_result_and_says_so(
 
 
 class InterruptedOutput(io.StringIO):
-    """Presses Ctrl-C as soon as both callers talk."""
+    """Presses Ctrl-C as soon as both calls are active."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pressed = False
 
     def write(self, text: str, /) -> int:
-        if "2 of 2 talk" in text and not self.pressed:
+        if "2 of 2 active" in text and not self.pressed:
             self.pressed = True
             os.kill(os.getpid(), signal.SIGINT)
         return super().write(text)

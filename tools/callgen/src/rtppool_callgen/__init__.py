@@ -1,1 +1,1 @@
-"""An Asterisk stand-in: ARI server and RTP source."""
+"""Calls for a relay: an Asterisk stand-in, a demonstration with a live table, and the load test."""

@@ -1,4 +1,4 @@
-"""The command line of the stand-in."""
+"""The command line: `run`, `serve` and `load`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from rtppool_callgen.plan.plan import LoadPlan
 from rtppool_core.process.service import EXIT_FAILED, EXIT_OK, Stop, run
 
 NAME = "rtp-callgen"
-# A log has no width to wrap at.
+# A log has no width; rich needs one.
 PLAIN_WIDTH = 200
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; returns the exit code."""
+    """Run a command. Returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m rtppool_callgen", description="An Asterisk stand-in: an ARI server whose callers send real RTP."
+        prog="python -m rtppool_callgen",
+        description="Places calls with real RTP: from an Asterisk stand-in, with SIPp, or through ARI.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add_demo(commands)
@@ -81,22 +82,33 @@ def _load(options: argparse.Namespace) -> int:
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser("run", help="echo, relay and stand-in on this machine, with a live table")
-    demo.add_argument("--calls", type=calls(0), default=20, help="callers at once (default 20)")
-    demo.add_argument("--seconds", type=float, default=0, help="how long; 0 is until Ctrl-C (default)")
+    demo.add_argument("--calls", type=calls(0), default=20, help="concurrent calls (default 20)")
+    demo.add_argument("--seconds", type=float, default=0, help="duration; 0 runs until Ctrl-C (default 0)")
     demo.add_argument("--http-port", type=port, default=9090, help="the relay's HTTP_PORT (default 9090)")
     demo.add_argument("--echo-http-port", type=port, default=9091, help="the echo's HTTP_PORT (default 9091)")
 
 
 def _add_serving(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    alone = commands.add_parser("serve", help="the stand-in alone; ARI_USER and ARI_PASS or ARI_PASS_FILE are its user")
+    alone = commands.add_parser(
+        "serve", help="the stand-in alone, for the user ARI_USER with ARI_PASS or ARI_PASS_FILE"
+    )
     alone.add_argument("--bind", default="127.0.0.1", help="address to serve ARI on (default 127.0.0.1)")
     alone.add_argument("--port", type=port, default=8088, help="port to serve ARI on (default 8088)")
     alone.add_argument("--application", default="rtp-pool", help="the relay's APP_NAME (default rtp-pool)")
-    alone.add_argument("--calls", type=calls(0), default=0, help="callers who arrive (default 0)")
-    alone.add_argument("--per-second", type=rate, default=25.0, help="how many arrive a second (default 25)")
-    alone.add_argument("--duration", type=seconds, help="they call again and again for so many seconds, then no more")
-    alone.add_argument("--call-duration", type=seconds, default=30.0, help="of each such call, in seconds (default 30)")
-    alone.add_argument("--events", type=Path, help="a file for the fate of each such call, a line of JSON each")
+    alone.add_argument("--calls", type=calls(0), default=0, help="concurrent calls (default 0)")
+    alone.add_argument("--per-second", type=rate, default=25.0, help="calls placed per second (default 25)")
+    alone.add_argument(
+        "--duration",
+        type=seconds,
+        help="call again and again for this many seconds",
+    )
+    alone.add_argument(
+        "--call-duration",
+        type=seconds,
+        default=30.0,
+        help="with --duration: seconds of each call (default 30)",
+    )
+    alone.add_argument("--events", type=Path, help="with --duration: file for the calls' events, as JSON lines")
     return alone
 
 
@@ -104,7 +116,7 @@ def _serving(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Se
     plan = None
     if options.duration is not None:
         if options.calls == 0:
-            parser.error("--calls 0: nobody calls for --duration; accepted is 1 and more")
+            parser.error("--calls 0: --duration needs callers; accepted is 1 or more")
         plan = LoadPlan(options.calls, options.per_second, options.duration, options.call_duration)
         if problems := plan.problems():
             parser.error("; ".join(problems))

@@ -28,9 +28,9 @@ def row(created: int, live: int, successful: int, failed: int, unsent: int = 0, 
 
 def test_the_last_row_is_the_account() -> None:
     tally = tally_of([NAMES, row(2, 2, 0, 0), row(6, 1, 4, 1, unexpected=1)])
-    assert (tally.placed, tally.completed, tally.talking) == (6, 4, 1)
+    assert (tally.placed, tally.completed, tally.active) == (6, 4, 1)
     assert tally.failed == {"FailedUnexpectedMessage": 1}
-    assert tally.told_of_refusals is False
+    assert tally.knows_refusals is False
 
 
 def test_failures_without_a_reason_are_failures() -> None:

@@ -104,7 +104,7 @@ def test_the_live_view_has_bar_calls_and_percentiles() -> None:
     view = LoadView(12.0, Tally(placed=31, completed=1), window(10))
     shown = text(live_view(view, PLAN, "http://127.0.0.1:9090"))
     assert "12 of 63 s" in shown
-    assert "calls 30 of 30 talk, 31 of 60 placed, 1 completed, 0 refused, 0 failed" in shown
+    assert "calls 30 of 30 active, 31 of 60 placed, 1 completed, 0 refused, 0 failed" in shown
     assert "round trip p50 0.12 ms, p95 0.30 ms, p99 0.45 ms, max 2.10 ms" in shown
     assert "SLA Met (WithinLimits, tier up to 30 calls)" in shown
 

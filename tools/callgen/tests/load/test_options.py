@@ -28,11 +28,11 @@ PLAN = LoadPlan(concurrent=1, per_second=1, duration_seconds=2, call_seconds=2)
         (["--duration", "nan"], "accepted are seconds above 0"),
         (["--per-second", "inf"], "accepted is a rate above 0"),
         (["--duration", "10"], "no call of that length fits in --duration 10"),
-        (["--per-second", "1"], "never more than 30 at a time"),
+        (["--per-second", "1"], "never exceed 30 concurrent calls"),
         (["--port-range", "10100-10000"], "--port-range"),
-        (["--callers", "ari"], "--endpoint is needed with --callers ari"),
-        (["--callers", "sipp"], "--sip-target is needed with --callers sipp"),
-        (["--relay-url", "http://127.0.0.1:9090"], "--relay-url goes with --callers ari or sipp"),
+        (["--callers", "ari"], "--callers ari requires --endpoint"),
+        (["--callers", "sipp"], "--callers sipp requires --sip-target"),
+        (["--relay-url", "http://127.0.0.1:9090"], "--relay-url applies to --callers ari or sipp"),
         (["--callers", "sipp", "--relay-url", "ftp://relay"], "accepted is http:// or https://"),
         (["--callers", "ari", "--ari-url", "http://me:secret@pbx:8088/ari"], "secrets are read from the environment"),
         (["--callers", "ari", "--ari-url", "http://pbx:8088/ari?api_key=me:secret"], "secrets are read from"),
@@ -98,10 +98,10 @@ async def relay() -> AsyncIterator[str]:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/list", "is no JSON object"),
+        ("/list", "is not a JSON object"),
         ("/broken", "is not JSON"),
         ("/large", "answers more than 16 MiB"),
-        ("/guarded", "asks for its token; give it in RELAY_TOKEN"),
+        ("/guarded", "requires its token; set RELAY_TOKEN"),
         ("/other", "answers 503"),
     ],
 )

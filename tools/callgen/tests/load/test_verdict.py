@@ -106,10 +106,10 @@ def test_a_fault_is_the_reason_for_nothing() -> None:
         (counts(Tally(placed=60, completed=60, not_placed={"away": 2})), "2 calls not placed (2 away)."),
         (counts(Tally(placed=50, completed=50)), "50 of 60 planned calls were placed."),
         (counts(Tally(placed=60, completed=60, channels_left=1, bridges_left=1)), "after the last call: 2."),
-        (counts(seen=relay(leased=2)), "Ports that are leased after the last call: 2."),
+        (counts(seen=relay(leased=2)), "Ports still leased after the last call: 2."),
         (counts(records=RecordCounts(60, 1, 0, 0, 0)), "Calls with a round trip of zero: 1."),
         (counts(records=RecordCounts(59, 0, 1, 0, 0)), "Calls without a round trip: 2."),
-        (counts(Tally(placed=60, completed=60, heard_nothing=4)), "Callers who heard nothing: 4."),
+        (counts(Tally(placed=60, completed=60, heard_nothing=4)), "Callers without any received packet: 4."),
     ],
 )
 def test_calls_that_did_not_go_as_planned_make_a_met_load_incomplete(calls: CallCounts, sentence: str) -> None:
@@ -123,7 +123,7 @@ def test_an_interrupted_load_is_judged_by_what_there_is() -> None:
     calls = counts(tally, RecordCounts(18, 0, 0, 0, 0), interrupted=True)
     found = judged([window(1)], calls, interrupted=True)
     assert (found.result, found.exit_code) == ("Met", EXIT_MET)
-    assert "interrupted before its time" in found.sentence
+    assert "interrupted early" in found.sentence
 
 
 def test_what_nobody_could_tell_is_no_shortfall_and_not_zero() -> None:
@@ -133,10 +133,8 @@ def test_what_nobody_could_tell_is_no_shortfall_and_not_zero() -> None:
     assert judged([window(1)], calls).result == "Met"
 
 
-def test_callers_who_are_not_told_of_refusals_have_them_taken_out_of_their_failures() -> None:
-    tally = Tally(
-        placed=66, completed=60, failed={"FailedUnexpectedMessage": 5, "FailedCall": 1}, told_of_refusals=False
-    )
+def test_callers_who_are_not_knows_refusals_have_them_taken_out_of_their_failures() -> None:
+    tally = Tally(placed=66, completed=60, failed={"FailedUnexpectedMessage": 5, "FailedCall": 1}, knows_refusals=False)
     calls = counts(tally, seen=relay({"NoFreePort": 4}))
     assert calls.refused == {"NoFreePort": 4}
     assert calls.failed == {"FailedUnexpectedMessage": 1, "FailedCall": 1}

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtppool_callgen.callers.tally import Tally
-from rtppool_callgen.plan.caller_events import CallerEvent, Ended, NotPlaced, Over, Placed, from_line, outcome, to_line
+from rtppool_callgen.plan.caller_events import (
+    CallerEvent,
+    Ended,
+    NotPlaced,
+    Over,
+    Placed,
+    classify_end,
+    from_line,
+    to_line,
+)
 from rtppool_core.contract.codec import ContractError
 from rtppool_core.contract.report import HistogramExport, export_histogram
 from rtppool_core.statistics.histogram import Histogram, SchemeError
@@ -77,7 +86,7 @@ def test_a_line_of_another_kind_is_refused_with_what_is_accepted() -> None:
 def test_how_a_call_ended(
     answered: bool, refused: str | None, given_back: str | None, hung_up: str | None, expected: tuple[str, str | None]
 ) -> None:
-    assert outcome(answered=answered, refused=refused, given_back=given_back, hung_up=hung_up) == expected  # type: ignore[arg-type]
+    assert classify_end(answered=answered, refused=refused, given_back=given_back, hung_up=hung_up) == expected  # type: ignore[arg-type]
 
 
 @given(st.lists(st.sampled_from(["completed", "refused", "failed", "interrupted", "talks"]), max_size=60))
@@ -88,7 +97,7 @@ def test_the_account_adds_up(fates: list[str]) -> None:
         if fate != "talks":
             tally.add(Ended(str(number), fate, "Why"))  # type: ignore[arg-type]
     assert tally.placed == len(fates)
-    assert tally.talking == fates.count("talks")
+    assert tally.active == fates.count("talks")
     assert tally.completed == fates.count("completed")
     assert sum(tally.refused.values()) == fates.count("refused")
     assert sum(tally.failed.values()) == fates.count("failed")

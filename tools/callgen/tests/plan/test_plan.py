@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_callgen.plan.plan import AGAIN_SECONDS, PAUSE_SECONDS, SLACK_SECONDS, Lines, LoadPlan
+from rtppool_callgen.plan.plan import PAUSE_SECONDS, RETRY_SECONDS, SLACK_SECONDS, Lines, LoadPlan
 
 ALMOST = 1e-6
 
@@ -37,13 +37,13 @@ class Talk:
     def play(self) -> None:
         while (at := self.lines.next_seconds()) is not None:
             now = at + self.late_seconds
-            for line in self.lines.hanging_up(now):
+            for line in self.lines.take_hang_ups(now):
                 self.lasted.append(now - self._live.pop(line))
-            for line in self.lines.arriving(now):
+            for line in self.lines.take_arrivals(now):
                 self._live[line] = now
                 self.began.append(now)
             self.most = max(self.most, len(self._live))
-            assert self.lines.talking == len(self._live)
+            assert self.lines.active == len(self._live)
         assert self.lines.over
         assert not self._live
 
@@ -90,24 +90,24 @@ def test_the_load_of_the_service_level_makes_at_least_nine_hundred_calls() -> No
 
 def test_between_two_calls_of_a_line_the_relay_has_time_to_let_go() -> None:
     lines = Lines(LoadPlan(concurrent=1, per_second=10, duration_seconds=60, call_seconds=10))
-    lines.arriving(0)
-    assert lines.hanging_up(10) == [0]
-    assert lines.arriving(10) == []
+    lines.take_arrivals(0)
+    assert lines.take_hang_ups(10) == [0]
+    assert lines.take_arrivals(10) == []
     assert lines.next_seconds() == pytest.approx(10 + PAUSE_SECONDS)
 
 
 def test_a_refused_caller_calls_again_after_a_while_and_not_at_once() -> None:
     lines = Lines(LoadPlan(concurrent=1, per_second=10, duration_seconds=60, call_seconds=10))
-    assert lines.arriving(0) == [0]
+    assert lines.take_arrivals(0) == [0]
     lines.ended(0, 0.05)
-    assert lines.arriving(0.5) == []
-    assert lines.next_seconds() == pytest.approx(0.05 + AGAIN_SECONDS)
-    assert lines.arriving(1.06) == [0]
+    assert lines.take_arrivals(0.5) == []
+    assert lines.next_seconds() == pytest.approx(0.05 + RETRY_SECONDS)
+    assert lines.take_arrivals(1.06) == [0]
 
 
 def test_a_call_that_could_not_last_is_not_begun() -> None:
     lines = Lines(LoadPlan(concurrent=1, per_second=10, duration_seconds=20, call_seconds=10))
-    assert lines.arriving(0) == [0]
+    assert lines.take_arrivals(0) == [0]
     lines.ended(0, 12.0)
     assert lines.over
     assert lines.next_seconds() is None
@@ -115,23 +115,23 @@ def test_a_call_that_could_not_last_is_not_begun() -> None:
 
 def test_an_end_that_is_told_twice_counts_once() -> None:
     lines = Lines(LoadPlan(concurrent=1, per_second=10, duration_seconds=60, call_seconds=10))
-    lines.arriving(0)
+    lines.take_arrivals(0)
     lines.ended(0, 1.0)
     lines.ended(0, 5.0)
-    assert lines.next_seconds() == pytest.approx(1.0 + AGAIN_SECONDS)
+    assert lines.next_seconds() == pytest.approx(1.0 + RETRY_SECONDS)
 
 
 def test_calls_missed_while_the_machine_stood_still_do_not_arrive_in_one_burst() -> None:
     lines = Lines(LoadPlan(concurrent=30, per_second=10, duration_seconds=60, call_seconds=10))
-    assert lines.arriving(0) == [0]
-    assert len(lines.arriving(2.5)) == 1
+    assert lines.take_arrivals(0) == [0]
+    assert len(lines.take_arrivals(2.5)) == 1
 
 
 @pytest.mark.parametrize(
     ("plan", "sentence"),
     [
         (LoadPlan(10, 10, 20, 30), "--call-duration 30: no call of that length fits in --duration 20"),
-        (LoadPlan(100, 2, 300, 30), "never more than 60 at a time; accepted for --concurrent 100 are 3.3 and more"),
+        (LoadPlan(100, 2, 300, 30), "never exceed 60 concurrent calls; accepted for --concurrent 100 are 3.3 or more"),
     ],
 )
 def test_an_impossible_load_is_refused_with_what_is_accepted(plan: LoadPlan, sentence: str) -> None:

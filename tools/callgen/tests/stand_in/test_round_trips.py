@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtppool_callgen.stand_in.round_trips import REMEMBERED, RoundTrips
+from rtppool_callgen.stand_in.round_trips import MAX_PENDING, RoundTrips
 
 
 @given(st.lists(st.integers(1_100, 10_000_000), min_size=1, max_size=400), st.integers(0, 0xFFFF))
@@ -31,7 +31,7 @@ def test_what_was_never_sent_is_not_measured() -> None:
     trips = RoundTrips()
     trips.returned(0, 1_000)
     trips.sent(1, 1_000)
-    trips.returned(1 + REMEMBERED, 2_000)
+    trips.returned(1 + MAX_PENDING, 2_000)
     assert trips.histogram.count == 0
 
 

@@ -1,1 +1,1 @@
-"""Ways to place calls: through ARI, SIPp, or the Asterisk stand-in."""
+"""Callers of a load: through ARI, with SIPp, or at the Asterisk stand-in."""

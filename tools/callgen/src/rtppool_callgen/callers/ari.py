@@ -1,4 +1,4 @@
-"""Callers whom a real Asterisk originates through its REST interface."""
+"""Calls that a real Asterisk originates through its REST interface."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VARIABLES = ("RTP_RELAY_REFUSED", "RTP_RELAY_ENDED")
 
 
 class _Call:
-    """What the events have told of a call."""
+    """State of a call, from the events."""
 
     __slots__ = ("bridged", "variables")
 
@@ -33,9 +33,9 @@ class _Call:
 
 
 class AriCallers:
-    """Originates `endpoint` into `application`, whose relay takes the calls, and hears all events beside it.
+    """Originates `endpoint` into `application`, which a relay serves, and follows the events of all channels.
 
-    Packets are Asterisk's: these callers count none.
+    Asterisk sends the packets, so these callers count none.
     """
 
     def __init__(self, plan: LoadPlan, asterisk: AsteriskClient, endpoint: str, application: str) -> None:
@@ -79,7 +79,9 @@ class AriCallers:
             calling.cancel()
             await asyncio.gather(calling, return_exceptions=True)
             await self._hang_up_all()
-            raise CallersFailed(f"Asterisk at {self._asterisk.url} closed the events: how calls end is no longer known")
+            raise CallersFailed(
+                f"Asterisk at {self._asterisk.url} closed the event websocket: the ends of calls are unknown"
+            )
         await calling
         self._tally.add(await self._asterisk.left_behind(self._before))
 
@@ -93,13 +95,13 @@ class AriCallers:
             await self._asterisk.request("POST", "/channels", asked)
         except CallersFailed as failed:
             del self._calls[channel]
-            # An answer that was lost on the way may have been a success.
+            # The request may have succeeded although its answer was lost.
             await self.hang_up(channel)
             raise NotPlacedError(str(failed)) from failed
         return channel
 
     async def hang_up(self, channel: str) -> None:
-        """See `Phone.hang_up`. A call that Asterisk would not end is told as `HangUpNotConfirmed` by the driver."""
+        """See `Phone.hang_up`. A call that Asterisk does not end becomes `HangUpNotConfirmed`."""
         with contextlib.suppress(CallersFailed):
             await self._asterisk.request("DELETE", f"/channels/{channel}", may_be_missing=True)
 
@@ -118,7 +120,7 @@ class AriCallers:
                 f"no relay serves the application {self._application} on {asterisk.url}: is the relay connected to "
                 "this Asterisk, and is --application its APP_NAME?"
             )
-        self._before = await asterisk.of_relays()
+        self._before = await asterisk.relay_objects()
         try:
             events = await self._closing.enter_async_context(
                 asterisk.http.ws_connect(
@@ -129,7 +131,7 @@ class AriCallers:
                 )
             )
         except aiohttp.ClientError as error:
-            raise CallersFailed(f"Asterisk at {self._asterisk.url} gives no events: {error}") from error
+            raise CallersFailed(f"Asterisk at {self._asterisk.url} provides no events: {error}") from error
         self._reader = asyncio.create_task(self._read(events))
 
     async def _read(self, events: aiohttp.ClientWebSocketResponse) -> None:
@@ -138,9 +140,9 @@ class AriCallers:
                 return
             event = json.loads(message.data)
             if isinstance(event, dict):
-                self._heard(event)
+                self._on_event(event)
 
-    def _heard(self, event: Mapping[str, Any]) -> None:
+    def _on_event(self, event: Mapping[str, Any]) -> None:
         channel = event.get("channel")
         name = channel.get("id") if isinstance(channel, Mapping) else None
         call = self._calls.get(name) if isinstance(name, str) else None

@@ -1,4 +1,4 @@
-"""A real Asterisk's REST interface, as far as a load needs it: requests, and what relays have left in it."""
+"""Client of a real Asterisk's REST interface: requests, and the objects that relays left behind."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rtppool_callgen.callers.interface import CallersFailed
 from rtppool_callgen.plan.caller_events import Over
 
 REQUEST_SECONDS = 10.0
-# What is left of a call two seconds after its end is an orphan.
+# A channel or bridge that remains two seconds after the end of its call is an orphan.
 ORPHAN_SECONDS = 2.0
 POLL_SECONDS = 0.2
-# Ids of the channels and bridges that relays make.
+# Prefix of the ids of channels and bridges that relays create.
 RELAYS_PREFIX = "rtp_"
 NOT_FOUND = 404
 
 
 class AsteriskClient:
-    """Use as `async with`. `url` ends in `/ari`; user and password go into a header, never into an address."""
+    """Use as `async with`. `url` ends in `/ari`. User and password go into a header, never into an address."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url.rstrip("/")
@@ -42,7 +42,7 @@ class AsteriskClient:
 
     @property
     def http(self) -> aiohttp.ClientSession:
-        """The session, with the user."""
+        """The session, with the user's credentials."""
         if self._http is None:
             raise RuntimeError("AsteriskClient is used outside of its async with")
         return self._http
@@ -50,10 +50,10 @@ class AsteriskClient:
     async def request(
         self, method: str, path: str, parameters: Mapping[str, str] | None = None, *, may_be_missing: bool = False
     ) -> Any:
-        """The answer's JSON; None of an empty answer, and of a 404 where that is fine.
+        """Return the JSON of an answer; None for an empty one, and for a 404 with `may_be_missing`.
 
         Raises:
-            CallersFailed: anything else than success.
+            CallersFailed: Asterisk did not answer, or refused.
         """
         try:
             async with self.http.request(method, self.url + path, params=parameters or {}) as response:
@@ -67,11 +67,11 @@ class AsteriskClient:
             reason = str(error) or f"no answer within {REQUEST_SECONDS:g} s"
             raise CallersFailed(f"Asterisk at {self.url} does not answer {method} {path}: {reason}") from error
 
-    async def of_relays(self) -> frozenset[str]:
-        """All channels and bridges of relays, as `channel ID` and `bridge ID`.
+    async def relay_objects(self) -> frozenset[str]:
+        """Return all channels and bridges of relays, as `channel ID` and `bridge ID`.
 
         Raises:
-            CallersFailed: Asterisk can't be asked.
+            CallersFailed: Asterisk did not answer, or refused.
         """
         found = set()
         for kind, path in (("channel", "/channels"), ("bridge", "/bridges")):
@@ -83,11 +83,11 @@ class AsteriskClient:
         return frozenset(found)
 
     async def left_behind(self, before: frozenset[str]) -> Over:
-        """Look for what relays left, for two seconds at most. What was there before the load is not the load's."""
+        """Count what relays leave behind after at most two seconds, except what existed `before` the load."""
         deadline = asyncio.get_running_loop().time() + ORPHAN_SECONDS
         while True:
             try:
-                left = await self.of_relays() - before
+                left = await self.relay_objects() - before
             except CallersFailed:
                 return Over()
             if not left or asyncio.get_running_loop().time() > deadline:

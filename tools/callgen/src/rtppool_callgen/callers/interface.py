@@ -1,4 +1,4 @@
-"""Who calls in a load test: the stand-in's callers, an Asterisk's own, or SIPp's."""
+"""The interface of callers to the load test."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import Protocol, Self
 from rtppool_callgen.callers.tally import Tally
 
 
-class CallersFailed(Exception):  # noqa: N818 an outcome, told with what was seen and what to do
-    """Nobody can call, or nobody can any longer; a sentence."""
+class CallersFailed(Exception):  # noqa: N818 an outcome, with the reason and a remedy
+    """Calls are impossible, from the start or from now on. The message is a sentence."""
 
 
 class Callers(Protocol):
-    """Used as `async with`; makes ready what they need, and takes it away."""
+    """Callers of the stand-in, of Asterisk, or of SIPp. Used as `async with`."""
 
     async def __aenter__(self) -> Self:
-        """Make ready to call.
+        """Prepare to call.
 
         Raises:
-            CallersFailed: they can't.
+            CallersFailed: calls are impossible.
         """
 
     async def __aexit__(self, *_: object) -> None:
-        """All are gone."""
+        """Release everything that the callers used."""
 
     async def call(self, stop: asyncio.Event) -> None:
-        """Call by the plan that they were made with; when asked to stop, hang up and return.
+        """Place the calls of the plan, and hang up early when `stop` is set.
 
         Raises:
-            CallersFailed: nobody can call any longer.
+            CallersFailed: further calls are impossible.
         """
 
     def tally(self) -> Tally:
-        """Their account up to now.
+        """Return the counts up to now.
 
         Raises:
-            CallersFailed: it can't be read.
+            CallersFailed: the counts can't be read.
         """
 
     def settings(self) -> Mapping[str, str]:
-        """What a report says of them; nothing secret."""
+        """Return the settings for the report, without secrets."""

@@ -1,4 +1,4 @@
-"""Lets a plan's lines call on a telephone exchange, and tells how each call went."""
+"""Places the calls of a plan on a telephone exchange, and emits an event for each placed and ended call."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from rtppool_callgen.plan.caller_events import CallerEvent, Ended, HungUp, NotPlaced, Placed, outcome
+from rtppool_callgen.plan.caller_events import CallerEvent, Ended, HungUp, NotPlaced, Placed, classify_end
 from rtppool_callgen.plan.plan import Lines, LoadPlan
 from rtppool_core.contract.report import export_histogram
 from rtppool_core.statistics.histogram import Histogram
 
-# How soon a request to stop is seen.
+# The longest delay until a request to stop takes effect.
 STOP_SECONDS = 0.2
-# How long an exchange may take to confirm the last ends.
+# The time that an exchange has to confirm the last ends.
 ENDS_SECONDS = 5.0
 
 
 class NotPlacedError(Exception):
-    """A call could not be placed; the message is the reason, a word or a short sentence."""
+    """A call could not be placed. The message is the reason, a word or a short sentence."""
 
 
 class Phone(Protocol):
-    """Where callers call from."""
+    """The exchange, as the driver uses it."""
 
     async def place(self) -> str:
-        """A caller arrives; returns its channel.
+        """Place a call. Returns its channel.
 
         Raises:
-            NotPlacedError: the exchange would not.
+            NotPlacedError: the exchange refused.
         """
 
     async def hang_up(self, channel: str) -> None:
-        """A caller hangs up; a channel that is gone already is fine."""
+        """End a call. A channel that has ended already is no error."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallEnd:
-    """What the exchange knows of a call that ended; None: it does not count packets."""
+    """An ended call. The packet figures are None when the exchange does not count packets."""
 
     channel: str
     answered: bool
@@ -50,12 +50,15 @@ class CallEnd:
 
 
 class LineDriver:
-    """The exchange must call `ended` for each call, at the latest `ENDS_SECONDS` after `hang_up`."""
+    """Drives all lines of a plan.
 
-    def __init__(self, plan: LoadPlan, phone: Phone, tell: Callable[[CallerEvent], None]) -> None:
+    The exchange must call `ended` for each call, at the latest `ENDS_SECONDS` after `hang_up`.
+    """
+
+    def __init__(self, plan: LoadPlan, phone: Phone, emit: Callable[[CallerEvent], None]) -> None:
         self._lines = Lines(plan)
         self._phone = phone
-        self._tell = tell
+        self._emit = emit
         self._channel_of: dict[int, str] = {}
         self._line_of: dict[str, int] = {}
         self._leaving: dict[str, HungUp] = {}
@@ -66,15 +69,15 @@ class LineDriver:
         self._wake = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Call until the plan is over; when asked to stop, all hang up."""
+        """Place calls until the plan is over. End all calls when `stop` is set."""
         self._began_seconds = asyncio.get_running_loop().time()
         while not self._lines.over and not stop.is_set():
             self._wake.clear()
-            for line in self._lines.hanging_up(self._now()):
-                # A call that ended in this very moment is no longer there.
+            for line in self._lines.take_hang_ups(self._now()):
+                # The call may have ended at this moment.
                 if (channel := self._channel_of.get(line)) is not None:
                     await self._hang_up(channel, "asPlanned")
-            for line in self._lines.arriving(self._now()):
+            for line in self._lines.take_arrivals(self._now()):
                 await self._place(line)
             await self._pause()
         for channel in list(self._line_of):
@@ -82,7 +85,7 @@ class LineDriver:
         await self._wait_for_ends()
 
     def ended(self, end: CallEnd) -> None:
-        """The exchange tells that a call ended."""
+        """Note that a call ended."""
         line = self._line_of.pop(end.channel, None)
         if line is not None:
             del self._channel_of[line]
@@ -101,12 +104,12 @@ class LineDriver:
         try:
             channel = await self._phone.place()
         except NotPlacedError as error:
-            self._tell(NotPlaced(str(error)))
+            self._emit(NotPlaced(str(error)))
             self._lines.ended(line, self._now())
             return
         finally:
             self._placing = False
-        self._tell(Placed(channel))
+        self._emit(Placed(channel))
         self._channel_of[line] = channel
         self._line_of[channel] = line
         early = self._unclaimed.pop(channel, None)
@@ -123,9 +126,11 @@ class LineDriver:
 
     def _conclude(self, end: CallEnd) -> None:
         hung_up = self._leaving.pop(end.channel, None)
-        how, reason = outcome(answered=end.answered, refused=end.refused, given_back=end.given_back, hung_up=hung_up)
+        how, reason = classify_end(
+            answered=end.answered, refused=end.refused, given_back=end.given_back, hung_up=hung_up
+        )
         trips = export_histogram(end.round_trips) if end.round_trips is not None else None
-        self._tell(Ended(end.channel, how, reason, end.sent, end.returned, trips))
+        self._emit(Ended(end.channel, how, reason, end.sent, end.returned, trips))
         self._wake.set()
 
     async def _pause(self) -> None:
@@ -147,4 +152,4 @@ class LineDriver:
         except TimeoutError:
             for channel in list(self._leaving):
                 del self._leaving[channel]
-                self._tell(Ended(channel, "failed", "HangUpNotConfirmed"))
+                self._emit(Ended(channel, "failed", "HangUpNotConfirmed"))

@@ -1,4 +1,4 @@
-"""SIPp's callers: real SIP and RTP into a real Asterisk. SIPp keeps number and length of calls, and its account."""
+"""Calls of SIPp: real SIP and RTP into a real Asterisk. SIPp itself keeps to the plan and counts."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from rtppool_core.net.udp import family_of
 SIP_PORT = 5060
 SERVICE = "1000"
 SCENARIO, TONE_FILE, STATISTICS, OUTPUT = "call.xml", "tone.ul", "sipp.csv", "sipp.log"
-# SIPp's stream repeats the file; a second of it is whole packets and whole waves.
+# SIPp repeats the file. One second is a whole number of packets and of waves.
 TONE_PACKETS = 50
 POLL_SECONDS = 0.2
-# A BYE that nobody answers is repeated for 32 s (RFC 3261 timer F).
-GOODBYE_SECONDS = 40.0
+# A BYE without an answer is repeated for 32 s (RFC 3261 timer F).
+BYE_SECONDS = 40.0
 ABORT_SECONDS = 5.0
-# Setting up and tearing down is not in the plan, so SIPp is a little behind it at the end.
+# The plan has no time for set-up and teardown, so SIPp is behind it at the end.
 SLOW_SECONDS = 20.0
-# SIPp's reference, «Exit codes»: all calls went well, some failed, none were made.
-ENDS_OF_A_RUN = (0, 1, 99)
-LINES_SHOWN = 5
+# SIPp's reference, «Exit codes»: all calls succeeded, some failed, none were made.
+EXIT_CODES = (0, 1, 99)
+LAST_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class SippSettings:
-    """How SIPp is run. `program` is a command with the arguments that come before SIPp's own.
+    """Options of SIPp. `program` is a command with the arguments that precede SIPp's own.
 
-    Without a scenario the package's is taken: INVITE, a tone in µ-law for the call's time, BYE. In one of your own a
-    `<pause/>` without milliseconds is the call's time, and `tone.ul` in SIPp's folder is the tone.
+    The default scenario is the package's: INVITE, a tone in µ-law for the length of the call, BYE. In another scenario
+    a `<pause/>` without milliseconds lasts as long as the call, and `tone.ul` in SIPp's folder is the tone.
     """
 
     target: str
@@ -53,7 +53,7 @@ class SippSettings:
 
 
 class SippCallers:
-    """One SIPp; its files are in `folder`. Asterisk, where it may be asked, tells what relays have left in it."""
+    """Runs SIPp in `folder`. With `asterisk`, objects that relays left behind are counted."""
 
     def __init__(
         self, plan: LoadPlan, settings: SippSettings, folder: Path, asterisk: AsteriskClient | None = None
@@ -70,24 +70,24 @@ class SippCallers:
         self._failed_before_stop: dict[str, int] | None = None
 
     async def __aenter__(self) -> Self:
-        """See `Callers.__aenter__`; SIPp itself begins with `call`."""
+        """See `Callers.__aenter__`. SIPp itself starts with `call`."""
         program = shutil.which(self._settings.program[0])
         if program is None:
             raise CallersFailed(
-                f"{self._settings.program[0]} is not on the PATH; install SIPp (Debian: sip-tester), or say where it "
-                "is with --sipp"
+                f"{self._settings.program[0]} is not on the PATH; install SIPp (Debian: sip-tester), or give its "
+                "path with --sipp"
             )
         scenario = self._settings.scenario
         if scenario is not None and not scenario.is_file():
             raise CallersFailed(f"--scenario {scenario}: there is no such file")
         (self._folder / TONE_FILE).write_bytes(TONE * TONE_PACKETS)
-        # Beside the tone, so that a SIPp with a root of its own needs to see one folder only.
+        # In the folder of the tone, so that a SIPp in a container needs one folder only.
         source = scenario if scenario is not None else files("rtppool_callgen").joinpath(SCENARIO)
         (self._folder / SCENARIO).write_bytes(source.read_bytes())
         if self._asterisk is not None:
             await self._asterisk.__aenter__()
             try:
-                self._before = await self._asterisk.of_relays()
+                self._before = await self._asterisk.relay_objects()
             except CallersFailed:
                 await self._asterisk.__aexit__()
                 raise
@@ -116,16 +116,16 @@ class SippCallers:
         )
         ends = asyncio.create_task(process.wait())
         try:
-            await self._until(ends, stop, self._plan.last_arrival_seconds + SLOW_SECONDS)
+            await self._wait(ends, stop, self._plan.last_arrival_seconds + SLOW_SECONDS)
             if not ends.done():
-                # Place no more calls, and end with the last one (SIPp's reference, «Running SIPp in background»).
+                # SIPp places no more calls and ends after the last one (its reference, «Running SIPp in background»).
                 process.send_signal(signal.SIGUSR1)
                 if not stop.is_set():
-                    await self._until(ends, stop, self._plan.call_seconds + GOODBYE_SECONDS)
+                    await self._wait(ends, stop, self._plan.call_seconds + BYE_SECONDS)
             if not ends.done():
                 await self._abort(process, ends)
-            elif process.returncode not in ENDS_OF_A_RUN:
-                raise CallersFailed(self._last_words(process.returncode))
+            elif process.returncode not in EXIT_CODES:
+                raise CallersFailed(self._failure(process.returncode))
         finally:
             ends.cancel()
         if self._asterisk is not None:
@@ -133,18 +133,18 @@ class SippCallers:
         self._over = True
 
     def tally(self) -> Tally:
-        """See `Callers.tally`. What its callers heard SIPp does not tell."""
+        """See `Callers.tally`. SIPp does not count received packets."""
         try:
             with (self._folder / STATISTICS).open(encoding="utf-8", errors="replace") as file:
                 tally = tally_of(file, over=self._over)
         except FileNotFoundError:
-            return Tally(over=self._over, told_of_refusals=False)
+            return Tally(over=self._over, knows_refusals=False)
         except StatisticsError as error:
             raise CallersFailed(str(error)) from error
         tally.channels_left, tally.bridges_left = self._left.channels_left, self._left.bridges_left
         if self._failed_before_stop is None:
             return tally
-        # Calls that we broke off are failures to SIPp, not to us.
+        # SIPp counts calls that were aborted on request as failures.
         failed = self._failed_before_stop
         interrupted = max(0, tally.placed - tally.completed - sum(failed.values()))
         return replace(tally, failed=failed, interrupted=interrupted)
@@ -161,22 +161,22 @@ class SippCallers:
 
     def _command(self) -> Sequence[str]:
         host, port = host_and_port(self._settings.target)
-        ours = source_address(host, port)
+        local = source_address(host, port)
         plan = self._plan
         # SIPp takes whole numbers only: calls in ten seconds.
         rate = ("-r", str(max(1, round(plan.per_second * 10))), "-rp", "10000")
         return [
             *self._settings.program,
             *("-sf", SCENARIO, "-s", SERVICE, self._settings.target),
-            *("-i", ours, "-mi", ours),
+            *("-i", local, "-mi", local),
             *("-m", str(plan.calls), "-l", str(plan.concurrent), *rate),
             *("-d", str(round(plan.call_seconds * 1000))),
             *("-trace_stat", "-stf", STATISTICS, "-fd", "1", "-nostdin"),
             *self._settings.arguments,
         ]
 
-    async def _until(self, ends: asyncio.Task[int], stop: asyncio.Event, seconds: float) -> None:
-        """Wait for SIPp's end, for a request to stop, or so long."""
+    async def _wait(self, ends: asyncio.Task[int], stop: asyncio.Event, seconds: float) -> None:
+        """Wait for SIPp's end or for `stop`, at most `seconds`."""
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({ends, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -184,22 +184,22 @@ class SippCallers:
             stopping.cancel()
 
     async def _abort(self, process: asyncio.subprocess.Process, ends: asyncio.Task[int]) -> None:
-        """A second SIGUSR1 makes SIPp break off its calls, with a BYE or CANCEL each."""
+        """Send the second SIGUSR1, on which SIPp ends its calls with BYE or CANCEL."""
         self._failed_before_stop = self.tally().failed
         process.send_signal(signal.SIGUSR1)
         await asyncio.wait({ends}, timeout=ABORT_SECONDS)
 
-    def _last_words(self, code: int | None) -> str:
-        said = (self._folder / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
-        lines = [line for line in said if line.strip()][-LINES_SHOWN:]
+    def _failure(self, code: int | None) -> str:
+        log = (self._folder / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = [line for line in log if line.strip()][-LAST_LINES:]
         return "\n  ".join([f"SIPp ended with exit code {code}:", *lines])
 
 
 def host_and_port(target: str) -> tuple[str, int]:
-    """`host`, `host:port` or `[address]:port`.
+    """Parse `host`, `host:port` or `[address]:port`.
 
     Raises:
-        CallersFailed: none of these.
+        CallersFailed: the target has another form.
     """
     try:
         parts = urlsplit(f"//{target}")
@@ -211,10 +211,10 @@ def host_and_port(target: str) -> tuple[str, int]:
 
 
 def source_address(host: str, port: int) -> str:
-    """Our address on the way to a host.
+    """Return the local address of the route to a host.
 
     Raises:
-        CallersFailed: there is no way, or no such host.
+        CallersFailed: there is no route, or no such host.
     """
     try:
         address = str(socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4][0])

@@ -1,7 +1,7 @@
-"""SIPp's own account: the last whole row of the file that `-trace_stat` writes. Pure.
+"""SIPp's counts: the last complete row of the file that `-trace_stat` writes.
 
-The file is semicolon-separated; its first line names the columns, `(C)` are counts since SIPp began, `(P)` since the
-last row (SIPp's reference, «Statistics»).
+The file is semicolon-separated and its first line names the columns. `(C)` are counts since SIPp's start, `(P)` since
+the last row (SIPp's reference, «Statistics»).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _FAILED_BY_REASON, _CUMULATED = "Failed", "(C)"
 
 
 class StatisticsError(ValueError):
-    """A file that is not SIPp's; the message says what is missing."""
+    """The file is not one of SIPp's. The message names the column."""
 
 
 def tally_of(lines: Iterable[str], *, over: bool = False) -> Tally:
-    """The callers' account. Without a row nothing has happened yet.
+    """Return the counts of the last complete row, zeros before the first.
 
     Raises:
-        StatisticsError: a column is missing, or holds no number.
+        StatisticsError: a column is missing or has no number.
     """
     whole = [line.rstrip("\r\n").rstrip(";").split(";") for line in lines if line.endswith("\n") and line.strip()]
     if len(whole) < 2:  # noqa: PLR2004 the names and a row
-        return Tally(over=over, told_of_refusals=False)
+        return Tally(over=over, knows_refusals=False)
     row = dict(zip(whole[0], whole[-1], strict=False))
     failed = {
         name.removesuffix(_CUMULATED): count
@@ -42,7 +42,7 @@ def tally_of(lines: Iterable[str], *, over: bool = False) -> Tally:
         completed=_count(row, _SUCCESSFUL),
         failed=failed,
         over=over,
-        told_of_refusals=False,
+        knows_refusals=False,
     )
 
 

@@ -1,6 +1,6 @@
 """Callers of the stand-in, with an echo and a relay of their own on this machine.
 
-Each is a process: callers who shared one with whoever polls and draws would send in bursts when that one is busy.
+Each is a process of its own. Callers in the process of the load test would send in bursts while that one is busy.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ READ_SECONDS = 0.2
 
 
 class StandInCallers:
-    """The stand-in is started by `call`; its callers begin once the relay is connected to it. Logs go to `folder`."""
+    """Starts echo and relay at once, and the stand-in with `call`. Logs go to `folder`."""
 
     def __init__(self, plan: LoadPlan, system: LocalSystem, folder: Path, stop: Stop) -> None:
         self._plan = plan
@@ -79,10 +79,10 @@ class StandInCallers:
             await asyncio.sleep(READ_SECONDS)
         if self.tally().over:
             return
-        # Asked to end, the stand-in lets its callers hang up and tells how their calls went.
+        # On SIGTERM the stand-in hangs up and writes the last events.
         await stand_in.end()
         if not self.tally().over:
-            raise CallersFailed("the stand-in ended before it had told the end of its calls")
+            raise CallersFailed("the stand-in ended before the last events of its calls")
 
     def tally(self) -> Tally:
         """See `Callers.tally`."""
@@ -94,7 +94,7 @@ class StandInCallers:
             try:
                 self._tally.add(from_line(line))
             except (ContractError, SchemeError) as error:
-                raise CallersFailed(f"the stand-in told what can't be: {error}") from error
+                raise CallersFailed(f"the stand-in wrote an invalid event: {error}") from error
         return self._tally
 
     def settings(self) -> Mapping[str, str]:

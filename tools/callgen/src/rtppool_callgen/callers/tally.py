@@ -1,4 +1,4 @@
-"""The callers' account of a load: how many came, and how their calls ended. Pure."""
+"""Counts of a load's calls, from the callers' side."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rtppool_core.statistics.histogram import Histogram
 
 @dataclass(slots=True)
 class Tally:
-    """`placed = completed + refused + failed + interrupted + talking`, always; `not_placed` are beside it.
+    """`placed = completed + refused + failed + interrupted + active`, always. `not_placed` are not part of it.
 
-    `heard_nothing` counts completed calls whose caller sent packets and got none back; None, as `round_trips`, where
-    callers count no packets. What is left in Asterisk is known when `over`, where callers can look. To callers who are
-    not `told_of_refusals` a refused call is one that failed.
+    `heard_nothing` counts completed calls whose caller sent packets and received none. It and `round_trips` are None
+    for callers that count no packets. The objects left in Asterisk are known when `over`, if callers can list them.
+    Callers without `knows_refusals` count a refused call as failed.
     """
 
     placed: int = 0
@@ -29,19 +29,19 @@ class Tally:
     channels_left: int | None = None
     bridges_left: int | None = None
     over: bool = False
-    told_of_refusals: bool = True
+    knows_refusals: bool = True
 
     @property
-    def talking(self) -> int:
-        """Calls that have not ended."""
+    def active(self) -> int:
+        """The calls that have not ended."""
         ended = self.completed + self.interrupted + sum(self.refused.values()) + sum(self.failed.values())
         return self.placed - ended
 
     def add(self, event: CallerEvent) -> None:
-        """Take what a caller tells.
+        """Count an event.
 
         Raises:
-            SchemeError: a histogram that can't be.
+            SchemeError: a histogram is impossible.
         """
         match event:
             case Placed():

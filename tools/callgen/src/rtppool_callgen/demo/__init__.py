@@ -1,1 +1,1 @@
-"""`make run`: a local system with a live table."""
+"""The `run` command: a local system with a live table."""

@@ -1,4 +1,4 @@
-"""The live table of `make run`, and its summary. Takes figures, returns what rich prints."""
+"""The live table of `make run`, and its summary, as rich renderables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLOURS = {"Met": "green", "Violated": "red", "Unknown": "yellow"}
 
 
 def live_table(view: RelayView, address: str, rows: int = MAX_ROWS) -> RenderableType:
-    """The relay in one picture. `rows` bounds the calls that are shown, worst p99 first."""
+    """Return the live table with at most `rows` calls, worst p99 first."""
     parts: list[RenderableType] = [Text(headline(view)), verdict_line(view), _calls_table(view, rows)]
     hidden = len(view.calls) - rows
     if hidden > 0:
@@ -27,7 +27,7 @@ def live_table(view: RelayView, address: str, rows: int = MAX_ROWS) -> Renderabl
 
 
 def headline(view: RelayView) -> str:
-    """Calls, ports, echo and Asterisk in one line."""
+    """Return calls, ports, echo and Asterisk in one line."""
     refused = sum(view.refused.values())
     return (
         f"calls {view.active} active, {view.accepted} accepted, {refused} refused   "
@@ -37,7 +37,7 @@ def headline(view: RelayView) -> str:
 
 
 def verdict_line(view: RelayView) -> Text:
-    """The verdict and the window's figures, of the calls where there are any."""
+    """Return the verdict and the figures of the window, of the probe while there are no calls."""
     text = Text("SLA ").append(view.sla, style=f"bold {_COLOURS.get(view.sla, 'white')}")
     text.append(f" ({view.sla_reason}")
     if view.tier_up_to_calls is not None:
@@ -51,7 +51,7 @@ def verdict_line(view: RelayView) -> Text:
 
 
 def window_line(window: Mapping[str, Any]) -> str:
-    """Round trips, late and loss of a window."""
+    """Return round trips, late packets and loss of a window."""
     return (
         f"{window['packets']} packets, round trip p50 {milliseconds(window.get('p50Microseconds'))}, "
         f"p99 {milliseconds(window.get('p99Microseconds'))}, max {milliseconds(window.get('maxMicroseconds'))}, "
@@ -61,7 +61,7 @@ def window_line(window: Mapping[str, Any]) -> str:
 
 
 def problem_lines(view: RelayView) -> list[str]:
-    """What is not as it should be, in sentences."""
+    """Return a sentence for each problem."""
     lines = [f"limit missed: {violation}" for violation in view.violations]
     reasons = ", ".join(f"{count} {reason}" for reason, count in view.refused.items())
     lines += [f"refused ({reasons}): {sentence}" for sentence in view.refusals]
@@ -73,7 +73,7 @@ def problem_lines(view: RelayView) -> list[str]:
 
 
 def summary(view: RelayView, seconds: float) -> RenderableType:
-    """What is left to say at the end."""
+    """Return the summary after `seconds`."""
     parts: list[RenderableType] = [Text(f"After {seconds:.0f} s: {headline(view)}"), verdict_line(view)]
     return Group(*parts, *(Text(line) for line in problem_lines(view)))
 

@@ -1,4 +1,4 @@
-"""What the live table shows, taken from a relay's `/status`, `/sla` and `/calls`. Pure."""
+"""The content of the live table, from a relay's `/status`, `/sla` and `/calls`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_ROWS = 20
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """One live call. Times are in µs; None is not measured."""
+    """A live call. None is not measured."""
 
     call: str
     port: int | None
@@ -27,7 +27,7 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class RelayView:
-    """A relay at one moment. `window` figures are those of the last 60 s; None without packets."""
+    """A relay at one moment. `window` covers the last 60 s and is None without packets."""
 
     port_range: str
     ports_free: int
@@ -51,10 +51,10 @@ class RelayView:
 
 
 def relay_view(status: Mapping[str, Any], sla: Mapping[str, Any], calls: Mapping[str, Any]) -> RelayView:
-    """Put the three documents together.
+    """Combine the three documents.
 
     Raises:
-        KeyError: one of them is not what a relay of this version answers.
+        KeyError: a document lacks a field of this version.
     """
     ports, counts, echo = status["ports"], status["calls"], status["echo"]
     refusals = [call["refusal"] for call in calls["recent"] if call.get("refusal")]

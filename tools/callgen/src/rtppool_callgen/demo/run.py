@@ -34,7 +34,7 @@ _DOCUMENTS = ("/status", "/sla", "/calls")
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What to run. `seconds` 0 runs until Ctrl-C."""
+    """Options of the demonstration. `seconds` 0 runs until Ctrl-C."""
 
     calls: int
     seconds: float
@@ -42,10 +42,10 @@ class Demo:
 
 
 async def run_demo(demo: Demo, console: Console, stop: Stop) -> None:
-    """Run until asked to stop, or for `demo.seconds`.
+    """Run until `stop`, or for `demo.seconds`.
 
     Raises:
-        ChildFailed: a process did not start or ended by itself; says its last words.
+        ChildFailed: a process did not start or ended by itself. The message has the last lines of its log.
     """
     with tempfile.TemporaryDirectory(prefix="rtp-pool-run-") as logs:
         callers = ["--calls", str(demo.calls), "--per-second", str(PER_SECOND)]
@@ -67,7 +67,7 @@ async def run_demo(demo: Demo, console: Console, stop: Stop) -> None:
 async def _watch(
     demo: Demo, http: aiohttp.ClientSession, children: list[Child], console: Console, stop: Stop
 ) -> RelayView | None:
-    """Show the relay until the end; returns the last view."""
+    """Show the relay until the end. Returns the last view."""
     ends_at = time.monotonic() + demo.seconds if demo.seconds else None
     view: RelayView | None = None
     shown_at = 0.0
@@ -75,7 +75,7 @@ async def _watch(
         while not stop.asked.is_set() and (ends_at is None or time.monotonic() < ends_at):
             for child in children:
                 child.check()
-            view = await _look(http)
+            view = await _read(http)
             if console.is_terminal:
                 live.update(live_table(view, demo.system.address, rows=max(5, console.height - 8)))
             elif time.monotonic() - shown_at >= PLAIN_EVERY_SECONDS:
@@ -85,7 +85,7 @@ async def _watch(
     return view
 
 
-async def _look(http: aiohttp.ClientSession) -> RelayView:
+async def _read(http: aiohttp.ClientSession) -> RelayView:
     documents = []
     for path in _DOCUMENTS:
         async with http.get(path) as response:

@@ -1,1 +1,1 @@
-"""The load test: its run, its report, its verdict."""
+"""The load test: reads of the relay, verdict, report and chart."""

@@ -1,4 +1,4 @@
-"""A relay's own records of the calls of a load, each once, read out of `/calls` as they end. Pure."""
+"""The relay's records of a load's calls, each counted once, from repeated reads of `/calls`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class RecordCounts:
-    """`records` are calls that the relay took and that ended: `records = measured + zero + missing`.
+    """`records` are ended calls that the relay had accepted: `records = measured + zero + missing`.
 
-    `zero`: its median round trip is 0; `missing`: no packet of it was answered. `gaps`: polls of which every record was
-    new, so that others may have been pushed out before they were read.
+    `zero`: the median round trip is 0. `missing`: no packet was answered. `gaps`: reads in which every record was new,
+    so that the relay may have dropped records unread.
     """
 
     records: int
@@ -26,7 +26,7 @@ class RecordCounts:
 
 
 class CallLedger:
-    """Takes `/calls` again and again. Calls that are known at the first look belong to somebody else."""
+    """Collects records from reads of `/calls`. Calls in the first read are not part of the load."""
 
     def __init__(self, first: Mapping[str, Any]) -> None:
         self._foreign = {_key(call) for part in ("live", "recent") for call in _calls(first, part)}
@@ -34,7 +34,7 @@ class CallLedger:
         self._gaps = 0
 
     def add(self, document: Mapping[str, Any]) -> None:
-        """Take the records of calls that have ended since."""
+        """Add the records of calls that have ended since the last read."""
         ended = [call for call in _calls(document, "recent") if _key(call) not in self._foreign]
         fresh = [call for call in ended if _key(call) not in self._kinds]
         if self._kinds and ended and len(fresh) == len(_calls(document, "recent")):
@@ -43,7 +43,7 @@ class CallLedger:
             self._kinds[_key(call)] = _kind(call)
 
     def counts(self) -> RecordCounts:
-        """All of them."""
+        """Return the counts of all records."""
         kinds = list(self._kinds.values())
         refused = kinds.count("refused")
         return RecordCounts(len(kinds) - refused, kinds.count("zero"), kinds.count("missing"), refused, self._gaps)
@@ -55,7 +55,7 @@ def _calls(document: Mapping[str, Any], part: str) -> list[Mapping[str, Any]]:
 
 
 def _key(call: Mapping[str, Any]) -> Key:
-    """An adopted call keeps its name and begins anew."""
+    """Name and start identify a record: an adopted call keeps its name, with a new start."""
     started = call.get("startedUnixMs")
     return str(call.get("call")), started if isinstance(started, int) else 0
 

@@ -1,4 +1,4 @@
-"""The command line of the load test. Secrets are read from the environment: a list of processes shows arguments."""
+"""The command line of the load test. Secrets come from the environment, because a list of processes shows arguments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rtppool_core.process.service import Stop
 from rtppool_core.process.settings import Environment
 
 KINDS = ("stand-in", "ari", "sipp")
-# A port rests for 5 s after its call: a hundred calls, and those that rest while ten a second follow each other.
+# A port rests for 5 s after its call: 100 calls, and 50 resting ports at ten calls per second.
 PORT_RANGE = "10000-10149"
 ARI_URL = "http://127.0.0.1:8088/ari"
 RELAY_URL = "http://127.0.0.1:9090"
@@ -33,7 +33,7 @@ MakeCallers = Callable[[Path, Stop], Callers]
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """A load, the relay that is read, and who calls: made of a folder for their files."""
+    """A load, the relay, and a factory of the callers, which takes the folder for their files."""
 
     load: Load
     relay_url: str
@@ -42,25 +42,29 @@ class LoadOptions:
 
 
 def add_load_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """`load` and its options; returns its parser."""
+    """Add the `load` command. Returns its parser."""
     parser = commands.add_parser(
         "load",
-        help="calls for a while, so many at a time; a report, a chart, and an exit code by the SLA",
+        help="a constant load for some time, with a report, a chart, and an exit code by the SLA",
         description=(
-            "Exit code 0: Met and every call went as planned; 1: Violated, or calls are missing; 2: options that can't "
-            "be used; 3: nothing was measured. RELAY_TOKEN or RELAY_TOKEN_FILE is the relay's token, ARI_USER and "
-            "ARI_PASS or ARI_PASS_FILE the user of --callers ari."
+            "Exit code 0: Met, and every call went as planned; 1: Violated, or calls are missing; 2: invalid options; "
+            "3: nothing was measured. Environment: RELAY_TOKEN or RELAY_TOKEN_FILE for the relay's token, ARI_USER "
+            "and ARI_PASS or ARI_PASS_FILE for the user of --callers ari."
         ),
     )
     plan = parser.add_argument_group("the load")
-    plan.add_argument("--concurrent", type=calls(1), default=100, help="calls at a time (default 100)")
-    plan.add_argument("--duration", type=seconds, default=300.0, help="how long, in seconds (default 300)")
-    plan.add_argument("--call-duration", type=seconds, default=30.0, help="of each call, in seconds (default 30)")
-    plan.add_argument("--per-second", type=rate, default=10.0, help="how many arrive a second (default 10)")
-    plan.add_argument("--callers", choices=KINDS, default="stand-in", help="who calls (default stand-in)")
-    plan.add_argument("--output", type=Path, default=Path("build/load"), help="folder of report and chart (build/load)")
-    own = parser.add_argument_group("--callers stand-in: echo, relay and stand-in are started on this machine")
-    own.add_argument("--port-range", type=_port_range, default=PORT_RANGE, help=f"of the relay (default {PORT_RANGE})")
+    plan.add_argument("--concurrent", type=calls(1), default=100, help="concurrent calls (default 100)")
+    plan.add_argument("--duration", type=seconds, default=300.0, help="duration of the load in seconds (default 300)")
+    plan.add_argument("--call-duration", type=seconds, default=30.0, help="length of each call in seconds (default 30)")
+    plan.add_argument("--per-second", type=rate, default=10.0, help="calls placed per second (default 10)")
+    plan.add_argument("--callers", choices=KINDS, default="stand-in", help="source of the calls (default stand-in)")
+    plan.add_argument(
+        "--output", type=Path, default=Path("build/load"), help="for report and chart (default build/load)"
+    )
+    own = parser.add_argument_group("--callers stand-in: starts echo, relay and stand-in on this machine")
+    own.add_argument(
+        "--port-range", type=_port_range, default=PORT_RANGE, help=f"its PORT_RANGE (default {PORT_RANGE})"
+    )
     own.add_argument("--http-port", type=port, default=9090, help="the relay's HTTP_PORT (default 9090)")
     own.add_argument("--echo-port", type=port, default=4000, help="the echo's ECHO_PORT (default 4000)")
     own.add_argument("--echo-http-port", type=port, default=9091, help="the echo's HTTP_PORT (default 9091)")
@@ -68,42 +72,46 @@ def add_load_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "--admission",
         choices=("on", "off"),
         default="on",
-        help="off: the relay takes calls that it has no headroom for (its ADMISSION, default on)",
+        help="the relay's ADMISSION; off accepts calls beyond its capacity (default on)",
     )
-    real = parser.add_argument_group("--callers ari and sipp: a relay and an Asterisk that run already")
-    real.add_argument("--relay-url", type=_url, help=f"the relay's HTTP side (default {RELAY_URL})")
+    real = parser.add_argument_group("--callers ari and sipp: use a running relay and a running Asterisk")
+    real.add_argument("--relay-url", type=_url, help=f"the relay's base URL (default {RELAY_URL})")
     ari = parser.add_argument_group("--callers ari: Asterisk originates the calls")
     ari.add_argument(
-        "--ari-url", type=_url, help=f"Asterisk's ARI (default {ARI_URL}); with sipp: also look there for orphans"
+        "--ari-url", type=_url, help=f"Asterisk's ARI (default {ARI_URL}); with sipp it is searched for orphans"
     )
-    ari.add_argument("--endpoint", help="who is called, such as Local/s@talkers or PJSIP/1000@trunk")
+    ari.add_argument("--endpoint", help="the called endpoint, such as Local/s@talkers or PJSIP/1000@trunk")
     ari.add_argument("--application", default="rtp-pool", help="the relay's APP_NAME (default rtp-pool)")
     sipp = parser.add_argument_group("--callers sipp: SIPp calls Asterisk")
     sipp.add_argument("--sip-target", help="Asterisk's SIP, host:port")
     sipp.add_argument("--scenario", type=Path, help="an XML scenario (default: the package's)")
     sipp.add_argument("--sipp", type=shlex.split, default=["sipp"], help="the program (default: sipp on the PATH)")
     sipp.add_argument(
-        "--sipp-argument", action="append", default=[], metavar="ARGUMENT", help="one more for SIPp: --sipp-argument=-p"
+        "--sipp-argument",
+        action="append",
+        default=[],
+        metavar="ARGUMENT",
+        help="one more argument for SIPp: --sipp-argument=-p",
     )
     return parser
 
 
 def problems_of(options: argparse.Namespace) -> list[str]:
-    """Options that are missing, or contradict each other; a sentence each."""
+    """Return a sentence for each missing or contradictory option."""
     problems = list(_plan(options).problems())
     if options.callers == "stand-in" and options.relay_url:
-        problems.append("--relay-url goes with --callers ari or sipp; the stand-in's callers have a relay of their own")
+        problems.append("--relay-url applies to --callers ari or sipp; the stand-in has a relay of its own")
     if options.callers == "ari" and not options.endpoint:
-        problems.append("--endpoint is needed with --callers ari, such as Local/s@talkers")
+        problems.append("--callers ari requires --endpoint, such as Local/s@talkers")
     if options.callers == "sipp" and not options.sip_target:
-        problems.append("--sip-target is needed with --callers sipp, such as 127.0.0.1:5060")
+        problems.append("--callers sipp requires --sip-target, such as 127.0.0.1:5060")
     if not options.sipp:
         problems.append("--sipp is empty; accepted is a program")
     return problems
 
 
 def load_options(options: argparse.Namespace) -> LoadOptions:
-    """Read options without problems, and the secrets of the environment.
+    """Convert valid options, and read the secrets of the environment.
 
     Raises:
         SettingsError: a secret is missing or can't be read.

@@ -1,4 +1,4 @@
-"""What a load test shows while it runs, and at its end. Takes figures, returns what rich prints."""
+"""The console output of a load test, during the run and at its end, as rich renderables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLOURS = {"Met": "green", "Violated": "red"}
 
 @dataclass(frozen=True, slots=True)
 class LoadView:
-    """A load at one moment. `window` None: the relay has judged nothing yet. `trouble`: why it can't be read now."""
+    """A load at one moment. `window` is None before the relay's first window. `trouble` is the last failed read."""
 
     seconds: float
     tally: Tally
@@ -30,7 +30,7 @@ class LoadView:
 
 
 def live_view(view: LoadView, plan: LoadPlan, address: str) -> RenderableType:
-    """Bar, calls, percentiles."""
+    """Return progress bar, calls and percentiles."""
     bar = Table.grid(padding=(0, 1))
     total = plan.total_seconds
     bar.add_row(
@@ -47,23 +47,23 @@ def live_view(view: LoadView, plan: LoadPlan, address: str) -> RenderableType:
 
 
 def plain_line(view: LoadView, plan: LoadPlan) -> str:
-    """The same in one line, for a log."""
+    """Return the progress as one line, for a log."""
     at = f"{view.seconds:.0f} of {plan.total_seconds:.0f} s"
-    said = f"{at}: {calls_line(view.tally, plan)}; {window_line(view.window)}"
-    return f"{said}; {view.trouble}" if view.trouble else said
+    line = f"{at}: {calls_line(view.tally, plan)}; {window_line(view.window)}"
+    return f"{line}; {view.trouble}" if view.trouble else line
 
 
 def calls_line(tally: Tally, plan: LoadPlan) -> str:
-    """How the calls stand."""
+    """Return the counts of calls."""
     refused, failed = sum(tally.refused.values()), sum(tally.failed.values())
     return (
-        f"calls {tally.talking} of {plan.concurrent} talk, {tally.placed} of {plan.calls} placed, "
+        f"calls {tally.active} of {plan.concurrent} active, {tally.placed} of {plan.calls} placed, "
         f"{tally.completed} completed, {refused} refused, {failed} failed"
     )
 
 
 def window_line(window: LoadWindow | None) -> str:
-    """The last 60 s as the relay tells them."""
+    """Return the figures of the relay's last window."""
     if window is None or window.packets == 0:
         return "no packet of a call measured yet"
     late = window.late_ppm(window.late_relay + window.late_echo)
@@ -75,14 +75,14 @@ def window_line(window: LoadWindow | None) -> str:
 
 
 def verdict_line(window: LoadWindow) -> Text:
-    """What the relay says of them."""
+    """Return the relay's verdict on its last window."""
     text = Text("SLA ").append(window.result, style=f"bold {_COLOURS.get(window.result, 'yellow')}")
     tier = "" if window.tier_up_to_calls is None else f", tier up to {window.tier_up_to_calls} calls"
     return text.append(f" ({window.reason}{tier})")
 
 
 def summary(report: LoadReport, paths: tuple[str, str]) -> RenderableType:
-    """The end: verdict, what is missing, figures by tier, where the report is."""
+    """Return the final output: verdict, shortfalls, figures by tier, and the paths of report and chart."""
     verdict = report.verdict
     style = _COLOURS.get(verdict.result, "yellow" if verdict.result == "Incomplete" else "red")
     parts: list[RenderableType] = [Text(verdict.sentence, style=f"bold {style}")]
@@ -112,7 +112,7 @@ def _account(report: LoadReport) -> RenderableType:
     caller = document["callerRoundTrip"]
     if caller is not None:
         table.add_row(
-            "round trip seen by callers",
+            "round trip measured by callers",
             f"p50 {milliseconds(caller['p50Microseconds'])}, p95 {milliseconds(caller['p95Microseconds'])}, "
             f"p99 {milliseconds(caller['p99Microseconds'])}, max {milliseconds(caller['maxMicroseconds'])}",
         )
@@ -120,4 +120,4 @@ def _account(report: LoadReport) -> RenderableType:
 
 
 def _shown(figure: int | None) -> str:
-    return "not known" if figure is None else str(figure)
+    return "unknown" if figure is None else str(figure)

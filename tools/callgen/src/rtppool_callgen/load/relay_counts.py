@@ -1,6 +1,6 @@
-"""What a relay counts, over a load: how much each count of `/status` grew. Pure.
+"""Growth of the relay's counters over a load, from reads of `/status`.
 
-An older relay does not have all of them. A count that it does not tell is None, never 0.
+A counter that an older relay does not have is None, never 0.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 @dataclass(slots=True)
 class Growth:
-    """How much a count grew. One that fell began anew (the relay was started again) and counts from 0."""
+    """Growth of a counter. A counter that fell belongs to a restarted relay, and grew from 0."""
 
     total: int | None = None
     _last: int | None = None
 
     def add(self, value: int | None) -> None:
-        """The next reading; the first is where it begins."""
+        """Add a reading. The first one is the base."""
         if value is None:
             return
         if self._last is None:
@@ -30,7 +30,7 @@ class Growth:
 
 @dataclass(slots=True)
 class RelayCounts:
-    """Readings of `/status`, the first before the load. `leased` and `active` are of the last reading."""
+    """Counters over all readings of `/status`, the first before the load. `leased` and `active` are the last ones."""
 
     accepted: Growth = field(default_factory=Growth)
     cut: Growth = field(default_factory=Growth)
@@ -50,7 +50,7 @@ class RelayCounts:
     _read: bool = False
 
     def add(self, status: Mapping[str, Any]) -> None:
-        """Take a reading."""
+        """Add a reading."""
         calls, ports = _part(status, "calls"), _part(status, "ports")
         self.accepted.add(_count(calls, "accepted"))
         self.cut.add(_count(calls, "cut"))
@@ -67,11 +67,11 @@ class RelayCounts:
             self.leased_before, self.active_before, self._read = self.leased, self.active, True
 
     def refused_by_reason(self) -> dict[str, int]:
-        """Refusals in this time; reasons without any are left out."""
+        """Return the refusals during the load, without reasons that did not occur."""
         return {reason: growth.total for reason, growth in self.refused.items() if growth.total}
 
     def leased_by_nobody(self) -> int | None:
-        """Ports leased at the last reading, beyond the calls of that moment."""
+        """Return the leased ports without an active call at the last reading."""
         if self.leased is None or self.active is None:
             return None
         return max(0, self.leased - self.active)
@@ -79,7 +79,7 @@ class RelayCounts:
     def _add_refused(self, refused: Mapping[str, Any]) -> None:
         for reason in {*self.refused, *refused}:
             if reason not in self.refused:
-                # A reason is told once there is a refusal: before, it was none.
+                # A reason appears with its first refusal: before, the count was 0.
                 self.refused[reason] = Growth(0, 0 if self._read else None)
             self.refused[reason].add(_count(refused, reason))
 

@@ -1,4 +1,4 @@
-"""Reads a relay's documents over HTTP, within bounds."""
+"""Reads of the relay's documents over HTTP, bounded in time and size."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rtppool_core.contract.report import Report
 READ_SECONDS = 5.0
 # Two hundred records and as many live calls are about half a MiB.
 MAX_BYTES = 16 << 20
-ASKS_FOR_TOKEN = 401
+UNAUTHORIZED = 401
 
 
-class RelayUnreadable(Exception):  # noqa: N818 an outcome of asking, told with what to do
-    """The relay did not answer, or not as a relay does; a sentence."""
+class RelayUnreadable(Exception):  # noqa: N818 an outcome, with a remedy
+    """The relay did not answer, or not as a relay does. The message is a sentence."""
 
 
 class RelayReader:
-    """Use as `async with`. `token` is what the relay's HTTP_TOKEN_FILE holds, empty where it has none."""
+    """Use as `async with`. `token` is the content of the relay's HTTP_TOKEN_FILE, empty without one."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
@@ -41,29 +41,29 @@ class RelayReader:
             await self._http.close()
 
     async def status(self) -> tuple[Report, dict[str, Any]]:
-        """`/status`, typed and as it came: what an older relay does not say is missing only in the latter.
+        """Return `/status` typed and raw: only the raw document shows which fields an older relay lacks.
 
         Raises:
-            RelayUnreadable: no report.
+            RelayUnreadable: there is no valid report.
         """
         document = await self.document("/status")
         try:
             return from_json(Report, document), document
         except ContractError as error:
-            raise RelayUnreadable(f"{self.url}/status is not what a relay of this version answers: {error}") from error
+            raise RelayUnreadable(f"{self.url}/status is not a report of this version: {error}") from error
 
     async def document(self, path: str) -> dict[str, Any]:
-        """A JSON object.
+        """Return a JSON object.
 
         Raises:
-            RelayUnreadable: none.
+            RelayUnreadable: there is none.
         """
         if self._http is None:
             raise RuntimeError("RelayReader is used outside of its async with")
         try:
             async with self._http.get(self.url + path) as response:
-                if response.status == ASKS_FOR_TOKEN:
-                    raise RelayUnreadable(f"{self.url} asks for its token; give it in RELAY_TOKEN or RELAY_TOKEN_FILE")
+                if response.status == UNAUTHORIZED:
+                    raise RelayUnreadable(f"{self.url} requires its token; set RELAY_TOKEN or RELAY_TOKEN_FILE")
                 if not response.ok:
                     raise RelayUnreadable(f"{self.url}{path} answers {response.status}")
                 return self._object(path, await self._body(path, response))
@@ -85,5 +85,5 @@ class RelayReader:
         except ValueError as error:
             raise RelayUnreadable(f"{self.url}{path} is not JSON: {error}") from error
         if not isinstance(document, dict):
-            raise RelayUnreadable(f"{self.url}{path} is no JSON object")
+            raise RelayUnreadable(f"{self.url}{path} is not a JSON object")
         return document

@@ -1,4 +1,4 @@
-"""All that is read of a relay while a load runs on it."""
+"""Repeated reads of the relay during a load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtppool_callgen.load.call_ledger import CallLedger
 from rtppool_callgen.load.relay_counts import RelayCounts
 from rtppool_callgen.load.relay_reader import RelayReader, RelayUnreadable
 from rtppool_callgen.load.report import Polls, RelayFacts
-from rtppool_callgen.load.windows import ImpossibleFigureError, LoadWindows, possible
+from rtppool_callgen.load.windows import ImpossibleFigureError, LoadWindows, check_possible
 from rtppool_callgen.plan.plan import LoadPlan
 from rtppool_core.contract.codec import ContractError, from_json, to_json
 from rtppool_core.contract.pools_file import SlaLimits
@@ -21,7 +21,7 @@ from rtppool_core.statistics.histogram import SchemeError
 
 
 class RelayWatch:
-    """Windows, counts and records, each as often as it is due; what could not be read is counted with the reason."""
+    """Collects windows, counts and records, each when it is due. Failed reads are counted by reason."""
 
     def __init__(self, reader: RelayReader, plan: LoadPlan) -> None:
         self.counts = RelayCounts()
@@ -32,45 +32,45 @@ class RelayWatch:
         self._reader = reader
         self._calls_every_seconds = plan.calls_poll_seconds
         self._calls_read_at = float("-inf")
-        self._read = 0
+        self._reads = 0
         self._missed: Counter[str] = Counter()
 
     def polls(self) -> Polls:
-        """How often it was read, and what was said when it could not be."""
-        return Polls(self._read, dict(self._missed))
+        """Return the successful reads, and the failed ones by reason."""
+        return Polls(self._reads, dict(self._missed))
 
     @property
     def is_idle(self) -> bool:
-        """At the last reading there were no more calls than before the load."""
+        """Whether the last read had no more calls than before the load."""
         return self.counts.active is not None and self.counts.active <= (self.counts.active_before or 0)
 
     @property
     def judged_up_to(self) -> float:
-        """The Unix second at which the last window ends."""
+        """The end of the last window as Unix time."""
         windows = self.windows.all if self.windows is not None else ()
         return windows[-1].end_unix_seconds if windows else 0.0
 
-    async def look(self, at_seconds: float | None) -> None:
-        """Read what is due. `at_seconds` since the load began; None: no window is taken. A miss is counted."""
+    async def read(self, at_seconds: float | None) -> None:
+        """Read the documents that are due. With `at_seconds` since the load began the window is kept."""
         try:
-            await self._look(at_seconds)
+            await self._read_due(at_seconds)
         except RelayUnreadable as unreadable:
             self.trouble = str(unreadable)
             self._missed[self.trouble] += 1
         else:
             self.trouble = None
-            self._read += 1
+            self._reads += 1
 
-    async def look_at_calls(self) -> None:
-        """Read the last records now."""
+    async def read_calls(self) -> None:
+        """Read the records now."""
         self._calls_read_at = float("-inf")
-        await self.look(None)
+        await self.read(None)
 
-    async def _look(self, at_seconds: float | None) -> None:
+    async def _read_due(self, at_seconds: float | None) -> None:
         report, status = await self._reader.status()
         self.counts.add(status)
         if self.windows is None:
-            await self._first_look(status)
+            await self._read_limits(status)
         if self.windows is not None and at_seconds is not None:
             try:
                 self.windows.add(report, at_seconds, int(time.time()))
@@ -79,13 +79,13 @@ class RelayWatch:
         if time.monotonic() - self._calls_read_at >= self._calls_every_seconds:
             await self._read_calls()
 
-    async def _first_look(self, status: Mapping[str, Any]) -> None:
-        told = (await self._reader.document("/sla")).get("limits")
+    async def _read_limits(self, status: Mapping[str, Any]) -> None:
+        document = (await self._reader.document("/sla")).get("limits")
         try:
-            limits = from_json(SlaLimits, told)
-            possible((limits.max_rtt_microseconds, limits.max_late_ppm, limits.max_loss_ppm), "limits")
+            limits = from_json(SlaLimits, document)
+            check_possible((limits.max_rtt_microseconds, limits.max_late_ppm, limits.max_loss_ppm), "limits")
             for tier in limits.tiers:
-                possible(structs.astuple(tier), "a tier")
+                check_possible(structs.astuple(tier), "a tier")
         except (ContractError, ImpossibleFigureError) as error:
             raise RelayUnreadable(f"{self._reader.url}/sla has limits that can't be read: {error}") from error
         self.windows = LoadWindows(limits.tiers)

@@ -1,6 +1,6 @@
-"""The report of a load test as a JSON document. Pure.
+"""The report of a load test as a JSON document.
 
-Names are in camelCase with their units, as in the relay's documents. A figure that nobody could tell is null, never 0.
+Names are in camelCase with their units, as in the relay's documents. An unknown figure is null, never 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class RelayFacts:
-    """The relay under load, as it told of itself at the first reading; None: it was never read."""
+    """The relay under load, from the first read. Fields are None without one."""
 
     url: str
     node: str | None = None
@@ -37,7 +37,7 @@ class RelayFacts:
 
 @dataclass(frozen=True, slots=True)
 class Polls:
-    """Readings of the relay. `missed` is by what was said."""
+    """Reads of the relay. `missed` counts failed reads by reason."""
 
     read: int
     missed: Mapping[str, int]
@@ -45,7 +45,7 @@ class Polls:
 
 @dataclass(frozen=True, slots=True)
 class LoadOutcome:
-    """All that is known at the end. `records` None: `/calls` was never read."""
+    """All data at the end of a load. `records` is None without a read of `/calls`."""
 
     plan: LoadPlan
     machine: Machine
@@ -65,7 +65,7 @@ class LoadOutcome:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """The document, and what it comes to."""
+    """The document, with its counts and its verdict."""
 
     document: Mapping[str, Any]
     calls: CallCounts
@@ -73,7 +73,7 @@ class LoadReport:
 
 
 def load_report(outcome: LoadOutcome) -> LoadReport:
-    """Judge and write down."""
+    """Judge a load and build its report."""
     tiers = tier_verdicts(outcome.windows)
     calls = call_counts(
         outcome.plan.calls, outcome.tally, outcome.counts, outcome.records, interrupted=outcome.interrupted
@@ -113,7 +113,7 @@ def load_report(outcome: LoadOutcome) -> LoadReport:
 
 
 def _round_trips(histogram: Histogram | None) -> dict[str, int | None] | None:
-    """From a caller's send to its own receive stamp; None where callers measure none."""
+    """Return the callers' round trips, from send to receive stamp; None for callers without them."""
     if histogram is None or histogram.count == 0:
         return None
     return {
@@ -125,9 +125,9 @@ def _round_trips(histogram: Histogram | None) -> dict[str, int | None] | None:
     }
 
 
-def _durations(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A relay's durations since it started, without their buckets."""
-    return None if told is None else {name: value for name, value in told.items() if name != "buckets"}
+def _durations(durations: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the relay's durations since its start, without their buckets."""
+    return None if durations is None else {name: value for name, value in durations.items() if name != "buckets"}
 
 
 def _camel(name: str) -> str:
@@ -136,7 +136,7 @@ def _camel(name: str) -> str:
 
 
 def _document(value: Any) -> Any:
-    """As `contract.to_json`, but what is None stays, as null."""
+    """Convert to JSON types. Unlike `to_json` of the contract it keeps None, as null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {_camel(each.name): _document(getattr(value, each.name)) for each in dataclasses.fields(value)}
     if isinstance(value, tuple | list):

@@ -1,4 +1,4 @@
-"""`python -m rtppool_callgen load`: callers call by a plan, the relay is read, and a report is made of both."""
+"""The run of a load: callers place calls by a plan, the relay is read, and both become a report."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from rtppool_core.process.service import Stop
 
 STATUS_SECONDS = 1.0
 PLAIN_EVERY_SECONDS = 5.0
-# A relay's last calls may take so long to be torn down before they count as its leftovers.
+# The time for the teardown of the last calls. Afterwards they count as left behind.
 SETTLE_SECONDS = 10.0
-# Records that are not read now are calls without a round trip.
-LAST_TRIES = 3
+# A record that is not read now becomes a call without a round trip.
+LAST_READS = 3
 REPORT, CHART = "report.json", "chart.svg"
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to do, and the folder for report and chart."""
+    """A plan, and the folder for report and chart."""
 
     plan: LoadPlan
     output: Path
 
     @property
     def paths(self) -> tuple[str, str]:
-        """Report and chart."""
+        """The paths of report and chart."""
         return str(self.output / REPORT), str(self.output / CHART)
 
 
 async def run_load(load: Load, callers: Callers, reader: RelayReader, console: Console, stop: Stop) -> LoadReport:
-    """Run, report, draw. What goes wrong on the way is in the report, with all that was seen until then.
+    """Run a load and write report and chart. A failure becomes part of the report, with all data until then.
 
-    Without a relay that can be read nobody calls.
+    No call is placed when the relay can't be read.
 
     Raises:
         OSError: report or chart can't be written.
@@ -61,11 +61,11 @@ async def run_load(load: Load, callers: Callers, reader: RelayReader, console: C
     fault: str | None
     try:
         async with reader, callers:
-            await watch.look(None)
+            await watch.read(None)
             fault = watch.trouble
             if fault is None:
-                told = f"{load.plan.calls} calls, {load.plan.concurrent} at a time, on {reader.url}"
-                console.print(told, markup=False, highlight=False)
+                line = f"{load.plan.calls} calls, {load.plan.concurrent} concurrent, on {reader.url}"
+                console.print(line, markup=False, highlight=False)
                 try:
                     began = await _call_and_watch(load, callers, watch, console, stop)
                 finally:
@@ -82,7 +82,7 @@ async def run_load(load: Load, callers: Callers, reader: RelayReader, console: C
 
 
 async def _call_and_watch(load: Load, callers: Callers, watch: RelayWatch, console: Console, stop: Stop) -> float:
-    """Until all have called; returns when the first call was placed, as Unix time."""
+    """Run the plan and show its progress. Returns the Unix time of the first call."""
     calling = asyncio.create_task(callers.call(stop.asked))
     began, shown_at = time.time(), 0.0
     try:
@@ -90,10 +90,10 @@ async def _call_and_watch(load: Load, callers: Callers, watch: RelayWatch, conso
             while not calling.done():
                 tally = callers.tally()
                 if tally.placed == 0:
-                    # Callers take a moment to begin.
+                    # The callers are still starting.
                     began = time.time()
                 seconds = time.time() - began
-                await watch.look(seconds if tally.placed else None)
+                await watch.read(seconds if tally.placed else None)
                 windows = watch.windows.all if watch.windows is not None else ()
                 view = LoadView(seconds, tally, windows[-1] if windows else None, watch.trouble)
                 if console.is_terminal:
@@ -105,21 +105,21 @@ async def _call_and_watch(load: Load, callers: Callers, watch: RelayWatch, conso
         await calling
         return began
     finally:
-        # Something else failed: the calls must not go on unseen.
+        # After another failure no call may continue unobserved.
         calling.cancel()
         await asyncio.gather(calling, return_exceptions=True)
 
 
 async def _settle(watch: RelayWatch, began: float, stop: Stop) -> None:
-    """Let the relay tear down the last calls and judge their last packets, then read what it holds."""
+    """Wait until the relay has torn down the last calls and judged their packets, then read its records."""
     ended, deadline = time.time(), time.monotonic() + SETTLE_SECONDS
     while not stop.urgent.is_set() and time.monotonic() < deadline:
-        await watch.look(time.time() - began)
+        await watch.read(time.time() - began)
         if watch.is_idle and watch.judged_up_to >= ended:
             break
         await asyncio.sleep(STATUS_SECONDS)
-    for _ in range(LAST_TRIES):
-        await watch.look_at_calls()
+    for _ in range(LAST_READS):
+        await watch.read_calls()
         if watch.trouble is None:
             return
 
@@ -171,7 +171,7 @@ def _write(load: Load, outcome: LoadOutcome, report: LoadReport) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Whole or not at all: a report that is half written looks like another result."""
+    """Write a file as a whole: a partial report could pass for another result."""
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)

@@ -1,4 +1,4 @@
-"""What a load test comes to: the relay's verdicts by tier, what is missing from its calls, and the exit code. Pure."""
+"""The verdict of a load test: the relay's verdicts by tier, shortfalls of calls, and the exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtppool_core.contract.report import SlaResult
 
 EXIT_MET = 0
 EXIT_VIOLATED = 1
-# 2 is a setting that can't be used.
+# 2 is an invalid setting.
 EXIT_NOTHING_MEASURED = 3
 
 LoadResult = Literal["Met", "Violated", "Incomplete", "NothingMeasured"]
@@ -22,7 +22,7 @@ LoadResult = Literal["Met", "Violated", "Incomplete", "NothingMeasured"]
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """A limit that windows were above: how many, and the worst figure. In the unit of the limit's name."""
+    """A limit that windows exceeded: how many, and the worst figure in the unit of the limit's name."""
 
     limit: str
     accepted: int
@@ -32,10 +32,10 @@ class Excess:
 
 @dataclass(frozen=True, slots=True)
 class TierVerdict:
-    """Windows by the relay's verdict. `up_to_calls` None: the pool has no tiers, or the relay tells none.
+    """Windows by the relay's verdict. `up_to_calls` is None without tiers.
 
-    `mixed` windows had packets of more calls than the tier is for, and are not judged. The worst figures are of judged
-    windows only.
+    `mixed` windows have packets of more calls than the tier covers, and are not judged. The worst figures are those of
+    judged windows.
     """
 
     up_to_calls: int | None
@@ -53,10 +53,10 @@ class TierVerdict:
 
 @dataclass(frozen=True, slots=True)
 class CallCounts:
-    """The calls of a load, from whoever knows best; None: nobody could tell.
+    """The calls of a load, from callers and relay. None is unknown.
 
-    `refused` is by reason: what callers were told, or, where they are told nothing, what the relay counted.
-    `orphans` are channels and bridges that were left in Asterisk two seconds after the last call.
+    `refused` by reason comes from the callers, or from the relay's counters where callers know no refusals.
+    `orphans` are channels and bridges that remain in Asterisk two seconds after the last call.
     """
 
     planned: int
@@ -77,7 +77,7 @@ class CallCounts:
 
 @dataclass(frozen=True, slots=True)
 class LoadVerdict:
-    """`shortfalls` are sentences about calls that did not go as planned; `sentence` is the whole in one."""
+    """`sentence` is the verdict in words, `shortfalls` are sentences about calls that did not go as planned."""
 
     result: LoadResult
     sla: SlaResult
@@ -87,7 +87,7 @@ class LoadVerdict:
 
 
 def tier_verdicts(windows: Sequence[LoadWindow]) -> tuple[TierVerdict, ...]:
-    """One for each tier that windows were judged by, fewest calls first."""
+    """Return the verdict of each tier in the windows, fewest calls first."""
     tiers = {window.tier_up_to_calls for window in windows}
     return tuple(
         _tier(tier, [window for window in windows if window.tier_up_to_calls == tier])
@@ -98,9 +98,9 @@ def tier_verdicts(windows: Sequence[LoadWindow]) -> tuple[TierVerdict, ...]:
 def call_counts(
     planned: int, tally: Tally, relay: RelayCounts, records: RecordCounts | None, *, interrupted: bool
 ) -> CallCounts:
-    """Put the callers' and the relay's accounts together."""
+    """Combine the counts of callers and relay."""
     refused, failed = _refused_and_failed(tally, relay)
-    looked = tally.channels_left is not None and tally.bridges_left is not None
+    listed = tally.channels_left is not None and tally.bridges_left is not None
     return CallCounts(
         planned=planned,
         placed=tally.placed,
@@ -109,7 +109,7 @@ def call_counts(
         refused=refused,
         failed=failed,
         not_placed=dict(tally.not_placed),
-        orphans=(tally.channels_left or 0) + (tally.bridges_left or 0) if looked else None,
+        orphans=(tally.channels_left or 0) + (tally.bridges_left or 0) if listed else None,
         orphans_deleted_by_relay=relay.orphans_deleted.total,
         leaked_ports=relay.leaked.total,
         ports_leased_by_nobody=relay.leased_by_nobody(),
@@ -120,13 +120,13 @@ def call_counts(
 
 
 def verdict(tiers: Sequence[TierVerdict], calls: CallCounts, fault: str | None, *, interrupted: bool) -> LoadVerdict:
-    """Met only where windows were judged, all of them Met, and every call went as planned.
+    """Return Met only if windows were judged, all of them were Met, and every call went as planned.
 
     Args:
         tiers: the relay's verdicts.
-        calls: the account of the calls.
-        fault: what ended the load before its time; None: nothing did.
-        interrupted: somebody ended it before its time.
+        calls: the counts of calls.
+        fault: the error that ended the load early, or None.
+        interrupted: the load was ended early on request.
     """
     short = tuple(_shortfalls(calls, fault, interrupted=interrupted))
     sla = _overall(tier.result for tier in tiers)
@@ -134,29 +134,29 @@ def verdict(tiers: Sequence[TierVerdict], calls: CallCounts, fault: str | None, 
         sentence = f"Nothing was measured: {_why_nothing(tiers, calls, fault)}. This is no result."
         return LoadVerdict("NothingMeasured", sla, EXIT_NOTHING_MEASURED, sentence, short)
     judged = sum(tier.met + tier.violated for tier in tiers)
-    account = f"{calls.completed} of {calls.placed} calls completed"
+    completed = f"{calls.completed} of {calls.placed} calls completed"
     if sla == "Violated":
         violated = sum(tier.violated for tier in tiers)
-        worst = "; ".join(f"{_tier_name(tier)}: {_told(tier.excesses)}" for tier in tiers if tier.excesses)
-        sentence = f"Violated in {violated} of {judged} judged windows ({worst}); {account}."
+        worst = "; ".join(f"{_tier_name(tier)}: {_excess_list(tier.excesses)}" for tier in tiers if tier.excesses)
+        sentence = f"Violated in {violated} of {judged} judged windows ({worst}); {completed}."
         return LoadVerdict("Violated", sla, EXIT_VIOLATED, sentence, short)
-    within = f"all {judged} judged windows are within the limits; {account}"
+    within = f"all {judged} judged windows are within the limits; {completed}"
     if short:
         return LoadVerdict("Incomplete", sla, EXIT_VIOLATED, f"Incomplete: {within}. {short[0]}", short)
-    early = ", interrupted before its time" if interrupted else ""
+    early = ", interrupted early" if interrupted else ""
     return LoadVerdict("Met", sla, EXIT_MET, f"Met: {within}{early}.", short)
 
 
 def _tier(up_to_calls: int | None, windows: Sequence[LoadWindow]) -> TierVerdict:
-    pure = [window for window in windows if not window.mixed]
-    judged = [window for window in pure if window.result != "Unknown"]
+    unmixed = [window for window in windows if not window.mixed]
+    judged = [window for window in unmixed if window.result != "Unknown"]
     return TierVerdict(
         up_to_calls=up_to_calls,
-        result=_overall(window.result for window in pure),
+        result=_overall(window.result for window in unmixed),
         met=sum(window.result == "Met" for window in judged),
         violated=sum(window.result == "Violated" for window in judged),
-        unknown=len(pure) - len(judged),
-        mixed=len(windows) - len(pure),
+        unknown=len(unmixed) - len(judged),
+        mixed=len(windows) - len(unmixed),
         worst_p50_microseconds=_worst(window.p50_microseconds for window in judged),
         worst_p95_microseconds=_worst(window.p95_microseconds for window in judged),
         worst_p99_microseconds=_worst(window.p99_microseconds for window in judged),
@@ -187,8 +187,8 @@ def _worst(values: Iterable[int | None]) -> int | None:
 
 
 def _refused_and_failed(tally: Tally, relay: RelayCounts) -> tuple[dict[str, int], dict[str, int]]:
-    """Callers who are not told count a refused call as failed: the relay's refusals are taken out of these."""
-    if tally.told_of_refusals:
+    """Take the relay's refusals out of the failures of callers that count a refused call as failed."""
+    if tally.knows_refusals:
         return dict(tally.refused), dict(tally.failed)
     refused, failed = relay.refused_by_reason(), dict(tally.failed)
     to_take = sum(refused.values())
@@ -200,7 +200,7 @@ def _refused_and_failed(tally: Tally, relay: RelayCounts) -> tuple[dict[str, int
 
 
 def _missing(tally: Tally, records: RecordCounts, *, interrupted: bool) -> int:
-    """Records without a round trip, and completed calls that have no record at all."""
+    """Return the records without a round trip, plus completed calls without a record."""
     if interrupted:
         return records.missing
     return records.missing + max(0, tally.completed - records.records)
@@ -208,22 +208,22 @@ def _missing(tally: Tally, records: RecordCounts, *, interrupted: bool) -> int:
 
 def _shortfalls(calls: CallCounts, fault: str | None, *, interrupted: bool) -> Iterable[str]:
     if fault is not None:
-        yield f"The load ended before its time: {fault}"
+        yield f"The load ended early: {fault}"
     elif not interrupted and calls.placed < calls.planned:
         yield f"{calls.placed} of {calls.planned} planned calls were placed."
-    for what, reasons in (("refused", calls.refused), ("failed", calls.failed), ("not placed", calls.not_placed)):
+    for fate, reasons in (("refused", calls.refused), ("failed", calls.failed), ("not placed", calls.not_placed)):
         if count := sum(reasons.values()):
-            yield f"{_calls(count)} {what} ({_by_reason(reasons)})."
-    for what, figure in (
+            yield f"{_calls(count)} {fate} ({_by_reason(reasons)})."
+    for finding, figure in (
         ("Channels and bridges left in Asterisk two seconds after the last call", calls.orphans),
-        ("Leaked ports, leased by no call and taken back by the relay", calls.leaked_ports),
-        ("Ports that are leased after the last call", calls.ports_leased_by_nobody),
+        ("Leaked ports, leased without a call and reclaimed by the relay", calls.leaked_ports),
+        ("Ports still leased after the last call", calls.ports_leased_by_nobody),
         ("Calls with a round trip of zero", calls.zero_round_trip),
         ("Calls without a round trip", calls.missing_round_trip),
-        ("Callers who heard nothing", calls.heard_nothing),
+        ("Callers without any received packet", calls.heard_nothing),
     ):
         if figure:
-            yield f"{what}: {figure}."
+            yield f"{finding}: {figure}."
 
 
 def _why_nothing(tiers: Sequence[TierVerdict], calls: CallCounts, fault: str | None) -> str:
@@ -246,7 +246,7 @@ def _by_reason(reasons: dict[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
 
 
-def _told(excesses: Iterable[Excess]) -> str:
+def _excess_list(excesses: Iterable[Excess]) -> str:
     return ", ".join(f"{each.limit} {each.worst} > {each.accepted}" for each in excesses)
 
 

@@ -1,8 +1,8 @@
-"""The windows that a relay judged while it was under load, each once. Pure.
+"""The relay's windows during a load, each once.
 
-A window covers the relay's last 60 s, so neighbours overlap. The relay judges it by the tier of the calls that are
-active when it is asked: while a load falls, packets of many calls would be judged by the limits for few. Such a window
-is kept and shown, and counts for no tier.
+A window covers the relay's last 60 s, so that neighbours overlap. The relay judges it by the tier of the calls that are
+active at that moment. While a load falls, the limits for few calls would judge the packets of many. Such a window is
+marked as mixed: it is kept, and counts for no tier.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from rtppool_core.contract.report import HistogramExport, Report, SlaResult, Sla
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import microseconds_up
 
-# What is above it, or below 0, no relay has counted.
+# No relay counts beyond it.
 MAX_FIGURE = (1 << 63) - 1
 PPM = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class LoadWindow:
-    """A window's figures and the relay's verdict; None: not measured. `at_seconds` is since the load began.
+    """Figures and verdict of a window. None is not measured. `at_seconds` is the time since the load began.
 
-    `mixed`: more calls than its tier is for were active in its time.
+    `mixed`: more calls than its tier covers were active during the window.
     """
 
     at_seconds: float
@@ -49,30 +49,30 @@ class LoadWindow:
     mixed: bool = False
 
     def late_ppm(self, packets: int) -> int | None:
-        """Late packets as a share of those sent to the echo, rounded up; None of nothing."""
+        """Return late packets per million packets sent to the echo, rounded up; None without packets."""
         return -(-packets * PPM // self.packets) if self.packets else None
 
 
 class LoadWindows:
-    """Takes a relay's report at every poll."""
+    """Collects windows from the relay's reports."""
 
     def __init__(self, tiers: Sequence[SlaTier]) -> None:
         self._edges = sorted(tier.up_to_calls for tier in tiers)
         self._windows: list[LoadWindow] = []
-        # (Unix second, active calls) of every poll: what a window's time has seen.
+        # (Unix second, active calls) of every report: the calls that were active during a window.
         self._active: list[tuple[int, int]] = []
 
     @property
     def all(self) -> Sequence[LoadWindow]:
-        """In order."""
+        """All windows in order."""
         return self._windows
 
     def add(self, report: Report, at_seconds: float, now_unix_seconds: int) -> LoadWindow | None:
-        """The report's window, or None when it is the one before once more.
+        """Add and return the window of a report, or return None when it is the same as the last.
 
         Raises:
-            SchemeError: a histogram that can't be.
-            ImpossibleFigureError: another figure that can't be.
+            SchemeError: a histogram is impossible.
+            ImpossibleFigureError: another figure is impossible.
         """
         window = window_of(report, at_seconds, now_unix_seconds)
         self._active.append((now_unix_seconds, report.sla.active_calls))
@@ -84,12 +84,12 @@ class LoadWindows:
 
     def _marked(self, window: LoadWindow) -> LoadWindow:
         begins = window.end_unix_seconds if window.start_unix_seconds is None else window.start_unix_seconds
-        most = window.active_calls
+        max_calls = window.active_calls
         for at, active in reversed(self._active):
             if at < begins:
                 break
-            most = max(most, active)
-        if self._tier(most) == self._tier(window.active_calls):
+            max_calls = max(max_calls, active)
+        if self._tier(max_calls) == self._tier(window.active_calls):
             return window
         return replace(window, mixed=True)
 
@@ -98,11 +98,11 @@ class LoadWindows:
 
 
 class ImpossibleFigureError(ValueError):
-    """A relay told a figure that can't be."""
+    """A relay reported an impossible figure."""
 
 
-def possible(figures: Iterable[int | None], of: str) -> None:
-    """Look at figures before anything is made of them.
+def check_possible(figures: Iterable[int | None], of: str) -> None:
+    """Check figures before they are used.
 
     Raises:
         ImpossibleFigureError: one is negative or absurdly large.
@@ -113,15 +113,15 @@ def possible(figures: Iterable[int | None], of: str) -> None:
 
 
 def window_of(report: Report, at_seconds: float, now_unix_seconds: int) -> LoadWindow:
-    """One report's window of calls; without packets of calls only the verdict.
+    """Return the window of calls in a report; without packets only its verdict.
 
     Raises:
-        SchemeError: a histogram that can't be.
-        ImpossibleFigureError: another figure that can't be.
+        SchemeError: a histogram is impossible.
+        ImpossibleFigureError: another figure is impossible.
     """
     sla, window = report.sla, report.windows.calls
-    possible((sla.active_calls, sla.tier_up_to_calls), "the verdict")
-    possible((figure for each in sla.violations for figure in (each.accepted, each.measured)), "the verdict")
+    check_possible((sla.active_calls, sla.tier_up_to_calls), "the verdict")
+    check_possible((figure for each in sla.violations for figure in (each.accepted, each.measured)), "the verdict")
     judged = LoadWindow(
         at_seconds=round(at_seconds, 1),
         end_unix_seconds=now_unix_seconds,
@@ -135,8 +135,8 @@ def window_of(report: Report, at_seconds: float, now_unix_seconds: int) -> LoadW
     if window is None:
         return judged
     late = window.late
-    possible((window.start_unix_seconds, window.end_unix_seconds, window.packets, window.lost), "the window")
-    possible((late.source, late.relay, late.echo), "the window")
+    check_possible((window.start_unix_seconds, window.end_unix_seconds, window.packets, window.lost), "the window")
+    check_possible((late.source, late.relay, late.echo), "the window")
     round_trips = _histogram(window.round_trip)
     return replace(
         judged,
@@ -156,12 +156,12 @@ def window_of(report: Report, at_seconds: float, now_unix_seconds: int) -> LoadW
 
 
 def quantile_us(histogram: Histogram, per_mille: int) -> int | None:
-    """A quantile in whole µs, rounded up as the relay does; None of nothing."""
+    """Return a quantile in whole µs, rounded up as the relay does; None of an empty histogram."""
     return microseconds_up(histogram.quantile_ns(per_mille))
 
 
 def _histogram(export: HistogramExport | None) -> Histogram:
     if export is None:
         return Histogram()
-    possible((export.min_ns, export.max_ns), "a histogram")
+    check_possible((export.min_ns, export.max_ns), "a histogram")
     return import_histogram(export)

@@ -1,1 +1,1 @@
-"""Echo, relay and stand-in as processes of this machine."""
+"""Echo, relay and stand-in as processes on this machine."""

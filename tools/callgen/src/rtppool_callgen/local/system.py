@@ -1,4 +1,4 @@
-"""Echo, relay and stand-in on this machine's loopback, as processes that know only each other."""
+"""A local system on loopback: echo, relay and stand-in."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from rtppool_callgen.local.processes import Child, ChildFailed, start
 from rtppool_core.process.service import Stop
 
 LOOPBACK = "127.0.0.1"
-# The first start may have to compile the packet path, on a machine that has other work.
+# The first start may compile the packet path, on a busy machine.
 START_SECONDS = 60.0
-# Somebody else who holds the port may never answer; meanwhile our own relay has ended, and must be asked why.
+# Another program on the port may never answer, while the relay has ended because of it.
 ANSWER = aiohttp.ClientTimeout(total=2)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSystem:
-    """Where its parts listen. `admission` is the relay's setting: off, it refuses no call for lack of headroom."""
+    """The ports of the parts. `admission` is the relay's setting: `off` accepts calls beyond its capacity."""
 
     http_port: int = 9090
     echo_http_port: int = 9091
@@ -34,32 +34,32 @@ class LocalSystem:
 
     @property
     def address(self) -> str:
-        """Where the relay's HTTP side is."""
+        """The base URL of the relay."""
         return f"http://{LOOPBACK}:{self.http_port}"
 
 
 @dataclass(frozen=True, slots=True)
 class StandInAddress:
-    """Where the stand-in will serve ARI, and the password made for this run."""
+    """The port where the stand-in will serve ARI, and the password of this run."""
 
     port: int
     password: str = field(repr=False)
 
     @property
     def credentials(self) -> dict[str, str]:
-        """As settings of relay and stand-in."""
+        """The credentials as settings of relay and stand-in."""
         return {"ARI_USER": "rtp-pool", "ARI_PASS": self.password}
 
 
 def new_stand_in_address() -> StandInAddress:
-    """A free port, and a new password."""
+    """Return a free port and a new password."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return StandInAddress(int(probe.getsockname()[1]), secrets.token_urlsafe(18))
 
 
 def start_services(system: LocalSystem, ari: StandInAddress, logs: Path) -> list[Child]:
-    """Echo and relay, in this order; logs go to the folder `logs`."""
+    """Start echo and relay, in this order. Logs go to the folder `logs`."""
     echo = {
         "ECHO_BIND": LOOPBACK,
         "ECHO_PORT": str(system.echo_port),
@@ -82,16 +82,16 @@ def start_services(system: LocalSystem, ari: StandInAddress, logs: Path) -> list
 
 
 def start_stand_in(ari: StandInAddress, callers: Sequence[str], logs: Path) -> Child:
-    """The stand-in; `callers` is what `serve` is told of them. They call once the relay serves their application."""
+    """Start the stand-in with the options `callers`. It places calls once the relay serves the application."""
     arguments = ["rtppool_callgen", "serve", "--bind", LOOPBACK, "--port", str(ari.port), *callers]
     return start("stand-in", arguments, ari.credentials, logs)
 
 
 async def until_ready(http: aiohttp.ClientSession, children: Sequence[Child], stop: Stop) -> None:
-    """Return when the relay is ready, or somebody wants to stop.
+    """Wait until the relay is ready, or until `stop`.
 
     Raises:
-        ChildFailed: a process ended, or the relay is not ready in time; says what it answers.
+        ChildFailed: a process ended, or the relay is not ready in time. The message has its last answer.
     """
     deadline = time.monotonic() + START_SECONDS
     answer = "nothing answers yet"
@@ -111,6 +111,6 @@ async def until_ready(http: aiohttp.ClientSession, children: Sequence[Child], st
 
 
 async def end_all(children: Sequence[Child]) -> None:
-    """End them, the stand-in first: its callers hang up, so the relay has nothing to wait for."""
+    """End all processes, the stand-in first: its callers hang up, so that the relay needs no drain."""
     for child in reversed(children):
         await child.end()

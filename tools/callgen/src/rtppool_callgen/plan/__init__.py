@@ -1,1 +1,1 @@
-"""The schedule of a load test, and the life of one caller in it, without I/O."""
+"""The schedule of a load test, and the events of its calls."""

@@ -1,4 +1,4 @@
-"""What callers tell of their calls, and the lines of JSON that carry it from their process to whoever counts. Pure."""
+"""Events of callers, and the JSON lines that carry them from the callers' process to the load test."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ HungUp = Literal["asPlanned", "interrupted"]
 
 
 class Placed(Contract, frozen=True):
-    """A caller arrived."""
+    """A call was placed."""
 
     channel: str
 
 
 class NotPlaced(Contract, frozen=True):
-    """A caller did not even arrive. `reason` is a word or a sentence."""
+    """A call could not be placed. `reason` is a word or a sentence."""
 
     reason: str
 
 
 class Ended(Contract, frozen=True):
-    """A call ended. What its caller could not know (an Asterisk's caller counts no packets) is None."""
+    """A call ended. Figures that the caller does not measure are None: a caller in Asterisk counts no packets."""
 
     channel: str
     outcome: Outcome
@@ -36,7 +36,7 @@ class Ended(Contract, frozen=True):
 
 
 class Over(Contract, frozen=True):
-    """All have called. What a relay left in Asterisk two seconds after the last call; None: nobody could look."""
+    """The plan is over. Counts what the relay left in Asterisk two seconds after the last call; None is unknown."""
 
     channels_left: int | None = None
     bridges_left: int | None = None
@@ -46,16 +46,16 @@ CallerEvent = Placed | NotPlaced | Ended | Over
 _KINDS: dict[str, type[CallerEvent]] = {kind.__name__: kind for kind in (Placed, NotPlaced, Ended, Over)}
 
 
-def outcome(
+def classify_end(
     *, answered: bool, refused: str | None, given_back: str | None, hung_up: HungUp | None
 ) -> tuple[Outcome, str | None]:
-    """How a call ended, and why when it did not end as planned.
+    """Return how a call ended, and the reason unless it ended as planned.
 
     Args:
-        answered: its relay took it.
+        answered: the relay accepted the call.
         refused: `RTP_RELAY_REFUSED`.
-        given_back: `RTP_RELAY_ENDED`, of an answered caller who is in the dialplan again.
-        hung_up: the caller did; None when somebody else ended the call.
+        given_back: `RTP_RELAY_ENDED`, when the relay returned an answered call to the dialplan.
+        hung_up: how the caller hung up; None when Asterisk or the relay ended the call.
     """
     if refused is not None:
         return "refused", refused
@@ -67,15 +67,15 @@ def outcome(
 
 
 def to_line(event: CallerEvent) -> str:
-    """One line, with its end."""
+    """Return an event as a line, with the line end."""
     return json.dumps({"event": type(event).__name__, **to_json(event)}, separators=(",", ":")) + "\n"
 
 
 def from_line(line: str) -> CallerEvent:
-    """Back to the event.
+    """Parse a line.
 
     Raises:
-        ContractError: not such a line.
+        ContractError: the line is not an event.
     """
     try:
         document = json.loads(line)

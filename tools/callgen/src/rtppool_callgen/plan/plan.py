@@ -1,30 +1,30 @@
-"""Who calls when in a load test: lines that call one after another. Pure; times are seconds since the load began.
+"""The schedule of a load test. Times are seconds since the load began.
 
-A line is a caller who calls again a moment after the last call has ended. Lines open `per_second` apart and each stays
-open for `duration_seconds`, so that the load is a trapezoid: it rises while lines open, is held, and falls as fast.
-No call begins that its line would not let last.
+A line is a caller that calls again a moment after its call has ended. `per_second` lines open each second, and each
+stays open for `duration_seconds`. The load is therefore a trapezoid: it rises, stays constant, and falls at the same
+rate. A line places no call that would outlast it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Between a line's calls: the relay lets go of the last one, or it would have more calls at a time than asked for.
+# Between a line's calls the relay tears the last one down. Otherwise it would have too many concurrent calls.
 PAUSE_SECONDS = 0.2
-# After a call that ended too soon its line waits so long: a relay that refuses is not hammered.
-AGAIN_SECONDS = 1.0
-# What setting up and tearing down may take from a line's last call, in all.
+# The pause after a call that ended too soon: a relay that refuses calls is not flooded.
+RETRY_SECONDS = 1.0
+# The time for set-up and teardown that does not cost a line its last call.
 SLACK_SECONDS = 2.0
-# A caller who is further behind than this is not made up for, or the calls missed would arrive in one burst.
-BEHIND_SECONDS = 1.0
-# `/calls` of a relay remembers 200: at this share of them the next poll is due.
+# A longer delay is not made up for: the missed calls would arrive in one burst.
+MAX_BEHIND_SECONDS = 1.0
+# `/calls` of a relay keeps 200 records: the next poll is due after this many.
 RECORDS_BETWEEN_POLLS = 100
 CALLS_POLL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """`concurrent` calls at a time, each `call_seconds` long, `per_second` of them arriving."""
+    """`concurrent` calls of `call_seconds` each, `per_second` of them placed each second."""
 
     concurrent: int
     per_second: float
@@ -32,62 +32,62 @@ class LoadPlan:
     call_seconds: float
 
     def problems(self) -> tuple[str, ...]:
-        """Why this can't be done, a sentence each."""
+        """Return a sentence for each reason that makes the plan impossible."""
         found = []
         if self.call_seconds > self.duration_seconds:
             found.append(
                 f"--call-duration {self.call_seconds:g}: no call of that length fits in --duration "
                 f"{self.duration_seconds:g}; accepted is a call duration up to it"
             )
-        at_most = self.per_second * self.call_seconds
-        if at_most < self.concurrent:
+        max_calls = self.per_second * self.call_seconds
+        if max_calls < self.concurrent:
             found.append(
-                f"--per-second {self.per_second:g}: with calls of {self.call_seconds:g} s there are never more than "
-                f"{at_most:g} at a time; accepted for --concurrent {self.concurrent} are "
-                f"{self.concurrent / self.call_seconds:.2g} and more"
+                f"--per-second {self.per_second:g}: calls of {self.call_seconds:g} s never exceed "
+                f"{max_calls:g} concurrent calls; accepted for --concurrent {self.concurrent} are "
+                f"{self.concurrent / self.call_seconds:.2g} or more"
             )
         return tuple(found)
 
     @property
     def ramp_seconds(self) -> float:
-        """When the last line opens."""
+        """The time when the last line opens."""
         return (self.concurrent - 1) / self.per_second
 
     @property
     def last_arrival_seconds(self) -> float:
-        """When the last call begins at the latest."""
+        """The latest start of the last call."""
         return self.total_seconds - self.call_seconds
 
     @property
     def total_seconds(self) -> float:
-        """When the last call has ended."""
+        """The end of the last call."""
         return self.line_seconds + self.ramp_seconds
 
     @property
-    def calls_a_line(self) -> int:
-        """How many calls of a line fit."""
+    def calls_per_line(self) -> int:
+        """The number of calls that fit in a line."""
         return int(self.duration_seconds / self.call_seconds + 1e-9)
 
     @property
     def line_seconds(self) -> float:
-        """How long a line stays open: its calls, and the pauses between them."""
-        pauses_seconds = (self.calls_a_line - 1) * PAUSE_SECONDS
-        return max(self.duration_seconds, self.calls_a_line * self.call_seconds + pauses_seconds)
+        """The time that a line stays open: its calls, and the pauses between them."""
+        pauses_seconds = (self.calls_per_line - 1) * PAUSE_SECONDS
+        return max(self.duration_seconds, self.calls_per_line * self.call_seconds + pauses_seconds)
 
     @property
     def calls(self) -> int:
-        """How many calls that makes when none ends early."""
-        return self.concurrent * self.calls_a_line
+        """The number of calls when none ends early."""
+        return self.concurrent * self.calls_per_line
 
     @property
     def calls_poll_seconds(self) -> float:
-        """How often the relay's `/calls` must be read so that no record is pushed out unread."""
+        """The interval of reads of the relay's `/calls` that misses no record."""
         return min(CALLS_POLL_SECONDS, RECORDS_BETWEEN_POLLS / self.per_second)
 
 
 @dataclass(slots=True)
 class _Line:
-    """Either a call lives, or the next one is due, or the line is closed (both None)."""
+    """Either a call is active, or the next one is due, or the line is closed (both None)."""
 
     closes_seconds: float
     due_seconds: float | None
@@ -95,7 +95,7 @@ class _Line:
 
 
 class Lines:
-    """All lines of a plan. Ask which callers hang up and which arrive, and tell of calls that ended by themselves."""
+    """All lines of a plan: returns the calls to end and to place, and accepts calls that ended by themselves."""
 
     def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
@@ -107,16 +107,16 @@ class Lines:
 
     @property
     def over(self) -> bool:
-        """No call lives and none is due."""
+        """Whether no call is active and none is due."""
         return all(line.due_seconds is None and line.hangs_up_seconds is None for line in self._lines)
 
     @property
-    def talking(self) -> int:
-        """Calls that live."""
+    def active(self) -> int:
+        """The active calls."""
         return sum(line.hangs_up_seconds is not None for line in self._lines)
 
-    def hanging_up(self, now_seconds: float) -> list[int]:
-        """Lines whose callers hang up now, by number; their calls have lasted."""
+    def take_hang_ups(self, now_seconds: float) -> list[int]:
+        """Return the numbers of the lines whose calls are due to end, and end these calls."""
         found = []
         for number, line in enumerate(self._lines):
             ends = line.hangs_up_seconds
@@ -125,8 +125,8 @@ class Lines:
                 found.append(number)
         return found
 
-    def arriving(self, now_seconds: float) -> list[int]:
-        """Lines whose callers arrive now, by number; their calls live from now on."""
+    def take_arrivals(self, now_seconds: float) -> list[int]:
+        """Return the numbers of the lines whose calls are due, and start these calls."""
         found = []
         waiting = [
             (line.due_seconds, number) for number, line in enumerate(self._lines) if line.due_seconds is not None
@@ -135,11 +135,11 @@ class Lines:
             begins = max(due_seconds, self._next_arrival_seconds)
             if begins > now_seconds:
                 break
-            if begins < now_seconds - BEHIND_SECONDS:
+            if begins < now_seconds - MAX_BEHIND_SECONDS:
                 begins = now_seconds
             line = self._lines[number]
             line.due_seconds = None
-            # Behind the rate's limit a line may have lost the time for another call.
+            # Delayed by the rate, a line may have no time left for another call.
             if self._lasts(line, begins):
                 line.hangs_up_seconds = begins + self._plan.call_seconds
                 self._next_arrival_seconds = begins + self._apart_seconds
@@ -147,13 +147,13 @@ class Lines:
         return found
 
     def ended(self, number: int, now_seconds: float) -> None:
-        """A line's call ended before its time: refused, cut, or never placed."""
+        """Note that a call ended early: refused, cut, or never placed."""
         line = self._lines[number]
         if line.hangs_up_seconds is not None:
-            self._call_again(line, now_seconds + AGAIN_SECONDS)
+            self._call_again(line, now_seconds + RETRY_SECONDS)
 
     def next_seconds(self) -> float | None:
-        """When to ask again; None when all is over."""
+        """Return the time of the next hang-up or arrival; None when the plan is over."""
         hang_ups = [line.hangs_up_seconds for line in self._lines if line.hangs_up_seconds is not None]
         due = [line.due_seconds for line in self._lines if line.due_seconds is not None]
         arrivals = [max(min(due), self._next_arrival_seconds)] if due else []

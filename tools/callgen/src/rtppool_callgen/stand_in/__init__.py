@@ -1,1 +1,1 @@
-"""A stand-in for Asterisk: the part of ARI that the relay uses, and RTP legs."""
+"""A stand-in for Asterisk: the part of ARI that the relay uses, and RTP."""

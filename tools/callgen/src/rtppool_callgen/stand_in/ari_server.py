@@ -1,4 +1,4 @@
-"""The stand-in's HTTP side: Asterisk's REST interface and its event websocket, as far as a relay uses them."""
+"""HTTP of the stand-in: the part of Asterisk's REST interface and event websocket that a relay uses."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from aiohttp import WSMsgType, web
 from rtppool_callgen.stand_in.switchboard import Switchboard, SwitchboardError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-# Called with method and path (without `/ari`) before a request does anything, and again before its reply is sent; may
-# change what is there, raise a SwitchboardError as the answer, or not return.
+# Called with method and path (without `/ari`) before a request has any effect, and again before its reply is sent. It
+# may change the switchboard, raise a SwitchboardError as the answer, or never return.
 Interfere = Callable[[str, str, Literal["before", "after"]], Awaitable[None]]
-EVENTS_WAITING = 4096
-# What Asterisk 22.10 takes.
+MAX_QUEUED_EVENTS = 4096
+# The longest name that Asterisk 22.10 accepts.
 MAX_APPLICATION = 73
 
 
 class Legs(Protocol):
-    """What a request does to legs beyond what the switchboard shows: their sockets and streams."""
+    """Effects of requests on sockets and streams, beyond the switchboard."""
 
     def create_media(self, channel: str, application: str, external_host: str, media_format: str) -> dict[str, Any]:
-        """Make an externalMedia channel."""
+        """Create an externalMedia channel."""
 
-    def bridged(self, channels: list[str]) -> None:
-        """These channels were put into a bridge."""
+    def on_bridged(self, channels: list[str]) -> None:
+        """Note that channels entered a bridge."""
 
-    def continued(self, channel: str) -> None:
-        """A caller went back to the dialplan."""
+    def on_continued(self, channel: str) -> None:
+        """Note that a caller returned to the dialplan."""
 
     def originate(self, channel: str, application: str) -> dict[str, Any]:
-        """Make a channel of our own in an application (`POST /channels` with an endpoint `Local/…`)."""
+        """Create a channel in an application (`POST /channels` with an endpoint `Local/…`)."""
 
     def hang_up(self, channel: str) -> None:
         """End a leg."""
@@ -46,43 +46,43 @@ EventQueue = asyncio.Queue[dict[str, Any] | None]
 
 
 class EventHub:
-    """Which websocket hears which application. A newer one takes over."""
+    """Event queues of websockets by application. A newer websocket replaces the older one."""
 
     def __init__(self) -> None:
         self._queues: dict[str, EventQueue] = {}
-        self._hear_all: set[str] = set()
+        self._subscribed_to_all: set[str] = set()
 
     def emit(self, application: str | None, event: dict[str, Any]) -> None:
-        """Hand an event to the application's websocket, and to those that hear all; else it is lost, as in Asterisk."""
-        for name in {application, *self._hear_all} - {None}:
+        """Queue an event for the application, and for subscribers to all. Without one it is lost, as in Asterisk."""
+        for name in {application, *self._subscribed_to_all} - {None}:
             queue = self._queues.get(str(name))
             if queue is not None and not queue.full():
                 queue.put_nowait(event | {"application": name})
 
-    def listen(self, application: str, *, subscribe_all: bool = False) -> EventQueue:
-        """A queue that hears the application from now on; with `subscribe_all` all others as well."""
-        queue: EventQueue = asyncio.Queue(EVENTS_WAITING)
+    def subscribe(self, application: str, *, subscribe_all: bool = False) -> EventQueue:
+        """Return a new queue for the application's events, with `subscribe_all` for all events."""
+        queue: EventQueue = asyncio.Queue(MAX_QUEUED_EVENTS)
         self._queues[application] = queue
-        (self._hear_all.add if subscribe_all else self._hear_all.discard)(application)
+        (self._subscribed_to_all.add if subscribe_all else self._subscribed_to_all.discard)(application)
         return queue
 
-    def cut(self, application: str) -> None:
-        """Close the application's websocket; what is told from now on, nobody hears."""
+    def disconnect(self, application: str) -> None:
+        """Close the application's websocket."""
         queue = self._queues.get(application)
         if queue is not None:
             queue.put_nowait(None)
 
-    def leave(self, application: str, queue: EventQueue) -> bool:
-        """The websocket is closed; True when it was the one that heard the application."""
+    def unsubscribe(self, application: str, queue: EventQueue) -> bool:
+        """Remove a queue. Returns False when a newer one had replaced it."""
         if self._queues.get(application) is not queue:
             return False
         del self._queues[application]
-        self._hear_all.discard(application)
+        self._subscribed_to_all.discard(application)
         return True
 
 
-async def leave_alone(_method: str, _path: str, _moment: Literal["before", "after"]) -> None:
-    """An `Interfere` that does nothing."""
+async def no_interference(_method: str, _path: str, _moment: Literal["before", "after"]) -> None:
+    """Do nothing: the default `Interfere`."""
 
 
 def make_ari(
@@ -91,9 +91,9 @@ def make_ari(
     legs: Legs,
     user: str,
     password: Callable[[], str],
-    interfere: Interfere = leave_alone,
+    interfere: Interfere = no_interference,
 ) -> web.Application:
-    """The application to serve; everything is under `/ari`."""
+    """Return the application; all paths are under `/ari`."""
     routes = _Routes(switchboard, hub, legs)
     app = web.Application(middlewares=[_basic_auth(user, password), _errors, _interference(interfere)])
     app.add_routes(
@@ -109,7 +109,7 @@ def make_ari(
             web.get("/ari/channels/{channel}", routes.channel),
             web.delete("/ari/channels/{channel}", routes.delete_channel),
             web.post("/ari/channels/{channel}/answer", routes.answer),
-            web.post("/ari/channels/{channel}/continue", routes.go_on),
+            web.post("/ari/channels/{channel}/continue", routes.continue_in_dialplan),
             web.get("/ari/channels/{channel}/variable", routes.get_variable),
             web.post("/ari/channels/{channel}/variable", routes.set_variable),
             web.get("/ari/bridges", routes.bridges),
@@ -132,18 +132,18 @@ class _Routes:
         self._sockets: set[web.WebSocketResponse] = set()
 
     async def close(self, _app: web.Application) -> None:
-        """End the websockets, so that nobody waits for them."""
+        """Close the websockets: a shutdown would wait for them."""
         for socket in list(self._sockets):
             await socket.close()
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        application = _needed(request, "app")
+        application = _required(request, "app")
         if len(application) > MAX_APPLICATION:
             raise SwitchboardError(500, "Stasis app registration failed")
         socket = web.WebSocketResponse(heartbeat=15)
         await socket.prepare(request)
         self._board.register(application)
-        queue = self._hub.listen(application, subscribe_all=request.query.get("subscribeAll") == "true")
+        queue = self._hub.subscribe(application, subscribe_all=request.query.get("subscribeAll") == "true")
         self._sockets.add(socket)
         sender = asyncio.create_task(_send_all(socket, queue))
         try:
@@ -154,7 +154,7 @@ class _Routes:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
             self._sockets.discard(socket)
-            if self._hub.leave(application, queue):
+            if self._hub.unsubscribe(application, queue):
                 self._board.unregister(application)
         return socket
 
@@ -166,10 +166,10 @@ class _Routes:
         return web.json_response({"status": {"startup_time": started, "last_reload_time": started}})
 
     async def get_global_variable(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"value": self._board.variables.get(_needed(request, "variable"), "")})
+        return web.json_response({"value": self._board.variables.get(_required(request, "variable"), "")})
 
     async def set_global_variable(self, request: web.Request) -> web.StreamResponse:
-        name, value = _needed(request, "variable"), request.query.get("value")
+        name, value = _required(request, "variable"), request.query.get("value")
         if value is None:
             self._board.variables.pop(name, None)
         else:
@@ -183,14 +183,14 @@ class _Routes:
         return web.json_response(self._board.channel(request.match_info["channel"]).to_json())
 
     async def originate(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self._legs.originate(_needed(request, "channelId"), _needed(request, "app")))
+        return web.json_response(self._legs.originate(_required(request, "channelId"), _required(request, "app")))
 
     async def external_media(self, request: web.Request) -> web.StreamResponse:
         snapshot = self._legs.create_media(
             request.query.get("channelId", ""),
-            _needed(request, "app"),
-            _needed(request, "external_host"),
-            _needed(request, "format"),
+            _required(request, "app"),
+            _required(request, "external_host"),
+            _required(request, "format"),
         )
         return web.json_response(snapshot)
 
@@ -202,13 +202,13 @@ class _Routes:
         self._board.answer(request.match_info["channel"])
         return _no_content()
 
-    async def go_on(self, request: web.Request) -> web.StreamResponse:
+    async def continue_in_dialplan(self, request: web.Request) -> web.StreamResponse:
         leg = self._board.leave_application(request.match_info["channel"])
-        self._legs.continued(leg.id)
+        self._legs.on_continued(leg.id)
         return _no_content()
 
     async def get_variable(self, request: web.Request) -> web.StreamResponse:
-        leg, name = self._board.channel(request.match_info["channel"]), _needed(request, "variable")
+        leg, name = self._board.channel(request.match_info["channel"]), _required(request, "variable")
         if name in leg.variables:
             return web.json_response({"value": leg.variables[name]})
         if "(" in name:
@@ -216,7 +216,7 @@ class _Routes:
         raise SwitchboardError(404, "Provided variable was not found")
 
     async def set_variable(self, request: web.Request) -> web.StreamResponse:
-        name, value = _needed(request, "variable"), request.query.get("value", "")
+        name, value = _required(request, "variable"), request.query.get("value", "")
         self._board.set_variable(request.match_info["channel"], name, value)
         return _no_content()
 
@@ -227,20 +227,20 @@ class _Routes:
         return web.json_response(self._board.bridge(request.match_info["bridge"]).to_json())
 
     async def create_bridge(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self._board.create_bridge(_needed(request, "bridgeId")))
+        return web.json_response(self._board.create_bridge(_required(request, "bridgeId")))
 
     async def delete_bridge(self, request: web.Request) -> web.StreamResponse:
         self._board.delete_bridge(request.match_info["bridge"])
         return _no_content()
 
     async def add_channel(self, request: web.Request) -> web.StreamResponse:
-        channels = _needed(request, "channel").split(",")
+        channels = _required(request, "channel").split(",")
         self._board.add_to_bridge(request.match_info["bridge"], channels)
-        self._legs.bridged(channels)
+        self._legs.on_bridged(channels)
         return _no_content()
 
     async def remove_channel(self, request: web.Request) -> web.StreamResponse:
-        self._board.remove_from_bridge(request.match_info["bridge"], _needed(request, "channel"))
+        self._board.remove_from_bridge(request.match_info["bridge"], _required(request, "channel"))
         return _no_content()
 
 
@@ -254,7 +254,7 @@ async def _send_all(socket: web.WebSocketResponse, queue: EventQueue) -> None:
     await socket.close()
 
 
-def _needed(request: web.Request, name: str) -> str:
+def _required(request: web.Request, name: str) -> str:
     value = request.query.get(name, "")
     if not value:
         raise SwitchboardError(400, f"{name} must be specified")
@@ -275,7 +275,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _interference(interfere: Interfere) -> Any:
     @web.middleware
-    async def meddle(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def call_interfere(request: web.Request, handler: Handler) -> web.StreamResponse:
         path = request.path.removeprefix("/ari")
         if path == "/events":
             return await handler(request)
@@ -284,7 +284,7 @@ def _interference(interfere: Interfere) -> Any:
         await interfere(request.method, path, "after")
         return response
 
-    return meddle
+    return call_interfere
 
 
 def _basic_auth(user: str, password: Callable[[], str]) -> Any:

@@ -1,4 +1,4 @@
-"""What the stand-in needs of whoever plays its media channels: its own sockets, or a load generator outside Python."""
+"""The interface to a player of media channels: the stand-in's own sockets, or an external load generator."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from rtppool_core.statistics.histogram import Histogram
 
 
 class Leg(Protocol):
-    """A media channel's end: its address, and what it sent and got back."""
+    """The socket of a media channel: its address, and its packet counts."""
 
     @property
     def local(self) -> tuple[str, int]:
-        """The address that ARI tells as `UNICASTRTP_LOCAL_ADDRESS` and `UNICASTRTP_LOCAL_PORT`."""
+        """The address in `UNICASTRTP_LOCAL_ADDRESS` and `UNICASTRTP_LOCAL_PORT`."""
 
     @property
     def sent(self) -> int:
@@ -20,33 +20,33 @@ class Leg(Protocol):
 
     @property
     def returned(self) -> int:
-        """Packets of its own that came back."""
+        """Own packets that came back."""
 
     @property
     def round_trips(self) -> Histogram | None:
-        """From send to return, of its own packets; None where the player does not measure them."""
+        """From send to return of own packets; None where the player does not measure."""
 
 
 class Player(Protocol):
-    """Opens, plays and closes legs by their channel's id. Used as `async with`."""
+    """Opens, plays and closes legs by channel id. Used as `async with`."""
 
     async def __aenter__(self) -> Self:
-        """Begin."""
+        """Start sending."""
 
     async def __aexit__(self, *_: object) -> None:
-        """Close what is open."""
+        """Close all legs."""
 
     def open(self, channel: str, peer: tuple[str, int]) -> Leg:
-        """A leg that will send to `peer`; silent until `play`."""
+        """Return a new leg to `peer`, silent until `play`."""
 
     def leg(self, channel: str) -> Leg | None:
-        """The open leg of a channel."""
+        """Return the open leg of a channel."""
 
     def play(self, channel: str) -> None:
-        """Send from now on."""
+        """Start sending on a channel."""
 
     def pause(self, channel: str) -> None:
-        """Send no more."""
+        """Stop sending on a channel."""
 
     def close(self, channel: str) -> None:
-        """The channel ended."""
+        """Close the leg of a channel."""

@@ -1,37 +1,37 @@
-"""Round trips as a caller sees them: from its send, through relay and echo, to its own receive stamp. Pure.
+"""Round trips from the caller's side: from its send through relay and echo to its receive stamp.
 
-It is a figure beside the relay's own, by another program and other clocks' reading: it holds the relay's residence
-both ways as well, and the send is stamped by a process that has other callers to serve.
+They are independent of the relay's own figures, and include the relay's residence both ways. The send stamp is taken by
+a process that serves other callers as well.
 """
 
 from __future__ import annotations
 
 from rtppool_core.statistics.histogram import Histogram
 
-# As many sequence numbers as a call sends in 5 s at 50 a second; what comes later is no round trip.
-REMEMBERED = 256
+# The sequence numbers of about 5 s at 50 packets/s. A later return is no sample.
+MAX_PENDING = 256
 _UNANSWERABLE = -1
 
 
 class RoundTrips:
-    """One stream's. A packet that comes twice, or of which nobody remembers the send, is not measured."""
+    """Round trips of one stream. A duplicate, or a return without a pending send, is no sample."""
 
     __slots__ = ("_sent_ns", "_sequences", "histogram")
 
     def __init__(self) -> None:
         self.histogram = Histogram()
-        self._sequences = [_UNANSWERABLE] * REMEMBERED
-        self._sent_ns = [0] * REMEMBERED
+        self._sequences = [_UNANSWERABLE] * MAX_PENDING
+        self._sent_ns = [0] * MAX_PENDING
 
     def sent(self, sequence: int, at_ns: int) -> None:
-        """A packet is sent now."""
-        slot = sequence % REMEMBERED
+        """Record a send."""
+        slot = sequence % MAX_PENDING
         self._sequences[slot] = sequence
         self._sent_ns[slot] = at_ns
 
     def returned(self, sequence: int, at_ns: int) -> None:
-        """It came back. A wall clock that stepped back in between gives no sample."""
-        slot = sequence % REMEMBERED
+        """Record a return. A wall clock that stepped back in between gives no sample."""
+        slot = sequence % MAX_PENDING
         if self._sequences[slot] != sequence:
             return
         self._sequences[slot] = _UNANSWERABLE

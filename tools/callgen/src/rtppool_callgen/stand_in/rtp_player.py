@@ -1,4 +1,4 @@
-"""Media channels' sockets, and one task that sends every stream's packet when it is due."""
+"""Sockets of media channels, and one task that sends the packets of all streams when they are due."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rtppool_callgen.stand_in.rtp_source import PACKET_SECONDS, RtpSource
 from rtppool_core.net.udp import TIMESTAMP_SPACE, ask_for_arrival_stamps, family_of, stamp_ns
 from rtppool_core.statistics.histogram import Histogram
 
-READ_AT_ONCE = 16
-MAX_PACKET = 2048
-# Packets due within the same millisecond go out together; finer sleeps cost more than they bring.
+MAX_READS = 16
+MAX_PACKET_BYTES = 2048
+# Packets due within the same millisecond are sent together. Shorter sleeps cost more than they gain.
 TICK_SECONDS = 0.001
-BEHIND_SECONDS = 1.0
+MAX_BEHIND_SECONDS = 1.0
 
 
 @dataclass(order=True, slots=True)
@@ -31,10 +31,10 @@ class _Due:
 
 
 class MediaLeg:
-    """An externalMedia channel's socket: it takes and sends RTP from and to exactly its peer."""
+    """The socket of an externalMedia channel, connected to its peer."""
 
     def __init__(self, peer: tuple[str, int]) -> None:
-        """Bind where the route to the peer leaves from.
+        """Bind to the local address of the route to the peer.
 
         Raises:
             OSError: there is no route.
@@ -44,7 +44,7 @@ class MediaLeg:
         self.source = RtpSource(secrets.randbits(32), secrets.randbits(16), secrets.randbits(32))
         self.socket = socket.socket(family_of(peer[0]), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.socket.connect(peer)
-        # Without the kernel's stamp a return would be as late as this process is busy with other callers.
+        # The kernel's stamp is independent of this process's other work.
         ask_for_arrival_stamps(self.socket)
         self._trips = RoundTrips()
         host, port = self.socket.getsockname()[:2]
@@ -57,31 +57,31 @@ class MediaLeg:
 
     @property
     def returned(self) -> int:
-        """Packets of its own stream that came back."""
+        """Own packets that came back."""
         return self.source.returned
 
     @property
     def round_trips(self) -> Histogram:
-        """From send to return, of its own packets."""
+        """From send to return of own packets."""
         return self._trips.histogram
 
     def read(self) -> None:
-        """Take what came back."""
-        for _ in range(READ_AT_ONCE):
+        """Read the received packets."""
+        for _ in range(MAX_READS):
             try:
-                packet, ancillary, _, _ = self.socket.recvmsg(MAX_PACKET, TIMESTAMP_SPACE)
+                packet, ancillary, _, _ = self.socket.recvmsg(MAX_PACKET_BYTES, TIMESTAMP_SPACE)
             except BlockingIOError:
                 return
             except OSError:
-                # The relay's port is closed (ECONNREFUSED): an ordinary end of a call.
+                # ECONNREFUSED: the relay has closed the port, the usual end of a call.
                 return
-            sequence = self.source.take_back(packet)
+            sequence = self.source.count_received(packet)
             returned_ns = stamp_ns(ancillary)
             if sequence is not None and returned_ns is not None:
                 self._trips.returned(sequence, returned_ns)
 
     def send(self) -> None:
-        """Send the next 20 ms; what the socket can't take now is lost, as on a wire."""
+        """Send the next packet. A packet that the socket does not accept is lost, as on a wire."""
         sequence = self.source.sequence
         packet = self.source.next_packet()
         self._trips.sent(sequence, time.time_ns())
@@ -92,7 +92,7 @@ class MediaLeg:
 
 
 class RtpPlayer:
-    """Plays all legs that are switched on. Use as `async with`."""
+    """Sends the packets of all playing legs. Use as `async with`."""
 
     def __init__(self) -> None:
         self._legs: dict[str, MediaLeg] = {}
@@ -107,7 +107,7 @@ class RtpPlayer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop, and close all sockets."""
+        """Stop sending and close all sockets."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -115,18 +115,18 @@ class RtpPlayer:
             self.close(channel)
 
     def open(self, channel: str, peer: tuple[str, int]) -> MediaLeg:
-        """A leg for a new media channel; silent until `play`."""
+        """Return a new leg to `peer`, silent until `play`."""
         leg = MediaLeg(peer)
         self._legs[channel] = leg
         asyncio.get_running_loop().add_reader(leg.socket.fileno(), leg.read)
         return leg
 
     def leg(self, channel: str) -> MediaLeg | None:
-        """The leg of a media channel."""
+        """Return the leg of a media channel."""
         return self._legs.get(channel)
 
     def play(self, channel: str) -> None:
-        """Send from now on, every 20 ms."""
+        """Start sending on a channel, every 20 ms."""
         leg = self._legs[channel]
         if not leg.playing:
             leg.playing = True
@@ -135,12 +135,12 @@ class RtpPlayer:
             self._wake.set()
 
     def pause(self, channel: str) -> None:
-        """Send no more."""
+        """Stop sending on a channel."""
         if (leg := self._legs.get(channel)) is not None:
             leg.playing = False
 
     def close(self, channel: str) -> None:
-        """The media channel ended."""
+        """Close the leg of a channel."""
         leg = self._legs.pop(channel, None)
         if leg is not None:
             leg.playing = False
@@ -164,7 +164,7 @@ class RtpPlayer:
                 continue
             due.leg.send()
             due.at_seconds += PACKET_SECONDS
-            if now_seconds - due.at_seconds > BEHIND_SECONDS:
-                # This machine stood still; a burst of everything missed would measure only that.
+            if now_seconds - due.at_seconds > MAX_BEHIND_SECONDS:
+                # After a pause of the whole machine, a burst of the missed packets would measure only the burst.
                 due.at_seconds = now_seconds + PACKET_SECONDS
             heapq.heappush(self._due, due)

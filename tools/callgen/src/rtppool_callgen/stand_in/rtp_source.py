@@ -1,4 +1,4 @@
-"""One call's RTP as Asterisk would send it: 20 ms of µ-law a packet, and what came back of it. Pure."""
+"""The RTP stream of a call as Asterisk sends it, 20 ms of µ-law per packet, and the count of its returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SEQUENCE_OFFSET, _SSRC_OFFSET = 2, 8
 
 @dataclass(slots=True)
 class RtpSource:
-    """The stream of one media channel. Counts what it sent, what came back, and what came that was not its own."""
+    """The stream of a media channel. Counts sent packets, returned ones, and foreign ones."""
 
     ssrc: int
     sequence: int
@@ -25,15 +25,15 @@ class RtpSource:
     foreign: int = 0
 
     def next_packet(self) -> bytes:
-        """The next 20 ms; the first packet has the marker (RFC 3551 section 4.1)."""
+        """Return the next packet. The first one has the marker (RFC 3551 section 4.1)."""
         header = RtpHeader(PCMU_PAYLOAD_TYPE, self.sequence, self.timestamp, self.ssrc, marker=self.sent == 0)
         self.sequence = (self.sequence + 1) & 0xFFFF
         self.timestamp = (self.timestamp + SAMPLES) & 0xFFFFFFFF
         self.sent += 1
         return build(header, TONE)
 
-    def take_back(self, packet: bytes) -> int | None:
-        """Count a packet that came from the relay; its sequence number, or None when it is none of this stream's."""
+    def count_received(self, packet: bytes) -> int | None:
+        """Count a received packet. Returns its sequence number, or None for a foreign packet."""
         own = defect(packet, len(packet)) is None and packet[_SSRC_OFFSET : _SSRC_OFFSET + 4] == self.ssrc.to_bytes(4)
         if not own:
             self.foreign += 1

@@ -1,4 +1,4 @@
-"""The Asterisk stand-in put together: switchboard, ARI over HTTP, and callers whose RTP really flows."""
+"""The Asterisk stand-in: switchboard, ARI over HTTP, and callers with real RTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from aiohttp import web
 
-from rtppool_callgen.stand_in.ari_server import EventHub, Interfere, leave_alone, make_ari
+from rtppool_callgen.stand_in.ari_server import EventHub, Interfere, make_ari, no_interference
 from rtppool_callgen.stand_in.media_legs import Player
 from rtppool_callgen.stand_in.rtp_player import RtpPlayer
 from rtppool_callgen.stand_in.switchboard import Channel, Switchboard, SwitchboardError
@@ -21,15 +21,15 @@ from rtppool_core.statistics.histogram import Histogram
 
 CALLER_PREFIX = "standin-"
 ENDED_CALLS = 1000
-# Longer than the way of a reply.
+# Longer than the delivery of a reply.
 START_AFTER_REPLY_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class EndedCall:
-    """What a caller knew at its end.
+    """A call at its end, from the caller's side.
 
-    `refused` is `RTP_RELAY_REFUSED` and `given_back` is `RTP_RELAY_ENDED`, which the relay set before `continue`.
+    `refused` is `RTP_RELAY_REFUSED` and `given_back` is `RTP_RELAY_ENDED`. The relay sets them before `continue`.
     """
 
     channel: str
@@ -49,11 +49,11 @@ class _Counts:
 
 
 class StandIn:
-    """Use as `async with`; `port` 0 takes a free one, told by `url`.
+    """Use as `async with`. `port` 0 selects a free port, which `url` contains.
 
-    `player` None: RTP from this process. With `tls` ARI is served over TLS alone. For tests of faults, `interfere` is
-    called around every request, and with `start_after_reply` a media channel's StasisStart comes after the reply of the
-    request that made it; both may be set at any time.
+    Without a `player` RTP comes from this process. With `tls` ARI is served over TLS only. Tests of faults set two
+    attributes: `interfere` is called around every request. With `start_after_reply` the StasisStart of a media channel
+    follows the reply of the request that created it.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class StandIn:
         self.player: Player = player if player is not None else RtpPlayer()
         self.ended: deque[EndedCall] = deque(maxlen=ENDED_CALLS)
         self.on_end: Callable[[EndedCall], None] = lambda _call: None
-        self.interfere: Interfere = leave_alone
+        self.interfere: Interfere = no_interference
         self.start_after_reply = False
         self._runner: web.AppRunner | None = None
         self._media_of: dict[str, str] = {}
@@ -82,12 +82,12 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        """What `ARI_URL` must be."""
+        """The value for `ARI_URL`."""
         scheme = "http" if self._tls is None else "https"
         return f"{scheme}://{host_port(self._host, self._port)}/ari"
 
     async def __aenter__(self) -> Self:
-        """Listen.
+        """Start to listen.
 
         Raises:
             ListenError: the port is taken.
@@ -102,16 +102,16 @@ class StandIn:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close everything."""
+        """Close the listener and all sockets."""
         if self._runner is not None:
             await self._runner.cleanup()
         await self.player.__aexit__()
 
     def place_call(self, application: str, number: str = "1000") -> str:
-        """A SIP caller arrives in the application; returns its channel's id.
+        """Let a SIP caller arrive in an application. Returns its channel id.
 
         Raises:
-            SwitchboardError: nobody registered the application.
+            SwitchboardError: the application is not registered.
         """
         self._calls += 1
         channel = f"{CALLER_PREFIX}{self._calls}"
@@ -120,16 +120,16 @@ class StandIn:
         return channel
 
     def callers(self) -> list[str]:
-        """Callers that are on the line."""
+        """Return the channels of active callers."""
         return [channel for channel in self.switchboard.channels if channel.startswith(CALLER_PREFIX)]
 
     def packets(self, caller: str) -> tuple[int, int]:
-        """How many packets a caller sent and got back."""
+        """Return how many packets a caller sent, and how many came back."""
         counts = self._counts_of(caller)
         return counts.sent, counts.returned
 
     def hang_up(self, channel: str) -> None:
-        """See `Legs.hang_up`; also how a caller ends its call."""
+        """See `Legs.hang_up`. A caller ends its call in the same way."""
         leg = self.switchboard.channel(channel)
         if leg.peer_host is not None:
             self._keep_counts(channel)
@@ -162,8 +162,8 @@ class StandIn:
             loop.call_later(START_AFTER_REPLY_SECONDS, self.switchboard.start_media, channel)
         return snapshot
 
-    def bridged(self, channels: list[str]) -> None:
-        """See `Legs.bridged`: a caller is heard by the media channel that shares its bridge."""
+    def on_bridged(self, channels: list[str]) -> None:
+        """See `Legs.on_bridged`: the media channel that shares a caller's bridge plays its stream."""
         for channel in channels:
             leg = self.switchboard.channels[channel]
             callers = [other for other in self.switchboard.bridged_with(channel) if other.peer_host is None]
@@ -171,8 +171,8 @@ class StandIn:
                 self._media_of[callers[0].id] = channel
                 self.player.play(channel)
 
-    def continued(self, channel: str) -> None:
-        """See `Legs.continued`: this dialplan hangs up behind `Stasis()`."""
+    def on_continued(self, channel: str) -> None:
+        """See `Legs.on_continued`: this dialplan hangs up after `Stasis()`."""
         if channel in self._media_of:
             self.player.pause(self._media_of[channel])
         self._end(self.switchboard.end_in_dialplan(channel))

@@ -1,7 +1,7 @@
-"""The part of Asterisk that ARI shows: channels, bridges and Stasis applications, and the events they cause. No I/O.
+"""The part of Asterisk that ARI exposes, without I/O: channels, bridges, Stasis applications, and their events.
 
-Answers, statuses and the order of events are those seen on Asterisk 22.10 (`tests/contract` holds both to the same
-assertions). Errors carry the HTTP status that Asterisk answers.
+Answers, statuses and the order of events are those of Asterisk 22.10: `tests/contract` runs the same assertions against
+both. Errors carry the HTTP status of Asterisk's answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_ID = 149
 
 
 class SwitchboardError(Exception):
-    """A request that Asterisk refuses; `status` is what it answers."""
+    """Asterisk refuses a request with the HTTP status `status`."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -26,9 +26,9 @@ class SwitchboardError(Exception):
 
 @dataclass(slots=True)
 class Channel:
-    """A leg. `application` is None while its dialplan runs; `peer_host` is set for externalMedia (`ADDRESS:PORT`).
+    """A channel. `application` is None while its dialplan runs. `peer_host` is set for externalMedia (`ADDRESS:PORT`).
 
-    `heard_by` is the application that hears of a leg which is on its way into it.
+    `entering` is the application of a channel that has not entered it yet, and already gets its events.
     """
 
     id: str
@@ -39,10 +39,10 @@ class Channel:
     application: str | None = None
     peer_host: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
-    heard_by: str | None = None
+    entering: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The ARI model `Channel`."""
+        """Return the ARI model `Channel`."""
         in_stasis = self.application is not None
         document: dict[str, Any] = {
             "id": self.id,
@@ -75,7 +75,7 @@ class Bridge:
     channels: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """The ARI model `Bridge`."""
+        """Return the ARI model `Bridge`."""
         return {
             "id": self.id,
             "technology": "simple_bridge" if len(self.channels) <= 2 else "softmix",  # noqa: PLR2004 a pair
@@ -93,9 +93,9 @@ Emit = Callable[[str | None, dict[str, Any]], None]
 
 
 class Switchboard:
-    """All channels, bridges and applications. `emit` is called with an application's name and an event for it.
+    """All channels, bridges and applications. `emit` is called with the name of an application and an event.
 
-    `variables` are those of Asterisk itself (the dialplan's `GLOBAL()`), `started` is when this run of it began.
+    `variables` are Asterisk's global ones (the dialplan's `GLOBAL()`). `started` is its start time.
     """
 
     def __init__(self, emit: Emit) -> None:
@@ -108,24 +108,24 @@ class Switchboard:
         self._names = 0
 
     def register(self, application: str) -> None:
-        """A websocket opened for this application; the one before it is told that it was replaced."""
+        """Register an application whose websocket has opened. An older websocket gets `ApplicationReplaced`."""
         if application in self._applications:
-            self._tell(application, "ApplicationReplaced", application=application)
+            self._emit_event(application, "ApplicationReplaced", application=application)
         self._applications.add(application)
 
     def unregister(self, application: str) -> None:
-        """The application's websocket closed."""
+        """Unregister an application whose websocket has closed."""
         self._applications.discard(application)
 
     def is_registered(self, application: str) -> bool:
-        """Whether a websocket serves this application."""
+        """Return whether a websocket serves an application."""
         return application in self._applications
 
     def application(self, name: str) -> dict[str, Any]:
-        """The ARI model `Application`.
+        """Return the ARI model `Application`.
 
         Raises:
-            SwitchboardError: nobody registered it.
+            SwitchboardError: it is not registered.
         """
         if name not in self._applications:
             raise SwitchboardError(404, "Application not found")
@@ -140,30 +140,30 @@ class Switchboard:
         }
 
     def channel(self, channel: str) -> Channel:
-        """A channel.
+        """Return a channel.
 
         Raises:
-            SwitchboardError: there is none of this id.
+            SwitchboardError: there is none with this id.
         """
         if channel not in self.channels:
             raise SwitchboardError(404, "Channel not found")
         return self.channels[channel]
 
     def bridge(self, bridge: str) -> Bridge:
-        """A bridge.
+        """Return a bridge.
 
         Raises:
-            SwitchboardError: there is none of this id.
+            SwitchboardError: there is none with this id.
         """
         if bridge not in self.bridges:
             raise SwitchboardError(404, "Bridge not found")
         return self.bridges[bridge]
 
     def arrive(self, channel: str, name: str, application: str, number: str, variables: dict[str, str]) -> Channel:
-        """A caller whose dialplan runs `Stasis(application)`.
+        """Add a caller whose dialplan runs `Stasis(application)`.
 
         Raises:
-            SwitchboardError: the application is not registered; the dialplan goes on with `STASISSTATUS=FAILED`.
+            SwitchboardError: the application is not registered. The dialplan continues with `STASISSTATUS=FAILED`.
         """
         if application not in self._applications:
             raise SwitchboardError(404, f"Stasis application {application!r} is not registered")
@@ -182,12 +182,12 @@ class Switchboard:
         *,
         starts_at_once: bool = True,
     ) -> dict[str, Any]:
-        """`POST /channels/externalMedia`; returns the snapshot taken before the channel is up.
+        """Handle `POST /channels/externalMedia`. Returns the snapshot from before the channel is up.
 
-        It is in the application at once, or with `start_media`: Asterisk dials it in a thread of its own.
+        The channel enters the application at once, or with `start_media`: Asterisk dials it in a thread of its own.
 
         Raises:
-            SwitchboardError: as Asterisk refuses it.
+            SwitchboardError: Asterisk would refuse it.
         """
         if not application or not media_format:
             raise SwitchboardError(400, "app and format must be specified")
@@ -196,7 +196,7 @@ class Switchboard:
         if channel in self.channels:
             raise SwitchboardError(500, "An internal error prevented this request from being handled")
         name = f"UnicastRTP/{peer_host}-{self._next_name():#014x}"
-        leg = Channel(channel, name, "Down", _now(), peer_host=peer_host, heard_by=application)
+        leg = Channel(channel, name, "Down", _now(), peer_host=peer_host, entering=application)
         leg.variables |= {"UNICASTRTP_LOCAL_ADDRESS": local[0], "UNICASTRTP_LOCAL_PORT": str(local[1])}
         self.channels[channel] = leg
         snapshot = leg.to_json()
@@ -205,65 +205,65 @@ class Switchboard:
         return snapshot
 
     def start_media(self, channel: str) -> None:
-        """The media channel is up and in its application, if it is still there."""
+        """Move a media channel that still exists into its application."""
         leg = self.channels.get(channel)
-        if leg is not None and leg.heard_by is not None:
+        if leg is not None and leg.entering is not None:
             leg.state = "Up"
-            self._enter_application(leg, leg.heard_by)
+            self._enter_application(leg, leg.entering)
 
     def answer(self, channel: str) -> None:
-        """`POST /channels/{id}/answer`."""
+        """Handle `POST /channels/{id}/answer`."""
         leg = self._in_application(channel, 409)
         if leg.state != "Up":
             leg.state = "Up"
-            self._tell(leg.application, "ChannelStateChange", channel=leg.to_json())
+            self._emit_event(leg.application, "ChannelStateChange", channel=leg.to_json())
 
     def leave_application(self, channel: str) -> Channel:
-        """`POST /channels/{id}/continue`: the caller is in the dialplan again."""
+        """Handle `POST /channels/{id}/continue`: the caller returns to the dialplan."""
         leg = self._in_application(channel, 409)
         self._leave_bridges(leg)
-        self._tell(leg.application, "StasisEnd", channel=leg.to_json())
+        self._emit_event(leg.application, "StasisEnd", channel=leg.to_json())
         leg.application = None
         return leg
 
     def set_variable(self, channel: str, name: str, value: str) -> None:
-        """`POST /channels/{id}/variable`."""
+        """Handle `POST /channels/{id}/variable`."""
         leg = self.channel(channel)
         leg.variables[name] = value
-        self._tell(leg.application, "ChannelVarset", variable=name, value=value, channel=leg.to_json())
+        self._emit_event(leg.application, "ChannelVarset", variable=name, value=value, channel=leg.to_json())
 
     def end_in_dialplan(self, channel: str) -> Channel:
-        """The leg ends where no application hears of it; returns what it was."""
+        """End a channel outside of any application. Returns its last state."""
         leg = self.channels.pop(channel)
-        self._tell(None, "ChannelDestroyed", channel=leg.to_json(), cause=16, cause_txt="Normal Clearing")
+        self._emit_event(None, "ChannelDestroyed", channel=leg.to_json(), cause=16, cause_txt="Normal Clearing")
         return leg
 
     def hang_up(self, channel: str) -> None:
-        """The leg ends: `DELETE /channels/{id}`, or its caller hung up."""
+        """End a channel: `DELETE /channels/{id}`, or its caller hung up."""
         leg = self.channel(channel)
-        application = leg.application or leg.heard_by
-        self._tell(application, "ChannelHangupRequest", channel=leg.to_json())
+        application = leg.application or leg.entering
+        self._emit_event(application, "ChannelHangupRequest", channel=leg.to_json())
         self._leave_bridges(leg)
-        self._tell(leg.application, "StasisEnd", channel=leg.to_json())
+        self._emit_event(leg.application, "StasisEnd", channel=leg.to_json())
         del self.channels[channel]
-        self._tell(application, "ChannelDestroyed", channel=leg.to_json(), cause=16, cause_txt="Normal Clearing")
+        self._emit_event(application, "ChannelDestroyed", channel=leg.to_json(), cause=16, cause_txt="Normal Clearing")
 
     def create_bridge(self, bridge: str) -> dict[str, Any]:
-        """`POST /bridges`."""
+        """Handle `POST /bridges`."""
         if bridge in self.bridges:
             raise SwitchboardError(409, f"Bridge with id '{bridge}' already exists")
         self.bridges[bridge] = Bridge(bridge, _now())
         return self.bridges[bridge].to_json()
 
     def delete_bridge(self, bridge: str) -> None:
-        """`DELETE /bridges/{id}`. Its members' applications hear that they left it, and nothing of its end."""
+        """Handle `DELETE /bridges/{id}`. Applications get an event for each member, and none for the bridge."""
         found = self.bridge(bridge)
         for leg in list(found.channels):
             self._leave_bridges(self.channels[leg])
         del self.bridges[bridge]
 
     def add_to_bridge(self, bridge: str, channels: list[str]) -> None:
-        """`POST /bridges/{id}/addChannel`: all or none."""
+        """Handle `POST /bridges/{id}/addChannel`: all channels or none."""
         found = self.bridge(bridge)
         if any(channel not in self.channels for channel in channels):
             raise SwitchboardError(400, "Channel not found")
@@ -273,10 +273,10 @@ class Switchboard:
                 self._leave_bridges(leg)
                 found.channels.append(leg.id)
                 fields = {"bridge": found.to_json(), "channel": leg.to_json()}
-                self._tell(leg.application, "ChannelEnteredBridge", **fields)
+                self._emit_event(leg.application, "ChannelEnteredBridge", **fields)
 
     def remove_from_bridge(self, bridge: str, channel: str) -> None:
-        """`POST /bridges/{id}/removeChannel`: it stays in its application.
+        """Handle `POST /bridges/{id}/removeChannel`: the channel stays in its application.
 
         Raises:
             SwitchboardError: there is no such bridge, or the channel is not in it.
@@ -286,7 +286,7 @@ class Switchboard:
         self._leave_bridges(self.channel(channel))
 
     def bridged_with(self, channel: str) -> list[Channel]:
-        """The other legs of the bridge that a leg is in."""
+        """Return the other channels in the bridge of a channel."""
         for bridge in self.bridges.values():
             if channel in bridge.channels:
                 return [self.channels[other] for other in bridge.channels if other != channel]
@@ -299,18 +299,18 @@ class Switchboard:
         return leg
 
     def _enter_application(self, leg: Channel, application: str) -> None:
-        leg.application, leg.heard_by = application, None
-        self._tell(application, "StasisStart", channel=leg.to_json(), args=[])
+        leg.application, leg.entering = application, None
+        self._emit_event(application, "StasisStart", channel=leg.to_json(), args=[])
 
     def _leave_bridges(self, leg: Channel) -> None:
         for bridge in self.bridges.values():
             if leg.id in bridge.channels:
                 bridge.channels.remove(leg.id)
                 fields = {"bridge": bridge.to_json(), "channel": leg.to_json()}
-                self._tell(leg.application, "ChannelLeftBridge", **fields)
+                self._emit_event(leg.application, "ChannelLeftBridge", **fields)
 
-    def _tell(self, to: str | None, kind: str, **fields: Any) -> None:
-        """None: of interest to those only who hear all."""
+    def _emit_event(self, to: str | None, kind: str, **fields: Any) -> None:
+        """Emit an event; without an application it reaches subscribers to all events only."""
         self._emit(to, {"type": kind, "timestamp": _now(), "asterisk_id": ASTERISK_ID} | fields)
 
     def _next_name(self) -> int:

@@ -324,6 +324,7 @@ async def test_a_relay_whose_media_process_falls_behind_refuses_callers_unanswer
         stand_in.place_call(APPLICATION)
         await until(lambda: bool(stand_in.ended), "a caller is sent back")
         assert (stand_in.ended[0].refused, stand_in.ended[0].answered) == ("Overloaded", False)
+        await until(lambda: bool(relay._telephony.recent_calls()), "the refused call is recorded")
         assert "one call more would break its tier" in (relay._telephony.recent_calls()[0].refusal or "")
         assert stand_in.callers() == callers
         await until(lambda: control.refusal is None, "the relay takes calls again")

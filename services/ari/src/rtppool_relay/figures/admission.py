@@ -3,7 +3,7 @@
 A closed slice is five seconds old, so admission evaluates the last open seconds, which hold every answered packet.
 Residence is the media loop's lag: it runs from the kernel's receive stamps. Only delay that the relay causes counts,
 and only where it lasts: a hiccup spoils single seconds, an overload spoils every second. Lateness must also exceed
-its limit over the whole window of the SLA, so that one bad moment in a good window refuses no call.
+its limit over the SLA's whole window: one bad moment in a good window refuses no call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a relay can't mean, and what the API server would refuse in a status."""
+"""Impossible reports, and reports that would make a status unwritable."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ PARTS += ("source_dscp_mismatches", "jitter_microseconds", "skew_ppm")
 
 @st.composite
 def windows(draw: st.DrawFn) -> WindowReport:
-    """A window of small numbers, some of which went wild."""
+    """A window of small numbers, some of them replaced by wild ones."""
 
     def number() -> int:
         return draw(WILD if draw(st.integers(0, 9)) == 0 else FEW)

@@ -1,8 +1,7 @@
-"""What a relay's report may hold. Pure.
+"""Bounds of a relay's report.
 
-One relay that has lost its mind must not make the status of a whole pool unwritable: what the API server would refuse
-(an integer beyond the definition's 32 bits, a megabyte of text) or what can't be is refused here, and that relay counts
-as one that was not heard.
+A faulty relay must not make the pool's status unwritable. The API server rejects integers beyond the definition's 32
+bits and very long texts. So the operator rejects such a report, and any impossible one, and counts its relay as silent.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ MAX_GENERATION = (1 << 53) - 1
 MAX_NS = MAX_COUNT * 1_000
 MAX_WINDOW_SECONDS = 3_600
 MAX_TEXT = 4_096
-# Answers may come in another slice than their question, and an echo may answer twice; a thousand times, it may not.
+# An answer may fall into a later slice than its packet, and an echo may answer twice. A thousand answers are a fault.
 MAX_PER_PACKET, MAX_BESIDE = 1_000, 10
 _SIGNED = {"skew_ppm"}
 _TIMES_OF_BURSTS = {"burst_ns", "gap_ns", "mean_burst_microseconds", "mean_gap_microseconds"}
@@ -38,10 +37,10 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
 def check_report(report: Report) -> None:
-    """Refuse a report that can't be.
+    """Reject an impossible report.
 
     Raises:
-        ValueError: with the field, its value and what is accepted.
+        ValueError: has the field, its value and the accepted values.
     """
     _check_ports(report.ports)
     _within("calls.active", report.calls.active, MAX_PORTS)
@@ -61,7 +60,7 @@ def check_report(report: Report) -> None:
 
 
 def check_node(report: Report, pod_node: str) -> None:
-    """Refuse a report from another node than its pod's: what it says would be another relay's.
+    """Reject a report from another node than its pod's, because its figures belong to another relay.
 
     Raises:
         ValueError: with both nodes.
@@ -98,7 +97,7 @@ def _check_window(place: str, window: WindowReport) -> None:
         ("answered", window.answered),
         ("lost", window.lost),
         ("late", late),
-        # A count that is part of its own whole is not bound to the packets: a stream may be lost nearly entirely.
+        # A count with a whole of its own is not bound by the packets: a stream may be lost almost entirely.
         *((name, getattr(window, name)) for name, count in COUNTS.items() if name not in count.of),
     ):
         _within(f"{place}.{name}", count, most)
@@ -112,7 +111,7 @@ def _check_window(place: str, window: WindowReport) -> None:
 
 
 def _check_histogram(place: str, export: HistogramExport) -> None:
-    """What `import_histogram` refuses, without making one: it is made when it is added to others."""
+    """Reject as `import_histogram` does, without building a histogram. The merge builds it."""
     if export.scheme != SCHEME:
         raise ValueError(f"{place} has scheme {export.scheme[:40]!r}; accepted is {SCHEME}")
     if export.counts:
@@ -126,7 +125,7 @@ def _check_histogram(place: str, export: HistogramExport) -> None:
 
 
 def _check_counts(place: str, holder: Any, most: int, beside: Iterable[str] = ()) -> None:
-    """All whole numbers of a contract itself."""
+    """Check the integers of a struct, without those of nested ones."""
     for name, value in structs.asdict(holder).items():
         if isinstance(value, int) and not isinstance(value, bool) and name not in beside:
             _within(f"{place}.{name}", abs(value) if name in _SIGNED else value, most)

@@ -1,7 +1,7 @@
-"""A pool's status without its conditions, from what relays report. Pure.
+"""A pool's status without its conditions.
 
-What was not measured is left out. Only relays that run the pool add to its figures, and all that is shown is what they
-say, never what the spec asks for.
+A figure that was not measured is left out. Only relays that run the pool count, and every value comes from their
+reports, never from the spec.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_LABEL = 100
 
 
 def figures(observation: PoolObservation) -> dict[str, Any]:
-    """The status without conditions."""
+    """Compute the status without conditions."""
     serving = observation.serving
     reports = [report for _, report in serving]
     status: dict[str, Any] = {
@@ -55,7 +55,7 @@ def figures(observation: PoolObservation) -> dict[str, Any]:
 
 
 def _applied_generation(observation: PoolObservation) -> int | None:
-    """The lowest that a live relay runs; None while one runs something else."""
+    """Return the lowest generation of the live relays; None while one of them runs another pool."""
     uid = observation.claim.pool.uid
     generations = []
     for relay in observation.staying:
@@ -136,7 +136,7 @@ def _column(values: Iterable[str]) -> str:
 
 
 def milliseconds(microseconds: int) -> str:
-    """`3.1ms`; below 10 µs still not `0.0ms`."""
+    """Format as `3.1ms`; a value below 10 µs is not `0.0ms`."""
     value = microseconds / 1000
     return f"{value:.1f}ms" if value >= 1 else f"{value:.2g}ms"
 
@@ -159,5 +159,5 @@ def _relay(observation: PoolObservation, relay: RelayState) -> dict[str, Any]:
 
 
 def rfc3339(unix_seconds: int) -> str:
-    """`2026-01-31T12:00:00Z`."""
+    """Format as `2026-01-31T12:00:00Z`."""
     return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

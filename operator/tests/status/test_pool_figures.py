@@ -1,4 +1,4 @@
-"""Figures of a pool, from what its relays report."""
+"""Figures of a pool from relay reports."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def status_schema(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def closed(schema: Any) -> Any:
-    """The schema with unknown fields refused: what it doesn't declare, the API server would drop."""
+    """Return the schema with unknown fields rejected, because the API server would drop them."""
     if isinstance(schema, dict):
         inner = {name: closed(value) for name, value in schema.items() if name != "format"}
         return inner | {"additionalProperties": False} if "properties" in inner else inner

@@ -34,7 +34,7 @@ IDS = CallIds.of_node("node-1")
 # Shorter than the regular sweep, so that an orphan which only the sweep would find fails the test.
 WAIT_SECONDS = SWEEP_SECONDS - 2
 PORTS = 3
-NO_FIGURES = CallFigures(0, 0, 0, 0, LateByCause(), 0, 0, 0)
+NO_FIGURES = CallFigures(packets=0, answered=0, lost=0, late=LateByCause(), reordered=0, duplicates=0, too_late=0)
 Moment = Literal["before", "after"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class AriError(Exception):
-    """A request to Asterisk failed. The message names the request, the failure and what to check."""
+    """A request to Asterisk failed. The message names the request, the failure and a remedy."""
 
 
 class AriUnreachable(AriError):  # noqa: N818 the field's term

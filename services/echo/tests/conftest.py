@@ -16,7 +16,7 @@ from rtppool_testing.waiting import until
 
 
 class Client:
-    """A caller's UDP socket: sends, and waits for what comes back."""
+    """A caller's UDP socket: sends, and waits for the answer."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock

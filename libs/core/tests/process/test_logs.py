@@ -19,7 +19,7 @@ def configured() -> Iterator[Say]:
 
     def configure(log_level: str, log_format: str) -> io.StringIO:
         stream = io.StringIO()
-        # force=True closes what pytest put there; these stay whole.
+        # force=True closes pytest's own handlers. These stay open.
         root.handlers = []
         logs.configure(log_level, log_format, stream)
         return stream

@@ -1,4 +1,4 @@
-"""Real-time priority where wanted and permitted. Each in a process of its own: what is got can't be given back."""
+"""Real-time priority where wanted and permitted. Each test runs in a process of its own, which keeps its priority."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ITU-T G.107: figures that two public implementations agree on, and what must hold for any delay and loss."""
+"""ITU-T G.107: figures that two public implementations agree on, and bounds for any delay and loss."""
 
 from __future__ import annotations
 

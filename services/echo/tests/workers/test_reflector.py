@@ -40,7 +40,7 @@ def ancillary(ttl: int = 64, tos: int = 0xB8) -> list[Item]:
 
 
 class Kernel:
-    """Gives one datagram at a time and keeps what is sent."""
+    """Provides one datagram at a time and keeps the answers."""
 
     def __init__(self, memory: DatagramMemory) -> None:
         self._memory = memory

@@ -1,6 +1,6 @@
-"""Contracts to and from JSON: msgspec does the work; this module gives its errors a place and says what is accepted.
+"""Conversion of contracts from and to JSON with msgspec. Errors have place, received value and accepted values.
 
-JSON names are the fields' names in camelCase. Reading ignores unknown fields and takes defaults for missing ones.
+JSON names are the fields' names in camelCase. Decoding ignores unknown fields and uses defaults for missing ones.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Contract(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ContractError(ValueError):
-    """A document that does not follow its contract; the message names the place and what is accepted.
+    """A violation of a contract. The message names place, received value and accepted values.
 
-    `place` is the place by itself (`pools[0].echo.port`), empty where it is the document as a whole.
+    `place` is the place only (`pools[0].echo.port`), empty for the whole document.
     """
 
     def __init__(self, message: str, place: str = "") -> None:
@@ -47,15 +47,15 @@ class ContractError(ValueError):
 
 
 def to_json(value: Any) -> Any:
-    """Return the JSON value (dicts, lists, scalars) of contracts; fields that are None are left out."""
+    """Return the JSON value (dicts, lists, scalars) of contracts, without the fields that are None."""
     return _without_none(msgspec.to_builtins(value))
 
 
 def from_json(kind: type[T], document: Any, place: str = "") -> T:
-    """Read a contract from a JSON value that lies at `place` of a larger document.
+    """Read a contract from a JSON value at `place` of a larger document.
 
     Raises:
-        ContractError: a required field is missing or a value has another type; also what the contract itself refuses.
+        ContractError: a required field is missing, a value has another type, or the contract rejects it.
     """
     try:
         return msgspec.convert(document, kind)
@@ -85,7 +85,7 @@ def decode_any(text: bytes | str) -> Any:
     """Read any JSON.
 
     Raises:
-        ContractError: the text is not JSON, is nested too deeply, or holds a number that no float can.
+        ContractError: the text is not JSON, is nested too deeply, or holds a number beyond a float's range.
     """
     return decode(object, text)
 
@@ -99,7 +99,7 @@ def _without_none(value: Any) -> Any:
 
 
 def _located(message: str, kind: Any, document: Any, place: str) -> ContractError:
-    """Turn msgspec's message (`Expected `int`, got `str` - at `$.echo.port``) into ours."""
+    """Turn msgspec's message (`Expected `int`, got `str` - at `$.echo.port``) into a ContractError."""
     text, _, path = message.partition(" - at `$")
     value, accepted = document, inspect.type_info(kind)
     for name, index in _PLACE.findall(path.rstrip("`")):
@@ -115,7 +115,7 @@ def _located(message: str, kind: Any, document: Any, place: str) -> ContractErro
     where = place or "document"
     if not _OF_MSGSPEC.match(text):
         return ContractError(f"{where}: {text}", place)
-    accepted = _some(accepted)
+    accepted = _without_null(accepted)
     if isinstance(accepted, inspect.TupleType) and isinstance(value, list):
         return ContractError(f"{where}: {len(value)} items; accepted are {len(accepted.item_types)}", place)
     if isinstance(accepted, inspect.LiteralType):
@@ -125,15 +125,15 @@ def _located(message: str, kind: Any, document: Any, place: str) -> ContractErro
     return ContractError(f"{where}: {_SHORT.repr(value)}; accepted is {_ACCEPTED.get(type(accepted), text)}", place)
 
 
-def _some(of: inspect.Type) -> inspect.Type:
-    """The type itself where None is accepted as well."""
+def _without_null(of: inspect.Type) -> inspect.Type:
+    """Return the other type of a union with None."""
     if isinstance(of, inspect.UnionType):
         return next(each for each in of.types if not isinstance(each, inspect.NoneType))
     return of
 
 
 def _inner(of: inspect.Type, name: str, index: str) -> inspect.Type:
-    of = _some(of)
+    of = _without_null(of)
     if isinstance(of, inspect.StructType):
         return next(field.type for field in of.fields if field.encode_name == name)
     if isinstance(of, inspect.TupleType):

@@ -1,4 +1,4 @@
-"""`pools.json`: what the operator writes into the ConfigMap `rtp-relay-config` and every relay reads.
+"""`pools.json`: the operator writes it into the ConfigMap `rtp-relay-config`, and every relay reads it.
 
 A relay takes the pool that lists its node. It checks the envelope and its own entry only, so that a mistake in one
 pool never stops the relays of another.
@@ -26,17 +26,17 @@ CLOCK_RATE_HZ: dict[str, int] = {"ulaw": 8000, "alaw": 8000, "slin16": 16000}
 
 
 class NodeAssignment(Contract, frozen=True):
-    """A node that the pool has, and the address its relay tells Asterisk (None: the node's own)."""
+    """A node of the pool, and the address that its relay advertises to Asterisk (None: the node's own)."""
 
     name: str
     advertise_address: str | None = None
 
 
 class EchoTarget(Contract, frozen=True):
-    """Where a relay sends what Asterisk sent. `host` is a name or an address; each relay resolves it.
+    """The destination of the packets from Asterisk. `host` is a name or an address, and each relay resolves it.
 
-    `extension`: new calls carry the header extension of `echo_extension` on the leg to the echo. An echo that does not
-    know it sends it back as it is.
+    `extension`: new calls carry the header extension of `echo_extension` on the leg to the echo. A plain echo returns
+    it unfilled.
     """
 
     host: str = "127.0.0.1"
@@ -44,7 +44,7 @@ class EchoTarget(Contract, frozen=True):
     extension: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an impossible target.
+        """Reject an invalid target.
 
         Raises:
             ValueError: no host, or a port outside 1-65535.
@@ -59,7 +59,7 @@ class EchoTarget(Contract, frozen=True):
 
 
 class MediaSettings(Contract, frozen=True):
-    """What Asterisk is asked to send: a static payload type, so that both sides agree without SDP."""
+    """The media requested from Asterisk: a static payload type, so that both sides agree without SDP."""
 
     format: MediaFormat = "ulaw"
 
@@ -93,14 +93,14 @@ class SlaLimits(Contract, frozen=True):
 
 
 class ProbeSettings(Contract, frozen=True):
-    """The synthetic stream that measures while no call does."""
+    """The synthetic stream that measures without calls."""
 
     enabled: bool = True
     interval_seconds: int = 1
 
 
 class DrainSettings(Contract, frozen=True):
-    """How long live calls may go on after their relay was told to stop."""
+    """Seconds for which live calls may go on after their relay begins to stop."""
 
     timeout_seconds: int = 3_600
 
@@ -124,7 +124,7 @@ class PoolEntry(Contract, frozen=True):
     drain: DrainSettings = DrainSettings()
 
     def __post_init__(self) -> None:
-        """Refuse what would make an echo loop.
+        """Reject a pool in which the echo's packets would loop.
 
         Raises:
             ValueError: the echo's port lies inside the range.
@@ -135,7 +135,7 @@ class PoolEntry(Contract, frozen=True):
             )
 
     def node(self, node_name: str) -> NodeAssignment | None:
-        """This pool's assignment of a node."""
+        """Return this pool's assignment of a node."""
         return next((node for node in self.nodes if node.name == node_name), None)
 
 
@@ -147,12 +147,12 @@ class PoolsDocument(Contract, frozen=True):
 
 
 def encode(document: PoolsDocument) -> str:
-    """The file's text: the same document always gives the same bytes."""
+    """Return the file's text. Equal documents give equal bytes."""
     return json.dumps(to_json(document), sort_keys=True, separators=(",", ":"))
 
 
 def decode_for_node(text: str, node_name: str) -> PoolEntry | None:
-    """The pool that lists `node_name`, or None when no pool does.
+    """Return the pool that lists `node_name`, or None.
 
     Raises:
         ContractError: not JSON, another version, no list of pools, or a mistake in this node's own entry.

@@ -14,9 +14,9 @@ ACCEPTED = (
     f"FIRST-LAST, two ports from {MIN_PORT} to {MAX_PORT}, FIRST not above LAST, "
     f"at most {MAX_PORTS} ports (for example 10000-10100)"
 )
-# Ports from 1024 up whose services answer strangers, so that a forged sender would set the two talking: from CISA's
-# alert TA14-017A (UDP-based amplification), and what stands beside SIP. Services that stay silent to strangers are not
-# here: a port that is refused is lost to calls. The echo answers none of these, so the relay leases none to a call.
+# Ports from 1024 up whose services answer strangers, so that a forged sender would start an endless exchange. The list
+# follows CISA's alert TA14-017A (UDP-based amplification), extended by SIP and its relatives. Services that ignore
+# strangers are absent, because each port here is lost to calls: the echo answers none, and the relay leases none.
 REFLECTOR_PORTS = frozenset(
     {
         1434,  # Microsoft SQL Server browser: answers a single byte with its instances
@@ -25,17 +25,17 @@ REFLECTOR_PORTS = frozenset(
         3478,  # STUN and TURN: answers a binding request from anyone
         3702,  # WS-Discovery: answers nearly anything with a SOAP fault
         4500,  # IKE behind NAT: repeats its answer to a first message
-        5060,  # SIP: answers what it can't parse with 400, and repeats that
+        5060,  # SIP: answers malformed requests with 400, and repeats the answer
         5351,  # NAT-PMP: answers any version with a refusal
         5353,  # multicast DNS: many answer unicast questions from anywhere
-        5683,  # CoAP: answers what it doesn't know with a reset
+        5683,  # CoAP: answers unknown messages with a reset
         11211,  # memcached: answers a few bytes with a megabyte
     }
 )
 
 
 class PortRangeError(ValueError):
-    """The text or the numbers are no usable range; the message says what is accepted."""
+    """Invalid text or numbers of a range. The message names the accepted values."""
 
 
 class PortRange(Contract, frozen=True, order=True):
@@ -45,7 +45,7 @@ class PortRange(Contract, frozen=True, order=True):
     end: int
 
     def __post_init__(self) -> None:
-        """Refuse what no relay could use.
+        """Reject ranges that no relay can use.
 
         Raises:
             PortRangeError: an end outside 1024-65535, reversed, or too many ports.

@@ -1,4 +1,4 @@
-"""`/status` of a relay: what it has applied, holds and measured. The operator believes nothing else.
+"""`/status` of a relay: its configuration, ports, calls and figures. The operator relies on no other source.
 
 A figure that was not measured is absent, never 0. Histograms are exported sparse, with their scheme, so that the
 operator merges relays by adding counts.
@@ -34,17 +34,17 @@ class HistogramExport(Contract, frozen=True):
 
 
 def export_histogram(histogram: Histogram) -> HistogramExport | None:
-    """None for an empty histogram: nothing was measured."""
+    """Return None for an empty histogram, because a figure that was not measured is absent."""
     if histogram.min_ns is None or histogram.max_ns is None:
         return None
     return HistogramExport(tuple(sorted(histogram.counts.items())), histogram.min_ns, histogram.max_ns)
 
 
 def import_histogram(export: HistogramExport) -> Histogram:
-    """Back to a histogram.
+    """Return the histogram of an export.
 
     Raises:
-        SchemeError: another scheme, or a bucket or count that can't be.
+        SchemeError: another scheme, or an impossible bucket or count.
     """
     if export.scheme != SCHEME:
         raise SchemeError(f"histogram scheme {export.scheme!r}; accepted is {SCHEME}")
@@ -67,7 +67,7 @@ class PoolReference(Contract, frozen=True):
 
 
 class Quarantine(Contract, frozen=True):
-    """A port that would not bind, and why."""
+    """A port that could not be bound, and the reason."""
 
     port: int
     reason: str
@@ -77,7 +77,7 @@ class PortsReport(Contract, frozen=True):
     """`total = free + leased + resting + quarantined`, always; excluded ports are not in total.
 
     `draining` counts leased ports outside the current range; they are not in total either. `range` is `10000-10100`.
-    `leaked` counts, since the relay started, leases that belonged to nothing any more and were taken back.
+    `leaked` counts released leases without a call since the relay started.
     """
 
     range: str
@@ -108,17 +108,17 @@ class DurationsReport(Contract, frozen=True):
 class CallsReport(Contract, frozen=True):
     """`active`, `shared`, `silent` and `one_way` are now; the others count since the relay started.
 
-    `arrived = refused + left_before_answer + ended + active`, always; `arrived` are callers who came and calls that
+    `arrived = refused + left_before_answer + ended + active`, always; `arrived` are new callers and calls that
     were found in Asterisk for adoption. `refused` is by reason, `ended_by` by the event that ended the call and adds
     up to `ended`; `cut` are those that ended by a fault or at a drain's deadline.
 
-    `shared`: a third channel is in the bridge. `silent`: Asterisk has not sent a packet; `one_way`: it sends, and
-    nothing comes back to it. `went_silent` and `went_one_way` are calls that ever were. `setup` is from StasisStart to
-    both channels in the bridge, `first_return` from Asterisk's first packet to its return,
-    `refusal` from StasisStart until a refused caller was back in the dialplan.
+    `shared`: a third channel is in the bridge. `silent`: Asterisk has not sent a packet. `one_way`: it sends, and no
+    packet returns to it. `went_silent` and `went_one_way` count all such calls, also past ones. `setup` is from
+    StasisStart to both channels in the bridge, `first_return` from Asterisk's first packet to its return, `refusal`
+    from StasisStart to the refused caller's return to the dialplan.
 
-    `handed_over` are adopted calls whose relay before left word when it left them; `gap` is from then to the first
-    packet that came here.
+    `handed_over` are adopted calls whose previous relay recorded its departure. `gap` runs from that time to the first
+    packet at this relay.
     """
 
     active: int
@@ -155,9 +155,9 @@ class AriReport(Contract, frozen=True):
 
 
 class MediaReport(Contract, frozen=True):
-    """Media processes: how many are up, how often one was started again, rows lost to a slow reader.
+    """Media processes: those that are up, restarts, rows lost to a slow reader.
 
-    `real_time`: they have real-time priority, so that no ordinary thread of the node keeps packets waiting.
+    `real_time`: they have real-time priority, so that no ordinary thread of the node delays packets.
     """
 
     workers: int
@@ -169,7 +169,7 @@ class MediaReport(Contract, frozen=True):
 
 
 class DepartureErrorReport(Contract, frozen=True):
-    """How much later than our own reading of the clock the kernel stamped departures, over the latest `samples`."""
+    """Delay of the kernel's departure stamps after the relay's own clock readings, over the latest `samples`."""
 
     samples: int
     p50_ns: int
@@ -178,7 +178,7 @@ class DepartureErrorReport(Contract, frozen=True):
 
 
 class ClockReport(Contract, frozen=True):
-    """Where times come from: `stamps` is `kernel` or `user`; `steps` counts jumps of the wall clock.
+    """Sources of times: `stamps` is `kernel` or `user`; `steps` counts jumps of the wall clock.
 
     Departures are read by the media process just before the send; the kernel stamps one in a hundred as well.
     """
@@ -191,7 +191,7 @@ class ClockReport(Contract, frozen=True):
 
 
 class EchoReport(Contract, frozen=True):
-    """The echo as this relay sees it. `reachable` is None while nothing was sent to it yet."""
+    """The echo's state at this relay. `reachable` is None before the first packet to it."""
 
     host: str
     port: int
@@ -209,10 +209,10 @@ class LateByCause(Contract, frozen=True):
 
 
 class ReorderingReport(Contract, frozen=True):
-    """The worst of the packets that RFC 4737 calls reordered.
+    """The maxima over reordered packets (RFC 4737).
 
-    `max_extent` is in packets (4.2.3), the late time since the packet that should have come later (4.3.3), `max_n` the
-    largest n of which a packet is n-reordered (5.3): 3 and more make TCP send again.
+    `max_extent` is in packets (4.2.3). The late time counts from the packet that should have followed (4.3.3). `max_n`
+    is the largest n of n-reordering (5.3): 3 and more make TCP retransmit.
     """
 
     max_extent: int
@@ -221,7 +221,7 @@ class ReorderingReport(Contract, frozen=True):
 
 
 class DirectedLossReport(Contract, frozen=True):
-    """Lost packets by way, from the echo's own count; `undetermined` where the count doesn't tell."""
+    """Lost packets by direction, from the echo's own count. `undetermined` where the count is not conclusive."""
 
     to_echo: int
     from_echo: int
@@ -229,7 +229,7 @@ class DirectedLossReport(Contract, frozen=True):
 
 
 class BurstsReport(Contract, frozen=True):
-    """Loss of either leg by RFC 3611 section 4.7.2 (Gmin 16): counts that add, and what they come to.
+    """Loss of either leg by RFC 3611 section 4.7.2 (Gmin 16): counts that add up, and the means from them.
 
     Densities are shares of packets lost in 1/256, durations means; `gaps` are those that have ended, `gap_density` is
     over all packets outside bursts.
@@ -252,7 +252,7 @@ class BurstsReport(Contract, frozen=True):
 
 
 def export_bursts(counts: BurstCounts, expected: int) -> BurstsReport | None:
-    """Counts over `expected` packets with what they come to; None when no packet was expected."""
+    """Return counts and means over `expected` packets, or None when no packet was expected."""
     if expected <= 0:
         return None
     mean_burst_ns, mean_gap_ns = counts.mean_burst_ns(), counts.mean_gap_ns()
@@ -275,10 +275,10 @@ def export_bursts(counts: BurstCounts, expected: int) -> BurstsReport | None:
 
 
 def import_bursts(export: BurstsReport) -> BurstCounts:
-    """Back to counts.
+    """Return the counts of an export.
 
     Raises:
-        ValueError: a count below 0 or above what 63 bits hold.
+        ValueError: a count below 0 or beyond 63 bits.
     """
     counts = BurstCounts(**{each.name: getattr(export, each.name) for each in fields(BurstCounts)})
     impossible = [count for count in (export.expected, *astuple(counts)) if not 0 <= count <= MAX_COUNT]
@@ -291,8 +291,8 @@ class StreamFigures(PacketCounts, frozen=True, kw_only=True):
     """Figures that the reports of a window and of a call share.
 
     `packets` were sent to the echo and are answered or lost. Delay variation (PDV, RFC 5481) is the 99.9th percentile
-    less the shortest: of the round trip, and of arrivals from Asterisk. R and MOS (ITU-T G.107) are estimates from
-    round trip and loss, as if G.711 were heard behind the echo. Directions of loss need the echo's header extension.
+    less the minimum: of the round trip, and of arrivals from Asterisk. R and MOS (ITU-T G.107) are estimates from
+    round trip and loss, as if the echo were a G.711 listener. Directions of loss need the echo's header extension.
     """
 
     packets: int
@@ -335,7 +335,7 @@ class Windows(Contract, frozen=True):
 
 
 class SlaViolation(Contract, frozen=True):
-    """A limit, in the unit of its name, that the measured figure is above."""
+    """A limit, in the unit of its name, with the measured figure above it."""
 
     limit: str
     accepted: int
@@ -352,7 +352,7 @@ class UnreachableTier(Contract, frozen=True):
 class SlaReport(Contract, frozen=True):
     """This relay's verdict over the window of its calls. `reason` is CamelCase, e.g. `NoCalls`.
 
-    `capacity_calls` is the most calls that it can have at a time.
+    `capacity_calls` is the maximum of concurrent calls.
     """
 
     result: SlaResult
@@ -366,9 +366,9 @@ class SlaReport(Contract, frozen=True):
 
 
 class Finding(Contract, frozen=True):
-    """Something about the relay's host that will cost calls or packets: a CamelCase code and a sentence with the fix.
+    """A condition of the relay's host that costs calls or packets: a CamelCase code and a sentence with the remedy.
 
-    `inferred`: not read from the host, but concluded from what was seen or assumed.
+    `inferred`: not read from the host, but concluded from packets of calls, or assumed.
     """
 
     code: str
@@ -377,10 +377,10 @@ class Finding(Contract, frozen=True):
 
 
 class Report(Contract, frozen=True):
-    """All of `/status`.
+    """The document of `/status`.
 
-    `drain_deadline_seconds` is how long live calls may go on after the relay was told to stop, the lower of the pool's
-    and the pod's; absent where they are handed over instead.
+    `drain_deadline_seconds` limits live calls after the relay begins to stop: the lower of the pool's and the pod's
+    value. It is absent where calls are handed over.
     """
 
     relay: str

@@ -27,7 +27,7 @@ HOW_TO_AUTHENTICATE = (
 
 
 class ListenError(Exception):
-    """The HTTP listener could not bind; the message names the setting, its value and what to do."""
+    """The HTTP listener could not bind. The message names the setting, its value and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The header extension of the leg between relay and echo (RFC 3550 section 5.3.1), opt-in at the relay.
 
-The relay inserts it full size after the fixed header, the echo fills it in place, the relay takes it out before
-Asterisk sees the packet: an answer is never longer than its question, and a plain echo sends it back unfilled. It
-tells loss on the way to the echo from loss on the way back, and how long the echo held the packet.
+The relay inserts it full size after the fixed header, the echo fills it in place, and the relay removes it before the
+packet goes to Asterisk. An answer is therefore never longer than its question, and a plain echo returns it unfilled. It
+separates loss on the way to the echo from loss on the way back, and contains the packet's time inside the echo.
 
  0                   1                   2                   3
  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -34,7 +34,7 @@ FIRST_BYTE = RTP_VERSION << 6 | EXTENSION_BIT
 EXTENSION_BYTES = 28
 UNFILLED = struct.pack("!HHBBHIQQ", 0x7270, 6, 1, 0, 0, 0, 0, 0)
 FILLED_MARK = struct.pack("!HHBB", 0x7270, 6, 1, 1)
-# Compared with the bytes that follow the fixed header: the mark's end, and what the echo writes after it.
+# Compared with the bytes after the fixed header: the end of the mark, and the echo's values after it.
 MARK_OFFSET = FIXED_HEADER_BYTES
 MARK_END = MARK_OFFSET + len(FILLED_MARK)
 UNFILLED_MARK = UNFILLED[: len(FILLED_MARK)]

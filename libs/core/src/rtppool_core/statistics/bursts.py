@@ -1,11 +1,11 @@
 """Bursts and gaps of loss by the definition of RFC 3611 section 4.7.2, at a cost for each run of lost packets only.
 
 A burst begins and ends with a lost packet, has at least two, and never `GMIN` good packets in a row; all else is gap.
-What was before the first packet and comes after the last counts as good. The RFC's own example and its pseudo-code
+The time before the first packet and after the last counts as good. The RFC's own example and its pseudo-code
 (A.2) do not follow the definition; the tests have the corrected figures.
 
-Counts add: those of many streams, or of many seconds, are one `BurstCounts`. A duration is packets times what one
-packet holds of the stream, so that silence, which has no sequence numbers, is in none.
+Counts add: those of many streams, or of many seconds, are one `BurstCounts`. A duration is packets times one
+packet's media, so that silence, which has no sequence numbers, is in none.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ class BurstTracker:
     _in_burst: bool = False
 
     def __post_init__(self) -> None:
-        """The stream begins in a gap."""
+        """Begin the stream in a gap."""
         self._gap_starts = self.first
 
     def lost(self, first: int, last: int) -> BurstCounts:
-        """Take packets `first` to `last`, lost one and all, in ascending order. Returns what they add."""
+        """Add the lost packets `first` to `last`, in ascending order. Return the increments."""
         packets = last - first + 1
         counts = BurstCounts(lost=packets, runs=int(self._last_lost is None or first > self._last_lost + 1))
         joins = self._last_lost if self._last_lost is not None and first - self._last_lost <= GMIN else None
@@ -110,7 +110,7 @@ class BurstTracker:
         return counts
 
     def end(self, last: int) -> BurstCounts:
-        """The stream's last packet was `last`: the open gap, if any, has ended. Returns what that adds."""
+        """End the stream after packet `last`, with its open gap if there is one. Return the increments."""
         starts = (self._last_lost or 0) + 1 if self._in_burst else self._gap_starts
         return self._ended_gap(last - starts + 1)
 

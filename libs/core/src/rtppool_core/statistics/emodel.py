@@ -136,7 +136,7 @@ def _absolute_delay(t: float) -> float:
 
 
 def equipment_impairment(loss_percent: float, burst_ratio: float = 1.0, codec: Codec = G711_CONCEALED) -> float:
-    """Ie,eff: what codec and packet loss cost (7.5)."""
+    """Return Ie,eff, the impairment by codec and packet loss (7.5)."""
     return codec.ie + (95 - codec.ie) * loss_percent / (loss_percent / burst_ratio + codec.bpl)
 
 

@@ -13,9 +13,9 @@ from oracles import Reordering
 from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
 from rtppool_core.statistics.bursts import BurstCounts, BurstTracker
-from rtppool_relay.streams.directed_loss import DirectedLoss, DirectionalLoss, EchoedRows
-from rtppool_relay.streams.loss_bursts import LossOrder
-from rtppool_relay.streams.reordering import ReturnOrder
+from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
+from rtppool_relay.streams.loss_bursts import LossBursts
+from rtppool_relay.streams.reordering import ReorderingDetector
 from rtppool_relay.streams.slices import Slice
 from rtppool_relay.streams.statistics import collect_all
 
@@ -79,7 +79,7 @@ def test_figures_of_a_call_are_the_cores_whenever_ticks_fall(fates: list[str | i
 
 
 def test_losses_wait_for_their_order_and_no_longer() -> None:
-    losses = LossOrder()
+    losses = LossBursts()
     losses.begin(0, 0)
     losses.reach(50)
     losses.lose([(30, 30, 3), (10, 10, 1)])
@@ -89,7 +89,7 @@ def test_losses_wait_for_their_order_and_no_longer() -> None:
 
 
 def test_the_last_losses_of_a_stream_that_was_replaced_are_its_own() -> None:
-    losses = LossOrder()
+    losses = LossBursts()
     losses.begin(0, 0)
     losses.reach(99)
     losses.begin(200_000, 0)
@@ -115,7 +115,7 @@ def test_reordering_over_columns_is_rfc_4737s_one_by_one(delays_ms: list[int], c
         packet = reference.update(int(sent[number]), int(returned[number]))
         if packet is not None:
             expected[number] = (packet.extent, packet.late_time_ns, packet.n)
-    columns, found, start = ReturnOrder(), {}, 0
+    columns, found, start = ReorderingDetector(), {}, 0
     for cut in cuts:
         rows = np.sort(arrival[start : start + cut])
         start += cut
@@ -173,7 +173,7 @@ def test_every_loss_between_two_answers_gets_its_direction(seed: int, loss: floa
     )
     # Answers are known at once, losses 50 packets later; each batch is in order of sending.
     known = sorted((number if fate == "answered" else number + 50, number) for number, (fate, _) in enumerate(fates))
-    columns, found = DirectionalLoss(), []
+    columns, found = LossDirections(), []
     waiting_for_the_first: list[int] = []
     for start in range(0, packets, cut):
         batch = sorted(number for _, number in known[start : start + cut])
@@ -189,31 +189,31 @@ def test_every_loss_between_two_answers_gets_its_direction(seed: int, loss: floa
 
 
 def test_an_echo_that_forgot_the_stream_leaves_the_loss_undetermined() -> None:
-    columns = DirectionalLoss()
+    columns = LossDirections()
     found = columns.update(rows_of([1, 2, 3, 4], [9, 0, 0, 1], [True, False, False, True]), 10)
     assert summed(found) == (0, 0, 2)
 
 
 def test_counts_of_two_ssrcs_are_not_compared() -> None:
-    columns = DirectionalLoss()
+    columns = LossDirections()
     found = columns.update(rows_of([1, 2], [1, 0], [True, False]), 10)
     found += columns.update(rows_of([3], [2], [True], source=8), 10)
     assert summed(found) == (0, 0, 1)
 
 
 def test_more_counted_than_lost_is_not_more_lost() -> None:
-    columns = DirectionalLoss()
+    columns = LossDirections()
     assert summed(columns.update(rows_of([1, 2, 3], [1, 0, 9], [True, False, True]), 10)) == (0, 1, 0)
 
 
 def test_a_plain_echo_tells_nothing_of_directions() -> None:
-    columns = DirectionalLoss()
+    columns = LossDirections()
     assert columns.update(rows_of([1, 2, 3], [0, 0, 0], [True, False, True]), 10) == []
     assert columns.finish() == []
 
 
 def test_without_any_further_answer_what_is_held_is_bounded() -> None:
-    columns = DirectionalLoss()
+    columns = LossDirections()
     columns.update(rows_of([0], [1], [True]), 0)
     found = []
     for start in range(1, 5001, 50):

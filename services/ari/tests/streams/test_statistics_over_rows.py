@@ -13,7 +13,7 @@ from rtppool_core.statistics.histogram import Histogram, bucket_of
 from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.streams.columns import buckets_of, record_all
-from rtppool_relay.streams.jitter import StreamJitter, advance
+from rtppool_relay.streams.jitter import StreamJitter, update_jitter
 from rtppool_relay.streams.row_reader import RowReader
 from rtppool_relay.streams.slices import Slice, SliceStore, window_report
 from rtppool_relay.streams.source_loss import SourceGaps
@@ -212,7 +212,7 @@ def test_jitter_over_columns_of_many_streams_is_rfc_3550s_one_by_one(
             for at in reversed(range(start, min(start + cut, len(stream))))
         ]
         owners, times, stamps = np.array(rows, np.int64).reshape(-1, 3).T.copy()
-        advance(columns, owners, times, stamps, np.ones(owners.size, np.int64))
+        update_jitter(columns, owners, times, stamps, np.ones(owners.size, np.int64))
     for owner, stream in enumerate(streams):
         reference = Jitter()
         for arrival, (_, stamp) in zip(arrivals[owner].tolist(), stream, strict=True):

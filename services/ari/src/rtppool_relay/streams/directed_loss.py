@@ -1,9 +1,9 @@
-"""Which way packets were lost, told by the echo's own count of what reached it (`rtppool_core.rtp.echo_extension`).
+"""The direction of loss, from the echo's count of received packets (`rtppool_core.rtp.echo_extension`).
 
-Between two answers that follow each other, with counts c1 < c2 and k unanswered packets sent between them, c2 - c1 - 1
-of the k reached the echo and were lost on the way back, the others on the way there. A count that doesn't grow (the
-echo forgot the stream, or packets overtook each other) leaves all k undetermined, as does a missing neighbour or one of
-another SSRC, which the echo counts apart.
+Two answers that follow each other have counts c1 < c2, and k packets sent between them are unanswered. Then
+c2 - c1 - 1 of the k reached the echo and were lost on the way back, the others on the way there. All k are undetermined
+when the count does not grow (the echo forgot the stream, or packets overtook each other), when a neighbour is missing,
+or when it has another SSRC, which the echo counts separately.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class DirectedLoss:
-    """Packets lost between two answers; `sent_ns` is when the first of them was sent."""
+    """Packets lost between two answers. `sent_ns` is when the first of them was sent."""
 
     sent_ns: int
     to_echo: int
@@ -31,7 +31,7 @@ class DirectedLoss:
 
 @dataclass(frozen=True, slots=True)
 class EchoedRows:
-    """Columns of finished rows. `counts` are the echo's, 0 in answers that it did not fill."""
+    """Columns of finished rows. `counts` are the echo's; 0 in answers that it did not fill."""
 
     sent_ns: Int64s
     sources: Int64s
@@ -39,15 +39,15 @@ class EchoedRows:
     counts: Int64s
 
     def __getitem__(self, at: slice | NDArray[np.intp]) -> EchoedRows:
-        """Some of the rows."""
+        """Return these rows."""
         return EchoedRows(self.sent_ns[at], self.sources[at], self.answered[at], self.counts[at])
 
     def counted(self) -> Flags:
-        """Which rows are answers with the echo's count."""
+        """Flag the answers that have the echo's count."""
         return self.answered & (self.counts > 0)
 
     def followed_by(self, other: EchoedRows) -> EchoedRows:
-        """Both, in order of sending."""
+        """Return the rows of both in order of sending."""
         both = EchoedRows(
             np.concatenate((self.sent_ns, other.sent_ns)),
             np.concatenate((self.sources, other.sources)),
@@ -63,9 +63,9 @@ def _no_rows() -> EchoedRows:
 
 
 def directed_losses(rows: EchoedRows) -> list[DirectedLoss]:
-    """Rows in order of sending; one entry for each run of losses between counted answers.
+    """Return one entry for each run of losses between counted answers. Rows are in order of sending.
 
-    An answer without a count proves nothing, so the losses around it are looked at together.
+    An answer without a count proves nothing, so the losses around it form one run.
     """
     counted = np.flatnonzero(rows.counted())
     lost = np.flatnonzero(~rows.answered)
@@ -74,7 +74,7 @@ def directed_losses(rows: EchoedRows) -> list[DirectedLoss]:
 
 
 def _between(rows: EchoedRows, counted: NDArray[np.intp], neighbour: int, run: NDArray[np.intp]) -> DirectedLoss:
-    """The losses of `run`, which lie before the counted answer number `neighbour`."""
+    """Divide the losses of `run`, which lie before the counted answer number `neighbour`."""
     at = int(rows.sent_ns[run[0]])
     grown = 0
     if 0 < neighbour < counted.size:
@@ -88,16 +88,16 @@ def _between(rows: EchoedRows, counted: NDArray[np.intp], neighbour: int, run: N
 
 
 @dataclass(slots=True)
-class DirectionalLoss:
-    """One slot. Rows are held until every row sent before the next counted answer has met its fate."""
+class LossDirections:
+    """One slot. Rows are held until the fate of every row sent before the next counted answer is known."""
 
     active: bool = False
     _held: EchoedRows = field(default_factory=_no_rows)
 
     def update(self, rows: EchoedRows, settled_ns: int) -> list[DirectedLoss]:
-        """Take finished rows; all that was sent before `settled_ns` has met its fate.
+        """Add finished rows. The fate of every row sent before `settled_ns` is known.
 
-        Nothing is held and nothing told before the echo has filled a first count: it may be a plain one.
+        Rows are held only after the echo has filled a first count: a plain echo never does.
         """
         if not self.active and not rows.counts.any():
             return []
@@ -106,18 +106,18 @@ class DirectionalLoss:
         counted = np.flatnonzero(self._held.counted() & (self._held.sent_ns < settled_ns))
         found = []
         if counted.size:
-            # The last of these answers stays: it is the next losses' earlier neighbour.
+            # The last of these answers stays, as the earlier neighbour of the next losses.
             last = int(counted[-1])
             found = directed_losses(self._held[: last + 1])
             self._held = self._held[last:]
         return found + self._give_up(self._held.sent_ns.size - ROWS_PER_SLOT)
 
     def finish(self) -> list[DirectedLoss]:
-        """The call is over: no later answer will tell of what is left."""
+        """Return the remaining losses: the call is over."""
         return self._give_up(self._held.sent_ns.size)
 
     def _give_up(self, count: int) -> list[DirectedLoss]:
-        """The oldest rows have waited for as long as a ring is."""
+        """Stop waiting for the oldest rows, which are beyond the ring's length."""
         if count <= 0:
             return []
         found = directed_losses(self._held[:count])

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MediaFlow:
-    """Packets since the call was connected. `first_return_ns`: from Asterisk's first answered packet to its return.
+    """Packets since the call was connected.
 
-    `first_arrival_ns` is when that packet came from Asterisk, in ns of Unix time.
+    `first_return_ns` is the time from the first answered packet of Asterisk to its return. `first_arrival_ns` is when
+    that packet arrived from Asterisk, in ns of Unix time.
     """
 
     sent_to_echo: int

@@ -36,13 +36,13 @@ class StreamJitter:
         return self.ticks * 1e6 / self.clock_rate_hz
 
 
-def advance(
+def update_jitter(
     jitters: Sequence[StreamJitter], owners: Int64s, arrivals_ns: Int64s, timestamps: Int64s, anchors: Int64s
 ) -> None:
-    """Take packets of many streams: `owners` (ascending) are positions in `jitters`, the rest is in any order.
+    """Add packets of many streams. `owners` (ascending) are positions in `jitters`; arrivals are in any order.
 
-    Only packets of one anchor are compared: between two anchors lie a new stream, a jump of the timestamp, silence or
-    a step of the clock.
+    Only packets of one anchor are compared. A new anchor follows a new stream, a jump of the timestamp, silence or a
+    step of the clock.
     """
     if owners.size == 0:
         return

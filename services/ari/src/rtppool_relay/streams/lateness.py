@@ -1,10 +1,10 @@
-"""Which packets left for Asterisk late, and whose milliseconds they are.
+"""Packets that left for Asterisk late, and the causes.
 
-Judged at y, against the RTP clock. Excess = source excess (arrival against the call's own baseline, de-skewed)
-+ residence in the relay + round trip above its own baseline. Both baselines are 5th percentiles over the last 30 s: a
-minimum would call nearly every packet of a bursty sender late. The largest part names the cause.
+A packet is judged at y, against the RTP clock. Excess = source excess (arrival against the call's own baseline,
+de-skewed) + residence in the relay + round trip above its own baseline. Both baselines are 5th percentiles over the
+last 30 s: by a minimum, nearly every packet of a bursty sender would be late. The largest part is the cause.
 
-Columns hold many streams (`columns`); only the baselines are looked up stream by stream.
+Columns hold many streams (`columns`). Only the baselines are computed stream by stream.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SILENCE_NS = 100_000_000
 SKEW_NEEDS_NS = 10_000_000_000
 SKEW_POINT_NS = 1_000_000_000
 SKEW_POINTS = 60
-# The slope moves slowly and costs a median over all pairs of points.
+# The slope changes slowly and costs a median over all pairs of points.
 SKEW_EVERY_POINTS = 5
 MAX_SKEW_PPM = 500.0
 MIN_HISTORY = 256
@@ -39,10 +39,10 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class LateVerdict:
-    """For each packet: was it late, and by the largest part of its excess.
+    """Flags of the packets that are late, by cause.
 
-    `variation_ns` is how much later than the earliest of the last 30 s the packet came from Asterisk (RFC 5481's PDV,
-    de-skewed). `anchors` number the stretches within which arrivals can be compared.
+    `variation_ns` is each packet's delay from Asterisk above the shortest of the last 30 s, de-skewed (PDV, RFC 5481).
+    `anchors` number the stretches within which arrivals can be compared.
     """
 
     source: Flags
@@ -56,7 +56,7 @@ class LateVerdict:
 class LatenessBaseline:
     """Baselines of one stream. Times in ns; `clock_rate_hz` is the RTP clock's.
 
-    `skew_ppm` is how much faster than ours the source's clock runs backwards; None until it was measured.
+    `skew_ppm` is how much slower than ours the source's clock runs; None until it is measured.
     """
 
     clock_rate_hz: int
@@ -67,7 +67,7 @@ class LatenessBaseline:
     last_timestamp: int | None = None
     last_transit_ns: int = 0
     last_arrival_ns: int = 0
-    # Rows: arrival, transit, round trip. Kept from _start to _end; transits can be compared from _anchored on.
+    # Rows: arrival, transit, round trip. Valid from _start to _end; transits can be compared from _anchored on.
     _history: Int64s = field(default_factory=lambda: np.empty((3, MIN_HISTORY), np.int64))
     _start: int = 0
     _end: int = 0
@@ -76,13 +76,13 @@ class LatenessBaseline:
     _points_since_slope: int = 0
 
     def restart(self) -> None:
-        """Forget the source's baseline: a new stream, or a step of the clock. The echo's stays."""
+        """Forget the source's baseline after a new stream or a step of the clock. The echo's stays."""
         self.last_timestamp = None
         self.skew_ppm = None
         self.re_anchor()
 
     def re_anchor(self) -> None:
-        """What comes can't be compared with what came: a jump of the timestamp, or silence."""
+        """Begin a new anchor after a jump of the timestamp or silence: earlier arrivals can't be compared."""
         self.anchor += 1
         self._anchored = self._end
         self._skew_points.clear()
@@ -91,7 +91,7 @@ class LatenessBaseline:
     def excess(
         self, arrivals: Int64s, transits: Int64s, round_trips: Int64s, out: tuple[Int64s, Int64s, Int64s]
     ) -> None:
-        """Take packets of one anchor; write source excess, echo excess and variation to `out`."""
+        """Add packets of one anchor, and write source excess, echo excess and variation to `out`."""
         self._remember(arrivals, transits, round_trips)
         self._measure_skew(int(arrivals[-1]))
         source, echo, variation = out
@@ -158,13 +158,13 @@ def _slope_ppm(points: Int64s) -> float:
 
 
 def _low(values: Int64s) -> np.int64:
-    """The 5th percentile, nearest rank."""
+    """Return the 5th percentile, nearest rank."""
     rank = -(-BASELINE_PER_CENT * values.size // 100) - 1
     low: np.int64 = np.partition(values, rank)[rank]
     return low
 
 
-def judge(
+def judge_lateness(
     baselines: Sequence[LatenessBaseline],
     spans: StreamSpans,
     arrivals: Int64s,
@@ -173,7 +173,7 @@ def judge(
     round_trips: Int64s,
     residences: Int64s,
 ) -> LateVerdict:
-    """Judge answered packets in order of their sequence; `baselines` are of the spans, in their order."""
+    """Judge answered packets in order of their sequence. `baselines` are in the order of the spans."""
     transits = _transits(baselines, spans, arrivals, timestamps)
     breaks = _breaks(baselines, spans, arrivals, transits, markers)
     out = np.empty((3, arrivals.size), np.int64)
@@ -200,7 +200,7 @@ def judge(
 def _transits(
     baselines: Sequence[LatenessBaseline], spans: StreamSpans, arrivals: Int64s, timestamps: Int64s
 ) -> Int64s:
-    """Arrival less RTP time since the anchor, in ns; the timestamp's wraps are taken out."""
+    """Return arrival less RTP time since the anchor, in ns, across wraps of the timestamp."""
     firsts = timestamps[spans.starts].tolist()
     carried = [
         first if baseline.last_timestamp is None else baseline.last_timestamp
@@ -224,7 +224,7 @@ def _transits(
 def _breaks(
     baselines: Sequence[LatenessBaseline], spans: StreamSpans, arrivals: Int64s, transits: Int64s, markers: Flags
 ) -> Flags:
-    """Where to anchor anew: a jump of the timestamp, or a marker after silence."""
+    """Flag the packets that begin a new anchor: a jump of the timestamp, or a marker after silence."""
     moved = transits - previous(transits, spans, [baseline.last_transit_ns for baseline in baselines])
     paused = arrivals - previous(arrivals, spans, [baseline.last_arrival_ns for baseline in baselines])
     ends = spans.ends - 1

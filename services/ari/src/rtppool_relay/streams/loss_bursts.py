@@ -1,8 +1,8 @@
-"""Bursts and gaps over rows: losses put back into the order of their sequence before they are counted.
+"""Bursts and gaps over rows: losses return to the order of their sequence before they are counted.
 
-A packet is bad when it never came from Asterisk or when its answer did not come within 2 s: for a listener behind the
-echo both are missing. Packets that are late but in time for a de-jitter buffer are not bad. Answered rows are taken at
-once and lost ones 2.5 s later, so losses wait until every packet before them has met its fate. Good ones cost nothing.
+A packet is bad when it never came from Asterisk, or when its answer did not come within 2 s: a listener behind the echo
+misses both. A late packet that a de-jitter buffer can still use is not bad. Answered rows are read at once and lost
+ones 2.5 s later, so a loss waits until the fate of every earlier packet is known. Good packets cost nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from rtppool_core.statistics.bursts import BurstCounts, BurstTracker
 from rtppool_relay.streams.row_reader import SETTLED_AFTER_NS
 from rtppool_relay.streams.source_loss import FILLED_WITHIN_NS
 
-# A stream that was replaced: its last losses are known after this.
+# The last losses of a stream that was replaced are known after this.
 SETTLED_AFTER_CHANGE_NS = SETTLED_AFTER_NS + FILLED_WITHIN_NS
-# RFC 3551 section 4.2; until two packets have shown how much media one holds.
+# RFC 3551 section 4.2. It holds until two packets have shown how much media a packet carries.
 USUAL_PACKET_NS = 20_000_000
 
-# First and last index, and the Unix second that the run is counted in.
+# First and last index, and the Unix second in which the run is counted.
 LostRun = tuple[int, int, int]
 BySecond = list[tuple[int, BurstCounts]]
 
@@ -31,7 +31,7 @@ class _Stream:
     highest: int
     last_lost: int = -1
     pending: list[LostRun] = field(default_factory=list)
-    # None while the stream lives; then when it counts as ended (ns).
+    # When a replaced stream counts as ended, in ns; None for the live stream.
     ends_ns: int | None = None
 
     def release(self, frontier: int) -> BySecond:
@@ -45,7 +45,7 @@ class _Stream:
             if last >= frontier:
                 kept.append((first, last, second))
             elif first <= self.last_lost:
-                # Told after its neighbours were counted, which only a row overwritten unread can bring about.
+                # Its neighbours are counted already: a row was overwritten unread.
                 counted.append((second, BurstCounts(lost=last - first + 1)))
             else:
                 counted.append((second, self.tracker.lost(first, last)))
@@ -60,31 +60,31 @@ class _Stream:
 
 
 @dataclass(slots=True)
-class LossOrder:
-    """The losses of one slot, stream after stream (SSRC changes and jumps end a stream)."""
+class LossBursts:
+    """The losses of one slot, stream after stream. A new SSRC or a jump ends a stream."""
 
     _live: _Stream | None = None
     _ending: list[_Stream] = field(default_factory=list)
 
     def begin(self, first: int, now_ns: int) -> None:
-        """A new stream whose first packet is `first`; the old one ends when its last losses are known."""
+        """Begin a stream whose first packet is `first`. The old one ends when its last losses are known."""
         if self._live is not None:
             self._live.ends_ns = now_ns + SETTLED_AFTER_CHANGE_NS
             self._ending.append(self._live)
         self._live = _Stream(BurstTracker(first, USUAL_PACKET_NS), first, first - 1)
 
-    def measure(self, packet_ns: int) -> None:
-        """So much media is in each packet of the live stream."""
+    def set_packet_duration(self, packet_ns: int) -> None:
+        """Set how much media each packet of the live stream carries."""
         if self._live is not None:
             self._live.tracker.packet_ns = packet_ns
 
     def reach(self, highest: int) -> None:
-        """The live stream has come this far."""
+        """Raise the highest index of the live stream."""
         if self._live is not None and highest > self._live.highest:
             self._live.highest = highest
 
     def lose(self, runs: Iterable[LostRun]) -> None:
-        """Take losses in any order."""
+        """Add losses in any order."""
         for run in runs:
             stream = self._stream_of(run[0])
             if stream is not None:
@@ -92,7 +92,7 @@ class LossOrder:
                 stream.highest = max(stream.highest, run[1])
 
     def release(self, frontier: int, now_ns: int, second: int) -> BySecond:
-        """What is known now: of the live stream below `frontier`, and all of streams whose time is over."""
+        """Count the losses of the live stream below `frontier`, and all of ended streams."""
         counted = self._live.release(frontier) if self._live is not None else []
         for stream in [each for each in self._ending if each.ends_ns is not None and each.ends_ns <= now_ns]:
             self._ending.remove(stream)
@@ -100,7 +100,7 @@ class LossOrder:
         return counted
 
     def finish(self, second: int) -> BySecond:
-        """The call is over: all that is left, with the gaps that are open."""
+        """Count all remaining losses and the open gaps: the call is over."""
         streams = [*self._ending, *([self._live] if self._live is not None else [])]
         self._ending, self._live = [], None
         return [each for stream in streams for each in stream.end(second)]

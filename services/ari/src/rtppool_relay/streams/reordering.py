@@ -1,7 +1,7 @@
 """Reordering between relay and echo (RFC 4737) over columns: send time for sequence, in order of return.
 
-The figures are those of `rtppool_core.statistics.reordering`; only an overtaken packet costs a loop.
-Answers come within 2 s, so whatever overtook a packet came back at most 2 s before it: older returns are forgotten.
+Only an overtaken packet costs a loop. Answers come within 2 s, so a packet was overtaken within the 2 s before its
+return, and older returns are forgotten.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rtppool_relay.media.rows import LOST_AFTER_NS
 
 Int64s = NDArray[np.int64]
 
-# Far more ticks than lie in two seconds, whatever the clock does.
+# Far more ticks than there are in two seconds.
 MAX_BATCHES = 64
 
 
@@ -30,16 +30,16 @@ class Overtaken:
 
 
 @dataclass(slots=True)
-class ReturnOrder:
-    """One slot. Batches are kept as long as what they hold can still have overtaken something."""
+class ReorderingDetector:
+    """One slot. A batch is kept while its packets may still overtake a later return."""
 
     _batches: list[tuple[Int64s, Int64s]] = field(default_factory=list)
     latest_sent_ns: int = 0
 
     def update(self, sent: Int64s, returned: Int64s, *, in_order: bool) -> list[Overtaken]:
-        """Take answered rows of one batch, none of which was taken before.
+        """Add answered rows of one batch and return the overtaken ones.
 
-        `in_order` says that both columns ascend; then only the batch's first packet can tell of reordering.
+        `in_order` states that both columns ascend, so that only the first packet of the batch can have been overtaken.
         """
         if in_order and int(sent[0]) > self.latest_sent_ns:
             found: list[Overtaken] = []
@@ -53,7 +53,7 @@ class ReturnOrder:
         return found
 
     def restart(self) -> None:
-        """The wall clock stepped: times before and after can't be compared."""
+        """Forget earlier returns: the wall clock stepped."""
         self._batches.clear()
         self.latest_sent_ns = 0
 

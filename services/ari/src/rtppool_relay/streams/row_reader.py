@@ -1,4 +1,4 @@
-"""Takes finished rows out of a slot: answered ones at once, unanswered ones when they are lost for good."""
+"""Reads finished rows of a slot: answered ones at once, unanswered ones when they are finally lost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rtppool_relay.media.rows import (
     slot_offset,
 )
 
-# As they are computed with: times in ns, `r` and `y` 0 where nothing was answered.
+# The form for computing: times in ns, `r` and `y` 0 in unanswered rows.
 ROW_DTYPE = np.dtype(
     [
         ("a", "<i8"),
@@ -49,13 +49,13 @@ ROW_DTYPE = np.dtype(
 )
 _COPIED = ("x", "y", "index", "ssrc", "timestamp", "epoch", "bytes", "tos", "echo_count", "echo_residence_ns")
 
-# A packet judged lost by the reader must not be answered by the writer a moment later: scheduling gets half a second.
+# The writer may answer a packet until it is lost. Half a second more covers scheduling.
 SETTLED_AFTER_NS = LOST_AFTER_NS + 500_000_000
-# At a call's end: the round trip that no verdict would accept any more, ten times the original's limit.
+# At a call's end: ten times the limit of the round trip, so no verdict would accept a later answer.
 SETTLED_AT_END_AFTER_NS = 200_000_000
 
 MARKER_SHIFT = 7
-# Half a ring and more is as soon looked at as a whole.
+# Beyond half a ring, reading all of it is as fast.
 MAX_ROWS_BEHIND = ROWS_PER_SLOT // 2
 MIN_ROWS_AHEAD = 32
 CELLS = ROW_BYTES // 8
@@ -64,7 +64,7 @@ Rows = NDArray[np.void]
 
 
 def read_rows(written: Rows) -> Rows:
-    """Rows of `WRITTEN_DTYPE` as rows of `ROW_DTYPE`."""
+    """Convert rows of `WRITTEN_DTYPE` to rows of `ROW_DTYPE`."""
     rows: Rows = np.empty(written.size, ROW_DTYPE)
     for name in _COPIED:
         rows[name] = written[name]
@@ -91,19 +91,19 @@ class RowReader:
     _ordinal: int = 0
     _sent: int = 0
     _mismatches: int = 0
-    _told: dict[Word, int] = field(default_factory=dict)
+    _reported: dict[Word, int] = field(default_factory=dict)
     _departures_seen: int = 0
     _errors: NDArray[np.int64] = field(init=False)
     _index: NDArray[np.uint64] = field(init=False)
     _cells: NDArray[np.int64] = field(init=False)
-    # Where to look next: rows from `_oldest` on may come yet, the highest seen is below `_next`.
+    # Where to read next: rows from `_oldest` on may still finish, the highest index seen is below `_next`.
     _epoch: int = 0
     _oldest: int = 0
     _next: int = 0
     _ahead: int = MIN_ROWS_AHEAD
 
     def __post_init__(self) -> None:
-        """Lay views over the slot; nothing is copied."""
+        """Lay views over the slot without a copy."""
         offset = slot_offset(self.slot)
         self._words = np.frombuffer(self.memory, np.uint64, WORDS, offset)
         errors_offset = offset + 8 * DEPARTURE_ERRORS_OFFSET_WORDS
@@ -115,23 +115,23 @@ class RowReader:
         self._cells = cells.reshape(-1, CELLS)
 
     def word(self, word: Word) -> int:
-        """A header word as it is now."""
+        """Return the current value of a header word."""
         return int(self._words[word])
 
     def counted_since_last(self) -> dict[Word, int]:
-        """How much each counter grew since the last call, without those that stood still."""
+        """Return how much each counter grew since the last call, without unchanged ones."""
         now = self._words.copy()
         grown = now - self._seen
         self._seen = now
         counted = {word: int(grown[word]) for word in COUNTERS if grown[word]} if grown.any() else {}
         for word, total in ((Word.SENT_TO_ECHO, self._sent), (Word.SOURCE_DSCP_MISMATCH, self._mismatches)):
-            if total != self._told.get(word, 0):
-                counted[word] = total - self._told.get(word, 0)
-                self._told[word] = total
+            if total != self._reported.get(word, 0):
+                counted[word] = total - self._reported.get(word, 0)
+                self._reported[word] = total
         return counted
 
     def departure_errors(self) -> NDArray[np.int64]:
-        """What kernel stamps of departures said since the last call: stamp - our own reading, in ns."""
+        """Return the errors of departures since the last call: kernel stamp - our own reading, in ns."""
         stamped = self.word(Word.DEPARTURES_STAMPED)
         fresh = min(stamped - self._departures_seen, DEPARTURE_ERRORS)
         self._departures_seen = stamped
@@ -139,11 +139,11 @@ class RowReader:
         return errors
 
     def take(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
-        """Rows whose fate is known, each once, in order of their index, as rows of `ROW_DTYPE`."""
+        """Return the rows whose fate is known, each once, in order of their index, as `ROW_DTYPE`."""
         return read_rows(self.take_written(now_ns, settled_after_ns))
 
     def take_written(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
-        """The same as rows of `WRITTEN_DTYPE`, for those who read many slots' rows at once."""
+        """Return the same as rows of `WRITTEN_DTYPE`, for a caller that converts many slots at once."""
         candidates, index, whole = self._fresh()
         if candidates.size == 0:
             return self._rows[:0].copy()
@@ -153,15 +153,15 @@ class RowReader:
         final = (rows["answered"] != 0) | (rows["x"] < now_ns - settled_after_ns)
         # A row that was overwritten while it was copied shows another index.
         final &= (rows["index"] == index) & (self._index[candidates] == index)
-        self._look_on(index, final)
-        # Places of the rows to give, in order of their index; a ring holds them in two ordered parts at most.
+        self._advance(index, final)
+        # Rows in order of their index. A ring holds them in at most two ordered parts.
         order = np.flatnonzero(final)
         order = order[np.argsort(index[order], kind="stable")]
         taken = candidates[order]
         self._taken[taken] = index[order]
         self._rows_taken += order.size
         if whole:
-            # A reader that has fallen behind finds its part of the ring full, and looks at all of it.
+            # A reader that has fallen behind finds its part of the ring full, and reads all of it.
             self.overruns = max(self.overruns, self._sent - self._rows_taken - int(candidates.size - order.size))
         given: Rows = copied[order].view(WRITTEN_DTYPE)[:, 0]
         self._mismatches += int(np.count_nonzero((given["tos"] ^ self.word(Word.TOS)) & DSCP_BITS))
@@ -172,11 +172,11 @@ class RowReader:
         return bool(self._index[index % ROWS_PER_SLOT] == index)
 
     def _fresh(self) -> tuple[NDArray[np.intp], NDArray[np.uint64], bool]:
-        """Where rows lie that were not taken yet, their indexes, and whether the whole ring was looked at.
+        """Find the rows not taken yet: their places, their indexes, and whether the whole ring was searched.
 
-        A whole ring is more memory than a processor's nearer caches hold for a hundred calls, so only what may have
-        been written since the last look is looked at. All of it is when a stream began, when there was nothing new, or
-        more than was looked at: after a gap the next rows lie anywhere.
+        The rings of a hundred calls exceed a processor's nearer caches. So only the rows that may have been written
+        since the last call are read. The whole ring is read at the start of a stream, and when that part is empty or
+        full: after a gap the next rows lie anywhere.
         """
         epoch = self.word(Word.EPOCH)
         if epoch == self._epoch and self._next - self._oldest <= MAX_ROWS_BEHIND:
@@ -193,10 +193,10 @@ class RowReader:
         found = np.flatnonzero((index != self._taken[places]) & (index != 0))
         return places[found], index[found]
 
-    def _look_on(self, index: NDArray[np.uint64], final: NDArray[np.bool_]) -> None:
-        """Remember up to where rows were seen, and from where on they are still to come or to be answered."""
+    def _advance(self, index: NDArray[np.uint64], final: NDArray[np.bool_]) -> None:
+        """Set where the next call reads: from the first row that may still finish to beyond the last one seen."""
         after = int(index.max()) + 1
-        # Twice as many as came since the last look, so that one look in a busy second is not too short.
+        # Twice as many rows as came since the last call, so that a busy second is not cut short.
         self._ahead = min(max(MIN_ROWS_AHEAD, 2 * (after - self._next)), ROWS_PER_SLOT - MAX_ROWS_BEHIND)
         self._next = max(self._next, after)
         self._oldest = max(0, self._next - MAX_MISORDER)
@@ -204,10 +204,10 @@ class RowReader:
             self._oldest = min(self._oldest, int(index[~final].min()))
 
     def _count_sent(self, rows: Rows) -> None:
-        """Ordinals tell how many rows were written since the last look, also those overwritten unread."""
+        """Count the rows written since the last call by their ordinals, rows overwritten unread included."""
         latest = int(rows["ordinal"][np.argmax(rows["x"])])
         more = (latest - self._ordinal) % ORDINALS
-        # When nothing new was sent, the latest that is left is one that waits for its answer.
+        # When no row is new, the latest one is an older row that waits for its answer.
         if more < ORDINALS // 2:
             self._sent += more
             self._ordinal = latest

@@ -62,20 +62,20 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
 
     @property
     def lost(self) -> int:
-        """Sent to the echo and not answered in time."""
+        """Packets sent to the echo and not answered in time."""
         return self.packets - self.answered
 
     @property
     def expected(self) -> int:
-        """Packets that should have come back: those sent to the echo, and those that never came from Asterisk."""
+        """Packets that should have returned: those sent to the echo, and those missing from Asterisk."""
         return self.packets + self.source_lost
 
     def is_empty(self) -> bool:
-        """Nothing was counted."""
+        """Return whether nothing was counted."""
         return self == _EMPTY
 
     def add(self, other: Slice) -> None:
-        """Add the other's figures to these."""
+        """Add the figures of another slice."""
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in _MAXIMA:
@@ -85,34 +85,34 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
             getattr(self, name).merge(getattr(other, name))
 
     def late(self) -> LateByCause:
-        """Late packets by cause."""
+        """Return the late packets by cause."""
         return LateByCause(self.late_source, self.late_relay, self.late_echo)
 
     def jitter_us(self) -> int | None:
-        """Mean of the streams' RFC 3550 estimates at the echo's side; None when none was made."""
+        """Return the mean of the streams' RFC 3550 estimates at the echo's side; None without an estimate."""
         return round(self.jitter_sum_us / self.jitter_count) if self.jitter_count else None
 
     def source_jitter_us(self) -> int | None:
-        """The same for arrivals from Asterisk."""
+        """Return the same mean for arrivals from Asterisk."""
         return round(self.source_jitter_sum_us / self.jitter_count) if self.jitter_count else None
 
     def skew_ppm(self) -> int | None:
-        """Mean of the streams' estimates of how much slower than ours Asterisk's clock is; None when none was made."""
+        """Return the mean estimate of how much slower than ours Asterisk's clock runs; None without an estimate."""
         return round(self.skew_sum_ppm / self.skew_count) if self.skew_count else None
 
     def estimate(self) -> Estimate | None:
-        """R and MOS, estimated from the round trip and from what did not come back; None when nothing did."""
+        """Estimate R and MOS from round trip and loss; None when no packet returned."""
         lost = self.lost + self.source_lost
         return estimate(self.round_trip, self.expected, lost, self.bursts.burst_ratio(self.expected))
 
     def directed_loss(self) -> DirectedLossReport | None:
-        """Which way packets were lost; None while the echo says nothing of what reached it."""
+        """Return the directions of loss; None while the echo does not fill the header extension."""
         if not self.echo_residence.count:
             return None
         return DirectedLossReport(self.lost_to_echo, self.lost_from_echo, self.lost_undetermined)
 
     def reordering(self) -> ReorderingReport | None:
-        """Extent, late time and degree of what was reordered; None when nothing was."""
+        """Return extent, late time and degree of reordering; None when no packet was reordered."""
         if not self.reordered:
             return None
         late_us = round(self.max_reordering_late_ns / NS_PER_US)
@@ -125,7 +125,7 @@ _SUMS = tuple(each.name for each in structs.fields(Slice) if each.name not in {"
 
 
 class SliceStore:
-    """Slices by second (Unix time), bounded to what a window of `window_seconds` needs: see `keep_window`."""
+    """Slices by second (Unix time), as many as a window needs, and the total since start."""
 
     def __init__(self, window_seconds: int = 60) -> None:
         self._keep_seconds = 0
@@ -135,7 +135,7 @@ class SliceStore:
         self.total = Slice()
 
     def keep_window(self, seconds: int) -> None:
-        """Keep what a window of so many closed seconds needs from now on."""
+        """Keep the slices of a window of this many closed seconds from now on."""
         self._keep_seconds = seconds + SLICE_CLOSES_AFTER_SECONDS
 
     def add(self, second: int, part: Slice) -> None:
@@ -149,9 +149,9 @@ class SliceStore:
         self._window = None
 
     def window(self, now_ns: int, seconds: int) -> tuple[Slice, int, int]:
-        """The last `seconds` closed slices added up, with the start and the end of the window in Unix seconds.
+        """Return the sum of the last `seconds` closed slices, with start and end of the window in Unix seconds.
 
-        Whoever asks until figures come in or the second is over gets the same sum: it is not to be changed.
+        The sum is cached until new figures arrive or the second is over. Callers must not change it.
         """
         end = now_ns // NS_PER_SLICE - SLICE_CLOSES_AFTER_SECONDS + 1
         start = end - seconds
@@ -200,5 +200,5 @@ def export_figures(figures: Slice) -> dict[str, Any]:
 
 
 def microseconds(nanoseconds: int | None) -> int | None:
-    """Rounded; None stays None."""
+    """Round to µs; None stays None."""
     return None if nanoseconds is None else round(nanoseconds / NS_PER_US)

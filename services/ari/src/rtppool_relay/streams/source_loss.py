@@ -1,4 +1,4 @@
-"""Packets that never came from Asterisk: gaps in a stream's sequence that nothing filled in time."""
+"""Packets missing from Asterisk: gaps in a stream's sequence that no late packet filled in time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Holds = Callable[[int], bool]
 class SourceGaps:
     """Missing indexes of one stream as runs (first, last), each with the time it was noticed (ns).
 
-    Rows that are sent but not answered yet are not missing; `frontier` stands before the first of either.
+    A row that was sent and waits for its answer is not missing. `frontier` is the first index of either kind.
     """
 
     _highest: int = -1
@@ -30,19 +30,19 @@ class SourceGaps:
 
     @property
     def frontier(self) -> int:
-        """Every packet of the current stream below this index has met its fate."""
+        """The fate of every packet of the current stream below this index is known."""
         ends = [first for first, _, _ in self._missing]
         ends.extend(self._waiting)
         ends.append(self._highest + 1)
         return min(ends)
 
     def restart(self, first: int) -> None:
-        """A new stream that begins at index `first`: the jump is no gap, and what waits of the old one is not its."""
+        """Begin a new stream at index `first`. The jump is not a gap, and rows that wait belong to the old stream."""
         self._highest = first - 1
         self._waiting.clear()
 
     def update(self, indexes: NDArray[np.uint64], now_ns: int, holds: Holds) -> None:
-        """Take the indexes of finished rows, ascending; `holds` tells of rows that are still waiting for an answer."""
+        """Add the indexes of finished rows, ascending. `holds` is true for rows that still wait for an answer."""
         if indexes.size == 0:
             return
         first, last = int(indexes[0]), int(indexes[-1])
@@ -50,24 +50,24 @@ class SourceGaps:
         if whole and not self._missing and not self._waiting and self._highest == first - 1:
             self._highest = last
             return
-        self._look_at_each(indexes.tolist(), now_ns, holds)
+        self._scan(indexes.tolist(), now_ns, holds)
 
-    def _look_at_each(self, indexes: list[int], now_ns: int, holds: Holds) -> None:
+    def _scan(self, indexes: list[int], now_ns: int, holds: Holds) -> None:
         self._waiting.difference_update(indexes)
         if self._missing:
             self._fill(indexes)
         expected = self._highest + 1
         for index in indexes:
             if index > expected:
-                self._notice(expected, index - 1, now_ns, holds)
+                self._add_gap(expected, index - 1, now_ns, holds)
             expected = max(expected, index + 1)
         self._highest = expected - 1
         oldest = self._highest - ROWS_PER_SLOT
-        # What was overwritten before it was read will never be told.
+        # A row that was overwritten before it was read never finishes.
         self._waiting -= {index for index in self._waiting if index < oldest and not holds(index)}
 
-    def _notice(self, first: int, last: int, now_ns: int, holds: Holds) -> None:
-        # No row further back than the ring is long can be waiting.
+    def _add_gap(self, first: int, last: int, now_ns: int, holds: Holds) -> None:
+        # The ring is no longer than this, so no earlier row can be waiting.
         waiting = [index for index in range(max(first, last - ROWS_PER_SLOT + 1), last + 1) if holds(index)]
         self._waiting.update(waiting)
         for index in waiting:
@@ -86,7 +86,7 @@ class SourceGaps:
                 self._missing[at : at + 1] = [part for part in parts if part[0] <= part[1]]
 
     def lost(self, now_ns: int, filled_within_ns: int = FILLED_WITHIN_NS) -> list[Run]:
-        """The runs that have become final since the last call."""
+        """Return the runs that have become final since the last call."""
         if not self._missing:
             return []
         final = [(first, last) for first, last, noticed in self._missing if now_ns - noticed >= filled_within_ns]

@@ -1,7 +1,6 @@
-"""Slots' rows turned into figures: for the windows by second, and for each call as a whole.
+"""Rows of slots into figures: by second for the windows, and for each call as a whole.
 
-`collect_all` takes the finished rows of many slots at once and computes over columns of them all
-(`columns`). What differs from stream to stream is state: baselines, estimates, losses that wait for their order.
+`collect_all` takes the finished rows of many slots and computes over columns of them all.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from rtppool_core.rtp.serial import timestamp_difference
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_relay.media.rows import WRITTEN_DTYPE, Word
 from rtppool_relay.streams.columns import StreamSpans, buckets_of, record_all
-from rtppool_relay.streams.directed_loss import DirectedLoss, DirectionalLoss, EchoedRows
+from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.flow import MediaFlow
-from rtppool_relay.streams.jitter import StreamJitter, advance
-from rtppool_relay.streams.lateness import LatenessBaseline, judge
-from rtppool_relay.streams.loss_bursts import LossOrder
-from rtppool_relay.streams.reordering import ReturnOrder
+from rtppool_relay.streams.jitter import StreamJitter, update_jitter
+from rtppool_relay.streams.lateness import LatenessBaseline, judge_lateness
+from rtppool_relay.streams.loss_bursts import LossBursts
+from rtppool_relay.streams.reordering import ReorderingDetector
 from rtppool_relay.streams.row_reader import (
     SETTLED_AFTER_NS,
     SETTLED_AT_END_AFTER_NS,
@@ -48,7 +47,7 @@ FOLDED_AFTER_TICKS = 16
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What became known: figures by Unix second, and how much each of the slots' counters grew.
+    """Figures by Unix second, and how much each of the slots' counters grew.
 
     `times` are the values (ns) of each kind of times that has a metric.
     """
@@ -60,12 +59,12 @@ class Collected:
 
 @dataclass(slots=True)
 class StreamStatistics:
-    """State of one slot.
+    """The state of one slot.
 
-    `spans_step(starts, ends)` tells which intervals lie across a step of the wall clock; those samples are dropped
-    and counted in `samples_dropped`. Streams that are collected together share both. `added` is `total` without the
-    latest ticks' histograms. `first_arrival_ns` is when the first answered packet came from Asterisk (ns of
-    Unix time), `first_return_ns` from then to its return.
+    `spans_step(starts, ends)` flags the intervals across a step of the wall clock. Those samples are dropped and
+    counted in `samples_dropped`. Streams that are collected together share it. `added` is `total` without the
+    histograms of the latest ticks. `first_arrival_ns` is when the first answered packet came from Asterisk (ns of Unix
+    time), and `first_return_ns` the time from then to its return.
     """
 
     reader: RowReader
@@ -81,17 +80,17 @@ class StreamStatistics:
     lateness: LatenessBaseline = field(init=False)
     jitter: StreamJitter = field(init=False)
     source_jitter: StreamJitter = field(init=False)
-    returns: ReturnOrder = field(default_factory=ReturnOrder)
-    directions: DirectionalLoss = field(default_factory=DirectionalLoss)
+    returns: ReorderingDetector = field(default_factory=ReorderingDetector)
+    directions: LossDirections = field(default_factory=LossDirections)
     gaps: SourceGaps = field(default_factory=SourceGaps)
-    losses: LossOrder = field(default_factory=LossOrder)
+    losses: LossBursts = field(default_factory=LossBursts)
     _unfolded: dict[str, list[Int64s]] = field(default_factory=dict)
     _epoch: int | None = None
     _first_index: int = 0
     _packet_ns: int | None = None
 
     def __post_init__(self) -> None:
-        """Begin with empty baselines."""
+        """Create empty baselines."""
         self.lateness = LatenessBaseline(self.clock_rate_hz, self.late_threshold_ns)
         self.jitter = StreamJitter(self.clock_rate_hz)
         self.source_jitter = StreamJitter(self.clock_rate_hz)
@@ -104,7 +103,7 @@ class StreamStatistics:
         return self.added
 
     def keep(self, name: str, values_ns: Int64s) -> None:
-        """Count values in the call's histogram of this name, together with the next ticks': a call is seldom read."""
+        """Add values to the call's histogram of this name, several ticks at once, as a call is seldom read."""
         held = self._unfolded.setdefault(name, [])
         held.append(values_ns)
         if len(held) >= FOLDED_AFTER_TICKS:
@@ -116,38 +115,38 @@ class StreamStatistics:
 
     @property
     def flow(self) -> MediaFlow:
-        """What went which way up to the latest tick, packets included that still wait for their answers."""
+        """Packets in each direction up to the latest tick, those that wait for their answers included."""
         returned = self.added.answered - self.return_failed
         return MediaFlow(self.sent_to_echo, returned, self.first_return_ns, self.first_arrival_ns)
 
     @property
     def skew_ppm(self) -> float | None:
-        """How much faster than ours Asterisk's clock runs backwards: transit's slope; None until it was measured."""
+        """How much slower than ours Asterisk's clock runs: the slope of the transit; None until it is measured."""
         return self.lateness.skew_ppm
 
     def restart(self) -> None:
-        """The wall clock stepped: nothing before it can be compared with what follows."""
+        """Forget earlier times: the wall clock stepped, and they can't be compared with later ones."""
         self.lateness.restart()
         self.returns.restart()
 
     def collect(self, now_ns: int) -> Collected:
-        """Figures that became known since the last call."""
+        """Return the figures that became known since the last call."""
         return collect_all([self], now_ns)
 
     def finish(self, now_ns: int) -> Collected:
-        """The same at a call's end: what is unanswered for 200 ms is lost, what is younger was cut by the end."""
+        """Return the last figures at a call's end. Packets unanswered for 200 ms are lost, younger ones not counted."""
         collected = collect_all([self], now_ns, SETTLED_AT_END_AFTER_NS)
         second = now_ns // NS_PER_SLICE
         left = Slice()
         self._lose_missing(self.gaps.lost(now_ns, 0), second, left)
-        parts = _Parts(collected.by_second)
-        parts.add(self, second, left)
-        parts.add_bursts(self, self.losses.finish(second))
-        parts.add_directions(self, self.directions.finish())
+        sums = _Sums(collected.by_second)
+        sums.add(self, second, left)
+        sums.add_bursts(self, self.losses.finish(second))
+        sums.add_directions(self, self.directions.finish())
         return collected
 
     def begin_rows(self, rows: Rows, now_ns: int) -> bool:
-        """Take note of finished rows of one epoch. False: they are the last ones of a stream that was replaced."""
+        """Register finished rows of one epoch. False: they are the last rows of a replaced stream."""
         indexes = rows["index"]
         first = int(indexes[0])
         epoch = int(rows["epoch"][0])
@@ -165,14 +164,14 @@ class StreamStatistics:
         if self._epoch is not None:
             self.lateness.restart()
         if self.reader.word(Word.EPOCH) & 0xFFFF == epoch:
-            # The first packets may still be waiting for their answers.
+            # The first packets may still wait for their answers.
             first = min(first, self.reader.word(Word.FIRST_INDEX))
         self.gaps.restart(first)
         self.losses.begin(first, now_ns)
         self._epoch, self._first_index, self._packet_ns = epoch, first, None
 
     def _measure_packet(self, rows: Rows) -> None:
-        """How much media a packet holds: the timestamp's usual step between neighbours in the sequence."""
+        """Measure the media in a packet: the timestamp's usual step between neighbours in the sequence."""
         pairs = pairwise(zip(rows["index"].tolist(), rows["timestamp"].tolist(), strict=True))
         steps = [timestamp_difference(new, old) for (before, old), (after, new) in pairs if after == before + 1]
         usual, _ = (
@@ -181,14 +180,14 @@ class StreamStatistics:
         packet_ns = usual * 1_000_000_000 // self.clock_rate_hz
         if 0 < packet_ns <= MAX_PACKET_NS:
             self._packet_ns = packet_ns
-            self.losses.measure(packet_ns)
+            self.losses.set_packet_duration(packet_ns)
 
     def lose_rows(self, indexes: list[int], seconds: list[int]) -> None:
-        """These rows were never answered."""
+        """Add rows that were never answered."""
         self.losses.lose((index, index, second) for index, second in zip(indexes, seconds, strict=True))
 
     def settle_source(self, now_ns: int, second: int, events: Slice) -> None:
-        """Count what Asterisk's stream lacks for good."""
+        """Count the packets that are finally missing from Asterisk."""
         self._lose_missing(self.gaps.lost(now_ns), second, events)
 
     def _lose_missing(self, runs: list[tuple[int, int]], second: int, events: Slice) -> None:
@@ -197,8 +196,8 @@ class StreamStatistics:
             self.losses.lose((first, last, second) for first, last in runs)
 
 
-class _Parts:
-    """Figures by second, added to the call's own at the same time."""
+class _Sums:
+    """Figures by second, which also go to the calls."""
 
     __slots__ = ("by_second", "times")
 
@@ -234,11 +233,11 @@ class _Parts:
 def collect_all(
     streams: Sequence[StreamStatistics], now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS
 ) -> Collected:
-    """Figures of all these streams that became known since the last call."""
-    parts = _Parts({})
+    """Return the figures of all these streams that became known since the last call."""
+    sums = _Sums({})
     taken = [(stream, stream.reader.take_written(now_ns, settled_after_ns)) for stream in streams]
     for pieces in _by_epoch(taken):
-        _Batch(pieces, now_ns, settled_after_ns, parts).add()
+        _Batch(pieces, now_ns, settled_after_ns, sums).add()
     counted: dict[Word, int] = {}
     second = now_ns // NS_PER_SLICE
     for stream in streams:
@@ -251,13 +250,13 @@ def collect_all(
         stream.sent_to_echo += grown.get(Word.SENT_TO_ECHO, 0)
         stream.return_failed += grown.get(Word.RETURN_FAILED, 0)
         stream.settle_source(now_ns, second, events)
-        parts.add(stream, second, events)
-        parts.add_bursts(stream, stream.losses.release(stream.gaps.frontier, now_ns, second))
-    return Collected(parts.by_second, counted, tuple(parts.times))
+        sums.add(stream, second, events)
+        sums.add_bursts(stream, stream.losses.release(stream.gaps.frontier, now_ns, second))
+    return Collected(sums.by_second, counted, tuple(sums.times))
 
 
 def _by_epoch(taken: list[tuple[StreamStatistics, Rows]]) -> list[list[tuple[StreamStatistics, Rows]]]:
-    """Batches in which every stream has rows of one epoch only: nearly always one."""
+    """Divide rows into batches with one epoch of each stream. There is nearly always one batch."""
     batches: list[list[tuple[StreamStatistics, Rows]]] = []
     for stream, rows in taken:
         if not rows.size:
@@ -272,7 +271,7 @@ def _by_epoch(taken: list[tuple[StreamStatistics, Rows]]) -> list[list[tuple[Str
 
 
 def _joined(pieces: list[Rows]) -> Rows:
-    """One after the other. As words: joining structured arrays compares their types field by field each time."""
+    """Concatenate rows, as words: numpy compares the types of structured arrays field by field each time."""
     words = np.concatenate([np.ascontiguousarray(piece).view(np.int64) for piece in pieces])
     return read_rows(words.view(WRITTEN_DTYPE))
 
@@ -281,18 +280,18 @@ class _Batch:
     """Finished rows of many streams, one epoch of each."""
 
     def __init__(
-        self, pieces: list[tuple[StreamStatistics, Rows]], now_ns: int, settled_after_ns: int, parts: _Parts
+        self, pieces: list[tuple[StreamStatistics, Rows]], now_ns: int, settled_after_ns: int, sums: _Sums
     ) -> None:
         self._streams = [stream for stream, _ in pieces]
-        # Of a stream that was replaced, the last rows are counted, but compared with nothing.
+        # The last rows of a replaced stream are counted, but not compared with others.
         self._current = [stream.begin_rows(rows, now_ns) for stream, rows in pieces]
         self._rows = _joined([rows for _, rows in pieces])
         self._owners = np.repeat(np.arange(len(pieces)), [rows.size for _, rows in pieces])
         self._settled_ns = now_ns - settled_after_ns
-        self._parts = parts
+        self._sums = sums
 
     def add(self) -> None:
-        """Count, then measure what was answered."""
+        """Count all rows, then measure the answered ones."""
         rows, owners = self._rows, self._owners
         sent = np.ascontiguousarray(rows["x"])
         answered = rows["answered"] != 0
@@ -304,14 +303,14 @@ class _Batch:
             stream.added.packets += packets
             stream.added.answered += number
         for second, count in zip(*np.unique(seconds, return_counts=True), strict=True):
-            part = self._parts.at(int(second))
+            part = self._sums.at(int(second))
             part.packets += int(count)
         if sum(answers) < owners.size:
             self._lose(~answered, seconds)
-        self._tell_directions(spans, sent, answered)
+        self._add_directions(spans, sent, answered)
         usable = answered & ~self._unusable()
         for second, count in zip(*np.unique(seconds[answered], return_counts=True), strict=True):
-            self._parts.at(int(second)).answered += int(count)
+            self._sums.at(int(second)).answered += int(count)
         if np.count_nonzero(usable) < np.count_nonzero(answered):
             dropped = spans.sums(answered & ~usable)
             for stream, number in zip(self._streams, dropped, strict=True):
@@ -327,7 +326,7 @@ class _Batch:
         for owner, start, end in spans:
             self._streams[owner].lose_rows(indexes[start:end], when[start:end])
 
-    def _tell_directions(self, spans: StreamSpans, sent: Int64s, answered: Flags) -> None:
+    def _add_directions(self, spans: StreamSpans, sent: Int64s, answered: Flags) -> None:
         counts = self._rows["echo_count"].astype(np.int64)
         if not counts.any() and not any(stream.directions.active for stream in self._streams):
             return
@@ -335,7 +334,7 @@ class _Batch:
         for owner, start, end in spans:
             stream = self._streams[owner]
             found = stream.directions.update(rows[start:end], self._settled_ns)
-            self._parts.add_directions(stream, found)
+            self._sums.add_directions(stream, found)
 
     def _unusable(self) -> Flags:
         rows = self._rows
@@ -347,36 +346,36 @@ class _Batch:
         arrivals, sent, returned = (np.ascontiguousarray(rows[name]) for name in ("a", "x", "r"))
         round_trips = returned - sent
         residences = (sent - arrivals) + (rows["y"] - returned)
-        columns = _Columns(self._streams, owners, sent // NS_PER_SLICE, self._parts)
+        columns = _MeasuredRows(self._streams, owners, sent // NS_PER_SLICE, self._sums)
         columns.record("round_trip", round_trips)
         columns.record("residence", residences)
         for owner, start, _ in columns.spans:
             if self._streams[owner].first_return_ns is None:
                 self._streams[owner].first_return_ns = int(round_trips[start] + residences[start])
                 self._streams[owner].first_arrival_ns = int(arrivals[start])
-        self._look_at_the_echo(rows, owners, round_trips)
-        self._look_at_the_order(columns, sent, returned)
+        self._measure_echo(rows, owners, round_trips)
+        self._measure_reordering(columns, sent, returned)
         timed = rows["payload_type"] != TELEPHONE_EVENT_PAYLOAD_TYPE
         if not all(self._current):
             timed &= np.array(self._current)[owners]
         if not timed.all():
-            columns = _Columns(self._streams, owners[timed], columns.seconds[timed], self._parts)
+            columns = _MeasuredRows(self._streams, owners[timed], columns.seconds[timed], self._sums)
             rows, arrivals, returned = rows[timed], arrivals[timed], returned[timed]
             round_trips, residences = round_trips[timed], residences[timed]
         if arrivals.size:
-            self._look_at_the_clock(columns, rows, arrivals, returned, round_trips, residences)
+            self._measure_lateness(columns, rows, arrivals, returned, round_trips, residences)
 
-    def _look_at_the_echo(self, rows: Rows, owners: Int64s, round_trips: Int64s) -> None:
+    def _measure_echo(self, rows: Rows, owners: Int64s, round_trips: Int64s) -> None:
         filled = rows["echo_count"] != 0
         if not filled.any():
             return
         rows = rows[filled]
-        columns = _Columns(self._streams, owners[filled], rows["x"] // NS_PER_SLICE, self._parts)
+        columns = _MeasuredRows(self._streams, owners[filled], rows["x"] // NS_PER_SLICE, self._sums)
         held = rows["echo_residence_ns"].astype(np.int64)
         columns.record("echo_residence", held)
         columns.record("network_round_trip", np.maximum(round_trips[filled] - held, 0))
 
-    def _look_at_the_order(self, columns: _Columns, sent: Int64s, returned: Int64s) -> None:
+    def _measure_reordering(self, columns: _MeasuredRows, sent: Int64s, returned: Int64s) -> None:
         spans = columns.spans
         falling = (np.diff(sent) <= 0) | (np.diff(returned) < 0)
         falling[spans.starts[1:] - 1] = False
@@ -391,11 +390,11 @@ class _Batch:
                     max_reordering_late_ns=packet.late_time_ns,
                     max_n_reordering=packet.n,
                 )
-                self._parts.add(stream, int(columns.seconds[start + packet.row]), part)
+                self._sums.add(stream, int(columns.seconds[start + packet.row]), part)
 
-    def _look_at_the_clock(
+    def _measure_lateness(
         self,
-        columns: _Columns,
+        columns: _MeasuredRows,
         rows: Rows,
         arrivals: Int64s,
         returned: Int64s,
@@ -406,19 +405,19 @@ class _Batch:
         streams = [self._streams[owner] for owner in spans.owners]
         timestamps = rows["timestamp"].astype(np.int64)
         baselines = [stream.lateness for stream in streams]
-        late = judge(baselines, spans, arrivals, timestamps, rows["marker"] != 0, round_trips, residences)
+        late = judge_lateness(baselines, spans, arrivals, timestamps, rows["marker"] != 0, round_trips, residences)
         columns.count("late_source", late.source)
         columns.count("late_relay", late.relay)
         columns.count("late_echo", late.echo)
         columns.record("source_variation", late.variation_ns)
-        advance([stream.jitter for stream in streams], spans.ordinals, returned, timestamps, late.anchors)
-        advance([stream.source_jitter for stream in streams], spans.ordinals, arrivals, timestamps, late.anchors)
+        update_jitter([stream.jitter for stream in streams], spans.ordinals, returned, timestamps, late.anchors)
+        update_jitter([stream.source_jitter for stream in streams], spans.ordinals, arrivals, timestamps, late.anchors)
         seconds = columns.seconds[spans.ends - 1].tolist()
         for stream, second in zip(streams, seconds, strict=True):
             self._add_estimates(stream, second)
 
     def _add_estimates(self, stream: StreamStatistics, second: int) -> None:
-        for part in (self._parts.at(second), stream.added):
+        for part in (self._sums.at(second), stream.added):
             if stream.jitter.measured:
                 part.jitter_sum_us += stream.jitter.microseconds
                 part.source_jitter_sum_us += stream.source_jitter.microseconds
@@ -428,20 +427,20 @@ class _Batch:
                 part.skew_count += 1
 
 
-class _Columns:
-    """Measured rows, whose figures go to the seconds and to the calls."""
+class _MeasuredRows:
+    """Answered rows of a batch. Their figures go to the seconds and to the calls."""
 
-    def __init__(self, streams: list[StreamStatistics], owners: Int64s, seconds: Int64s, parts: _Parts) -> None:
+    def __init__(self, streams: list[StreamStatistics], owners: Int64s, seconds: Int64s, sums: _Sums) -> None:
         self.seconds = seconds
         self._spans: StreamSpans | None = None
         self._owners = owners
         self._streams = streams
-        self._parts = parts
+        self._sums = sums
         self._by_second: list[tuple[Slice, Flags | None]] | None = None
 
     @property
     def spans(self) -> StreamSpans:
-        """Rows by stream; there must be rows."""
+        """The rows of each stream; there must be rows."""
         if self._spans is None:
             self._spans = StreamSpans(self._owners)
         return self._spans
@@ -449,7 +448,7 @@ class _Columns:
     def record(self, name: str, values_ns: Int64s) -> None:
         """Count values in the histogram of this name."""
         if TIMES[name].metric:
-            self._parts.times.append((name, values_ns))
+            self._sums.times.append((name, values_ns))
         buckets = buckets_of(values_ns)
         spans = self.spans
         for owner, start, end in spans:
@@ -461,7 +460,7 @@ class _Columns:
                 record_all(getattr(part, name), values_ns[here], buckets[here])
 
     def count(self, name: str, flags: Flags) -> None:
-        """Add the number of flags that are set."""
+        """Add the number of set flags."""
         if not flags.any():
             return
         for owner, number in zip(self.spans.owners, self.spans.sums(flags), strict=True):
@@ -475,5 +474,5 @@ class _Columns:
         if self._by_second is None:
             seconds = np.unique(self.seconds).tolist()
             one = len(seconds) == 1
-            self._by_second = [(self._parts.at(each), None if one else self.seconds == each) for each in seconds]
+            self._by_second = [(self._sums.at(each), None if one else self.seconds == each) for each in seconds]
         return self._by_second

@@ -1,4 +1,4 @@
-"""What Prometheus is told of calls: how they came, how they ended, how long it took."""
+"""Metrics of calls: arrivals, ends and durations."""
 
 from __future__ import annotations
 

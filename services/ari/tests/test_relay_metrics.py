@@ -1,4 +1,4 @@
-"""What Prometheus is told of the streams and of the window; nothing is said of what was not measured."""
+"""Metrics of the streams and of the window. A figure that was not measured has no sample."""
 
 from __future__ import annotations
 

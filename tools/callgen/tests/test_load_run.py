@@ -66,7 +66,7 @@ def test_a_short_load_accounts_for_every_call_and_its_exit_code_is_the_verdicts(
     for unheard in ("zeroRoundTrip", "missingRoundTrip", "heardNothing"):
         assert calls[unheard] == 0, unheard
     assert report["records"]["records"] == calls["completed"]
-    # Whether packets were in time is this machine's matter; what follows from it is ours.
+    # This machine decides whether packets were in time. The test covers the consequences.
     assert verdict["sla"] in {"Met", "Violated"}
     assert code == verdict["exitCode"] == (0 if verdict["sla"] == "Met" else 1)
     assert verdict["sentence"] in said

@@ -151,7 +151,7 @@ async def test_a_detached_call_forwards_nothing(supervisor: MediaSupervisor, cal
     await supervisor.detach(call.slot)
     call.asterisk.sendto(rtp_packet(2), call.address)
     await supervisor.attach(call.attachment)
-    # What waited in the socket is the first thing that the next attachment forwards.
+    # The next attachment first forwards the packets that waited in the socket.
     assert await receive(call.echo) == rtp_packet(2)
 
 

@@ -1,4 +1,4 @@
-"""What numba keeps on disk must not outlive the code that it was made of."""
+"""numba's cache on disk must not outlive its source code."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from rtppool_relay.ports.echo_resolver import EchoResolver
 
 
 class Names:
-    """What each name stands for now; one that is not here can't be resolved."""
+    """The addresses of names. Other names can't be resolved."""
 
     def __init__(self) -> None:
         self.addresses: dict[str, list[str]] = {}

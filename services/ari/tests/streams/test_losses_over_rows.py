@@ -28,7 +28,7 @@ def one_by_one(bad: set[int], packets: int) -> BurstCounts:
     return total
 
 
-# What becomes of a packet: never sent by Asterisk, never answered, or answered after so many ms.
+# The fate of a packet: never sent by Asterisk, never answered, or answered after so many ms.
 FATES = st.lists(
     st.sampled_from(["missing", "unanswered"]) | st.integers(1, 1900) | st.just(5), min_size=2, max_size=120
 )
@@ -128,14 +128,14 @@ def test_reordering_over_columns_is_rfc_4737s_one_by_one(delays_ms: list[int], c
 
 @dataclass
 class Line:
-    """A line that loses packets both ways, and an echo that counts what reaches it."""
+    """A line that loses packets both ways, and an echo that counts received packets."""
 
     chance: random.Random
     loss: float
     counted: int = 0
 
     def send(self) -> tuple[str, int]:
-        """What became of a packet, and the count in its answer."""
+        """The fate of a packet, and the count in its answer."""
         if self.chance.random() < self.loss:
             return "to_echo", 0
         self.counted += 1

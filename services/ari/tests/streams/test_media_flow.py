@@ -1,4 +1,4 @@
-"""What a call's statistics tell of its media's flow, up to the latest tick."""
+"""The flow of a call's media in its statistics, up to the latest tick."""
 
 from __future__ import annotations
 

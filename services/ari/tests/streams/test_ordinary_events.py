@@ -1,4 +1,4 @@
-"""What happens in any call and is nobody's fault: nothing of it is late, lost, reordered, or jitter."""
+"""Ordinary events of a call cause no lateness, loss, reordering or jitter."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_every_row_is_read_once_across_gaps_and_new_streams(
             answered = written % unanswered_one_in != 0
             slot.row(written, 5_000_000 if answered else None, sequence=number, epoch=epoch)
             written += 1
-        # Of three looks, one comes so late that what is unanswered is lost.
+        # One of three reads is so late that unanswered packets are lost.
         read += reader.take(LATER if step % 3 == 2 else T0)["index"].tolist()
         if replaced:
             epoch, sequence = epoch + 1, sequence + 17

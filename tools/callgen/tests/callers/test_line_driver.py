@@ -16,7 +16,7 @@ pytestmark = pytest.mark.looptime
 
 
 class Exchange:
-    """Every `refuse_every`-th call is refused, and its end told before or after placing returns."""
+    """Refuses every `refuse_every`-th call, and reports its end before or after placing returns."""
 
     def __init__(self, refuse_every: int = 0, *, at_once: bool = True, confirms: bool = True) -> None:
         self.events: list[CallerEvent] = []

@@ -1,4 +1,4 @@
-"""What `make run` shows."""
+"""The live table of `make run`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of the load test, and what it reads of a relay."""
+"""The command line of the load test, and its settings from the relay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a load test comes to."""
+"""The verdict of a load test."""
 
 from __future__ import annotations
 

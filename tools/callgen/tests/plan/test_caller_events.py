@@ -1,4 +1,4 @@
-"""What callers tell of their calls, and the account that is made of it."""
+"""Events of callers, and the tally of their calls."""
 
 from __future__ import annotations
 

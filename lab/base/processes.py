@@ -19,7 +19,8 @@ TAIL_LINES = 15
 class Process:
     """A process that runs from construction on, in a session of its own.
 
-    A Ctrl-C at the terminal reaches the lab alone, which then ends its processes in order.
+    A Ctrl-C at the terminal reaches the lab alone, which then ends its processes in order. Even after a kill of the lab
+    no process stays behind: the kernel kills it when its parent ends.
 
     `variables` is the whole environment; the output is appended to `log`.
     """
@@ -29,7 +30,7 @@ class Process:
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [str(word) for word in command],
+                ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)],
                 env=dict(variables),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,9 +1,13 @@
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from lab.base.errors import LabError
+from lab.base.places import REPOSITORY
 from lab.base.proc import command_line
 from lab.base.processes import Process
 
@@ -33,3 +37,23 @@ async def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     await process.end(within_seconds=0.1)
     assert process.exit_code == -signal.SIGKILL
     await process.end()
+
+
+def test_a_process_ends_with_a_killed_parent(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path\n"
+        "from lab.base.processes import Process\n"
+        f"print(Process('sleeper', ['sleep', '600'], {VARIABLES!r}, Path({str(tmp_path / 'log')!r})).pid, flush=True)\n"
+        "input()\n"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        while "sleep 600" not in command_line(pid):
+            pass
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while command_line(pid) and time.monotonic() < deadline:
+        pass
+    assert command_line(pid) == ""

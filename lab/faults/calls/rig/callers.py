@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
 import re
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pathlib import Path
 
 from lab.base.errors import LabError
 from lab.base.places import LOOPBACK
+from lab.base.processes import Process
 from lab.faults.calls.places import CALLER_SIP_PORTS, FIRST_CALLER_SIP_PORT, SCENARIOS, SIP_PORT
 from lab.faults.calls.rig.recordings import recordings
 from lab.faults.calls.rig.rooted import WORK, rooted
@@ -85,16 +84,9 @@ class Callers:
             (folder / path.name).write_bytes(path.read_bytes())
         for name, recording in recordings().items():
             (folder / name).write_bytes(recording)
-        with (folder / "sipp.out").open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *rooted(self._root, folder, _arguments(plan, next(self._ports))),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={"PATH": os.environ["PATH"], "TERM": "dumb"},
-                start_new_session=True,
-            )
-        calling = Calling(plan, process, folder)
+        command = rooted(self._root, folder, _arguments(plan, next(self._ports)))
+        variables = {"PATH": os.environ["PATH"], "TERM": "dumb"}
+        calling = Calling(plan, Process("SIPp", command, variables, folder / "sipp.out"), folder)
         try:
             yield calling
         finally:
@@ -104,7 +96,7 @@ class Callers:
 class Calling:
     """A running SIPp."""
 
-    def __init__(self, plan: Plan, process: asyncio.subprocess.Process, folder: Path) -> None:
+    def __init__(self, plan: Plan, process: Process, folder: Path) -> None:
         self.plan = plan
         self._process = process
         self._folder = folder
@@ -128,16 +120,12 @@ class Calling:
                 f"SIPp ({self.plan.name}) still has calls after {within_seconds:.0f} s: {self._folder}"
             ) from error
         if code not in (0, 1):
-            end = "\n".join((self._folder / "sipp.out").read_text(errors="replace").splitlines()[-10:])
-            raise LabError(f"SIPp ({self.plan.name}) ended with code {code}:\n{end}")
+            raise LabError(f"SIPp ({self.plan.name}) ended with code {code}:\n{self._process.tail()}")
         return self.outcome()
 
     async def stop(self) -> Outcome:
         """Kill SIPp, as the loss of a caller's machine does; its calls stay in Asterisk."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
+        await self._process.kill()
         return self.outcome()
 
 

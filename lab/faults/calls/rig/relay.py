@@ -15,7 +15,6 @@ from lab.base.places import LOOPBACK, inherited_variables
 from lab.base.services import echo_settings, relay_settings
 from lab.faults.calls.places import ECHO_HTTP_PORT, ECHO_PORT, RELAY_HTTP_PORT
 from lab.faults.calls.rig.asterisk import USER
-from lab.faults.calls.rig.rooted import bound_to_us
 
 APPLICATION = "rtp-pool"
 NODE = "chaos"
@@ -23,12 +22,12 @@ NODE = "chaos"
 
 def relay_command() -> list[str]:
     """Return the command of a relay."""
-    return [*bound_to_us(), sys.executable, "-m", "rtppool_relay"]
+    return [sys.executable, "-m", "rtppool_relay"]
 
 
 def echo_command() -> list[str]:
     """Return the command of an echo."""
-    return [*bound_to_us(), sys.executable, "-m", "rtppool_echo"]
+    return [sys.executable, "-m", "rtppool_echo"]
 
 
 def relay_environment(ari_port: int, password: str, port_range: str) -> dict[str, str]:

@@ -41,10 +41,5 @@ def prepare_phones() -> PhoneRoots:
 
 def rooted(root: Path, folder: Path, words: Sequence[str]) -> list[str]:
     """Return the command that runs `words` below `root`, in `folder`, mounted as `WORK`. It needs root rights."""
-    return [*bound_to_us(), "unshare", "--mount", "--propagation", "private", "sh", "-c", _SCRIPT, "rooted",
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SCRIPT, "rooted",
             str(root), str(folder), *words]  # fmt: skip
-
-
-def bound_to_us() -> list[str]:
-    """Return the prefix of a command that ends with this process, even after a kill."""
-    return ["setpriv", "--pdeathsig", "KILL", "--"]

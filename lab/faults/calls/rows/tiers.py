@@ -18,7 +18,6 @@ from lab.faults.calls.places import ECHO_PORT, HELD_RTP_PORT
 from lab.faults.calls.rig.callers import Plan
 from lab.faults.calls.rig.relay import NODE
 from lab.faults.calls.rig.rig import OURS, Chain, Ports, Rig, running_rig
-from lab.faults.calls.rig.rooted import bound_to_us
 from lab.faults.calls.rows.row_observer import WINDOW_SECONDS, RowObserver, Window
 from lab.faults.calls.rows.rows import Row, RowResult, Stage
 from rtppool_core.contract.pools_file import (
@@ -75,8 +74,8 @@ def chains(programs: Programs, folder: Path) -> dict[str, Chain]:
     return {
         OUR_CHAIN: Chain(OURS.relay, OURS.echo, {"POOL_CONFIG": str(pools), "ADMISSION": "off"}),
         C_CHAIN: Chain(
-            (*bound_to_us(), *real_time, "env", f"PYTHONPATH={':'.join(sys.path)}", *module),
-            (*bound_to_us(), *real_time, str(programs.echo), str(ECHO_PORT)),
+            (*real_time, "env", f"PYTHONPATH={':'.join(sys.path)}", *module),
+            (*real_time, str(programs.echo), str(ECHO_PORT)),
         ),
     }
 

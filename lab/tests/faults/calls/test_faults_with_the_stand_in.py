@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from relay_process import RelayProcess, echo, free_range, relay_process, relay_settings, talking, until
+from relay_process import RelayProcess, relay_process, relay_settings, talking
 
 from lab.base.places import LOOPBACK
 from lab.base.proc import media_pids
@@ -17,6 +17,9 @@ from lab.faults.calls.rig.ari_proxy import AriProxy
 from lab.faults.calls.rounds.accounts import uncounted
 from lab.faults.calls.rounds.faults import open_descriptors
 from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_testing.echo import echo
+from rtppool_testing.ports import free_range
+from rtppool_testing.waiting import until
 
 CALLS = 10
 APPLICATION = "rtp-pool"

@@ -1,4 +1,4 @@
-"""How many of the small are in one of the large. Pure."""
+"""Units of time."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ NS_PER_US = 1_000
 
 
 def microseconds_up(nanoseconds: int | None) -> int | None:
-    """In µs, rounded up, so that a figure above a limit is never shown as equal to it; None stays None."""
+    """Convert to µs, rounded up, so that a figure above a limit is never shown as equal to it; None stays None."""
     return None if nanoseconds is None else -(-nanoseconds // NS_PER_US)

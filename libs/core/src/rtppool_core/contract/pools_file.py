@@ -1,7 +1,7 @@
 """`pools.json`: the operator writes it into the ConfigMap `rtp-relay-config`, and every relay reads it.
 
-A relay takes the pool that lists its node. It checks the envelope and its own entry only, so that a mistake in one
-pool never stops the relays of another.
+A relay uses the pool that lists its node. It checks only the envelope and its own entry, so that a mistake in one pool
+never stops the relays of another.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class DrainSettings(Contract, frozen=True):
 
 
 class PoolEntry(Contract, frozen=True):
-    """One RtpPool as its relays need it; the fields are those of its spec."""
+    """An RtpPool as its relays need it. The fields are those of its spec."""
 
     name: str
     namespace: str

@@ -343,7 +343,7 @@ class SlaViolation(Contract, frozen=True):
 
 
 class UnreachableTier(Contract, frozen=True):
-    """A tier for more calls than the relay can have. `reason` is a sentence."""
+    """A tier for more calls than the relay can carry. `reason` is a sentence."""
 
     up_to_calls: int
     reason: str

@@ -48,7 +48,7 @@ NO_DEFECT = -1
 
 
 class RtpError(ValueError):
-    """These bytes are no RTP packet. `reason` is one of `REASONS`, fit to be a metric's label."""
+    """A packet that is not RTP. `reason` is one of `REASONS`, short enough for a metric's label."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -57,7 +57,7 @@ class RtpError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RtpHeader:
-    """One packet's header. `payload_offset` and `payload_bytes` say where the payload lies, padding left out."""
+    """One packet's header. `payload_offset` and `payload_bytes` locate the payload, without padding."""
 
     payload_type: int
     sequence: int
@@ -70,13 +70,13 @@ class RtpHeader:
 
 
 def defect(packet: bytes | bytearray | memoryview, size: int) -> str | None:
-    """Why the first `size` bytes of `packet` are no RTP packet (one of `REASONS`), or None. Never raises."""
+    """Return why the first `size` bytes of `packet` are not RTP (one of `REASONS`), or None. Never raises."""
     place = defect_at(packet, 0, size)
     return None if place == NO_DEFECT else REASONS[place]
 
 
 def defect_at(data: bytes | bytearray | memoryview, start: int, size: int) -> int:
-    """The same of the `size` bytes from `start` on, as a place in `REASONS` or `NO_DEFECT`.
+    """Return the same for `size` bytes from `start` on, as a position in `REASONS` or `NO_DEFECT`.
 
     Numbers only, so that numba can compile it: sums and products, as shifting a byte would keep it a byte there.
     """
@@ -131,7 +131,7 @@ def parse(packet: bytes | bytearray | memoryview) -> RtpHeader:
 
 
 def build(header: RtpHeader, payload: bytes) -> bytes:
-    """A packet without CSRCs, extension or padding. Numbers are taken modulo their width."""
+    """Return a packet without CSRCs, extension or padding. Numbers are taken modulo their width."""
     second = header.payload_type & PAYLOAD_TYPE_MASK | (MARKER_BIT if header.marker else 0)
     return (
         FIXED_HEADER.pack(

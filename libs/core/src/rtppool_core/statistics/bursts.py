@@ -36,7 +36,7 @@ class BurstCounts:
     gap_ns: int = 0
 
     def add(self, other: BurstCounts) -> None:
-        """Add the other's counts to these."""
+        """Add the counts of another stream or second."""
         self.lost += other.lost
         self.runs += other.runs
         self.bursts += other.bursts
@@ -48,19 +48,19 @@ class BurstCounts:
         self.gap_ns += other.gap_ns
 
     def burst_density(self) -> int | None:
-        """Lost share of the packets in bursts, in 1/256; None without a burst."""
+        """Return the lost share of the packets in bursts, in 1/256; None without a burst."""
         return density(self.burst_lost, self.burst_packets)
 
     def gap_density(self, expected: int) -> int | None:
-        """Lost share of the packets outside bursts, of `expected` packets in all, in 1/256; None without any."""
+        """Return the lost share of `expected` packets less those in bursts, in 1/256; None without such packets."""
         return density(self.lost - self.burst_lost, expected - self.burst_packets)
 
     def mean_burst_ns(self) -> int | None:
-        """Mean duration of a burst; None without one."""
+        """Return the mean duration of a burst; None without one."""
         return self.burst_ns // self.bursts if self.bursts else None
 
     def mean_gap_ns(self) -> int | None:
-        """Mean duration of the gaps that have ended; None while none has."""
+        """Return the mean duration of ended gaps; None without one."""
         return self.gap_ns // self.gaps if self.gaps else None
 
     def burst_ratio(self, expected: int) -> float:

@@ -7,22 +7,18 @@ from dataclasses import dataclass
 from rtppool_core.units import NS_PER_SECOND
 
 UNREACHABLE_AFTER_NS = 1_500_000_000
-
-
-# One burst of the probe may be lost: a second one is sent at least so long after it, and has as long to be answered.
+# One burst of the probe may be lost: the next is sent at least this much later, and has as long for its answers.
 AGAIN_AFTER_NS = 500_000_000
-
-
 FORGOTTEN_AFTER_NS = 5_000_000_000
 
 
 @dataclass(slots=True)
 class EchoHealth:
-    """Whether the echo answers, from what was sent and what came back. None: nothing tells.
+    """Whether the echo answers, from packets sent and returned. `reachable` is None while unknown.
 
-    It is unreachable after 1.5 s without an answer in which packets were sent twice, half a second apart or more.
-    That it does not answer is forgotten after `forgotten_after_ns` without a packet to it, or a relay that has neither
-    a probe nor a call would refuse calls for ever.
+    It is unreachable after 1.5 s without an answer to packets sent at least twice, half a second apart. After
+    `forgotten_after_ns` without a packet to it, it is unknown again: a relay without probe and calls would otherwise
+    refuse calls forever.
     """
 
     reachable: bool | None = None
@@ -31,8 +27,8 @@ class EchoHealth:
     _sent_again_at_ns: int | None = None
     _sent_at_ns: int | None = None
 
-    def look(self, sent: int, answered: int, now_ns: int) -> None:
-        """Take what was counted since the last look; `now_ns` is monotonic."""
+    def update(self, sent: int, answered: int, now_ns: int) -> None:
+        """Add the counts since the last update. `now_ns` is monotonic."""
         if answered:
             self.reachable = True
             self._unanswered_since_ns = self._sent_again_at_ns = None
@@ -58,9 +54,9 @@ class EchoHealth:
         return waited_ns >= UNREACHABLE_AFTER_NS and now_ns - self._sent_again_at_ns >= AGAIN_AFTER_NS
 
     def expect_bursts(self, interval_seconds: float | None) -> None:
-        """The probe sends every so many seconds, or not at all: between two bursts nothing is forgotten."""
+        """Set the probe's interval (None: no probe), so that nothing is forgotten between two bursts."""
         self.forgotten_after_ns = max(FORGOTTEN_AFTER_NS, round(2 * (interval_seconds or 0) * NS_PER_SECOND))
 
     def restart(self) -> None:
-        """Nothing is known, as of another echo."""
+        """Forget all, as for another echo."""
         self.reachable = self._unanswered_since_ns = self._sent_again_at_ns = None

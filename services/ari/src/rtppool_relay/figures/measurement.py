@@ -20,7 +20,7 @@ from rtppool_relay.streams.statistics import Collected, StreamStatistics, collec
 
 StreamKind = Literal["calls", "probe"]
 KINDS: tuple[StreamKind, ...] = ("calls", "probe")
-# They show that the echo answers, also where its answers come to nothing.
+# Answers that are not used still show that the echo is reachable.
 UNUSED_ANSWERS = (Word.UNMATCHED, Word.DUPLICATE_ECHO, Word.TOO_LATE)
 # On the edges of the SLA's tiers, so that a claim at an edge is exact; below that doubling from 50 µs.
 BUCKET_EDGES_SECONDS = (
@@ -41,7 +41,7 @@ class DurationCounts:
     sum_ns: int = 0
 
     def observe(self, values_ns: NDArray[np.int64]) -> None:
-        """Count every value; one on an edge belongs below it."""
+        """Count every value. A value on an edge belongs to the bucket below it."""
         self.counts += np.bincount(np.searchsorted(_EDGES_NS, values_ns, side="left"), minlength=self.counts.size)
         self.sum_ns += int(values_ns.sum())
 
@@ -57,7 +57,7 @@ class KindFigures:
     counted: Counter[Word] = field(default_factory=Counter)
 
     def add(self, collected: Collected) -> None:
-        """Take what one stream's collection brought."""
+        """Add the figures of one collection."""
         for second, part in collected.by_second.items():
             self.store.add(second, part)
         self.counted.update(collected.counted)
@@ -93,7 +93,7 @@ class DepartureErrors:
 
 
 class Measurement:
-    """The streams by slot, and what they added up to."""
+    """The streams by slot, and their sums."""
 
     def __init__(self, clock_steps: ClockSteps) -> None:
         self.clock_steps = clock_steps
@@ -109,7 +109,7 @@ class Measurement:
 
     @property
     def samples_dropped(self) -> int:
-        """Samples that a step of the clock made worthless."""
+        """Samples dropped because a step of the clock made them worthless."""
         return self._samples_dropped_before + sum(stats.samples_dropped for _, stats in self._streams.values())
 
     @property
@@ -118,12 +118,12 @@ class Measurement:
         return self._overruns_before + sum(stats.reader.overruns for _, stats in self._streams.values())
 
     def dropped(self) -> dict[str, int]:
-        """Datagrams dropped since start, by reason, calls and probe together."""
+        """Return the datagrams dropped since start by reason, calls and probe together."""
         counted = self.kinds["calls"].counted + self.kinds["probe"].counted
         return {reason: counted.get(word, 0) for reason, word in DROP_REASONS.items()}
 
     def keep_window(self, seconds: int) -> None:
-        """The windows that will be asked for are so long."""
+        """Keep the slices of windows of this many seconds."""
         for figures in self.kinds.values():
             figures.store.keep_window(seconds)
 
@@ -132,7 +132,7 @@ class Measurement:
         self._streams[slot] = (kind, statistics)
 
     def end_stream(self, slot: int, now_ns: int) -> None:
-        """Take the slot's last figures."""
+        """Add the slot's last figures."""
         kind, statistics = self._streams.pop(slot)
         self._take(kind, statistics.finish(now_ns))
         self._samples_dropped_before += statistics.samples_dropped
@@ -148,12 +148,12 @@ class Measurement:
         """Collect every stream; `now_ns` is the wall clock's."""
         for kind in KINDS:
             self._collect(kind, now_ns)
-        self._look_at_echo(monotonic_ns)
+        self._update_echo(monotonic_ns)
 
     def collect_probe(self, now_ns: int, monotonic_ns: int) -> None:
         """Collect the probe alone, so that an echo that is gone is noticed soon; call it four times a second."""
         self._collect("probe", now_ns)
-        self._look_at_echo(monotonic_ns)
+        self._update_echo(monotonic_ns)
 
     def _collect(self, kind: StreamKind, now_ns: int) -> None:
         streams = [statistics for of, statistics in self._streams.values() if of == kind]
@@ -162,11 +162,11 @@ class Measurement:
         for statistics in streams:
             self.departures.add(statistics.reader.departure_errors())
 
-    def _look_at_echo(self, monotonic_ns: int) -> None:
+    def _update_echo(self, monotonic_ns: int) -> None:
         counted, self._in_this_tick = self._in_this_tick, Counter()
         came_back = self._answered_in_this_tick + sum(counted[word] for word in UNUSED_ANSWERS)
         self._answered_in_this_tick = 0
-        self.echo.look(counted[Word.SENT_TO_ECHO], came_back, monotonic_ns)
+        self.echo.update(counted[Word.SENT_TO_ECHO], came_back, monotonic_ns)
 
     def _take(self, kind: StreamKind, collected: Collected) -> None:
         self.kinds[kind].add(collected)

@@ -43,7 +43,7 @@ class RelayMetrics(Collector):
         yield from window_metrics(snapshot.calls)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing at registration: the figures' sources may not have started yet."""
+        """Describe nothing at registration: the sources of the figures may not have started yet."""
         return ()
 
 

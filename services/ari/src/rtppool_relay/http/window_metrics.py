@@ -1,4 +1,4 @@
-"""Metrics of the SLA's window over calls: what can't be had from counters."""
+"""Metrics of the SLA's window over calls that counters can't provide."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ US_PER_SECOND = 1e6
 
 
 def window_metrics(window: Slice) -> Iterable[Metric]:
-    """Gauges; one that was not measured has no sample."""
+    """Yield gauges. A gauge that was not measured has no sample."""
     quality = window.estimate()
     bursts = window.bursts
     outside = window.expected - bursts.burst_packets

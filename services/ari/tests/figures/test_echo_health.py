@@ -12,7 +12,7 @@ def silent_echo() -> EchoHealth:
     """Two seconds of packets without an answer, and then nothing is sent."""
     health = EchoHealth()
     for second in range(3):
-        health.look(50, 0, second * SECOND)
+        health.update(50, 0, second * SECOND)
     return health
 
 
@@ -22,16 +22,16 @@ def test_an_echo_that_answers_nothing_for_two_seconds_is_unreachable() -> None:
 
 def test_an_echo_to_which_nothing_is_sent_any_more_is_unknown_after_five_seconds() -> None:
     health = silent_echo()
-    health.look(0, 0, 6 * SECOND)
+    health.update(0, 0, 6 * SECOND)
     assert health.reachable is False
-    health.look(0, 0, 7 * SECOND)
+    health.update(0, 0, 7 * SECOND)
     assert health.reachable is None
 
 
 def test_an_unreachable_echo_stays_so_while_packets_are_sent() -> None:
     health = silent_echo()
     for second in range(3, 60):
-        health.look(50, 0, second * SECOND)
+        health.update(50, 0, second * SECOND)
         assert health.reachable is False
 
 
@@ -39,21 +39,21 @@ def test_between_two_bursts_of_a_slow_probe_nothing_is_forgotten() -> None:
     health = EchoHealth()
     health.expect_bursts(30)
     for burst in range(4):
-        health.look(10, 0, burst * 30 * SECOND)
-        health.look(0, 0, (burst * 30 + 29) * SECOND)
+        health.update(10, 0, burst * 30 * SECOND)
+        health.update(0, 0, (burst * 30 + 29) * SECOND)
     assert health.reachable is False
 
 
 def test_an_echo_that_answered_stays_reachable_while_nothing_is_sent() -> None:
     health = EchoHealth()
-    health.look(50, 50, 0)
-    health.look(0, 0, 60 * SECOND)
+    health.update(50, 50, 0)
+    health.update(0, 0, 60 * SECOND)
     assert health.reachable is True
 
 
 def test_the_first_answer_makes_an_echo_reachable_again() -> None:
     health = silent_echo()
-    health.look(0, 1, 3 * SECOND)
+    health.update(0, 1, 3 * SECOND)
     assert health.reachable
 
 
@@ -66,7 +66,7 @@ def test_an_echo_that_stops_between_two_bursts_of_the_probe_is_unreachable_withi
     for look in range(80):
         now_ns = phase_ns + look * LOOK
         sent = [at for at in packets_of_the_probe(seconds=30) if now_ns - LOOK < at <= now_ns]
-        health.look(len(sent), sum(1 for at in sent if at < stops_ns), now_ns)
+        health.update(len(sent), sum(1 for at in sent if at < stops_ns), now_ns)
         if health.reachable is False and unreachable_ns is None:
             unreachable_ns = now_ns
     assert unreachable_ns is not None
@@ -79,12 +79,12 @@ def packets_of_the_probe(seconds: int) -> list[int]:
 
 def test_one_lost_burst_of_a_slow_probe_is_no_silence() -> None:
     health = EchoHealth()
-    health.look(10, 10, 0)
-    health.look(10, 0, 10 * SECOND)
+    health.update(10, 10, 0)
+    health.update(10, 0, 10 * SECOND)
     for look in range(1, 40):
-        health.look(0, 0, 10 * SECOND + look * LOOK)
+        health.update(0, 0, 10 * SECOND + look * LOOK)
         assert health.reachable
-    health.look(10, 0, 20 * SECOND)
+    health.update(10, 0, 20 * SECOND)
     assert health.reachable, "the second burst's answers are on their way"
-    health.look(0, 10, 20 * SECOND + LOOK)
+    health.update(0, 10, 20 * SECOND + LOOK)
     assert health.reachable

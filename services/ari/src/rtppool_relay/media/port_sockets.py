@@ -1,8 +1,8 @@
-"""Two UDP sockets on one port: one for Asterisk, one for the echo, and nobody else's.
+"""Two UDP sockets on one port: one for Asterisk, one for the echo, and no socket of another process.
 
-The first is bound without SO_REUSEPORT, so a port that anyone holds is refused. Then the option is set on it, the
-second is bound, and the option is cleared on both: after that nobody else can join (with it left on, a second relay
-of the same user would join silently and steal packets).
+The first is bound without SO_REUSEPORT, so that a port in use is refused. Then the option is set on it, the second is
+bound, and the option is cleared on both. With the option left on, a second relay of the same user would join silently
+and steal packets.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class PortSockets:
 def bind_pair(address: str, port: int, dscp: int, heard_at: str | None = None) -> PortSockets:
     """Bind both sockets of a port.
 
-    A connected socket hears at one address only, and of a machine with several the kernel would choose the one that
-    the route to Asterisk leaves from. So Asterisk's is bound to `heard_at`, where that is an address of this machine;
-    where a NAT stands between, it is not, and `address` holds.
+    A connected socket receives at one address only. On a machine with several, the kernel would choose the source
+    address of the route to Asterisk. So Asterisk's socket is bound to `heard_at` if that is an address of this machine.
+    Behind a NAT it is not, and `address` applies.
 
     Raises:
-        BindError: somebody has the port, or the address is not this machine's.
-        OSError: there are no more sockets to be had.
+        BindError: the port is in use, or the address is not this machine's.
+        OSError: no more sockets are available.
     """
     asterisk = _udp_socket(address, dscp)
     try:
@@ -48,7 +48,7 @@ def bind_pair(address: str, port: int, dscp: int, heard_at: str | None = None) -
         asterisk.close()
         raise
     try:
-        # The wider address first: whoever has the port on any of its addresses is in the way.
+        # The wider address first, so that a socket on any of its addresses is a conflict.
         echo.bind((address, port))
         _join(echo, asterisk, heard_at or address, address)
     except OSError as error:
@@ -81,7 +81,7 @@ def can_bind(address: str, port: int) -> str | None:
     """Try the port and let it go: None, or the reason why it can't be bound.
 
     Raises:
-        OSError: there are no more sockets to be had.
+        OSError: no more sockets are available.
     """
     with socket.socket(family_of(address), socket.SOCK_DGRAM) as trial:
         try:

@@ -22,7 +22,7 @@ ROW_BYTES = 128  # one cache line for every packet, one more for what the echo's
 HEADER_BYTES = 4096  # a page, so that rows of neighbours never share one
 SLOT_BYTES = HEADER_BYTES + ROWS_PER_SLOT * ROW_BYTES
 SLOTS = 4096
-# Of the memfd, for whoever looks for it among a process's descriptors.
+# Name of the memfd, visible among a process's descriptors.
 ROWS_NAME = "rtp-relay-rows"
 
 # What lies where in a row. From Asterisk: a (the kernel's stamp of arrival), x (just before the send), SSRC, timestamp,
@@ -66,7 +66,7 @@ class Word(IntEnum):
     DUPLICATE_ECHO = 6
     TOO_LATE = 7
     UNMATCHED = 8
-    OFF_SOURCE = 9  # queued before the socket was connected, from somebody else
+    OFF_SOURCE = 9  # queued before the socket was connected, from another sender
     BAD_SEQUENCE = 10
     SHORT = 11
     VERSION = 12

@@ -7,14 +7,12 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from rtppool_core.contract.pools_file import EchoTarget
-from rtppool_core.contract.port_range import PortRange
-from rtppool_core.rtp.header import RtpHeader, build
 from rtppool_relay.config import RelayConfig
 from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
@@ -28,41 +26,10 @@ from rtppool_relay.ports.leased_port import LeasedPort
 from rtppool_relay.ports.port_manager import PortManager
 from rtppool_relay.ports.preflight_watch import PreflightWatch
 from rtppool_relay.ports.trial_binds import BATCH
-
-
-def udp(port: int = 0) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", port))
-    sock.setblocking(False)
-    return sock
-
-
-def address_of(sock: socket.socket) -> tuple[str, int]:
-    host, port = sock.getsockname()
-    return str(host), int(port)
-
-
-def packet(sequence: int) -> bytes:
-    return build(RtpHeader(0, sequence, sequence * 160, 7), b"p" * 160)
-
-
-async def receive(sock: socket.socket) -> bytes:
-    async with asyncio.timeout(10):
-        return await asyncio.get_running_loop().sock_recv(sock, 2048)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-def free_range(size: int) -> PortRange:
-    """Ports in a row that nobody holds right now."""
-    for start in range(19000, 21000, size):
-        if not any(can_bind("127.0.0.1", port) for port in range(start, start + size)):
-            return PortRange(start, start + size - 1)
-    raise AssertionError("no free ports")
+from rtppool_testing.packets import rtp_packet
+from rtppool_testing.ports import free_range
+from rtppool_testing.sockets import address_of, receive, udp_socket
+from rtppool_testing.waiting import until
 
 
 class Bench:
@@ -70,7 +37,7 @@ class Bench:
 
     def __init__(self, size: int = 4, bind_ip: str = "127.0.0.1", advertise: str | None = "127.0.0.1") -> None:
         self.now = 0.0
-        self.echo = udp()
+        self.echo = udp_socket()
         self.config = RelayConfig(free_range(size), EchoTarget("127.0.0.1", address_of(self.echo)[1]), advertise)
         self.ports = PortManager(self.config.port_range)
         self.supervisor = MediaSupervisor(1)
@@ -121,7 +88,7 @@ async def running() -> AsyncIterator[Bench]:
 
 @pytest.fixture
 def asterisk() -> Iterator[socket.socket]:
-    with udp() as sock:
+    with udp_socket() as sock:
         yield sock
 
 
@@ -140,7 +107,7 @@ async def test_a_port_that_is_leased_while_the_range_is_tried_stays_its_calls() 
 
 async def test_a_port_that_somebody_else_holds_is_set_aside_and_comes_back(still: Bench) -> None:
     port = still.config.port_range.start
-    with udp(port):
+    with udp_socket(port=port):
         await still.call_ports.try_ports(still.ports.unleased())
         assert still.ports.quarantined() == [port]
     await still.call_ports.try_ports(still.ports.quarantined())
@@ -149,7 +116,7 @@ async def test_a_port_that_somebody_else_holds_is_set_aside_and_comes_back(still
 
 async def test_a_call_whose_port_is_not_let_go_yet_is_adopted_once_it_is(still: Bench) -> None:
     port = still.config.port_range.start
-    with udp(port):
+    with udp_socket(port=port):
         with pytest.raises(Refused, match="Address already in use") as refused:
             await still.call_ports.adopt("call", port)
         assert refused.value.reason == "NotReady"  # call_runner tries again
@@ -252,15 +219,15 @@ async def test_two_moves_within_a_moment_lose_no_answer_of_the_echoes_before(
     running: Bench, asterisk: socket.socket
 ) -> None:
     media = await call(running, asterisk)
-    with udp() as second, udp() as third:
+    with udp_socket() as second, udp_socket() as third:
         at = ("127.0.0.1", media.port)
         for sequence, echo in enumerate((running.echo, second, third), 1):
             assert await aim(running, echo)
-            asterisk.send(packet(sequence))
-            assert await receive(echo) == packet(sequence)
+            asterisk.send(rtp_packet(sequence))
+            assert await receive(echo) == rtp_packet(sequence)
         for sequence, echo in ((2, second), (1, running.echo), (3, third)):
-            echo.sendto(packet(sequence), at)
-            assert await receive(asterisk) == packet(sequence)
+            echo.sendto(rtp_packet(sequence), at)
+            assert await receive(asterisk) == rtp_packet(sequence)
 
 
 async def test_an_old_echos_socket_is_closed_when_its_answers_count_no_more(
@@ -268,11 +235,11 @@ async def test_an_old_echos_socket_is_closed_when_its_answers_count_no_more(
 ) -> None:
     media = await call(running, asterisk)
     old = media.sockets.echo
-    with udp() as second:
+    with udp_socket() as second:
         assert await aim(running, second)
         await until(lambda: old.fileno() < 0)
-        asterisk.send(packet(1))
-        assert await receive(second) == packet(1)
+        asterisk.send(rtp_packet(1))
+        assert await receive(second) == rtp_packet(1)
 
 
 async def test_a_move_that_fails_leaves_the_call_where_it_is_and_is_made_up_for(
@@ -283,12 +250,12 @@ async def test_a_move_that_fails_leaves_the_call_where_it_is_and_is_made_up_for(
     for _ in range(3):
         assert not await running.call_ports.move_to_echo()
     assert len([line for line in caplog.messages if "is not moved to another echo yet" in line]) == 1
-    asterisk.send(packet(1))
-    assert await receive(running.echo) == packet(1)
-    with udp() as second:
+    asterisk.send(rtp_packet(1))
+    assert await receive(running.echo) == rtp_packet(1)
+    with udp_socket() as second:
         assert await aim(running, second)
-        asterisk.send(packet(2))
-        assert await receive(second) == packet(2)
+        asterisk.send(rtp_packet(2))
+        assert await receive(second) == rtp_packet(2)
 
 
 async def test_a_move_that_a_stopped_media_process_does_not_confirm_is_made_up_for(
@@ -296,20 +263,20 @@ async def test_a_move_that_a_stopped_media_process_does_not_confirm_is_made_up_f
 ) -> None:
     await call(running, asterisk)
     (media_process,) = running.supervisor.pids
-    with udp() as second:
+    with udp_socket() as second:
         os.kill(media_process, signal.SIGSTOP)
         try:
             assert not await aim(running, second)
         finally:
             os.kill(media_process, signal.SIGCONT)
         assert await running.call_ports.move_to_echo()
-        asterisk.send(packet(1))
-        assert await receive(second) == packet(1)
+        asterisk.send(rtp_packet(1))
+        assert await receive(second) == rtp_packet(1)
 
 
 async def test_a_call_that_ends_during_a_move_leaves_no_socket(running: Bench, asterisk: socket.socket) -> None:
     media = await call(running, asterisk)
-    with udp() as second:
+    with udp_socket() as second:
         moving = asyncio.create_task(aim(running, second))
         await asyncio.sleep(0)
         await media.close()
@@ -330,7 +297,7 @@ async def test_preflight_says_a_finding_once_and_that_it_is_gone(
     caplog.set_level(logging.INFO)
     watch = PreflightWatch(lambda: still.config, still.call_ports, None, in_cluster=False)
     port = still.config.port_range.start
-    with udp(port):
+    with udp_socket(port=port):
         await still.call_ports.try_ports(still.ports.unleased())
         watch.check()
         watch.check()

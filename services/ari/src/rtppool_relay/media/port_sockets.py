@@ -18,23 +18,23 @@ RECEIVE_BUFFER_BYTES = 256 * 1024
 
 @dataclass(slots=True)
 class PortSockets:
-    """`asterisk` is connected once its address is known, `echo` at once. Control keeps these, media gets duplicates."""
+    """The control process's sockets; media processes get duplicates. `asterisk` is connected once its peer is known."""
 
     port: int
     asterisk: socket.socket
     echo: socket.socket
 
     def close(self) -> None:
-        """Close both; safe to call again."""
+        """Close both. A repeated call does nothing."""
         self.asterisk.close()
         self.echo.close()
 
 
-def bind_pair(address: str, port: int, dscp: int, heard_at: str | None = None) -> PortSockets:
+def bind_pair(address: str, port: int, dscp: int, asterisk_side: str | None = None) -> PortSockets:
     """Bind both sockets of a port.
 
     A connected socket receives at one address only. On a machine with several, the kernel would choose the source
-    address of the route to Asterisk. So Asterisk's socket is bound to `heard_at` if that is an address of this machine.
+    address of the route to Asterisk. So Asterisk's socket is bound to `asterisk_side` if that is an address of this machine.
     Behind a NAT it is not, and `address` applies.
 
     Raises:
@@ -50,7 +50,7 @@ def bind_pair(address: str, port: int, dscp: int, heard_at: str | None = None) -
     try:
         # The wider address first, so that a socket on any of its addresses is a conflict.
         echo.bind((address, port))
-        _join(echo, asterisk, heard_at or address, address)
+        _join(echo, asterisk, asterisk_side or address, address)
     except OSError as error:
         asterisk.close()
         echo.close()
@@ -61,9 +61,9 @@ def bind_pair(address: str, port: int, dscp: int, heard_at: str | None = None) -
 def bind_another_echo(
     pair: PortSockets, address: str, dscp: int, others: tuple[socket.socket, ...] = ()
 ) -> socket.socket:
-    """A third socket on the pair's port, for a new echo while the old one still answers.
+    """Bind a third socket on the pair's port, for a new echo while the old one still answers.
 
-    `others` are what else is bound to the port: the sockets of echoes before that one.
+    `others` are the sockets to former echoes, which are bound to the port as well.
 
     Raises:
         BindError: the kernel refuses.
@@ -78,7 +78,7 @@ def bind_another_echo(
 
 
 def can_bind(address: str, port: int) -> str | None:
-    """Try the port and let it go: None, or the reason why it can't be bound.
+    """Bind the port and close it again; return None, or the reason of a failure.
 
     Raises:
         OSError: no more sockets are available.

@@ -1,14 +1,16 @@
-"""The memory that a media process writes and the control process reads: a slot for each live port.
+"""The memory that media processes write and the control process reads: one slot for each live port.
 
-A slot is a header of 64-bit words (where the stream stands, then counters of rare events) and a ring of fixed-size
-rows, one for each packet sent to the echo. A row lies at `index % ROWS_PER_SLOT`; `index` is the extended sequence
-number, written last when the packet leaves. `ordinal` counts the rows of the slot: the commit counter, in the row
-itself, so that a packet touches one cache line. A row is finished by y, its answer's last time, written last: a reader
-takes a row when it has y, or when x is so old that no answer counts any more. A new stream (SSRC change or sequence
-jump) starts a new `epoch` at an index far above the last one, whose low 16 bits are again the sequence number.
+A slot is a header of 64-bit words (the stream's state, then counters of rare events) and a ring of fixed-size rows, one
+for each packet sent to the echo. A row lies at `index % ROWS_PER_SLOT`. `index` is the extended sequence number, and is
+written last when the packet leaves. `ordinal` counts the rows of the slot. This commit counter is in the row itself, so
+that a packet touches one cache line.
 
-Stamps of arrivals are the first twelve bytes of the kernel's struct timespec (seconds, nanoseconds); what adds them up
-is the reader.
+The answer's last time, y, completes a row and is written last. A reader takes a row when it has y, or when x is so old
+that no answer counts any more. A new stream (SSRC change or sequence jump) starts a new `epoch` at an index far above
+the last one, whose low 16 bits are again the sequence number.
+
+Stamps of arrivals are the first twelve bytes of the kernel's struct timespec (seconds, nanoseconds). The reader
+converts them to ns.
 """
 
 from __future__ import annotations
@@ -18,17 +20,17 @@ from enum import IntEnum
 import numpy as np
 
 ROWS_PER_SLOT = 1024  # 20 s at 50 packets a second
-ROW_BYTES = 128  # one cache line for every packet, one more for what the echo's extension brings
+ROW_BYTES = 128  # one cache line for every packet, one more for the echo's extension
 HEADER_BYTES = 4096  # a page, so that rows of neighbours never share one
 SLOT_BYTES = HEADER_BYTES + ROWS_PER_SLOT * ROW_BYTES
 SLOTS = 4096
 # Name of the memfd, visible among a process's descriptors.
 ROWS_NAME = "rtp-relay-rows"
 
-# What lies where in a row. From Asterisk: a (the kernel's stamp of arrival), x (just before the send), SSRC, timestamp,
-# epoch, the header's second byte, TOS, bytes, ordinal, index. From the echo: r, y. `answered` is the upper quarter of
-# y: not 0 for any time from 1970-01-04 on. What the echo filled into the header extension: how many packets of this
-# stream it has received, how long it held this one; a count of 0 means that it filled nothing.
+# A row's layout. From Asterisk: a (the kernel's stamp of arrival), x (just before the send), SSRC, timestamp, epoch,
+# the header's second byte, TOS, bytes, ordinal, index. From the echo: r, y. `answered` is the upper quarter of y: not 0
+# for any time from 1970-01-04 on. From the header extension, as the echo filled it: the number of packets of this
+# stream that it received, and its residence time of this one. A count of 0 means that it filled nothing.
 WRITTEN_DTYPE = np.dtype(
     {
         "names": [
@@ -75,8 +77,8 @@ class Word(IntEnum):
     OVERSIZE = 15
     ECHO_ERROR = 16  # ICMP or send errors on the echo's socket
     ASTERISK_ERROR = 17  # the same on Asterisk's socket
-    RETURN_FAILED = 18  # answers that the kernel would not send to Asterisk
-    DEPARTURES_STAMPED = 19  # sends that the kernel stamped, too
+    RETURN_FAILED = 18  # answers whose send to Asterisk failed
+    DEPARTURES_STAMPED = 19  # sends with a kernel stamp
     SENT_TO_ECHO = 20
     SOURCE_DSCP_MISMATCH = 21  # packets from Asterisk with another DSCP than the relay's
 
@@ -84,11 +86,11 @@ class Word(IntEnum):
 COUNTERS = tuple(word for word in Word if Word.DSCP_CHANGED <= word < Word.SENT_TO_ECHO)
 WORDS = int(Word.SENT_TO_ECHO)
 
-# A ring in the header for what the kernel's stamps of departures say: stamp - our own reading, in ns.
+# A ring in the header of departure errors: the kernel's stamp minus our own reading, in ns.
 DEPARTURE_ERRORS = 64
 DEPARTURE_ERRORS_OFFSET_WORDS = 256
 
-# Words that count dropped datagrams, by the reason that metrics and /status show.
+# The counters of dropped datagrams, by the reason in metrics and /status.
 DROP_REASONS: dict[str, Word] = {
     "duplicate_source": Word.DUPLICATE_SOURCE,
     "duplicate_echo": Word.DUPLICATE_ECHO,
@@ -105,5 +107,5 @@ DROP_REASONS: dict[str, Word] = {
 
 
 def slot_offset(slot: int) -> int:
-    """Where a slot begins, in bytes."""
+    """Return the offset of a slot in bytes."""
     return slot * SLOT_BYTES

@@ -34,8 +34,8 @@ def bind_pair(address: str, port: int, dscp: int, asterisk_side: str | None = No
     """Bind both sockets of a port.
 
     A connected socket receives at one address only. On a machine with several, the kernel would choose the source
-    address of the route to Asterisk. So Asterisk's socket is bound to `asterisk_side` if that is an address of this machine.
-    Behind a NAT it is not, and `address` applies.
+    address of the route to Asterisk. So Asterisk's socket is bound to `asterisk_side`,
+    if that is an address of this machine. Behind a NAT it is not, and `address` applies.
 
     Raises:
         BindError: the port is in use, or the address is not this machine's.

@@ -31,6 +31,7 @@ check: .venv/.ready ## Lint, types, imports between packages, writing rules
 	$(V)/mypy tools/make_venv.py
 	$(V)/mypy --package lab
 	$(V)/lint-imports
+	$(V)/python tools/check_style.py
 
 e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the tests on it
 	$(CLUSTER) up

@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+# An example's time depends on the machine's other load. pytest-timeout bounds each test.
+hypothesis.settings.register_profile("rtp-pool", deadline=None)
+hypothesis.settings.load_profile("rtp-pool")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -51,7 +51,7 @@ def free_range(size: int, host: str = LOOPBACK, beside: PortRange | None = None)
 
 @cache
 def _block() -> PortRange:
-    """The ports of this worker. A run without workers uses the first block."""
+    """Return the ports of this worker. A run without workers uses the first block."""
     number = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or "0"
     start = FIRST_PORT + int(number) % BLOCKS * BLOCK
     return PortRange(start, start + BLOCK - 1)

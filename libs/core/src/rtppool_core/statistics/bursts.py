@@ -71,7 +71,7 @@ class BurstCounts:
 
 
 def density(lost: int, packets: int) -> int | None:
-    """A share in 1/256, at most 255, as an RFC 3611 report carries it; None without packets."""
+    """Return a share in 1/256, at most 255, as an RFC 3611 report carries it; None without packets."""
     return min(MAX_DENSITY, DENSITY_UNITS * lost // packets) if packets > 0 else None
 
 

@@ -66,7 +66,7 @@ def r_factor(
 
 
 def mos(r: float) -> float:
-    """The mean opinion score of G.107 Annex B, from 1 to 4.5."""
+    """Return the mean opinion score of G.107 Annex B, from 1 to 4.5."""
     if r <= 0:
         return MIN_MOS
     if r >= MAX_R:
@@ -149,7 +149,7 @@ class Estimate:
 
 
 def estimate(round_trips: Histogram, expected: int, lost: int, burst_ratio: float) -> Estimate | None:
-    """The estimate for G.711 with concealment over one way of a measured round trip; None when nothing was measured.
+    """Estimate G.711 with concealment over one way of a measured round trip; None when nothing was measured.
 
     The delay is half of the round trip's 99.9th percentile: the way itself and a de-jitter buffer of the size of its
     PDV (RFC 5481 section 6.5). `lost` of `expected` packets did not come back, both ways together.

@@ -25,7 +25,7 @@ class AnswerAncillary:
         self._cached: dict[bytes, bytes | str] = {}
 
     def __len__(self) -> int:
-        """The number of cached answers."""
+        """Return the number of cached answers."""
         return len(self._cached)
 
     def refusal(self, at: int, received: bytes) -> str | None:

@@ -20,7 +20,7 @@ class ReceivedCounts:
         self._counts: OrderedDict[bytes, int] = OrderedDict()
 
     def __len__(self) -> int:
-        """The number of known streams."""
+        """Return the number of known streams."""
         return len(self._counts)
 
     def count(self, stream: bytes) -> int:

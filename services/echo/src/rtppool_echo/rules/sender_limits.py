@@ -51,7 +51,7 @@ class RateLimit:
         self._to_sweep: list[bytes] = []
 
     def __len__(self) -> int:
-        """The number of known senders."""
+        """Return the number of known senders."""
         return len(self._paid_until_ns)
 
     def refusal(self, key: bytes, now_ns: int) -> str | None:

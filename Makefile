@@ -28,7 +28,7 @@ check: .venv/.ready ## Lint, types, imports between packages, writing rules
 	$(V)/ruff check .
 	$(V)/ruff format --check .
 	$(V)/mypy $(TYPED)
-	$(V)/mypy tools/make_venv.py
+	$(V)/mypy tools/make_venv.py tools/check_style.py
 	$(V)/mypy --package lab
 	$(V)/lint-imports
 	$(V)/python tools/check_style.py

@@ -20,7 +20,7 @@ from rtppool_testing.ports import free_port, free_range
 
 # The relay's start, a load of some seconds and the judging of its last packets, on a machine that has other work.
 pytestmark = pytest.mark.timeout(180)
-# For 24 calls, and for as many ports that rest after a call.
+# For 16 calls, and for as many ports that rest after a call.
 PORTS = 60
 
 
@@ -52,14 +52,14 @@ def reported(output: Path) -> dict[str, Any]:
 def test_a_short_load_accounts_for_every_call_and_its_exit_code_is_the_verdicts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # A window is judged once it has 1,000 samples, and some 3 s after its last packet: twice that time is left for it.
-    plan = ("--concurrent", "24", "--duration", "5.5", "--call-duration", "2.6", "--per-second", "40")
+    # A window has its first packets some 5 s after them, and that must be before the last call ends.
+    plan = ("--concurrent", "16", "--duration", "8", "--call-duration", "3.9", "--per-second", "40")
     code, said = run(capsys, tmp_path, *plan)
     report = reported(tmp_path)
     calls, verdict = report["calls"], report["verdict"]
     refused, failed = sum(calls["refused"].values()), sum(calls["failed"].values())
-    assert calls["planned"] == 48, said
-    assert (calls["placed"], calls["completed"]) == (48, 48)
+    assert calls["planned"] == 32, said
+    assert (calls["placed"], calls["completed"]) == (32, 32)
     assert (refused, failed) == (0, 0)
     for leftover in ("interrupted", "orphans", "leakedPorts", "portsLeasedByNobody"):
         assert calls[leftover] == 0, leftover

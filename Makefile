@@ -36,7 +36,7 @@ check: .venv/.ready ## Lint, types, imports between packages, writing rules
 e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the tests on it
 	$(CLUSTER) up
 	$(V)/python -m pytest tests/e2e --e2e -v
-	$(V)/python -m pytest lab/tests/faults/on_api_server --api-server -v
+	$(V)/python -m pytest lab/tests/faults/on_api_server --api-server -n $(WORKERS) --dist worksteal -v
 
 chaos: .venv/.ready ## Break things under calls of a real Asterisk (CHAOS='--only media'), then under the operator ('operator --only scale')
 ifeq ($(firstword $(CHAOS)),operator)

@@ -1,6 +1,6 @@
 """Check that the tree's prose and names follow the project's writing rules.
 
-Prose is docstrings, comments and Markdown, taken from the files that git tracks. `--counts` prints the table only.
+Prose is docstrings, comments and Markdown in the files of the project. `--counts` prints the table only.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import argparse
 import ast
 import io
 import math
+import os
 import re
-import subprocess
 import sys
 import tokenize
 from collections import Counter, defaultdict
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_SENTENCE_WORDS = 25
+FILLED_BY_TOOLS = re.compile(r"^(build|dist|__pycache__)$|\.egg-info$")
 
 
 class Rate(NamedTuple):
@@ -174,12 +175,20 @@ def check(files: dict[str, str]) -> tuple[list[str], list[Line]]:
     return table, sorted(offences)
 
 
-def tracked_files() -> dict[str, str]:
-    """Read the tracked files that may hold prose."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def project_files() -> list[Path]:
+    """Return the project's files, without hidden folders and folders that tools fill."""
+    found: list[Path] = []
+    for folder, below, names in os.walk(ROOT):
+        below[:] = [name for name in sorted(below) if not name.startswith(".") and not FILLED_BY_TOOLS.search(name)]
+        found += [Path(folder, name) for name in sorted(names)]
+    return found
+
+
+def read_prose() -> dict[str, str]:
+    """Read the files that may hold prose, by their path in the project."""
     kinds = re.compile(rf"\.(py|md)$|{HASH_COMMENTS.pattern}|{BLOCK_COMMENTS.pattern}")
-    paths = [path for path in listed.splitlines() if kinds.search(path) and (ROOT / path).is_file()]
-    return {path: (ROOT / path).read_text() for path in paths}
+    paths = {path.relative_to(ROOT).as_posix(): path for path in project_files()}
+    return {name: path.read_text() for name, path in paths.items() if kinds.search(name)}
 
 
 def main(arguments: list[str]) -> int:
@@ -187,7 +196,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", action="store_true", help="print the table only")
     counts_only = parser.parse_args(arguments).counts
-    table, offences = check(tracked_files())
+    table, offences = check(read_prose())
     shown = (f"{at.path}:{at.number}: {at.text}" for at in offences)
     print("\n".join(table if counts_only else [*table, *shown, f"style: {len(offences)} offences"]))
     return 1 if offences and not counts_only else 0

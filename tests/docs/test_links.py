@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
-PAGES = sorted(LISTED.stdout.split())
+PLACES = ("*.md", "docs/*.md", "lab/**/*.md", "charts/**/*.md", "examples/**/*.md")
+PAGES = sorted({str(page.relative_to(ROOT)) for place in PLACES for page in ROOT.glob(place)})
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 

@@ -154,14 +154,14 @@ def test_the_table_has_files_words_and_rates_of_each_package() -> None:
 def test_counts_prints_the_table_and_refuses_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(check_style, "tracked_files", lambda: {"README.md": f"{LONG}\n"})
+    monkeypatch.setattr(check_style, "read_prose", lambda: {"README.md": f"{LONG}\n"})
     assert check_style.main(["--counts"]) == 0
     assert "README.md" not in capsys.readouterr().out
     assert check_style.main([]) == 1
     assert "README.md:1: a sentence of 27 words" in capsys.readouterr().out
 
 
-def test_files_come_from_git() -> None:
-    files = check_style.tracked_files()
+def test_files_of_the_project_are_found_without_git() -> None:
+    files = check_style.read_prose()
     assert {"README.md", "Dockerfile", "charts/rtp-pool/values.yaml", "operator/pyproject.toml"} <= files.keys()
     assert not [path for path in files if path.startswith(".venv/")]

@@ -54,6 +54,13 @@ def text(shown: RenderableType) -> str:
     return captured.get()
 
 
+def test_a_violated_window_is_in_the_report_with_its_limit_and_both_values() -> None:
+    document = json.loads(json.dumps(load_report(outcome(windows=[violated(1, measured=25_000)])).document))
+    (violation,) = document["windows"][0]["violations"]
+    assert violation["measured"] == 25_000
+    assert set(violation) == {"limit", "accepted", "measured"}
+
+
 def test_the_report_has_machine_settings_verdicts_by_tier_counts_and_every_window() -> None:
     document = json.loads(json.dumps(load_report(outcome()).document))
     assert document["version"] == 1

@@ -16,6 +16,7 @@ from rtppool_callgen.load.relay_counts import RelayCounts
 from rtppool_callgen.load.verdict import CallCounts, LoadVerdict, call_counts, tier_verdicts, verdict
 from rtppool_callgen.load.windows import LoadWindow, quantile_us
 from rtppool_callgen.plan.plan import LoadPlan
+from rtppool_core.contract.codec import Contract, to_json
 from rtppool_core.process.machine import Machine
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import microseconds_up
@@ -136,7 +137,9 @@ def _camel(name: str) -> str:
 
 
 def _document(value: Any) -> Any:
-    """Convert to JSON types. Unlike `to_json` of the contract it keeps None, as null."""
+    """Convert to JSON types. Unlike `to_json`, which converts parts of a contract, it keeps None, as null."""
+    if isinstance(value, Contract):
+        return to_json(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {_camel(each.name): _document(getattr(value, each.name)) for each in dataclasses.fields(value)}
     if isinstance(value, tuple | list):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,11 @@ from lab.base.errors import LabError
 from lab.base.places import LOOPBACK, inherited_variables
 from lab.base.processes import Process
 from lab.base.waiting import wait_until
+from rtppool_testing.ports import free_port
 
 START_SECONDS = 60.0
 POLL_SECONDS = 0.1
 OK = 200
-FIRST_PORT, PORTS = 23_000, 9_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,8 @@ class ApiServer:
     def __init__(self, programs: Programs, folder: Path, accounts: tuple[Account, ...], audited: Account) -> None:
         self._programs = programs
         self._folder = folder
-        self._etcd_port, self._peer_port, self.port = free_ports(3)
+        # Below the kernel's ephemeral ports: while a killed server starts again, no connection may get its port.
+        self._etcd_port, self._peer_port, self.port = free_port(), free_port(), free_port()
         self._etcd: Process | None = None
         self._server: Process | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -212,27 +212,6 @@ class ApiServer:
             f"--audit-policy-file={self._folder / 'audit-policy.yaml'}",
             f"--audit-log-path={self.audit_log}",
         ]
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports that are free now, below the ephemeral range of the kernel.
-
-    A server on such a port is killed and started again. Meanwhile no outgoing connection may get its port.
-    """
-    found: list[int] = []
-    while len(found) < number:
-        port = FIRST_PORT + secrets.randbelow(PORTS)
-        if port not in found and _is_free(port):
-            found.append(port)
-    return found
-
-
-def _is_free(port: int) -> bool:
-    try:
-        with socket.create_server((LOOPBACK, port)):
-            return True
-    except OSError:
-        return False
 
 
 def _audit_policy(audited: Account) -> str:

@@ -10,8 +10,9 @@ import aiohttp
 
 from lab.base.places import DEFINITION_FILE, LOOPBACK, inherited_variables
 from lab.base.processes import Process
-from lab.faults.operator.api.api_server import Account, free_ports
+from lab.faults.operator.api.api_server import Account
 from lab.faults.operator.api.resources import NAMESPACE
+from rtppool_testing.ports import free_port
 
 REQUEST_SECONDS = 2.0
 
@@ -24,7 +25,7 @@ class OperatorProcess:
 
     def __init__(self, folder: Path, pod: str, account: Account, server_url: str, certificate: Path | None) -> None:
         self.pod = pod
-        self.http_port = free_ports(1)[0]
+        self.http_port = free_port()
         self._folder = folder
         self._process: Process | None = None
         folder.mkdir(parents=True, exist_ok=True)

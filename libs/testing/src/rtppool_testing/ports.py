@@ -21,7 +21,8 @@ from rtppool_core.net.udp import family_of
 
 LOOPBACK = "127.0.0.1"
 FIRST_PORT = 12_000
-BLOCK = 2_000
+# Ten blocks end at 19,999: the programs of the lab have fixed ports from 20,900 on.
+BLOCK = 800
 BLOCKS = 10
 
 

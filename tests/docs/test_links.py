@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from check_style import ROOT, project_files
 
-ROOT = Path(__file__).resolve().parents[2]
-PLACES = ("*.md", "docs/*.md", "lab/**/*.md", "charts/**/*.md", "examples/**/*.md")
-PAGES = sorted({str(page.relative_to(ROOT)) for place in PLACES for page in ROOT.glob(place)})
+PAGES = [str(file.relative_to(ROOT)) for file in project_files() if file.suffix == ".md"]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 

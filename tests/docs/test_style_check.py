@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import check_style
 import pytest
-
-SCRIPT = Path(__file__).resolve().parents[2] / "tools/check_style.py"
-SPEC = importlib.util.spec_from_file_location("check_style", SCRIPT)
-assert SPEC is not None
-assert SPEC.loader is not None
-check_style = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(check_style)
 
 LONG = "The relay " + "forwards packets " * 12 + "now."
 ORDINARY = '''"""A port and its lease."""

@@ -102,7 +102,7 @@ def test_what_a_relay_does_not_tell_is_not_known_and_not_zero() -> None:
     assert counts.accepted.total == 4
     assert counts.orphans_deleted.total is None
     assert counts.leaked.total is None
-    assert RelayCounts().leased_by_nobody() is None
+    assert RelayCounts().leased_without_call() is None
 
 
 def test_refusals_before_the_load_are_not_its_own() -> None:
@@ -115,6 +115,6 @@ def test_refusals_before_the_load_are_not_its_own() -> None:
 def test_a_port_that_is_leased_without_a_call_is_leased_by_nobody() -> None:
     counts = RelayCounts()
     counts.add({"calls": {"active": 2, "refused": {}}, "ports": {"leased": 3, "leaked": 1}})
-    assert counts.leased_by_nobody() == 1
+    assert counts.leased_without_call() == 1
     counts.add({"calls": {"active": 0, "refused": {}}, "ports": {"leased": 0, "leaked": 2}})
-    assert (counts.leased_by_nobody(), counts.leaked.total) == (0, 1)
+    assert (counts.leased_without_call(), counts.leaked.total) == (0, 1)

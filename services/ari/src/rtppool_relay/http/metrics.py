@@ -31,7 +31,7 @@ class RelayMetrics(Collector):
         self._measurement = measurement
 
     def collect(self) -> Iterable[Metric]:
-        """All metric families; a figure that was not measured has no sample."""
+        """Yield all metric families. A figure that was not measured has no sample."""
         snapshot = self._snapshot()
         report = snapshot.report
         yield from stream_metrics(self._measurement)

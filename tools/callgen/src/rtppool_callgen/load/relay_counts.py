@@ -70,7 +70,7 @@ class RelayCounts:
         """Return the refusals during the load, without reasons that did not occur."""
         return {reason: growth.total for reason, growth in self.refused.items() if growth.total}
 
-    def leased_by_nobody(self) -> int | None:
+    def leased_without_call(self) -> int | None:
         """Return the leased ports without an active call at the last reading."""
         if self.leased is None or self.active is None:
             return None

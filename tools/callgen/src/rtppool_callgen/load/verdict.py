@@ -112,7 +112,7 @@ def call_counts(
         orphans=(tally.channels_left or 0) + (tally.bridges_left or 0) if listed else None,
         orphans_deleted_by_relay=relay.orphans_deleted.total,
         leaked_ports=relay.leaked.total,
-        ports_leased_by_nobody=relay.leased_by_nobody(),
+        ports_leased_by_nobody=relay.leased_without_call(),
         zero_round_trip=None if records is None else records.zero,
         missing_round_trip=None if records is None else _missing(tally, records, interrupted=interrupted),
         heard_nothing=tally.heard_nothing,

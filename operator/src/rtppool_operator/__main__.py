@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rtppool_core.process.descriptor_limit import raise_descriptor_limit
 from rtppool_core.process.service import Stop, run
 from rtppool_operator import handlers  # noqa: F401 the import registers them
 from rtppool_operator.app import start
@@ -24,4 +25,5 @@ async def serve(stop: Stop) -> None:
 
 
 if __name__ == "__main__":
+    raise_descriptor_limit()
     sys.exit(run("rtp-operator", serve))

@@ -4,8 +4,8 @@ import os
 import sys
 from functools import partial
 
+from rtppool_core.process.descriptor_limit import raise_descriptor_limit
 from rtppool_relay.media.launch import start_first_media_process
-from rtppool_relay.ports.descriptor_limit import raise_descriptor_limit
 
 
 def main() -> int:

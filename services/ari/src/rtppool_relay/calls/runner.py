@@ -190,7 +190,7 @@ class CallRunner:
         refusal, record = self._refusal, self.record
         record.refused, record.refusal = refusal.reason, str(refusal)
         fields = {"channel": record.channel_id, "reason": refusal.reason}
-        log.warning("call refused: %s", refusal, extra={"fields": fields})
+        log.warning("call refused: %s", refusal, extra={"fields": fields, "cause": refusal.reason})
         await self._give_back(REFUSED_VARIABLE, refusal.reason)
         seconds = self._context.monotonic() - self._started_seconds
         record.refusal_milliseconds = round(seconds * 1000)

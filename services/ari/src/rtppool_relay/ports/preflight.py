@@ -12,7 +12,7 @@ from itertools import pairwise
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import Finding, PortsReport
 from rtppool_relay.ports.asterisk_endpoints import AsteriskEndpoints
-from rtppool_relay.ports.descriptor_limit import descriptor_shortage
+from rtppool_relay.ports.descriptor_shortage import descriptor_shortage
 
 # The default of the API server's --service-node-port-range; a cluster may use another.
 ASSUMED_NODE_PORTS = (30_000, 32_767)

@@ -57,7 +57,8 @@ class PreflightWatch:
         for each in self.findings:
             if each not in before:
                 inferred = " (inferred)" if each.inferred else ""
-                log.warning("preflight%s: %s", inferred, each.sentence, extra={"fields": {"code": each.code}})
+                extra = {"fields": {"code": each.code}, "cause": each.code}
+                log.warning("preflight%s: %s", inferred, each.sentence, extra=extra)
         for code in sorted({each.code for each in before} - {each.code for each in self.findings}):
             log.info("preflight: no longer %s", code)
 

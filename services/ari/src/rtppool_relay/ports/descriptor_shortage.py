@@ -1,4 +1,7 @@
-"""The limit of open files. A call has two sockets, and a third while it moves to another echo."""
+"""Whether the limit of open files is enough for the ports.
+
+A call has two sockets, and a third while it moves to another echo.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,6 @@ import resource
 
 DESCRIPTORS_PER_CALL = 3
 OTHER_DESCRIPTORS = 128
-
-
-def raise_descriptor_limit() -> int:
-    """Raise the soft limit to the hard one and return it. Media processes inherit it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 def descriptor_shortage(limit: int, ports: int) -> str | None:

@@ -33,6 +33,11 @@ class Docker:
         """Return the name of the default runtime."""
         return ask(["docker", "info", "--format", "{{.DefaultRuntime}}"]).stdout.strip()
 
+    def runtime_path(self, name: str) -> Path | None:
+        """Return the program of a runtime that the engine knows, or None."""
+        path = ask(["docker", "info", "--format", f'{{{{(index .Runtimes "{name}").Path}}}}']).stdout.strip()
+        return Path(path) if path.startswith("/") else None
+
     def image_id(self, image: str) -> str | None:
         """Return the content address of a local image, or None."""
         answer = ask(["docker", "image", "inspect", "--format", "{{.Id}}", image])

@@ -43,6 +43,7 @@ class Engine:
             LabError: no engine answers and none can be started, or it cannot start privileged containers.
         """
         if self.docker.answers():
+            self._restore_wrapper()
             self.steps.say("engine: running")
         else:
             self._make()
@@ -86,9 +87,16 @@ class Engine:
     def _wrapper(self) -> Path:
         """Copy the wrapper out of the repository, because the engine outlives a checkout."""
         place = self.places.root / WRAPPER.name
-        shutil.copyfile(WRAPPER, place)
-        place.chmod(place.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        place_wrapper(place)
         return place
+
+    def _restore_wrapper(self) -> None:
+        """Put the wrapper back where the running engine expects it: that cache folder may have been deleted."""
+        place = self.docker.runtime_path(RUNTIME)
+        if place is not None and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place_wrapper(place)
+            self.steps.say(f"engine: {place} was missing and is there again")
 
     def _start(self, name: str, command: Sequence[str], answers: Callable[[], bool]) -> None:
         log = self.steps.log_file(name)
@@ -106,6 +114,12 @@ class Engine:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise LabError(f"engine: {name} did not come up. The end of {log}:\n{tail_of(log)}\n{BY_HAND}")
             time.sleep(0.3)
+
+
+def place_wrapper(place: Path) -> None:
+    """Write the wrapper of runc to `place`, executable."""
+    shutil.copyfile(WRAPPER, place)
+    place.chmod(place.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
 def containerd_answers() -> bool:

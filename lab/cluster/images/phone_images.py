@@ -33,7 +33,10 @@ class PhoneImages:
         """
         self._make(ASTERISK, "asterisk", expected_seconds=90)
         self._make(SIPP, "sipp", expected_seconds=30)
-        version = ask(["docker", "run", "--rm", "--network", "none", ASTERISK, "asterisk", "-V"]).stdout.strip()
+        answer = ask(["docker", "run", "--rm", "--network", "none", ASTERISK, "asterisk", "-V"])
+        if answer.returncode != 0:
+            raise LabError(f"images: {ASTERISK} does not start (code {answer.returncode}): {answer.stderr.strip()}")
+        version = answer.stdout.strip()
         if not version.startswith(f"Asterisk {versions.ASTERISK_MAJOR}."):
             raise LabError(
                 f"images: {ASTERISK} reports {version!r}; Asterisk {versions.ASTERISK_MAJOR} is needed. Debian "

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from rtppool_testing.lost_exceptions import lost_exceptions
+
 # An example's time depends on the machine's other load. pytest-timeout bounds each test.
 hypothesis.settings.register_profile("rtp-pool", deadline=None)
 hypothesis.settings.load_profile("rtp-pool")
@@ -25,3 +27,12 @@ def current_loop() -> Iterator[None]:
     yield
     asyncio.set_event_loop(None)
     loop.close()
+
+
+@pytest.fixture(autouse=True)
+def no_lost_exception() -> Iterator[None]:
+    """Fail a test during which the exception of a task, a future or a callback was lost."""
+    with lost_exceptions() as lost:
+        yield
+    if lost:
+        pytest.fail("an exception was lost:\n" + "\n".join(lost), pytrace=False)

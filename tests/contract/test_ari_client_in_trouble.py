@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from rtppool_core.net.http_endpoints import listen
+from rtppool_relay.ari.bodies import Listing
 from rtppool_relay.ari.errors import AriRefused, AriUnreachable
 from rtppool_relay.ari.messages import AriEvent, ChannelGone
 from rtppool_relay.ari.rest import AriClient
@@ -165,12 +166,12 @@ async def test_with_new_events_no_request_waits_for_a_connection_from_before() -
         client_of(url, request_seconds=600) as client,
         asyncio.timeout(30),
     ):
-        assert await client.channels() == []
+        assert await client.channels() == Listing(())
         waiting = asyncio.create_task(client.channels())
         while not silent:
             await asyncio.sleep(0.01)
         async with client.events(APPLICATION):
-            assert await waiting == []
+            assert await waiting == Listing(())
 
 
 def never_answered(made: list[str]) -> Handler:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -14,6 +14,7 @@ from ari_under_test import Ari, EventLog, Receiver
 
 from rtppool_core.rtp.header import parse
 from rtppool_relay.ari.application_name import MAX_NAME
+from rtppool_relay.ari.bodies import Listing
 from rtppool_relay.ari.errors import AriRefused, AriUnauthorized, AriUnreachable
 from rtppool_relay.ari.messages import Bridge, Channel, ChannelStarted, Replaced
 from rtppool_relay.ari.rest import AriClient
@@ -27,10 +28,10 @@ def new_ids() -> tuple[str, str]:
     return IDS.media(call), IDS.bridge(call)
 
 
-async def until_gone(deleted: str, listed: Callable[[], Awaitable[Iterable[Channel | Bridge]]]) -> None:
+async def until_gone(deleted: str, listed: Callable[[], Awaitable[Listing[Channel] | Listing[Bridge]]]) -> None:
     """Wait: Asterisk answers a DELETE before the channel or bridge leaves its list."""
     async with asyncio.timeout(2):
-        while deleted in {each.id for each in await listed()}:
+        while deleted in {each.id for each in (await listed()).items}:
             await asyncio.sleep(0.05)
 
 
@@ -110,7 +111,7 @@ async def test_external_media_starts_in_the_application_and_names_relay_and_own_
             started = await anext(events)
         assert isinstance(started, ChannelStarted)
         assert (started.channel.id, started.application) == (media, ari.application)
-        listed = {channel.id: channel for channel in await ari.client.channels()}
+        listed = {channel.id: channel for channel in (await ari.client.channels()).items}
         assert listed[media].application == ari.application
         await ari.client.delete_channel(media)
         await until_gone(media, ari.client.channels)
@@ -144,7 +145,7 @@ async def test_a_second_bridge_of_the_same_id_is_a_conflict_and_the_first_stands
     status, _answer = await ari.request("POST", "/bridges", type="mixing", bridgeId=bridge)
     assert status == 409
     await ari.client.create_bridge(bridge)
-    assert bridge in {each.id for each in await ari.client.bridges()}
+    assert bridge in {each.id for each in (await ari.client.bridges()).items}
     await ari.client.delete_bridge(bridge)
     await until_gone(bridge, ari.client.bridges)
 
@@ -242,7 +243,7 @@ async def test_a_caller_s_voice_reaches_the_relay_as_20_ms_packets_of_one_stream
         assert steps == {1}
         ticks = {(after.timestamp - before.timestamp) for before, after in pairwise(headers[1:])}
         assert ticks == {160}
-        members = {each.id: set(each.channels) for each in await ari.client.bridges()}
+        members = {each.id: set(each.channels) for each in (await ari.client.bridges()).items}
         assert members[bridge] == {caller, media}
 
         await ari.client.delete_channel(media)
@@ -262,7 +263,7 @@ async def test_the_media_channel_outlives_its_caller(ari: Ari, receiver: Receive
         await ari.client.delete_channel(caller)
         await heard.wait_for("StasisEnd", lambda event: event["channel"]["id"] == caller)
         await heard.wait_for("ChannelDestroyed", lambda event: event["channel"]["id"] == caller)
-        assert media in {channel.id for channel in await ari.client.channels()}
+        assert media in {channel.id for channel in (await ari.client.channels()).items}
         await ari.client.delete_channel(media)
         await ari.client.delete_bridge(bridge)
 
@@ -282,7 +283,7 @@ async def bridged_pair(ari: Ari, heard: EventLog, receiver: Receiver) -> tuple[s
 
 
 async def application_of(ari: Ari, channel: str) -> str | None:
-    return {each.id: each.application for each in await ari.client.channels()}[channel]
+    return {each.id: each.application for each in (await ari.client.channels()).items}[channel]
 
 
 async def test_a_bridge_that_another_client_deletes_shows_as_both_channels_leaving_it(
@@ -311,7 +312,7 @@ async def test_a_caller_whom_another_client_puts_into_another_bridge_leaves_ours
         left = await heard.wait_for("ChannelLeftBridge", lambda event: event["channel"]["id"] == caller)
         assert left["bridge"]["id"] == bridge
         await heard.wait_for("ChannelEnteredBridge", lambda event: event["bridge"]["id"] == meeting)
-        members = {each.id: each.channels for each in await ari.client.bridges()}
+        members = {each.id: each.channels for each in (await ari.client.bridges()).items}
         assert (members[bridge], members[meeting]) == ((media,), (caller,))
         assert await application_of(ari, caller) == ari.application
         await ari.client.delete_channel(media)
@@ -338,7 +339,7 @@ async def test_a_third_channel_in_the_bridge_has_an_event_and_is_listed(ari: Ari
         await ari.client.add_to_bridge(bridge, (third,))
         entered = await heard.wait_for("ChannelEnteredBridge", lambda event: event["channel"]["id"] == third)
         assert entered["bridge"]["id"] == bridge
-        members = {each.id: set(each.channels) for each in await ari.client.bridges()}
+        members = {each.id: set(each.channels) for each in (await ari.client.bridges()).items}
         assert members[bridge] == {caller, media, third}
         for channel in (third, media, caller):
             await ari.client.delete_channel(channel)

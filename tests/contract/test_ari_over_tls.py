@@ -68,7 +68,7 @@ async def test_requests_and_events_go_over_tls_with_an_authority_of_one_s_own(
         assert stand_in.url.startswith("https://")
         async with client.events(APPLICATION) as events:
             stand_in.place_call(APPLICATION)
-            assert (await client.channels())[0].id == "standin-1"
+            assert (await client.channels()).items[0].id == "standin-1"
             assert (await anext(events)) is not None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Self
+from typing import Literal, Self
 
 import aiohttp
 
@@ -25,7 +25,7 @@ class EventReader:
     with Asterisk then replaces the lost events.
     """
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, url: str, max_waiting: int) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse[Literal[False]], url: str, max_waiting: int) -> None:
         self._socket = socket
         self._url = url
         self._max_waiting = max_waiting
@@ -67,7 +67,7 @@ class EventReader:
     async def _read(self) -> None:
         try:
             async for message in self._socket:
-                event = _parse(message)
+                event = _parse(message.data) if message.type is aiohttp.WSMsgType.TEXT else None
                 if event is None:
                     continue
                 if self._waiting.qsize() >= self._max_waiting:
@@ -79,11 +79,9 @@ class EventReader:
             self._waiting.put_nowait(None)
 
 
-def _parse(message: aiohttp.WSMessage) -> AriEvent | None:
-    if message.type is not aiohttp.WSMsgType.TEXT:
-        return None
+def _parse(text: bytes) -> AriEvent | None:
     try:
-        return parse_event(message.data)
+        return parse_event(text.decode("utf-8", "replace"))
     except AriFormatError as error:
         log.warning("an event of Asterisk is ignored: %s", error)
         return None

@@ -5,20 +5,24 @@ Field names are those of the ARI models `Channel`, `Bridge` and `Message` of Ast
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from rtppool_relay.ari.bodies import parse_json
 from rtppool_relay.ari.errors import AriFormatError
 
 MAX_SHOWN = 200
+MAX_SHOWN_NAMES = 10
+# Asterisk's ids have at most 149 characters, its channel names 79.
+MAX_TEXT_CHARS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
     """A channel and the Stasis application that it is in, or None.
 
-    `media_address` and `media_port` are set in the answer to a POST that creates an externalMedia channel.
+    `media_address` and `media_port` are set in the answer to a POST that creates an externalMedia channel. `name` is
+    empty where Asterisk cannot describe the channel: it answers 200 without a body then.
     """
 
     id: str
@@ -35,6 +39,15 @@ class Bridge:
 
     id: str
     channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationResource:
+    """The channels and bridges that a Stasis application is subscribed to. It need not own them."""
+
+    name: str
+    channel_ids: tuple[str, ...] = ()
+    bridge_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +109,19 @@ def parse_channel(document: Any) -> Channel:
     """Parse a channel.
 
     Raises:
-        AriFormatError: it is no object, or lacks id or name.
+        AriFormatError: it is no object, or lacks the id.
     """
     fields = _object(document)
     variables = _inner(fields, "channelvars")
     dialplan = _inner(fields, "dialplan")
     application = None
     if dialplan.get("app_name") == "Stasis":
-        application = str(dialplan.get("app_data", "")).split(",", 1)[0]
+        application = (_optional(dialplan, "app_data") or "").split(",", 1)[0]
     return Channel(
         id=_text(fields, "id"),
-        name=_text(fields, "name"),
+        name=_optional(fields, "name") or "",
         application=application,
-        caller_number=str(_inner(fields, "caller").get("number", "")),
+        caller_number=_optional(_inner(fields, "caller"), "number") or "",
         media_address=_optional(variables, "UNICASTRTP_LOCAL_ADDRESS"),
         media_port=_optional(variables, "UNICASTRTP_LOCAL_PORT"),
     )
@@ -121,10 +134,17 @@ def parse_bridge(document: Any) -> Bridge:
         AriFormatError: it is no object, or lacks the id.
     """
     fields = _object(document)
-    channels = fields.get("channels", [])
-    if not isinstance(channels, list):
-        raise AriFormatError(f"a bridge's channels are {_shown(channels)}; expected a list")
-    return Bridge(_text(fields, "id"), tuple(str(channel) for channel in channels))
+    return Bridge(_text(fields, "id"), _texts(fields, "channels"))
+
+
+def parse_application(document: Any) -> ApplicationResource:
+    """Parse the answer to `GET /applications/<name>`.
+
+    Raises:
+        AriFormatError: it is no object, or lacks a list.
+    """
+    fields = _object(document)
+    return ApplicationResource(_text(fields, "name"), _texts(fields, "channel_ids"), _texts(fields, "bridge_ids"))
 
 
 def parse_asterisk_info(document: Any) -> AsteriskInfo:
@@ -143,9 +163,9 @@ def parse_event(text: str) -> AriEvent | None:
         AriFormatError: it is no JSON object, or lacks a required field.
     """
     try:
-        fields = _object(json.loads(text))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise AriFormatError(f"an event is no JSON: {_shown(text)}") from error
+        fields = _object(parse_json(text))
+    except AriFormatError as error:
+        raise AriFormatError(f"an event is {error}: {_shown(text)}") from error
     match fields.get("type"):
         case "StasisStart":
             return ChannelStarted(parse_channel(fields.get("channel")), _text(fields, "application"))
@@ -163,8 +183,11 @@ def parse_event(text: str) -> AriEvent | None:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    if isinstance(value, str):
+        return repr(value[:MAX_SHOWN])
+    if isinstance(value, dict):
+        return f"an object with {sorted(value)[:MAX_SHOWN_NAMES]}"[:MAX_SHOWN]
+    return f"{type(value).__name__}"
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -183,12 +206,30 @@ def _id_of(fields: dict[str, Any], name: str) -> str:
 
 
 def _text(fields: dict[str, Any], name: str) -> str:
+    """Return a text that identifies an object. It is sent back to Asterisk, so it must be complete and encodable."""
     value = fields.get(name)
     if not isinstance(value, str) or not value:
         raise AriFormatError(f"{name!r} is missing in {_shown(fields)}")
+    if len(value) > MAX_TEXT_CHARS or encodable(value) != value:
+        raise AriFormatError(f"{name!r} is {_shown(value)}; accepted are {MAX_TEXT_CHARS} characters of Unicode")
     return value
 
 
+def _texts(fields: dict[str, Any], name: str) -> tuple[str, ...]:
+    values = fields.get(name)
+    if not isinstance(values, list):
+        raise AriFormatError(f"{name!r} is {_shown(values)} in {_shown(fields)}; expected a list")
+    return tuple(value for value in values if isinstance(value, str) and value)
+
+
 def _optional(fields: dict[str, Any], name: str) -> str | None:
+    """Return the beginning of a text that is only shown or compared, or None where there is none."""
     value = fields.get(name)
-    return str(value) if value else None
+    if not isinstance(value, (str, int)) or not value:
+        return None
+    return encodable(str(value)[:MAX_TEXT_CHARS])
+
+
+def encodable(text: str) -> str:
+    """Replace lone surrogates, which JSON can hold and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()

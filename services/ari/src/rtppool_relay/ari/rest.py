@@ -8,26 +8,45 @@ to a second bridge.)
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import logging
+import secrets
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+from yarl import URL
 
-from rtppool_relay.ari.errors import AriError, AriRefused, AriUnauthorized, AriUnreachable
+from rtppool_relay.ari.bodies import (
+    MAX_LIST_BYTES,
+    MAX_OBJECT_BYTES,
+    Listing,
+    parse_json,
+    parse_list,
+    read_body,
+    read_error_text,
+)
+from rtppool_relay.ari.errors import AriError, AriFormatError, AriRefused, AriUnauthorized, AriUnreachable
 from rtppool_relay.ari.event_reader import EventReader
 from rtppool_relay.ari.messages import (
+    ApplicationResource,
     AriEvent,
     AsteriskInfo,
     Bridge,
     Channel,
+    encodable,
+    parse_application,
     parse_asterisk_info,
     parse_bridge,
     parse_channel,
 )
+
+log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 5.0
 CONNECT_SECONDS = 2.0
@@ -42,9 +61,21 @@ MAX_CONNECTIONS = 16
 MAX_EVENT_BYTES = 1 << 20
 MAX_EVENTS_WAITING = 10_000
 MAX_SHOWN = 200
+MAX_ERROR = 500
 MAX_PORT = 65535
+MAX_PORT_DIGITS = 5
 
+# Every other failure inside aiohttp and the parsers: hosts and ids that cannot be encoded, unknown encodings, a session
+# that was closed meanwhile, a nesting that is too deep.
+_OTHER_FAILURES = (ValueError, LookupError, RuntimeError)
 _UNREADABLE = {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An object that exists. Its `document` is None where Asterisk answers without a body."""
+
+    document: Any
 
 
 class AriClient:
@@ -72,12 +103,32 @@ class AriClient:
         self._heartbeat_seconds = heartbeat_seconds
         self._max_events_waiting = max_events_waiting
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Close the connections for good. Requests that wait, and later ones, fail with an `AriUnreachable`."""
+        self._closed = True
+        await self._drop_connections()
+
+    async def check_rights(self) -> None:
+        """Check by requests that change nothing whether the user may write: they name objects that do not exist.
+
+        Raises:
+            AriUnauthorized: Asterisk refuses a write.
+            AriError: Asterisk does not answer.
+        """
+        absent = f"rtp-pool-absent-{secrets.token_hex(8)}"
+        for method, path in (
+            ("POST", f"/channels/{absent}/answer"),
+            ("DELETE", f"/channels/{absent}"),
+            ("DELETE", f"/bridges/{absent}"),
+        ):
+            try:
+                await self._json(method, path)
+            except AriRefused as refused:
+                # 404 is the expected answer. Any other one, such as 500, says nothing about rights.
+                if refused.status != HTTPStatus.NOT_FOUND:
+                    log.debug("rights are unknown: %s", refused)
 
     async def asterisk_info(self) -> AsteriskInfo:
         """Return the start time of this run of Asterisk."""
@@ -95,13 +146,35 @@ class AriClient:
         """Unset a variable of Asterisk itself, also where it is not set."""
         await self._json("POST", "/asterisk/variable", variable=name)
 
-    async def channels(self) -> list[Channel]:
-        """Return all channels."""
-        return [parse_channel(item) for item in _list(await self._json("GET", "/channels"))]
+    async def channels(self) -> Listing[Channel]:
+        """Return all channels. One that was left out as faulty exists all the same."""
+        body = await self._send("GET", "/channels", {}, MAX_LIST_BYTES)
+        with self._names_request("GET", "/channels"):
+            return await parse_list(body, parse_channel)
 
-    async def bridges(self) -> list[Bridge]:
-        """Return all bridges."""
-        return [parse_bridge(item) for item in _list(await self._json("GET", "/bridges"))]
+    async def bridges(self) -> Listing[Bridge]:
+        """Return all bridges. One that was left out as faulty exists all the same."""
+        body = await self._send("GET", "/bridges", {}, MAX_LIST_BYTES)
+        with self._names_request("GET", "/bridges"):
+            return await parse_list(body, parse_bridge)
+
+    async def channel(self, channel: str) -> Channel | None:
+        """Return a channel, or None where there is none. It has only its id where Asterisk cannot describe it."""
+        path = f"/channels/{_quoted(channel)}"
+        found = await self._find(path)
+        if found is None:
+            return None
+        with self._names_request("GET", path):
+            return Channel(channel, "") if found.document is None else parse_channel(found.document)
+
+    async def application(self, application: str) -> ApplicationResource | None:
+        """Return the subscriptions of a Stasis application, or None where no client holds it."""
+        path = f"/applications/{_quoted(application)}"
+        found = await self._find(path)
+        if found is None:
+            return None
+        with self._names_request("GET", path):
+            return parse_application(found.document)
 
     async def application_exists(self, application: str) -> bool:
         """Return whether a websocket, a channel or a bridge holds the Stasis application."""
@@ -125,7 +198,8 @@ class AriClient:
             external_host=external_host,
             format=media_format,
         )
-        return parse_channel(document)
+        with self._names_request("POST", "/channels/externalMedia"):
+            return Channel(channel, "") if document is None else parse_channel(document)
 
     async def media_address(self, channel: Channel) -> tuple[str, int]:
         """Return the address and port of a media channel's RTP in Asterisk, from the snapshot or by request.
@@ -135,12 +209,13 @@ class AriClient:
         """
         port = channel.media_port or await self.variable(channel.id, "UNICASTRTP_LOCAL_PORT")
         address = channel.media_address or await self.variable(channel.id, "UNICASTRTP_LOCAL_ADDRESS")
-        if not address or not port or not str(port).isdecimal() or not 0 < int(port) <= MAX_PORT:
+        endpoint = _endpoint(address, port)
+        if endpoint is None:
             raise AriError(
                 f"channel {channel.id}: UNICASTRTP_LOCAL_ADDRESS is {address!r} and UNICASTRTP_LOCAL_PORT {port!r}; "
-                "is chan_rtp loaded in Asterisk?"
+                "accepted are an IP address and a port; is chan_rtp loaded in Asterisk?"
             )
-        return address, int(port)
+        return endpoint
 
     async def variable(self, channel: str, name: str) -> str | None:
         """Return a channel variable or function, or None where it is not set or not readable."""
@@ -177,28 +252,39 @@ class AriClient:
         """Register the application and yield its events until the connection ends."""
         # A fault that silently cut the events off may have cut the kept connections as well. Requests that wait on one
         # are repeated on a new one.
-        await self.close()
+        await self._drop_connections()
         async with self._new_session() as session:
             try:
                 async with asyncio.timeout(HANDSHAKE_SECONDS):
                     socket = await session.ws_connect(
-                        f"{self._url}/events",
+                        URL(f"{self._url}/events", encoded=True),
                         params={"app": application, "subscribeAll": "false"},
+                        headers={"Authorization": self._authorization},
                         heartbeat=self._heartbeat_seconds,
                         timeout=aiohttp.ClientWSTimeout(ws_close=CLOSING_SECONDS),
                         max_msg_size=MAX_EVENT_BYTES,
+                        decode_text=False,
                     )
             except aiohttp.WSServerHandshakeError as error:
                 raise self._refusal("GET", "/events", error.status, error.message) from error
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise self._unreachable(error) from error
+            except _OTHER_FAILURES as error:
+                raise self._unexpected("GET", "/events", error) from error
             async with socket, EventReader(socket, self._url, self._max_events_waiting) as events:
                 yield events
 
     def _http(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise AriUnreachable(f"ARI_URL={self._url}: the relay has closed its connections to Asterisk")
         if self._session is None:
             self._session = self._new_session()
         return self._session
+
+    async def _drop_connections(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -207,9 +293,12 @@ class AriClient:
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
                 ssl=True if self._tls is None else self._tls,
             ),
-            headers={"Authorization": self._authorization},
+            headers={"Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(total=self._request_seconds, sock_connect=CONNECT_SECONDS),
             middlewares=(self._refuse_redirect,),
+            # Asterisk sets no cookies, and a jar has no bound.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
         )
 
     async def _refuse_redirect(
@@ -232,20 +321,20 @@ class AriClient:
         except AriUnauthorized:
             raise
         except AriError:
-            document = await self._find_created(chosen)
-            if document is None:
+            found = await self._find_created(chosen)
+            if found is None:
                 raise
-            return document
+            return found.document
 
-    async def _find_created(self, chosen: str) -> Any | None:
+    async def _find_created(self, chosen: str) -> _Found | None:
         try:
             return await self._find(chosen)
         except AriError:
             return None  # the first failure is the more precise one
 
-    async def _find(self, path: str) -> Any | None:
+    async def _find(self, path: str) -> _Found | None:
         try:
-            return await self._json("GET", path)
+            return _Found(await self._json("GET", path))
         except AriRefused as refused:
             if refused.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -259,30 +348,49 @@ class AriClient:
                 raise
 
     async def _json(self, method: str, path: str, **parameters: str) -> Any:
-        """Send a request, and once more where a kept connection turned out to be closed."""
+        """Return the answer's document, or None where it has no body."""
+        body = await self._send(method, path, parameters, MAX_OBJECT_BYTES)
+        with self._names_request(method, path):
+            return parse_json(body.decode("utf-8", "replace"))
+
+    async def _send(self, method: str, path: str, parameters: dict[str, str], max_bytes: int) -> bytes:
+        """Send a request, and once more where a kept connection turned out to be closed. Return the answer's body."""
         try:
-            return await self._once(method, path, parameters)
+            return await self._once(method, path, parameters, max_bytes)
         except aiohttp.ClientConnectionError as first:
             if isinstance(first, (aiohttp.ClientConnectorError, TimeoutError)):
                 raise self._unreachable(first) from first
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
+        except _OTHER_FAILURES as error:
+            raise self._unexpected(method, path, error) from error
         try:
-            return await self._once(method, path, parameters)
+            return await self._once(method, path, parameters, max_bytes)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
+        except _OTHER_FAILURES as error:
+            raise self._unexpected(method, path, error) from error
 
-    async def _once(self, method: str, path: str, parameters: dict[str, str]) -> Any:
-        async with self._http().request(method, self._url + path, params=parameters) as response:
+    async def _once(self, method: str, path: str, parameters: dict[str, str], max_bytes: int) -> bytes:
+        # An encoded path is sent as it is: `.` and `..` are ids, too.
+        url, headers = URL(self._url + path, encoded=True), {"Authorization": self._authorization}
+        async with self._http().request(method, url, params=parameters, headers=headers) as response:
             if response.status >= HTTPStatus.BAD_REQUEST:
-                text = (await response.text(errors="replace"))[:MAX_SHOWN]
+                text = (await read_error_text(response))[:MAX_SHOWN]
                 raise self._refusal(method, path, response.status, text)
-            if response.status == HTTPStatus.NO_CONTENT:
-                return None
-            try:
-                return await response.json()
-            except ValueError as error:
-                raise AriError(f"{method} {path}: the answer is no JSON; is {self._url} Asterisk's ARI?") from error
+            with self._names_request(method, path):
+                return await read_body(response, max_bytes)
+
+    @contextmanager
+    def _names_request(self, method: str, path: str) -> Iterator[None]:
+        """Add the request to an error in the format of its answer."""
+        try:
+            yield
+        except AriFormatError as error:
+            raise AriFormatError(f"{method} {path}: {error}; is {self._url} Asterisk's ARI?") from error
+
+    def _unexpected(self, method: str, path: str, error: Exception) -> AriError:
+        return AriError(f"{method} {path} at ARI_URL={self._url} failed ({type(error).__name__}: {error})"[:MAX_ERROR])
 
     def _refusal(self, method: str, path: str, status: int, text: str) -> AriError:
         if status == HTTPStatus.UNAUTHORIZED:
@@ -292,7 +400,8 @@ class AriClient:
             )
         if status == HTTPStatus.FORBIDDEN:
             return AriUnauthorized(
-                f"ARI_USER={self._user} may not {method} {path} at {self._url} (403); is it read_only in ari.conf?"
+                f"ARI_USER={self._user} may not {method} {path} at {self._url} (403), so no call can be served; is it "
+                "read_only in ari.conf? Set read_only=no there"
             )
         if path == "/events" and status == HTTPStatus.NOT_FOUND:
             return AriUnreachable(
@@ -330,17 +439,21 @@ def _why(error: BaseException) -> str:
 
 
 def _quoted(identifier: str) -> str:
-    """Escape an id for one segment of a path."""
-    return quote(identifier, safe="")
+    """Escape an id for one segment of a path. A dot is escaped as well, because `..` would be another path."""
+    return quote(identifier, safe="").replace(".", "%2E") if identifier in {".", ".."} else quote(identifier, safe="")
 
 
 def _value(document: Any) -> str | None:
     """Return a variable's value. An empty text means that the variable is not set."""
     value = document.get("value") if isinstance(document, dict) else None
-    return str(value) if value else None
+    return encodable(str(value)) if value else None
 
 
-def _list(document: Any) -> list[Any]:
-    if not isinstance(document, list):
-        raise AriError(f"expected a list from Asterisk, not {str(document)[:MAX_SHOWN]!r}")
-    return document
+def _endpoint(address: str | None, port: str | None) -> tuple[str, int] | None:
+    """Return an IP address without a zone and a port, or None for anything else, such as a name."""
+    try:
+        parsed, number = ipaddress.ip_address(address or ""), int((port or "")[:MAX_PORT_DIGITS])
+    except ValueError:
+        return None
+    usable = not (parsed.is_unspecified or parsed.is_multicast or getattr(parsed, "scope_id", None))
+    return (str(parsed), number) if usable and 0 < number <= MAX_PORT and str(number) == port else None

@@ -151,9 +151,20 @@ class CallRegistry:
         states = {name: runner.record.state for name, runner in self._live.items()}
         channels, bridges = await context.client.channels(), await context.client.bridges()
         difference = reconcile(
-            channels, bridges, self._known_calls(states), self._recent_names(), context.ids, context.application
+            channels.items,
+            bridges.items,
+            self._known_calls(states),
+            self._recent_names(),
+            context.ids,
+            context.application,
         )
-        for vanished in difference.vanished:
+        faults = channels.faults + bridges.faults
+        if faults:
+            log.warning(
+                "%d channels and bridges can't be parsed, so no call ends for their absence: %s",
+                *(len(faults), faults[0]),
+            )
+        for vanished in () if faults else difference.vanished:
             self._feed(vanished.call, CallEvent.ASTERISK_GONE if is_another_run else _VANISHED[vanished.part])
         self._asterisk_started = started
         for call in difference.started:

@@ -167,7 +167,7 @@ class CallRunner:
         if self.is_leaving:
             return False
         try:
-            channels = await self._context.client.channels()
+            channels = (await self._context.client.channels()).items
         except AriError:
             return False
         ours = {channel.id for channel in channels if channel.application == self._context.application}

@@ -1,0 +1,134 @@
+"""Bodies of Asterisk's answers: lists element by element, and odd elements."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import tracemalloc
+
+import pytest
+
+from rtppool_relay.ari.bodies import MAX_ELEMENT_CHARS, MAX_FAULTS, MAX_LIST_BYTES, Listing, parse_json, parse_list
+from rtppool_relay.ari.errors import AriFormatError
+from rtppool_relay.ari.messages import Channel, parse_channel
+
+GOOD = '{"id": "%s", "name": "PJSIP/x"}'
+DEEP = "[" * 5000 + "]" * 5000
+
+
+def channel(name: str) -> str:
+    return GOOD % name
+
+
+async def parse(text: str | bytes) -> Listing[Channel]:
+    return await parse_list(text if isinstance(text, bytes) else text.encode(), parse_channel)
+
+
+@pytest.mark.parametrize("text", ["[]", " [ ] ", "[\n]"])
+async def test_an_empty_list_has_no_elements(text: str) -> None:
+    assert await parse(text) == Listing(())
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "null",
+        "1",
+        "9" * 6000,
+        '{"id": %s}' % ("9" * 6000),
+        "{}",
+        '{"id": 5, "name": []}',
+        '{"id": "\\ud800", "name": "x"}',
+        '{"id": "%s"}' % ("a" * 1000),
+        DEEP,
+        f'{{"id": "x", "caller": {DEEP}}}',
+        '{"id": "x", "name": "%s"}' % ("n" * MAX_ELEMENT_CHARS),
+        '{"id": "x" "name"}',
+        '{"id": "x, ]"]}',
+        "NaN",
+        '"text, with ] and \\" in it"',
+        '{"id": "x"} {"id": "y"}',
+    ],
+)
+async def test_an_element_that_cannot_be_parsed_is_left_out_with_a_sentence_and_the_others_are_used(odd: str) -> None:
+    listing = await parse(f"[{channel('first')}, {odd} ,{channel('last')}]")
+    assert [each.id for each in listing.items] == ["first", "last"]
+    assert len(listing.faults) == 1
+    assert listing.faults[0].startswith("element 1 is left out: ")
+    assert len(listing.faults[0]) < 400
+
+
+async def test_a_byte_that_is_no_utf8_costs_no_channel() -> None:
+    listing = await parse(b'[{"id": "a", "name": "\xff\xfe"}, {"id": "b", "name": "\\ud800"}]')
+    assert [each.id for each in listing.items] == ["a", "b"]
+    for each in listing.items:
+        each.name.encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "null", "<html>", "[", "[1,", '[{"id": "a"}', '[{"id": "a"},', "[" * 100_000]
+)
+async def test_a_text_that_is_no_whole_list_is_refused(text: str) -> None:
+    with pytest.raises(AriFormatError):
+        await parse(text)
+
+
+async def test_more_faults_than_the_bound_refuse_the_list() -> None:
+    odd = ",".join(["1"] * (MAX_FAULTS + 1))
+    with pytest.raises(AriFormatError, match=f"more than {MAX_FAULTS} elements"):
+        await parse(f"[{odd}]")
+    assert len((await parse(f"[{odd[2:]}]")).faults) == MAX_FAULTS
+
+
+@pytest.mark.parametrize("text", [DEEP, "[1,]", "[" * 100_000])
+def test_a_document_that_is_no_json_is_refused(text: str) -> None:
+    with pytest.raises(AriFormatError, match="no JSON"):
+        parse_json(text)
+
+
+def test_an_empty_text_is_no_document_and_a_huge_integer_is_a_number() -> None:
+    assert parse_json(" \n") is None
+    assert parse_json("9" * 6000) == float("inf")
+
+
+@pytest.mark.parametrize("unit", ["1,", "{},", "[],", "[", '{"a":', '"', '"\\"', "[{},{}],", '[["],"],'])
+async def test_the_largest_body_takes_little_memory_and_leaves_the_loop_its_turns(unit: str) -> None:
+    body = b"[" + unit.encode() * (MAX_LIST_BYTES // len(unit)) + b"1]"
+    longest, running = 0.0, True
+
+    async def watch() -> None:
+        nonlocal longest
+        before = time.process_time()
+        while running:
+            await asyncio.sleep(0)
+            now = time.process_time()
+            longest, before = max(longest, now - before), now
+
+    watching = asyncio.create_task(watch())
+    tracemalloc.start()
+    try:
+        with pytest.raises(AriFormatError):
+            await parse_list(body, parse_channel)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    running = False
+    await watching
+    assert peak_bytes < 3 * MAX_LIST_BYTES
+    assert longest < 0.2
+
+
+async def test_the_channels_of_4096_calls_are_parsed() -> None:
+    one = {
+        "id": "x" * 32,
+        "name": "PJSIP/x",
+        "state": "Up",
+        "caller": {"name": "", "number": "4940123"},
+        "connected": {"name": "", "number": ""},
+        "dialplan": {"context": "in", "exten": "1000", "priority": 1, "app_name": "Stasis", "app_data": "rtp-pool"},
+        "channelvars": {"text": "y" * 300},
+    }
+    body = json.dumps([one] * 8192).encode()
+    assert len(body) < MAX_LIST_BYTES
+    assert len((await parse_list(body, parse_channel)).items) == 8192

@@ -20,23 +20,22 @@
 #define MAX_MISORDER 100
 #define EXPEDITED (46 << 2)
 #define LINE_BYTES 4096
+#define RAW_UNIT_NS 256
 
 struct __attribute__((packed)) row {
-  int64_t a_seconds;
-  uint32_t a_nanoseconds;
+  uint32_t a_seconds, a_nanoseconds;
   int64_t x;
-  uint32_t ssrc, timestamp;
+  uint32_t x_raw, ssrc, timestamp;
   uint16_t epoch;
   uint8_t second_byte, tos;
   uint16_t bytes, ordinal;
   uint64_t index;
-  int64_t r_seconds;
-  uint32_t r_nanoseconds;
+  uint32_t r_seconds, r_nanoseconds, y_raw;
   int64_t y;
   uint32_t echo_count, echo_residence_ns;
   uint8_t unused[56];
 };
-_Static_assert(sizeof(struct row) == 128 && offsetof(struct row, index) == 36 && offsetof(struct row, y) == 56, "rows.py");
+_Static_assert(sizeof(struct row) == 128 && offsetof(struct row, x_raw) == 16 && offsetof(struct row, index) == 36 && offsetof(struct row, y) == 56, "rows.py");
 
 enum { EPOCH, SSRC, FIRST_INDEX, TOS, DUPLICATE_SOURCE = 5, UNMATCHED = 8 };
 
@@ -106,7 +105,7 @@ static void to_echo(int slot, unsigned char *packet, const struct received *got,
   uint32_t timestamp;
   memcpy(&timestamp, packet + 4, 4);
   memset(row, 0, 72);
-  row->a_seconds = got->stamp_ns / NS_PER_SECOND;
+  row->a_seconds = (uint32_t)(got->stamp_ns / NS_PER_SECOND);
   row->a_nanoseconds = (uint32_t)(got->stamp_ns % NS_PER_SECOND);
   row->ssrc = ssrc;
   row->timestamp = ntohl(timestamp);
@@ -116,6 +115,7 @@ static void to_echo(int slot, unsigned char *packet, const struct received *got,
   row->bytes = (uint16_t)got->size;
   row->ordinal = ++call->ordinal;
   row->x = clock_ns(CLOCK_REALTIME);
+  row->x_raw = (uint32_t)(clock_ns(CLOCK_MONOTONIC_RAW) / RAW_UNIT_NS);
   __atomic_store_n(&slots[slot].words[SSRC], (int64_t)ssrc, __ATOMIC_RELEASE);
   row->index = index;
   send(call->echo, packet, (size_t)got->size, 0);
@@ -129,9 +129,10 @@ static void to_asterisk(int slot, unsigned char *packet, const struct received *
     slots[slot].words[UNMATCHED]++;
     return;
   }
-  row->r_seconds = got->stamp_ns / NS_PER_SECOND;
+  row->r_seconds = (uint32_t)(got->stamp_ns / NS_PER_SECOND);
   row->r_nanoseconds = (uint32_t)(got->stamp_ns % NS_PER_SECOND);
   int64_t y = clock_ns(CLOCK_REALTIME);
+  row->y_raw = (uint32_t)(clock_ns(CLOCK_MONOTONIC_RAW) / RAW_UNIT_NS);
   send(call->asterisk, packet, (size_t)got->size, 0);
   row->y = y;
 }

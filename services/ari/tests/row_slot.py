@@ -9,6 +9,8 @@ import numpy as np
 from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.media.rows import (
     HEADER_BYTES,
+    RAW_UNIT_NS,
+    RAW_UNITS,
     ROWS_PER_SLOT,
     SLOT_BYTES,
     WRITTEN_DTYPE,
@@ -58,6 +60,7 @@ class Slot:
         row = self.rows[index % ROWS_PER_SLOT]
         row["a_seconds"], row["a_nanoseconds"] = divmod(arrived, SECOND)
         row["x"], row["ssrc"], row["epoch"], row["bytes"], row["tos"] = sent, 7, epoch, 172, self.tos
+        row["x_raw"] = sent // RAW_UNIT_NS % RAW_UNITS
         row["timestamp"] = (number * 160 if timestamp is None else timestamp) & 0xFFFFFFFF
         row["second_byte"] = marker << 7 | payload_type
         row["ordinal"] = self.sent & 0xFFFF
@@ -66,6 +69,7 @@ class Slot:
         row["index"] = index
         if round_trip_ns is not None:
             row["r_seconds"], row["r_nanoseconds"] = divmod(returned, SECOND)
+            row["y_raw"] = left // RAW_UNIT_NS % RAW_UNITS
             row["y"] = left
         if epoch > self.words[Word.EPOCH]:
             self.words[Word.EPOCH], self.words[Word.FIRST_INDEX] = epoch, index

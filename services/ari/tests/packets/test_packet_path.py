@@ -214,19 +214,50 @@ def test_rows_overwritten_before_they_were_read_are_counted(line: Line) -> None:
 def test_an_answer_that_came_in_time_is_sent_on_however_late_we_are(line: Line) -> None:
     line.send(rtp_packet(1))
     line.echo.sendto(rtp_packet(1), line.address)
-    line.media.clock_offset_ns[0] = 3_000_000_000
+    line.media.clock_offset_ns[:] = 3_000_000_000
     line.forward_from_echo()
     assert received(line.asterisk) == rtp_packet(1)
     assert line.count(Word.TOO_LATE) == 0
 
 
 def test_an_answer_after_two_seconds_is_too_late_and_not_sent_on(line: Line) -> None:
-    line.media.clock_offset_ns[0] = -2_100_000_000
+    line.media.clock_offset_ns[:] = -2_100_000_000
     line.send(rtp_packet(1))
-    line.media.clock_offset_ns[0] = 0
+    line.media.clock_offset_ns[:] = 0
     line.answer(rtp_packet(1))
     assert received(line.asterisk) is None
     assert line.count(Word.TOO_LATE) == 1
+
+
+@pytest.mark.parametrize("step_seconds", [3600, -3600, 5, -5])
+def test_a_step_of_the_wall_clock_costs_no_packet(line: Line, step_seconds: int) -> None:
+    line.send(rtp_packet(1))
+    line.media.clock_offset_ns[0] = step_seconds * 1_000_000_000
+    line.answer(rtp_packet(1))
+    line.media.clock_offset_ns[0] = 0
+    line.send(rtp_packet(2))
+    line.answer(rtp_packet(2))
+    assert (received(line.asterisk), received(line.asterisk)) == (rtp_packet(1), rtp_packet(2))
+    assert line.count(Word.TOO_LATE) == 0
+
+
+def test_a_step_of_the_wall_clock_makes_no_late_answer_timely(line: Line) -> None:
+    line.media.clock_offset_ns[:] = (3_600_000_000_000, -2_100_000_000)
+    line.send(rtp_packet(1))
+    line.media.clock_offset_ns[:] = 0
+    line.answer(rtp_packet(1))
+    assert received(line.asterisk) is None
+    assert line.count(Word.TOO_LATE) == 1
+
+
+def test_a_media_process_that_starts_again_after_a_step_back_goes_on_counting(line: Line) -> None:
+    line.media.clock_offset_ns[0] = 3_600_000_000_000
+    line.send(rtp_packet(1))
+    line.media.clock_offset_ns[0] = 0
+    line.send(rtp_packet(2))
+    line.resume()
+    line.send(rtp_packet(3))
+    assert line.count(Word.SENT_TO_ECHO) == 3
 
 
 def test_a_media_process_that_starts_again_matches_what_was_under_way(line: Line) -> None:

@@ -9,8 +9,8 @@ The answer's last time, y, completes a row and is written last. A reader takes a
 that no answer counts any more. A new stream (SSRC change or sequence jump) starts a new `epoch` at an index far above
 the last one, whose low 16 bits are again the sequence number.
 
-Stamps of arrivals are the first twelve bytes of the kernel's struct timespec (seconds, nanoseconds). The reader
-converts them to ns.
+Stamps of arrivals are the kernel's, in seconds and nanoseconds of the wall clock. The reader converts them to ns. The
+wall clock is stepped and slewed, so x and y also have the reading of CLOCK_MONOTONIC_RAW, which is neither.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 ROWS_PER_SLOT = 1024  # 20 s at 50 packets a second
 ROW_BYTES = 128  # one cache line for every packet, one more for the echo's extension
@@ -28,25 +29,32 @@ SLOTS = 4096
 ROWS_NAME = "rtp-relay-rows"
 
 # A row's layout. From Asterisk: a (the kernel's stamp of arrival), x (just before the send), SSRC, timestamp, epoch,
-# the header's second byte, TOS, bytes, ordinal, index. From the echo: r, y. `answered` is the upper quarter of y: not 0
-# for any time from 1970-01-04 on. From the header extension, as the echo filled it: the number of packets of this
-# stream that it received, and its residence time of this one. A count of 0 means that it filled nothing.
+# the header's second byte, TOS, bytes, ordinal, index. From the echo: r, y. `x_raw` and `y_raw` are x and y by
+# CLOCK_MONOTONIC_RAW, in units of `RAW_UNIT_NS`, modulo 2^32. `answered` is the upper quarter of y: not 0 for any time
+# from 1970-01-04 on. From the header extension, as the echo filled it: the number of packets of this stream that it
+# received, and its residence time of this one. A count of 0 means that it filled nothing.
 WRITTEN_DTYPE = np.dtype(
     {
         "names": [
-            "a_seconds", "a_nanoseconds", "x", "ssrc", "timestamp", "epoch", "second_byte", "tos", "bytes", "ordinal",
-            "index", "r_seconds", "r_nanoseconds", "y", "answered", "echo_count", "echo_residence_ns",
+            "a_seconds", "a_nanoseconds", "x", "x_raw", "ssrc", "timestamp", "epoch", "second_byte", "tos", "bytes",
+            "ordinal", "index", "r_seconds", "r_nanoseconds", "y_raw", "y", "answered", "echo_count",
+            "echo_residence_ns",
         ],
         "formats": [
-            "<i8", "<u4", "<i8", "<u4", "<u4", "<u2", "u1", "u1", "<u2", "<u2",
-            "<u8", "<i8", "<u4", "<i8", "<u2", "<u4", "<u4",
+            "<u4", "<u4", "<i8", "<u4", "<u4", "<u4", "<u2", "u1", "u1", "<u2",
+            "<u2", "<u8", "<u4", "<u4", "<u4", "<i8", "<u2", "<u4",
+            "<u4",
         ],
-        "offsets": [0, 8, 12, 20, 24, 28, 30, 31, 32, 34, 36, 44, 52, 56, 62, 64, 68],
+        "offsets": [0, 4, 8, 16, 20, 24, 28, 30, 31, 32, 34, 36, 44, 48, 52, 56, 62, 64, 68],
         "itemsize": ROW_BYTES,
     }
 )  # fmt: skip
 MAX_ECHO_RESIDENCE_NS = 0xFFFF_FFFF
 ORDINALS = 1 << 16
+# 256 ns: the round trip keeps its digits, and the count wraps after 18 minutes.
+RAW_UNIT_BITS = 8
+RAW_UNIT_NS = 1 << RAW_UNIT_BITS
+RAW_UNITS = 1 << 32
 
 LOST_AFTER_NS = 2_000_000_000
 # Of a TOS or traffic class; the other two are ECN (RFC 2474 section 3).
@@ -104,6 +112,13 @@ DROP_REASONS: dict[str, Word] = {
     "truncated": Word.TRUNCATED,
     "oversize": Word.OVERSIZE,
 }
+
+
+def latest_ordinal(ordinals: NDArray[np.uint16], reference: int | None = None) -> int:
+    """Return the ordinal that is furthest ahead; all lie within half a turn of `reference`, or of the first one."""
+    start = int(ordinals[0]) if reference is None else reference
+    ahead = (ordinals.astype(np.int64) - start + ORDINALS // 2) % ORDINALS
+    return (start + int(ahead.max()) - ORDINALS // 2) % ORDINALS
 
 
 def slot_offset(slot: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtppool_core.net.udp import ask_for_stamps_both_ways, ask_for_tos
-from rtppool_relay.media.rows import Word
+from rtppool_relay.media.rows import Word, latest_ordinal
 from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps
 from rtppool_relay.packets.memory import ASTERISK_LEG, DESCRIPTORS, ECHO_LEG, MAX_ADDRESS_BYTES, UNKNOWN, Media
 from rtppool_relay.packets.packet_path import expect
@@ -85,7 +85,7 @@ def _resume(media: Media, slot: int) -> None:
     written = media.rows[slot][media.rows[slot]["index"] != 0]
     highest = int(words[Word.FIRST_INDEX])
     if written.size:
-        call["sent"] = written["ordinal"][np.argmax(written["x"])]
+        call["sent"] = latest_ordinal(written["ordinal"])
         # A stream that began with the very last packet of the former process has no row yet.
         highest = max(highest, int(written["index"].max()))
     expect(media, slot, highest)

@@ -116,7 +116,7 @@ class Media(NamedTuple):
     control: Words
     clock: Words  # seconds and nanoseconds, as clock_gettime writes them
     clock_address: int
-    clock_offset_ns: Words  # [0] is added to the kernel's clock, so that tests can move the time
+    clock_offset_ns: Words  # added to the wall clock and to CLOCK_MONOTONIC_RAW, so that tests can move the time
     options: NDArray[np.uint32]
     options_address: int
     events: Records
@@ -164,7 +164,7 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
         control,
         clock,
         clock.ctypes.data,
-        np.zeros(1, np.int64),
+        np.zeros(2, np.int64),
         options,
         options.ctypes.data,
         events,

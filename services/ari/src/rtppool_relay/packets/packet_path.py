@@ -25,7 +25,16 @@ from rtppool_core.rtp import echo_extension as extension
 from rtppool_core.rtp import header as rtp
 from rtppool_core.rtp.serial import MAX_DROPOUT, MAX_MISORDER
 from rtppool_core.units import NS_PER_SECOND
-from rtppool_relay.media.rows import DSCP_BITS, LOST_AFTER_NS, MAX_ECHO_RESIDENCE_NS, ROWS_PER_SLOT, Word
+from rtppool_relay.media.rows import (
+    DSCP_BITS,
+    LOST_AFTER_NS,
+    MAX_ECHO_RESIDENCE_NS,
+    RAW_UNIT_BITS,
+    RAW_UNIT_NS,
+    RAW_UNITS,
+    ROWS_PER_SLOT,
+    Word,
+)
 from rtppool_relay.packets.compiled import compiled
 from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps, send_packet
 from rtppool_relay.packets.memory import (
@@ -60,6 +69,8 @@ _HEADER_BYTES = rtp.FIXED_HEADER_BYTES
 _PLAIN_FIRST_BYTE = rtp.RTP_VERSION << 6
 _FIRST_RTCP_BYTE = rtp.FIRST_RTCP_BYTE
 _REALTIME = 0
+_MONOTONIC_RAW = 4
+_RAW_MASK = RAW_UNITS - 1
 _WOULD_BLOCK = errno.EAGAIN
 _INTERRUPTED = errno.EINTR
 _FOREVER = -1
@@ -160,6 +171,7 @@ def from_asterisk(media: Media, slot: int) -> None:
         seconds, nanoseconds = departed // NS_PER_SECOND, departed % NS_PER_SECOND
     row.a_seconds, row.a_nanoseconds = seconds, nanoseconds
     row.x = departed
+    row.x_raw = raw_units(media)
     fence()
     row.index = index
     _send_to_echo(media, slot, index, at, size, departed)
@@ -181,10 +193,10 @@ def from_echo(media: Media, descriptor: int) -> None:
     data = media.data
     sequence, _, ssrc = _header(data, 0)
     index = _index_of_answer(media, slot, sequence, ssrc)
-    forwarded = now_ns(media)
+    forwarded, forwarded_raw = now_ns(media), raw_units(media)
     if seconds < 0:
         seconds, nanoseconds = forwarded // NS_PER_SECOND, forwarded % NS_PER_SECOND
-    if _is_unwanted(media, slot, index, seconds * NS_PER_SECOND + nanoseconds):
+    if _is_unwanted(media, slot, index, forwarded_raw, forwarded - (seconds * NS_PER_SECOND + nanoseconds)):
         return
     row = media.rows[slot, index % ROWS_PER_SLOT]
     at = 0
@@ -194,6 +206,7 @@ def from_echo(media: Media, descriptor: int) -> None:
         at = START
         size -= _EXTENSION_BYTES
     row.r_seconds, row.r_nanoseconds = seconds, nanoseconds
+    row.y_raw = forwarded_raw
     fence()
     row.y = forwarded
     stamped = index >= call.stamp_answer_at
@@ -216,8 +229,8 @@ def _index_of_answer(media: Media, slot: int, sequence: int, ssrc: int) -> int:
 
 
 @compiled
-def _is_unwanted(media: Media, slot: int, index: int, arrived_ns: int) -> bool:
-    """Return whether no row awaits this answer, and count the reason."""
+def _is_unwanted(media: Media, slot: int, index: int, now_raw: int, waited_ns: int) -> bool:
+    """Return whether no row awaits this answer, and count the reason. It waited in the socket for `waited_ns`."""
     row = media.rows[slot, index % ROWS_PER_SLOT]
     if signed(row.index) != index:
         media.words[slot, _UNMATCHED] += 1
@@ -225,8 +238,9 @@ def _is_unwanted(media: Media, slot: int, index: int, arrived_ns: int) -> bool:
     if row.y != 0:
         media.words[slot, _DUPLICATE_ECHO] += 1
         return True
-    # By the stamp, because a busy relay reads a timely answer late.
-    if arrived_ns - row.x > LOST_AFTER_NS:
+    # By CLOCK_MONOTONIC_RAW, so that a step of the wall clock costs no packet. Without the time in the socket, because
+    # a busy relay reads a timely answer late.
+    if ((now_raw - signed(row.x_raw)) & _RAW_MASK) * RAW_UNIT_NS - max(waited_ns, 0) > LOST_AFTER_NS:
         media.words[slot, _TOO_LATE] += 1
         return True
     return False
@@ -247,6 +261,14 @@ def now_ns(media: Media) -> int:
     """Return the wall clock's time."""
     clock_gettime(_REALTIME, media.clock_address)
     return media.clock[0] * NS_PER_SECOND + media.clock[1] + media.clock_offset_ns[0]  # type: ignore[no-any-return]
+
+
+@compiled
+def raw_units(media: Media) -> int:
+    """Return CLOCK_MONOTONIC_RAW in units of 256 ns, modulo 2^32."""
+    clock_gettime(_MONOTONIC_RAW, media.clock_address)
+    raw_ns = media.clock[0] * NS_PER_SECOND + media.clock[1] + media.clock_offset_ns[1]
+    return (raw_ns >> RAW_UNIT_BITS) & _RAW_MASK  # type: ignore[no-any-return]
 
 
 @compiled

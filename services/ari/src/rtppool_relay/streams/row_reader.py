@@ -24,6 +24,7 @@ from rtppool_relay.media.rows import (
     WORDS,
     WRITTEN_DTYPE,
     Word,
+    latest_ordinal,
     slot_offset,
 )
 
@@ -68,8 +69,8 @@ def read_rows(written: Rows) -> Rows:
     rows: Rows = np.empty(written.size, ROW_DTYPE)
     for name in _COPIED:
         rows[name] = written[name]
-    rows["a"] = written["a_seconds"] * NS_PER_SECOND + written["a_nanoseconds"]
-    rows["r"] = written["r_seconds"] * NS_PER_SECOND + written["r_nanoseconds"]
+    for stamp in ("a", "r"):
+        rows[stamp] = written[f"{stamp}_seconds"] * np.int64(NS_PER_SECOND) + written[f"{stamp}_nanoseconds"]
     rows["payload_type"] = written["second_byte"] & PAYLOAD_TYPE_MASK
     rows["marker"] = written["second_byte"] >> MARKER_SHIFT
     rows["answered"] = written["answered"] != 0
@@ -205,7 +206,7 @@ class RowReader:
 
     def _count_sent(self, rows: Rows) -> None:
         """Count the rows written since the last call by their ordinals, rows overwritten unread included."""
-        latest = int(rows["ordinal"][np.argmax(rows["x"])])
+        latest = latest_ordinal(rows["ordinal"], self._ordinal)
         more = (latest - self._ordinal) % ORDINALS
         # When no row is new, the latest one is an older row that waits for its answer.
         if more < ORDINALS // 2:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from rtppool_core.process.descriptor_limit import raise_descriptor_limit
-from rtppool_core.process.service import Stop, run
-from rtppool_operator import handlers  # noqa: F401 the import registers them
-from rtppool_operator.app import start
+from rtppool_core.process.early_stop import exit_on_signals
+
+if TYPE_CHECKING:
+    from rtppool_core.process.service import Stop
 
 
 async def serve(stop: Stop) -> None:
@@ -18,12 +19,26 @@ async def serve(stop: Stop) -> None:
         SettingsError: a setting or the CRD file is invalid.
         ListenError: the HTTP port is taken.
     """
+    from rtppool_operator import handlers  # noqa: F401, PLC0415 the import registers them
+    from rtppool_operator.app import start  # noqa: PLC0415
+
     app = await start(os.environ)
+    stop.begin_serving()
     app.watch_pools()
     await stop.asked.wait()
     await app.stop()
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the operator and return its exit code."""
+    exit_on_signals()
+    # Imported under the signal handlers.
+    from rtppool_core.process.descriptor_limit import raise_descriptor_limit  # noqa: PLC0415
+    from rtppool_core.process.service import run  # noqa: PLC0415
+
     raise_descriptor_limit()
-    sys.exit(run("rtp-operator", serve))
+    return run("rtp-operator", serve, exit_before_serving=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

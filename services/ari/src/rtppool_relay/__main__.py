@@ -4,12 +4,21 @@ import os
 import sys
 from functools import partial
 
-from rtppool_core.process.descriptor_limit import raise_descriptor_limit
-from rtppool_relay.media.launch import start_first_media_process
+from rtppool_core.process.early_stop import exit_on_signals
+from rtppool_core.process.host_check import require_executable_memory, require_linux
+
+NAME = "rtp-relay"
 
 
 def main() -> int:
     """Run the relay and return its exit code."""
+    exit_on_signals()
+    require_linux(NAME)
+    require_executable_memory(NAME)
+    # Imported under the signal handlers, and where the system has all that they need.
+    from rtppool_core.process.descriptor_limit import raise_descriptor_limit  # noqa: PLC0415
+    from rtppool_relay.media.launch import start_first_media_process  # noqa: PLC0415
+
     raise_descriptor_limit()  # child processes inherit it
     # Read early, before settings are parsed and validated.
     fair = os.environ.get("MEDIA_SCHEDULING", "").strip().lower() == "fair"
@@ -18,7 +27,7 @@ def main() -> int:
     from rtppool_core.process.service import run  # noqa: PLC0415
     from rtppool_relay.app import serve  # noqa: PLC0415
 
-    return run("rtp-relay", partial(serve, first=first))
+    return run(NAME, partial(serve, first=first), exit_before_serving=True)
 
 
 if __name__ == "__main__":

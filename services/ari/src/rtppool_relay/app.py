@@ -123,6 +123,7 @@ class Relay:
         try:
             await asyncio.gather(self._supervisor.start(), self._resolve_echo())
             self._supervisor.yield_to_media()
+            stop.begin_serving()
             self._log_start()
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(job) for job in self._jobs()]

@@ -2,10 +2,24 @@
 
 import sys
 
-from rtppool_core.process.descriptor_limit import raise_descriptor_limit
-from rtppool_core.process.service import run
-from rtppool_echo.app import serve
+from rtppool_core.process.early_stop import exit_on_signals
+from rtppool_core.process.host_check import require_linux
+
+NAME = "rtp-echo"
+
+
+def main() -> int:
+    """Run the echo and return its exit code."""
+    exit_on_signals()
+    require_linux(NAME)
+    # Imported under the signal handlers, and where the system has all that they need.
+    from rtppool_core.process.descriptor_limit import raise_descriptor_limit  # noqa: PLC0415
+    from rtppool_core.process.service import run  # noqa: PLC0415
+    from rtppool_echo.app import serve  # noqa: PLC0415
+
+    raise_descriptor_limit()  # reflecting processes inherit it
+    return run(NAME, serve, exit_before_serving=True)
+
 
 if __name__ == "__main__":
-    raise_descriptor_limit()  # reflecting processes inherit it
-    sys.exit(run("rtp-echo", serve))
+    sys.exit(main())

@@ -77,6 +77,7 @@ class Echo:
             runner, self.http_port = await listen(app, self._settings.http_bind, self._settings.http_port)
             try:
                 await self.supervisor.start()
+                stop.begin_serving()
                 self._log_start()
                 await stop.asked.wait()
                 self._stopping = True

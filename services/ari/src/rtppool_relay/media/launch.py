@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from rtppool_core.process.early_stop import stop_signals_blocked
 from rtppool_relay.media.rows import ROWS_NAME, SLOT_BYTES, SLOTS
 
 # A media process's third argument: ask for real-time priority.
@@ -47,7 +48,7 @@ def start_media_process(
     """Start one and close `theirs`. `real_time`: it asks for real-time priority."""
     descriptors = (theirs.fileno(), rows_descriptor)
     options = [REAL_TIME] if real_time else []
-    with theirs:
+    with theirs, stop_signals_blocked():
         return subprocess.Popen(  # noqa: S603 our own interpreter and module
             [sys.executable, "-m", "rtppool_relay.packets.process", *map(str, descriptors), *options],
             pass_fds=descriptors,

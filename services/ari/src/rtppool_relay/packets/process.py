@@ -2,7 +2,8 @@
 
 The control process starts it as `python -m rtppool_relay.packets.process COMMANDS ROWS [real-time]`. COMMANDS is the
 descriptor of a Unix socket (SOCK_SEQPACKET: commands with descriptors), ROWS that of the shared rows (memfd). The
-process ends when the command socket is closed.
+process ends when the command socket is closed. SIGTERM and SIGINT are blocked from its first moment on
+(`media.launch`): the control process handles them, and ends its media processes after the calls.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import gc
 import json
 import mmap
 import select
-import signal
 import socket
 import sys
 from typing import Any
@@ -122,9 +122,6 @@ def main() -> int:
     """Run one media process and return its exit code."""
     command_descriptor, rows_descriptor = int(sys.argv[1]), int(sys.argv[2])
     real_time = REAL_TIME in sys.argv[3:]
-    # The control process handles these signals, and ends its media processes after the calls.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     memory = memoryview(mmap.mmap(rows_descriptor, SLOTS * SLOT_BYTES))
     compile_ahead()
     prioritize(real_time=real_time)

@@ -1,7 +1,8 @@
 """A reflecting process: waits for datagrams and answers them, without event loop, logs or garbage collection.
 
 Control starts it as `python -m rtppool_echo.workers.process <json>`. It inherits the descriptors of its UDP socket, of
-the shared counters, and of a pipe. It exits when control closes the other end of the pipe, or exits itself.
+the shared counters, and of a pipe. It exits when control closes the other end of the pipe, or exits itself. SIGTERM and
+SIGINT are blocked from its first moment on: they are for control.
 
 The process blocks in the receive call, one call per wake-up. SIGIO interrupts the call when the pipe is closed
 (fcntl(2) F_SETOWN). A timeout of half a second lets the process record a sign of life.
@@ -135,9 +136,6 @@ def exit_on_hang_up(descriptor: int) -> None:
 
 def main() -> int:
     """Run one reflecting process. Returns the exit code."""
-    # Signals that stop the service are for control, which ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     document = json.loads(sys.argv[1])
     plan = WorkerPlan(**{**document, "allow": tuple(document["allow"])})
     prioritize(real_time=plan.real_time)

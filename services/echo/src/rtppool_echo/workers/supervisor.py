@@ -18,6 +18,7 @@ import time
 from functools import partial
 
 from rtppool_core.net.http_endpoints import Health
+from rtppool_core.process.early_stop import stop_signals_blocked
 from rtppool_core.process.supervisor import ChildProcess, Supervisor
 from rtppool_echo.settings import Settings
 from rtppool_echo.workers.counters import Counters
@@ -123,8 +124,9 @@ class WorkerSupervisor:
 
 
 def _start(plan: WorkerPlan) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 our own interpreter and module
-        [sys.executable, "-m", "rtppool_echo.workers.process", json.dumps(dataclasses.asdict(plan))],
-        pass_fds=(plan.socket_descriptor, plan.counters_descriptor, plan.life_descriptor),
-        stdin=subprocess.DEVNULL,
-    )
+    with stop_signals_blocked():
+        return subprocess.Popen(  # noqa: S603 our own interpreter and module
+            [sys.executable, "-m", "rtppool_echo.workers.process", json.dumps(dataclasses.asdict(plan))],
+            pass_fds=(plan.socket_descriptor, plan.counters_descriptor, plan.life_descriptor),
+            stdin=subprocess.DEVNULL,
+        )

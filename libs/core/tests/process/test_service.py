@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -57,3 +59,30 @@ def test_a_service_may_end_by_itself() -> None:
         return
 
     assert run("rtp-x", start) == 0
+
+
+BEFORE_SERVING = """
+import asyncio, os, signal, sys
+from rtppool_core.process.service import run
+
+async def start(stop):
+    if sys.argv[1] == "serves":
+        stop.begin_serving()
+    print("up", flush=True)
+    await asyncio.wait_for(stop.asked.wait(), 20)
+    print("stopped in order", flush=True)
+
+sys.exit(run("rtp-x", start, exit_before_serving=True))
+"""
+
+
+@pytest.mark.parametrize(("state", "said"), [("starts", "up\n"), ("serves", "up\nstopped in order\n")])
+def test_a_signal_ends_a_service_that_starts_at_once_and_one_that_serves_in_order(state: str, said: str) -> None:
+    process = subprocess.Popen(  # noqa: S603 our own interpreter
+        [sys.executable, "-c", BEFORE_SERVING, state], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    process.terminate()
+    assert line + process.communicate(timeout=20)[0] == said
+    assert process.returncode == 0

@@ -61,7 +61,8 @@ class Echo:
         if no_batches is not None:
             log.warning("datagrams go one by one, at a higher cost", extra={"fields": {"reason": no_batches}})
         self.supervisor = WorkerSupervisor(self._sockets, self._counters, settings, batches=no_batches is None)
-        self._stopping = False
+        # The reason that the echo is not ready, apart from its processes.
+        self._not_serving: str | None = "starting"
 
     async def run(self, stop: Stop) -> None:
         """Answer datagrams until `stop`.
@@ -78,9 +79,10 @@ class Echo:
             try:
                 await self.supervisor.start()
                 stop.begin_serving()
+                self._not_serving = None
                 self._log_start()
                 await stop.asked.wait()
-                self._stopping = True
+                self._not_serving = "stopping"
                 self._log_end()
             finally:
                 await runner.cleanup()
@@ -89,7 +91,7 @@ class Echo:
             self._counters.close()
 
     def _ready(self) -> Health:
-        return Health(("stopping",)) if self._stopping else self.supervisor.health()
+        return Health((self._not_serving,)) if self._not_serving else self.supervisor.health()
 
     def _log_start(self) -> None:
         settings = self._settings

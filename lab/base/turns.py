@@ -30,7 +30,7 @@ def hold_lock(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def hold_machine() -> Iterator[None]:
+def hold_machine(port: int = TURN_PORT) -> Iterator[None]:
     """Hold this machine for the length of the block.
 
     Benchmarks and fault runs use the same ports, and each would measure the load of the other.
@@ -40,10 +40,9 @@ def hold_machine() -> Iterator[None]:
     """
     with socket.socket() as turn:
         try:
-            turn.bind((LOOPBACK, TURN_PORT))
+            turn.bind((LOOPBACK, port))
         except OSError as error:
             raise LabError(
-                f"a benchmark or a fault run is at work on this machine (it holds {LOOPBACK}:{TURN_PORT}); "
-                "wait for its end"
+                f"a benchmark or a fault run is at work on this machine (it holds {LOOPBACK}:{port}); wait for its end"
             ) from error
         yield

@@ -6,6 +6,7 @@ import pytest
 from lab.base.errors import LabError
 from lab.base.steps import Steps
 from lab.base.turns import hold_lock, hold_machine
+from rtppool_testing.ports import free_port
 
 
 def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(
@@ -29,7 +30,8 @@ def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(
 
 
 def test_a_second_run_on_the_machine_is_refused_until_the_first_ends() -> None:
-    with hold_machine(), pytest.raises(LabError, match="a benchmark or a fault run is at work"), hold_machine():
+    port = free_port()  # a benchmark may hold the machine's own port meanwhile
+    with hold_machine(port), pytest.raises(LabError, match="a benchmark or a fault run is at work"), hold_machine(port):
         pass
-    with hold_machine():
+    with hold_machine(port):
         pass

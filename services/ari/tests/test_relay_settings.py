@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rtppool_core.contract.pools_file import EchoTarget
@@ -76,3 +78,38 @@ def test_a_relay_may_have_an_application_of_its_own_node() -> None:
     variables = {"APP_NAME": "voice", "NODE_NAME": "worker-1"}
     assert read_settings(variables).application == "voice"
     assert read_settings(variables | {"APP_PER_NODE": "true"}).application == "voice-worker-1"
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "\udcff", "a b"])
+def test_a_host_that_cannot_be_encoded_is_one_sentence(host: str) -> None:
+    (problem,) = problems_of(ECHO_HOST=host)
+    assert problem.startswith("ECHO_HOST=")
+    assert "accepted" in problem
+    (problem,) = problems_of(ARI_URL=f"http://{host}:8088/ari")
+    assert problem.startswith("ARI_URL")
+    assert "accepted" in problem
+
+
+@pytest.mark.parametrize("name", ["NODE_NAME", "APP_NAME", "ARI_USER", "ARI_PASS", "ADVERTISE_IP"])
+def test_a_variable_that_is_not_utf8_is_a_sentence(name: str) -> None:
+    assert any(problem.startswith(name) for problem in problems_of(**{name: "a\udcff"}))
+
+
+def test_a_colon_in_the_user_is_one_sentence() -> None:
+    (problem,) = problems_of(ARI_USER="rel:ay", ARI_PASS="s3cret")
+    assert problem.startswith("ARI_USER=rel:ay: has a colon")
+    assert "s3cret" not in problem
+
+
+def test_user_and_password_come_from_files(tmp_path: Path) -> None:
+    user, password = tmp_path / "user", tmp_path / "password"
+    user.write_text("relay\n")
+    password.write_text("s3cret\n")
+    settings = read_settings({"ARI_USER_FILE": str(user), "ARI_PASS_FILE": str(password)})
+    assert (settings.ari_user, settings.ari_password) == ("relay", "s3cret")
+    assert (settings.ari_user_file, settings.ari_password_file) == (user, password)
+    user.write_text("rel:ay")
+    (problem,) = problems_of(ARI_USER_FILE=str(user), ARI_PASS_FILE=str(password))
+    assert "colon" in problem
+    (problem,) = problems_of(ARI_USER_FILE=str(tmp_path / "absent"), ARI_PASS_FILE=str(password))
+    assert "can't be read" in problem

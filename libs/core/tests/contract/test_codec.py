@@ -13,6 +13,7 @@ from rtppool_core.contract.codec import Contract, ContractError, decode, from_js
 from rtppool_core.contract.pools_file import EchoTarget, PoolEntry, PoolsDocument
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import CallsReport, HistogramExport, Report
+from rtppool_core.net.hosts import host_problem
 from rtppool_core.statistics.histogram import SCHEME
 
 
@@ -41,10 +42,16 @@ st.register_type_strategy(CallsReport, st.builds(CallsReport, ended_by=COUNTS))
 PORT_RANGES = st.builds(
     lambda start, more: PortRange(start, start + more), st.integers(1024, 60_000), st.integers(0, 99)
 )
+HOSTS = st.text(min_size=1).filter(lambda host: host_problem(host) is None)
 ENTRIES = st.builds(
     PoolEntry,
     port_range=PORT_RANGES,
-    echo=st.builds(EchoTarget, host=st.text(min_size=1), port=st.integers(1, 1023), extension=st.booleans()),
+    echo=st.builds(
+        EchoTarget,
+        host=HOSTS,
+        port=st.integers(1, 1023),
+        extension=st.booleans(),
+    ),
 )
 DOCUMENTS = st.one_of(
     st.builds(Report).map(lambda value: (Report, value)),

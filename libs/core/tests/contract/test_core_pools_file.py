@@ -25,6 +25,8 @@ MINE: dict[str, Any] = {
     "portRange": {"start": 10000, "end": 10100},
 }
 
+LABELS = "each part between dots has 1 to 63 letters, digits or hyphens"
+
 
 def document(*pools: Any, version: Any = 1) -> str:
     return json.dumps({"version": version, "pools": list(pools)})
@@ -88,6 +90,10 @@ def test_an_envelope_that_is_none_is_refused(text: str, sentence: str) -> None:
         ({"echo": {"port": 70000}}, "pools[1].echo: echo.port is 70000; accepted is 1 to 65535"),
         ({"echo": {"extension": 1}}, "pools[1].echo.extension: 1; accepted is true or false"),
         ({"echo": {"host": ""}}, "pools[1].echo: echo.host is empty; accepted is a host name or an address"),
+        (
+            {"echo": {"host": "a..b"}},
+            "pools[1]: echo.host is 'a..b'; accepted is a host name or an address: " + LABELS,
+        ),
         (
             {"echo": {"port": 10050}},
             "pools[1]: echo.port is 10050, inside portRange 10000-10100; accepted is a port outside it",

@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 COMPARE_CLOCKS_SECONDS = 0.1
 COLLECT_PROBE_SECONDS = 0.25
 RETRY_QUARANTINED_SECONDS = 5.0
+REFRESH_CREDENTIALS_SECONDS = 5.0
 MAX_RESOLVE_SECONDS = 0.5
 HAND_OVER_SHUTDOWN_SECONDS = 0.05
 
@@ -152,6 +153,7 @@ class Relay:
             repeat(COMPARE_CLOCKS_SECONDS, self._compare_clocks),
             repeat(COLLECT_PROBE_SECONDS, self._collect_probe),
             self._retry_quarantined(),
+            repeat(REFRESH_CREDENTIALS_SECONDS, self._telephony.refresh_credentials),
             Probe(self._call_ports, self._config).run(),
         )
 

@@ -13,9 +13,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from rtppool_core.contract.pools_file import FILE_NAME, MOUNT_PATH, EchoTarget
 from rtppool_core.contract.port_range import MAX_PORT, PortRange
+from rtppool_core.net.hosts import host_problem, shown_host
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment
 from rtppool_relay.ari.application_name import MAX_NAME, application_of_node, is_application_name
+from rtppool_relay.ari.credentials import credentials_problem
 from rtppool_relay.ari.tls import CaFileError, tls_context
 
 OnStop = Literal["drain", "handover"]
@@ -34,8 +36,8 @@ class Settings:
     """All settings.
 
     `node_ip` is the address that Asterisk gets where neither the pool nor ADVERTISE_IP names one. `ari_tls` is None
-    for an `ari_url` of http. `on_stop`: live calls go on to their end (drain), or the next relay on the node adopts
-    them at once (handover).
+    for an `ari_url` of http. `ari_user` and `ari_password` are those at the start: their files may change. `on_stop`:
+    live calls go on to their end (drain), or the next relay on the node adopts them at once (handover).
     """
 
     port_range: PortRange
@@ -47,6 +49,8 @@ class Settings:
     ari_url: str
     ari_user: str
     ari_password: str = field(repr=False)
+    ari_user_file: Path | None
+    ari_password_file: Path | None
     ari_tls: ssl.SSLContext | None
     application: str
     dscp: int
@@ -72,7 +76,6 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         SettingsError: with a sentence for each setting that is not accepted.
     """
     env = Environment(variables)
-    token_file = env.text("HTTP_TOKEN_FILE")
     ari_url = env.text("ARI_URL", DEFAULT_ARI_URL)
     _check_ari_url(env, ari_url)
     node_name = env.text("NODE_NAME", socket.gethostname())
@@ -85,14 +88,16 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         node_ip=env.usable_address("NODE_IP"),
         node_name=node_name,
         ari_url=ari_url,
-        ari_user=env.text("ARI_USER"),
+        ari_user=env.secret("ARI_USER").strip(),
         ari_password=env.secret("ARI_PASS"),
+        ari_user_file=_path(env, "ARI_USER_FILE"),
+        ari_password_file=_path(env, "ARI_PASS_FILE"),
         ari_tls=_ari_tls(env, ari_url),
         application=_application(env, node_name),
         dscp=env.integer("DSCP", EXPEDITED_FORWARDING, 0, MAX_DSCP),
         http_bind=env.address("HTTP_BIND", "0.0.0.0"),
         http_port=env.integer("HTTP_PORT", 9090, 1, MAX_PORT),
-        http_token_file=Path(token_file) if token_file else None,
+        http_token_file=_path(env, "HTTP_TOKEN_FILE"),
         pool_config=Path(env.text("POOL_CONFIG", f"{MOUNT_PATH}/{FILE_NAME}")),
         media_workers=env.integer("MEDIA_WORKERS", 1, 1, MAX_MEDIA_WORKERS),
         real_time=scheduling != "fair",
@@ -111,8 +116,12 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
 
 def _echo(env: Environment) -> EchoTarget:
     default = EchoTarget()
+    host = env.text("ECHO_HOST", default.host)
+    if (problem := host_problem(host)) is not None:
+        env.problem(f"ECHO_HOST={shown_host(host)}: accepted is a host name or an address: {problem}")
+        host = default.host
     return EchoTarget(
-        host=env.text("ECHO_HOST", default.host),
+        host=host,
         port=env.integer("ECHO_PORT", default.port, 1, MAX_PORT),
         extension=env.choice("ECHO_EXTENSION", "false", TRUE_OR_FALSE) == "true",
     )
@@ -124,8 +133,13 @@ def _check_together(env: Environment, settings: Settings) -> None:
             f"ECHO_PORT={settings.echo.port}: lies inside PORT_RANGE={settings.port_range}; "
             "accepted is a port outside the range, because packets would loop"
         )
-    if settings.ari_user and not settings.ari_password:
-        env.problem(f"ARI_USER={settings.ari_user}: has no password; set ARI_PASS or ARI_PASS_FILE as well")
+    if (problem := credentials_problem(settings.ari_user, settings.ari_password)) is not None:
+        env.problem(problem)
+
+
+def _path(env: Environment, name: str) -> Path | None:
+    text = env.text(name)
+    return Path(text) if text else None
 
 
 def _application(env: Environment, node_name: str) -> str:
@@ -140,6 +154,10 @@ def _check_ari_url(env: Environment, text: str) -> None:
     url = _split(text)
     if url is None or url.scheme not in {"http", "https"} or not url.hostname:
         env.problem(f"ARI_URL={_without_secrets(text)}: accepted is http://HOST:8088/ari or https://HOST:8089/ari")
+    elif (problem := host_problem(url.hostname)) is not None:
+        env.problem(
+            f"ARI_URL has the host {shown_host(url.hostname)}; accepted is a host name or an address: {problem}"
+        )
     elif url.username is not None or url.password is not None:
         env.problem(
             f"ARI_URL={_without_secrets(text)}: holds credentials; accepted is a URL without them, "

@@ -110,3 +110,13 @@ async def test_whoever_could_not_move_all_calls_is_asked_again_soon(
         await asked.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64, "\ud800", "a\0b"])
+async def test_a_host_that_cannot_be_encoded_is_a_reason(host: str) -> None:
+    echo = resolver("127.0.0.1")
+    await echo.resolve()
+    echo.retarget(EchoTarget(host), socket.AF_INET)
+    await echo.resolve()
+    assert echo.address == ("127.0.0.1", 4000)
+    assert "can't be resolved" in (echo.reason or "")

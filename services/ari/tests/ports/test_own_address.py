@@ -54,3 +54,11 @@ def test_an_unspecified_bind_address_takes_the_family_that_asterisk_is_told(
     bind_ip: str, advertised: str | None, bound: str
 ) -> None:
     assert bound_address(bind_ip, advertised) == bound
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64, "\ud800", "a\0b", ""])
+async def test_a_host_that_cannot_be_encoded_is_a_reason(host: str) -> None:
+    own = OwnAddress(host)
+    await own.refresh()
+    if own.address is None:
+        assert "is not known" in (own.reason or "")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from rtppool_core.contract.codec import Contract, ContractError, decode_any, from_json, to_json
 from rtppool_core.contract.port_range import MAX_PORT, PortRange
+from rtppool_core.net.hosts import host_problem, shown_host
 from rtppool_core.net.udp import host_port
 
 VERSION = 1
@@ -124,11 +125,14 @@ class PoolEntry(Contract, frozen=True):
     drain: DrainSettings = DrainSettings()
 
     def __post_init__(self) -> None:
-        """Reject a pool in which the echo's packets would loop.
+        """Reject a pool in which the echo's packets would loop, or whose echo no resolver accepts.
 
         Raises:
-            ValueError: the echo's port lies inside the range.
+            ValueError: the echo's port lies inside the range, or its host cannot be encoded.
         """
+        if (problem := host_problem(self.echo.host)) is not None:
+            host = shown_host(self.echo.host)
+            raise ValueError(f"echo.host is {host}; accepted is a host name or an address: {problem}")
         if self.echo.port in self.port_range:
             raise ValueError(
                 f"echo.port is {self.echo.port}, inside portRange {self.port_range}; accepted is a port outside it"

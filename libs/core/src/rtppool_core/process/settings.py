@@ -32,8 +32,12 @@ class Environment:
         self._problems: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
-        """Return any text."""
-        return self._variables.get(name, "").strip() or default
+        """Return any text in UTF-8."""
+        text = self._variables.get(name, "").strip()
+        if not _is_utf8(text):
+            self.problem(f"{name}={text!a}: is not UTF-8; accepted is UTF-8 text")
+            return default
+        return text or default
 
     def integer(self, name: str, default: int, lowest: int, highest: int) -> int:
         """Return a whole number from `lowest` to `highest`."""
@@ -102,7 +106,10 @@ class Environment:
         """Return the content of the file `NAME_FILE`, or `NAME`; empty when neither is set. Errors omit the value."""
         path = self.text(f"{name}_FILE")
         if not path:
-            return self._variables.get(name, "")
+            secret = self._variables.get(name, "")
+            if not _is_utf8(secret):
+                self.problem(f"{name}: is not UTF-8; accepted is UTF-8 text")
+            return secret
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -132,3 +139,12 @@ class Environment:
         except (ValueError, StopIteration):
             self.problem(f"{name}={text}: accepted is {accepted}")
             return default
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether a variable's bytes are UTF-8. Python reads all others as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

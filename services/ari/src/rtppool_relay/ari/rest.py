@@ -96,14 +96,18 @@ class AriClient:
         max_events_waiting: int = MAX_EVENTS_WAITING,
     ) -> None:
         self._url = url.rstrip("/")
-        self._user = user
-        self._authorization = aiohttp.encode_basic_auth(user, password)
+        self.use_credentials(user, password)
         self._tls = tls
         self._request_seconds = request_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._max_events_waiting = max_events_waiting
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+
+    def use_credentials(self, user: str, password: str) -> None:
+        """Authenticate later requests as this user. Open connections stay, so that no event is lost."""
+        self._user = user
+        self._authorization = aiohttp.encode_basic_auth(user, password)
 
     async def close(self) -> None:
         """Close the connections for good. Requests that wait, and later ones, fail with an `AriUnreachable`."""

@@ -6,10 +6,13 @@ A call is read in this order: this module, registry, runner, table, record, and 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 
 from rtppool_core.contract.report import AriReport, CallsReport
+from rtppool_core.process.secret_file import SecretFile
+from rtppool_relay.ari.credentials import Credentials, CredentialSource
 from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.ari.session import AriSession
 from rtppool_relay.calls.hand_over import publish_departure
@@ -20,14 +23,22 @@ from rtppool_relay.calls.runner import CallContext
 from rtppool_relay.ports.interface import PortAllocator
 from rtppool_relay.settings import Settings
 
-NOT_CONFIGURED = "ARI_USER is not set; set ARI_USER and ARI_PASS (or ARI_PASS_FILE) to take calls"
+log = logging.getLogger(__name__)
+
+NOT_CONFIGURED = "ARI_USER is not set; set ARI_USER and ARI_PASS (or ARI_USER_FILE and ARI_PASS_FILE) to take calls"
 
 
 class Telephony:
     """Calls from one Asterisk. Without credentials there are none, and the report contains the reason."""
 
     def __init__(self, settings: Settings, ports: PortAllocator) -> None:
-        self._configured = bool(settings.ari_user)
+        user_file, password_file = settings.ari_user_file, settings.ari_password_file
+        self._credentials = CredentialSource(
+            Credentials(settings.ari_user, settings.ari_password),
+            SecretFile("ARI_USER_FILE", user_file) if user_file else None,
+            SecretFile("ARI_PASS_FILE", password_file) if password_file else None,
+        )
+        self._configured = asyncio.Event()
         self._draining = False
         self._client = AriClient(settings.ari_url, settings.ari_user, settings.ari_password, settings.ari_tls)
         self._ids = CallIds.of_node(settings.node_name)
@@ -46,6 +57,7 @@ class Telephony:
         self._session = AriSession(
             self._client, settings.ari_url, settings.application, self._calls, time.time_ns, random.uniform
         )
+        self._use_credentials()
 
     @property
     def active_calls(self) -> int:
@@ -54,10 +66,20 @@ class Telephony:
 
     async def run(self) -> None:
         """Take calls until cancelled."""
-        if self._configured:
-            await self._session.run()
-        else:
-            await asyncio.Event().wait()
+        await self._configured.wait()
+        await self._session.run()
+
+    def refresh_credentials(self) -> None:
+        """Use credentials that have changed in their files, also the first ones. Call it every few seconds."""
+        if self._credentials.refresh():
+            self._use_credentials()
+            log.info("the credentials of ARI have changed", extra={"fields": {"user": self._credentials.current.user}})
+
+    def _use_credentials(self) -> None:
+        credentials = self._credentials.current
+        if credentials.user:
+            self._client.use_credentials(credentials.user, credentials.password)
+            self._configured.set()
 
     def live_calls(self) -> list[CallRecord]:
         """Return the live calls, oldest first."""
@@ -77,7 +99,7 @@ class Telephony:
 
     def ari_report(self) -> AriReport:
         """Return the state of the connection to Asterisk, with the reason where there is none."""
-        if not self._configured:
+        if not self._configured.is_set():
             return AriReport("NotConfigured", 0, reason=NOT_CONFIGURED)
         return self._session.report()
 
@@ -95,7 +117,7 @@ class Telephony:
 
     async def publish_departure(self) -> None:
         """Leave the time for the next relay on this node. Call it after `run` was cancelled."""
-        if self._configured:
+        if self._configured.is_set():
             await publish_departure(self._client, self._ids, time.time_ns)
 
     async def close(self) -> None:

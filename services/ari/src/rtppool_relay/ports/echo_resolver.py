@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from rtppool_core.contract.pools_file import EchoTarget
+from rtppool_core.net.hosts import RESOLVER_ERRORS, describe_resolver_error
 from rtppool_core.net.udp import host_port
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,9 @@ class EchoResolver:
             found = await asyncio.get_running_loop().getaddrinfo(
                 target.host, target.port, family=family, type=socket.SOCK_DGRAM
             )
-        except OSError as error:
+        except RESOLVER_ERRORS as error:
             if (target, family) == (self.target, self.family):
-                self._fail(target, f"{error.strerror or error}")
+                self._fail(target, describe_resolver_error(error))
             return
         if (target, family) != (self.target, self.family):
             return  # retargeted meanwhile: `run` resolves the new target next

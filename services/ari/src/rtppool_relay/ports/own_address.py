@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rtppool_core.net.hosts import RESOLVER_ERRORS, describe_resolver_error
 from rtppool_core.net.udp import family_of
 
 REFRESH_SECONDS = 60.0
@@ -47,7 +48,7 @@ class OwnAddress:
         """Resolve the host and select a route once. A failure keeps the previous address."""
         try:
             found = await asyncio.get_running_loop().getaddrinfo(self._host, DISCARD_PORT, type=socket.SOCK_DGRAM)
-        except OSError as error:
+        except RESOLVER_ERRORS as error:
             self._fail(error)
             return
         self._select([(socket.AddressFamily(info[0]), info[4]) for info in found])
@@ -62,9 +63,10 @@ class OwnAddress:
                 self.reason = None
                 return
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: OSError | ValueError) -> None:
+        cause = describe_resolver_error(error)
         self.reason = (
-            f"our address on the route to {self._host} (the host of ARI_URL) is not known: {error.strerror or error}; "
+            f"our address on the route to {self._host} (the host of ARI_URL) is not known: {cause}; "
             "set ADVERTISE_IP, or the pool's advertise address, to one that Asterisk reaches"
         )
 

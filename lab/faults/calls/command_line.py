@@ -22,13 +22,14 @@ from lab.faults.calls.rig.rig import TAKES_ALL, Ports, running_rig
 from lab.faults.calls.rig.rooted import PhoneRoots, prepare_phones
 from lab.faults.calls.rounds.faults import FAULTS, Fault
 from lab.faults.calls.rounds.rounds import RoundResult, play
+from lab.faults.calls.rows.cases import CASE_ROWS
 from lab.faults.calls.rows.leases import LEASES
 from lab.faults.calls.rows.rows import ROWS, Row, RowResult, Stage, play_row
 from lab.faults.calls.rows.tiers import TIERS
 from rtppool_core.process.machine import this_machine
 
 TABLE = "table.md"
-RUNS = (*ROWS, TIERS, LEASES)
+RUNS = (*ROWS, TIERS, LEASES, *CASE_ROWS)
 ROUNDS, CALLS = 20, 50
 SECONDS_A_ROUND = 13
 MAX_DESCRIPTORS_MORE = 24  # the pool of connections to Asterisk, full or empty, and a few for requests of /status
@@ -44,7 +45,7 @@ def _play(options: argparse.Namespace) -> int:
     faults = [fault for fault in FAULTS if not options.only or fault.name in options.only]
     rows = [row for row in RUNS if not options.only or row.name in options.only]
     compile_ahead()
-    found = asyncio.run(_run(prepare_phones(), faults, rows, options.rounds, options.calls))
+    found = asyncio.run(_run(prepare_phones(), faults, rows, options))
     if options.publish:
         PAGE.write_text(replace_part(PAGE.read_text(), PART, (OUTPUT / TABLE).read_text()))
         say(f"published in {PAGE.relative_to(REPOSITORY)}")
@@ -52,15 +53,16 @@ def _play(options: argparse.Namespace) -> int:
 
 
 async def _run(
-    roots: PhoneRoots, faults: Sequence[Fault], rows: Sequence[Row], rounds: int, calls: int
+    roots: PhoneRoots, faults: Sequence[Fault], rows: Sequence[Row], options: argparse.Namespace
 ) -> Sequence[str]:
     """Run everything; return the findings."""
+    rounds, calls = options.rounds, options.calls
     minutes = (len(faults) * rounds * SECONDS_A_ROUND + sum(row.seconds for row in rows)) / 60
     say(f"{len(faults)} faults, {rounds} rounds of {calls} calls each; {len(rows)} other runs; about {minutes:.0f} min")
     machine = this_machine()
     folder = Path(tempfile.mkdtemp(prefix="rtp-pool-chaos-"))
     results = {fault: await _series(roots, fault, rounds, calls, folder) for fault in faults}
-    played = [await _row(roots, row, folder) for row in rows]
+    played = [await _row(roots, row, folder, options) for row in rows]
     tables = [*([fault_table(results)] if results else []), *([row_table(played)] if played else [])]
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / TABLE).write_text("\n\n".join([machine_line(machine), *tables]) + "\n")
@@ -76,11 +78,12 @@ async def _run(
     return found
 
 
-async def _row(roots: PhoneRoots, row: Row, folder: Path) -> RowResult:
+async def _row(roots: PhoneRoots, row: Row, folder: Path, options: argparse.Namespace) -> RowResult:
     say(f"{row.title}: about {row.seconds} s")
     own = folder / row.name
     own.mkdir()
-    return await play_row(Stage(roots, own, lambda text: say(f"  {text}")), row)
+    stage = Stage(roots, own, lambda text: say(f"  {text}"), options.calls, frozenset(options.cases), options.minutes)
+    return await play_row(stage, row)
 
 
 async def _series(roots: PhoneRoots, fault: Fault, rounds: int, calls: int, folder: Path) -> list[RoundResult]:
@@ -124,5 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="run only these")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds of each fault ({ROUNDS})")
     parser.add_argument("--calls", type=int, default=CALLS, help=f"calls held during a fault ({CALLS})")
+    parser.add_argument("--cases", nargs="+", default=(), metavar="CASE", help="of a row of cases, play only these")
+    parser.add_argument("--minutes", type=float, default=30.0, help="length of the soak (30)")
     parser.add_argument("--publish", action="store_true", help="put the tables into docs/chaos.md")
     return parser

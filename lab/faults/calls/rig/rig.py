@@ -15,6 +15,7 @@ from lab.base.waiting import wait_for_listener, wait_until
 from lab.faults.calls.places import ARI_PORT
 from lab.faults.calls.rig.ari_proxy import AriProxy
 from lab.faults.calls.rig.asterisk import ASTERISK_LOG, AsteriskView, command, configure
+from lab.faults.calls.rig.bending_proxy import BendingProxy
 from lab.faults.calls.rig.callers import Callers
 from lab.faults.calls.rig.relay import RelayView, echo_command, echo_environment, relay_command, relay_environment
 from lab.faults.calls.rig.rooted import PhoneRoots
@@ -42,7 +43,7 @@ class Ports:
 
 @dataclass(slots=True)
 class Rig:
-    """The running parts. Only a rig with `through_proxy` has a proxy."""
+    """The running parts. Only a rig with `through_proxy` has a proxy, only one with `bends` a bending proxy."""
 
     ports: Ports
     folder: Path
@@ -53,6 +54,7 @@ class Rig:
     relay_view: RelayView
     callers: Callers
     proxy: AriProxy | None
+    bending: BendingProxy | None = None
 
     @property
     def asterisk_folder(self) -> Path:
@@ -92,9 +94,18 @@ TAKES_ALL = Chain(OURS.relay, OURS.echo, {"ADMISSION": "off"})
 
 @asynccontextmanager
 async def running_rig(
-    roots: PhoneRoots, folder: Path, ports: Ports, *, through_proxy: bool = False, chain: Chain = OURS
+    roots: PhoneRoots,
+    folder: Path,
+    ports: Ports,
+    *,
+    through_proxy: bool = False,
+    bends: bool = False,
+    chain: Chain = OURS,
+    variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Rig]:
-    """Run all parts, connected, for the length of the block.
+    """Run all parts, connected, for the length of the block. With `bends` the relay's requests pass both proxies.
+
+    `variables` are added to the environment of relay and echo.
 
     Raises:
         LabError: a part did not come up.
@@ -107,13 +118,18 @@ async def running_rig(
         view, relay_view = AsteriskView(password), RelayView()
         stack.push_async_callback(view.close)
         stack.push_async_callback(relay_view.close)
-        proxy = AriProxy() if through_proxy else None
+        bending = BendingProxy() if bends else None
+        if bending is not None:
+            stack.push_async_callback(bending.close)
+            await bending.start()
+        behind = ARI_PORT if bending is None else bending.port
+        proxy = AriProxy(target_port=behind) if through_proxy or bends else None
         asterisk = Keeper(
             "asterisk", command(roots.asterisk, asterisk_folder), ASTERISK_ENVIRONMENT, folder / "asterisk.log"
         )
-        echo = Keeper("echo", chain.echo, echo_environment(), folder / "echo.log")
+        echo = Keeper("echo", chain.echo, {**echo_environment(), **(variables or {})}, folder / "echo.log")
         ari_port = ARI_PORT if proxy is None else proxy.listen_port
-        environment = {**relay_environment(ari_port, password, str(ports)), **chain.settings}
+        environment = {**relay_environment(ari_port, password, str(ports)), **chain.settings, **(variables or {})}
         relay = Keeper("relay", chain.relay, environment, folder / "relay.log")
         for keeper in (asterisk, echo):
             stack.push_async_callback(keeper.close)
@@ -125,7 +141,7 @@ async def running_rig(
         stack.push_async_callback(relay.close)
         await relay.start()
         callers = Callers(roots.sipp, folder)
-        rig = Rig(ports, folder, asterisk, relay, echo, view, relay_view, callers, proxy)
+        rig = Rig(ports, folder, asterisk, relay, echo, view, relay_view, callers, proxy, bending)
         try:
             await wait_until("the relay is ready and connected to Asterisk", rig.is_connected, UP_SECONDS)
         except LabError as error:

@@ -7,14 +7,15 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
+from lab.base.descriptors import open_descriptors
 from lab.base.errors import LabError
 from lab.base.places import LOOPBACK
 from lab.base.proc import media_pids
 from lab.base.waiting import wait_for_listener
 from lab.faults.calls.places import ARI_PORT, ECHO_HTTP_PORT, RELAY_HTTP_PORT
+from lab.faults.calls.rig.callers import Outcome
 from lab.faults.calls.rig.rig import Rig
 
 BACK_SECONDS = 20.0
@@ -26,17 +27,28 @@ HUNG_UP_MEANWHILE = 3
 class Struck:
     """The times of a fault: its begin, and when the broken part accepts connections again (monotonic seconds).
 
-    `hung_up` holds the SIP Call-IDs that were ended at Asterisk meanwhile.
+    `hung_up` holds the SIP Call-IDs that were ended at Asterisk meanwhile, `others` the calls that were placed.
     """
 
     at: float
     accepts_at: float
     hung_up: frozenset[str] = frozenset()
+    others: Outcome = field(default_factory=Outcome)
+    notes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+
+
+async def _always(_rig: Rig) -> bool:
+    """Return that a fault asks for nothing beyond connection, flow and a new call."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault. With `reconnects`, the relay loses its connection to Asterisk. `strike` gets the round, from 1."""
+    """A fault. With `reconnects`, the relay loses its connection to Asterisk. `strike` gets the round, from 1.
+
+    `is_whole` holds a further condition of the recovery. Calls last `call_seconds`: longer than fault and recovery.
+    """
 
     name: str
     title: str
@@ -44,6 +56,8 @@ class Fault:
     through_proxy: bool = False
     asterisk_dies: bool = False
     reconnects: bool = True
+    is_whole: Callable[[Rig], Awaitable[bool]] = _always
+    call_seconds: float = 11.0
 
 
 async def _asterisk(rig: Rig, _number: int) -> Struck:
@@ -107,11 +121,3 @@ FAULTS = (
     Fault("control", "relay control process killed", _control),
     Fault("asterisk", "Asterisk killed and restarted", _asterisk, asterisk_dies=True),
 )
-
-
-def open_descriptors(pid: int) -> int:
-    """Return the number of a process's descriptors; 0 after its end."""
-    try:
-        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-    except OSError:
-        return 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab.base.descriptors import open_descriptors
 from lab.base.errors import LabError
 from lab.base.proc import media_pids
 from lab.base.waiting import wait_until
@@ -29,10 +30,9 @@ from lab.faults.calls.rounds.accounts import (
     unaccounted,
     uncounted,
 )
-from lab.faults.calls.rounds.faults import Fault, Struck, open_descriptors
+from lab.faults.calls.rounds.faults import Fault, Struck
 
 CALLS_UP_SECONDS = 10.0
-CALL_SECONDS = 11.0
 TRIAL_SECONDS = 1.0
 TRIAL_PAUSE_SECONDS = 0.1
 TRIAL_PORTS = 100
@@ -60,6 +60,7 @@ class RoundResult:
     adopted: int = 0
     descriptors: int = 0
     orphans_deleted: int = 0
+    notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
 
@@ -105,7 +106,7 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
     relay_from, dialplan_from = rig.relay.log_size(), rig.dialplan_size()
     name = f"{fault.name}-{number}"
     trials = _Trials(rig, name)
-    plan = Plan(f"{name}-held", calls, CALL_SECONDS, HELD_RTP_PORT, CALLS_PER_SECOND)
+    plan = Plan(f"{name}-held", calls, fault.call_seconds, HELD_RTP_PORT, CALLS_PER_SECOND)
     struck: Struck | None = None
     held = Outcome()
     async with rig.callers.calling(plan) as calling:
@@ -114,6 +115,8 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
             reconnects = await _connections(rig)
             async with _recovery(rig, fault, trials, reconnects, result) as strike:
                 struck = await strike(fault.strike(rig, number))
+                result.notes += struck.notes
+                result.findings += struck.findings
                 if fault.asterisk_dies:
                     await calling.stop()
             held = await _end_of(calling, fault)
@@ -126,6 +129,7 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
     records = records_of(log)
     hung_up = struck.hung_up if struck else frozenset()
     callers = _without_hung_up(held, hung_up).with_other(trials.outcome)
+    callers = callers.with_other(struck.others) if struck else callers
     dialplan = dialplan_of(rig.dialplan_log(dialplan_from))
     result.findings += unaccounted(Evidence(callers, dialplan, _known(records, hung_up), fault.asterisk_dies))
     result.findings += [f"the relay's log has a traceback: {each[-400:]}" for each in tracebacks_of(log)[:2]]
@@ -150,23 +154,23 @@ async def _recovery(
         return struck[0]
 
     trial = connected = None
+    missing = "not connected to Asterisk"
     try:
         connected = asyncio.create_task(_connected(rig, fault, reconnects))
         yield strike
         trial = asyncio.create_task(trials.place_until_one_succeeds())
-        before = await _answered(rig)
+        before = await answered(rig)
         recovered_at = [struck[0].accepts_at]
         async with asyncio.timeout(MAX_RECOVERY_SECONDS):
             connected_at = await connected
             recovered_at.append(connected_at)
+            missing = "not all live calls have packets again"
             recovered_at.append(await _flows(rig, before))
+            missing = "no trial call succeeds"
             recovered_at.append(await trial)
+            missing = f"not whole after «{fault.title}»"
+            recovered_at.append(await _whole(rig, fault))
     except TimeoutError as error:
-        missing = (
-            "not connected to Asterisk"
-            if connected and not connected.done()
-            else ("no trial call succeeds" if trial and not trial.done() else "not all live calls have packets again")
-        )
         raise LabError(f"{missing} {MAX_RECOVERY_SECONDS:.0f} s after the fault") from error
     finally:
         for task in (trial, connected):
@@ -213,7 +217,8 @@ async def _connected(rig: Rig, fault: Fault, before: tuple[int, int]) -> float:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _answered(rig: Rig) -> Mapping[str, int]:
+async def answered(rig: Rig) -> Mapping[str, int]:
+    """Return the answered packets of each live call by its caller's channel."""
     return {
         call["channelId"]: call["figures"]["answered"] for call in await rig.relay_view.calls() if "figures" in call
     }
@@ -222,7 +227,7 @@ async def _answered(rig: Rig) -> Mapping[str, int]:
 async def _flows(rig: Rig, before: Mapping[str, int]) -> float:
     """Return when every caller that Asterisk still has got answers since the fault; adopted calls count from zero."""
     while True:
-        now, channels = await _answered(rig), (await rig.view.state()).channels
+        now, channels = await answered(rig), (await rig.view.state()).channels
         callers = [channel for channel in channels if not channel.startswith(OURS)]
         if all(now.get(caller, 0) > before.get(caller, 0) for caller in callers):
             return time.monotonic()
@@ -230,8 +235,15 @@ async def _flows(rig: Rig, before: Mapping[str, int]) -> float:
         await asyncio.sleep(POLL_SECONDS)
 
 
+async def _whole(rig: Rig, fault: Fault) -> float:
+    """Return when the fault's own condition of the recovery is met."""
+    while not await fault.is_whole(rig):
+        await asyncio.sleep(POLL_SECONDS)
+    return time.monotonic()
+
+
 async def _end_of(calling: Calling, fault: Fault) -> Outcome:
-    return await (calling.stop() if fault.asterisk_dies else calling.finish(CALL_SECONDS + FINISH_SECONDS))
+    return await (calling.stop() if fault.asterisk_dies else calling.finish(fault.call_seconds + FINISH_SECONDS))
 
 
 async def rest_of(rig: Rig) -> Rest:

@@ -64,11 +64,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The arguments of a row: Asterisk and SIPp, a folder of its own, and a function that prints progress."""
+    """The arguments of a row: Asterisk and SIPp, a folder of its own, and a function that prints progress.
+
+    A row of cases holds `calls` during each, and plays only `cases` where any are named. `minutes` is for the soak.
+    """
 
     roots: PhoneRoots
     folder: Path
     say: Callable[[str], None]
+    calls: int = 50
+    cases: frozenset[str] = frozenset()
+    minutes: float = 30.0
 
 
 async def play_row(stage: Stage, row: Row) -> RowResult:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from relay_process import RelayProcess, relay_process, relay_settings, talking
 
+from lab.base.descriptors import open_descriptors
 from lab.base.places import LOOPBACK
 from lab.base.proc import media_pids
 from lab.faults.calls.rig.ari_proxy import AriProxy
 from lab.faults.calls.rounds.accounts import uncounted
-from lab.faults.calls.rounds.faults import open_descriptors
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_testing.echo import echo
 from rtppool_testing.ports import free_range

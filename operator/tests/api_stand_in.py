@@ -115,7 +115,9 @@ class ApiStandIn:
         if request.path == POOLS:
             return web.json_response({**_list("RtpPoolList", [*self.pools.values()], self.version)})
         document = self.documents.get(request.path)
-        return refusal(404, "not found") if document is None else web.json_response(document)
+        if document is None:
+            return refusal(404, "not found")
+        return web.json_response(_select(document, request.query.get("labelSelector")))
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -130,6 +132,15 @@ class ApiStandIn:
 
 def _list(kind: str, items: list[Any], version: int = 1) -> dict[str, Any]:
     return {"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": str(version)}, "items": items}
+
+
+def _select(document: dict[str, Any], selector: str | None) -> dict[str, Any]:
+    """Return the items of a list that have the labels of a selector."""
+    if not selector:
+        return document
+    wanted = dict(pair.split("=") for pair in selector.split(","))
+    items = [item for item in document["items"] if wanted.items() <= item["metadata"].get("labels", {}).items()]
+    return {**document, "items": items}
 
 
 def make_list(*items: Any) -> dict[str, Any]:

@@ -58,10 +58,15 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     await stand_in.end()
 
 
+async def make_app() -> App:
+    settings = read_settings(VARIABLES)
+    return App(await asyncio.to_thread(connect, OURS, settings.policy, settings.relay_selector), OURS, settings)
+
+
 @pytest.fixture
 async def app(api: ApiStandIn) -> AsyncIterator[App]:
     assert api.port
-    made = App(await asyncio.to_thread(connect, "rtp", OURS), OURS, read_settings(VARIABLES))
+    made = await make_app()
     yield made
     await made.stop()
 
@@ -109,7 +114,7 @@ async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(app: App
 
 
 async def test_its_lease_is_given_up_at_the_end(api: ApiStandIn) -> None:
-    app = App(await asyncio.to_thread(connect, "rtp", OURS), OURS, read_settings(VARIABLES))
+    app = await make_app()
     lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/rtp-pool-operator"
     await app.start("127.0.0.1", 0)
     await until(lambda: app.reconciler.problem is None)

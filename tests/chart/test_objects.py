@@ -17,14 +17,19 @@ from rtppool_core.contract import pools_file as pool_config
 from rtppool_core.contract.codec import from_json
 from rtppool_core.contract.port_range import PortRange
 from rtppool_echo.settings import read_settings as read_echo_settings
+from rtppool_operator.pools.trust import TrustPolicy
+from rtppool_operator.settings import Settings as OperatorSettings
+from rtppool_operator.settings import read_settings as read_operator_settings
 from rtppool_relay.settings import read_settings as read_relay_settings
 
+CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/crds/rtppools.yaml"
 MODELS = {
     "ClusterRole": "V1ClusterRole",
     "ClusterRoleBinding": "V1ClusterRoleBinding",
     "DaemonSet": "V1DaemonSet",
     "Deployment": "V1Deployment",
     "Job": "V1Job",
+    "NetworkPolicy": "V1NetworkPolicy",
     "Pod": "V1Pod",
     "Role": "V1Role",
     "RoleBinding": "V1RoleBinding",
@@ -47,6 +52,11 @@ EVERYTHING = {
     "echo.ratePerAddress": 1000000,
     "echo.rtpOnly": False,
     "httpToken.enabled": False,
+    "operator.poolNamespaces": ["contact-centre", "lab"],
+    "operator.foreignPoolsMayTakeNodes": True,
+    "operator.allowedEchoHosts": ["127.0.0.1", "10.1.0.0/16", "fd00::/8", "echo.example.com"],
+    "operator.allowedAdvertiseAddresses": ["192.0.2.0/24"],
+    "operator.networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {"matchLabels": {"name": "metrics"}}}]},
     "defaultPool.spec": {"maxCalls": 50, "drain": {"timeoutSeconds": 60}, "excludedPorts": [10050]},
 }
 NOTHING = {
@@ -407,8 +417,52 @@ def test_images_can_be_taken_from_elsewhere(render: Any, values: dict[str, Any],
     assert rendered.container("Pod", "rtp-test-echo")["image"] == image
 
 
-def test_relays_can_be_found_as_the_operator_looks_for_them(defaults: Any) -> None:
-    assert defaults.pod("DaemonSet", "rtp-relay")["metadata"]["labels"]["app.kubernetes.io/component"] == "relay"
+@VARIANTS
+def test_the_operator_s_selector_has_this_release_s_relays_and_no_other_pod(
+    render: Any, values: dict[str, Any]
+) -> None:
+    rendered = render(values)
+    settings = operator_settings(rendered)
+    wanted = dict(pair.split("=") for pair in settings.relay_selector.split(",")).items()
+    assert wanted == {
+        ("app.kubernetes.io/name", "rtp-pool"),
+        ("app.kubernetes.io/instance", "rtp"),
+        ("app.kubernetes.io/component", "relay"),
+    }
+    found = [name for name, pod in rendered.pods().items() if wanted <= pod["metadata"]["labels"].items()]
+    assert found == ["rtp-relay"]
+
+
+def operator_settings(rendered: Any) -> OperatorSettings:
+    variables = plain(rendered.environment("Deployment", "rtp-operator"))
+    return read_operator_settings({**variables, "POD_NAMESPACE": "voice", "CRD_FILE": str(CRD)})
+
+
+def test_the_operator_honours_the_release_s_namespace_alone_by_default(defaults: Any) -> None:
+    assert operator_settings(defaults).policy == TrustPolicy("voice")
+
+
+def test_the_operator_understands_the_trust_of_the_values(render: Any) -> None:
+    policy = operator_settings(render(EVERYTHING)).policy
+    assert policy.pool_namespaces == {"contact-centre", "lab"}
+    assert policy.foreign_pools_may_take_nodes
+    assert str(policy.echo_hosts) == "127.0.0.1/32, 10.1.0.0/16, fd00::/8 and others"
+    assert policy.echo_hosts.names == ("echo.example.com",)
+    assert list(map(str, policy.advertised)) == ["192.0.2.0/24"]
+
+
+def test_a_network_policy_lets_only_the_named_peers_read_the_operator_s_metrics(render: Any, defaults: Any) -> None:
+    assert not [o for o in defaults if o["kind"] == "NetworkPolicy"]
+    spec = render(EVERYTHING).find("NetworkPolicy", "rtp-operator")["spec"]
+    assert spec["podSelector"]["matchLabels"].items() <= (
+        defaults.pod("Deployment", "rtp-operator")["metadata"]["labels"].items()
+    )
+    assert spec["policyTypes"] == ["Ingress"]
+    (rule,) = spec["ingress"]
+    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"name": "metrics"}}}]
+    assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
+    closed = render({"operator.networkPolicy.enabled": True}).find("NetworkPolicy", "rtp-operator")["spec"]
+    assert closed["ingress"] == []
 
 
 @VARIANTS
@@ -578,3 +632,14 @@ def test_the_notes_name_the_next_command(helm: Callable[..., Any], chart: Path) 
     notes = done.stdout.partition("NOTES:")[2]
     assert "kubectl get rtppools --namespace voice --output wide --watch" in notes
     assert "helm test rtp --namespace voice --logs" in notes
+
+
+def test_the_notes_say_whose_pools_hear_calls(helm: Callable[..., Any], chart: Path) -> None:
+    def notes(*options: str) -> str:
+        done = helm("install", "rtp", chart, "--namespace", "voice", "--dry-run=client", *options)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout.partition("NOTES:")[2])
+
+    assert "the right to hear every call" in notes()
+    assert "Only pools of voice are honoured (operator.poolNamespaces)" in notes()
+    assert "Pools of voice and of lab are honoured" in notes("--set-json", 'operator.poolNamespaces=["lab"]')

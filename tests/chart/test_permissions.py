@@ -33,7 +33,13 @@ class Permission:
 
 
 PERMISSIONS = (
-    Permission("cluster", GROUP, PLURAL, ("list", "watch"), "Pools of all namespaces, because ports belong to nodes."),
+    Permission(
+        "cluster",
+        GROUP,
+        PLURAL,
+        ("list", "watch"),
+        "Pools of all namespaces, because a pool that is not honoured has a status as well.",
+    ),
     Permission("cluster", GROUP, f"{PLURAL}/status", ("patch",), "Statuses only, never a spec."),
     Permission("cluster", "", "nodes", ("list",), "Labels for nodeSelector, and the ExternalIP to advertise."),
     Permission("cluster", "", "events", ("create",), "Events are created in their pool's namespace."),

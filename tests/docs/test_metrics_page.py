@@ -15,6 +15,7 @@ from rtppool_echo.settings import Settings
 from rtppool_operator.kube.lease import Leadership
 from rtppool_operator.loop.metrics import OperatorMetrics
 from rtppool_operator.loop.reconciler import Reconciler
+from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.polling import Poller
 from rtppool_relay.app import Relay
 from rtppool_relay.http.metrics import RelayMetrics
@@ -52,7 +53,7 @@ async def families() -> list[Metric]:
     relay = Relay(read_settings({"POOL_CONFIG": "/nowhere/pools.json"}))
     echo = Echo(Settings(echo_bind="127.0.0.1", echo_port=0))
     poller = Poller(None)
-    reconciler = Reconciler(None, poller, Leadership(None, "ns/pod"), "ns/pod")  # type: ignore[arg-type]
+    reconciler = Reconciler(None, poller, Leadership(None, "ns/pod"), "ns/pod", TrustPolicy("ns"))  # type: ignore[arg-type]
     found = [
         *RelayMetrics(relay._snapshot, relay._measurement).collect(),
         *EchoMetrics(echo._counters, echo._sockets, echo.supervisor).collect(),

@@ -11,6 +11,15 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
+{{/* The selector of the release's relays, as the API server reads it: name=value,... */}}
+{{- define "rtp-pool.relaySelector" -}}
+{{- $pairs := list -}}
+{{- range $name, $value := include "rtp-pool.selector" (list . "relay") | fromYaml -}}
+{{- $pairs = append $pairs (printf "%s=%s" $name $value) -}}
+{{- end -}}
+{{- join "," $pairs -}}
+{{- end -}}
+
 {{/* All labels: (list . "echo") */}}
 {{- define "rtp-pool.labels" -}}
 {{- $root := index . 0 -}}

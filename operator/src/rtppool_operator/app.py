@@ -35,15 +35,16 @@ class App:
     """The operator. Under `kopf run` it has no `watch`, because kopf runs outside of it."""
 
     def __init__(self, cluster: Cluster, definition: Mapping[str, Any], settings: Settings) -> None:
-        me = f"{settings.namespace}/{settings.pod_name}"
-        self._poller = Poller(settings.relay_token_file)
+        me = f"{settings.policy.namespace}/{settings.pod_name}"
+        self._poller = Poller(settings.relay_token)
         self._cluster = cluster
         self._identity = me
         self._tasks: list[asyncio.Task[None]] = []
         self._http: web.AppRunner | None = None
-        self.reconciler = Reconciler(cluster, self._poller, Leadership(cluster, me), me)
+        self.reconciler = Reconciler(cluster, self._poller, Leadership(cluster, me), me, settings.policy)
         self.definition = DefinitionKeeper(cluster, definition)
         self.watch: KopfWatch | None = None
+        self._watch_began_seconds = 0.0
         self.http_port = settings.http_port
 
     async def start(self, host: str, port: int) -> None:
@@ -79,15 +80,18 @@ class App:
         def seen(uid: str, generation: int | None, version: str | None) -> None:
             loop.call_soon_threadsafe(self.reconciler.pool_seen, uid, generation, version)
 
-        self.watch = KopfWatch(seen, self._identity)
-        self.watch.start()
-        started_at = time.monotonic()
-        while True:
-            await asyncio.sleep(WATCH_CHECK_SECONDS)
-            now = time.monotonic()
-            if min(self.reconciler.watch.behind_seconds(now), now - started_at) > INACTIVITY_SECONDS:
-                self.watch.restart()
-                started_at = now
+        watch = self.watch = KopfWatch(seen, self._identity)
+        await self.reconciler.jobs.repeat("check of the watch", WATCH_CHECK_SECONDS, lambda: self._check(watch))
+
+    def _check(self, watch: KopfWatch) -> None:
+        """Start the watch's thread when there is none, and replace a watch that delivers nothing."""
+        now = time.monotonic()
+        if not watch.alive:
+            watch.start()
+            self._watch_began_seconds = now
+        elif min(self.reconciler.watch.behind_seconds(now), now - self._watch_began_seconds) > INACTIVITY_SECONDS:
+            watch.restart()
+            self._watch_began_seconds = now
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -139,9 +143,10 @@ async def start(variables: Mapping[str, str]) -> App:
     # kopf warns that it receives no signals. The operator stops it.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     definition = read_definition(settings.crd_file)
-    app = App(await asyncio.to_thread(connect, settings.namespace, definition), definition, settings)
+    cluster = await asyncio.to_thread(connect, definition, settings.policy, settings.relay_selector)
+    app = App(cluster, definition, settings)
     await app.start(settings.http_bind, settings.http_port)
-    log.info("operator started", extra={"fields": {"namespace": settings.namespace, "http": settings.http_port}})
+    log.info("operator started", extra={"fields": {"namespace": settings.policy.namespace, "http": settings.http_port}})
     return app
 
 

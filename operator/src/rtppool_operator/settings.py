@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,20 +10,27 @@ from pathlib import Path
 
 from rtppool_core.contract.port_range import MAX_PORT
 from rtppool_core.process.logs import FORMATS, LEVELS
+from rtppool_core.process.secret_file import SecretFile
 from rtppool_core.process.settings import Environment
+from rtppool_operator.pools.rules import LABEL_KEY, LABEL_VALUE
+from rtppool_operator.pools.trust import HostList, TrustPolicy
 
 DEFAULT_CRD_FILE = "/opt/rtp-pool/crds/rtppools.yaml"
+# The chart adds the release's name. Every pod with these labels gets the token.
+DEFAULT_RELAY_SELECTOR = "app.kubernetes.io/name=rtp-pool,app.kubernetes.io/component=relay"
+NAMESPACE_NAME = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings. `namespace` has the relays and their configuration."""
+    """All settings. The namespace of `policy` has the relays and their configuration."""
 
-    namespace: str
+    policy: TrustPolicy
+    relay_selector: str
     pod_name: str
     http_bind: str
     http_port: int
-    relay_token_file: Path | None
+    relay_token: SecretFile | None
     crd_file: Path
     log_level: str
     log_format: str
@@ -37,18 +45,57 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     env = Environment(variables)
     token_file = env.text("RELAY_TOKEN_FILE")
     settings = Settings(
-        namespace=env.text("POD_NAMESPACE"),
+        policy=_policy(env),
+        relay_selector=_relay_selector(env),
         pod_name=env.text("POD_NAME", socket.gethostname()),
         http_bind=env.address("HTTP_BIND", "0.0.0.0"),
         http_port=env.integer("HTTP_PORT", 9092, 1, MAX_PORT),
-        relay_token_file=Path(token_file) if token_file else None,
+        relay_token=SecretFile("RELAY_TOKEN_FILE", Path(token_file)) if token_file else None,
         crd_file=Path(env.text("CRD_FILE", DEFAULT_CRD_FILE)),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
         log_format=env.choice("LOG_FORMAT", "text", FORMATS),
     )
-    if not settings.namespace:
+    if not settings.policy.namespace:
         env.problem("POD_NAMESPACE= : is empty; accepted is the namespace of the relays (the chart sets it)")
     if not settings.crd_file.is_file():
         env.problem(f"CRD_FILE={settings.crd_file}: is not a file; accepted is the path of the CRD of RtpPool")
     env.finish()
     return settings
+
+
+def _policy(env: Environment) -> TrustPolicy:
+    return TrustPolicy(
+        namespace=env.text("POD_NAMESPACE"),
+        pool_namespaces=frozenset(_pool_namespaces(env)),
+        foreign_pools_may_take_nodes=env.choice("FOREIGN_POOLS_MAY_TAKE_NODES", "false", ("true", "false")) == "true",
+        echo_hosts=_echo_hosts(env),
+        advertised=env.networks("ALLOWED_ADVERTISE_ADDRESSES"),
+    )
+
+
+def _pool_namespaces(env: Environment) -> list[str]:
+    text = env.text("POOL_NAMESPACES")
+    names = [name for each in text.split(",") if (name := each.strip())]
+    if not all(re.fullmatch(NAMESPACE_NAME, name) for name in names):
+        env.problem(f"POOL_NAMESPACES={text}: accepted are names of namespaces, separated by commas")
+    return names
+
+
+def _echo_hosts(env: Environment) -> HostList:
+    text = env.text("ALLOWED_ECHO_HOSTS")
+    try:
+        return HostList.parse(text)
+    except ValueError:
+        accepted = "addresses, networks such as 10.0.0.0/8 with host bits zero, and host names, separated by commas"
+        env.problem(f"ALLOWED_ECHO_HOSTS={text}: accepted are {accepted}")
+        return HostList()
+
+
+def _relay_selector(env: Environment) -> str:
+    text = env.text("RELAY_SELECTOR", DEFAULT_RELAY_SELECTOR)
+    for pair in text.split(","):
+        key, _, value = pair.partition("=")
+        if not value or re.fullmatch(LABEL_KEY, key) is None or re.fullmatch(LABEL_VALUE, value) is None:
+            env.problem(f"RELAY_SELECTOR={text}: accepted are labels such as name=value, separated by commas")
+            break
+    return text

@@ -15,18 +15,25 @@ from rtppool_core.contract.pools_file import REFRESH_ANNOTATION
 from rtppool_operator.kube.cluster import Cluster, ClusterError, relay_of
 from rtppool_operator.pools.cluster_view import Node, RelayPod
 from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.trust import TrustPolicy
 
 MakePool = Callable[..., Pool]
 PODS = "/api/v1/namespaces/rtp/pods"
 NODES = "/api/v1/nodes"
 CONFIG_MAP = "/api/v1/namespaces/rtp/configmaps/rtp-relay-config"
 STATUS = f"{GROUP_VERSION}/namespaces/voice/rtppools/default/status"
+POLICY = TrustPolicy("rtp", pool_namespaces=frozenset({"voice"}))
+SELECTOR = "app.kubernetes.io/name=rtp-pool,app.kubernetes.io/instance=calls,app.kubernetes.io/component=relay"
 RELAY = RelayPod("relay-a", "uid-a", "a", "192.0.2.1", 9090)
+
+
+def labels_of(selector: str) -> dict[str, str]:
+    return dict(pair.split("=") for pair in selector.split(","))
 
 
 def pod(name: str = "relay-a", **metadata: Any) -> dict[str, Any]:
     return {
-        "metadata": {"name": name, "uid": f"uid-{name}", **metadata},
+        "metadata": {"name": name, "uid": f"uid-{name}", "labels": labels_of(SELECTOR), **metadata},
         "spec": {
             "nodeName": "a",
             "containers": [
@@ -60,7 +67,7 @@ def clock() -> list[float]:
 def cluster(api: ApiStandIn, clock: list[float], definition: dict[str, Any]) -> Cluster:
     configuration = kubernetes.client.Configuration(host=f"http://127.0.0.1:{api.port}")
     configuration.retries = False
-    return Cluster(kubernetes.client.ApiClient(configuration), "rtp", definition, lambda: clock[0])
+    return Cluster(kubernetes.client.ApiClient(configuration), definition, POLICY, SELECTOR, lambda: clock[0])
 
 
 async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStandIn, cluster: Cluster) -> None:
@@ -86,6 +93,27 @@ async def test_nodes_are_asked_for_their_labels_alone_unless_a_pool_needs_their_
     view = await asyncio.to_thread(cluster.read_view)
     assert view.nodes["a"].external_address == "198.51.100.1"
     assert "PartialObjectMetadataList" not in api.requests[-1][2]
+
+
+async def test_a_pool_that_is_not_honoured_does_not_make_the_reads_larger(api: ApiStandIn, cluster: Cluster) -> None:
+    document = await api.put_pool("default")
+    document["metadata"]["namespace"] = "tenant"
+    document["spec"]["advertise"] = {"source": "NodeExternalIP"}
+    view = await asyncio.to_thread(cluster.read_view)
+    assert [pool.key for pool in view.pools] == ["tenant/default"], "its status is written"
+    assert ["PartialObjectMetadataList" in accept for _, path, accept in api.requests if path == NODES] == [True]
+
+
+async def test_only_pods_of_this_release_are_relays(api: ApiStandIn, cluster: Cluster) -> None:
+    ours = labels_of(SELECTOR)
+    foreign = {
+        "sentry": {**ours, "app.kubernetes.io/name": "sentry"},
+        "other-release": {**ours, "app.kubernetes.io/instance": "other"},
+        "echo": {**ours, "app.kubernetes.io/component": "echo"},
+    }
+    api.documents[PODS] = make_list(pod(), *(pod(name, labels=labels) for name, labels in foreign.items()))
+    view = await asyncio.to_thread(cluster.read_view)
+    assert [relay.name for relay in view.relays] == ["relay-a"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from rtppool_operator.loop.reconciler import Reconciler
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.event import PoolEvent
 from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import FIRST_NUDGE_SECONDS
 from rtppool_operator.status.write_policy import MIN_PAUSE_SECONDS
@@ -128,7 +129,8 @@ async def reconciler(cluster: MemoryCluster, later: list[float]) -> AsyncIterato
     def monotonic() -> float:
         return time.monotonic() + later[0]
 
-    made = Reconciler(cluster, Poller(None, monotonic), Leadership(cluster, "ns/me", monotonic), "ns/me", monotonic)
+    leadership = Leadership(cluster, "ns/me", monotonic)
+    made = Reconciler(cluster, Poller(None, monotonic), leadership, "ns/me", TrustPolicy("voice"), monotonic)
     yield made
     await made.close()
 
@@ -248,7 +250,7 @@ async def test_an_operator_without_the_lease_writes_nothing(
     assert relay == {}
     cluster.view = replace(cluster.view, pools=(make_pool(),))
     poller = Poller(None)
-    waiting = Reconciler(cluster, poller, Held(cluster, "ns/me"), "ns/me")
+    waiting = Reconciler(cluster, poller, Held(cluster, "ns/me"), "ns/me", TrustPolicy("voice"))
     with pytest.raises(NotLeadingError):
         await waiting.cycle()
     task = asyncio.create_task(waiting.run())
@@ -266,7 +268,7 @@ async def test_a_lease_that_ends_in_the_middle_of_a_round_ends_its_writes(
     clock = [0.0]
     leadership = Leadership(cluster, "ns/me", lambda: clock[0])
     poller = Poller(None)
-    slow = Reconciler(cluster, poller, leadership, "ns/me")
+    slow = Reconciler(cluster, poller, leadership, "ns/me", TrustPolicy("voice"))
     cluster.view = replace(cluster.view, pools=(make_pool(),))
     write = cluster.write
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from rtppool_core.contract.pools_file import decode_for_node
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.desired import Desired, desired_state
 from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.trust import TrustPolicy
 
 MakePool = Callable[..., Pool]
 ONE, TWO = {"zone": "1"}, {"zone": "2"}
@@ -26,6 +27,7 @@ class Cluster:
     relays: dict[str, bool]
     pools: list[Pool]
     written: str | None = None
+    policy: TrustPolicy = field(default_factory=lambda: TrustPolicy("voice"))
     last: Desired | None = None
 
     def read_view(self) -> dict[str, str]:
@@ -39,7 +41,7 @@ class Cluster:
             {name: Node(name, labels) for name, labels in self.nodes.items()},
             self.written,
         )
-        self.last = desired_state(view, self.last.text if self.last else None)
+        self.last = desired_state(view, self.policy, self.last.text if self.last else None)
         self.written = self.last.text
         return {node: entry.name for node, entry in self.last.entries.items()}
 
@@ -232,7 +234,10 @@ def test_a_selected_node_without_a_relay_is_named(cluster: Cluster) -> None:
     assert cluster.claim("all").without_relay == (), "an empty selector picks nodes by their relay"
 
 
-def test_pools_of_two_namespaces_share_nodes_by_the_same_rule(cluster: Cluster, make_pool: MakePool) -> None:
+def test_with_permission_pools_of_two_namespaces_share_nodes_by_the_same_rule(
+    cluster: Cluster, make_pool: MakePool
+) -> None:
+    cluster.policy = TrustPolicy("voice", frozenset({"lab"}), foreign_pools_may_take_nodes=True)
     cluster.pools = [make_pool("p"), make_pool("p", namespace="lab"), make_pool("c", nodeSelector=TWO)]
     cluster.read_view()
     assert cluster.last is not None

@@ -13,6 +13,7 @@ from rtppool_core.contract.report import Report
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.desired import Desired, desired_state
 from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.observed import LastReport
 from rtppool_operator.relays.progress import (
     FIRST_NUDGE_SECONDS,
@@ -25,6 +26,7 @@ from rtppool_operator.relays.progress import (
 )
 
 MakePool = Callable[..., Pool]
+POLICY = TrustPolicy("voice")
 MakeReport = Callable[..., Report]
 
 
@@ -35,7 +37,7 @@ def relay(make_relay: Callable[..., RelayPod]) -> RelayPod:
 
 @pytest.fixture
 def desired(make_pool: MakePool, relay: RelayPod) -> Desired:
-    return desired_state(ClusterView((make_pool(),), (relay,), {"a": Node("a")}, None))
+    return desired_state(ClusterView((make_pool(),), (relay,), {"a": Node("a")}, None), POLICY)
 
 
 def watched(progress: RelayProgress, relay: RelayPod, desired: Desired, report: Report, now_seconds: float) -> None:
@@ -64,7 +66,7 @@ def test_hurry_ends_after_ten_seconds_and_begins_with_the_next_edit(
     assert progress.urgent_uids(100.0) == {relay.uid}
     watched(progress, relay, desired, old, 100.0 + URGENT_SECONDS)
     assert progress.urgent_uids(100.1 + URGENT_SECONDS) == set()
-    edited = desired_state(ClusterView((replace(make_pool(), generation=4),), (relay,), {"a": Node("a")}, None))
+    edited = desired_state(ClusterView((replace(make_pool(), generation=4),), (relay,), {"a": Node("a")}, None), POLICY)
     watched(progress, relay, edited, old, 200.0)
     assert progress.urgent_uids(200.0) == {relay.uid}
     watched(progress, relay, edited, make_report(make_pool(), generation=4), 201.0)

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.report import HistogramExport, Report, WindowReport, Windows
+from rtppool_core.process.secret_file import SecretFile
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.polling import IN_FLIGHT, Poller, read_report
 
@@ -57,7 +58,7 @@ async def relay() -> AsyncIterator[Relay]:
 async def poller(tmp_path: Path) -> AsyncIterator[Poller]:
     token = tmp_path / "token"
     token.write_text("secret\n")
-    asked = Poller(token, monotonic=lambda: 77.0, unix=lambda: 1_700_000_000.9)
+    asked = Poller(SecretFile("RELAY_TOKEN_FILE", token), monotonic=lambda: 77.0, unix=lambda: 1_700_000_000.9)
     yield asked
     await asked.close()
 

@@ -10,16 +10,18 @@ import pytest
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.desired import Desired, desired_state
 from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.status.log_lines import condition_change_lines, pool_change_lines
 
 MakePool = Callable[..., Pool]
+POLICY = TrustPolicy("voice")
 NODES = {"a": Node("a", {"zone": "1"}), "b": Node("b", {"zone": "2"})}
 
 
 @pytest.fixture
 def state(make_relay: Callable[..., RelayPod]) -> Callable[..., Desired]:
     def make(*pools: Pool) -> Desired:
-        return desired_state(ClusterView(pools, tuple(make_relay(node) for node in NODES), NODES, None))
+        return desired_state(ClusterView(pools, tuple(make_relay(node) for node in NODES), NODES, None), POLICY)
 
     return make
 

@@ -25,6 +25,7 @@ from rtppool_core.contract.report import (
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.trust import PolicyRefusal
 from rtppool_operator.relays.observed import Failure, LastReport, PoolObservation, observe
 from rtppool_operator.status.conditions import CHAINS, conditions
 from rtppool_operator.status.figures import figures
@@ -89,6 +90,10 @@ def unserved(kind: str) -> dict[tuple[str, str], Scenario]:
     return {**untold(kind), (kind, "NotProgrammed"): lambda world: world.seen(world.report(pool=OTHER_POOL))}
 
 
+def refused(reason: Any) -> Scenario:
+    return lambda world: world.seen(refusal=PolicyRefusal(reason, "the chart's value does not list it"))
+
+
 def ari(state: Any) -> Scenario:
     return lambda world: world.seen(world.report(), world.report(ari=AriReport(state, 0, reason="why")))
 
@@ -108,6 +113,8 @@ LOST = (("a", "voice/other"),)
 
 SCENARIOS: Mapping[tuple[str, str], Scenario] = {
     ("Accepted", "Invalid"): lambda world: world.seen(pool=world.make_pool(portRange={"start": 9, "end": 1})),
+    ("Accepted", "NamespaceNotHonoured"): refused("NamespaceNotHonoured"),
+    ("Accepted", "NotAllowed"): refused("NotAllowed"),
     ("Accepted", "Conflicted"): lambda world: world.seen(lost=LOST),
     ("Accepted", "NoAddress"): lambda world: world.seen(None, owned=(), unserved=(("a", "no ExternalIP"),)),
     ("Accepted", "Accepted"): ALL_WELL,
@@ -150,6 +157,8 @@ SCENARIOS: Mapping[tuple[str, str], Scenario] = {
     **unserved("Draining"),
     ("Draining", "NotDraining"): ALL_WELL,
     ("Ready", "Invalid"): lambda world: world.seen(pool=world.make_pool(portRange={"start": 9, "end": 1})),
+    ("Ready", "NamespaceNotHonoured"): refused("NamespaceNotHonoured"),
+    ("Ready", "NotAllowed"): refused("NotAllowed"),
     ("Ready", "Conflicted"): lambda world: world.seen(lost=LOST),
     ("Ready", "NoAddress"): lambda world: world.seen(None, owned=(), unserved=(("a", "no ExternalIP"),)),
     ("Ready", "Paused"): lambda world: world.seen(
@@ -293,3 +302,20 @@ def test_what_a_relay_says_at_length_is_cut(world: World) -> None:
 def test_a_relay_that_can_not_take_calls_makes_the_pool_not_ready_and_says_why(world: World) -> None:
     seen = world.seen(world.report(), world.report(ready=False, not_ready=("0 of 1 media processes are up",)))
     assert message(seen, "Ready") == "1 of 2 relays can take calls; b: 0 of 1 media processes are up"
+
+
+def test_a_refused_pool_says_whether_relays_keep_its_last_entry(world: World) -> None:
+    refusal = PolicyRefusal("NamespaceNotHonoured", "pools of namespace tenant are not honoured")
+    messages = [
+        next(each.message for each in conditions(observation) if each.type == "Accepted")
+        for observation in (world.seen(refusal=refusal), world.seen(world.report(), refusal=refusal))
+    ]
+    kept = "; its relays keep their last configuration until it is deleted or accepted"
+    assert messages == [refusal.message, refusal.message + kept]
+
+
+def test_a_refused_pool_without_an_entry_learns_nothing_of_the_cluster(world: World) -> None:
+    refusal = PolicyRefusal("NamespaceNotHonoured", "pools of namespace tenant are not honoured")
+    found = {each.type: each for each in conditions(world.seen(refusal=refusal))}
+    assert found["Programmed"].message == "the operator does not apply this pool; see Accepted"
+    assert found["Conflicted"].reason == "NoConflict"

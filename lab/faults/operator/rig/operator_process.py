@@ -11,7 +11,7 @@ import aiohttp
 from lab.base.places import DEFINITION_FILE, LOOPBACK, inherited_variables
 from lab.base.processes import Process
 from lab.faults.operator.api.api_server import Account
-from lab.faults.operator.api.resources import NAMESPACE
+from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE
 from rtppool_testing.ports import free_port
 
 REQUEST_SECONDS = 2.0
@@ -43,6 +43,9 @@ class OperatorProcess:
                 **inherited_variables(),
                 "KUBECONFIG": str(self._kubeconfig),
                 "POD_NAMESPACE": NAMESPACE,
+                "POOL_NAMESPACES": OTHER_NAMESPACE,
+                # Both namespaces rank alike, so that pools of one take nodes from the other.
+                "FOREIGN_POOLS_MAY_TAKE_NODES": "true",
                 "POD_NAME": self.pod,
                 "HTTP_BIND": LOOPBACK,
                 "HTTP_PORT": str(self.http_port),

@@ -22,8 +22,9 @@ from rtppool_operator.pools.event import PoolEvent
 from rtppool_operator.pools.parsing import parse_pool
 from rtppool_operator.pools.schema import spec_schema
 from rtppool_operator.pools.spec import CRD_NAME, GROUP, KIND, PLURAL, VERSION, Pool
+from rtppool_operator.pools.trust import TrustPolicy
+from rtppool_operator.settings import DEFAULT_RELAY_SELECTOR
 
-RELAY_SELECTOR = "app.kubernetes.io/component=relay"
 RELAY_PORT_NAME = "http"
 CONNECT_SECONDS = 3
 READ_SECONDS = (CONNECT_SECONDS, 10)
@@ -67,15 +68,18 @@ class Cluster:
     def __init__(
         self,
         client: kubernetes.client.ApiClient,
-        namespace: str,
         definition: Mapping[str, Any],
+        policy: TrustPolicy,
+        relay_selector: str = DEFAULT_RELAY_SELECTOR,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._core = kubernetes.client.CoreV1Api(client)
         self._custom = kubernetes.client.CustomObjectsApi(client)
         self._extensions = kubernetes.client.ApiextensionsV1Api(client)
         self._leases = kubernetes.client.CoordinationV1Api(client)
-        self._namespace = namespace
+        self._policy = policy
+        self._namespace = policy.namespace
+        self._relay_selector = relay_selector
         self._schema = spec_schema(definition)
         self._monotonic = monotonic
         self._lists = ThreadPoolExecutor(LISTS, thread_name_prefix="list")
@@ -94,9 +98,13 @@ class Cluster:
         written = self._lists.submit(self.written)
         pools, versions = listed.result()
         found = nodes.result()
-        if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
+        if any(self._needs_addresses(pool) for pool in pools):
             found = self.nodes_with_addresses()
         return ClusterView(pools, relays.result(), found, written.result(), versions)
+
+    def _needs_addresses(self, pool: Pool) -> bool:
+        source = pool.spec.advertise.source if pool.spec is not None else None
+        return source == "NodeExternalIP" and self._policy.is_honoured(pool)
 
     def _pools(self) -> tuple[tuple[Pool, ...], Mapping[str, str]]:
         """Return pools of all namespaces, and their resource versions by uid."""
@@ -112,7 +120,7 @@ class Cluster:
             request,
             self._core.list_namespaced_pod,
             self._namespace,
-            label_selector=RELAY_SELECTOR,
+            label_selector=self._relay_selector,
             resource_version="0",
         )
         return tuple(relay for pod in _items(request, response) if (relay := relay_of(pod)) is not None)
@@ -307,11 +315,13 @@ class Cluster:
                 self.throttled += 1
                 self._paused_until = self._monotonic() + _pause_seconds(error)
             raise ClusterError(f"{request}: {_reason(error)}", error.status, unnamed=_is_unnamed(error)) from error
-        except urllib3.exceptions.HTTPError as error:
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(f"{request}: the API server can't be reached ({error})"[:MAX_REASON]) from error
 
 
-def connect(namespace: str, definition: Mapping[str, Any]) -> Cluster:
+def connect(
+    definition: Mapping[str, Any], policy: TrustPolicy, relay_selector: str = DEFAULT_RELAY_SELECTOR
+) -> Cluster:
     """Connect to the cluster of this pod, or else of the user's kubeconfig.
 
     Raises:
@@ -328,7 +338,7 @@ def connect(namespace: str, definition: Mapping[str, Any]) -> Cluster:
     # The next round retries. The client's own retries would log each attempt and hide the error.
     configuration.retries = False
     configuration.connection_pool_maxsize = CONNECTIONS
-    return Cluster(kubernetes.client.ApiClient(configuration), namespace, definition)
+    return Cluster(kubernetes.client.ApiClient(configuration), definition, policy, relay_selector)
 
 
 def relay_of(pod: Mapping[str, Any]) -> RelayPod | None:

@@ -22,6 +22,7 @@ from rtppool_core.process.settings import Environment, SettingsError
 from rtppool_operator.kube.cluster import ClusterError, connect
 from rtppool_operator.pools.schema import spec_schema
 from rtppool_operator.pools.spec import CRD_NAME, VERSION
+from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.settings import DEFAULT_CRD_FILE
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ def main() -> int:
         env.finish()
         logs.configure(level, form, sys.stderr)
         definition = read_definition(file)
-        cluster = connect(env.text("POD_NAMESPACE", "default"), definition)
+        cluster = connect(definition, TrustPolicy(env.text("POD_NAMESPACE", "default")))
         apply_crd(cluster, definition)
         wait_until_served(cluster)
     except SettingsError as error:

@@ -52,10 +52,12 @@ class DefinitionKeeper:
     async def _attempt(self, action: str, call: Callable[[], bool]) -> bool:
         try:
             done = await asyncio.to_thread(call)
-        except ClusterError as error:
-            problem = f"the definition of RtpPool can't be {action}, so a new field may be missing: {error}"
+        except Exception as error:
+            expected = isinstance(error, ClusterError)
+            reason = str(error) if expected else repr(error)
+            problem = f"the definition of RtpPool can't be {action}, so a new field may be missing: {reason}"
             if problem != self._problems.get(action):
-                log.warning("%s", problem)
+                log.warning("%s", problem, exc_info=None if expected else error)
                 self._problems[action] = problem
             return False
         self._problems.pop(action, None)

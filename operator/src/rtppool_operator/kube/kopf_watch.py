@@ -58,18 +58,26 @@ class KopfWatch:
         self._registry = registry
         self._ended = threading.Event()
         self._kopf_loop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-        self._thread = threading.Thread(target=self._watch_forever, name="pool-watch", daemon=True)
+        self._thread: threading.Thread | None = None
         self.restarts = 0
         self.problem: str | None = None
 
     @property
     def alive(self) -> bool:
         """Whether kopf runs or is about to restart."""
-        return self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Start the watch."""
-        self._thread.start()
+        """Start the watch, or start it again after its thread has ended.
+
+        Raises:
+            RuntimeError: the machine has no thread left.
+        """
+        if self._thread is not None:
+            self.restarts += 1
+        thread = threading.Thread(target=self._watch_forever, name="pool-watch", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def restart(self) -> None:
         """Replace a watch that delivers nothing."""
@@ -83,7 +91,7 @@ class KopfWatch:
         """Stop the watch, and wait for up to 5 s."""
         self._ended.set()
         self.restart()
-        if self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
             self._thread.join(JOIN_SECONDS)
 
     def _watch_forever(self) -> None:

@@ -38,7 +38,7 @@ class Writer:
 
         Raises:
             NotLeadingError: the lease was not renewed in time; nothing was written.
-            ClusterError: the API server rejected the write or can't be reached.
+            ClusterError: the API server rejected the write or can't be reached, or the write failed otherwise.
         """
         if not self._leads():
             raise NotLeadingError(f"{action}: the lease was not renewed in time, so another operator may be writing")
@@ -47,6 +47,10 @@ class Writer:
         except ClusterError:
             self._counts.errors[action] += 1
             raise
+        except Exception as error:
+            # One pool's write must not stop those of the others.
+            self._counts.errors[action] += 1
+            raise ClusterError(f"{action} failed unexpectedly: {error!r}") from error
 
     async def write_all(self, action: str, calls: Sequence[Callable[[], T]], at_once: int) -> list[T | ClusterError]:
         """Run all writes, `at_once` at a time, and return their results in order. A failed one yields its error.

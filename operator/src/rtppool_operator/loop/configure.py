@@ -14,6 +14,7 @@ from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
 from rtppool_operator.pools.desired import Desired, desired_state, pods_to_refresh
 from rtppool_operator.pools.event import PoolEvent
 from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.progress import RelayProgress
 from rtppool_operator.status.log_lines import pool_change_lines
 from rtppool_operator.work_counters import WorkCounters
@@ -60,9 +61,11 @@ class Configurator:
         writer: Writer,
         progress: RelayProgress,
         counts: WorkCounters,
+        policy: TrustPolicy,
         monotonic: Callable[[], float],
     ) -> None:
         self._cluster = cluster
+        self._policy = policy
         self._writer = writer
         self._progress = progress
         self._counts = counts
@@ -85,7 +88,7 @@ class Configurator:
         began = self._monotonic()
         view = await self._writer.run_in_thread(self._cluster.read_view)
         before = self.snapshot.desired if self.snapshot is not None else None
-        desired = desired_state(view, self._last_text)
+        desired = desired_state(view, self._policy, self._last_text)
         if view.written != desired.text:
             write = partial(self._cluster.write, desired.text, exists=view.written is not None)
             await self._writer.write("configuration", write)

@@ -60,7 +60,7 @@ class OperatorMetrics(Collector):
         errors = {
             action: counts.errors[action]
             for action in (*FAILING_ACTIONS, *sorted(counts.errors.keys() - {*FAILING_ACTIONS}))
-        }
+        } | self._reconciler.jobs.failures()
         yield _by_label("errors", "Failures by action.", "what", errors)
         yield from self._totals(counts)
         yield _rounds(counts)

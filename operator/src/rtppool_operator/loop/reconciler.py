@@ -15,12 +15,14 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.cluster import ClusterError
 from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership
 from rtppool_operator.kube.watch_health import WatchHealth
 from rtppool_operator.kube.writer import NotLeadingError, Writer
 from rtppool_operator.loop.configure import ClusterAccess, Configurator, Snapshot
 from rtppool_operator.loop.report import StatusReporter
+from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.observed import POLL_SECONDS
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import RelayProgress
@@ -45,18 +47,20 @@ class Reconciler:
         poller: Poller,
         leadership: Leadership,
         me: str,
+        policy: TrustPolicy,
         monotonic: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
     ) -> None:
         self.counts = WorkCounters()
         self.watch = WatchHealth()
+        self.jobs = PeriodicJobs(monotonic)
         self._poller = poller
         self._leadership = leadership
         self._monotonic = monotonic
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="cluster")
         writer = Writer(self._executor, leadership.leads, self.counts)
         self._progress = RelayProgress()
-        self._configurator = Configurator(cluster, writer, self._progress, self.counts, monotonic)
+        self._configurator = Configurator(cluster, writer, self._progress, self.counts, policy, monotonic)
         self._reporter = StatusReporter(cluster, writer, poller, self._progress, me, self.counts, monotonic, unix)
         self._problems: dict[str, str] = {CONFIGURE: "the cluster was not read yet"}
         self._done_at = dict.fromkeys((CONFIGURE, POLL, REPORT), monotonic())
@@ -89,10 +93,13 @@ class Reconciler:
     async def run(self) -> None:
         """Run all loops until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._hold_lease_forever())
-            tasks.create_task(self._configure_forever())
-            tasks.create_task(self._poll_forever())
-            tasks.create_task(self._report_forever())
+            for name, loop in (
+                ("lease loop", self._hold_lease_forever),
+                ("configure loop", self._configure_forever),
+                ("poll loop", self._poll_forever),
+                ("report loop", self._report_forever),
+            ):
+                tasks.create_task(self.jobs.keep_running(name, loop))
 
     async def close(self) -> None:
         """Wait for writes in progress, then release the lease."""
@@ -212,8 +219,9 @@ class Reconciler:
         except (ClusterError, NotLeadingError) as error:
             problem = str(error)
         except Exception as error:
-            log.exception("a round failed")
             problem = f"a round failed: {error!r}"
+            if problem != self._problems.get(part):
+                log.exception("a round failed")
         else:
             self._log_change(part, None)
             return

@@ -1,7 +1,7 @@
 """The owner of each node, and the `pools.json` that follows.
 
-A pool with a nodeSelector takes precedence over one without, then the older pool, then the first by namespace and name.
-A paused or invalid pool is frozen: it claims exactly the nodes of its last entry.
+`TrustPolicy.rank` has the order in which pools get nodes. A pool that is paused, invalid or refused by the policy is
+frozen: it claims exactly the nodes of its last entry.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rtppool_core.contract.codec import ContractError, from_json, to_json
 from rtppool_core.contract.pools_file import NodeAssignment, PoolEntry, PoolsDocument, encode
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.spec import Pool, PoolSpec
+from rtppool_operator.pools.trust import PolicyRefusal, TrustPolicy
 
 REVISION_DIGITS = 16
 
@@ -27,7 +28,8 @@ class Claim:
 
     `owned`: nodes that it owns. `lost`: (node, owner) of claimed nodes that another pool owns. `unserved`: (node,
     reason) of nodes that it can't serve. `wanted_by`: (node, pool) for each other pool that claims an owned node.
-    `without_relay`: selected nodes without a relay. Pools are named `namespace/name`.
+    `without_relay`: selected nodes without a relay. Pools are named `namespace/name`. `refusal`: why a valid pool
+    does not apply.
     """
 
     pool: Pool
@@ -36,6 +38,7 @@ class Claim:
     unserved: tuple[tuple[str, str], ...] = ()
     wanted_by: tuple[tuple[str, str], ...] = ()
     without_relay: tuple[str, ...] = ()
+    refusal: PolicyRefusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +63,14 @@ class Desired:
         return self.revisions.get(node, WITHOUT_ENTRY)
 
 
-def desired_state(view: ClusterView, last_text: str | None = None) -> Desired:
+def desired_state(view: ClusterView, policy: TrustPolicy, last_text: str | None = None) -> Desired:
     """Compute the configuration of all relays.
 
     Frozen pools keep their entry of `last_text`, the last text of this operator, or without one of the ConfigMap. So
     another client's edit or deletion of the ConfigMap does not change a frozen pool.
     """
     kept = written_entries(view.written if last_text is None else last_text)
-    claims = claim_nodes(view.pools, view.nodes, {relay.node for relay in view.relays}, kept)
+    claims = claim_nodes(view.pools, view.nodes, {relay.node for relay in view.relays}, kept, policy)
     entries = [
         entry
         for claim in claims
@@ -87,14 +90,15 @@ def claim_nodes(
     nodes: Mapping[str, Node],
     with_relay: Collection[str],
     kept: Mapping[str, PoolEntry],
+    policy: TrustPolicy,
 ) -> list[Claim]:
     """Assign every node to at most one pool.
 
     Pools claim nodes `with_relay`, and existing nodes of `kept`, the last written entries by uid. During a rollout a
     node has no relay for a moment, and the next one must find its entry.
     """
-    ranked = sorted(pools, key=_rank)
-    candidates = _Candidates(nodes, with_relay, kept, ranked)
+    ranked = sorted(pools, key=policy.rank)
+    candidates = _Candidates(nodes, with_relay, kept, ranked, policy)
     claimed = {pool.uid: candidates.claimed_by(pool) for pool in ranked}
     owner: dict[str, Pool] = {}
     for pool in ranked:
@@ -122,11 +126,6 @@ def written_entries(text: str | None) -> dict[str, PoolEntry]:
             continue
         entries[entry.uid] = entry
     return entries
-
-
-def is_frozen(pool: Pool) -> bool:
-    """Return whether a pool keeps its last entry: it is paused or invalid."""
-    return pool.spec is None or pool.spec.paused
 
 
 def pods_to_refresh(relays: Iterable[RelayPod], desired: Desired) -> list[RelayPod]:
@@ -158,10 +157,6 @@ def _revisions(entry: PoolEntry) -> list[tuple[str, str]]:
     return [(node.name, _digest(f"{shared}{node.advertise_address or ''}")) for node in entry.nodes]
 
 
-def _rank(pool: Pool) -> tuple[bool, str, str, str]:
-    return (not pool.selector, pool.created, pool.namespace, pool.name)
-
-
 class _Candidates:
     """The nodes that pools may claim."""
 
@@ -171,23 +166,29 @@ class _Candidates:
         with_relay: Collection[str],
         kept: Mapping[str, PoolEntry],
         pools: Sequence[Pool],
+        policy: TrustPolicy,
     ) -> None:
         held = {node.name: pool.uid for pool in pools if pool.uid in kept for node in kept[pool.uid].nodes}
         left = {node.name for entry in kept.values() for node in entry.nodes if node.name in nodes}
         self.nodes = nodes
         self.with_relay = with_relay
+        self.refusals = {pool.uid: policy.check(pool) for pool in pools}
+        self._policy = policy
         self._kept = kept
         self._held = held
         self._claimable = sorted(left.union(with_relay))
 
+    def is_frozen(self, pool: Pool) -> bool:
+        return self.refusals[pool.uid] is not None or pool.spec is None or pool.spec.paused
+
     def claimed_by(self, pool: Pool) -> tuple[str, ...]:
-        if is_frozen(pool):
+        if self.is_frozen(pool):
             entry = self._kept.get(pool.uid)
             return tuple(sorted(node.name for node in entry.nodes)) if entry is not None else ()
         return tuple(name for name in self._claimable if self._matches(pool, name))
 
     def without_relay(self, pool: Pool, claimed: Collection[str]) -> tuple[str, ...]:
-        selected = claimed if is_frozen(pool) else self._selected(pool)
+        selected = claimed if self.is_frozen(pool) else self._selected(pool)
         return tuple(sorted(name for name in selected if name not in self.with_relay))
 
     def _selected(self, pool: Pool) -> list[str]:
@@ -199,7 +200,10 @@ class _Candidates:
         if node is None:
             # A relay's node may not be in the list yet, or no longer. Its labels are unknown, so the owner stays.
             holder = self._held.get(name)
-            return not pool.selector if holder is None else holder == pool.uid
+            if holder is not None:
+                return holder == pool.uid
+            # A pool of the release may select this node as soon as its labels are known.
+            return not pool.selector and not self._policy.is_ranked_last(pool)
         return pool.selector.items() <= node.labels.items()
 
 
@@ -214,7 +218,9 @@ def _claim(
     unserved = tuple(
         (name, "the node has no ExternalIP")
         for name in mine
-        if not is_frozen(pool) and pool.spec is not None and _lacks_address(pool.spec, candidates.nodes.get(name))
+        if not candidates.is_frozen(pool)
+        and pool.spec is not None
+        and _lacks_address(pool.spec, candidates.nodes.get(name))
     )
     without = {name for name, _ in unserved}
     return Claim(
@@ -224,12 +230,13 @@ def _claim(
         unserved=unserved,
         wanted_by=tuple((name, other) for name in mine for other in others.get(name, ())),
         without_relay=candidates.without_relay(pool, claimed),
+        refusal=candidates.refusals[pool.uid],
     )
 
 
 def _entry(claim: Claim, nodes: Mapping[str, Node], kept: PoolEntry | None) -> PoolEntry | None:
     spec = claim.pool.spec
-    if spec is None or spec.paused:
+    if spec is None or spec.paused or claim.refusal is not None:
         return _kept_entry(claim, kept)
     try:
         return _new_entry(claim, spec, nodes)

@@ -34,11 +34,15 @@ def check_rules(spec: PoolSpec) -> Refusal | None:
     return next((found for rule in RULES if (found := rule(spec)) is not None), None)
 
 
+def is_host_name(text: str) -> bool:
+    """Return whether a text is a host name, and neither an address nor a short form of one such as 127.1."""
+    return re.fullmatch(HOST_NAME, text) is not None and re.search(ENDS_AS_A_NUMBER, text) is None
+
+
 def _echo_host(spec: PoolSpec) -> Refusal | None:
     host = spec.echo.host
     address = _address(host)
-    named = re.fullmatch(HOST_NAME, host) is not None and re.search(ENDS_AS_A_NUMBER, host) is None
-    if named if address is None else _is_unicast(address):
+    if is_host_name(host) if address is None else _is_unicast(address):
         return None
     return Refusal("spec.echo.host", f"echo.host is {host}; accepted is a host name or a unicast address")
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,11 +12,10 @@ import aiohttp
 from rtppool_core.contract.codec import Contract, ContractError, decode
 from rtppool_core.contract.report import VERSION, Report
 from rtppool_core.net.udp import host_port
+from rtppool_core.process.secret_file import SecretFile, SecretFileError
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import Failure, LastReport
 from rtppool_operator.relays.report_bounds import check_node, check_report
-
-log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
 IN_FLIGHT = 32
@@ -40,11 +37,11 @@ class Poller:
 
     def __init__(
         self,
-        token_file: Path | None,
+        token: SecretFile | None,
         monotonic: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
     ) -> None:
-        self._token_file = token_file
+        self._token = token
         self._monotonic = monotonic
         self._unix = unix
         self._session: aiohttp.ClientSession | None = None
@@ -84,7 +81,7 @@ class Poller:
             began = self._monotonic()
             try:
                 report = await self._report(relay, headers)
-            except (aiohttp.ClientError, TimeoutError, OSError, ContractError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 no response of a relay may stop the polls of the others
                 self.failed_polls += 1
                 self.failures[relay.uid] = Failure(_reason(relay, error), isinstance(error, IncompatibleReportError))
                 return
@@ -110,16 +107,13 @@ class Poller:
         return report
 
     def _headers(self) -> dict[str, str]:
-        # Read at each poll, because a mounted Secret may be rotated.
-        if self._token_file is None:
+        if self._token is None:
             return {}
         try:
-            token = self._token_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
+            return {"Authorization": f"Bearer {self._token.value()}"}
+        except SecretFileError:
             # The relays' 401 becomes the pools' condition. The log has the cause.
-            log.warning("RELAY_TOKEN_FILE=%s can't be read: %s", self._token_file, error.strerror)
             return {}
-        return {"Authorization": f"Bearer {token}"}
 
 
 def read_report(body: bytes) -> Report:
@@ -153,4 +147,4 @@ def _reason(relay: RelayPod, error: BaseException) -> str:
         return f"{where} did not answer within {TIMEOUT_SECONDS:.0f} s"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"{where} can't be connected ({error.os_error.strerror or 'refused'})"
-    return f"{where}: {error or type(error).__name__}"
+    return f"{where}: {str(error) or type(error).__name__}"

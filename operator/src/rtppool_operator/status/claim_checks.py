@@ -7,6 +7,22 @@ from rtppool_operator.status.reasons import Check, Condition, join_first, make_c
 from rtppool_operator.status.text import shorten
 
 
+def _not_honoured(observation: PoolObservation) -> Condition | None:
+    return _refused(observation, "NamespaceNotHonoured")
+
+
+def _not_allowed(observation: PoolObservation) -> Condition | None:
+    return _refused(observation, "NotAllowed")
+
+
+def _refused(observation: PoolObservation, reason: str) -> Condition | None:
+    claim = observation.claim
+    if claim.refusal is None or claim.refusal.reason != reason:
+        return None
+    kept = "; its relays keep their last configuration until it is deleted or accepted" if claim.owned else ""
+    return make_condition("Accepted", reason, shorten(claim.refusal.message) + kept)
+
+
 def _invalid(observation: PoolObservation) -> Condition | None:
     problem = observation.claim.pool.problem
     return make_condition("Accepted", "Invalid", shorten(problem)) if problem is not None else None
@@ -58,5 +74,5 @@ def _lost(observation: PoolObservation) -> str:
     return join_first([f"{node} ({winner})" for node, winner in observation.claim.lost])
 
 
-ACCEPTED: tuple[Check, ...] = (_invalid, _every_node_lost, _no_address, _accepted)
+ACCEPTED: tuple[Check, ...] = (_not_honoured, _invalid, _not_allowed, _every_node_lost, _no_address, _accepted)
 CONFLICTED: tuple[Check, ...] = (_node_owned, _preferred, _no_conflict)

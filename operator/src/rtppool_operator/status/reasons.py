@@ -24,7 +24,14 @@ _UNSERVED: dict[str, Status] = {
 }
 
 _BY_TYPE: dict[str, dict[str, Status]] = {
-    "Accepted": {"Invalid": "False", "Conflicted": "False", "NoAddress": "False", "Accepted": "True"},
+    "Accepted": {
+        "NamespaceNotHonoured": "False",
+        "Invalid": "False",
+        "NotAllowed": "False",
+        "Conflicted": "False",
+        "NoAddress": "False",
+        "Accepted": "True",
+    },
     "Conflicted": {"NodeOwned": "True", "Preferred": "False", "NoConflict": "False"},
     "Programmed": {
         "Paused": "False",

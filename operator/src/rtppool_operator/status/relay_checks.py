@@ -30,6 +30,8 @@ def _why_none(observation: PoolObservation) -> str:
         return (
             f"the relays of this pool are being deleted: {join_first([relay.pod.node for relay in observation.relays])}"
         )
+    if claim.refusal is not None:
+        return "the operator does not apply this pool; see Accepted"
     if claim.without_relay:
         return f"this pool's nodes run no relay: {join_first(claim.without_relay)}; check the relay DaemonSet"
     if claim.lost:

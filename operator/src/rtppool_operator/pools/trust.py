@@ -1,0 +1,132 @@
+"""The trust between namespaces: the pools that the operator honours, and the hosts that they may name.
+
+An RtpPool is namespaced, but its effect is not: it decides where the audio of whole nodes goes. So the administrator of
+the release lists the namespaces whose pools apply. A pool of another namespace keeps the entry that it already has,
+because an upgrade must not redirect live calls, and gets no other one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+from rtppool_operator.pools.rules import is_host_name
+from rtppool_operator.pools.spec import Pool
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MAX_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRefusal:
+    """Why the release does not accept a valid pool, as a reason of `Accepted` with its message."""
+
+    reason: Literal["NamespaceNotHonoured", "NotAllowed"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostList:
+    """Networks for hosts that are addresses, and names for the others. An empty list allows every host."""
+
+    networks: tuple[Network, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> HostList:
+        """Read CIDRs, addresses and host names, separated by commas.
+
+        Raises:
+            ValueError: an entry is none of them, or a CIDR has host bits.
+        """
+        networks: list[Network] = []
+        names: list[str] = []
+        for entry in filter(None, map(str.strip, text.split(","))):
+            if is_host_name(entry):
+                names.append(_normalize_name(entry))
+            else:
+                networks.append(ipaddress.ip_network(entry))
+        return cls(tuple(networks), tuple(names))
+
+    def allows(self, host: str) -> bool:
+        """Return whether a host is allowed. A name needs its own entry, because only relays resolve it."""
+        if not self.networks and not self.names:
+            return True
+        if is_host_name(host):
+            return _normalize_name(host) in self.names
+        address = ipaddress.ip_address(host)
+        return any(address in network for network in self.networks)
+
+    def __str__(self) -> str:
+        entries = [*map(str, self.networks), *self.names]
+        return ", ".join(entries[:MAX_SHOWN]) + (" and others" if len(entries) > MAX_SHOWN else "")
+
+
+class _Precedence(IntEnum):
+    """The order in which groups of pools get nodes."""
+
+    # Such a pool claims exactly the nodes of its last entry.
+    NOT_HONOURED = 0
+    RELEASE = 1
+    OTHER_NAMESPACE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TrustPolicy:
+    """The release's `namespace`, and the rights of pools. Empty `echo_hosts` or `advertised` allow every host."""
+
+    namespace: str
+    pool_namespaces: frozenset[str] = frozenset()
+    foreign_pools_may_take_nodes: bool = False
+    echo_hosts: HostList = HostList()
+    advertised: tuple[Network, ...] = ()
+
+    def is_honoured(self, pool: Pool) -> bool:
+        """Return whether pools of this pool's namespace apply."""
+        return pool.namespace == self.namespace or pool.namespace in self.pool_namespaces
+
+    def is_ranked_last(self, pool: Pool) -> bool:
+        """Return whether a pool only gets nodes that no pool of the release claims."""
+        return self._precedence(pool) is _Precedence.OTHER_NAMESPACE
+
+    def check(self, pool: Pool) -> PolicyRefusal | None:
+        """Return why a pool does not apply; None when it does or when its spec is invalid."""
+        if not self.is_honoured(pool):
+            message = (
+                f"pools of namespace {pool.namespace} are not honoured; "
+                "the administrator of the release can add it to the chart's operator.poolNamespaces"
+            )
+            return PolicyRefusal("NamespaceNotHonoured", message)
+        if pool.spec is None:
+            return None
+        if not self.echo_hosts.allows(pool.spec.echo.host):
+            message = f"echo.host is {pool.spec.echo.host}; the chart's operator.allowedEchoHosts has {self.echo_hosts}"
+            return PolicyRefusal("NotAllowed", message)
+        address = pool.spec.advertise.address
+        if address is not None and not HostList(self.advertised).allows(address):
+            accepted = HostList(self.advertised)
+            message = f"advertise.address is {address}; the chart's operator.allowedAdvertiseAddresses has {accepted}"
+            return PolicyRefusal("NotAllowed", message)
+        return None
+
+    def rank(self, pool: Pool) -> tuple[int, bool, str, str, str]:
+        """Return the sort key of pools; the first one that claims a node owns it.
+
+        A selector counts in the release's namespace alone. In another namespace it would take nodes from older pools.
+        """
+        precedence = self._precedence(pool)
+        without_selector = precedence is _Precedence.RELEASE and not pool.selector
+        return (precedence, without_selector, pool.created, pool.namespace, pool.name)
+
+    def _precedence(self, pool: Pool) -> _Precedence:
+        if not self.is_honoured(pool):
+            return _Precedence.NOT_HONOURED
+        if pool.namespace == self.namespace or self.foreign_pools_may_take_nodes:
+            return _Precedence.RELEASE
+        return _Precedence.OTHER_NAMESPACE
+
+
+def _normalize_name(name: str) -> str:
+    return name.rstrip(".").lower()

@@ -31,7 +31,7 @@ async def serving(*routes: web.RouteDef) -> AsyncIterator[str]:
     """Run a server on loopback and yield the value for ARI_URL."""
     app = web.Application()
     app.add_routes(routes)
-    runner, port = await listen(app, "127.0.0.1", 0, shutdown_seconds=0.1)
+    runner, port = await listen(app, "127.0.0.1", 0, shutdown_seconds=0.1, bounded=False)
     try:
         yield f"http://127.0.0.1:{port}/ari"
     finally:

@@ -53,7 +53,7 @@ async def away(stand_in: StandIn) -> AsyncIterator[None]:
     await stand_in._runner.cleanup()
     yield
     app = make_ari(stand_in.switchboard, stand_in.hub, stand_in, "relay", lambda: "secret")
-    stand_in._runner, _ = await listen(app, LOOPBACK, stand_in._port)
+    stand_in._runner, _ = await listen(app, LOOPBACK, stand_in._port, bounded=False)
 
 
 def log_of(relay: RelayProcess) -> str:

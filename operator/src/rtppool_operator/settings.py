@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtppool_core.contract.port_range import MAX_PORT
+from rtppool_core.net.http_endpoints import any_address
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_core.process.settings import Environment
@@ -48,7 +49,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         policy=_policy(env),
         relay_selector=_relay_selector(env),
         pod_name=env.text("POD_NAME", socket.gethostname()),
-        http_bind=env.address("HTTP_BIND", "0.0.0.0"),
+        http_bind=env.address("HTTP_BIND", any_address()),
         http_port=env.integer("HTTP_PORT", 9092, 1, MAX_PORT),
         relay_token=SecretFile("RELAY_TOKEN_FILE", Path(token_file)) if token_file else None,
         crd_file=Path(env.text("CRD_FILE", DEFAULT_CRD_FILE)),

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter
 
 from rtppool_core.net.http_endpoints import Health, ListenError, json_response, listen, make_app
+from rtppool_core.process.secret_file import SecretFile
 
 Ask = Callable[..., Awaitable[tuple[int, str]]]
 
@@ -88,7 +89,7 @@ def token_file(tmp_path: Path) -> Path:
 async def test_with_a_token_file_all_but_health_and_ready_need_the_token(
     token_file: Path, headers: dict[str, str]
 ) -> None:
-    async with serving(token_file=token_file) as ask:
+    async with serving(token=SecretFile("HTTP_TOKEN_FILE", token_file).value) as ask:
         for path in ("/metrics", "/calls", "/nothing"):
             status, body = await ask(path, **headers)
             assert status == 401
@@ -98,7 +99,7 @@ async def test_with_a_token_file_all_but_health_and_ready_need_the_token(
 
 
 async def test_the_token_opens_and_a_rotated_one_counts_at_once(token_file: Path) -> None:
-    async with serving(token_file=token_file) as ask:
+    async with serving(token=SecretFile("HTTP_TOKEN_FILE", token_file).value) as ask:
         assert (await ask("/calls", Authorization="Bearer open-sesame"))[0] == 200
         write(token_file, "another")
         assert (await ask("/calls", Authorization="Bearer open-sesame"))[0] == 401
@@ -110,7 +111,7 @@ def basic(user: str, password: str) -> str:
 
 
 async def test_a_browser_is_asked_and_gives_the_token_as_password_of_any_user(token_file: Path) -> None:
-    async with serving(token_file=token_file) as ask:
+    async with serving(token=SecretFile("HTTP_TOKEN_FILE", token_file).value) as ask:
         for user in ("", "me", "ü"):
             assert (await ask("/calls", Authorization=basic(user, "open-sesame")))[0] == 200
         for given in (basic("open-sesame", ""), basic("me", "wrong"), "Basic", "Basic !", "basic " + "=" * 9):
@@ -118,7 +119,7 @@ async def test_a_browser_is_asked_and_gives_the_token_as_password_of_any_user(to
 
 
 async def test_the_refusal_says_how_and_makes_a_browser_ask(token_file: Path) -> None:
-    app = make_app(CollectorRegistry(), Health, Health, {}, token_file)
+    app = make_app(CollectorRegistry(), Health, Health, {}, SecretFile("HTTP_TOKEN_FILE", token_file).value)
     async with TestClient(TestServer(app)) as client, client.get("/metrics") as response:
         assert response.status == 401
         assert response.headers["WWW-Authenticate"].startswith('Basic realm="')
@@ -128,7 +129,7 @@ async def test_the_refusal_says_how_and_makes_a_browser_ask(token_file: Path) ->
 @pytest.mark.parametrize(("content", "status"), [("", 401), (" \n", 401), (None, 503)])
 async def test_an_empty_or_missing_token_file_opens_nothing(token_file: Path, content: str | None, status: int) -> None:
     write(token_file, content)
-    async with serving(token_file=token_file) as ask:
+    async with serving(token=SecretFile("HTTP_TOKEN_FILE", token_file).value) as ask:
         for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer open-sesame"}):
             assert (await ask("/calls", **headers))[0] == status
 

@@ -15,8 +15,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, listen, make_app
-from rtppool_core.net.udp import family_of
+from rtppool_core.net.udp import family_of, host_port
 from rtppool_core.process import logs
+from rtppool_core.process.secret_file import SecretFile
 from rtppool_core.process.service import Stop
 from rtppool_relay.calls.drain import drain
 from rtppool_relay.calls.telephony import Telephony
@@ -158,6 +159,7 @@ class Relay:
         )
 
     def _http_app(self) -> web.Application:
+        token_file = self._settings.http_token_file
         registry = CollectorRegistry()
         registry.register(RelayMetrics(self._snapshot, self._measurement))
         return make_app(
@@ -165,7 +167,7 @@ class Relay:
             healthy=lambda: self._status.healthy(time.monotonic()),
             ready=self._status.ready,
             routes=make_routes(self._snapshot, self._telephony.live_calls, self._telephony.recent_calls),
-            token_file=self._settings.http_token_file,
+            token=SecretFile("HTTP_TOKEN_FILE", token_file).value if token_file else None,
         )
 
     def _config(self) -> RelayConfig:
@@ -237,7 +239,7 @@ class Relay:
             "range": str(config.port_range),
             "echo": str(config.echo),
             "pool": config.pool.name if config.pool else "none",
-            "http": f"{self._settings.http_bind}:{self._settings.http_port}",
+            "http": host_port(self._settings.http_bind, self._settings.http_port),
             "stamps": self._status.clock.stamps,
             "ari": self._settings.ari_url if self._settings.ari_user else "not configured",
         }

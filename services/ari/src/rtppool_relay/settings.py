@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from rtppool_core.contract.pools_file import FILE_NAME, MOUNT_PATH, EchoTarget
 from rtppool_core.contract.port_range import MAX_PORT, PortRange
 from rtppool_core.net.hosts import host_problem, shown_host
+from rtppool_core.net.http_endpoints import any_address
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment
 from rtppool_relay.ari.application_name import MAX_NAME, application_of_node, is_application_name
@@ -95,7 +96,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         ari_tls=_ari_tls(env, ari_url),
         application=_application(env, node_name),
         dscp=env.integer("DSCP", EXPEDITED_FORWARDING, 0, MAX_DSCP),
-        http_bind=env.address("HTTP_BIND", "0.0.0.0"),
+        http_bind=env.address("HTTP_BIND", any_address()),
         http_port=env.integer("HTTP_PORT", 9090, 1, MAX_PORT),
         http_token_file=_path(env, "HTTP_TOKEN_FILE"),
         pool_config=Path(env.text("POOL_CONFIG", f"{MOUNT_PATH}/{FILE_NAME}")),

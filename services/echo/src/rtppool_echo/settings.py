@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rtppool_core.contract.port_range import MAX_PORT
+from rtppool_core.net.http_endpoints import any_address
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment
 
@@ -61,7 +62,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         rate=env.integer("ECHO_RATE", 200, 0, MAX_RATE),
         rate_per_address=env.integer("ECHO_RATE_PER_ADDRESS", 0, 0, MAX_RATE),
         rtp_only=env.choice("ECHO_RTP_ONLY", "true", BOOLEANS) == "true",
-        http_bind=env.address("HTTP_BIND", "0.0.0.0"),
+        http_bind=env.address("HTTP_BIND", any_address()),
         http_port=env.integer("HTTP_PORT", 9091, 1, MAX_PORT),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
         log_format=env.choice("LOG_FORMAT", "text", FORMATS),

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
+import base64
 import hmac
 import json
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
+
+from rtppool_core.net.http_listener import BACKLOG, BoundedSite
+from rtppool_core.net.udp import family_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN_PATHS = frozenset({"/health", "/healthz", "/ready"})
 SHUTDOWN_SECONDS = 2.0
 REALM = "rtp-pool: any user name, the token as password"
+JSON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 HOW_TO_AUTHENTICATE = (
     "a token is required: Authorization: Bearer <content of HTTP_TOKEN_FILE>; "
     "in a browser any user name, and the token as password"
@@ -48,7 +52,10 @@ class Health:
 
 def json_response(value: Any, status: int = 200) -> web.Response:
     """Return a JSON response with a final newline, so that a terminal shows it well."""
-    return web.Response(text=json.dumps(value, indent=1) + "\n", status=status, content_type="application/json")
+    response = web.Response(text=json.dumps(value, indent=1) + "\n", status=status, content_type="application/json")
+    # The figures of a call are for the client that asked, and a browser must not guess another type.
+    response.headers.update(JSON_HEADERS)
+    return response
 
 
 def make_app(
@@ -56,10 +63,13 @@ def make_app(
     healthy: Callable[[], Health],
     ready: Callable[[], Health],
     routes: Mapping[str, Handler] | None = None,
-    token_file: Path | None = None,
+    token: Callable[[], str] | None = None,
 ) -> web.Application:
-    """Serve `/health`, `/ready`, `/metrics` and GET `routes`. A token file protects all paths but `OPEN_PATHS`."""
-    app = web.Application(middlewares=[_token_middleware(token_file)] if token_file else [])
+    """Serve `/health`, `/ready`, `/metrics` and GET `routes`. A token protects all paths but `OPEN_PATHS`.
+
+    `token` returns the token in force, or raises OSError. An empty token opens nothing.
+    """
+    app = web.Application(middlewares=[_token_middleware(token)] if token else [])
     app.router.add_get("/health", _health_handler("healthy", healthy))
     app.router.add_get("/ready", _health_handler("ready", ready))
     app.router.add_get("/metrics", make_aiohttp_handler(registry))
@@ -79,18 +89,17 @@ def _health_handler(name: str, health_now: Callable[[], Health]) -> Handler:
     return answer
 
 
-def _token_middleware(token_file: Path) -> Any:
+def _token_middleware(token: Callable[[], str]) -> Any:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in OPEN_PATHS:
             return await handler(request)
-        # Read for each request: a mounted Secret may be rotated while the process runs.
         try:
-            expected = await asyncio.to_thread(token_file.read_text, encoding="utf-8")
+            expected = token().encode()
         except OSError as error:
             return json_response({"error": f"HTTP_TOKEN_FILE can't be read: {error.strerror}"}, 503)
         given = _given_token(request.headers.get("Authorization", ""))
-        if not expected.strip() or not hmac.compare_digest(given.encode(), expected.strip().encode()):
+        if not expected or not hmac.compare_digest(given, expected):
             answer = json_response({"error": HOW_TO_AUTHENTICATE}, 401)
             # Makes a browser ask for the token.
             answer.headers["WWW-Authenticate"] = f'Basic realm="{REALM}", charset="UTF-8"'
@@ -100,15 +109,30 @@ def _token_middleware(token_file: Path) -> Any:
     return check
 
 
-def _given_token(authorization: str) -> str:
-    """Return the token of `Bearer` (RFC 6750), or the password of `Basic` (RFC 7617), which browsers send."""
+def _given_token(authorization: str) -> bytes:
+    """Return the token of `Bearer` (RFC 6750), or the password of `Basic` (RFC 7617), which browsers send.
+
+    aiohttp decodes bytes of the header that are not UTF-8 to surrogates.
+    """
     scheme, _, given = authorization.partition(" ")
+    credentials = given.strip().encode("utf-8", "surrogateescape")
     if scheme.lower() == "bearer":
-        return given.strip()
+        return credentials
     try:
-        return BasicAuth.decode(authorization, encoding="utf-8").password if scheme.lower() == "basic" else ""
+        return base64.b64decode(credentials, validate=True).partition(b":")[2] if scheme.lower() == "basic" else b""
     except ValueError:
-        return ""
+        return b""
+
+
+def any_address() -> str:
+    """Return `::`, which receives IPv4 connections as well, or 0.0.0.0 on a machine without IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            probe.bind(("::", 0))
+    except OSError:
+        return "0.0.0.0"
+    return "::"
 
 
 async def listen(
@@ -117,11 +141,13 @@ async def listen(
     port: int,
     tls: ssl.SSLContext | None = None,
     shutdown_seconds: float = SHUTDOWN_SECONDS,
+    *,
+    bounded: bool = True,
 ) -> tuple[web.AppRunner, int]:
-    """Serve `app`, over TLS when `tls` is given.
+    """Serve `app`, over TLS when `tls` is given. The address `::` receives IPv4 connections as well.
 
     Returns the runner and the port, which is new when `port` is 0. The runner's `cleanup()` waits up to
-    `shutdown_seconds` for requests in progress.
+    `shutdown_seconds` for requests in progress. `bounded` is False for a stand-in without the bounds of `BoundedSite`.
 
     Raises:
         ListenError: the address can't be bound.
@@ -129,7 +155,7 @@ async def listen(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_seconds)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        listener = _listening_socket(host, port)
     except OSError as error:
         await runner.cleanup()
         reason = os.strerror(error.errno) if error.errno else str(error)
@@ -137,4 +163,19 @@ async def listen(
             f"HTTP_PORT={port}: can't listen on {host} port {port} ({reason}); accepted is a free port. "
             "Find what holds it with: ss -ltnp"
         ) from error
-    return runner, int(runner.addresses[0][1])
+    await (BoundedSite(runner, listener, tls) if bounded else web.SockSite(runner, listener, ssl_context=tls)).start()
+    return runner, int(listener.getsockname()[1])
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    listener = socket.socket(family_of(host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -15,8 +15,12 @@ MAX_SECRET_BYTES = 64 * 1024
 log = logging.getLogger(__name__)
 
 
-class SecretFileError(Exception):
+class SecretFileError(OSError):
     """A secret was never readable. The message is the reason alone, such as `No such file or directory`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.strerror = reason
 
 
 class SecretFile:

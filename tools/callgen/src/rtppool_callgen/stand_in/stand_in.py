@@ -95,7 +95,7 @@ class StandIn:
         await self.player.__aenter__()
         app = make_ari(self.switchboard, self.hub, self, self._user, lambda: self._password, self._interfere)
         try:
-            self._runner, self._port = await listen(app, self._host, self._port, self._tls)
+            self._runner, self._port = await listen(app, self._host, self._port, self._tls, bounded=False)
         except BaseException:
             await self.player.__aexit__()
             raise

@@ -331,21 +331,22 @@ def test_credentials_of_the_values_go_into_a_secret_and_nowhere_else(render: Any
     assert rendered.find("Secret", "rtp-ari")["data"] == {"username": "YXN0ZXJpc2s=", "password": "czNjcmV0"}
     others = [o for o in rendered if o["kind"] != "Secret"]
     assert "s3cret" not in json.dumps(others)
-    check_ari(rendered, "rtp-ari", "username")
+    check_ari(rendered, "rtp-ari")
 
 
 def test_an_own_secret_with_credentials_is_used(render: Any) -> None:
     rendered = render({"ari.existingSecret": "pbx", "ari.userKey": "login", "ari.passwordKey": "pin"})
     assert ("Secret", "rtp-ari") not in rendered.names()
-    check_ari(rendered, "pbx", "login")
+    check_ari(rendered, "pbx")
     volumes = rendered.pod("DaemonSet", "rtp-relay")["spec"]["volumes"]
     (ari,) = [v["secret"] for v in volumes if v["name"] == "ari"]
-    assert ari["items"] == [{"key": "pin", "path": "password"}]
+    assert ari["items"] == [{"key": "login", "path": "user"}, {"key": "pin", "path": "password"}]
 
 
-def check_ari(rendered: Any, secret: str, user_key: str) -> None:
+def check_ari(rendered: Any, secret: str) -> None:
     environment = rendered.environment("DaemonSet", "rtp-relay")
-    assert environment["ARI_USER"] == {"secretKeyRef": {"name": secret, "key": user_key}}
+    assert environment["ARI_USER_FILE"] == "/var/run/secrets/rtp-pool/ari/user"
+    assert "ARI_USER" not in environment
     assert environment["ARI_PASS_FILE"] == "/var/run/secrets/rtp-pool/ari/password"
     assert environment["ARI_URL"] == "http://127.0.0.1:8088/ari"
     assert environment["APP_NAME"] == "rtp-pool"
@@ -392,13 +393,21 @@ def test_what_a_relay_does_when_it_is_stopped_changes_nothing_of_its_time(
     )
 
 
-def test_changed_credentials_are_a_rollout_and_do_not_show(render: Any) -> None:
-    def annotations(password: str) -> dict[str, str]:
-        rendered = render({"ari.user": "asterisk", "ari.password": password})
-        return dict(rendered.pod("DaemonSet", "rtp-relay")["metadata"]["annotations"])
+def test_changed_credentials_change_the_secret_and_no_other_object(render: Any) -> None:
+    def others(user: str, password: str) -> list[dict[str, Any]]:
+        rendered = render({"ari.user": user, "ari.password": password, "httpToken.existingSecret": "mine"})
+        assert set(rendered.find("Secret", "rtp-ari")["data"]) == {"username", "password"}
+        return [o for o in rendered if o["kind"] != "Secret"]
 
-    assert annotations("one") == annotations("one")
-    assert annotations("one") != annotations("two")
+    assert others("asterisk", "one") == others("relay", "two"), "no hash of a secret is outside of it"
+
+
+@pytest.mark.parametrize("values", [{}, {"ari.user": "asterisk", "ari.password": "s3cret"}])
+def test_every_secret_is_mounted_as_a_volume_that_follows_its_rotation(render: Any, values: dict[str, Any]) -> None:
+    for name, pod in render(values).pods().items():
+        for container in pod["spec"]["containers"]:
+            assert not [mount for mount in container.get("volumeMounts", []) if "subPath" in mount], name
+            assert "secretKeyRef" not in json.dumps(container), name
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.report import SlaReport, WindowReport
 from rtppool_operator.status.merged_window import merge_windows
 from rtppool_relay.figures.call_figures import CallFigures, call_figures
-from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.page.windows import FIGURE_NAMES
 from rtppool_relay.http.stream_metrics import stream_metrics
 from rtppool_relay.media.rows import Word
 from rtppool_relay.streams.slices import window_report
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKETS = 50
@@ -35,7 +35,7 @@ class Relay:
     """A relay with one call whose packet path has counted seven of a kind."""
 
     def __init__(self, name: str) -> None:
-        slot, self.measurement = Slot(), Measurement(ClockSteps())
+        slot, self.measurement = Slot(), Measurement(SteadyClock())
         for number in range(PACKETS):
             slot.row(number, 5 * MS)
         self.stream = slot.statistics()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 
 import numpy as np
 
-from rtppool_relay.figures.clock_steps import ClockSteps
+from rtppool_relay.media.clock_readings import ClockReading
 from rtppool_relay.media.rows import (
     HEADER_BYTES,
     RAW_UNIT_NS,
@@ -18,6 +19,7 @@ from rtppool_relay.media.rows import (
 )
 from rtppool_relay.streams.row_reader import RowReader
 from rtppool_relay.streams.statistics import StreamStatistics
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -27,9 +29,10 @@ PACKET_NS = 20 * MS
 
 
 class Slot:
-    """A slot of rows that a test fills."""
+    """A slot of rows that a test fills. `wall` converts CLOCK_MONOTONIC_RAW to the wall clock, in ns."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall: Callable[[int], int] = lambda raw_ns: raw_ns) -> None:
+        self.wall = wall
         self.memory = mmap.mmap(-1, SLOT_BYTES)
         self.words = np.frombuffer(self.memory, np.uint64, 32)
         self.rows = np.frombuffer(self.memory, WRITTEN_DTYPE, ROWS_PER_SLOT, HEADER_BYTES)
@@ -58,8 +61,8 @@ class Slot:
         left = returned + residence_ns - residence_ns // 2
         self.sent += 1
         row = self.rows[index % ROWS_PER_SLOT]
-        row["a_seconds"], row["a_nanoseconds"] = divmod(arrived, SECOND)
-        row["x"], row["ssrc"], row["epoch"], row["bytes"], row["tos"] = sent, 7, epoch, 172, self.tos
+        row["a_seconds"], row["a_nanoseconds"] = divmod(self.wall(arrived), SECOND)
+        row["x"], row["ssrc"], row["epoch"], row["bytes"], row["tos"] = self.wall(sent), 7, epoch, 172, self.tos
         row["x_raw"] = sent // RAW_UNIT_NS % RAW_UNITS
         row["timestamp"] = (number * 160 if timestamp is None else timestamp) & 0xFFFFFFFF
         row["second_byte"] = marker << 7 | payload_type
@@ -68,15 +71,17 @@ class Slot:
         row["r_seconds"], row["r_nanoseconds"], row["y"] = 0, 0, 0
         row["index"] = index
         if round_trip_ns is not None:
-            row["r_seconds"], row["r_nanoseconds"] = divmod(returned, SECOND)
+            row["r_seconds"], row["r_nanoseconds"] = divmod(self.wall(returned), SECOND)
             row["y_raw"] = left // RAW_UNIT_NS % RAW_UNITS
-            row["y"] = left
+            row["y"] = self.wall(left)
         if epoch > self.words[Word.EPOCH]:
             self.words[Word.EPOCH], self.words[Word.FIRST_INDEX] = epoch, index
 
-    def statistics(self, clock: ClockSteps | None = None) -> StreamStatistics:
-        spans = (clock or ClockSteps()).spans_step
-        return StreamStatistics(RowReader(self.memory, 0), 8000, 3 * MS, spans)
+    def reading(self, raw_ns: int) -> ClockReading:
+        return ClockReading(self.wall(raw_ns), raw_ns)
+
+    def statistics(self, clock: SteadyClock | None = None) -> StreamStatistics:
+        return StreamStatistics(RowReader(self.memory, 0), 8000, 3 * MS, clock or SteadyClock())
 
 
 def after(packets: int, seconds: float = 10) -> int:

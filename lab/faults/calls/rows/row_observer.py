@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from lab.base.relay_rows import map_rows
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram
-from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.sla import judge
 from rtppool_relay.media.rows import Word
 from rtppool_relay.streams.row_reader import RowReader
 from rtppool_relay.streams.slices import NS_PER_SLICE, SLICE_CLOSES_AFTER_SECONDS, Slice, SliceStore
 from rtppool_relay.streams.statistics import StreamStatistics, collect_all
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 TICK_SECONDS = 1.0
 WINDOW_SECONDS = 10
@@ -45,7 +45,7 @@ class RowObserver:
         """
         self._memory = map_rows(pid)
         self._limits = limits
-        self._clock = ClockSteps()
+        self._clock = SteadyClock()
         self._streams: dict[int, StreamStatistics] = {}
         self._store = SliceStore()
 
@@ -81,7 +81,7 @@ class RowObserver:
         for slot in range(OBSERVED_SLOTS):
             if slot not in self._streams and (reader := RowReader(self._memory, slot)).word(Word.SSRC):
                 threshold_ns = self._limits.late_threshold_microseconds * 1000
-                self._streams[slot] = StreamStatistics(reader, CLOCK_RATE_HZ, threshold_ns, self._clock.spans_step)
+                self._streams[slot] = StreamStatistics(reader, CLOCK_RATE_HZ, threshold_ns, self._clock)
 
 
 def _judged(figures: Slice, calls: int, limits: SlaLimits) -> Window:

@@ -22,12 +22,12 @@ from rtppool_core.process.service import Stop
 from rtppool_relay.calls.drain import drain
 from rtppool_relay.calls.telephony import Telephony
 from rtppool_relay.config import ConfigState, RelayConfig, from_environment
-from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.metrics import RelayMetrics
 from rtppool_relay.http.routes import make_routes
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.http.status import Lifecycle, StatusView
+from rtppool_relay.media.clock_readings import read_clocks
 from rtppool_relay.media.kernel_stamps import examine_kernel_stamps
 from rtppool_relay.media.launch import FirstMediaProcess
 from rtppool_relay.media.supervisor import MediaSupervisor
@@ -38,6 +38,7 @@ from rtppool_relay.ports.port_manager import PortManager
 from rtppool_relay.ports.preflight_watch import PreflightWatch
 from rtppool_relay.ports.probe import Probe
 from rtppool_relay.settings import Settings, read_settings
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ async def serve(stop: Stop, first: FirstMediaProcess | None = None) -> None:
     await Relay(settings, first).run(stop)
 
 
-async def repeat(interval_seconds: float, job: Callable[[], None]) -> None:
+async def repeat(interval_seconds: float, job: Callable[[], object]) -> None:
     """Run a job now and after every interval."""
     while True:
         job()
@@ -78,7 +79,7 @@ class Relay:
         self._pools_file = PoolsFileWatcher(settings, ConfigState(from_environment(settings)))
         config = self._config()
         self._supervisor = MediaSupervisor(settings.media_workers, first, real_time=settings.real_time)
-        self._measurement = Measurement(ClockSteps())
+        self._measurement = Measurement(SteadyClock())
         self._measurement.keep_window(config.sla.window_seconds)
         self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._resolver = EchoResolver(config.echo, family_of(settings.bind_ip))
@@ -92,6 +93,7 @@ class Relay:
             resolver=self._resolver,
             measurement=self._measurement,
             admission=settings.admission,
+            steady_ns=self._compare_clocks,
         )
         self._lifecycle = Lifecycle(ticked_at_seconds=time.monotonic())
         self._telephony = Telephony(settings, self._call_ports)
@@ -174,7 +176,9 @@ class Relay:
         return self._pools_file.state.config
 
     def _snapshot(self) -> Snapshot:
-        return self._status.snapshot(time.time_ns(), self._telephony.calls_report(), self._telephony.ari_report())
+        return self._status.snapshot(
+            self._compare_clocks(), self._telephony.calls_report(), self._telephony.ari_report()
+        )
 
     async def _resolve_echo(self) -> None:
         """Resolve the echo's name before calls are adopted; a slow name server must not delay them."""
@@ -205,16 +209,17 @@ class Relay:
             self._preflight.check()
 
     def _collect_figures(self) -> None:
-        self._measurement.tick(time.time_ns(), time.monotonic_ns())
+        self._measurement.tick(self._compare_clocks(), time.monotonic_ns())
         self._call_ports.evaluate_admission()
         self._telephony.check_sound()
         self._lifecycle.ticked_at_seconds = time.monotonic()
 
     def _collect_probe(self) -> None:
-        self._measurement.collect_probe(time.time_ns(), time.monotonic_ns())
+        self._measurement.collect_probe(self._compare_clocks(), time.monotonic_ns())
 
-    def _compare_clocks(self) -> None:
-        self._measurement.compare_clocks(time.time_ns(), time.monotonic_ns())
+    def _compare_clocks(self) -> int:
+        """Return the steady time. Rows are read after the comparison, so that it knows of every step in them."""
+        return self._measurement.compare_clocks(read_clocks())
 
     def _drain_seconds(self) -> float | None:
         """Return how long live calls may go on after a stop; None where they are handed over."""

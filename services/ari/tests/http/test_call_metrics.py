@@ -18,11 +18,11 @@ from rtppool_core.contract.report import (
 )
 from rtppool_relay.calls.record import CallDurations
 from rtppool_relay.calls.table import CallEvent
-from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.metrics import ENDS, RelayMetrics
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.streams.slices import Slice
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 MS = 1_000_000
 
@@ -45,7 +45,7 @@ def samples_of(calls: CallsReport) -> dict[tuple[str, ...], float]:
         windows=Windows(),
     )
     snapshot = Snapshot(report, SlaLimits(), (), Slice(), Slice())
-    families: list[Metric] = list(RelayMetrics(lambda: snapshot, Measurement(ClockSteps())).collect())
+    families: list[Metric] = list(RelayMetrics(lambda: snapshot, Measurement(SteadyClock())).collect())
     return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
 
 

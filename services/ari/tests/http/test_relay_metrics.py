@@ -9,12 +9,12 @@ from row_slot import MS, Slot, after
 
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.histogram import bucket_of
-from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.stream_metrics import stream_metrics
 from rtppool_relay.http.window_metrics import window_metrics
 from rtppool_relay.streams.slices import Slice
 from rtppool_relay.streams.statistics import StreamStatistics
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 
 def values(metrics: list[Metric]) -> dict[tuple[str, ...], float]:
@@ -27,16 +27,16 @@ def values(metrics: list[Metric]) -> dict[tuple[str, ...], float]:
 
 
 def measured(slot: Slot, packets: int) -> Measurement:
-    measurement = Measurement(ClockSteps())
+    measurement = Measurement(SteadyClock())
     made = slot.statistics()
-    statistics = StreamStatistics(made.reader, 8000, 3 * MS, measurement.clock_steps.spans_step)
+    statistics = StreamStatistics(made.reader, 8000, 3 * MS, measurement.clock)
     measurement.add_stream(0, "calls", statistics)
     measurement.tick(after(packets), 0)
     return measurement
 
 
 def test_counters_are_born_at_zero_for_both_streams() -> None:
-    found = values(list(stream_metrics(Measurement(ClockSteps()))))
+    found = values(list(stream_metrics(Measurement(SteadyClock()))))
     counters = {key[0] for key in found if key[0].endswith("_total")}
     assert all(found[key] == 0 for key in found)
     assert {(key[0], key[1]) for key in found if key[0] in counters} == {
@@ -99,7 +99,7 @@ def test_a_windows_gauges_are_in_seconds_ratios_and_packets() -> None:
 
 
 def test_what_the_echo_tells_is_counted_in_every_bucket_above_it() -> None:
-    measurement = Measurement(ClockSteps())
+    measurement = Measurement(SteadyClock())
     measurement.kinds["calls"].durations["network_round_trip"].observe(np.array([MS, 30 * MS], np.int64))
     family = next(each for each in stream_metrics(measurement) if each.name == "rtp_relay_network_rtt_seconds")
     buckets = {sample.labels["le"]: sample.value for sample in family.samples if sample.name.endswith("_bucket")}

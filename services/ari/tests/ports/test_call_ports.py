@@ -14,7 +14,6 @@ import pytest
 
 from rtppool_core.contract.pools_file import EchoTarget
 from rtppool_relay.config import RelayConfig
-from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.media.port_sockets import can_bind
 from rtppool_relay.media.supervisor import MediaSupervisor
@@ -26,6 +25,7 @@ from rtppool_relay.ports.leased_port import LeasedPort
 from rtppool_relay.ports.port_manager import PortManager
 from rtppool_relay.ports.preflight_watch import PreflightWatch
 from rtppool_relay.ports.trial_binds import BATCH
+from rtppool_relay.streams.steady_clock import SteadyClock
 from rtppool_testing.packets import rtp_packet
 from rtppool_testing.ports import free_range
 from rtppool_testing.sockets import address_of, receive, udp_socket
@@ -50,7 +50,7 @@ class Bench:
             manager=self.ports,
             supervisor=self.supervisor,
             resolver=self.resolver,
-            measurement=Measurement(ClockSteps()),
+            measurement=Measurement(SteadyClock()),
             clock=lambda: self.now,
         )
         self.resolver.address = address_of(self.echo)

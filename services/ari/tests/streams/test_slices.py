@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import KINDS, Measurement
 from rtppool_relay.streams.slices import Slice, SliceStore
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 SECOND = 1_000_000_000
 
@@ -13,7 +13,7 @@ def filled(store: SliceStore, seconds: int) -> None:
 
 
 def test_the_longest_window_that_a_pool_may_ask_for_is_whole() -> None:
-    measurement = Measurement(ClockSteps())
+    measurement = Measurement(SteadyClock())
     measurement.keep_window(600)
     for kind in KINDS:
         store = measurement.kinds[kind].store

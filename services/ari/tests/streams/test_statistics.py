@@ -10,13 +10,13 @@ from oracles import Jitter
 from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
 from rtppool_core.statistics.histogram import Histogram, bucket_of
-from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.streams.columns import buckets_of, record_all
 from rtppool_relay.streams.jitter import StreamJitter, update_jitter
 from rtppool_relay.streams.row_reader import RowReader
 from rtppool_relay.streams.slices import Slice, SliceStore, window_report
 from rtppool_relay.streams.source_loss import SourceGaps
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 
 @pytest.fixture
@@ -156,20 +156,6 @@ def test_a_timestamp_jump_and_a_marker_after_silence_re_anchor(slot: Slot) -> No
     assert total.late_source == 0
 
 
-def test_samples_across_a_step_of_the_clock_are_dropped_and_counted(slot: Slot) -> None:
-    clock = ClockSteps()
-    clock.compare(T0 + 10 * PACKET_NS, 0)
-    assert clock.compare(T0 + 12 * PACKET_NS + SECOND, 2 * PACKET_NS)
-    assert clock.steps == 1
-    for number in range(30):
-        slot.row(number)
-    statistics = slot.statistics(clock)
-    statistics.collect(after(30))
-    assert statistics.samples_dropped == 20
-    assert statistics.total.answered == 30
-    assert statistics.total.round_trip.count == 10
-
-
 @given(st.lists(st.integers(0, 70 * SECOND), min_size=1, max_size=200))
 def test_columns_go_into_the_same_buckets_as_single_values(values: list[int]) -> None:
     assert buckets_of(np.array(values, np.int64)).tolist() == [bucket_of(value) for value in values]
@@ -276,7 +262,7 @@ def test_old_slices_are_forgotten_but_the_total_is_not() -> None:
 
 
 def test_calls_and_probe_are_never_mixed(slot: Slot) -> None:
-    measurement = Measurement(ClockSteps())
+    measurement = Measurement(SteadyClock())
     slot.row(0)
     measurement.add_stream(0, "probe", slot.statistics())
     measurement.tick(after(1), 0)
@@ -286,7 +272,7 @@ def test_calls_and_probe_are_never_mixed(slot: Slot) -> None:
 
 
 def test_the_probe_alone_is_looked_at_between_two_ticks(slot: Slot) -> None:
-    measurement = Measurement(ClockSteps())
+    measurement = Measurement(SteadyClock())
     slot.row(0)
     measurement.add_stream(0, "probe", slot.statistics())
     measurement.collect_probe(after(1), 0)
@@ -295,7 +281,7 @@ def test_the_probe_alone_is_looked_at_between_two_ticks(slot: Slot) -> None:
 
 
 def test_calls_wait_for_the_tick(slot: Slot) -> None:
-    measurement = Measurement(ClockSteps())
+    measurement = Measurement(SteadyClock())
     slot.row(0)
     measurement.add_stream(0, "calls", slot.statistics())
     measurement.collect_probe(after(1), 0)

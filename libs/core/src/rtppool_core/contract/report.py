@@ -178,7 +178,7 @@ class DepartureErrorReport(Contract, frozen=True):
 
 
 class ClockReport(Contract, frozen=True):
-    """Sources of times: `stamps` is `kernel` or `user`; `steps` counts jumps of the wall clock.
+    """Sources of times: `stamps` is `kernel` or `user`; `steps` and `slews` count moves of the wall clock.
 
     Departures are read by the media process just before the send; the kernel stamps one in a hundred as well.
     """
@@ -188,6 +188,7 @@ class ClockReport(Contract, frozen=True):
     samples_dropped: int
     departure_error: DepartureErrorReport | None = None
     reason: str | None = None
+    slews: int = 0
 
 
 class EchoReport(Contract, frozen=True):

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from rtppool_core.contract.figures import TIMES
 from rtppool_core.contract.report import DepartureErrorReport
 from rtppool_relay.figures.admission import AdmissionControl
-from rtppool_relay.figures.clock_steps import ClockSteps
 from rtppool_relay.figures.echo_health import EchoHealth
+from rtppool_relay.media.clock_readings import ClockReading
 from rtppool_relay.media.rows import DROP_REASONS, Word
 from rtppool_relay.streams.slices import SliceStore
 from rtppool_relay.streams.statistics import Collected, StreamStatistics, collect_all
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 StreamKind = Literal["calls", "probe"]
 KINDS: tuple[StreamKind, ...] = ("calls", "probe")
@@ -93,15 +94,16 @@ class DepartureErrors:
 
 
 class Measurement:
-    """The streams by slot, and their sums."""
+    """The streams by slot, and their sums. Times are in ns of `clock`, unless they are called monotonic."""
 
-    def __init__(self, clock_steps: ClockSteps) -> None:
-        self.clock_steps = clock_steps
+    def __init__(self, clock: SteadyClock) -> None:
+        self.clock = clock
         self.kinds: dict[StreamKind, KindFigures] = {kind: KindFigures() for kind in KINDS}
         self.echo = EchoHealth()
         self.admission = AdmissionControl()
         self.departures = DepartureErrors()
         self._streams: dict[int, tuple[StreamKind, StreamStatistics]] = {}
+        self._collected_ns: dict[StreamKind, int] = dict.fromkeys(KINDS, 0)
         self._samples_dropped_before = 0
         self._overruns_before = 0
         self._in_this_tick: Counter[Word] = Counter()
@@ -138,14 +140,13 @@ class Measurement:
         self._samples_dropped_before += statistics.samples_dropped
         self._overruns_before += statistics.reader.overruns
 
-    def compare_clocks(self, wall_ns: int, monotonic_ns: int) -> None:
-        """Notice a step of the wall clock; call it ten times a second."""
-        if self.clock_steps.compare(wall_ns, monotonic_ns):
-            for _, statistics in self._streams.values():
-                statistics.restart()
+    def compare_clocks(self, reading: ClockReading) -> int:
+        """Notice a step or a slew of the wall clock, and return the steady time; call it ten times a second."""
+        self.clock.compare(reading)
+        return self.clock.steady_ns(reading.raw_ns)
 
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
-        """Collect every stream; `now_ns` is the wall clock's."""
+        """Collect every stream."""
         for kind in KINDS:
             self._collect(kind, now_ns)
         self._update_echo(monotonic_ns)
@@ -159,8 +160,13 @@ class Measurement:
         streams = [statistics for of, statistics in self._streams.values() if of == kind]
         if streams:
             self._take(kind, collect_all(streams, now_ns))
+        # A stamp less a reading is no error of ours where the wall clock moved between them.
+        moved = self.clock.is_disturbed(self._collected_ns[kind])
+        self._collected_ns[kind] = now_ns
         for statistics in streams:
-            self.departures.add(statistics.reader.departure_errors())
+            errors = statistics.reader.departure_errors()
+            if not moved:
+                self.departures.add(errors)
 
     def _update_echo(self, monotonic_ns: int) -> None:
         counted, self._in_this_tick = self._in_this_tick, Counter()

@@ -75,13 +75,14 @@ class StatusView:
         return Health()
 
     def snapshot(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Snapshot:
-        """Read every part, and judge the window of calls."""
+        """Read every part, and judge the window of calls. `now_ns` is the measurement's clock."""
         state = self.config_state()
         limits = state.config.sla
         stores = {kind: figures.store for kind, figures in self.measurement.kinds.items()}
         windows = {kind: store.window(now_ns, limits.window_seconds)[0] for kind, store in stores.items()}
         verdict = judge(windows["calls"], self.call_ports.active_calls, limits, state.config.capacity)
         ready = self.ready()
+        lead_seconds = round((self.measurement.clock.wall_ns(now_ns) - now_ns) / NS_PER_SECOND)
         report = Report(
             relay=self.relay,
             node=self.node,
@@ -95,7 +96,8 @@ class StatusView:
             media=self._media(),
             clock=ClockReport(
                 stamps=self.clock.stamps,
-                steps=self.measurement.clock_steps.steps,
+                steps=self.measurement.clock.steps,
+                slews=self.measurement.clock.slews,
                 samples_dropped=self.measurement.samples_dropped,
                 departure_error=self.measurement.departures.report(),
                 reason=self.clock.reason,
@@ -103,8 +105,8 @@ class StatusView:
             echo=self._echo(),
             sla=verdict.report,
             windows=Windows(
-                window_report(stores["calls"], now_ns, limits.window_seconds),
-                window_report(stores["probe"], now_ns, limits.window_seconds),
+                window_report(stores["calls"], now_ns, limits.window_seconds, lead_seconds),
+                window_report(stores["probe"], now_ns, limits.window_seconds, lead_seconds),
             ),
             drain_deadline_seconds=self.drain_seconds(),
             pool=state.config.pool,

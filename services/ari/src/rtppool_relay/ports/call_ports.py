@@ -47,7 +47,7 @@ class CallPorts:
         measurement: Measurement,
         admission: bool = True,
         clock: Callable[[], float] = time.monotonic,
-        wall_ns: Callable[[], int] = time.time_ns,
+        steady_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.own_address = OwnAddress(ari_host)
         self.addresses = PortAddresses(bind_ip, lambda: config().advertise_address, self.own_address)
@@ -61,8 +61,8 @@ class CallPorts:
         self._dscp = dscp
         self._admission = admission
         self._clock = clock
-        self._wall_ns = wall_ns
-        self._context = PortContext(config, self.addresses, dscp, supervisor, measurement, self.asterisk, wall_ns)
+        self._steady_ns = steady_ns
+        self._context = PortContext(config, self.addresses, dscp, supervisor, measurement, self.asterisk, steady_ns)
         self._live: dict[int, LeasedPort] = {}
         self._echo_in_use: tuple[str, int] | None = None
         self._suspected_leases = LeakSuspects[tuple[int, int]]()
@@ -128,7 +128,7 @@ class CallPorts:
 
     def evaluate_admission(self) -> None:
         """Evaluate whether one more call has room; call it after each collection of figures."""
-        now_second = self._wall_ns() // NS_PER_SECOND
+        now_second = self._steady_ns() // NS_PER_SECOND
         self.measurement.admission.evaluate(now_second, self.active_calls, self._config().sla)
 
     async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:

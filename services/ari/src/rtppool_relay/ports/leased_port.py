@@ -24,7 +24,7 @@ from rtppool_relay.streams.statistics import StreamStatistics
 
 @dataclass(frozen=True, slots=True)
 class PortContext:
-    """The parts of the relay that a leased port works with. `wall_ns` is in ns of Unix time."""
+    """The parts of the relay that a leased port works with. `steady_ns` is the measurement's clock."""
 
     config: Callable[[], RelayConfig]
     addresses: PortAddresses
@@ -32,7 +32,7 @@ class PortContext:
     supervisor: MediaSupervisor
     measurement: Measurement
     asterisk: AsteriskEndpoints
-    wall_ns: Callable[[], int]
+    steady_ns: Callable[[], int]
 
 
 class LeasedPort:
@@ -67,7 +67,7 @@ class LeasedPort:
             RowReader(context.supervisor.memory, slot),
             config.clock_rate_hz,
             config.sla.late_threshold_microseconds * 1000,
-            measurement.clock_steps.spans_step,
+            measurement.clock,
         )
         measurement.add_stream(slot, kind, self.statistics)
 
@@ -128,7 +128,7 @@ class LeasedPort:
             if self._final is None:
                 await self._detach()
                 # No await from here on: a slot is in use exactly as long as its port is live.
-                self._context.measurement.end_stream(self.slot, self._context.wall_ns())
+                self._context.measurement.end_stream(self.slot, self._context.steady_ns())
                 self._moves.end()
                 self.sockets.close()
                 self._context.supervisor.give_slot_back(self.slot)

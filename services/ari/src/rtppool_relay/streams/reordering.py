@@ -52,11 +52,6 @@ class ReorderingDetector:
         self._remember(sent, returned)
         return found
 
-    def restart(self) -> None:
-        """Forget earlier returns: the wall clock stepped."""
-        self._batches.clear()
-        self.latest_sent_ns = 0
-
     def _remember(self, sent: Int64s, returned: Int64s) -> None:
         self._batches.append((sent, returned))
         oldest = int(returned[-1]) - LOST_AFTER_NS

@@ -27,8 +27,9 @@ from rtppool_relay.media.rows import (
     latest_ordinal,
     slot_offset,
 )
+from rtppool_relay.streams.steady_clock import SteadyClock
 
-# The form for computing: times in ns, `r` and `y` 0 in unanswered rows.
+# The form for computing: times in ns of the wall clock, `r` and `y` 0 in unanswered rows.
 ROW_DTYPE = np.dtype(
     [
         ("a", "<i8"),
@@ -36,6 +37,8 @@ ROW_DTYPE = np.dtype(
         ("r", "<i8"),
         ("y", "<i8"),
         ("index", "<u8"),
+        ("x_raw", "<u4"),
+        ("y_raw", "<u4"),
         ("ssrc", "<u4"),
         ("timestamp", "<u4"),
         ("epoch", "<u2"),
@@ -48,7 +51,10 @@ ROW_DTYPE = np.dtype(
         ("echo_residence_ns", "<u4"),
     ]
 )
-_COPIED = ("x", "y", "index", "ssrc", "timestamp", "epoch", "bytes", "tos", "echo_count", "echo_residence_ns")
+_COPIED = (
+    *("x", "y", "x_raw", "y_raw", "index", "ssrc", "timestamp", "epoch", "bytes", "tos"),
+    *("echo_count", "echo_residence_ns"),
+)
 
 # The writer may answer a packet until it is lost. Half a second more covers scheduling.
 SETTLED_AFTER_NS = LOST_AFTER_NS + 500_000_000
@@ -60,6 +66,7 @@ MARKER_SHIFT = 7
 MAX_ROWS_BEHIND = ROWS_PER_SLOT // 2
 MIN_ROWS_AHEAD = 32
 CELLS = ROW_BYTES // 8
+_WALL_CLOCK = SteadyClock()
 _EVERYWHERE = np.arange(ROWS_PER_SLOT)
 Rows = NDArray[np.void]
 
@@ -143,15 +150,20 @@ class RowReader:
         """Return the rows whose fate is known, each once, in order of their index, as `ROW_DTYPE`."""
         return read_rows(self.take_written(now_ns, settled_after_ns))
 
-    def take_written(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
-        """Return the same as rows of `WRITTEN_DTYPE`, for a caller that converts many slots at once."""
+    def take_written(
+        self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS, clock: SteadyClock = _WALL_CLOCK
+    ) -> Rows:
+        """Return the same as rows of `WRITTEN_DTYPE`, for a caller that converts many slots at once.
+
+        `now_ns` is a time of `clock`, by default the wall clock's.
+        """
         candidates, index, whole = self._fresh()
         if candidates.size == 0:
             return self._rows[:0].copy()
         copied = self._cells[candidates]
         rows: Rows = copied.view(WRITTEN_DTYPE)[:, 0]
         self._count_sent(rows)
-        final = (rows["answered"] != 0) | (rows["x"] < now_ns - settled_after_ns)
+        final = (rows["answered"] != 0) | clock.sent_before(rows, now_ns - settled_after_ns, now_ns)
         # A row that was overwritten while it was copied shows another index.
         final &= (rows["index"] == index) & (self._index[candidates] == index)
         self._advance(index, final)

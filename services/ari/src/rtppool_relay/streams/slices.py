@@ -171,13 +171,17 @@ class SliceStore:
             del self._slices[second]
 
 
-def window_report(store: SliceStore, now_ns: int, seconds: int) -> WindowReport | None:
-    """Return a window as `/status` publishes it; None when no packet's fate became known in it."""
+def window_report(store: SliceStore, now_ns: int, seconds: int, lead_seconds: int = 0) -> WindowReport | None:
+    """Return a window as `/status` publishes it; None when no packet's fate became known in it.
+
+    The wall clock is `lead_seconds` ahead of the clock that the store's seconds are of.
+    """
     figures, start, end = store.window(now_ns, seconds)
     if figures.packets == 0:
         return None
     histograms: dict[str, Any] = {name: export_histogram(getattr(figures, name)) for name in TIMES}
-    return WindowReport(start_unix_seconds=start, end_unix_seconds=end, **export_figures(figures), **histograms)
+    bounds = {"start_unix_seconds": start + lead_seconds, "end_unix_seconds": end + lead_seconds}
+    return WindowReport(**bounds, **export_figures(figures), **histograms)
 
 
 def export_figures(figures: Slice) -> dict[str, Any]:

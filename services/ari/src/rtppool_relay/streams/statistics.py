@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.rtp.serial import timestamp_difference
 from rtppool_core.statistics.bursts import BurstCounts
-from rtppool_relay.media.rows import WRITTEN_DTYPE, Word
+from rtppool_relay.media.rows import LOST_AFTER_NS, WRITTEN_DTYPE, Word
 from rtppool_relay.streams.columns import StreamSpans, buckets_of, record_all
 from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.flow import MediaFlow
@@ -33,10 +33,10 @@ from rtppool_relay.streams.row_reader import (
 )
 from rtppool_relay.streams.slices import NS_PER_SLICE, Slice
 from rtppool_relay.streams.source_loss import SourceGaps
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 Int64s = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-SpansStep = Callable[[Int64s, Int64s], Flags]
 
 # RFC 4733: every packet of an event repeats the timestamp of its beginning. Asterisk offers it as 101.
 TELEPHONE_EVENT_PAYLOAD_TYPE = 101
@@ -61,16 +61,16 @@ class Collected:
 class StreamStatistics:
     """The state of one slot.
 
-    `spans_step(starts, ends)` flags the intervals across a step of the wall clock. Those samples are dropped and
-    counted in `samples_dropped`. Streams that are collected together share it. `added` is `total` without the
-    histograms of the latest ticks. `first_arrival_ns` is when the first answered packet came from Asterisk (ns of Unix
-    time), and `first_return_ns` the time from then to its return.
+    All times are those of `clock`, which streams that are collected together share. Samples across a step of the wall
+    clock are dropped and counted in `samples_dropped`. `added` is `total` without the histograms of the latest ticks.
+    `first_arrival_ns` is when the first answered packet came from Asterisk (ns of Unix time), and `first_return_ns` the
+    time from then to its return.
     """
 
     reader: RowReader
     clock_rate_hz: int
     late_threshold_ns: int
-    spans_step: SpansStep
+    clock: SteadyClock
     added: Slice = field(default_factory=Slice)
     samples_dropped: int = 0
     sent_to_echo: int = 0
@@ -123,11 +123,6 @@ class StreamStatistics:
     def skew_ppm(self) -> float | None:
         """How much slower than ours Asterisk's clock runs: the slope of the transit; None until it is measured."""
         return self.lateness.skew_ppm
-
-    def restart(self) -> None:
-        """Forget earlier times: the wall clock stepped, and they can't be compared with later ones."""
-        self.lateness.restart()
-        self.returns.restart()
 
     def collect(self, now_ns: int) -> Collected:
         """Return the figures that became known since the last call."""
@@ -235,7 +230,7 @@ def collect_all(
 ) -> Collected:
     """Return the figures of all these streams that became known since the last call."""
     sums = _Sums({})
-    taken = [(stream, stream.reader.take_written(now_ns, settled_after_ns)) for stream in streams]
+    taken = [(stream, stream.reader.take_written(now_ns, settled_after_ns, stream.clock)) for stream in streams]
     for pieces in _by_epoch(taken):
         _Batch(pieces, now_ns, settled_after_ns, sums).add()
     counted: dict[Word, int] = {}
@@ -286,6 +281,7 @@ class _Batch:
         # The last rows of a replaced stream are counted, but not compared with others.
         self._current = [stream.begin_rows(rows, now_ns) for stream, rows in pieces]
         self._rows = _joined([rows for _, rows in pieces])
+        self._across_step = self._streams[0].clock.place(self._rows, now_ns)
         self._owners = np.repeat(np.arange(len(pieces)), [rows.size for _, rows in pieces])
         self._settled_ns = now_ns - settled_after_ns
         self._sums = sums
@@ -339,7 +335,8 @@ class _Batch:
     def _unusable(self) -> Flags:
         rows = self._rows
         a, x, r, y = rows["a"], rows["x"], rows["r"], rows["y"]
-        unusable: Flags = (x < a) | (r < x) | (y < r) | self._streams[0].spans_step(a, y)
+        # The packet path accepts no answer after `LOST_AFTER_NS`: the wall clock has just stepped.
+        unusable: Flags = (x < a) | (r < x) | (y < r) | (r - x > LOST_AFTER_NS) | self._across_step
         return unusable
 
     def _measure(self, rows: Rows, owners: Int64s) -> None:
@@ -352,7 +349,7 @@ class _Batch:
         for owner, start, _ in columns.spans:
             if self._streams[owner].first_return_ns is None:
                 self._streams[owner].first_return_ns = int(round_trips[start] + residences[start])
-                self._streams[owner].first_arrival_ns = int(arrivals[start])
+                self._streams[owner].first_arrival_ns = self._streams[owner].clock.wall_ns(int(arrivals[start]))
         self._measure_echo(rows, owners, round_trips)
         self._measure_reordering(columns, sent, returned)
         timed = rows["payload_type"] != TELEPHONE_EVENT_PAYLOAD_TYPE
@@ -366,14 +363,15 @@ class _Batch:
             self._measure_lateness(columns, rows, arrivals, returned, round_trips, residences)
 
     def _measure_echo(self, rows: Rows, owners: Int64s, round_trips: Int64s) -> None:
-        filled = rows["echo_count"] != 0
+        # The echo can't hold a packet for longer than the round trip: its clock stepped meanwhile.
+        filled = (rows["echo_count"] != 0) & (rows["echo_residence_ns"] <= round_trips)
         if not filled.any():
             return
         rows = rows[filled]
         columns = _MeasuredRows(self._streams, owners[filled], rows["x"] // NS_PER_SLICE, self._sums)
         held = rows["echo_residence_ns"].astype(np.int64)
         columns.record("echo_residence", held)
-        columns.record("network_round_trip", np.maximum(round_trips[filled] - held, 0))
+        columns.record("network_round_trip", round_trips[filled] - held)
 
     def _measure_reordering(self, columns: _MeasuredRows, sent: Int64s, returned: Int64s) -> None:
         spans = columns.spans

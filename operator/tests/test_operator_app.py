@@ -19,7 +19,7 @@ from rtppool_operator import handlers
 from rtppool_operator.app import App
 from rtppool_operator.kube.cluster import connect
 from rtppool_operator.kube.crd import read_definition
-from rtppool_operator.kube.kopf_watch import APP, SEEN
+from rtppool_operator.kube.kopf_watch import APP, SEEN, KopfWatch
 from rtppool_operator.kube.watch_health import DEAD_AFTER_SECONDS
 from rtppool_operator.settings import read_settings
 from rtppool_testing.ports import free_port
@@ -145,3 +145,42 @@ async def test_kopf_beside_a_started_operator_starts_none(api: ApiStandIn) -> No
     await handlers.end(memo=memo)
     assert APP not in memo
     assert api.requests == []
+
+
+async def test_a_watch_whose_thread_ended_is_replaced(
+    api: ApiStandIn, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtppool_operator.app.WATCH_CHECK_SECONDS", 0.02)
+    forever = KopfWatch._watch_forever
+    deaths = iter([None])
+
+    def dies_once(watch: KopfWatch) -> None:
+        for _ in deaths:
+            return
+        forever(watch)
+
+    monkeypatch.setattr(KopfWatch, "_watch_forever", dies_once)
+    await app.start("127.0.0.1", 0)
+    app.watch_pools()
+    await until(lambda: bool(api.watches))
+    assert app.watch is not None
+    assert app.watch.restarts == 1
+    assert (await answer(app, "/healthz"))[0] == 200
+
+
+async def test_a_machine_without_threads_delays_the_watch_and_ends_nothing(
+    api: ApiStandIn, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtppool_operator.app.WATCH_CHECK_SECONDS", 0.02)
+    start, failures = KopfWatch.start, iter([RuntimeError("can't start new thread")] * 3)
+
+    def fails_thrice(watch: KopfWatch) -> None:
+        for failure in failures:
+            raise failure
+        start(watch)
+
+    monkeypatch.setattr(KopfWatch, "start", fails_thrice)
+    await app.start("127.0.0.1", 0)
+    app.watch_pools()
+    await until(lambda: bool(api.watches))
+    assert app.reconciler.jobs.failures()["check of the watch"] == 3

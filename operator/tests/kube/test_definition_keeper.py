@@ -125,3 +125,19 @@ def test_the_upgrade_s_job_waits_until_pools_are_served_or_says_that_they_are_no
     store.looks_until_served = 10_000
     with pytest.raises(ClusterError, match="v1alpha1 is not served after 0 s"):
         wait_until_served(store, 0.0)
+
+
+async def test_a_failure_of_another_kind_is_logged_once_and_retried(caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(None)
+    definition, failures = store.definition, iter([RuntimeError("can't start new thread")] * 5)
+
+    def broken() -> dict[str, Any] | None:
+        for failure in failures:
+            raise failure
+        return definition()
+
+    store.definition = broken  # type: ignore[method-assign]
+    keeper = DefinitionKeeper(store, OURS)
+    await keeper.run()
+    assert (store.applied, keeper.problem, keeper.served.is_set()) == (1, None, True)
+    assert len([line for line in caplog.messages if "can't start new thread" in line]) == 2, "once for each action"

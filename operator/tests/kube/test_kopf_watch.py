@@ -111,3 +111,16 @@ async def test_a_server_that_refuses_for_a_while_is_asked_again_without_an_end(
 def test_requests_are_tried_for_ever() -> None:
     pauses = iter(EndlessBackoffs())
     assert [next(pauses) for _ in range(100)][-1] == BACKOFF_SECONDS[-1]
+
+
+async def test_a_thread_that_ended_is_noticed_and_can_be_started_again(
+    api: ApiStandIn, watch: KopfWatch, seen: list[Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr(watch, "_watch_forever", lambda: None)
+        watch.start()
+        await until(lambda: not watch.alive)
+    watch.start()
+    assert watch.restarts == 1
+    await api.put_pool("later")
+    await until(lambda: any(uid == "uid-later" for uid, _, _ in seen))

@@ -93,3 +93,14 @@ def test_durations_are_counted_by_their_upper_bound() -> None:
     assert by_bound[str(ROUND_BOUNDS_SECONDS[-1])] == 3
     assert by_bound["+Inf"] == 4
     assert durations.total_seconds == pytest.approx(99.315)
+
+
+async def test_a_write_that_fails_by_a_bug_stops_no_other(writer: Writer, counts: WorkCounters) -> None:
+    def broken() -> int:
+        raise TypeError("not serializable")
+
+    results = await writer.write_all("status", [broken, lambda: 2], 8)
+    assert isinstance(results[0], ClusterError)
+    assert "status failed unexpectedly: TypeError('not serializable')" in str(results[0])
+    assert results[1] == 2
+    assert counts.errors == {"status": 1}

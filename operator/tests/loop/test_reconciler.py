@@ -14,6 +14,7 @@ from aiohttp import web
 
 from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.pools_file import decode_for_node
+from rtppool_core.process import periodic
 from rtppool_operator.kube.cluster import ClusterError
 from rtppool_operator.kube.lease import DURATION_SECONDS, Leadership
 from rtppool_operator.kube.writer import NotLeadingError
@@ -25,6 +26,7 @@ from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import FIRST_NUDGE_SECONDS
 from rtppool_operator.status.write_policy import MIN_PAUSE_SECONDS
+from rtppool_operator.work_counters import CONFIGURE
 from rtppool_testing.waiting import until
 
 MakePool = Callable[..., Pool]
@@ -464,3 +466,65 @@ async def test_the_watch_is_held_against_what_is_listed(
     assert reconciler.watch.behind_seconds(now + 100) >= 100
     reconciler.pool_seen(pool.uid, pool.generation, "7")
     assert reconciler.watch.behind_seconds(now + 100) == 0
+
+
+async def test_a_pool_that_is_not_honoured_gets_a_status_with_the_value_to_set_and_no_node(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool, make_report: Any
+) -> None:
+    ours, tenant = make_pool(), make_pool("mine", namespace="tenant", nodeSelector={})
+    relay |= to_json(make_report(ours))
+    cluster.view = replace(cluster.view, pools=(ours, tenant))
+    await reconciler.cycle()
+    entry = decode_for_node(cluster.writes[-1], "a")
+    assert entry is not None
+    assert entry.uid == ours.uid
+    stored = next(pool.status for pool in cluster.view.pools if pool.namespace == "tenant")
+    accepted = next(each for each in stored["conditions"] if each["type"] == "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "NamespaceNotHonoured")
+    assert "operator.poolNamespaces" in accepted["message"]
+
+
+async def test_a_loop_that_fails_is_started_again_and_the_others_go_on(
+    cluster: MemoryCluster,
+    relay: dict[str, Any],
+    reconciler: Reconciler,
+    make_pool: MakePool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert relay == {}
+    monkeypatch.setattr(periodic, "RESTART_SECONDS", 0.01)
+    failures = iter([RuntimeError("can't start new thread"), MemoryError()])
+    until_next = reconciler._next_report_at
+
+    def next_report_at(began_seconds: float) -> float:
+        for failure in failures:
+            raise failure
+        return until_next(began_seconds)
+
+    monkeypatch.setattr(reconciler, "_next_report_at", next_report_at)
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    task = asyncio.create_task(reconciler.run())
+    await until(lambda: reconciler.jobs.failures().get("report loop") == 2)
+    await until(lambda: bool(cluster.statuses) and reconciler.problem is None)
+    assert not task.done()
+    assert sum("report loop failed at" in line for line in caplog.messages) == 2, "each cause once"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_round_that_fails_by_a_bug_is_logged_once_and_counted_each_time(
+    cluster: MemoryCluster, reconciler: Reconciler, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> ClusterView:
+        raise RuntimeError("can't start new thread")
+
+    cluster.read_view = broken  # type: ignore[method-assign]
+    task = asyncio.create_task(reconciler.run())
+    await until(lambda: "can't start new thread" in (reconciler.problem or ""))
+    reconciler._wake.set()
+    await until(lambda: reconciler.counts.failed_cycles >= 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len([line for line in caplog.messages if line == "a round failed"]) == 1
+    assert reconciler.counts.errors[CONFIGURE] == reconciler.counts.failed_cycles

@@ -112,6 +112,41 @@ async def test_a_refused_token_is_told(relay: Relay, poller: Poller) -> None:
     assert "it answered 401" in poller.failures["uid-a"].reason
 
 
+async def test_a_rotated_token_is_sent_with_the_next_poll(relay: Relay, poller: Poller, tmp_path: Path) -> None:
+    await poller.poll([relay.pod()])
+    token = tmp_path / "token"
+    token.with_suffix(".new").write_text("rotated\n")
+    token.with_suffix(".new").rename(token)
+    await poller.poll([relay.pod()])
+    token.unlink()
+    await poller.poll([relay.pod()])
+    assert relay.tokens == ["Bearer secret", "Bearer rotated", "Bearer rotated"], "and the last one is kept"
+
+
+async def test_without_a_readable_token_relays_are_polled_without_one(relay: Relay, tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\xff")
+    asked = Poller(SecretFile("RELAY_TOKEN_FILE", tmp_path / "token"))
+    await asked.poll([relay.pod()])
+    await asked.close()
+    assert relay.tokens == [None]
+
+
+async def test_an_error_of_any_kind_from_one_relay_stops_no_other(
+    relay: Relay, poller: Poller, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(body: bytes) -> Report:
+        if body == b"odd":
+            raise RecursionError
+        return read_report(body)
+
+    monkeypatch.setattr("rtppool_operator.relays.polling.read_report", read)
+    answers = iter([web.Response(body=b"odd"), web.json_response(to_json(make_report()))])
+    relay.answer = lambda: next(answers)
+    await poller.poll([relay.pod(), replace(relay.pod(), uid="uid-b")])
+    assert [failure.reason for failure in poller.failures.values()] == [f"127.0.0.1:{relay.port}: RecursionError"]
+    assert len(poller.last_reports) == 1
+
+
 async def test_a_relay_that_is_gone_is_forgotten(relay: Relay, poller: Poller, make_report: MakeReport) -> None:
     relay.answer = lambda: web.json_response(to_json(make_report()))
     await poller.poll([relay.pod()])

@@ -23,6 +23,7 @@ from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.event import PoolEvent
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.pools.trust import TrustPolicy
+from rtppool_operator.relays.observed import STALE_AFTER_SECONDS
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import FIRST_NUDGE_SECONDS
 from rtppool_operator.status.write_policy import MIN_PAUSE_SECONDS
@@ -528,3 +529,28 @@ async def test_a_round_that_fails_by_a_bug_is_logged_once_and_counted_each_time(
     await asyncio.gather(task, return_exceptions=True)
     assert len([line for line in caplog.messages if line == "a round failed"]) == 1
     assert reconciler.counts.errors[CONFIGURE] == reconciler.counts.failed_cycles
+
+
+async def test_a_stall_of_the_operator_makes_no_relay_silent(
+    cluster: MemoryCluster,
+    relay: dict[str, Any],
+    reconciler: Reconciler,
+    make_pool: MakePool,
+    make_report: Any,
+    later: list[float],
+) -> None:
+    pool = make_pool()
+    relay |= to_json(make_report(pool))
+    cluster.view = replace(cluster.view, pools=(pool,))
+    await reconciler.cycle()
+    snapshot = reconciler._configurator.snapshot
+    assert snapshot is not None
+    later[0] += 10 * STALE_AFTER_SECONDS
+    reconciler._leadership.hold()
+    await reconciler._report_statuses(snapshot, every_pool=True)
+    reasons = {each["type"]: each["reason"] for each in cluster.statuses[-1]["conditions"]}
+    assert reasons["Programmed"] == "Programmed"
+    relay.clear()
+    await reconciler.cycle()
+    reasons = {each["type"]: each["reason"] for each in cluster.statuses[-1]["conditions"]}
+    assert reasons["Programmed"] == "RelaySilent", "the poll after the stall has failed"

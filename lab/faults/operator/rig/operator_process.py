@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -34,8 +35,8 @@ class OperatorProcess:
         self._kubeconfig.write_text(_kubeconfig(account, server_url, certificate))
         self._kubeconfig.chmod(0o600)
 
-    def start(self) -> None:
-        """Start the process."""
+    def start(self, settings: Mapping[str, str] | None = None) -> None:
+        """Start the process. `settings` replace those of the rig."""
         self._process = Process(
             f"operator {self.pod}",
             [sys.executable, "-m", "rtppool_operator"],
@@ -51,6 +52,7 @@ class OperatorProcess:
                 "HTTP_PORT": str(self.http_port),
                 "CRD_FILE": str(DEFINITION_FILE),
                 "LOG_FORMAT": "json",
+                **(settings or {}),
             },
             self.log,
         )

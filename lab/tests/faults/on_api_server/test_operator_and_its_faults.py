@@ -12,6 +12,7 @@ from lab.faults.operator.api.resources import (
     CONFIG_MAP,
     LEASE,
     NAMESPACE,
+    NAMESPACES,
     OTHER_NAMESPACE,
     PODS,
     pool,
@@ -310,3 +311,44 @@ async def test_a_node_that_changes_its_label_changes_its_pool(stage: Stage) -> N
 async def test_a_relay_s_pod_that_is_replaced_is_heard_under_its_new_name(stage: Stage) -> None:
     await strike_and_lift(stage, fault_named("relay's pod replaced"))
     await stage.rig.converge(CONVERGED)
+
+
+async def test_a_pool_of_a_tenant_gets_a_status_and_no_node(stage: Stage) -> None:
+    before = (await stage.rig.api.get(CONFIG_MAP))["data"][FILE_NAME]
+    await stage.rig.api.create(NAMESPACES, {"metadata": {"name": "tenant"}})
+    evil = pool(
+        "tenant", "mine", 10_000, 10_100, nodeSelector={"zone": "a"}, echo={"host": "listen.example", "port": 53}
+    )
+    await stage.rig.api.create(pools_of("tenant"), evil)
+    path = pool_path("tenant", "mine")
+    await stage.rig.until("its status is written", CONVERGED, lambda: _is_refused(stage, path))
+    accepted = await condition(stage.rig, path, "Accepted")
+    assert accepted["reason"] == "NamespaceNotHonoured"
+    assert "operator.poolNamespaces" in accepted["message"]
+    assert (await stage.rig.api.get(CONFIG_MAP))["data"][FILE_NAME] == before
+
+
+async def test_an_operator_that_no_longer_honours_a_namespace_keeps_its_entries_and_applies_no_edit(
+    stage: Stage,
+) -> None:
+    before = (await stage.rig.api.get(CONFIG_MAP))["data"][FILE_NAME]
+    assert OTHER_NAMESPACE in before
+    await stage.operator.end()
+    stage.operator.start({"POOL_NAMESPACES": "", "FOREIGN_POOLS_MAY_TAKE_NODES": ""})
+    await stage.rig.until("its status is written", CONVERGED, lambda: _is_refused(stage, ZONE_A))
+    await move(stage.rig, ZONE_A, 12_000)
+    await stage.rig.until("its status is written", CONVERGED, lambda: _observes_latest(stage, ZONE_A))
+    assert (await stage.rig.api.get(CONFIG_MAP))["data"][FILE_NAME] == before
+    assert "keep their last configuration" in (await condition(stage.rig, ZONE_A, "Accepted"))["message"]
+    await stage.rig.persist(lambda: stage.rig.api.delete(ZONE_A))
+    await stage.rig.converge(CONVERGED)
+
+
+async def _is_refused(stage: Stage, path: str) -> bool:
+    conditions = (await stage.rig.api.get(path)).get("status", {}).get("conditions", [])
+    return any(each["reason"] == "NamespaceNotHonoured" for each in conditions)
+
+
+async def _observes_latest(stage: Stage, path: str) -> bool:
+    found = await stage.rig.api.get(path)
+    return all(each["observedGeneration"] == found["metadata"]["generation"] for each in found["status"]["conditions"])

@@ -14,7 +14,7 @@ from rtppool_operator.loop.configure import ClusterAccess, Snapshot
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.relays.observed import observe
+from rtppool_operator.relays.observed import POLL_SECONDS, observe
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import RelayProgress
 from rtppool_operator.status.conditions import add_times, conditions
@@ -63,6 +63,7 @@ class StatusReporter:
         self._limiter = EventLimiter()
         self._broken: set[str] = set()
         self._held: dict[str, float] = {}
+        self._polled_at_seconds = float("-inf")
 
     def held_until_seconds(self) -> float | None:
         """Return when the first status that waits for its second after the last write is due; None without one."""
@@ -70,7 +71,10 @@ class StatusReporter:
 
     async def poll_all(self, snapshot: Snapshot) -> None:
         """Poll every relay."""
-        await self._poll(snapshot.view.relays, snapshot.view.relays, urgent=False)
+        try:
+            await self._poll(snapshot.view.relays, snapshot.view.relays, urgent=False)
+        finally:
+            self._polled_at_seconds = self._monotonic()
 
     async def run_round(self, snapshot: Snapshot, *, every_pool: bool) -> None:
         """Poll relays that are behind, and report the status of their pools, or of every pool.
@@ -96,7 +100,8 @@ class StatusReporter:
         self._limiter.keep_only(uids)
         self._broken &= uids
         self._held = {}
-        now = self._monotonic()
+        # A stall of this process delays its polls. It must not make relays look silent.
+        now = min(self._monotonic(), self._polled_at_seconds + POLL_SECONDS)
         counted = [relay for relay in relays if not relay.terminating or self._answers(relay, now)]
         computed = [each for claim in claims if (each := self._computed(claim, counted, now)) is not None]
         await self._write(computed, snapshot.began_seconds)

@@ -4,6 +4,12 @@ A packet is judged at y, against the RTP clock. Excess = source excess (arrival 
 de-skewed) + residence in the relay + round trip above its own baseline. Both baselines are 5th percentiles over the
 last 30 s: by a minimum, nearly every packet of a bursty sender would be late. The largest part is the cause.
 
+The talker's timeline steps at a jump of the timestamp and at a marker whose timestamp does not follow the clock. Where
+the marker was lost, all packets are late or early by the same: such a level becomes the baseline after a second.
+
+A talker follows a clock of its own, or the wall clock of this machine. During a slew the two differ, and a packet is
+late only by both.
+
 Columns hold many streams (`columns`). Only the baselines are computed stream by stream.
 """
 
@@ -25,6 +31,11 @@ BASELINE_PER_CENT = 5
 BASELINE_NS = 30_000_000_000
 TIMESTAMP_JUMP_NS = 500_000_000
 SILENCE_NS = 100_000_000
+LEVEL_NS = 1_000_000_000
+MIN_LEVEL_NS = 800_000_000
+MIN_LEVEL_PACKETS = 5
+# Arrivals of a longer time are judged in portions, so that each portion may show a level.
+MAX_PORTION_NS = 1_500_000_000
 SKEW_NEEDS_NS = 10_000_000_000
 SKEW_POINT_NS = 1_000_000_000
 SKEW_POINTS = 60
@@ -67,8 +78,12 @@ class LatenessBaseline:
     last_timestamp: int | None = None
     last_transit_ns: int = 0
     last_arrival_ns: int = 0
-    # Rows: arrival, transit, round trip. Valid from _start to _end; transits can be compared from _anchored on.
-    _history: Int64s = field(default_factory=lambda: np.empty((3, MIN_HISTORY), np.int64))
+    last_marker: int = 0
+    # Low percentile of the transits, while they are neither all late nor all early; None before the first.
+    level_ns: int | None = None
+    _level_at_ns: int = 0
+    # Rows: arrival, transit, round trip, slewed. Valid from _start to _end; transits can be compared from _anchored on.
+    _history: Int64s = field(default_factory=lambda: np.empty((4, MIN_HISTORY), np.int64))
     _start: int = 0
     _end: int = 0
     _anchored: int = 0
@@ -82,30 +97,85 @@ class LatenessBaseline:
         self.re_anchor()
 
     def re_anchor(self) -> None:
-        """Begin a new anchor after a jump of the timestamp or silence: earlier arrivals can't be compared."""
+        """Begin a new anchor after a step of the talker's timeline: earlier arrivals can't be compared."""
+        self._anchor_at(self._end)
+
+    def _anchor_at(self, place: int) -> None:
         self.anchor += 1
-        self._anchored = self._end
+        self._anchored = place
+        self.level_ns = None
         self._skew_points.clear()
         self._points_since_slope = 0
 
     def excess(
-        self, arrivals: Int64s, transits: Int64s, round_trips: Int64s, out: tuple[Int64s, Int64s, Int64s]
+        self,
+        arrivals: Int64s,
+        transits: Int64s,
+        round_trips: Int64s,
+        slewed: Int64s | int,
+        out: tuple[Int64s, Int64s, Int64s],
     ) -> None:
-        """Add packets of one anchor, and write source excess, echo excess and variation to `out`."""
-        self._remember(arrivals, transits, round_trips)
-        self._measure_skew(int(arrivals[-1]))
+        """Add packets of one anchor, and write source excess, echo excess and variation to `out`.
+
+        `slewed` is by how much the wall clock has been slewed, in ns since any moment.
+        """
+        self._remember(arrivals, transits, round_trips, slewed)
+        self._find_level(transits)
         source, echo, variation = out
-        kept_arrivals, kept_transits, kept_round_trips = self._history[:, self._start : self._end]
-        echo[:] = round_trips - _low(kept_round_trips)
-        compared = kept_transits[self._anchored - self._start :]
+        kept = self._history[:, self._start : self._end]
+        echo[:] = round_trips - _low(kept[2])
+        kept_arrivals, compared, _, kept_slewed = kept[:, self._anchored - self._start :]
+        if kept_slewed[0] == kept_slewed[-1]:
+            self._measure_skew(int(arrivals[-1]))
         if self.skew_ppm:
-            drift = (kept_arrivals[self._anchored - self._start :] - int(arrivals[-1])) * (self.skew_ppm * 1e-6)
+            drift = (kept_arrivals - int(arrivals[-1])) * (self.skew_ppm * 1e-6)
             compared = compared - drift.astype(np.int64)
         own = compared[compared.size - arrivals.size :]
-        source[:] = own - _low(compared)
+        low = _low(compared)
+        source[:] = own - low
         variation[:] = own - compared.min()
+        self._keep_level(int(low), int(arrivals[-1]), source)
+        if kept_slewed[0] != kept_slewed[-1]:
+            by_wall = compared + kept_slewed
+            own = by_wall[by_wall.size - arrivals.size :]
+            np.minimum(source, own - _low(by_wall), out=source)
+            np.minimum(variation, own - by_wall.min(), out=variation)
 
-    def _remember(self, arrivals: Int64s, transits: Int64s, round_trips: Int64s) -> None:
+    def _find_level(self, transits: Int64s) -> None:
+        """Begin a new anchor where all packets of the last second are late, or early, by the same."""
+        level = self.level_ns
+        if level is None or not self._is_beside(level, transits):
+            return
+        arrivals, kept = self._history[:2, self._anchored : self._end]
+        begin = int(np.searchsorted(arrivals, arrivals[-1] - LEVEL_NS))
+        held = kept[begin:]
+        if held.size < MIN_LEVEL_PACKETS or arrivals[-1] - arrivals[begin] < MIN_LEVEL_NS:
+            return
+        lowest, highest = int(held.min()), int(held.max())
+        moved = max(lowest - level, level - highest)
+        if moved <= self.threshold_ns or highest - lowest > max(self.threshold_ns, moved // 2):
+            return
+        begin = min(begin, kept.size - transits.size)
+        while begin > 0 and lowest - self.threshold_ns <= kept[begin - 1] <= highest + self.threshold_ns:
+            begin -= 1
+        self._anchor_at(self._anchored + begin)
+
+    def _is_beside(self, level_ns: int, transits: Int64s) -> bool:
+        """Return whether all packets are late, or all are early."""
+        if abs(int(transits[-1]) - level_ns) <= self.threshold_ns:
+            return False
+        return bool(
+            transits.min() - level_ns > self.threshold_ns or level_ns - transits.max() > self.threshold_ns,
+        )
+
+    def _keep_level(self, low_ns: int, now_ns: int, source: Int64s) -> None:
+        """Set the level, unless packets are on the way to another one."""
+        level = self.level_ns
+        calm = level is None or (abs(int(source[-1])) <= self.threshold_ns and source.min() >= -self.threshold_ns)
+        if calm or now_ns - self._level_at_ns > BASELINE_NS:
+            self.level_ns, self._level_at_ns = low_ns, now_ns
+
+    def _remember(self, arrivals: Int64s, transits: Int64s, round_trips: Int64s, slewed: Int64s | int) -> None:
         end = self._end + arrivals.size
         if end > self._history.shape[1]:
             self._make_room(arrivals.size)
@@ -113,6 +183,7 @@ class LatenessBaseline:
         self._history[0, self._end : end] = arrivals
         self._history[1, self._end : end] = transits
         self._history[2, self._end : end] = round_trips
+        self._history[3, self._end : end] = slewed
         self._end = end
         kept = self._history[0, self._start : end - arrivals.size]
         self._start += int(np.searchsorted(kept, arrivals[-1] - BASELINE_NS))
@@ -123,7 +194,7 @@ class LatenessBaseline:
         size = self._history.shape[1]
         while size < 2 * (kept + count):
             size *= 2
-        history = np.empty((3, size), np.int64)
+        history = np.empty((4, size), np.int64)
         history[:, :kept] = self._history[:, self._start : self._end]
         self._history, self._anchored = history, self._anchored - self._start
         self._start, self._end = 0, kept
@@ -133,7 +204,7 @@ class LatenessBaseline:
         points = self._skew_points
         if points and now_ns - points[-1][0] < SKEW_POINT_NS:
             return
-        arrivals, transits, _ = self._history[:, self._anchored : self._end]
+        arrivals, transits = self._history[:2, self._anchored : self._end]
         points.append((now_ns, int(_low(transits[np.searchsorted(arrivals, now_ns - SKEW_POINT_NS) :]))))
         self._points_since_slope += 1
         due = self.skew_ppm is None or self._points_since_slope >= SKEW_EVERY_POINTS
@@ -172,29 +243,48 @@ def judge_lateness(
     markers: Flags,
     round_trips: Int64s,
     residences: Int64s,
+    slewed: Int64s | int = 0,
 ) -> LateVerdict:
-    """Judge answered packets in order of their sequence. `baselines` are in the order of the spans."""
+    """Judge answered packets in order of their sequence. `baselines` are in the order of the spans.
+
+    `slewed` is by how much the wall clock has been slewed at each arrival, or at all of them.
+    """
     transits = _transits(baselines, spans, arrivals, timestamps)
     breaks = _breaks(baselines, spans, arrivals, transits, markers)
     out = np.empty((3, arrivals.size), np.int64)
     anchors = np.empty(arrivals.size, np.int64)
-    broken = set(spans.ordinals[breaks].tolist()) if breaks.any() else ()
+    divided = set(spans.ordinals[breaks].tolist())
+    divided |= set(np.flatnonzero(arrivals[spans.ends - 1] - arrivals[spans.starts] > MAX_PORTION_NS).tolist())
     for at, (baseline, (_, start, end)) in enumerate(zip(baselines, spans, strict=True)):
-        places = (np.flatnonzero(breaks[start:end]) + start).tolist() if at in broken else []
-        for first, last in pairwise([start, *places, end]):
+        places = (np.flatnonzero(breaks[start:end]) + start).tolist() if at in divided else []
+        portions = _portions(arrivals, [start, *places, end]) if at in divided else [(start, end)]
+        for first, last in portions:
             if first in places:
                 baseline.re_anchor()
-            if last > first:
-                anchors[first:last] = baseline.anchor
-                part = slice(first, last)
-                parts: Any = tuple(out[:, part])
-                baseline.excess(arrivals[part], transits[part], round_trips[part], parts)
+            part = slice(first, last)
+            parts: Any = tuple(out[:, part])
+            moved = slewed if isinstance(slewed, int) else slewed[part]
+            baseline.excess(arrivals[part], transits[part], round_trips[part], moved, parts)
+            anchors[first:last] = baseline.anchor
     source, echo, variation = out
     thresholds = np.array([baseline.threshold_ns for baseline in baselines])[spans.ordinals]
     is_late = source + residences + echo > thresholds
     by_source = (source >= residences) & (source >= echo)
     by_relay = ~by_source & (residences >= echo)
     return LateVerdict(is_late & by_source, is_late & by_relay, is_late & ~by_source & ~by_relay, variation, anchors)
+
+
+def _portions(arrivals: Int64s, bounds: list[int]) -> list[tuple[int, int]]:
+    """Divide rows at the bounds, and longer stretches every `MAX_PORTION_NS`. No portion is empty."""
+    portions = []
+    for start, end in pairwise(bounds):
+        first = start
+        while first < end:
+            later = np.flatnonzero(arrivals[first:end] - arrivals[first] > MAX_PORTION_NS)
+            last = first + int(later[0]) if later.size else end
+            portions.append((first, last))
+            first = last
+    return portions
 
 
 def _transits(
@@ -224,11 +314,21 @@ def _transits(
 def _breaks(
     baselines: Sequence[LatenessBaseline], spans: StreamSpans, arrivals: Int64s, transits: Int64s, markers: Flags
 ) -> Flags:
-    """Flag the packets that begin a new anchor: a jump of the timestamp, or a marker after silence."""
+    """Flag the packets that begin a new anchor.
+
+    That is a jump of the timestamp, or a marker after silence or whose timestamp does not follow. A marker after
+    another one begins nothing.
+    """
+    begins = markers & (previous(markers.astype(np.int64), spans, [each.last_marker for each in baselines]) == 0)
     moved = transits - previous(transits, spans, [baseline.last_transit_ns for baseline in baselines])
     paused = arrivals - previous(arrivals, spans, [baseline.last_arrival_ns for baseline in baselines])
     ends = spans.ends - 1
-    for baseline, transit, arrival in zip(baselines, transits[ends].tolist(), arrivals[ends].tolist(), strict=True):
-        baseline.last_transit_ns, baseline.last_arrival_ns = transit, arrival
-    breaks: Flags = (np.abs(moved) > TIMESTAMP_JUMP_NS) | (markers & (paused > SILENCE_NS))
+    lasts = zip(baselines, transits[ends].tolist(), arrivals[ends].tolist(), markers[ends].tolist(), strict=True)
+    for baseline, transit, arrival, marker in lasts:
+        baseline.last_transit_ns, baseline.last_arrival_ns, baseline.last_marker = transit, arrival, marker
+    moved = np.abs(moved)
+    breaks: Flags = moved > TIMESTAMP_JUMP_NS
+    if begins.any():
+        thresholds = np.array([baseline.threshold_ns for baseline in baselines])[spans.ordinals]
+        breaks |= begins & ((moved > thresholds) | (paused > SILENCE_NS))
     return breaks

@@ -180,8 +180,12 @@ def window_report(store: SliceStore, now_ns: int, seconds: int, lead_seconds: in
     if figures.packets == 0:
         return None
     histograms: dict[str, Any] = {name: export_histogram(getattr(figures, name)) for name in TIMES}
-    bounds = {"start_unix_seconds": start + lead_seconds, "end_unix_seconds": end + lead_seconds}
-    return WindowReport(**bounds, **export_figures(figures), **histograms)
+    return WindowReport(
+        start_unix_seconds=start + lead_seconds,
+        end_unix_seconds=end + lead_seconds,
+        **export_figures(figures),
+        **histograms,
+    )
 
 
 def export_figures(figures: Slice) -> dict[str, Any]:

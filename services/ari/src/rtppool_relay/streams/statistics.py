@@ -403,7 +403,10 @@ class _Batch:
         streams = [self._streams[owner] for owner in spans.owners]
         timestamps = rows["timestamp"].astype(np.int64)
         baselines = [stream.lateness for stream in streams]
-        late = judge_lateness(baselines, spans, arrivals, timestamps, rows["marker"] != 0, round_trips, residences)
+        slewed = streams[0].clock.slewed_ns(arrivals)
+        late = judge_lateness(
+            baselines, spans, arrivals, timestamps, rows["marker"] != 0, round_trips, residences, slewed
+        )
         columns.count("late_source", late.source)
         columns.count("late_relay", late.relay)
         columns.count("late_echo", late.echo)

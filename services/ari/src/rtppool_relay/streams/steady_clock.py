@@ -29,6 +29,8 @@ MIN_INTERVAL_NS = 50_000_000
 DISTURBED_FOR_NS = 60_000_000_000
 MAX_STEPS_KEPT = 32
 CALM_READINGS = 128
+# The readings of the 30 s that a baseline of lateness needs, and more.
+SLEWED_READINGS = 512
 
 Int64s = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -60,6 +62,8 @@ class SteadyClock:
     _steps: deque[_Step] = field(default_factory=lambda: deque(maxlen=MAX_STEPS_KEPT))
     # Of the latest calm readings: steady time, and the wall clock's lead over it.
     _calm: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=CALM_READINGS))
+    # While slewed: steady time, and by how much the wall clock has been slewed since the first reading.
+    _slewed: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SLEWED_READINGS))
 
     def compare(self, reading: ClockReading) -> None:
         """Compare both clocks; call it ten times a second, and before each collection of rows."""
@@ -82,6 +86,7 @@ class SteadyClock:
             self._count_step(moved)
         else:
             self._continue_slew(moved)
+            self._extend_slewed(moved)
         self._calm.clear()
         self._accept(reading)
 
@@ -101,9 +106,20 @@ class SteadyClock:
     def sent_before(self, rows: NDArray[np.void], steady_ns: int, now_ns: int) -> Flags:
         """Flag the rows whose x is before a steady time."""
         if self.is_disturbed(now_ns - DISTURBED_FOR_NS):
-            return self._departures(rows, now_ns) < steady_ns
-        before: Flags = rows["x"] < self.wall_ns(steady_ns)
+            before: Flags = self._departures(rows, now_ns) < steady_ns
+        else:
+            before = rows["x"] < self.wall_ns(steady_ns)
         return before
+
+    def slewed_ns(self, steady_ns: Int64s) -> Int64s | int:
+        """Return by how much the wall clock had been slewed at each of these times, or at all of them."""
+        if not self._slewed:
+            return 0
+        times, moved = zip(*self._slewed, strict=True)
+        if times[-1] <= steady_ns.min():
+            return int(moved[-1])
+        slewed: Int64s = np.interp(steady_ns, times, moved).astype(np.int64)
+        return slewed
 
     def place(self, rows: NDArray[np.void], now_ns: int) -> Flags:
         """Convert the times of rows to steady ns in place, and flag the rows across a step.
@@ -170,6 +186,11 @@ class SteadyClock:
         else:
             self._pending, self._slewing = None, True
             self.slews += 1
+
+    def _extend_slewed(self, moved: _Step) -> None:
+        before = self._slewed[-1][1] if self._slewed else 0
+        self._slewed.append((moved.after_ns, before))
+        self._slewed.append((moved.before_ns, before + moved.size_ns))
 
     def _end_event(self) -> None:
         if self._pending is not None:

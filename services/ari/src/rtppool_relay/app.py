@@ -96,7 +96,7 @@ class Relay:
             steady_ns=self._compare_clocks,
         )
         self._lifecycle = Lifecycle(ticked_at_seconds=time.monotonic())
-        self._telephony = Telephony(settings, self._call_ports)
+        self._telephony = Telephony(settings, self._call_ports, self._call_ports.observe_address)
         clock = examine_kernel_stamps()
         self._preflight = PreflightWatch(
             self._config,
@@ -211,6 +211,7 @@ class Relay:
     def _collect_figures(self) -> None:
         self._measurement.tick(self._compare_clocks(), time.monotonic_ns())
         self._call_ports.evaluate_admission()
+        self._call_ports.check_echo()
         self._telephony.check_sound()
         self._lifecycle.ticked_at_seconds = time.monotonic()
 

@@ -246,7 +246,7 @@ async def test_a_move_that_fails_leaves_the_call_where_it_is_and_is_made_up_for(
     running: Bench, asterisk: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     await call(running, asterisk)
-    running.resolver.address = ("::1", 4000)  # out of reach of an IPv4 socket
+    running.resolver.address = ("255.255.255.255", 4000)  # broadcast: the kernel refuses it
     for _ in range(3):
         assert not await running.call_ports.move_to_echo()
     assert len([line for line in caplog.messages if "is not moved to another echo yet" in line]) == 1

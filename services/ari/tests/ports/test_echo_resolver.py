@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rtppool_core.contract.pools_file import EchoTarget
+from rtppool_core.net.udp import family_of
 from rtppool_relay.ports.echo_resolver import EchoResolver
 
 
@@ -18,10 +19,10 @@ class Names:
     def __init__(self) -> None:
         self.addresses: dict[str, list[str]] = {}
 
-    async def getaddrinfo(self, host: str, port: int, *, family: int, type: int) -> list[Any]:  # noqa: A002 its name
+    async def getaddrinfo(self, host: str, port: int, *, type: int) -> list[Any]:  # noqa: A002 its name
         if host not in self.addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [(family, type, 17, "", (address, port)) for address in self.addresses[host]]
+        return [(family_of(address), type, 17, "", (address, port)) for address in self.addresses[host]]
 
 
 @pytest.fixture
@@ -120,3 +121,63 @@ async def test_a_host_that_cannot_be_encoded_is_a_reason(host: str) -> None:
     await echo.resolve()
     assert echo.address == ("127.0.0.1", 4000)
     assert "can't be resolved" in (echo.reason or "")
+
+
+async def test_the_next_address_of_a_name_is_used_when_one_does_not_answer(
+    names: Names, caplog: pytest.LogCaptureFixture
+) -> None:
+    names.addresses["echo"] = ["192.0.2.1", "::1", "192.0.2.2", "192.0.2.3"]
+    echo = resolver("echo")
+    await echo.resolve()
+    seen = [echo.address]
+    while echo.move_on():
+        seen.append(echo.address)
+        await echo.resolve()
+    assert [address[0] for address in seen if address] == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    assert "the echo at 192.0.2.1:4000 does not answer" in caplog.text
+
+
+async def test_after_all_addresses_were_silent_the_first_ones_are_used_again(names: Names) -> None:
+    names.addresses["echo"] = ["192.0.2.1", "192.0.2.2"]
+    echo = resolver("echo")
+    await echo.resolve()
+    assert echo.move_on()
+    assert not echo.move_on()
+    echo.confirm()
+    assert echo.move_on()
+    assert echo.address == ("192.0.2.1", 4000)
+
+
+async def test_a_single_address_is_never_left(names: Names) -> None:
+    names.addresses["echo"] = ["192.0.2.1"]
+    echo = resolver("echo")
+    assert not echo.move_on()
+    await echo.resolve()
+    assert not echo.move_on()
+    assert echo.address == ("192.0.2.1", 4000)
+
+
+async def test_an_echo_of_the_other_family_is_a_conflict_that_names_both_and_the_remedy(names: Names) -> None:
+    names.addresses["echo"] = ["192.0.2.1"]
+    echo = EchoResolver(EchoTarget("echo"), socket.AF_INET6)
+    echo.retarget(echo.target, socket.AF_INET6, "its address towards Asterisk is ::1")
+    assert echo.conflict is None
+    await echo.resolve()
+    assert echo.address is None
+    assert echo.reason == echo.conflict
+    for part in ("the echo is IPv4", "this relay speaks IPv6", "towards Asterisk is ::1", "ECHO_HOST", "ADVERTISE_IP"):
+        assert part in (echo.conflict or "")
+    echo.retarget(echo.target, socket.AF_INET)
+    assert (echo.address, echo.conflict) == (("192.0.2.1", 4000), None)
+
+
+async def test_a_family_whose_addresses_are_all_silent_is_left_out_while_the_other_one_is_not(names: Names) -> None:
+    names.addresses["echo"] = ["::1", "192.0.2.1"]
+    echo = EchoResolver(EchoTarget("echo"), socket.AF_INET6)
+    await echo.resolve()
+    assert echo.families == {socket.AF_INET, socket.AF_INET6}
+    echo.move_on()
+    assert echo.families == {socket.AF_INET}
+    echo.retarget(echo.target, socket.AF_INET)
+    echo.move_on()
+    assert echo.families == {socket.AF_INET, socket.AF_INET6}

@@ -12,7 +12,7 @@ import ipaddress
 import logging
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -81,7 +81,8 @@ class _Found:
 class AriClient:
     """The Asterisk at `url` (`http://HOST:8088/ari`). Every method may raise an `AriError`.
 
-    `tls` holds the accepted authorities where the URL is https. None accepts those of the system.
+    `tls` holds the accepted authorities where the URL is https. None accepts those of the system. `observe_address` is
+    called with this end's address of each connection for events.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class AriClient:
         request_seconds: float = REQUEST_SECONDS,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         max_events_waiting: int = MAX_EVENTS_WAITING,
+        observe_address: Callable[[str], None] | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self.use_credentials(user, password)
@@ -101,6 +103,7 @@ class AriClient:
         self._request_seconds = request_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._max_events_waiting = max_events_waiting
+        self._observe_address = observe_address
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -275,6 +278,9 @@ class AriClient:
                 raise self._unreachable(error) from error
             except _OTHER_FAILURES as error:
                 raise self._unexpected("GET", "/events", error) from error
+            address = socket.get_extra_info("sockname")
+            if address and self._observe_address is not None:
+                self._observe_address(address[0])
             async with socket, EventReader(socket, self._url, self._max_events_waiting) as events:
                 yield events
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 
 from rtppool_core.contract.report import AriReport, CallsReport
 from rtppool_core.process.secret_file import SecretFile
@@ -29,9 +30,12 @@ NOT_CONFIGURED = "ARI_USER is not set; set ARI_USER and ARI_PASS (or ARI_USER_FI
 
 
 class Telephony:
-    """Calls from one Asterisk. Without credentials there are none, and the report contains the reason."""
+    """Calls from one Asterisk. Without credentials there are none, and the report contains the reason.
 
-    def __init__(self, settings: Settings, ports: PortAllocator) -> None:
+    `observe_address` gets the relay's own address on each connection to Asterisk.
+    """
+
+    def __init__(self, settings: Settings, ports: PortAllocator, observe_address: Callable[[str], None]) -> None:
         user_file, password_file = settings.ari_user_file, settings.ari_password_file
         self._credentials = CredentialSource(
             Credentials(settings.ari_user, settings.ari_password),
@@ -40,7 +44,13 @@ class Telephony:
         )
         self._configured = asyncio.Event()
         self._draining = False
-        self._client = AriClient(settings.ari_url, settings.ari_user, settings.ari_password, settings.ari_tls)
+        self._client = AriClient(
+            settings.ari_url,
+            settings.ari_user,
+            settings.ari_password,
+            settings.ari_tls,
+            observe_address=observe_address,
+        )
         self._ids = CallIds.of_node(settings.node_name)
         self._calls = CallRegistry(
             CallContext(

@@ -128,8 +128,11 @@ class StatusView:
         )
 
     def _echo(self) -> EchoReport:
-        resolver, reachable = self.call_ports.resolver, self.measurement.echo.reachable
-        reason = resolver.reason
+        resolver = self.call_ports.resolver
+        reason = self.call_ports.family_conflict() or resolver.reason
+        # No packet can go to an echo without an address, whatever its former address answered.
+        without_address = resolver.address is None and reason is not None
+        reachable = False if without_address else self.measurement.echo.reachable
         if reason is None and reachable is False:
             reason = f"no packet came back from {resolver.target} within {UNREACHABLE_AFTER_NS / NS_PER_SECOND:g} s"
         if reason is None and reachable is None:

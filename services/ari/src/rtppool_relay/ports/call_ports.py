@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterable
 
@@ -80,10 +81,29 @@ class CallPorts:
         return sum(1 for port in self._live.values() if port.kind == "calls")
 
     def apply_config(self) -> None:
-        """Resolve the configured echo in the address family of the sockets, and follow the probe's settings."""
+        """Choose the address family, resolve the configured echo in it, and follow the probe's settings."""
         config = self._config()
-        self.resolver.retarget(config.echo, family_of(self.addresses.bound()))
+        self.own_address.prefer(self.resolver.families)
+        family, reason = family_of(self.addresses.bound()), self.addresses.family_reason()
+        self.resolver.retarget(config.echo, family, reason)
         self.measurement.echo.expect_bursts(config.probe.interval_seconds if config.probe.enabled else None)
+
+    def observe_address(self, address: str) -> None:
+        """Note this end of a connection to Asterisk, and choose the address family by it."""
+        self.own_address.observe(address)
+        self.apply_config()
+
+    def family_conflict(self) -> str | None:
+        """Return a sentence where the addresses of Asterisk, relay and echo have no family in common, or None."""
+        return self.addresses.conflict() or self.resolver.conflict
+
+    def check_echo(self) -> None:
+        """Move on to the echo's next address where one stopped answering; call it after each collection of figures."""
+        if self.measurement.echo.reachable:
+            self.resolver.confirm()
+        elif self.measurement.echo.reachable is False and self.resolver.address is not None:
+            self.resolver.move_on()
+            self.apply_config()
 
     async def open(self, call: str) -> LeasedPort:
         """Lease a port for a new call; see `PortAllocator.open`."""
@@ -151,13 +171,16 @@ class CallPorts:
 
         Answers of the old echo still count.
         """
-        address = self.resolver.address
+        self.apply_config()
+        address, family = self.resolver.address, self.resolver.family
+        await self._end_probe_elsewhere(family if address is not None else None)
         if address is None:
             return True
         if address != self._echo_in_use:
             self._echo_in_use = address
             self.measurement.echo.restart()
-        live = list(self._live.values())
+        # A call keeps the family with which it began.
+        live = [port for port in self._live.values() if port.family == family]
         before = sum(not port.sends_to(address) for port in live)
         turn = asyncio.Semaphore(MAX_CONCURRENT_MOVES)
         done = all(await asyncio.gather(*(_move(port, address, turn) for port in live)))
@@ -165,6 +188,14 @@ class CallPorts:
         if moved:
             log.info("live calls send to another echo", extra={"fields": {"echo": host_port(*address), "ports": moved}})
         return done
+
+    async def _end_probe_elsewhere(self, family: socket.AddressFamily | None) -> None:
+        """Unbind a probe whose sockets are not of this family, because its figures are not those of the echo in use."""
+        for port in list(self._live.values()):
+            if port.kind == "probe" and port.family != family:
+                await port.unbind()
+                self._echo_in_use = None
+                self.measurement.echo.restart()
 
     async def try_ports(self, ports: list[int]) -> None:
         """Trial-bind these ports; see `trial_binds`."""
@@ -219,7 +250,7 @@ class CallPorts:
 
     def _connect_echo(self, sockets: PortSockets, kind: StreamKind, call: str) -> LeasedPort:
         try:
-            sockets.echo.connect(self._echo_address())
+            self._connect_to_echo(sockets)
             slot = self.supervisor.take_slot()
         except (OSError, MediaFault) as error:
             sockets.close()
@@ -230,6 +261,14 @@ class CallPorts:
         for each in self._live.values():
             each.peak_calls = max(each.peak_calls, active)
         return port
+
+    def _connect_to_echo(self, sockets: PortSockets) -> None:
+        address = self._echo_address()
+        try:
+            sockets.echo.connect(address)
+        except OSError as error:
+            self.resolver.move_on()
+            raise OSError(error.errno, f"{host_port(*address)}: {error.strerror}") from error
 
     def _echo_address(self) -> tuple[str, int]:
         if self.resolver.address is None:

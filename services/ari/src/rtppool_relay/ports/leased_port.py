@@ -77,6 +77,11 @@ class LeasedPort:
         return self.sockets.port
 
     @property
+    def family(self) -> int:
+        """The address family of the sockets, also when they are closed."""
+        return self.sockets.echo.family
+
+    @property
     def is_bound(self) -> bool:
         """Whether the sockets are open."""
         return self.sockets.asterisk.fileno() >= 0

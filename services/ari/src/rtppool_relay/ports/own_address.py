@@ -1,4 +1,4 @@
-"""The relay's addresses: bound, advertised to Asterisk, and found on the route to Asterisk when none is configured.
+"""The relay's addresses: bound, advertised to Asterisk, and observed on the connection to Asterisk.
 
 Name resolution may take seconds. It runs outside call set-up and never blocks the event loop.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,45 +23,73 @@ UNSPECIFIED = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 
 class OwnAddress:
-    """The relay's source address on the route to Asterisk at `host`.
+    """The relay's address towards Asterisk at `host`.
+
+    It is the address of the last ARI connection. Before the first one it is the source address on the route to `host`.
+    A host may have addresses of both families. Then the relay has one of each, and uses one that the echo has, too.
 
     `address` is None until it is known; `reason` then says why. A literal IP address as `host` needs no resolution.
     """
 
     def __init__(self, host: str) -> None:
         self._host = host
+        self._observed: str | None = None
+        self._routed: tuple[str, ...] = ()
+        self._families: frozenset[socket.AddressFamily] = frozenset()
         self.address: str | None = None
         self.reason: str | None = f"our address on the route to {host} is not known yet"
         if _is_address(host):
-            self._select([(family_of(host), (host, DISCARD_PORT))])
+            self._route([(family_of(host), (host, DISCARD_PORT))])
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether the address is that of a connection to Asterisk."""
+        return self.address is not None and self.address == self._observed
+
+    def observe(self, address: str) -> None:
+        """Note this end of a connection to Asterisk. A link-local IPv6 address is ignored: it needs a zone."""
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+        mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+        if not (isinstance(parsed, ipaddress.IPv6Address) and parsed.is_link_local):
+            self._observed, self.reason = str(mapped or parsed), None
+            self._select()
+
+    def prefer(self, families: Collection[socket.AddressFamily]) -> None:
+        """Use an address of one of these families, which are those of the echo, if there is one."""
+        self._families = frozenset(families)
+        self._select()
 
     async def run(self, changed: Callable[[], None]) -> None:
-        """Refresh the address for ever, and call `changed` after every change."""
+        """Refresh the addresses for ever, and call `changed` after each time."""
         while True:
-            before = self.address
             await self.refresh()
-            if self.address != before:
-                changed()
+            changed()
             await asyncio.sleep(REFRESH_SECONDS if self.reason is None else RETRY_SECONDS)
 
     async def refresh(self) -> None:
-        """Resolve the host and select a route once. A failure keeps the previous address."""
+        """Resolve the host and select routes once. A failure keeps the previous addresses."""
         try:
             found = await asyncio.get_running_loop().getaddrinfo(self._host, DISCARD_PORT, type=socket.SOCK_DGRAM)
         except RESOLVER_ERRORS as error:
             self._fail(error)
             return
-        self._select([(socket.AddressFamily(info[0]), info[4]) for info in found])
+        self._route([(socket.AddressFamily(info[0]), info[4]) for info in found])
 
-    def _select(self, targets: list[tuple[socket.AddressFamily, Any]]) -> None:
+    def _route(self, targets: list[tuple[socket.AddressFamily, Any]]) -> None:
+        routed: dict[socket.AddressFamily, str] = {}
         for family, target in targets:
             try:
-                self.address = _source_address(family, target)
+                routed.setdefault(family, _source_address(family, target))
             except OSError as error:
                 self._fail(error)
-            else:
-                self.reason = None
-                return
+        if routed:
+            self._routed, self.reason = tuple(routed.values()), None
+            self._select()
+
+    def _select(self) -> None:
+        candidates = [self._observed, *self._routed] if self._observed else list(self._routed)
+        suitable = [each for each in candidates if family_of(each) in self._families]
+        self.address = next(iter(suitable or candidates), None)
 
     def _fail(self, error: OSError | ValueError) -> None:
         cause = describe_resolver_error(error)
@@ -90,6 +118,32 @@ class PortAddresses:
     def asterisk_side(self) -> str | None:
         """Return the address for a call's socket towards Asterisk where it differs from `bound()`."""
         return _specific_address(self.bind_ip, self.advertised())
+
+    def conflict(self) -> str | None:
+        """Return a sentence where the bound and the advertised address are of different families, or None."""
+        advertised = self.advertised()
+        if advertised is None or not _is_address(advertised) or family_of(self.bound()) == family_of(advertised):
+            return None
+        ours, other = family_name(family_of(self.bind_ip)), family_name(family_of(advertised))
+        return (
+            f"BIND_IP={self.bind_ip} is {ours}, but Asterisk sends to {advertised}, which is {other}: no call can be "
+            "served; set BIND_IP, ADVERTISE_IP and the pool's advertise to addresses of one family"
+        )
+
+    def family_reason(self) -> str:
+        """Return the reason for the address family of the sockets, as the end of a sentence."""
+        if not ipaddress.ip_address(self.bind_ip).is_unspecified:
+            return f"BIND_IP is {self.bind_ip}"
+        if (configured := self.configured()) is not None and _is_address(configured):
+            return f"the address that it advertises to Asterisk (ADVERTISE_IP, NODE_IP or the pool's) is {configured}"
+        if self.own.address is not None:
+            return f"its address towards Asterisk is {self.own.address}"
+        return "its address towards Asterisk is not known yet"
+
+
+def family_name(family: socket.AddressFamily) -> str:
+    """Return `IPv4` or `IPv6`."""
+    return "IPv6" if family == socket.AF_INET6 else "IPv4"
 
 
 def bound_address(bind_ip: str, advertised: str | None) -> str:

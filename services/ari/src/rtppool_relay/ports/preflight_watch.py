@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 
 
 class PreflightWatch:
-    """The latest `findings`. `config` returns the configuration in force.
+    """The latest findings. `config` returns the configuration in force.
 
     `stamps_reason` says why the kernel does not stamp packets, if so. `real_time_expected`: media processes should
     have real-time priority.
@@ -49,17 +49,25 @@ class PreflightWatch:
         self._stamps_reason = stamps_reason
         self._in_cluster = in_cluster
         self._real_time_expected = real_time_expected
-        self.findings: tuple[Finding, ...] = ()
+        self._of_host: tuple[Finding, ...] = ()
+        self._reported: tuple[Finding, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings of the host's last check, and those of the addresses now: each caller would meet them."""
+        conflict = self._call_ports.family_conflict()
+        return self._of_host if conflict is None else (Finding("AddressFamilies", conflict), *self._of_host)
 
     def check(self) -> None:
         """Read the host's facts and log new and resolved findings. Call it after trial binds and every few seconds."""
-        before, self.findings = self.findings, self._find()
-        for each in self.findings:
+        self._of_host = self._find()
+        before, self._reported = self._reported, self.findings
+        for each in self._reported:
             if each not in before:
                 inferred = " (inferred)" if each.inferred else ""
                 extra = {"fields": {"code": each.code}, "cause": each.code}
                 log.warning("preflight%s: %s", inferred, each.sentence, extra=extra)
-        for code in sorted({each.code for each in before} - {each.code for each in self.findings}):
+        for code in sorted({each.code for each in before} - {each.code for each in self._reported}):
             log.info("preflight: no longer %s", code)
 
     def _find(self) -> tuple[Finding, ...]:

@@ -168,7 +168,7 @@ class Relay:
             registry,
             healthy=lambda: self._status.healthy(time.monotonic()),
             ready=self._status.ready,
-            routes=make_routes(self._snapshot, self._telephony.live_calls, self._telephony.recent_calls),
+            routes=make_routes(self._snapshot, self._telephony.iterate_calls, self._telephony.recent_calls),
             token=SecretFile("HTTP_TOKEN_FILE", token_file).value if token_file else None,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 
 from rtppool_core.contract.report import CallsReport
 from rtppool_relay.ari.errors import AriError, AriRefused
@@ -73,7 +73,13 @@ class CallRegistry:
 
     def live_calls(self) -> list[CallRecord]:
         """Return the live calls, oldest first."""
-        return [runner.update_figures() for runner in self._live.values()]
+        return list(self.iterate_calls())
+
+    def iterate_calls(self) -> Iterator[CallRecord]:
+        """Yield the live calls, oldest first, each with its figures at that moment. Calls may end meanwhile."""
+        for name, runner in list(self._live.items()):
+            if self._live.get(name) is runner:
+                yield runner.update_figures()
 
     def recent_calls(self) -> list[CallRecord]:
         """Return the last ended calls, newest first."""

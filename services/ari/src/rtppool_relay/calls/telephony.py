@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rtppool_core.contract.report import AriReport, CallsReport
 from rtppool_core.process.secret_file import SecretFile
@@ -90,6 +90,10 @@ class Telephony:
         if credentials.user:
             self._client.use_credentials(credentials.user, credentials.password)
             self._configured.set()
+
+    def iterate_calls(self) -> Iterator[CallRecord]:
+        """Yield the live calls, oldest first, each with its figures at that moment."""
+        return self._calls.iterate_calls()
 
     def live_calls(self) -> list[CallRecord]:
         """Return the live calls, oldest first."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.request import parse_http_list
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from aiohttp.helpers import parse_mimetype
 
 from rtppool_core.contract.codec import to_json
 from rtppool_core.net.http_endpoints import Handler, json_response
+from rtppool_relay.http.calls_document import Calls, CallsDocument
 from rtppool_relay.http.page.page import SlaPage
 from rtppool_relay.http.sla_document import sla_document
 from rtppool_relay.http.snapshot import Snapshot
@@ -26,8 +27,8 @@ _WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 def make_routes(
     snapshot: Callable[[], Snapshot],
-    live_calls: Callable[[], list[Any]],
-    recent_calls: Callable[[], list[Any]],
+    live_calls: Calls,
+    recent_calls: Calls,
 ) -> dict[str, Handler]:
     """Make the handlers of `/status`, `/sla` and `/calls`."""
     page = SlaPage.load()
@@ -46,10 +47,7 @@ def make_routes(
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    async def calls(_request: web.Request) -> web.StreamResponse:
-        return json_response({"live": to_json(live_calls()), "recent": to_json(recent_calls())})
-
-    return {"/status": status, "/sla": sla, "/calls": calls}
+    return {"/status": status, "/sla": sla, "/calls": CallsDocument(live_calls, recent_calls).answer}
 
 
 def prefer(accept: str, offered: Sequence[str]) -> str:

@@ -104,6 +104,13 @@ async def test_a_pool_that_is_not_honoured_does_not_make_the_reads_larger(api: A
     assert ["PartialObjectMetadataList" in accept for _, path, accept in api.requests if path == NODES] == [True]
 
 
+async def test_the_spec_of_a_pool_that_is_not_honoured_is_not_read(api: ApiStandIn, cluster: Cluster) -> None:
+    document = await api.put_pool("default")
+    document["metadata"]["namespace"], document["spec"] = "tenant", {"portRange": "a million times this"}
+    view = await asyncio.to_thread(cluster.read_view)
+    assert [(pool.spec, pool.problem, pool.generation) for pool in view.pools] == [(None, None, 1)]
+
+
 async def test_only_pods_of_this_release_are_relays(api: ApiStandIn, cluster: Cluster) -> None:
     ours = labels_of(SELECTOR)
     foreign = {

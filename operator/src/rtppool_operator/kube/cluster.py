@@ -19,7 +19,7 @@ from kubernetes.client import ApiException
 from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.event import PoolEvent
-from rtppool_operator.pools.parsing import parse_pool
+from rtppool_operator.pools.parsing import parse_pool, parse_without_spec
 from rtppool_operator.pools.schema import spec_schema
 from rtppool_operator.pools.spec import CRD_NAME, GROUP, KIND, PLURAL, VERSION, Pool
 from rtppool_operator.pools.trust import TrustPolicy
@@ -98,20 +98,21 @@ class Cluster:
         written = self._lists.submit(self.written)
         pools, versions = listed.result()
         found = nodes.result()
-        if any(self._needs_addresses(pool) for pool in pools):
+        if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
             found = self.nodes_with_addresses()
         return ClusterView(pools, relays.result(), found, written.result(), versions)
-
-    def _needs_addresses(self, pool: Pool) -> bool:
-        source = pool.spec.advertise.source if pool.spec is not None else None
-        return source == "NodeExternalIP" and self._policy.is_honoured(pool)
 
     def _pools(self) -> tuple[tuple[Pool, ...], Mapping[str, str]]:
         """Return pools of all namespaces, and their resource versions by uid."""
         response = self._list("list rtppools", self._custom.list_cluster_custom_object, GROUP, VERSION, PLURAL)
         items = _items("list rtppools", response)
         versions = {item["metadata"]["uid"]: str(item["metadata"].get("resourceVersion")) for item in items}
-        return tuple(parse_pool(item, self._schema) for item in items), versions
+        return tuple(map(self._parse, items)), versions
+
+    def _parse(self, item: Mapping[str, Any]) -> Pool:
+        if self._policy.is_honoured(item["metadata"]["namespace"]):
+            return parse_pool(item, self._schema)
+        return parse_without_spec(item)
 
     def relays(self) -> tuple[RelayPod, ...]:
         """Return running relay pods. Pods that are being deleted count: they still have calls."""

@@ -51,7 +51,7 @@ class PoolSpec(Contract, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One object. An invalid spec is None, with the reason in `problem`.
+    """One object. An invalid spec is None, with the reason in `problem`. So is one of a pool that is not honoured.
 
     `selector` is the object's nodeSelector, also of an invalid spec, because it ranks the pool among others.
     """

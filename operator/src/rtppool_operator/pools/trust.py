@@ -83,9 +83,9 @@ class TrustPolicy:
     echo_hosts: HostList = HostList()
     advertised: tuple[Network, ...] = ()
 
-    def is_honoured(self, pool: Pool) -> bool:
-        """Return whether pools of this pool's namespace apply."""
-        return pool.namespace == self.namespace or pool.namespace in self.pool_namespaces
+    def is_honoured(self, namespace: str) -> bool:
+        """Return whether pools of a namespace apply."""
+        return namespace == self.namespace or namespace in self.pool_namespaces
 
     def is_ranked_last(self, pool: Pool) -> bool:
         """Return whether a pool only gets nodes that no pool of the release claims."""
@@ -93,7 +93,7 @@ class TrustPolicy:
 
     def check(self, pool: Pool) -> PolicyRefusal | None:
         """Return why a pool does not apply; None when it does or when its spec is invalid."""
-        if not self.is_honoured(pool):
+        if not self.is_honoured(pool.namespace):
             message = (
                 f"pools of namespace {pool.namespace} are not honoured; "
                 "the administrator of the release can add it to the chart's operator.poolNamespaces"
@@ -121,7 +121,7 @@ class TrustPolicy:
         return (precedence, without_selector, pool.created, pool.namespace, pool.name)
 
     def _precedence(self, pool: Pool) -> _Precedence:
-        if not self.is_honoured(pool):
+        if not self.is_honoured(pool.namespace):
             return _Precedence.NOT_HONOURED
         if pool.namespace == self.namespace or self.foreign_pools_may_take_nodes:
             return _Precedence.RELEASE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.report import HistogramExport, Report, WindowReport, Windows
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_operator.pools.cluster_view import RelayPod
-from rtppool_operator.relays.polling import IN_FLIGHT, Poller, read_report
+from rtppool_operator.relays.polling import MAX_POLLS_IN_FLIGHT, MAX_REPORT_BYTES, Poller, read_report
 
 MakeReport = Callable[..., Report]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -112,6 +113,25 @@ async def test_a_refused_token_is_told(relay: Relay, poller: Poller) -> None:
     assert "it answered 401" in poller.failures["uid-a"].reason
 
 
+async def test_a_report_at_the_bound_of_its_size_is_read_and_a_longer_one_is_not(
+    relay: Relay, poller: Poller, make_report: MakeReport
+) -> None:
+    report = json.dumps(to_json(make_report())).encode()
+    relay.answer = lambda: web.Response(body=report.ljust(MAX_REPORT_BYTES))
+    await poller.poll([relay.pod()])
+    assert poller.failures == {}
+    relay.answer = lambda: web.Response(body=report.ljust(MAX_REPORT_BYTES + 1))
+    await poller.poll([relay.pod()])
+    assert "its report is larger than 4194304 bytes" in poller.failures["uid-a"].reason
+
+
+async def test_a_compressed_report_is_not_decompressed(relay: Relay, poller: Poller) -> None:
+    bomb = gzip.compress(b"[" * (64 << 20))
+    relay.answer = lambda: web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+    await poller.poll([relay.pod()])
+    assert "not JSON" in poller.failures["uid-a"].reason
+
+
 async def test_a_rotated_token_is_sent_with_the_next_poll(relay: Relay, poller: Poller, tmp_path: Path) -> None:
     await poller.poll([relay.pod()])
     token = tmp_path / "token"
@@ -194,7 +214,7 @@ async def test_a_hurried_poll_does_not_wait_for_relays_that_are_silent(
 
     port = await serve(silent)
     relay.answer = lambda: web.json_response(to_json(make_report()))
-    many = [RelayPod(f"silent-{n}", f"uid-{n}", "a", "127.0.0.1", port) for n in range(2 * IN_FLIGHT)]
+    many = [RelayPod(f"silent-{n}", f"uid-{n}", "a", "127.0.0.1", port) for n in range(2 * MAX_POLLS_IN_FLIGHT)]
     present = [*many, relay.pod()]
     slow = asyncio.create_task(poller.poll(many, present))
     await poller.poll([relay.pod()], present, urgent=True)

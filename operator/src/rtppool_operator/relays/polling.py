@@ -18,9 +18,9 @@ from rtppool_operator.relays.observed import Failure, LastReport
 from rtppool_operator.relays.report_bounds import check_node, check_report
 
 TIMEOUT_SECONDS = 1.0
-IN_FLIGHT = 32
+MAX_POLLS_IN_FLIGHT = 32
 # Reserved for urgent polls, so that silent relays do not delay them.
-URGENT_IN_FLIGHT = 8
+MAX_URGENT_POLLS = 8
 MAX_REPORT_BYTES = 4 << 20
 
 
@@ -45,8 +45,8 @@ class Poller:
         self._monotonic = monotonic
         self._unix = unix
         self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(IN_FLIGHT - URGENT_IN_FLIGHT)
-        self._urgent_slots = asyncio.Semaphore(URGENT_IN_FLIGHT)
+        self._slots = asyncio.Semaphore(MAX_POLLS_IN_FLIGHT - MAX_URGENT_POLLS)
+        self._urgent_slots = asyncio.Semaphore(MAX_URGENT_POLLS)
         self._polled_at: dict[str, float] = {}
         self.last_reports: dict[str, LastReport] = {}
         self.failures: dict[str, Failure] = {}
@@ -96,7 +96,13 @@ class Poller:
         if relay.address is None:
             raise OSError("the pod has no address yet")
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+                # Relays compress nothing, and a small compressed body can be a large one.
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
         url = f"http://{host_port(relay.address, relay.port)}/status"
         async with self._session.get(url, headers=headers, allow_redirects=False) as response:
             if response.status != 200:  # noqa: PLR2004 HTTP's OK

@@ -41,6 +41,11 @@ class Keeper:
         return self._running().pid
 
     @property
+    def runs(self) -> bool:
+        """Whether a process runs now."""
+        return self._process is not None and self._process.runs
+
+    @property
     def has_given_up(self) -> bool:
         """Whether the program ended at once too often; `close()` then raises."""
         return self._task is not None and self._task.done()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MEDIA_MODULE = "rtppool_relay.packets.process"
+EPOLL = "anon_inode:[eventpoll]"
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -31,6 +32,12 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
 
+def private_bytes(pid: int) -> int:
+    """Return the memory that no other process shares, clean and dirty pages."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:"))) * 1024
+
+
 def children_of(pid: int) -> list[int]:
     """Return the processes that this one started; none when it has ended."""
     try:
@@ -51,6 +58,14 @@ def command_line(pid: int) -> str:
 def media_pids(control_pid: int) -> list[int]:
     """Return the media processes of a relay, an idle spare included."""
     return [pid for pid in children_of(control_pid) if MEDIA_MODULE in command_line(pid)]
+
+
+def has_epoll(pid: int) -> bool:
+    """Return whether a process waits for events with epoll; False after its end."""
+    try:
+        return any(os.readlink(each) == EPOLL for each in Path(f"/proc/{pid}/fd").iterdir())  # noqa: PTH115 no path
+    except OSError:
+        return False
 
 
 def _cpu_ns(pid: int) -> int:

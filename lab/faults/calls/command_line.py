@@ -25,11 +25,12 @@ from lab.faults.calls.rounds.rounds import RoundResult, play
 from lab.faults.calls.rows.cases import CASE_ROWS
 from lab.faults.calls.rows.leases import LEASES
 from lab.faults.calls.rows.rows import ROWS, Row, RowResult, Stage, play_row
+from lab.faults.calls.rows.soak import SOAK
 from lab.faults.calls.rows.tiers import TIERS
 from rtppool_core.process.machine import this_machine
 
 TABLE = "table.md"
-RUNS = (*ROWS, TIERS, LEASES, *CASE_ROWS)
+RUNS = (*ROWS, TIERS, LEASES, *CASE_ROWS, SOAK)
 ROUNDS, CALLS = 20, 50
 SECONDS_A_ROUND = 13
 MAX_DESCRIPTORS_MORE = 24  # the pool of connections to Asterisk, full or empty, and a few for requests of /status

@@ -277,9 +277,12 @@ pid_t fork(void) {
   return next();
 }
 
-// A wrapper cannot return twice on one stack, so this is a fork.
+// A wrapper cannot return twice on one stack. Python falls back to fork, where errors are injected.
 pid_t vfork(void) {
-  REFUSE("fork");
+  if (control) {
+    errno = ENOSYS;
+    return -1;
+  }
   NEXT("fork", pid_t, void);
   return next();
 }

@@ -58,6 +58,10 @@ class CallSites:
         """The calls that failed since the last `failing`."""
         return int(_CONTROL.unpack_from(self._memory)[4])
 
+    def all_listed(self) -> list[Site]:
+        """Return every site so far, sorted."""
+        return sorted({_site(line) for line in self._lines()}, key=str)
+
     @contextmanager
     def listed(self, sites: list[Site]) -> Iterator[None]:
         """Add every site that is reached in the length of the block to `sites`, sorted."""

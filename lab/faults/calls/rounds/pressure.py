@@ -12,7 +12,7 @@ from functools import partial
 from lab.base.descriptors import descriptors_exhausted
 from lab.base.idle_connections import Answers, ask, idle_connections
 from lab.base.keeper import Keeper
-from lab.base.proc import media_pids, resident_bytes
+from lab.base.proc import has_epoll, media_pids, resident_bytes
 from lab.faults.calls.places import ECHO_HTTP_PORT, RELAY_HTTP_PORT, TRIAL_RTP_PORT
 from lab.faults.calls.rig.callers import Plan
 from lab.faults.calls.rig.rig import Rig
@@ -41,8 +41,9 @@ class Part:
 
 
 async def relay_is_complete(rig: Rig) -> bool:
-    """Return whether the relay has a media process and a standby, and answers over HTTP."""
-    return len(media_pids(rig.relay.pid)) >= RELAY_PROCESSES and await rig.relay_view.status() is not None
+    """Return whether the relay has a media process and a standby that wait for packets, and answers over HTTP."""
+    media = [pid for pid in media_pids(rig.relay.pid) if has_epoll(pid)]
+    return len(media) >= RELAY_PROCESSES and await rig.relay_view.status() is not None
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from lab.base.report import Figure
 from lab.faults.calls.rig.call_sites import CallSites, Site
 from lab.faults.calls.rig.rig import TAKES_ALL, Chain, Ports, Rig, running_rig
 from lab.faults.calls.rounds.accounts import RECOVERY_BOUND_SECONDS
-from lab.faults.calls.rounds.call_site_faults import Stirring, call_site_fault, trace_fault
+from lab.faults.calls.rounds.call_site_faults import Stirring, call_site_fault, groups, trace_fault
 from lab.faults.calls.rounds.faults import Fault
 from lab.faults.calls.rounds.hostile import HOSTILE
 from lab.faults.calls.rounds.pressure import EXHAUSTION, IDLE
@@ -56,11 +56,14 @@ async def _call_sites(stage: Stage, result: RowResult) -> None:
     async with running_rig(
         stage.roots, stage.folder, Ports(), through_proxy=True, chain=chain, variables=sites.variables
     ) as rig:
+        at_start = sites.all_listed()
         await play_cases(rig, [trace_fault(sites, found, stirring)], everything, result)
         result.figures.append(
             Figure("call sites", str(len(found)), f">= {MIN_CALL_SITES}", len(found) >= MIN_CALL_SITES)
         )
-        await play_cases(rig, [call_site_fault(sites, site, stirring) for site in found], stage, result)
+        await play_cases(
+            rig, [call_site_fault(sites, group, stirring) for group in groups(found, at_start)], stage, result
+        )
 
 
 def _row(name: str, title: str, cases: Sequence[Fault], *, bends: bool = False) -> Row:

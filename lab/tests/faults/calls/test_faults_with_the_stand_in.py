@@ -4,68 +4,16 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from relay_process import RelayProcess, relay_process, relay_settings, talking
+from line_under_faults import CALLS, Line, placed
+from relay_process import relay_process, talking
 
 from lab.base.descriptors import open_descriptors
-from lab.base.places import LOOPBACK
 from lab.base.proc import media_pids
-from lab.faults.calls.rig.ari_proxy import AriProxy
-from lab.faults.calls.rounds.accounts import uncounted
-from rtppool_callgen.stand_in.stand_in import StandIn
-from rtppool_testing.echo import echo
-from rtppool_testing.ports import free_range
 from rtppool_testing.waiting import until
-
-CALLS = 10
-APPLICATION = "rtp-pool"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Ten callers at the stand-in, the relay, and the proxy between them."""
-
-    stand_in: StandIn
-    proxy: AriProxy
-    relay: RelayProcess
-    callers: list[str]
-
-    async def count(self, name: str) -> int:
-        counts = await self.relay.calls()
-        return int(counts[name]) if counts else -1
-
-    async def adds_up(self) -> None:
-        """Hang up, and check that no resource is left and every call is counted once."""
-        for caller in self.callers:
-            self.stand_in.hang_up(caller)
-        await until(self._is_over, "the relay counts no call any more")
-        assert uncounted(await self.relay.calls()) == []
-        status = await self.relay.get("/status")
-        assert status["ports"]["leased"] == 0
-
-    async def _is_over(self) -> bool:
-        return await self.count("active") == 0
-
-
-@asynccontextmanager
-async def placed(folder: Path) -> AsyncIterator[Line]:
-    async with StandIn(LOOPBACK, 0, "relay", "secret") as stand_in, echo() as echo_port:
-        proxy = AriProxy(0, int(stand_in.url.split(":")[2].split("/")[0]))
-        await proxy.start()
-        through = f"http://{LOOPBACK}:{proxy.listen_port}/ari"
-        settings = relay_settings(stand_in, echo_port, free_range(CALLS + 1), ARI_URL=through)
-        try:
-            async with relay_process(settings, folder / "relay.log") as relay:
-                await until(relay.connected, "the relay takes calls")
-                callers = [stand_in.place_call(APPLICATION) for _ in range(CALLS)]
-                await talking(stand_in, callers)
-                yield Line(stand_in, proxy, relay, callers)
-        finally:
-            await proxy.close()
 
 
 @pytest.fixture
@@ -120,7 +68,7 @@ async def test_calls_go_on_when_the_control_process_is_killed_and_started_again(
     line.relay.signal(signal.SIGKILL)
     await line.relay.exit_code()
     async with relay_process(line.relay.settings, tmp_path / "next.log") as following:
-        after = Line(line.stand_in, line.proxy, following, line.callers)
+        after = replace(line, relay=following)
 
         async def adopted() -> bool:
             return await after.count("adopted") == CALLS

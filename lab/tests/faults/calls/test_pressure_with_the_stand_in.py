@@ -1,0 +1,67 @@
+"""Exhausted descriptors and idle connections under ten calls of the stand-in: the short form of the chaos rows."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from line_under_faults import APPLICATION, CALLS, MORE, Line, placed
+from relay_process import talking
+
+from lab.base.descriptors import descriptors_exhausted
+from lab.base.idle_connections import ask, idle_connections
+from lab.base.proc import media_pids, resident_bytes
+from rtppool_testing.waiting import until
+
+IDLE = 2_000
+PROBES = 20
+PATHS = ("/health", "/ready")
+MAX_GROWTH_BYTES = 32 << 20
+MAX_LINES = 10
+
+
+@pytest.fixture
+async def line(tmp_path: Path) -> AsyncIterator[Line]:
+    async with placed(tmp_path) as ready:
+        yield ready
+
+
+def http_port(line: Line) -> int:
+    return int(line.relay.settings["HTTP_PORT"])
+
+
+async def refused(line: Line) -> int:
+    return sum((await line.relay.get("/status"))["calls"]["refused"].values())
+
+
+@pytest.mark.parametrize("which", ["control process"])
+async def test_without_descriptors_callers_are_refused_calls_go_on_and_http_answers(line: Line, which: str) -> None:
+    pid = line.relay.process.pid
+    with descriptors_exhausted([pid] if which == "control process" else media_pids(pid)):
+        for _ in range(MORE):
+            line.callers.append(line.stand_in.place_call(APPLICATION))
+        answers = await ask(http_port(line), PATHS, PROBES)
+        assert answers.answered == answers.sent
+        await talking(line.stand_in, line.callers[:CALLS])
+
+        async def some_refused() -> bool:
+            return await refused(line) > 0
+
+        await until(some_refused, "a caller is refused")
+    line.callers[:] = [caller for caller in line.callers if caller in line.stand_in.callers()]
+    assert line.relay.process.returncode is None
+    line.callers.append(line.stand_in.place_call(APPLICATION))
+    await talking(line.stand_in, line.callers[:CALLS] + line.callers[-1:])
+    line.callers[:] = line.stand_in.callers()
+    await line.adds_up()
+
+
+async def test_idle_connections_cost_calls_and_probes_nothing(line: Line) -> None:
+    pid, size = line.relay.process.pid, line.relay.log.stat().st_size
+    memory = resident_bytes(pid)
+    async with idle_connections(http_port(line), IDLE):
+        answers = await ask(http_port(line), PATHS, PROBES)
+        assert answers.answered == answers.sent
+        await talking(line.stand_in, line.callers)
+        assert resident_bytes(pid) - memory < MAX_GROWTH_BYTES
+    assert line.relay.log.read_text()[size:].count("\n") < MAX_LINES
+    await line.adds_up()

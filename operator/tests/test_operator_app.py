@@ -184,3 +184,40 @@ async def test_a_machine_without_threads_delays_the_watch_and_ends_nothing(
     app.watch_pools()
     await until(lambda: bool(api.watches))
     assert app.reconciler.jobs.failures()["check of the watch"] == 3
+
+
+async def test_the_token_goes_to_relays_of_this_release_and_to_no_foreign_pod(
+    api: ApiStandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours = {"app.kubernetes.io/name": "rtp-pool", "app.kubernetes.io/component": "relay"}
+    foreign = {**ours, "app.kubernetes.io/name": "sentry"}
+    requests: list[tuple[str, str | None]] = []
+    (tmp_path / "token").write_text("secrettoken\n")
+    monkeypatch.setitem(VARIABLES, "RELAY_TOKEN_FILE", str(tmp_path / "token"))
+    runners, pods = [], []
+    for name, labels in (("relay", ours), ("sentry", foreign)):
+
+        async def status(request: web.Request, name: str = name) -> web.Response:
+            requests.append((name, request.headers.get("Authorization")))
+            return web.Response(status=404)
+
+        program = web.Application()
+        program.router.add_get("/status", status)
+        runners.append(web.AppRunner(program, shutdown_timeout=0))
+        await runners[-1].setup()
+        await web.TCPSite(runners[-1], "127.0.0.1", 0).start()
+        port = {"name": "http", "containerPort": runners[-1].addresses[0][1]}
+        metadata = {"name": name, "uid": f"uid-{name}", "labels": labels}
+        spec = {"nodeName": name, "containers": [{"ports": [port]}]}
+        pods.append({"metadata": metadata, "spec": spec, "status": {"phase": "Running", "podIP": "127.0.0.1"}})
+    api.documents["/api/v1/namespaces/rtp/pods"] = make_list(*pods)
+    app = await make_app()
+    await app.start("127.0.0.1", 0)
+    await until(lambda: len(requests) >= 2)
+    assert set(requests) == {("relay", "Bearer secrettoken")}
+    assert app.reconciler.counts.relays == 1, "a foreign pod is not counted"
+    assert not [path for _, path, _ in api.requests if "/pods/sentry" in path], "and not annotated"
+    assert [path for _, path, _ in api.requests if "/pods/relay" in path]
+    await app.stop()
+    for runner in runners:
+        await runner.cleanup()

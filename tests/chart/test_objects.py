@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -652,3 +653,24 @@ def test_the_notes_say_whose_pools_hear_calls(helm: Callable[..., Any], chart: P
     assert "the right to hear every call" in notes()
     assert "Only pools of voice are honoured (operator.poolNamespaces)" in notes()
     assert "Pools of voice and of lab are honoured" in notes("--set-json", 'operator.poolNamespaces=["lab"]')
+
+
+def test_the_notes_of_an_upgrade_name_pools_that_are_no_longer_honoured(
+    helm: Callable[..., Any], chart: Path, tmp_path: Path
+) -> None:
+    # helm prints the notes of an upgrade only with a cluster, so a template of a copy includes them.
+    copy = tmp_path / "chart"
+    shutil.copytree(chart, copy)
+    (copy / "templates/NOTES.txt").rename(copy / "NOTES.txt")
+    notes = 'kind: Notes\nmetadata: {name: notes}\ntext: {{ tpl (.Files.Get "NOTES.txt") . | toJson }}\n'
+    (copy / "templates/notes.yaml").write_text(notes)
+
+    def rendered(*options: str) -> str:
+        done = helm("template", "rtp", copy, "--namespace", "voice", "--show-only", "templates/notes.yaml", *options)
+        assert done.returncode == 0, done.stderr
+        return str(yaml.safe_load(done.stdout)["text"])
+
+    sentence = "A pool of another namespace that had nodes before keeps its last entry"
+    assert sentence not in rendered()
+    assert sentence in rendered("--is-upgrade")
+    assert "kubectl get rtppools --all-namespaces --output custom-columns=" in rendered("--is-upgrade")

@@ -144,7 +144,10 @@ class CallsReport(Contract, frozen=True):
 
 
 class AriReport(Contract, frozen=True):
-    """The connection to Asterisk. `reason` is a sentence whenever `state` is not `Connected`."""
+    """The connection to Asterisk. `reason` is a sentence whenever `state` is not `Connected`.
+
+    `events_ignored` counts events that could not be parsed.
+    """
 
     state: AriState
     reconnects: int
@@ -152,6 +155,7 @@ class AriReport(Contract, frozen=True):
     application: str | None = None
     since_unix_seconds: int | None = None
     reason: str | None = None
+    events_ignored: int = 0
 
 
 class MediaReport(Contract, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Literal, Self
 
 import aiohttp
@@ -17,18 +18,29 @@ from rtppool_relay.ari.messages import AriEvent, parse_event
 
 log = logging.getLogger(__name__)
 
+# Other work of the event loop gets a turn in a flood of events.
+EVENTS_BETWEEN_TURNS = 64
+
 
 class EventReader:
     """An asynchronous iterator over the events of one connection, to be used with `async with`.
 
     At most `max_waiting` events wait. One more closes the connection and ends the iteration with an error. A comparison
-    with Asterisk then replaces the lost events.
+    with Asterisk then replaces the lost events. An event that cannot be parsed is left out, logged and counted.
     """
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse[Literal[False]], url: str, max_waiting: int) -> None:
+    def __init__(
+        self,
+        socket: aiohttp.ClientWebSocketResponse[Literal[False]],
+        url: str,
+        max_waiting: int,
+        count_ignored: Callable[[], None],
+    ) -> None:
         self._socket = socket
         self._url = url
         self._max_waiting = max_waiting
+        self._count_ignored = count_ignored
+        self._returned = 0
         self._waiting: asyncio.Queue[AriEvent | None] = asyncio.Queue()
         self._overflowed = False
         self._task: asyncio.Task[None] | None = None
@@ -54,6 +66,9 @@ class EventReader:
         Raises:
             AriUnreachable: too many events waited; the connection was closed.
         """
+        self._returned += 1
+        if self._returned % EVENTS_BETWEEN_TURNS == 0:
+            await asyncio.sleep(0)
         event = None if self._overflowed else await self._waiting.get()
         if self._overflowed:
             raise AriUnreachable(
@@ -67,7 +82,7 @@ class EventReader:
     async def _read(self) -> None:
         try:
             async for message in self._socket:
-                event = _parse(message.data) if message.type is aiohttp.WSMsgType.TEXT else None
+                event = self._parse(message.data) if message.type is aiohttp.WSMsgType.TEXT else None
                 if event is None:
                     continue
                 if self._waiting.qsize() >= self._max_waiting:
@@ -75,13 +90,16 @@ class EventReader:
                     await self._socket.close()
                     return
                 self._waiting.put_nowait(event)
+        except Exception:
+            # The iteration ends as after a lost connection, and the session connects again.
+            log.exception("the events of Asterisk can't be read")
         finally:
             self._waiting.put_nowait(None)
 
-
-def _parse(text: bytes) -> AriEvent | None:
-    try:
-        return parse_event(text.decode("utf-8", "replace"))
-    except AriFormatError as error:
-        log.warning("an event of Asterisk is ignored: %s", error)
-        return None
+    def _parse(self, text: bytes) -> AriEvent | None:
+        try:
+            return parse_event(text.decode("utf-8", "replace"))
+        except AriFormatError as error:
+            log.warning("an event of Asterisk is ignored: %s", error)
+            self._count_ignored()
+            return None

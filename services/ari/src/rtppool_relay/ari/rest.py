@@ -106,6 +106,12 @@ class AriClient:
         self._observe_address = observe_address
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._events_ignored = 0
+
+    @property
+    def events_ignored(self) -> int:
+        """The number of events that could not be parsed."""
+        return self._events_ignored
 
     def use_credentials(self, user: str, password: str) -> None:
         """Authenticate later requests as this user. Open connections stay, so that no event is lost."""
@@ -281,8 +287,12 @@ class AriClient:
             address = socket.get_extra_info("sockname")
             if address and self._observe_address is not None:
                 self._observe_address(address[0])
-            async with socket, EventReader(socket, self._url, self._max_events_waiting) as events:
+            reader = EventReader(socket, self._url, self._max_events_waiting, self._count_ignored_event)
+            async with socket, reader as events:
                 yield events
+
+    def _count_ignored_event(self) -> None:
+        self._events_ignored += 1
 
     def _http(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -370,12 +380,17 @@ class AriClient:
         except aiohttp.ClientConnectionError as first:
             if isinstance(first, (aiohttp.ClientConnectorError, TimeoutError)):
                 raise self._unreachable(first) from first
+        except asyncio.CancelledError:
+            _raise_if_cancelled()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
         except _OTHER_FAILURES as error:
             raise self._unexpected(method, path, error) from error
         try:
             return await self._once(method, path, parameters, max_bytes)
+        except asyncio.CancelledError as error:
+            _raise_if_cancelled()
+            raise self._unreachable(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
         except _OTHER_FAILURES as error:
@@ -441,6 +456,16 @@ class AriClient:
         )
 
 
+def _raise_if_cancelled() -> None:
+    """Raise the cancellation in progress, if it is one of this task.
+
+    aiohttp cancels requests that wait for a free connection when their session is closed. That is a lost connection.
+    """
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise  # noqa: PLE0704 in the handler of a CancelledError
+
+
 def _why(error: BaseException) -> str:
     """Return OpenSSL's reason, as a sentence where it has one."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -449,8 +474,12 @@ def _why(error: BaseException) -> str:
 
 
 def _quoted(identifier: str) -> str:
-    """Escape an id for one segment of a path. A dot is escaped as well, because `..` would be another path."""
-    return quote(identifier, safe="").replace(".", "%2E") if identifier in {".", ".."} else quote(identifier, safe="")
+    """Escape an id for one segment of a path. Dots alone are escaped as well, because `..` would be another path."""
+    try:
+        quoted = quote(identifier, safe="")
+    except UnicodeEncodeError as error:
+        raise AriFormatError(f"the id {identifier[:MAX_SHOWN]!a} can't be encoded") from error
+    return quoted.replace(".", "%2E") if not quoted.strip(".") else quoted
 
 
 def _value(document: Any) -> str | None:

@@ -68,6 +68,7 @@ class AriSession:
             application=self._application,
             since_unix_seconds=self._since_ns // 1_000_000_000,
             reason=self._reason,
+            events_ignored=self._client.events_ignored,
         )
 
     async def run(self) -> None:

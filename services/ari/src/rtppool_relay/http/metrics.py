@@ -120,7 +120,9 @@ def _connections(report: Report) -> Iterable[Metric]:
     echo = GaugeMetricFamily("rtp_relay_echo_reachable", "1 while the echo answers; absent before anything was sent.")
     if report.echo.reachable is not None:
         echo.add_metric([], float(report.echo.reachable))
-    yield from (ari, reconnects, echo)
+    ignored = CounterMetricFamily("rtp_relay_ari_events_ignored", "Events of Asterisk that could not be parsed.")
+    ignored.add_metric([], report.ari.events_ignored)
+    yield from (ari, reconnects, ignored, echo)
 
 
 def _media(report: Report) -> Iterable[Metric]:

@@ -674,3 +674,12 @@ def test_the_notes_of_an_upgrade_name_pools_that_are_no_longer_honoured(
     assert sentence not in rendered()
     assert sentence in rendered("--is-upgrade")
     assert "kubectl get rtppools --all-namespaces --output custom-columns=" in rendered("--is-upgrade")
+
+
+def test_three_values_make_a_release_for_a_cluster_without_ipv4(render: Any) -> None:
+    rendered = render({"echo.bindAddress": "::", "relay.bindAddress": "::", "relay.echo.host": "::1"})
+    relay = read_relay_settings({**plain(rendered.environment("DaemonSet", "rtp-relay")), "NODE_IP": "fd00::10"})
+    echo = read_echo_settings(plain(rendered.environment("DaemonSet", "rtp-echo")))
+    assert (relay.bind_ip, relay.echo.host, echo.echo_bind) == ("::", "::1", "::")
+    assert rendered.find("RtpPool", "default")["spec"]["echo"]["host"] == "::1"
+    assert "0.0.0.0" not in json.dumps(rendered.objects)

@@ -8,15 +8,18 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from rtppool_core.contract.port_range import PortRange
+from rtppool_core.contract.report import Finding
 from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, listen, make_app
 from rtppool_core.net.udp import family_of, host_port
 from rtppool_core.process import logs
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_core.process.service import Stop
 from rtppool_relay.calls.drain import drain
@@ -31,7 +34,7 @@ from rtppool_relay.media.clock_readings import read_clocks
 from rtppool_relay.media.kernel_stamps import examine_kernel_stamps
 from rtppool_relay.media.launch import FirstMediaProcess
 from rtppool_relay.media.supervisor import MediaSupervisor
-from rtppool_relay.pools_file import PoolsFileWatcher
+from rtppool_relay.pools_file import CHECK_SECONDS, PoolsFileWatcher
 from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.ports.echo_resolver import EchoResolver
 from rtppool_relay.ports.port_manager import PortManager
@@ -44,10 +47,12 @@ log = logging.getLogger(__name__)
 
 COMPARE_CLOCKS_SECONDS = 0.1
 COLLECT_PROBE_SECONDS = 0.25
-RETRY_QUARANTINED_SECONDS = 5.0
 REFRESH_CREDENTIALS_SECONDS = 5.0
+TRY_PORTS_SECONDS = 2.0
+CHECK_HOST_SECONDS = 5.0
 MAX_RESOLVE_SECONDS = 0.5
 HAND_OVER_SHUTDOWN_SECONDS = 0.05
+TRY_PORTS = "trying the ports"
 
 
 async def serve(stop: Stop, first: FirstMediaProcess | None = None) -> None:
@@ -64,21 +69,16 @@ async def serve(stop: Stop, first: FirstMediaProcess | None = None) -> None:
     await Relay(settings, first).run(stop)
 
 
-async def repeat(interval_seconds: float, job: Callable[[], object]) -> None:
-    """Run a job now and after every interval."""
-    while True:
-        job()
-        await asyncio.sleep(interval_seconds)
-
-
 class Relay:
     """One relay process."""
 
     def __init__(self, settings: Settings, first: FirstMediaProcess | None = None) -> None:
         self._settings = settings
+        self._jobs = PeriodicJobs()
+        self._tried_range: PortRange | None = None
         self._pools_file = PoolsFileWatcher(settings, ConfigState(from_environment(settings)))
         config = self._config()
-        self._supervisor = MediaSupervisor(settings.media_workers, first, real_time=settings.real_time)
+        self._supervisor = MediaSupervisor(settings.media_workers, first, self._jobs, real_time=settings.real_time)
         self._measurement = Measurement(SteadyClock())
         self._measurement.keep_window(config.sla.window_seconds)
         self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
@@ -114,7 +114,7 @@ class Relay:
             measurement=self._measurement,
             clock=clock,
             drain_seconds=self._drain_seconds,
-            findings=lambda: self._preflight.findings,
+            findings=self._findings,
         )
 
     async def run(self, stop: Stop) -> None:
@@ -125,13 +125,13 @@ class Relay:
             self._http_app(), self._settings.http_bind, self._settings.http_port, shutdown_seconds=shutdown_seconds
         )
         try:
-            await asyncio.gather(self._supervisor.start(), self._resolve_echo())
+            await asyncio.gather(self._supervisor.start(), self._jobs.attempt("resolving the echo", self._resolve_echo))
             self._supervisor.yield_to_media()
             stop.begin_serving()
             self._log_start()
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(job) for job in self._jobs()]
-                telephony = group.create_task(self._telephony.run())
+                tasks = [group.create_task(job) for job in self._periodic_jobs()]
+                telephony = group.create_task(self._jobs.keep_running("calls of Asterisk", self._telephony.run))
                 await stop.asked.wait()
                 self._lifecycle.draining = True
                 deadline_seconds = self._drain_seconds()
@@ -146,24 +146,30 @@ class Relay:
             await self._supervisor.close()
             await runner.cleanup()
 
-    def _jobs(self) -> tuple[Coroutine[None, None, None], ...]:
+    def _periodic_jobs(self) -> tuple[Coroutine[None, None, None], ...]:
+        repeat, keep_running = self._jobs.repeat, self._jobs.keep_running
+        ports = self._call_ports
         return (
-            self._try_range(),
-            self._call_ports.own_address.run(self._call_ports.apply_config),
-            self._resolver.run(self._call_ports.move_to_echo),
-            self._pools_file.run(self._apply_config),
-            repeat(self._settings.metrics_interval_seconds, self._collect_figures),
-            repeat(COMPARE_CLOCKS_SECONDS, self._compare_clocks),
-            repeat(COLLECT_PROBE_SECONDS, self._collect_probe),
-            self._retry_quarantined(),
-            repeat(REFRESH_CREDENTIALS_SECONDS, self._telephony.refresh_credentials),
-            Probe(self._call_ports, self._config).run(),
+            repeat(TRY_PORTS, TRY_PORTS_SECONDS, self._try_ports),
+            repeat("checking the host", CHECK_HOST_SECONDS, self._preflight.check),
+            repeat("reading pools.json", CHECK_SECONDS, lambda: self._pools_file.check(self._apply_config)),
+            repeat("collecting figures", self._settings.metrics_interval_seconds, self._collect_figures),
+            repeat("admission", self._settings.metrics_interval_seconds, ports.evaluate_admission),
+            repeat("checking the echo", self._settings.metrics_interval_seconds, ports.check_echo),
+            repeat("checking the sound", self._settings.metrics_interval_seconds, self._telephony.check_sound),
+            repeat("the loop's sign of life", self._settings.metrics_interval_seconds, self._tick),
+            repeat("reading credentials", REFRESH_CREDENTIALS_SECONDS, self._telephony.refresh_credentials),
+            repeat("comparing clocks", COMPARE_CLOCKS_SECONDS, self._compare_clocks),
+            repeat("collecting the probe", COLLECT_PROBE_SECONDS, self._collect_probe),
+            keep_running("finding the own address", lambda: ports.own_address.run(ports.apply_config)),
+            keep_running("resolving the echo", lambda: self._resolver.run(ports.move_to_echo)),
+            keep_running("the probe", Probe(ports, self._config).run),
         )
 
     def _http_app(self) -> web.Application:
         token_file = self._settings.http_token_file
         registry = CollectorRegistry()
-        registry.register(RelayMetrics(self._snapshot, self._measurement))
+        registry.register(RelayMetrics(self._snapshot, self._measurement, self._jobs.failures))
         return make_app(
             registry,
             healthy=lambda: self._status.healthy(time.monotonic()),
@@ -180,6 +186,10 @@ class Relay:
             self._compare_clocks(), self._telephony.calls_report(), self._telephony.ari_report()
         )
 
+    def _findings(self) -> tuple[Finding, ...]:
+        """Return the host's findings, and one for each job that fails at present."""
+        return (*self._preflight.findings, *(Finding("JobFailed", problem) for problem in self._jobs.problems()))
+
     async def _resolve_echo(self) -> None:
         """Resolve the echo's name before calls are adopted; a slow name server must not delay them."""
         with contextlib.suppress(TimeoutError):
@@ -189,30 +199,24 @@ class Relay:
     async def _apply_config(self) -> None:
         """Apply a changed configuration. Live calls keep their ports."""
         config = self._config()
-        before = self._ports.range
         self._ports.resize(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._measurement.keep_window(config.sla.window_seconds)
         self._call_ports.apply_config()
-        if before != config.port_range:
-            await self._try_range()
+        if self._tried_range != config.port_range:
+            await self._jobs.attempt(TRY_PORTS, self._try_ports)
 
-    async def _try_range(self) -> None:
-        await self._call_ports.try_ports(self._ports.unleased())
+    async def _try_ports(self) -> None:
+        """Try all ports of a new range, later the quarantined ones, whose other holder may have gone."""
+        ports = self._ports.range
+        is_new = ports != self._tried_range
+        await self._call_ports.try_ports(self._ports.unleased() if is_new else self._ports.quarantined())
+        self._tried_range, self._lifecycle.ports_tried = ports, True
         self._preflight.check()
-        self._lifecycle.ports_tried = True
-
-    async def _retry_quarantined(self) -> None:
-        """Restore ports whose other holder has gone."""
-        while True:
-            await asyncio.sleep(RETRY_QUARANTINED_SECONDS)
-            await self._call_ports.try_ports(self._ports.quarantined())
-            self._preflight.check()
 
     def _collect_figures(self) -> None:
         self._measurement.tick(self._compare_clocks(), time.monotonic_ns())
-        self._call_ports.evaluate_admission()
-        self._call_ports.check_echo()
-        self._telephony.check_sound()
+
+    def _tick(self) -> None:
         self._lifecycle.ticked_at_seconds = time.monotonic()
 
     def _collect_probe(self) -> None:

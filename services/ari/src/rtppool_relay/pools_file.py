@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from rtppool_core.process.periodic import describe_failure, remedy
 from rtppool_relay.config import ConfigState, next_state
 from rtppool_relay.settings import Settings
 
@@ -16,50 +16,51 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 0.2
 
 
-def read_file(path: Path) -> str | None:
-    """Return the file's text, or None without a file. An unreadable file yields an invalid text, which is reported."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return f"{path} can't be read: {error.strerror}"
-
-
-def _identity(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+Identity = tuple[int, int, int]
 
 
 class PoolsFileWatcher:
-    """Holds the configuration state. `run` calls `changed` after each change of it."""
+    """Holds the configuration state. `check` reads the file where it has changed, or has not been read well yet."""
 
     def __init__(self, settings: Settings, initial: ConfigState) -> None:
         self._settings = settings
         self._path = settings.pool_config
-        self._identity = _identity(self._path)
-        self.state = next_state(initial, read_file(self._path), settings)
-        if self.state.error:
-            log.error("%s", self.state.error)
+        # Of the file that was read well; None before.
+        self._identity: Identity | None = None
+        self.state = initial
+        self._read()
+        self._applied = self.state
 
-    async def run(self, changed: Callable[[], Awaitable[None]]) -> None:
-        """Check the file forever."""
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
+    async def check(self, apply: Callable[[], Awaitable[None]]) -> None:
+        """Read a new or unread file, and await `apply` until it has succeeded once for the latest state."""
+        self._read()
+        before = self._applied
+        if self.state == before:
+            return
+        await apply()
+        self._applied = self.state
+        self._log_change(before)
+
+    def _read(self) -> None:
+        """Read the file unless this version was read well. The last good configuration stays in any other case."""
+        before = self.state
+        identity: Identity | None = None
+        try:
             identity = _identity(self._path)
-            if identity == self._identity:
-                continue
-            self._identity = identity
-            before, self.state = self.state, next_state(self.state, read_file(self._path), self._settings)
-            if self.state == before:
-                continue
-            if self.state.error and self.state.error != before.error:
-                log.error("the configuration stays as it was: %s", self.state.error)
-            await changed()
-            self._log_change(before)
+            if identity is not None and identity == self._identity:
+                return
+            text = None if identity is None else self._path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            self.state = next_state(before, None, self._settings)
+        except (OSError, MemoryError) as error:
+            problem = f"{self._path} can't be read: {describe_failure(error)}; it is read again. {remedy(error)}"
+            self.state = ConfigState(before.config, problem)
+        else:
+            self.state = next_state(before, text, self._settings)
+        # Remembered last: a file that could not be read, or is invalid, is read again.
+        self._identity = identity if self.state.error is None else None
+        if self.state.error and self.state.error != before.error:
+            log.error("the configuration stays as it was: %s", self.state.error)
 
     def _log_change(self, before: ConfigState) -> None:
         config = self.state.config
@@ -71,3 +72,16 @@ class PoolsFileWatcher:
                 "echo": str(config.echo),
             }
             log.info("configuration applied", extra={"fields": fields})
+
+
+def _identity(path: Path) -> Identity | None:
+    """Return the file's identity, or None without a file.
+
+    Raises:
+        OSError: it can't be determined.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

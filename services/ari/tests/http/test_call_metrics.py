@@ -45,7 +45,9 @@ def samples_of(calls: CallsReport) -> dict[tuple[str, ...], float]:
         windows=Windows(),
     )
     snapshot = Snapshot(report, SlaLimits(), (), Slice(), Slice())
-    families: list[Metric] = list(RelayMetrics(lambda: snapshot, Measurement(SteadyClock())).collect())
+    families: list[Metric] = list(
+        RelayMetrics(lambda: snapshot, Measurement(SteadyClock()), lambda: {"trying the ports": 2}).collect()
+    )
     return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
 
 
@@ -84,3 +86,7 @@ def test_the_set_up_time_is_a_histogram_in_seconds() -> None:
     assert found["rtp_relay_call_setup_seconds_count",] == 3
     assert round(found["rtp_relay_call_setup_seconds_sum",], 3) == 0.137
     assert not [key for key in found if key[0].startswith("rtp_relay_first_return_seconds")]
+
+
+def test_failures_of_periodic_jobs_are_counted_by_job() -> None:
+    assert samples_of(CallsReport(0, 0, 0, 0, 0, {}))["rtp_relay_job_failures_total", "trying the ports"] == 2

@@ -14,7 +14,7 @@ from rtppool_relay.media.media_process import MediaFault, MediaProcess
 PREAMBLE = "import json, signal, socket, sys; commands = socket.socket(fileno=int(sys.argv[1])); "
 ANSWER = (
     "number = json.loads(commands.recv(4096))['id']; "
-    "commands.send(json.dumps({'id': number, 'error': ERROR}).encode()); "
+    "commands.send(json.dumps({'id': number, 'error': ERROR, 'slots': '5'}).encode()); "
 )
 UNTIL_HUNG_UP = "commands.recv(4096)"
 
@@ -30,11 +30,11 @@ def start(program: str) -> MediaProcess:
 
 async def test_a_confirmed_command_returns_and_the_process_has_answered() -> None:
     media = start(ANSWER.replace("ERROR", "None") + UNTIL_HUNG_UP)
-    assert media.answered_at_seconds is None
-    await media.command({"do": "ping"}, timeout_seconds=30)
-    assert media.answered_at_seconds is not None
+    assert not media.is_up
+    assert await media.command({"do": "ping"}, timeout_seconds=30) == 5
+    assert media.is_up
     assert await media.end(30) == 0
-    assert media.answered_at_seconds is None
+    assert not media.is_up
 
 
 async def test_a_refused_command_fails_with_the_reason() -> None:

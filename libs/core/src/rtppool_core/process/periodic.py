@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ _REMEDIES: Mapping[int, str] = {
 }
 _BUG = "please report this with the traceback"
 
-Job = Callable[[], Awaitable[None] | None]
+Job = Callable[[], object]
 Cause = tuple[type[BaseException], int | None, str]
 
 
@@ -96,7 +97,7 @@ class PeriodicJobs:
         state = self._states.setdefault(name, _State())
         try:
             waiting = job()
-            if waiting is not None:
+            if isawaitable(waiting):
                 await waiting
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -129,7 +130,8 @@ class PeriodicJobs:
         known = isinstance(error, OSError | MemoryError)
         fields = {"job": name, "failures": state.failures}
         try:
-            log.error("%s", state.problem, extra={"fields": fields}, exc_info=None if known else error)
+            extra = {"fields": fields, "cause": f"{name} at {place}"}
+            log.error("%s", state.problem, extra=extra, exc_info=None if known else error)
         except MemoryError:
             # The problem is in the status, and the next round reports it again.
             del state.logged_at_seconds[cause]
@@ -141,7 +143,8 @@ class PeriodicJobs:
         state.problem = None
         if state.logged:
             state.logged = False
-            log.info("%s works again", name, extra={"fields": {"job": name, "failures": state.failures}})
+            fields = {"job": name, "failures": state.failures}
+            log.info("%s works again", name, extra={"fields": fields, "cause": name})
 
 
 def is_shortage(error: BaseException) -> bool:

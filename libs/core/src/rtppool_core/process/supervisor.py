@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from rtppool_core.process.periodic import describe_failure, remedy
+
 END_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
@@ -132,6 +134,14 @@ class Supervisor(Generic[Process]):
         self.process = await self._spawned()
         self._watch = asyncio.create_task(self._keep_running())
 
+    async def start_or_retry(self) -> None:
+        """Start the first process. Where that fails, it is retried in the background, as after an exit."""
+        try:
+            await self.start()
+        except Exception as error:  # noqa: BLE001 logged, and retried
+            self._report(error, self._back_off.first_seconds)
+            self._watch = asyncio.create_task(self._keep_running(self._back_off.first_seconds))
+
     def release(self) -> Process | None:
         """Hand the process over to the caller and start another one; return None while no process runs."""
         process, self.process = self.process, None
@@ -148,34 +158,51 @@ class Supervisor(Generic[Process]):
             await asyncio.gather(self._watch, return_exceptions=True)
         if self._spawning is not None:
             # Started meanwhile, and without an owner.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):
                 process = await self._spawning
         if process is not None:
             await process.end(seconds)
 
-    async def _keep_running(self) -> None:
+    async def _keep_running(self, pause_seconds: float = 0.0) -> None:
+        """Start a process whenever there is none, until that succeeds. Only a cancellation ends it."""
         loop = asyncio.get_running_loop()
-        pause_seconds = 0.0
         while True:
             while self.process is None:
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = self._back_off.after(pause_seconds)
                 try:
                     self.process = await self._spawned()
-                except OSError as error:
-                    fields = {"reason": str(error), "pause_seconds": pause_seconds}
-                    log.warning("a process can't be started; the next attempt follows", extra={"fields": fields})
+                except Exception as error:  # noqa: BLE001 any failure is logged, and the next attempt follows
+                    self._report(error, pause_seconds)
             started_at_seconds = loop.time()
             code = await self.process.wait()
             self.process = None
             self.restarts += 1
-            self._on_exit(code)
+            try:
+                self._on_exit(code)
+            except Exception:
+                log.exception("the exit of a process could not be handled")
             if loop.time() - started_at_seconds >= self._back_off.reset_seconds:
                 pause_seconds = 0.0
+
+    def _report(self, error: Exception, pause_seconds: float) -> None:
+        fields = {"reason": f"{describe_failure(error)}: {remedy(error)}", "pause_seconds": pause_seconds}
+        known = isinstance(error, OSError | MemoryError)
+        log.warning(
+            "a process can't be started; the next attempt follows",
+            extra={"fields": fields},
+            exc_info=None if known else error,
+        )
 
     async def _spawned(self) -> Process:
         # Shielded: a process that is being started is not lost when the wait for it is cancelled.
         self._spawning = asyncio.ensure_future(self._spawn())
-        process = await asyncio.shield(self._spawning)
+        try:
+            process = await asyncio.shield(self._spawning)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._spawning = None
+            raise
         self._spawning = None
         return process

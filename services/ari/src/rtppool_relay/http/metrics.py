@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -26,9 +26,12 @@ US_PER_SECOND = 1_000_000
 class RelayMetrics(Collector):
     """Reads a snapshot and the measurement at each scrape."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot], measurement: Measurement) -> None:
+    def __init__(
+        self, snapshot: Callable[[], Snapshot], measurement: Measurement, job_failures: Callable[[], Mapping[str, int]]
+    ) -> None:
         self._snapshot = snapshot
         self._measurement = measurement
+        self._job_failures = job_failures
 
     def collect(self) -> Iterable[Metric]:
         """Yield all metric families. A figure that was not measured has no sample."""
@@ -41,10 +44,18 @@ class RelayMetrics(Collector):
         yield from _media(report)
         yield from _verdict(report)
         yield from window_metrics(snapshot.calls)
+        yield _failures(self._job_failures())
 
     def describe(self) -> Iterable[Metric]:
         """Describe nothing at registration: the sources of the figures may not have started yet."""
         return ()
+
+
+def _failures(by_job: Mapping[str, int]) -> Metric:
+    failures = CounterMetricFamily("rtp_relay_job_failures", "Failed rounds of periodic jobs.", labels=["job"])
+    for job, number in by_job.items():
+        failures.add_metric([job], number)
+    return failures
 
 
 def _verdict(report: Report) -> Iterable[Metric]:

@@ -12,9 +12,14 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from rtppool_core.process.periodic import describe_failure, is_shortage
 from rtppool_core.process.supervisor import END_SECONDS, ChildProcess
 
 ANSWER_SECONDS = 2.0
+PING_ANSWER_SECONDS = 0.5
+MAX_MISSED_PINGS = 3
+# The parts of a time-out. A stall of the control process uses up one of them at most.
+TURNS = 4
 MAX_ANSWER_BYTES = 4096
 
 
@@ -25,7 +30,7 @@ class MediaFault(Exception):  # noqa: N818 the field's word
 class MediaProcess:
     """A started media process and our end of its command socket, both owned by this object.
 
-    `answered_at_seconds` is the event loop's time of the latest answer; None before the first one and after the end.
+    `missed_pings` counts those in a row without an answer; None before the first answer and after the end.
 
     Raises:
         OSError: no descriptor is free. The process has been killed.
@@ -33,10 +38,10 @@ class MediaProcess:
 
     def __init__(self, process: subprocess.Popen[bytes], commands: socket.socket) -> None:
         self.pid = process.pid
-        self.answered_at_seconds: float | None = None
+        self.missed_pings: int | None = None
         self._commands = commands
         self._command_ids = itertools.count(1)
-        self._unanswered: dict[int, asyncio.Future[None]] = {}
+        self._unanswered: dict[int, asyncio.Future[int]] = {}
         self._ending: asyncio.Task[int] | None = None
         asyncio.get_running_loop().add_reader(commands.fileno(), self._on_answer)
         self._child = ChildProcess(process, self._hang_up)
@@ -49,55 +54,97 @@ class MediaProcess:
         """Close the command socket, which ends the process, and kill it after `seconds`. Return the exit code."""
         return await self._child.end(seconds)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the process has answered, and not missed `MAX_MISSED_PINGS` pings in a row since."""
+        return self.missed_pings is not None and self.missed_pings < MAX_MISSED_PINGS
+
+    async def ping(self) -> frozenset[int]:
+        """Return the slots that the process holds, after all commands that were sent before.
+
+        Raises:
+            MediaFault: the process does not answer in time, or ended.
+        """
+        try:
+            held = await self.command({"do": "ping"}, (), PING_ANSWER_SECONDS)
+        except MediaFault:
+            if self.missed_pings is not None:
+                self.missed_pings += 1
+            raise
+        return frozenset(at for at, bit in enumerate(reversed(f"{held:b}")) if bit == "1")
+
     async def command(
         self, command: Mapping[str, object], descriptors: Sequence[int] = (), timeout_seconds: float = ANSWER_SECONDS
-    ) -> None:
-        """Send a command and return when the process has confirmed it.
+    ) -> int:
+        """Send a command and return when the process has confirmed it, with the slots that it holds, as bits.
 
         Raises:
             MediaFault: the process refuses it, does not answer in time, or ended.
         """
+        number, answer = self._send(command, descriptors)
+        try:
+            # In turns, so that a control loop that stands still loses one turn, and reads the answer in the next.
+            for _ in range(TURNS):
+                if (await asyncio.wait({answer}, timeout=timeout_seconds / TURNS))[0]:
+                    return answer.result()
+        finally:
+            self._unanswered.pop(number, None)
+            if not answer.cancel():
+                answer.exception()  # retrieved, also where the wait for it was cancelled
+        raise self._fault(f"no answer within {timeout_seconds:g} s")
+
+    def post(self, command: Mapping[str, object]) -> None:
+        """Send a command without waiting for its answer.
+
+        Raises:
+            MediaFault: it can't be sent.
+        """
+        number, answer = self._send(command, ())
+        self._unanswered.pop(number)
+        answer.cancel()
+
+    def _send(self, command: Mapping[str, object], descriptors: Sequence[int]) -> tuple[int, asyncio.Future[int]]:
         if self._commands.fileno() < 0:
             raise MediaFault(f"media process {self.pid} ended")
         number = next(self._command_ids)
-        answer = asyncio.get_running_loop().create_future()
-        self._unanswered[number] = answer
+        message = json.dumps({**command, "id": number}).encode()
         try:
-            message = json.dumps({**command, "id": number}).encode()
             socket.send_fds(self._commands, [message], list(descriptors))
-            async with asyncio.timeout(timeout_seconds):
-                await answer
-        except OSError as error:  # TimeoutError is one, too
-            cause = error.strerror or "no answer"
-            raise MediaFault(f"media process {self.pid} does not take commands: {cause}") from error
-        finally:
-            self._unanswered.pop(number, None)
+        except (OSError, MemoryError) as error:
+            raise self._fault(describe_failure(error)) from error
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._unanswered[number] = answer
+        return number, answer
+
+    def _fault(self, cause: str) -> MediaFault:
+        return MediaFault(f"media process {self.pid} does not take commands: {cause}")
 
     def _on_answer(self) -> None:
         try:
             message = self._commands.recv(MAX_ANSWER_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
+        except (OSError, MemoryError) as error:
+            # A shortage leaves the answer in the socket.
+            if is_shortage(error):
+                return
             message = b""
         if not message:
             # A process that closed its socket forwards nothing any more, whether or not it has exited.
             self._ending = asyncio.create_task(self.end(END_SECONDS))
             return
-        self.answered_at_seconds = asyncio.get_running_loop().time()
+        self.missed_pings = 0
         answer = json.loads(message)
         future = self._unanswered.pop(answer["id"], None)
         if future is None or future.done():
             return
         if answer["error"] is None:
-            future.set_result(None)
+            future.set_result(int(answer["slots"], 16))
         else:
             future.set_exception(MediaFault(f"media process {self.pid}: {answer['error']}"))
 
     def _hang_up(self) -> None:
         asyncio.get_running_loop().remove_reader(self._commands.fileno())
         self._commands.close()
-        self.answered_at_seconds = None
+        self.missed_pings = None
         for future in self._unanswered.values():
             if not future.done():
                 future.set_exception(MediaFault(f"media process {self.pid} ended"))

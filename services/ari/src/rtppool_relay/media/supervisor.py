@@ -11,15 +11,17 @@ niceness of the thread that starts them, so a separate thread starts them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import mmap
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.scheduling import is_real_time
 from rtppool_core.process.supervisor import Supervisor
 from rtppool_relay.media.launch import FirstMediaProcess, command_sockets, make_rows, start_media_process
@@ -28,7 +30,6 @@ from rtppool_relay.media.port_sockets import PortSockets
 from rtppool_relay.media.rows import SLOT_BYTES, SLOTS, slot_offset
 
 PING_SECONDS = 0.5
-MISSED_PINGS = 3
 START_SECONDS = 10.0
 # The first process of a version on a host compiles the packet path and keeps it for all others.
 COMPILE_SECONDS = 180.0
@@ -58,12 +59,18 @@ class Attachment:
 
 
 class _Worker:
-    """The calls of one media process. They outlive it; `supervisor` always provides the current one."""
+    """The calls of one media process. They outlive it; `supervisor` always provides the current one.
+
+    `adding` are the slots whose command is under way or queued. `leaving` are those that the process was asked to
+    remove, each with the functions to call when it has.
+    """
 
     def __init__(self, number: int, supervisor: Supervisor[MediaProcess]) -> None:
         self.number = number
         self.supervisor = supervisor
         self.attachments: dict[int, Attachment] = {}
+        self.adding: set[int] = set()
+        self.leaving: dict[int, list[Callable[[], None]]] = {}
         self.is_silent = False
 
     @property
@@ -79,15 +86,32 @@ class _Worker:
         return process
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A worker's calls when a ping was sent: the answer knows the commands that were sent before."""
+
+    attachments: dict[int, Attachment]
+    adding: frozenset[int]
+    leaving: frozenset[int]
+
+
 class MediaSupervisor:
     """`workers` media processes over one memfd of rows. Call `start()` once, and `close()` at the end.
 
     `first` is a process that is starting already. `real_time`: media processes ask for real-time priority.
     """
 
-    def __init__(self, workers: int, first: FirstMediaProcess | None = None, *, real_time: bool = False) -> None:
+    def __init__(
+        self,
+        workers: int,
+        first: FirstMediaProcess | None = None,
+        jobs: PeriodicJobs | None = None,
+        *,
+        real_time: bool = False,
+    ) -> None:
         self._rows_descriptor = make_rows() if first is None else first.rows_descriptor
         self._first = first
+        self._jobs = jobs or PeriodicJobs()
         self._real_time = real_time
         self.memory = mmap.mmap(self._rows_descriptor, SLOTS * SLOT_BYTES)
         self._workers: list[_Worker] = []
@@ -97,7 +121,7 @@ class MediaSupervisor:
         self._standby = Supervisor(self._start_process, self._on_standby_exit)
         self._starter = ThreadPoolExecutor(1, "media-starter")
         self._free_slots = list(range(SLOTS - 1, -1, -1))
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     @property
     def workers(self) -> int:
@@ -121,7 +145,8 @@ class MediaSupervisor:
 
     def workers_up(self) -> int:
         """Return the number of media processes that answered one of the last pings."""
-        return sum(map(self._is_up, self._workers))
+        processes = (worker.supervisor.process for worker in self._workers)
+        return sum(process is not None and process.is_up for process in processes)
 
     def real_time(self) -> bool:
         """Return whether all media processes have real-time priority."""
@@ -130,19 +155,22 @@ class MediaSupervisor:
     async def start(self) -> None:
         """Start every process and wait until each answers, except the standby.
 
+        The first process decides. Another one that can't be started is retried, and missing in `workers_up` meanwhile.
+
         Raises:
-            MediaFault: a process does not answer.
-            OSError: a process cannot be started.
+            MediaFault: the first process does not answer.
+            OSError: the first process cannot be started.
         """
         first, *others = self._workers
         await first.supervisor.start()
         await self._until_compiled(first.process)
-        for worker in others:
-            await worker.supervisor.start()
-        await self._standby.start()
-        await asyncio.gather(*(worker.process.command({"do": "ping"}, (), START_SECONDS) for worker in others))
+        for supervisor in (*(worker.supervisor for worker in others), self._standby):
+            await supervisor.start_or_retry()
         for worker in self._workers:
-            self._spawn_task(self._ping_forever(worker))
+            pings = self._jobs.repeat("pinging media processes", PING_SECONDS, partial(self._ping, worker))
+            self._tasks.add(asyncio.create_task(pings))
+        answers = (self._jobs.attempt("starting media processes", partial(_until_answered, each)) for each in others)
+        await asyncio.gather(*answers)
 
     def yield_to_media(self) -> None:
         """Make this thread nicer than all media processes, present and future. Call it once, after `start`."""
@@ -172,16 +200,25 @@ class MediaSupervisor:
     async def attach(self, attachment: Attachment) -> None:
         """Hand a call's two connected sockets to the least loaded media process; return when it forwards.
 
+        A failed attempt is undone: the process removes the slot, and `when_detached` waits for that.
+
         Raises:
             MediaFault: the process is down or does not answer.
         """
         worker = min(self._workers, key=lambda worker: len(worker.attachments))
-        worker.attachments[attachment.slot] = attachment
+        process, slot = worker.process, attachment.slot
+        worker.attachments[slot] = attachment
+        worker.adding.add(slot)
         try:
-            await _add(worker.process, attachment)
-        except MediaFault:
-            worker.attachments.pop(attachment.slot, None)
+            await _add(process, attachment)
+        except BaseException:
+            worker.attachments.pop(slot, None)
+            worker.leaving.setdefault(slot, [])
+            with contextlib.suppress(MediaFault):
+                process.post({"do": "remove", "slot": slot})
             raise
+        finally:
+            worker.adding.discard(slot)
 
     async def switch_echo(self, slot: int, another: socket.socket) -> None:
         """Send this slot's packets to another echo; the old one's answers count until `forget_old_echo`.
@@ -204,15 +241,26 @@ class MediaSupervisor:
             await worker.process.command({"do": "forget_old_echo", "slot": slot})
 
     async def detach(self, slot: int) -> None:
-        """Stop forwarding a slot. A process that does not answer is logged; one that is gone forwards nothing."""
+        """Stop forwarding a slot. A process that does not answer is logged, and asked again with each ping."""
         worker = self._worker_of(slot)
         if worker is None:
             return
         del worker.attachments[slot]
+        worker.leaving.setdefault(slot, [])
         try:
             await worker.process.command({"do": "remove", "slot": slot})
         except MediaFault as fault:
             log.warning("media process did not confirm the end of a call", extra={"fields": {"reason": str(fault)}})
+        else:
+            _end_leaving(worker, slot)
+
+    def when_detached(self, slot: int, release: Callable[[], None]) -> None:
+        """Call `release` as soon as no media process holds the slot's sockets: now, or after it has removed them."""
+        worker = next((worker for worker in self._workers if slot in worker.leaving), None)
+        if worker is None:
+            release()
+        else:
+            worker.leaving[slot].append(release)
 
     async def close(self) -> None:
         """End every process."""
@@ -227,16 +275,11 @@ class MediaSupervisor:
     def _worker_of(self, slot: int) -> _Worker | None:
         return next((worker for worker in self._workers if slot in worker.attachments), None)
 
-    def _is_up(self, worker: _Worker) -> bool:
-        process = worker.supervisor.process
-        if process is None or process.answered_at_seconds is None:
-            return False
-        return asyncio.get_running_loop().time() - process.answered_at_seconds < MISSED_PINGS * PING_SECONDS
-
     async def _fill(self, number: int) -> MediaProcess:
         """Return the standby, or a new process where none stands by, and give it the worker's calls."""
         process = self._standby.release() or await self._start_process()
-        self._spawn_task(self._reattach(self._workers[number], process))
+        worker = self._workers[number]
+        self._restore(worker, process, list(worker.attachments.values()))
         return process
 
     async def _start_process(self) -> MediaProcess:
@@ -253,7 +296,10 @@ class MediaSupervisor:
         return MediaProcess(process, ours)
 
     def _on_exit(self, number: int, code: int) -> None:
-        fields = {"worker": number, "code": code, "calls": len(self._workers[number].attachments)}
+        worker = self._workers[number]
+        fields = {"worker": number, "code": code, "calls": len(worker.attachments)}
+        for slot in list(worker.leaving):
+            _end_leaving(worker, slot)
         log.error("a media process ended; another takes its calls", extra={"fields": fields})
 
     def _on_standby_exit(self, code: int) -> None:
@@ -270,44 +316,73 @@ class MediaSupervisor:
         finally:
             patience.cancel()
 
-    async def _reattach(self, worker: _Worker, process: MediaProcess) -> None:
-        attachments = list(worker.attachments.values())
-        for at in range(0, len(attachments), MAX_CONCURRENT_COMMANDS):
-            # A call may have ended while the batch before was added.
-            batch = [
-                attachment
-                for attachment in attachments[at : at + MAX_CONCURRENT_COMMANDS]
-                if worker.attachments.get(attachment.slot) is attachment
-            ]
-            # A process that has just been started answers later.
-            adding = (_add(process, attachment, START_SECONDS) for attachment in batch)
-            for outcome in await asyncio.gather(*adding, return_exceptions=True):
-                if isinstance(outcome, MediaFault):
-                    # The exit of the process starts the next attempt. A refused call is lost.
-                    log.error("a call could not be given to the new media process: %s", outcome)
-                elif isinstance(outcome, BaseException):
-                    raise outcome
-
-    async def _ping_forever(self, worker: _Worker) -> None:
-        while True:
-            if worker.supervisor.process is not None:
-                await self._ping(worker)
-            await asyncio.sleep(PING_SECONDS)
-
-    async def _ping(self, worker: _Worker) -> None:
-        try:
-            await worker.process.command({"do": "ping"})
-        except MediaFault as fault:
-            if not worker.is_silent:
-                log.warning("%s", fault)
-            worker.is_silent = True
-        else:
-            worker.is_silent = False
-
-    def _spawn_task(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+    def _restore(self, worker: _Worker, process: MediaProcess, attachments: list[Attachment]) -> None:
+        """Give calls to a process that lacks them. A call that it does not take is found with the next ping."""
+        worker.adding.update(attachment.slot for attachment in attachments)
+        work = partial(self._add_all, worker, process, attachments)
+        task = asyncio.create_task(self._jobs.attempt("restoring calls", work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _add_all(self, worker: _Worker, process: MediaProcess, attachments: list[Attachment]) -> None:
+        try:
+            for at in range(0, len(attachments), MAX_CONCURRENT_COMMANDS):
+                # A call may have ended while the batch before was added.
+                batch = [
+                    attachment
+                    for attachment in attachments[at : at + MAX_CONCURRENT_COMMANDS]
+                    if worker.attachments.get(attachment.slot) is attachment
+                ]
+                # A process that has just been started answers later.
+                adding = (_add(process, attachment, START_SECONDS) for attachment in batch)
+                for outcome in await asyncio.gather(*adding, return_exceptions=True):
+                    if isinstance(outcome, MediaFault):
+                        log.error("a call could not be given to the new media process: %s", outcome)
+                    elif isinstance(outcome, BaseException):
+                        raise outcome
+        finally:
+            worker.adding.difference_update(attachment.slot for attachment in attachments)
+
+    async def _ping(self, worker: _Worker) -> None:
+        process = worker.supervisor.process
+        if process is None:
+            return
+        before = _Sent(dict(worker.attachments), frozenset(worker.adding), frozenset(worker.leaving))
+        try:
+            held = await process.ping()
+        except MediaFault as fault:
+            if not worker.is_silent and not process.is_up:
+                log.warning("%s", fault)
+                worker.is_silent = True
+            return
+        worker.is_silent = False
+        if worker.supervisor.process is process:
+            self._resolve_differences(worker, process, before, held)
+
+    def _resolve_differences(self, worker: _Worker, process: MediaProcess, before: _Sent, held: frozenset[int]) -> None:
+        """Repeat the commands that the process has not carried out, as the slots that it holds show."""
+        for slot in before.leaving - held:
+            _end_leaving(worker, slot)
+        for slot in held - before.attachments.keys() - worker.attachments.keys():
+            with contextlib.suppress(MediaFault):
+                process.post({"do": "remove", "slot": slot})
+        under_way = held | before.adding | worker.adding
+        missing = [
+            attachment
+            for slot, attachment in before.attachments.items()
+            if slot not in under_way and worker.attachments.get(slot) is attachment
+        ]
+        if missing:
+            self._restore(worker, process, missing)
+
+
+async def _until_answered(worker: _Worker) -> None:
+    await worker.process.command({"do": "ping"}, (), START_SECONDS)
+
+
+def _end_leaving(worker: _Worker, slot: int) -> None:
+    for release in worker.leaving.pop(slot, ()):
+        release()
 
 
 async def _add(process: MediaProcess, attachment: Attachment, timeout_seconds: float = ANSWER_SECONDS) -> None:

@@ -32,11 +32,13 @@ def attach(media: Media, slot: int, asterisk: socket.socket, echo: socket.socket
     """Join two connected sockets. Call `drain_queued` next, before polling them.
 
     Raises:
+        OSError: the peer is no IP address of the socket's family.
         TooManyDescriptorsError: a descriptor is too high.
     """
     call = media.calls[slot]
+    peer = _sockaddr(asterisk.family, settings.peer)
     _link(media, slot, asterisk, ASTERISK_LEG)
-    media.peers[slot] = _sockaddr(asterisk.family, settings.peer)
+    media.peers[slot] = peer
     call["asterisk"] = asterisk.fileno()
     call["tos"], call["extend"], call["unchecked"] = settings.tos, settings.extend, True
     for name in ("ssrc", "next", "bad", "previous_ssrc", "previous_highest"):
@@ -60,7 +62,8 @@ def attach_echo(media: Media, slot: int, echo: socket.socket) -> None:
 
 def detach_socket(media: Media, sock: socket.socket) -> None:
     """Clear the entry of a socket that is about to be closed."""
-    media.sockets[sock.fileno()]["slot"] = UNKNOWN
+    if 0 <= sock.fileno() < DESCRIPTORS:
+        media.sockets[sock.fileno()]["slot"] = UNKNOWN
 
 
 def _link(media: Media, slot: int, sock: socket.socket, leg: int) -> None:

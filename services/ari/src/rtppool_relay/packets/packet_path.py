@@ -104,13 +104,13 @@ _AF_INET6 = int(socket.AF_INET6)
 
 
 @compiled
-def forward(media: Media) -> None:
-    """Forward packets until the command socket is readable, or until epoll fails."""
+def forward(media: Media) -> bool:
+    """Forward packets until the command socket is readable. Return False when epoll fails."""
     commanded = False
     while not commanded:
         readable = epoll_wait(media.epoll, media.events_address, MAX_EVENTS, _FOREVER)
         if readable < 0 and error_number() != _INTERRUPTED:
-            return
+            return False
         for place in range(readable):
             descriptor = signed(media.events[place].descriptor)
             if descriptor == media.commands:
@@ -121,6 +121,7 @@ def forward(media: Media) -> None:
                 from_asterisk(media, link.slot)
             else:
                 from_echo(media, descriptor)
+    return True
 
 
 @compiled

@@ -157,6 +157,8 @@ class CallPorts:
         A leak is a lease without a call, or a slot without a port, in two audits at least 5 s apart.
         """
         owned, now = set(ports_of_calls), self._clock()
+        # A port that was closed waits for its media process, and is no leak.
+        owned.update(port.port for port in self._live.values() if port.is_ended)
         ownerless = [lease for lease in self.manager.leased().items() if lease[0] not in owned]
         leaked = self._suspected_leases.observe(now, ownerless)
         for port, lease in leaked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class LeasedPort:
     """Implements `MediaPort` for calls; the probe runs on one, too.
 
     `peak_calls` is the highest number of active calls during its lifetime: it selects the SLA tier.
-    `on_close` is called once, when the sockets are closed and the slot is free again.
+    `on_release` is called once, when no process holds the sockets any more and the slot is free again.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class LeasedPort:
         kind: StreamKind,
         sockets: PortSockets,
         slot: int,
-        on_close: Callable[[LeasedPort], None],
+        on_release: Callable[[LeasedPort], None],
     ) -> None:
         self.kind: StreamKind = kind
         self.sockets = sockets
@@ -57,10 +58,11 @@ class LeasedPort:
         self.advertised_address = context.addresses.advertised() or ""
         self.peak_calls = 0
         self._context = context
-        self._on_close = on_close
+        self._on_release = on_release
         self._moves = EchoMoves(context.supervisor, slot, sockets, context.dscp)
         self._attached = False
         self._final: CallFigures | None = None
+        self._is_ended = False
         self._closing = asyncio.Lock()
         config, measurement = context.config(), context.measurement
         self.statistics = StreamStatistics(
@@ -86,14 +88,26 @@ class LeasedPort:
         """Whether the sockets are open."""
         return self.sockets.asterisk.fileno() >= 0
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether it was closed. It stays leased until the media process has closed its duplicates."""
+        return self._is_ended
+
     async def connect(self, address: str, port: int) -> None:
         """Connect the socket to Asterisk and attach the port to a media process; see `MediaPort.connect`."""
         try:
-            self.sockets.asterisk.connect((address, port))
-        except OSError as error:
+            # A name would be resolved by `connect`, and the control process would wait.
+            self.sockets.asterisk.connect((str(ipaddress.ip_address(address)), port))
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
             raise MediaFault(
-                f"port {self.port} can't be connected to {host_port(address, port)}: {error.strerror}; "
+                f"port {self.port} can't be connected to {host_port(address, port)}: {reason}; "
                 "is ADVERTISE_IP an address that Asterisk reaches, and BIND_IP one that reaches Asterisk?"
+            ) from error
+        except ValueError as error:
+            raise MediaFault(
+                f"port {self.port} can't be connected to {address!r}, which is no IP address; "
+                "Asterisk named it as the address of its media channel (UNICASTRTP_LOCAL_ADDRESS)"
             ) from error
         if self.kind == "calls":
             source = str(self.sockets.asterisk.getsockname()[0])
@@ -124,22 +138,33 @@ class LeasedPort:
     async def unbind(self) -> None:
         """Free the UDP port at once; `close` still has to follow. The media process's copies go first."""
         async with self._closing:
-            await self._detach()
-            self.sockets.close()
+            try:
+                await self._detach()
+            finally:
+                self.sockets.close()
 
     async def close(self) -> CallFigures:
         """Detach, take the final figures, close the sockets; see `MediaPort.close`."""
         async with self._closing:
+            if not self._is_ended:
+                try:
+                    await self._detach()
+                finally:
+                    # No await from here on: a slot is in use exactly as long as its port is live.
+                    self._is_ended = True
+                    try:
+                        self._context.measurement.end_stream(self.slot, self._context.steady_ns())
+                    finally:
+                        self._moves.end()
+                        self.sockets.close()
+                        self._context.supervisor.when_detached(self.slot, self._release)
             if self._final is None:
-                await self._detach()
-                # No await from here on: a slot is in use exactly as long as its port is live.
-                self._context.measurement.end_stream(self.slot, self._context.steady_ns())
-                self._moves.end()
-                self.sockets.close()
-                self._context.supervisor.give_slot_back(self.slot)
-                self._on_close(self)
                 self._final = self.figures()
         return self._final
+
+    def _release(self) -> None:
+        self._context.supervisor.give_slot_back(self.slot)
+        self._on_release(self)
 
     async def _detach(self) -> None:
         if self._attached:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +43,11 @@ def replace_in_place(path: Path, text: str) -> None:
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
+def overwrite(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, ns=(1, 1))
+
+
 def remove(path: Path) -> None:
     path.unlink()
 
@@ -62,16 +69,16 @@ def watcher(path: Path) -> PoolsFileWatcher:
     return PoolsFileWatcher(settings, ConfigState(from_environment(settings)))
 
 
-class Failing:
-    """A function that raises the given errors in turn and then calls the real one."""
+def failing(real: Callable[..., Any], *errors: BaseException) -> Callable[..., Any]:
+    """Return a function that raises the given errors in turn, and then calls the real one."""
+    left = list(errors)
 
-    def __init__(self, real: object, *errors: BaseException) -> None:
-        self.real, self.errors = real, list(errors)
+    def fail_or_call(*arguments: Any, **options: Any) -> Any:
+        if left:
+            raise left.pop(0)
+        return real(*arguments, **options)
 
-    def __call__(self, *arguments: object, **options: object) -> object:
-        if self.errors:
-            raise self.errors.pop(0)
-        return self.real(*arguments, **options)  # type: ignore[operator]
+    return fail_or_call
 
 
 async def apply() -> None:
@@ -84,9 +91,8 @@ async def test_a_file_that_could_not_be_read_is_read_again(
     path: Path, watcher: PoolsFileWatcher, monkeypatch: pytest.MonkeyPatch, error: Exception, method: str
 ) -> None:
     write(path, 2)
-    failing = Failing(getattr(Path, method), error)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, method, failing)
+        patch.setattr(Path, method, failing(getattr(Path, method), error))
         await watcher.check(apply)
         assert watcher.state.config.generation == 1
         assert str(path) in str(watcher.state.error)
@@ -100,7 +106,7 @@ async def test_a_file_that_could_not_be_read_at_the_start_is_read_again(
 ) -> None:
     settings = read_settings({"NODE_NAME": "mine", "POOL_CONFIG": str(path)})
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_text", Failing(Path.read_text, TOO_MANY))
+        patch.setattr(Path, "read_text", failing(Path.read_text, TOO_MANY))
         watcher = PoolsFileWatcher(settings, ConfigState(from_environment(settings)))
         assert watcher.state.config.generation is None
     await watcher.check(apply)
@@ -110,7 +116,7 @@ async def test_a_file_that_could_not_be_read_at_the_start_is_read_again(
 async def test_an_invalid_file_is_read_again_although_its_identity_is_the_same(
     path: Path, watcher: PoolsFileWatcher
 ) -> None:
-    replace_in_place(path, "{" + " " * (size(path) - 1))
+    overwrite(path, "{" + " " * (size(path) - 1))
     await watcher.check(apply)
     assert watcher.state.error is not None
     replace_in_place(path, document(7))
@@ -146,7 +152,7 @@ async def test_a_missing_file_keeps_the_last_good_configuration(path: Path, watc
 async def test_the_reason_is_logged_once(
     path: Path, watcher: PoolsFileWatcher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    replace_in_place(path, "{")
+    overwrite(path, "{")
     for _ in range(5):
         await watcher.check(apply)
     assert len(caplog.records) == 1

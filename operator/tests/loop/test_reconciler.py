@@ -7,6 +7,7 @@ import copy
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,12 +19,12 @@ from rtppool_core.process import periodic
 from rtppool_operator.kube.cluster import ClusterError
 from rtppool_operator.kube.lease import DURATION_SECONDS, Leadership
 from rtppool_operator.kube.writer import NotLeadingError
-from rtppool_operator.loop.reconciler import Reconciler
+from rtppool_operator.loop.reconciler import MIN_ROUND_SECONDS, Reconciler
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.event import PoolEvent
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.pools.trust import TrustPolicy
-from rtppool_operator.relays.observed import STALE_AFTER_SECONDS
+from rtppool_operator.relays.observed import POLL_SECONDS, STALE_AFTER_SECONDS
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import FIRST_NUDGE_SECONDS
 from rtppool_operator.status.write_policy import MIN_PAUSE_SECONDS
@@ -554,3 +555,24 @@ async def test_a_stall_of_the_operator_makes_no_relay_silent(
     await reconciler.cycle()
     reasons = {each["type"]: each["reason"] for each in cluster.statuses[-1]["conditions"]}
     assert reasons["Programmed"] == "RelaySilent", "the poll after the stall has failed"
+
+
+async def test_a_pool_that_is_edited_in_a_loop_makes_at_most_five_rounds_a_second(
+    cluster: MemoryCluster, reconciler: Reconciler
+) -> None:
+    began: list[float] = []
+    read_view, loop = cluster.read_view, asyncio.get_running_loop()
+
+    def record() -> ClusterView:
+        began.append(time.monotonic())
+        loop.call_soon_threadsafe(reconciler.pool_seen, "uid-busy", len(began), "1")
+        return read_view()
+
+    cluster.read_view = record  # type: ignore[method-assign]
+    task = asyncio.create_task(reconciler.run())
+    await until(lambda: len(began) >= 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    pauses = [later - earlier for earlier, later in pairwise(began)]
+    assert min(pauses) > 0.9 * MIN_ROUND_SECONDS, "no round follows at once"
+    assert max(pauses) < 0.9 * POLL_SECONDS, "each edit starts a round"

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 # Between two urgent polls of relays that are behind.
 URGENT_PAUSE_SECONDS = 0.4
 LEASE_RETRY_SECONDS = 1.0
+# A client that edits a pool in a loop, in any namespace, must not make the operator list the cluster in a loop.
+MIN_ROUND_SECONDS = 0.2
 # Annotations, statuses and a read of the cluster at once.
 THREADS = 26
 LEASE = "lease"
@@ -153,6 +155,7 @@ class Reconciler:
                 await self._guarded(CONFIGURE, self._configure())
             self._done_at[CONFIGURE] = self._monotonic()
             await self._until(began + POLL_SECONDS, self._wake)
+            await asyncio.sleep(max(0.0, began + MIN_ROUND_SECONDS - self._monotonic()))
 
     async def _poll_forever(self) -> None:
         while True:

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rtppool_callgen.stand_in.stand_in import StandIn
@@ -46,6 +46,7 @@ class BoundPort:
     sockets: PortSockets
     advertised_address: str = "127.0.0.1"
     closed: bool = False
+    digit_seconds: list[float] = field(default_factory=list)
 
     @property
     def port(self) -> int:
@@ -56,6 +57,9 @@ class BoundPort:
 
     def figures(self) -> CallFigures:
         return NO_FIGURES
+
+    def excuse_digit(self, duration_seconds: float) -> None:
+        self.digit_seconds.append(duration_seconds)
 
     def flow(self) -> MediaFlow:
         return MediaFlow(0, 0)
@@ -75,13 +79,15 @@ class PortsAlone:
 
     def __init__(self, ports: PortManager) -> None:
         self._ports = ports
+        self.opened: list[BoundPort] = []
 
     async def open(self, call: str) -> BoundPort:
         try:
             port = self._ports.lease(time.monotonic())
         except PortsExhausted as error:
             raise Refused("NoFreePort", f"{call}: {error}") from error
-        return BoundPort(self._ports, bind_pair("127.0.0.1", port, 46))
+        self.opened.append(BoundPort(self._ports, bind_pair("127.0.0.1", port, 46)))
+        return self.opened[-1]
 
     async def adopt(self, call: str, port: int) -> BoundPort:
         if not self._ports.lease_exactly(port):
@@ -111,6 +117,7 @@ class Exchange:
     calls: CallRegistry
     session: AriSession
     ports: PortManager
+    opened: list[BoundPort]
     clock: Clock
     draining: bool = False
     happened: bool = False
@@ -138,11 +145,12 @@ class Exchange:
 async def running_exchange(request_seconds: float) -> AsyncIterator[Exchange]:
     """Connect calls to a stand-in."""
     ports, clock = PortManager(free_range(PORTS), reuse_delay_seconds=0), Clock()
+    allocator = PortsAlone(ports)
     async with StandIn("127.0.0.1", 0, "relay", "secret") as stand_in:
         client = AriClient(stand_in.url, "relay", "secret", request_seconds=request_seconds)
         context = CallContext(
             client=client,
-            ports=PortsAlone(ports),
+            ports=allocator,
             ids=IDS,
             application=APPLICATION,
             counters=CallCounters(),
@@ -152,7 +160,7 @@ async def running_exchange(request_seconds: float) -> AsyncIterator[Exchange]:
         )
         calls = CallRegistry(context)
         session = AriSession(client, stand_in.url, APPLICATION, calls, time.time_ns, random.uniform)
-        exchange = Exchange(stand_in, calls, session, ports, clock)
+        exchange = Exchange(stand_in, calls, session, ports, allocator.opened, clock)
         running = asyncio.create_task(session.run())
         await until(lambda: session.report().state == "Connected", "connected")
         yield exchange

@@ -57,6 +57,14 @@ async def test_a_caller_whose_bridge_is_taken_away_goes_back_to_the_dialplan(exc
     assert exchange.stand_in.ended[0].given_back == "bridgeGone"
 
 
+async def test_the_port_of_a_caller_learns_of_each_digit(exchange: Exchange) -> None:
+    caller = await talking_call(exchange)
+    exchange.stand_in.switchboard.press_key(caller, "1", 200)
+    exchange.stand_in.switchboard.press_key(caller, "#", 90)
+    await until(lambda: len(exchange.opened[0].digit_seconds) == 2, "both digits")
+    assert exchange.opened[0].digit_seconds == [0.2, 0.09]
+
+
 async def test_a_third_channel_in_the_bridge_marks_the_call_as_shared(exchange: Exchange) -> None:
     caller = await talking_call(exchange)
     board = exchange.stand_in.switchboard

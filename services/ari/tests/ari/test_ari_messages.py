@@ -16,6 +16,7 @@ from rtppool_relay.ari.messages import (
     Channel,
     ChannelGone,
     ChannelStarted,
+    DigitEnded,
     EnteredBridge,
     LeftBridge,
     Replaced,
@@ -53,6 +54,9 @@ def test_the_events_of_a_call_are_understood() -> None:
     assert parse_event(event("BridgeDestroyed", **bridge)) == BridgeGone("b")
     assert parse_event(event("ChannelEnteredBridge", **channel, **bridge)) == EnteredBridge("b", "1700000000.1")
     assert parse_event(event("ChannelLeftBridge", **channel, **bridge)) == LeftBridge("b", "1700000000.1")
+    assert parse_event(event("ChannelDtmfReceived", **channel, digit="1", duration_ms=90)) == DigitEnded(
+        "1700000000.1", 90
+    )
     assert parse_event(event("ApplicationReplaced")) == Replaced("rtp-pool")
     assert parse_event(event("ChannelVarset", **channel)) is None
 

@@ -72,6 +72,9 @@ class Media:
     def figures(self) -> CallFigures:
         return CallFigures(packets=0, answered=0, lost=0, late=LateByCause(), reordered=0, duplicates=0, too_late=0)
 
+    def excuse_digit(self, duration_seconds: float) -> None:
+        del duration_seconds
+
     def flow(self) -> MediaFlow:
         return MediaFlow(0, 0, first_arrival_ns=self.first_arrival_ns)
 

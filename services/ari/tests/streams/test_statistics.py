@@ -58,6 +58,21 @@ def test_a_gap_in_the_sequence_from_asterisk_is_source_loss_unless_it_is_filled(
     assert statistics.total.reordered == 1
 
 
+def test_audio_that_asterisk_withheld_during_a_digit_is_no_loss_and_a_later_gap_is(slot: Slot) -> None:
+    """As recorded: 200 ms of event packets between the audio leave a gap of 20 numbers, and each repeated end one."""
+    statistics = slot.statistics()
+    for number in (*range(10), *range(30, 100)):
+        slot.row(number)
+    statistics.collect(after(100))
+    statistics.excuse_digit(after(100), 200 * MS)
+    for number in (*range(100, 200), *range(203, 210)):
+        slot.row(number)
+    statistics.collect(after(210))
+    statistics.collect(after(210, 20))
+    assert statistics.total.source_lost == 3
+    assert statistics.total.bursts.lost == 3
+
+
 def test_waiting_rows_are_no_gap(slot: Slot) -> None:
     statistics = slot.statistics()
     for number in range(10):

@@ -12,6 +12,8 @@ from rtppool_relay.ari.bodies import parse_json
 from rtppool_relay.ari.errors import AriFormatError
 
 MAX_SHOWN = 200
+# A longer event is not a pressed key.
+MAX_DIGIT_MILLISECONDS = 60_000
 MAX_SHOWN_NAMES = 10
 # Asterisk's ids have at most 149 characters, its channel names 79.
 MAX_TEXT_CHARS = 512
@@ -96,13 +98,21 @@ class LeftBridge:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitEnded:
+    """`ChannelDtmfReceived`: Asterisk consumed a telephone event of so many milliseconds. The digit is not kept."""
+
+    channel: str
+    duration_milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Replaced:
     """`ApplicationReplaced`: another websocket registered the same application."""
 
     application: str
 
 
-AriEvent = ChannelStarted | ChannelGone | BridgeGone | EnteredBridge | LeftBridge | Replaced
+AriEvent = ChannelStarted | ChannelGone | BridgeGone | EnteredBridge | LeftBridge | DigitEnded | Replaced
 
 
 def parse_channel(document: Any) -> Channel:
@@ -177,6 +187,8 @@ def parse_event(text: str) -> AriEvent | None:
             return EnteredBridge(_id_of(fields, "bridge"), _id_of(fields, "channel"))
         case "ChannelLeftBridge":
             return LeftBridge(_id_of(fields, "bridge"), _id_of(fields, "channel"))
+        case "ChannelDtmfReceived":
+            return DigitEnded(_id_of(fields, "channel"), _milliseconds(fields, "duration_ms"))
         case "ApplicationReplaced":
             return Replaced(_text(fields, "application"))
     return None
@@ -220,6 +232,11 @@ def _texts(fields: dict[str, Any], name: str) -> tuple[str, ...]:
     if not isinstance(values, list):
         raise AriFormatError(f"{name!r} is {_shown(values)} in {_shown(fields)}; expected a list")
     return tuple(value for value in values if isinstance(value, str) and value)
+
+
+def _milliseconds(fields: dict[str, Any], name: str) -> int:
+    value = fields.get(name)
+    return min(max(value, 0), MAX_DIGIT_MILLISECONDS) if isinstance(value, int) else 0
 
 
 def _optional(fields: dict[str, Any], name: str) -> str | None:

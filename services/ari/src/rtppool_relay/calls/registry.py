@@ -15,6 +15,7 @@ from rtppool_relay.ari.messages import (
     Channel,
     ChannelGone,
     ChannelStarted,
+    DigitEnded,
     EnteredBridge,
     LeftBridge,
     Replaced,
@@ -130,6 +131,8 @@ class CallRegistry:
                 self._handle_entered_bridge(entered, member)
             case LeftBridge(left, member):
                 self._handle_left_bridge(left, member)
+            case DigitEnded(caller, milliseconds):
+                self._handle_digit(caller, milliseconds)
             case ChannelStarted() | Replaced():
                 pass
 
@@ -297,6 +300,11 @@ class CallRegistry:
         if runner is not None and runner.record.channel_id == channel:
             self._arrived_again.pop(call, None)
             runner.feed(CallEvent.CALLER_GONE)
+
+    def _handle_digit(self, channel: str, milliseconds: int) -> None:
+        runner = self._live.get(call_of(channel))
+        if runner is not None and runner.record.channel_id == channel:
+            runner.excuse_digit(milliseconds)
 
     def _handle_entered_bridge(self, bridge: str, channel: str) -> None:
         parsed = self._context.ids.parse(bridge)

@@ -124,6 +124,11 @@ class CallRunner:
         if self._port is not None and not self.is_leaving:
             self._update_sound(self._port.flow())
 
+    def excuse_digit(self, duration_milliseconds: int) -> None:
+        """Count no loss for the audio that Asterisk withheld during a digit of the caller."""
+        if self._port is not None:
+            self._port.excuse_digit(duration_milliseconds / 1000)
+
     def update_figures(self) -> CallRecord:
         """Return the record with the figures up to now."""
         if self._port is not None:

@@ -46,6 +46,9 @@ class MediaPort(Protocol):
     def flow(self) -> MediaFlow:
         """Return the packet counts of both directions so far; cheaper than `figures`."""
 
+    def excuse_digit(self, duration_seconds: float) -> None:
+        """Count packets as not lost that are missing from Asterisk during a digit that ended now."""
+
     async def close(self) -> CallFigures:
         """Stop forwarding, close the sockets, release the port. Return the final figures, also when called again."""
 

@@ -135,6 +135,10 @@ class LeasedPort:
         """Return the packet counts of both directions so far."""
         return self.statistics.flow
 
+    def excuse_digit(self, duration_seconds: float) -> None:
+        """Count no loss during a digit that ended now; see `MediaPort.excuse_digit`."""
+        self.statistics.excuse_digit(self._context.steady_ns(), round(duration_seconds * 1e9))
+
     async def unbind(self) -> None:
         """Free the UDP port at once; `close` still has to follow. The media process's copies go first."""
         async with self._closing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,10 @@ from rtppool_relay.media.rows import ROWS_PER_SLOT
 
 # RFC 3550 A.1 takes 100 packets (2 s) as the longest misorder.
 FILLED_WITHIN_NS = 2_000_000_000
+# Events of Asterisk and rows of packets arrive this far apart on a busy machine.
+EXCUSED_AROUND_NS = 500_000_000
+# More keys than a caller presses until their gaps are final.
+MAX_EXCUSES = 64
 
 Run = tuple[int, int]
 Holds = Callable[[int], bool]
@@ -27,6 +32,7 @@ class SourceGaps:
     _highest: int = -1
     _missing: list[tuple[int, int, int]] = field(default_factory=list)
     _waiting: set[int] = field(default_factory=set)
+    _excuses: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MAX_EXCUSES))
 
     @property
     def frontier(self) -> int:
@@ -85,10 +91,21 @@ class SourceGaps:
                 parts = [(first, index - 1, noticed_ns), (index + 1, last, noticed_ns)]
                 self._missing[at : at + 1] = [part for part in parts if part[0] <= part[1]]
 
+    def excuse(self, begin_ns: int, end_ns: int) -> None:
+        """Count gaps that are noticed between two times as not lost."""
+        self._excuses.append((begin_ns - EXCUSED_AROUND_NS, end_ns + EXCUSED_AROUND_NS))
+
+    def _is_excused(self, noticed_ns: int) -> bool:
+        return any(begin <= noticed_ns <= end for begin, end in self._excuses)
+
     def lost(self, now_ns: int, filled_within_ns: int = FILLED_WITHIN_NS) -> list[Run]:
-        """Return the runs that have become final since the last call."""
+        """Return the runs that have become final since the last call, without the excused ones."""
         if not self._missing:
             return []
-        final = [(first, last) for first, last, noticed in self._missing if now_ns - noticed >= filled_within_ns]
+        final = [
+            (first, last)
+            for first, last, noticed in self._missing
+            if now_ns - noticed >= filled_within_ns and not self._is_excused(noticed)
+        ]
         self._missing = [each for each in self._missing if now_ns - each[2] < filled_within_ns]
         return final

@@ -185,6 +185,10 @@ class StreamStatistics:
         """Count the packets that are finally missing from Asterisk."""
         self._lose_missing(self.gaps.lost(now_ns), second, events)
 
+    def excuse_digit(self, ended_ns: int, duration_ns: int) -> None:
+        """Count no source loss during a digit: Asterisk consumes its events, and withholds the audio beside them."""
+        self.gaps.excuse(ended_ns - duration_ns, ended_ns)
+
     def _lose_missing(self, runs: list[tuple[int, int]], second: int, events: Slice) -> None:
         if runs:
             events.add(Slice(source_lost=sum(last - first + 1 for first, last in runs)))

@@ -248,6 +248,13 @@ class Switchboard:
         del self.channels[channel]
         self._emit_event(application, "ChannelDestroyed", channel=leg.to_json(), cause=16, cause_txt="Normal Clearing")
 
+    def press_key(self, channel: str, digit: str, milliseconds: int) -> None:
+        """End a digit of a caller, whose events Asterisk consumes."""
+        leg = self.channel(channel)
+        self._emit_event(
+            leg.application, "ChannelDtmfReceived", channel=leg.to_json(), digit=digit, duration_ms=milliseconds
+        )
+
     def create_bridge(self, bridge: str) -> dict[str, Any]:
         """Handle `POST /bridges`."""
         if bridge in self.bridges:

@@ -37,7 +37,10 @@ LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 @dataclass(slots=True)
 class _Stream:
-    """The probe's RTP stream. Timestamps follow the clock, so that a pause does not count as lateness."""
+    """The probe's RTP stream. Timestamps follow a clock, so that a pause does not count as lateness.
+
+    The clock must be neither stepped nor slewed.
+    """
 
     ssrc: int
     sequence: int
@@ -93,7 +96,7 @@ class Probe:
                 started = time.monotonic()
                 for number in range(PACKETS_PER_BURST):
                     await asyncio.sleep(max(0.0, started + number * PACKET_SECONDS - time.monotonic()))
-                    _send(player, stream.next_packet(time.time_ns()))
+                    _send(player, stream.next_packet(time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)))
                     _discard_received(player)
                 await asyncio.sleep(max(0.0, started + settings.interval_seconds - time.monotonic()))
 

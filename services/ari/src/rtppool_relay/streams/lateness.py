@@ -90,19 +90,21 @@ class LatenessBaseline:
     _skew_points: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SKEW_POINTS))
     _points_since_slope: int = 0
 
+    @property
+    def beside_ns(self) -> int:
+        """How far off its level a packet is beside it: half of the lateness that counts."""
+        return self.threshold_ns // 2
+
     def restart(self) -> None:
         """Forget the source's baseline after a new stream or a step of the clock. The echo's stays."""
         self.last_timestamp = None
         self.skew_ppm = None
         self.re_anchor()
 
-    def re_anchor(self) -> None:
+    def re_anchor(self, packets_back: int = 0) -> None:
         """Begin a new anchor after a step of the talker's timeline: earlier arrivals can't be compared."""
-        self._anchor_at(self._end)
-
-    def _anchor_at(self, place: int) -> None:
         self.anchor += 1
-        self._anchored = place
+        self._anchored = self._end - packets_back
         self.level_ns = None
         self._skew_points.clear()
         self._points_since_slope = 0
@@ -120,59 +122,75 @@ class LatenessBaseline:
         `slewed` is by how much the wall clock has been slewed, in ns since any moment.
         """
         self._remember(arrivals, transits, round_trips, slewed)
-        self._find_level(transits)
         source, echo, variation = out
         kept = self._history[:, self._start : self._end]
         echo[:] = round_trips - _low(kept[2])
         kept_arrivals, compared, _, kept_slewed = kept[:, self._anchored - self._start :]
-        if kept_slewed[0] == kept_slewed[-1]:
-            self._measure_skew(int(arrivals[-1]))
+        now_ns = int(arrivals[-1])
+        was_slewed = bool(kept_slewed[0] != kept_slewed[-1])
+        if not was_slewed:
+            self._measure_skew(now_ns)
         if self.skew_ppm:
-            drift = (kept_arrivals - int(arrivals[-1])) * (self.skew_ppm * 1e-6)
+            drift = (kept_arrivals - now_ns) * (self.skew_ppm * 1e-6)
             compared = compared - drift.astype(np.int64)
         own = compared[compared.size - arrivals.size :]
         low = _low(compared)
         source[:] = own - low
         variation[:] = own - compared.min()
-        self._keep_level(int(low), int(arrivals[-1]), source)
-        if kept_slewed[0] != kept_slewed[-1]:
+        self._keep_level(int(low), now_ns, int(source[-1]))
+        if was_slewed:
             by_wall = compared + kept_slewed
             own = by_wall[by_wall.size - arrivals.size :]
             np.minimum(source, own - _low(by_wall), out=source)
             np.minimum(variation, own - by_wall.min(), out=variation)
 
-    def _find_level(self, transits: Int64s) -> None:
-        """Begin a new anchor where all packets of the last second are late, or early, by the same."""
-        level = self.level_ns
-        if level is None or not self._is_beside(level, transits):
-            return
-        arrivals, kept = self._history[:2, self._anchored : self._end]
-        begin = int(np.searchsorted(arrivals, arrivals[-1] - LEVEL_NS))
-        held = kept[begin:]
-        if held.size < MIN_LEVEL_PACKETS or arrivals[-1] - arrivals[begin] < MIN_LEVEL_NS:
-            return
-        lowest, highest = int(held.min()), int(held.max())
-        moved = max(lowest - level, level - highest)
-        if moved <= self.threshold_ns or highest - lowest > max(self.threshold_ns, moved // 2):
-            return
-        begin = min(begin, kept.size - transits.size)
-        while begin > 0 and lowest - self.threshold_ns <= kept[begin - 1] <= highest + self.threshold_ns:
-            begin -= 1
-        self._anchor_at(self._anchored + begin)
+    def divide(self, arrivals: Int64s, transits: Int64s, first: int, last: int) -> tuple[tuple[slice, int | None], ...]:
+        """Divide the packets from `first` to `last` where they leave the level.
 
-    def _is_beside(self, level_ns: int, transits: Int64s) -> bool:
-        """Return whether all packets are late, or all are early."""
-        if abs(int(transits[-1]) - level_ns) <= self.threshold_ns:
-            return False
-        return bool(
-            transits.min() - level_ns > self.threshold_ns or level_ns - transits.max() > self.threshold_ns,
+        Each part is given with the number of packets before it that begin a new anchor with it; None: the anchor stays.
+        """
+        whole = slice(first, last)
+        level = self.level_ns
+        if level is not None and -self.beside_ns <= int(transits[last - 1]) - level <= self.beside_ns:
+            return ((whole, None),)
+        left = self._leave_level(arrivals[whole], transits[whole])
+        if left is None:
+            return ((whole, None),)
+        begin, holds = left
+        if begin <= 0:
+            return ((whole, -begin if holds else None),)
+        middle = first + begin
+        return ((slice(first, middle), None), (slice(middle, last), 0 if holds else None))
+
+    def _leave_level(self, arrivals: Int64s, transits: Int64s) -> tuple[int, bool] | None:
+        """Return where further packets leave the level: from there on all are late, or early, by the same.
+
+        The place counts from the first of them, and is negative where it lies among packets before them. The flag is
+        set where the new level has held for a second. None: the last of them are on the level.
+        """
+        level, beside = int(transits[0]) if self.level_ns is None else self.level_ns, self.beside_ns
+        last = transits[-MIN_LEVEL_PACKETS:].tolist()
+        low, high = min(last), max(last)
+        moved = max(low - level, level - high)
+        if moved <= beside or high - low > max(beside, moved // 2):
+            return None
+        before = self._history[:2, self._anchored : self._end]
+        times, levels = np.concatenate((before, (arrivals, transits)), axis=1)
+        margin = max(beside, moved // 4)
+        outside = np.flatnonzero((levels < low - margin) | (levels > high + margin))
+        begin = int(outside[-1]) + 1 if outside.size else 0
+        held = levels[begin:][times[begin:] >= times[-1] - LEVEL_NS]
+        holds = (
+            held.size >= MIN_LEVEL_PACKETS
+            and times[-1] - times[begin] >= MIN_LEVEL_NS
+            and np.ptp(held) <= max(beside, moved // 2)
         )
+        return begin - before.shape[1], bool(holds)
 
-    def _keep_level(self, low_ns: int, now_ns: int, source: Int64s) -> None:
-        """Set the level, unless packets are on the way to another one."""
-        level = self.level_ns
-        calm = level is None or (abs(int(source[-1])) <= self.threshold_ns and source.min() >= -self.threshold_ns)
-        if calm or now_ns - self._level_at_ns > BASELINE_NS:
+    def _keep_level(self, low_ns: int, now_ns: int, last_excess_ns: int) -> None:
+        """Set the level, unless the last packet is beside it."""
+        calm = -self.beside_ns <= last_excess_ns <= self.beside_ns
+        if calm or self.level_ns is None or now_ns - self._level_at_ns > BASELINE_NS:
             self.level_ns, self._level_at_ns = low_ns, now_ns
 
     def _remember(self, arrivals: Int64s, transits: Int64s, round_trips: Int64s, slewed: Int64s | int) -> None:
@@ -253,19 +271,21 @@ def judge_lateness(
     breaks = _breaks(baselines, spans, arrivals, transits, markers)
     out = np.empty((3, arrivals.size), np.int64)
     anchors = np.empty(arrivals.size, np.int64)
+    ends = spans.ends - 1
     divided = set(spans.ordinals[breaks].tolist())
-    divided |= set(np.flatnonzero(arrivals[spans.ends - 1] - arrivals[spans.starts] > MAX_PORTION_NS).tolist())
+    divided |= set(np.flatnonzero(arrivals[ends] - arrivals[spans.starts] > MAX_PORTION_NS).tolist())
     for at, (baseline, (_, start, end)) in enumerate(zip(baselines, spans, strict=True)):
         places = (np.flatnonzero(breaks[start:end]) + start).tolist() if at in divided else []
-        portions = _portions(arrivals, [start, *places, end]) if at in divided else [(start, end)]
-        for first, last in portions:
+        for first, last in _portions(arrivals, [start, *places, end]) if at in divided else ((start, end),):
             if first in places:
                 baseline.re_anchor()
-            part = slice(first, last)
-            parts: Any = tuple(out[:, part])
-            moved = slewed if isinstance(slewed, int) else slewed[part]
-            baseline.excess(arrivals[part], transits[part], round_trips[part], moved, parts)
-            anchors[first:last] = baseline.anchor
+            for part, packets_back in baseline.divide(arrivals, transits, first, last):
+                if packets_back is not None:
+                    baseline.re_anchor(packets_back)
+                parts: Any = tuple(out[:, part])
+                moved = slewed if isinstance(slewed, int) else slewed[part]
+                baseline.excess(arrivals[part], transits[part], round_trips[part], moved, parts)
+                anchors[part] = baseline.anchor
     source, echo, variation = out
     thresholds = np.array([baseline.threshold_ns for baseline in baselines])[spans.ordinals]
     is_late = source + residences + echo > thresholds
@@ -329,6 +349,6 @@ def _breaks(
     moved = np.abs(moved)
     breaks: Flags = moved > TIMESTAMP_JUMP_NS
     if begins.any():
-        thresholds = np.array([baseline.threshold_ns for baseline in baselines])[spans.ordinals]
-        breaks |= begins & ((moved > thresholds) | (paused > SILENCE_NS))
+        beside = np.array([baseline.beside_ns for baseline in baselines])[spans.ordinals]
+        breaks |= begins & ((moved > beside) | (paused > SILENCE_NS))
     return breaks

@@ -105,10 +105,9 @@ class SteadyClock:
 
     def sent_before(self, rows: NDArray[np.void], steady_ns: int, now_ns: int) -> Flags:
         """Flag the rows whose x is before a steady time."""
-        if self.is_disturbed(now_ns - DISTURBED_FOR_NS):
-            before: Flags = self._departures(rows, now_ns) < steady_ns
-        else:
-            before = rows["x"] < self.wall_ns(steady_ns)
+        disturbed = self.is_disturbed(now_ns - DISTURBED_FOR_NS)
+        sent, limit = (self._departures(rows, now_ns), steady_ns) if disturbed else (rows["x"], self.wall_ns(steady_ns))
+        before: Flags = sent < limit
         return before
 
     def slewed_ns(self, steady_ns: Int64s) -> Int64s | int:
@@ -141,7 +140,7 @@ class SteadyClock:
         by_wall = rows["y"] - rows["x"]
         elapsed = (rows["y_raw"].astype(np.int64) - rows["x_raw"]) % RAW_UNITS * RAW_UNIT_NS
         answered = rows["answered"] != 0
-        across = answered & (np.abs(by_wall - elapsed) > elapsed * MAX_SLEW + 2 * RAW_UNIT_NS)
+        across: Flags = answered & (np.abs(by_wall - elapsed) > elapsed * MAX_SLEW + 2 * RAW_UNIT_NS)
         waited = rows["x"] - rows["a"]
         for step in self._steps:
             inside = (departures >= step.after_ns) & (departures <= step.before_ns)

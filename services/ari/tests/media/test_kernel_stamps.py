@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtppool_relay.media.kernel_stamps import departure_stamp_ns, examine_kernel_stamps
+from rtppool_testing.descriptors import no_free_descriptor
 
 STAMP = (socket.SOL_SOCKET, 37, struct.pack("=qqqqqq", 5, 7, 0, 0, 0, 0))
 
@@ -34,3 +35,10 @@ def test_reports_of_anything_else_are_no_stamp() -> None:
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 41]), st.sampled_from([11, 25, 37]), st.binary(max_size=60))))
 def test_no_report_raises(ancillary: list[tuple[int, int, bytes]]) -> None:
     departure_stamp_ns(ancillary)
+
+
+def test_stamps_that_can_not_be_examined_are_a_reason_and_no_end() -> None:
+    with no_free_descriptor():
+        facts = examine_kernel_stamps()
+    assert facts.stamps == "user"
+    assert "could not be examined (Too many open files: raise the limit of open files" in str(facts.reason)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import socket
+from functools import partial
 
 import pytest
 
@@ -132,3 +134,16 @@ def test_a_second_echo_joins_a_port_whose_sockets_have_two_addresses() -> None:
         assert another.recv(100) == b"new"
         another.close()
         pair.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.ENOBUFS])
+def test_a_shortage_at_the_bind_says_nothing_about_the_port(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short(socket.socket):
+        def bind(self, _address: object) -> None:
+            raise OSError(number, "x")
+
+    monkeypatch.setattr("rtppool_relay.media.port_sockets.socket.socket", Short)
+    for attempt in (partial(bind_pair, "127.0.0.1", 0, 46), partial(can_bind, "127.0.0.1", 0)):
+        with pytest.raises(OSError, match="x") as raised:
+            attempt()
+        assert raised.value.errno == number

@@ -15,6 +15,7 @@ import pytest
 from rtppool_core.contract.pools_file import EchoTarget
 from rtppool_relay.config import RelayConfig
 from rtppool_relay.figures.measurement import Measurement
+from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.media.port_sockets import can_bind
 from rtppool_relay.media.supervisor import MediaSupervisor
 from rtppool_relay.ports.call_ports import CallPorts
@@ -26,6 +27,7 @@ from rtppool_relay.ports.port_manager import PortManager
 from rtppool_relay.ports.preflight_watch import PreflightWatch
 from rtppool_relay.ports.trial_binds import BATCH
 from rtppool_relay.streams.steady_clock import SteadyClock
+from rtppool_testing.descriptors import no_free_descriptor
 from rtppool_testing.packets import rtp_packet
 from rtppool_testing.ports import free_range
 from rtppool_testing.sockets import address_of, receive, udp_socket
@@ -307,3 +309,63 @@ async def test_preflight_says_a_finding_once_and_that_it_is_gone(
     watch.check()
     assert "PortsNotBound" not in {finding.code for finding in watch.findings}
     assert "preflight: no longer PortsNotBound" in caplog.messages
+
+
+async def test_without_descriptors_calls_are_refused_with_the_reason_and_no_port_is_set_aside(still: Bench) -> None:
+    still.supervisor.workers_up = lambda: 1  # type: ignore[method-assign]
+    live = await still.call_ports.open("before")
+    with no_free_descriptor():
+        for call in range(10):
+            with pytest.raises(Refused, match="no sockets are to be had: Too many open files") as refused:
+                await still.call_ports.open(f"during {call}")
+            assert refused.value.reason == "NotReady"
+            still.now += 60
+        assert still.call_ports.open_probe() is None
+        with pytest.raises(OSError, match="Too many open files"):
+            await still.call_ports.try_ports(still.ports.unleased())
+    report = still.ports.report()
+    assert (report.quarantined, report.leased, live.is_bound) == (0, 1, True)
+    still.now += 60
+    assert (await still.call_ports.open("after")).is_bound
+
+
+async def test_a_move_for_which_there_is_no_descriptor_is_repeated(still: Bench) -> None:
+    still.supervisor.workers_up = lambda: 1  # type: ignore[method-assign]
+    media = await still.call_ports.open("a")
+    with udp_socket() as newcomer:
+        still.resolver.address = address_of(newcomer)
+        with no_free_descriptor():
+            assert not await still.call_ports.move_to_echo()
+        assert await still.call_ports.move_to_echo()
+        assert media.sends_to(address_of(newcomer))
+
+
+@pytest.mark.parametrize("address", ["localhost", "127.1", "fe80::1%lo", "a..b", "", "127.0.0.1\n"])
+async def test_a_peer_that_is_no_ip_address_fails_its_own_call(still: Bench, address: str) -> None:
+    still.supervisor.workers_up = lambda: 1  # type: ignore[method-assign]
+    media = await still.call_ports.open("a")
+    with pytest.raises(MediaFault, match="can't be connected to"):
+        await media.connect(address, 4000)
+
+
+async def test_a_port_beyond_65535_fails_its_own_call(still: Bench) -> None:
+    still.supervisor.workers_up = lambda: 1  # type: ignore[method-assign]
+    media = await still.call_ports.open("a")
+    with pytest.raises(MediaFault, match="can't be connected to"):
+        await media.connect("127.0.0.1", 65536)
+
+
+async def test_a_failure_of_the_final_figures_leaves_no_socket_open(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise ValueError("rows")
+
+    still.supervisor.workers_up = lambda: 1  # type: ignore[method-assign]
+    media = await still.call_ports.open("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(still.call_ports.measurement, "end_stream", fail)
+        with pytest.raises(ValueError, match="rows"):
+            await media.close()
+    assert (media.is_bound, still.ports.report().leased, still.supervisor.slots_in_use()) == (False, 0, frozenset())
+    await media.close()

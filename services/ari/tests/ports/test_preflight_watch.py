@@ -7,6 +7,7 @@ import pytest
 
 from rtppool_relay.media.port_sockets import RECEIVE_BUFFER_BYTES, bind_pair
 from rtppool_relay.ports.preflight_watch import EPHEMERAL, RECEIVE_BUFFER_LIMIT, RESERVED, parse_ports, read_host_facts
+from rtppool_testing.descriptors import no_free_descriptor
 
 
 @pytest.fixture
@@ -59,3 +60,20 @@ def test_the_buffer_is_what_a_calls_sockets_get() -> None:
 
 def test_the_limit_of_files_is_this_processes() -> None:
     assert read_host_facts(in_cluster=True).file_limit == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def test_facts_that_can_not_be_read_for_want_of_descriptors_are_unread_with_the_remedy() -> None:
+    with no_free_descriptor():
+        facts = read_host_facts(in_cluster=False)
+    assert (facts.ephemeral, facts.reserved, facts.receive_buffer_bytes) == (None, None, None)
+    assert len(facts.unread) == 4
+    assert "Too many open files: raise the limit of open files" in facts.unread[3]
+
+
+def test_facts_that_can_not_be_read_for_want_of_memory_are_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("rtppool_relay.ports.preflight_watch.socket.socket", refuse)
+    facts = read_host_facts(in_cluster=False)
+    assert (facts.receive_buffer_bytes, len(facts.unread)) == (None, 1)

@@ -116,8 +116,9 @@ class PeriodicJobs:
         state.failures += 1
         state.failed_at_seconds = now
         place = _place(error)
+        file = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
         state.problem = (
-            f"{name} failed at {place}: {describe_failure(error)}; it is repeated. To mend it: {remedy(error)}"
+            f"{name} failed at {place}: {describe_failure(error)}{file}; it is repeated. To mend it: {remedy(error)}"
         )
         cause = (type(error), error.errno if isinstance(error, OSError) else None, place)
         if now - state.logged_at_seconds.get(cause, float("-inf")) < REPORT_AGAIN_SECONDS:
@@ -155,7 +156,7 @@ def is_shortage(error: BaseException) -> bool:
 def describe_failure(error: BaseException) -> str:
     """Return the error's type and message; a message may be empty."""
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno) if not error.filename else f"{os.strerror(error.errno)} ({error.filename})"
+        return os.strerror(error.errno)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

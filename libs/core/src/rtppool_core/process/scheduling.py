@@ -33,19 +33,19 @@ def prioritize(*, real_time: bool) -> None:
 
 
 def ask_for_real_time() -> bool:
-    """Ask for real-time priority of the calling thread and its children. Returns False without permission."""
+    """Ask for real-time priority of the calling thread and its children. Returns False where the kernel refuses."""
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
-    except PermissionError:
+    except OSError:
         return False
     return True
 
 
 def is_real_time(pid: int) -> bool:
-    """Return whether a process has real-time priority; False when it has exited."""
+    """Return whether a process has real-time priority; False when it has exited or can't be examined."""
     try:
         return os.sched_getscheduler(pid) in REAL_TIME_POLICIES
-    except ProcessLookupError:
+    except OSError:
         return False
 
 

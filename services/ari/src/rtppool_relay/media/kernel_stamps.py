@@ -19,6 +19,7 @@ from rtppool_core.net.udp import (
     ask_for_stamps_both_ways,
     stamp_ns,
 )
+from rtppool_core.process.periodic import describe_failure, remedy
 
 MAX_STAMP_ERROR_NS = 100_000_000
 MAX_WAIT_MILLISECONDS = 1000
@@ -43,7 +44,15 @@ class ClockFacts:
 
 
 def examine_kernel_stamps() -> ClockFacts:
-    """Send one datagram over loopback and check both stamps."""
+    """Send one datagram over loopback and check both stamps. A failure is a reason, and the relay starts."""
+    try:
+        return _examine()
+    except (OSError, MemoryError) as error:
+        cause = f"{describe_failure(error)}: {remedy(error)}"
+        return ClockFacts("user", f"the kernel's stamps could not be examined ({cause})")
+
+
+def _examine() -> ClockFacts:
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,

@@ -12,6 +12,7 @@ import socket
 from dataclasses import dataclass
 
 from rtppool_core.net.udp import ask_for_stamps_both_ways, bind_error, family_of, mark
+from rtppool_core.process.periodic import is_shortage
 
 RECEIVE_BUFFER_BYTES = 256 * 1024
 
@@ -39,21 +40,23 @@ def bind_pair(address: str, port: int, dscp: int, asterisk_side: str | None = No
 
     Raises:
         BindError: the port is in use, or the address is not this machine's.
-        OSError: no more sockets are available.
+        OSError: descriptors or memory have run out, so that another attempt may succeed.
     """
     asterisk = _udp_socket(address, dscp)
     try:
         echo = _udp_socket(address, dscp)
-    except OSError:
+    except (OSError, MemoryError):
         asterisk.close()
         raise
     try:
         # The wider address first, so that a socket on any of its addresses is a conflict.
         echo.bind((address, port))
         _join(echo, asterisk, asterisk_side or address, address)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         asterisk.close()
         echo.close()
+        if isinstance(error, MemoryError) or is_shortage(error):
+            raise
         raise bind_error(address, port, error) from error
     return PortSockets(echo.getsockname()[1], asterisk, echo)
 
@@ -67,12 +70,15 @@ def bind_another_echo(
 
     Raises:
         BindError: the kernel refuses.
+        OSError: descriptors or memory have run out.
     """
     another = _udp_socket(address, dscp)
     try:
         _share_port(pair.asterisk, another, address, (pair.echo, *others))
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         another.close()
+        if isinstance(error, MemoryError) or is_shortage(error):
+            raise
         raise bind_error(address, pair.port, error) from error
     return another
 
@@ -81,21 +87,27 @@ def can_bind(address: str, port: int) -> str | None:
     """Bind the port and close it again; return None, or the reason of a failure.
 
     Raises:
-        OSError: no more sockets are available.
+        OSError: descriptors or memory have run out, which says nothing about the port.
     """
     with socket.socket(family_of(address), socket.SOCK_DGRAM) as trial:
         try:
             trial.bind((address, port))
         except OSError as error:
+            if is_shortage(error):
+                raise
             return str(bind_error(address, port, error))
     return None
 
 
 def _udp_socket(address: str, dscp: int) -> socket.socket:
     sock = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    ask_for_stamps_both_ways(sock)
-    mark(sock, dscp)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        ask_for_stamps_both_ways(sock)
+        mark(sock, dscp)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 

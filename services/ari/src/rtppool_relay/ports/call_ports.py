@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from rtppool_core.net.udp import BindError, family_of, host_port
+from rtppool_core.process.periodic import describe_failure, is_shortage
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.config import RelayConfig
 from rtppool_relay.figures.measurement import Measurement, StreamKind
@@ -78,7 +79,7 @@ class CallPorts:
     @property
     def active_calls(self) -> int:
         """The number of ports leased to calls."""
-        return sum(1 for port in self._live.values() if port.kind == "calls")
+        return sum(1 for port in self._live.values() if port.kind == "calls" and not port.is_ended)
 
     def apply_config(self) -> None:
         """Choose the address family, resolve the configured echo in it, and follow the probe's settings."""
@@ -140,7 +141,7 @@ class CallPorts:
             return self._connect_echo(bind_pair(self.addresses.bound(), port, self._dscp), "probe", "probe")
         except BindError as error:
             self.manager.quarantine(port, str(error))
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             log.debug("the probe waits: %s", _no_sockets(error))
         except Refused as refused:
             log.debug("the probe waits: %s", refused)
@@ -238,7 +239,7 @@ class CallPorts:
             await self._unbind_probe(port)
             sockets = bind_pair(self.addresses.bound(), port, self._dscp, self.addresses.asterisk_side())
             return self._connect_echo(sockets, "calls", call)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self.manager.release(port, self._clock())
             raise _no_sockets(error) from error
         except BaseException:
@@ -254,11 +255,18 @@ class CallPorts:
         try:
             self._connect_to_echo(sockets)
             slot = self.supervisor.take_slot()
-        except (OSError, MediaFault) as error:
+        except (OSError, MemoryError, MediaFault) as error:
             sockets.close()
+            if is_shortage(error):
+                raise
             reason: RefusalReason = "MediaDown" if isinstance(error, MediaFault) else "EchoUnreachable"
             raise Refused(reason, f"{call}: {error}") from error
-        port = self._live[slot] = LeasedPort(self._context, kind, sockets, slot, self._forget)
+        try:
+            port = self._live[slot] = LeasedPort(self._context, kind, sockets, slot, self._forget)
+        except BaseException:
+            sockets.close()
+            self.supervisor.give_slot_back(slot)
+            raise
         active = self.active_calls
         for each in self._live.values():
             each.peak_calls = max(each.peak_calls, active)
@@ -269,7 +277,8 @@ class CallPorts:
         try:
             sockets.echo.connect(address)
         except OSError as error:
-            self.resolver.move_on()
+            if not is_shortage(error):
+                self.resolver.move_on()
             raise OSError(error.errno, f"{host_port(*address)}: {error.strerror}") from error
 
     def _echo_address(self) -> tuple[str, int]:
@@ -290,14 +299,21 @@ class CallPorts:
         log.error("port %d was leased and belonged to no call any more; it is taken back", port)
         for each in list(self._live.values()):
             if each.port == port and each.kind == "calls":
+                # Releases the port as soon as no media process holds its sockets.
                 await each.close()
+                return
         self.manager.release(port, self._clock())
         self.port_released.set()
 
 
 async def _move(port: LeasedPort, echo: tuple[str, int], turn: asyncio.Semaphore) -> bool:
     async with turn:
-        moved = await port.move_to(echo)
+        try:
+            moved = await port.move_to(echo)
+        except Exception:
+            # The other ports move all the same, and this one is tried again.
+            log.exception("port %d is not moved to another echo yet", port.port)
+            return False
     if not moved and port.kind == "probe":
         # The probe binds its port anew, with the address in force.
         await port.unbind()
@@ -305,5 +321,6 @@ async def _move(port: LeasedPort, echo: tuple[str, int], turn: asyncio.Semaphore
     return moved
 
 
-def _no_sockets(error: OSError) -> Refused:
-    return Refused("NotReady", f"no sockets are to be had: {error.strerror}; is the limit of open files too low?")
+def _no_sockets(error: OSError | MemoryError) -> Refused:
+    cause = describe_failure(error)
+    return Refused("NotReady", f"no sockets are to be had: {cause}; is the limit of open files too low?")

@@ -11,6 +11,7 @@ import logging
 import socket
 
 from rtppool_core.net.udp import BindError, host_port
+from rtppool_core.process.periodic import describe_failure
 from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.media.port_sockets import PortSockets, bind_another_echo
 from rtppool_relay.media.supervisor import MediaSupervisor
@@ -39,7 +40,10 @@ class EchoMoves:
     def aims_at(self, address: tuple[str, int]) -> bool:
         """Return whether the port sends to the echo at `address`. A closed port has nothing left to move."""
         echo = self._sockets.echo
-        return echo.fileno() < 0 or echo.getpeername()[:2] == address
+        try:
+            return echo.fileno() < 0 or echo.getpeername()[:2] == address
+        except OSError:
+            return False
 
     async def move(self, address: tuple[str, int], bind_address: str, *, attached: bool) -> bool:
         """Send this port's packets to `address`; return False where the move failed and must be repeated.
@@ -58,7 +62,7 @@ class EchoMoves:
             # The media process may still hold a socket that should be forgotten, and that prevents the bind.
             await self._forget_in_media()
             return False
-        except (MediaFault, OSError) as error:
+        except (MediaFault, OSError, MemoryError) as error:
             self._report(error)
             return False
         if not self._ended:
@@ -85,9 +89,10 @@ class EchoMoves:
         self._confirmed = False
 
     def _report(self, error: Exception) -> None:
-        if self._problem != str(error):
-            self._problem = str(error)
-            log.error("port %d is not moved to another echo yet: %s", self._sockets.port, error)
+        problem = str(error) or describe_failure(error)
+        if self._problem != problem:
+            self._problem = problem
+            log.error("port %d is not moved to another echo yet: %s", self._sockets.port, problem)
 
     def _schedule_forgetting(self) -> None:
         """Start the timer at the last switch, because the media process forgets all old sockets at once."""
@@ -99,7 +104,11 @@ class EchoMoves:
 
     async def _forget(self) -> None:
         switches = len(self._old)
-        forgotten = await self._forget_in_media()
+        try:
+            forgotten = await self._forget_in_media()
+        except Exception:
+            log.exception("the media process keeps the sockets of port %d to former echoes", self._sockets.port)
+            forgotten = False
         # Another switch, or the port's end, may have come meanwhile and decides then.
         if self._ended or len(self._old) != switches:
             return

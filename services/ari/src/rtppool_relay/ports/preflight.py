@@ -28,7 +28,7 @@ REAL_TIME_REFUSED = (
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """Facts read from the host. None could not be read; `unread` then names the file and the error.
+    """Facts read from the host. None could not be read; `unread` then names the fact and the error.
 
     The kernel assigns ports of `ephemeral` except `reserved` by itself. It grants `receive_buffer_bytes` for a request
     of `receive_buffer_asked_bytes`, up to `receive_buffer_limit_bytes` (rmem_max).
@@ -37,7 +37,7 @@ class HostFacts:
     ephemeral: tuple[int, int] | None
     reserved: frozenset[int] | None
     receive_buffer_asked_bytes: int
-    receive_buffer_bytes: int
+    receive_buffer_bytes: int | None
     receive_buffer_limit_bytes: int | None
     file_limit: int
     in_cluster: bool = False
@@ -134,7 +134,7 @@ def _not_bound(ports: PortsReport) -> Finding | None:
 
 
 def _receive_buffer(facts: HostFacts) -> Finding | None:
-    if facts.receive_buffer_bytes >= facts.receive_buffer_asked_bytes:
+    if facts.receive_buffer_bytes is None or facts.receive_buffer_bytes >= facts.receive_buffer_asked_bytes:
         return None
     limit = facts.receive_buffer_limit_bytes
     cause = "net.core.rmem_max could not be read" if limit is None else f"net.core.rmem_max is {limit}"

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from rtppool_core.contract.port_range import MAX_PORT
 from rtppool_core.contract.report import Finding
+from rtppool_core.process.periodic import describe_failure, remedy
 from rtppool_relay.config import RelayConfig
 from rtppool_relay.media.port_sockets import RECEIVE_BUFFER_BYTES
 from rtppool_relay.ports.call_ports import CallPorts
@@ -92,8 +93,8 @@ def read_host_facts(in_cluster: bool, proc: Path = PROC) -> HostFacts:
             with path.open(encoding="ascii", errors="replace") as file:
                 value = parse(file.read(MAX_FILE_BYTES))
             cause = "holds something else than expected"
-        except OSError as error:
-            value, cause = None, error.strerror or str(error)
+        except (OSError, MemoryError) as error:
+            value, cause = None, describe_failure(error)
         if value is None:
             unread.append(f"{path} could not be read ({cause}): {purpose} is not known")
         return value
@@ -101,11 +102,17 @@ def read_host_facts(in_cluster: bool, proc: Path = PROC) -> HostFacts:
     ephemeral = read(EPHEMERAL, parse_range, "whether the kernel gives ports of the pool to other programs")
     reserved = read(RESERVED, parse_ports, "which ports the kernel leaves out of that")
     limit = read(RECEIVE_BUFFER_LIMIT, parse_number, "the limit of receive buffers")
+    granted: int | None = None
+    try:
+        granted = _receive_buffer_bytes()
+    except (OSError, MemoryError) as error:
+        cause = f"{describe_failure(error)}: {remedy(error)}"
+        unread.append(f"a socket's receive buffer could not be read ({cause}): whether it is large enough is not known")
     return HostFacts(
         ephemeral=ephemeral,
         reserved=reserved,
         receive_buffer_asked_bytes=RECEIVE_BUFFER_BYTES,
-        receive_buffer_bytes=_receive_buffer_bytes(),
+        receive_buffer_bytes=granted,
         receive_buffer_limit_bytes=limit,
         file_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         in_cluster=in_cluster,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from rtppool_core.contract.pools_file import ProbeSettings
 from rtppool_core.net.udp import family_of
+from rtppool_core.process.periodic import describe_failure
 from rtppool_core.rtp.header import PCMU_PAYLOAD_TYPE, RtpHeader, build
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.config import RelayConfig
@@ -69,8 +70,8 @@ class Probe:
                 continue
             try:
                 await self._probe_on(leased, settings)
-            except (MediaFault, OSError) as error:
-                log.warning("the probe starts again: %s", error)
+            except (MediaFault, OSError, MemoryError) as error:
+                log.warning("the probe starts again: %s", str(error) or describe_failure(error))
                 await asyncio.sleep(RETRY_SECONDS)
             finally:
                 await leased.close()
@@ -114,7 +115,11 @@ def _loopback_socket(bound_address: str) -> socket.socket:
     family = family_of(bound_address)
     address = LOOPBACK[family] if ipaddress.ip_address(bound_address).is_unspecified else bound_address
     player = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    player.bind((address, 0))
+    try:
+        player.bind((address, 0))
+    except BaseException:
+        player.close()
+        raise
     return player
 
 

@@ -15,7 +15,11 @@ BATCH = 64
 
 
 async def try_ports(manager: PortManager, addresses: PortAddresses, ports: list[int]) -> None:
-    """Bind and close each of `ports` that is still free; the event loop runs after every `BATCH`."""
+    """Bind and close each of `ports` that is still free; the event loop runs after every `BATCH`.
+
+    Raises:
+        OSError: descriptors or memory have run out. The rest of `ports` is not tried.
+    """
     quarantined = set(manager.quarantined())
     for at, port in enumerate(ports):
         # A port leased or lent after `ports` was listed would fail the bind because of its own sockets.
@@ -26,11 +30,7 @@ async def try_ports(manager: PortManager, addresses: PortAddresses, ports: list[
 
 
 def _try_port(manager: PortManager, addresses: PortAddresses, port: int, quarantined: bool) -> None:
-    try:
-        reason = can_bind(addresses.bound(), port)
-    except OSError as error:
-        log.warning("port %d could not be tried: %s", port, error.strerror)
-        return
+    reason = can_bind(addresses.bound(), port)
     if reason is None:
         if quarantined:
             manager.restore(port)

@@ -61,6 +61,9 @@ class BoundPort:
     def excuse_digit(self, duration_seconds: float) -> None:
         self.digit_seconds.append(duration_seconds)
 
+    async def observe_senders(self) -> str | None:
+        return None
+
     def flow(self) -> MediaFlow:
         return MediaFlow(0, 0)
 

@@ -13,9 +13,11 @@ from unittest.mock import patch
 import aiohttp
 import pytest
 
+from rtppool_callgen.stand_in.rtp_player import MediaLeg, RtpPlayer
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_core.process.service import Stop
 from rtppool_relay.app import Relay
+from rtppool_relay.calls import sound
 from rtppool_relay.settings import read_settings
 from rtppool_testing.echo import echo
 from rtppool_testing.ports import free_port, free_range
@@ -192,3 +194,46 @@ async def test_an_echo_whose_ipv6_is_silent_is_used_by_ipv4_where_asterisk_has_b
             await until(lambda: resolver.address == ("127.0.0.1", echo_port), "then the one that answers")
             assert (own.address, own.is_observed) == ("127.0.0.1", False)
             await until(relay.answers, "the echo answers")
+
+
+class TranslatingPlayer(RtpPlayer):
+    """The player of an Asterisk behind a NAT: it announces another address than it sends from."""
+
+    translating = True
+
+    def open(self, channel: str, peer: tuple[str, int]) -> MediaLeg:
+        leg = super().open(channel, peer)
+        if self.translating:
+            leg.local = ("127.0.0.2", leg.local[1])
+        return leg
+
+
+async def test_an_asterisk_that_sends_from_another_address_is_named_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sound, "SILENT_AFTER_SECONDS", 0.5)
+    player = TranslatingPlayer()
+    async with (
+        StandIn("127.0.0.1", 0, "relay", "secret", player=player) as asterisk,
+        echo() as echo_port,
+        running(asterisk, echo_port, ADVERTISE_IP="127.0.0.1") as relay,
+    ):
+        await until(relay.is_connected, "connected")
+        caller = asterisk.place_call(APPLICATION)
+        await until(lambda: "where the relay accepts and sends none" in caplog.text, "a line in the log")
+        (leg,) = player._legs.values()
+        (live,) = (await relay.get("/calls"))["live"]
+        source, announced = (f"{host}:{leg.socket.getsockname()[1]}" for host in ("127.0.0.1", "127.0.0.2"))
+        for part in (f"from {source}", f"from {announced}", "NAT", "container network", "ADVERTISE_IP"):
+            assert part in live["mediaReason"]
+        assert live["media"] == "silent"
+        assert live["asterisk"] == announced
+        relay.relay._preflight.check()
+        (finding,) = [each for each in (await relay.get("/status"))["preflight"] if each["code"] == "AsteriskSource"]
+        assert finding["sentence"] == live["mediaReason"]
+        assert leg.returned == leg.source.foreign == 0
+        asterisk.hang_up(caller)
+        await until(lambda: relay.relay._telephony.active_calls == 0, "the call ends")
+        player.translating = False
+        await returned(asterisk, asterisk.place_call(APPLICATION))
+        await until(lambda: relay.relay._call_ports.asterisk.translated is None, "the finding goes")

@@ -156,6 +156,7 @@ class Relay:
             repeat("collecting figures", self._settings.metrics_interval_seconds, self._collect_figures),
             repeat("admission", self._settings.metrics_interval_seconds, ports.evaluate_admission),
             repeat("checking the echo", self._settings.metrics_interval_seconds, ports.check_echo),
+            repeat("checking Asterisk's source", self._settings.metrics_interval_seconds, ports.check_source),
             repeat("checking the sound", self._settings.metrics_interval_seconds, self._telephony.check_sound),
             repeat("the loop's sign of life", self._settings.metrics_interval_seconds, self._tick),
             repeat("reading credentials", REFRESH_CREDENTIALS_SECONDS, self._telephony.refresh_credentials),

@@ -75,6 +75,9 @@ class Media:
     def excuse_digit(self, duration_seconds: float) -> None:
         del duration_seconds
 
+    async def observe_senders(self) -> str | None:
+        return None
+
     def flow(self) -> MediaFlow:
         return MediaFlow(0, 0, first_arrival_ns=self.first_arrival_ns)
 

@@ -34,6 +34,7 @@ class CallRecord(msgspec.Struct, rename="camel"):
         shared: a third channel was in the bridge, so the figures include Asterisk's 20 ms of mixing.
         caller_number: masked.
         asterisk: host and port of Asterisk's side of the RTP stream.
+        media_reason: the likely reason for silent media, as a sentence.
         setup_milliseconds: from StasisStart until both channels are in the bridge.
         first_return_microseconds: from the first answered packet of Asterisk to its return.
         gap_milliseconds: from the departure of the earlier relay to the first packet here.
@@ -56,6 +57,7 @@ class CallRecord(msgspec.Struct, rename="camel"):
     first_return_microseconds: int | None = None
     gap_milliseconds: int | None = None
     media: SoundState | None = None
+    media_reason: str | None = None
     ended_unix_ms: int | None = None
     ended_by: CallEvent | None = None
     refused: str | None = None

@@ -15,7 +15,7 @@ from rtppool_relay.ari.messages import Channel
 from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters, CallRecord, mask_number
-from rtppool_relay.calls.sound import NO_SOUND, SoundState, SoundTrack
+from rtppool_relay.calls.sound import NO_SOUND, OBSERVED, SoundState, SoundTrack
 from rtppool_relay.calls.table import LEAVING, TABLE, CallEvent, CallState
 from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.ports.interface import MediaPort, PortAllocator, Refused
@@ -30,6 +30,7 @@ ADOPTION_SECONDS = 30.0
 ADOPTION_PAUSE_SECONDS = 0.5
 MAX_DELETE_TRIES = 3
 DELETE_PAUSE_SECONDS = 0.5
+OBSERVE_AGAIN_SECONDS = 10.0
 
 # Right after a start the echo's name may not be resolved yet. An adopted call talks on meanwhile.
 _TEMPORARY_REFUSALS = {"EchoUnreachable", "MediaDown", "NotReady"}
@@ -80,6 +81,8 @@ class CallRunner:
         self._port: MediaPort | None = None
         self._sound: SoundTrack | None = None
         self._counted_sounds: set[SoundState] = set()
+        self._observation: asyncio.Task[None] | None = None
+        self._observe_at_seconds = 0.0
         self._task: asyncio.Task[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
 
@@ -123,6 +126,7 @@ class CallRunner:
         """Update the state of the sound from the packets so far."""
         if self._port is not None and not self.is_leaving:
             self._update_sound(self._port.flow())
+            self._observe_senders(self._port)
 
     def excuse_digit(self, duration_milliseconds: int) -> None:
         """Count no loss for the audio that Asterisk withheld during a digit of the caller."""
@@ -379,6 +383,24 @@ class CallRunner:
         if record.media is not before:
             self._report_sound(before, record.media)
 
+    def _observe_senders(self, port: MediaPort) -> None:
+        """Observe a port without packets, now and at intervals: Asterisk may send from another address."""
+        now = self._context.monotonic()
+        if self.record.media in OBSERVED and self._observation is None and now >= self._observe_at_seconds:
+            self._observe_at_seconds = now + OBSERVE_AGAIN_SECONDS
+            self._observation = asyncio.create_task(self._report_senders(port))
+
+    async def _report_senders(self, port: MediaPort) -> None:
+        try:
+            reason = await port.observe_senders()
+            if reason is not None and self.record.media in OBSERVED and reason != self.record.media_reason:
+                self.record.media_reason = reason
+                log.warning("call %s: %s", self.record.call, reason, extra={"fields": {"port": self.record.port}})
+        except Exception:
+            log.exception("call %s: its port could not be observed", self.record.call)
+        finally:
+            self._observation = None
+
     def _measure_gap(self, first_arrival_ns: int) -> None:
         """Record the gap. Both times are wall-clock times: a clock that ran backwards between them yields none."""
         if self._left_ns is not None and first_arrival_ns >= self._left_ns:
@@ -388,6 +410,7 @@ class CallRunner:
 
     def _report_sound(self, before: SoundState | None, now: SoundState) -> None:
         call, counters = self.record.call, self._context.counters
+        self.record.media_reason = NO_SOUND.get(now)
         if now in NO_SOUND:
             log.warning("call %s: %s", call, NO_SOUND[now], extra={"fields": {"port": self.record.port}})
             if now not in self._counted_sounds:

@@ -32,10 +32,14 @@ class SoundState(StrEnum):
 
 NO_SOUND = {
     SoundState.SILENT: f"no RTP has come from Asterisk for {SILENT_AFTER_SECONDS:.0f} s: the caller sends none, or it "
-    "does not reach Asterisk (a firewall, NAT without rtp_symmetric, direct_media)",
+    "does not reach Asterisk (a firewall, NAT without rtp_symmetric, direct_media), or Asterisk's packets do not reach "
+    "this relay (ADVERTISE_IP, NAT or a container network between them)",
     SoundState.ONE_WAY: f"RTP comes from Asterisk, and for {ONE_WAY_AFTER_SECONDS:.0f} s nothing has gone back: the "
     "caller hears nothing. Does the echo answer (echo in /status)?",
 }
+
+# Asterisk's packets may come from another address than it announced.
+OBSERVED = {SoundState.SILENT, SoundState.STOPPED}
 
 
 @dataclass(slots=True)

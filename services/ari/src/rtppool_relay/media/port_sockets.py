@@ -83,6 +83,24 @@ def bind_another_echo(
     return another
 
 
+def bind_observer(pair: PortSockets, address: str, others: tuple[socket.socket, ...] = ()) -> socket.socket:
+    """Bind an unconnected socket on the pair's port. It hears every sender that no connected socket has.
+
+    `others` are the sockets to former echoes, which are bound to the port as well.
+
+    Raises:
+        BindError: the kernel refuses.
+        OSError: no more sockets are available.
+    """
+    observer = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        _share_port(pair.asterisk, observer, address, (pair.echo, *others))
+    except OSError as error:
+        observer.close()
+        raise bind_error(address, pair.port, error) from error
+    return observer
+
+
 def can_bind(address: str, port: int) -> str | None:
     """Bind the port and close it again; return None, or the reason of a failure.
 

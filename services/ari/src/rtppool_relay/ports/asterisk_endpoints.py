@@ -18,11 +18,34 @@ class AddressMismatch:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class TranslatedSource:
+    """RTP for the relay's `port` comes from `observed`, but Asterisk announced `announced`. Both are `ADDRESS:PORT`."""
+
+    port: int
+    announced: str
+    observed: str
+
+    def __str__(self) -> str:
+        return (
+            f"no RTP has come from {self.announced}, which Asterisk announced, but RTP for port {self.port} comes from "
+            f"{self.observed}, where the relay accepts and sends none: a NAT or a container network translates "
+            "Asterisk's packets; give Asterisk the host's network or a route to the relay without NAT (rtp_symmetric "
+            "does not help here), and set ADVERTISE_IP or the pool's advertise to an address on that route"
+        )
+
+
 @dataclass(slots=True)
 class AsteriskEndpoints:
-    """RTP ports of an Asterisk on this host, and the last call's address mismatch, if it had one."""
+    """RTP ports of an Asterisk on this host, and mismatches of addresses that calls have shown.
+
+    `mismatch` is that of the last call. `translated` stays until packets of a later call arrive. `observations` is the
+    number of ports that are observed at present.
+    """
 
     mismatch: AddressMismatch | None = None
+    translated: TranslatedSource | None = None
+    observations: int = 0
     _ports: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED_PORTS))
 
     def record(self, asterisk: tuple[str, int], source: str, advertised: str) -> None:

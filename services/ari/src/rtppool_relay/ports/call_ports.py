@@ -98,6 +98,15 @@ class CallPorts:
         """Return a sentence where the addresses of Asterisk, relay and echo have no family in common, or None."""
         return self.addresses.conflict() or self.resolver.conflict
 
+    def check_source(self) -> None:
+        """Forget a translated source when another call's packets arrive; call it after each collection of figures."""
+        translated = self.asterisk.translated
+        if translated is not None and any(
+            port.kind == "calls" and port.flow().sent_to_echo and port.port != translated.port
+            for port in self._live.values()
+        ):
+            self.asterisk.translated = None
+
     def check_echo(self) -> None:
         """Move on to the echo's next address where one stopped answering; call it after each collection of figures."""
         if self.measurement.echo.reachable:

@@ -70,6 +70,11 @@ class EchoMoves:
             self._schedule_forgetting()
         return True
 
+    @property
+    def former(self) -> tuple[socket.socket, ...]:
+        """The sockets to former echoes."""
+        return tuple(self._old)
+
     def end(self) -> None:
         """Close the sockets to former echoes when the port closes."""
         self._ended = True

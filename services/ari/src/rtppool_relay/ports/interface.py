@@ -43,6 +43,12 @@ class MediaPort(Protocol):
     def figures(self) -> CallFigures:
         """Return the figures so far."""
 
+    async def observe_senders(self) -> str | None:
+        """Observe the port for a second; return a sentence where RTP comes from another address than Asterisk's.
+
+        No packet of the call is lost meanwhile, and nothing is sent to such an address.
+        """
+
     def flow(self) -> MediaFlow:
         """Return the packet counts of both directions so far; cheaper than `figures`."""
 

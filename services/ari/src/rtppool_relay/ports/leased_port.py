@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtppool_core.net.udp import host_port
+from rtppool_core.net.udp import BindError, host_port
 from rtppool_relay.config import RelayConfig
 from rtppool_relay.figures.call_figures import CallFigures, call_figures
 from rtppool_relay.figures.measurement import Measurement, StreamKind
 from rtppool_relay.figures.sla import judge
 from rtppool_relay.media.media_process import MediaFault
-from rtppool_relay.media.port_sockets import PortSockets
+from rtppool_relay.media.port_sockets import PortSockets, bind_observer
 from rtppool_relay.media.supervisor import Attachment, MediaSupervisor
-from rtppool_relay.ports.asterisk_endpoints import AsteriskEndpoints
+from rtppool_relay.ports.asterisk_endpoints import AsteriskEndpoints, TranslatedSource
 from rtppool_relay.ports.echo_moves import EchoMoves
-from rtppool_relay.ports.own_address import PortAddresses
+from rtppool_relay.ports.own_address import UNSPECIFIED, PortAddresses
+from rtppool_relay.ports.sender_observer import MAX_OBSERVATIONS, observe_senders
 from rtppool_relay.streams.flow import MediaFlow
 from rtppool_relay.streams.row_reader import RowReader
 from rtppool_relay.streams.statistics import StreamStatistics
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class LeasedPort:
         self._final: CallFigures | None = None
         self._is_ended = False
         self._closing = asyncio.Lock()
+        self._observing: asyncio.Task[tuple[tuple[str, int], ...]] | None = None
         config, measurement = context.config(), context.measurement
         self.statistics = StreamStatistics(
             RowReader(context.supervisor.memory, slot),
@@ -116,6 +121,37 @@ class LeasedPort:
         self._attached = True
         await self._context.supervisor.attach(Attachment(self.slot, self.sockets, (address, port), tos, extend))
 
+    async def observe_senders(self) -> str | None:
+        """Observe for a moment whether RTP comes from another address than Asterisk's; see `MediaPort`."""
+        if not self._attached or not self.is_bound or self._observing is not None:
+            return None
+        if self._context.asterisk.observations >= MAX_OBSERVATIONS:
+            return None
+        bind_ip = self._context.addresses.bind_ip
+        address = UNSPECIFIED[self.sockets.echo.family] if ipaddress.ip_address(bind_ip).is_unspecified else bind_ip
+        announced = self.sockets.asterisk.getpeername()[:2]
+        try:
+            observer = bind_observer(self.sockets, address, self._moves.former)
+        except (BindError, OSError) as error:
+            log.debug("port %d can't be observed: %s", self.port, error)
+            return None
+        task = self._observing = asyncio.create_task(observe_senders(observer))
+        self._context.asterisk.observations += 1
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._context.asterisk.observations -= 1
+            self._observing = None
+            task.cancel()
+        if task.cancelled():
+            return None  # the port was closed meanwhile
+        senders = [sender for sender in task.result() if sender != announced]
+        if not senders:
+            return None
+        found = TranslatedSource(self.port, host_port(*announced), host_port(*senders[0]))
+        self._context.asterisk.translated = found
+        return str(found)
+
     def sends_to(self, echo: tuple[str, int]) -> bool:
         """Return whether packets go to this echo, or the port is closed."""
         return self._moves.aims_at(echo)
@@ -142,6 +178,7 @@ class LeasedPort:
     async def unbind(self) -> None:
         """Free the UDP port at once; `close` still has to follow. The media process's copies go first."""
         async with self._closing:
+            self._end_observation()
             try:
                 await self._detach()
             finally:
@@ -150,6 +187,7 @@ class LeasedPort:
     async def close(self) -> CallFigures:
         """Detach, take the final figures, close the sockets; see `MediaPort.close`."""
         async with self._closing:
+            self._end_observation()
             if not self._is_ended:
                 try:
                     await self._detach()
@@ -165,6 +203,10 @@ class LeasedPort:
             if self._final is None:
                 self._final = self.figures()
         return self._final
+
+    def _end_observation(self) -> None:
+        if self._observing is not None:
+            self._observing.cancel()
 
     def _release(self) -> None:
         self._context.supervisor.give_slot_back(self.slot)

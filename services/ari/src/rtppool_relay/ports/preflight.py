@@ -83,6 +83,7 @@ def preflight(
         _asterisk_range(planned, asterisk),
         _node_ports(facts, planned),
         _advertised_address(asterisk),
+        Finding("AsteriskSource", str(asterisk.translated), inferred=True) if asterisk.translated else None,
     )
     return tuple(each for each in candidates if each)
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_core.contract.report import LateByCause
+from rtppool_core.net.udp import BindError
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.ari.session import SWEEP_SECONDS, AriSession
+from rtppool_relay.calls.comparison import Comparison
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters
 from rtppool_relay.calls.registry import CallRegistry
@@ -30,7 +33,8 @@ from rtppool_testing.ports import free_range
 from rtppool_testing.waiting import until as wait_until
 
 APPLICATION = "rtp-pool"
-IDS = CallIds.of_node("node-1")
+IDS = CallIds.of_relay("node-1", APPLICATION)
+OLD_IDS = CallIds.of_node("node-1")
 # Shorter than the regular sweep, so that an orphan which only the sweep would find fails the test.
 WAIT_SECONDS = SWEEP_SECONDS - 2
 PORTS = 3
@@ -95,7 +99,14 @@ class PortsAlone:
     async def adopt(self, call: str, port: int) -> BoundPort:
         if not self._ports.lease_exactly(port):
             raise Refused("NoFreePort", f"{call}: port {port} is leased already")
-        return BoundPort(self._ports, bind_pair("127.0.0.1", port, 46))
+        try:
+            return BoundPort(self._ports, bind_pair("127.0.0.1", port, 46))
+        except BindError as error:
+            self._ports.release(port, time.monotonic())
+            raise Refused("NotReady", str(error)) from error
+
+    def hold(self, ports: frozenset[int]) -> None:
+        self._ports.hold(ports)
 
     async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:
         del ports_of_calls
@@ -118,10 +129,13 @@ class Exchange:
 
     stand_in: StandIn
     calls: CallRegistry
+    comparison: Comparison
     session: AriSession
     ports: PortManager
     opened: list[BoundPort]
     clock: Clock
+    client: AriClient
+    running: asyncio.Task[None]
     draining: bool = False
     happened: bool = False
 
@@ -138,6 +152,22 @@ class Exchange:
 
         self.stand_in.interfere = interfere
 
+    async def end(self) -> None:
+        """End the relay. Its calls go on in Asterisk."""
+        self.running.cancel()
+        await asyncio.gather(self.running, return_exceptions=True)
+        await self.calls.close()
+        await self.client.close()
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Lose the events of what happens meanwhile."""
+        queue = self.stand_in.hub._queues.pop(APPLICATION)
+        try:
+            yield
+        finally:
+            self.stand_in.hub._queues[APPLICATION] = queue
+
     def ours(self) -> list[str]:
         """Return the channels and bridges in Asterisk with the relay's prefix."""
         board = self.stand_in.switchboard
@@ -145,11 +175,20 @@ class Exchange:
 
 
 @asynccontextmanager
-async def running_exchange(request_seconds: float) -> AsyncIterator[Exchange]:
-    """Connect calls to a stand-in."""
-    ports, clock = PortManager(free_range(PORTS), reuse_delay_seconds=0), Clock()
-    allocator = PortsAlone(ports)
-    async with StandIn("127.0.0.1", 0, "relay", "secret") as stand_in:
+async def running_exchange(
+    request_seconds: float, previous: Exchange | None = None, ports_in_range: int = PORTS
+) -> AsyncIterator[Exchange]:
+    """Connect calls to a stand-in, or to the one of a `previous` relay, which ends as a killed process does."""
+    clock = Clock()
+    async with AsyncExitStack() as stack:
+        if previous is None:
+            ports = PortManager(free_range(ports_in_range), reuse_delay_seconds=0)
+            stand_in = await stack.enter_async_context(StandIn("127.0.0.1", 0, "relay", "secret"))
+        else:
+            ports = PortManager(previous.ports.range, reuse_delay_seconds=0)
+            stand_in = previous.stand_in
+            await previous.end()
+        allocator = PortsAlone(ports)
         client = AriClient(stand_in.url, "relay", "secret", request_seconds=request_seconds)
         context = CallContext(
             client=client,
@@ -160,17 +199,18 @@ async def running_exchange(request_seconds: float) -> AsyncIterator[Exchange]:
             monotonic=clock,
             wall_ns=time.time_ns,
             draining=lambda: exchange.draining,
+            old_ids=(OLD_IDS,),
         )
         calls = CallRegistry(context)
-        session = AriSession(client, stand_in.url, APPLICATION, calls, time.time_ns, random.uniform)
-        exchange = Exchange(stand_in, calls, session, ports, allocator.opened, clock)
+        comparison = Comparison(calls)
+        session = AriSession(
+            *(client, stand_in.url, APPLICATION, calls, comparison, time.time_ns, random.uniform, PeriodicJobs())
+        )
         running = asyncio.create_task(session.run())
-        await until(lambda: session.report().state == "Connected", "connected")
+        exchange = Exchange(*(stand_in, calls, comparison, session, ports, allocator.opened, clock, client, running))
+        await until(lambda: session.report().state in {"Connected", "Unauthorized"}, "connected")
         yield exchange
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await calls.close()
-        await client.close()
+        await exchange.end()
 
 
 async def until(condition: Callable[[], bool], expected: str) -> None:

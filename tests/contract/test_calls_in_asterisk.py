@@ -23,7 +23,7 @@ from exchange import (
 from rtppool_callgen.stand_in.ari_server import no_interference
 from rtppool_callgen.stand_in.switchboard import SwitchboardError
 from rtppool_relay.ari.rest import AriClient
-from rtppool_relay.calls import registry
+from rtppool_relay.calls import comparison
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.registry import ENDED_RECENTLY_SECONDS, SOON_SECONDS
 from rtppool_relay.calls.sound import SILENT_AFTER_SECONDS
@@ -41,9 +41,10 @@ async def test_orphans_of_this_relay_are_deleted_on_connect_and_others_are_left_
     board.create_bridge(other.bridge("alive"))
     board.create_bridge("another-client")
     board.register("another")
-    exchange.stand_in.create_media(IDS.media("gone"), "another", "127.0.0.1:9", "ulaw")
+    exchange.stand_in.create_media(IDS.media("gone"), APPLICATION, "127.0.0.1:9", "ulaw")
+    exchange.stand_in.create_media(IDS.media("not-ours"), "another", "127.0.0.1:9", "ulaw")
     await connected_again(exchange)
-    await until(lambda: not board.channels, "orphaned channel deleted")
+    await until(lambda: list(board.channels) == [IDS.media("not-ours")], "orphaned channel deleted")
     await until(lambda: len(board.bridges) == 2, "orphaned bridge deleted")
     assert set(board.bridges) == {other.bridge("alive"), "another-client"}
     assert exchange.calls.report().orphans_deleted == 2
@@ -80,7 +81,7 @@ async def test_a_call_that_ended_while_the_connection_was_down_is_ended_when_it_
     queue = exchange.stand_in.hub._queues.pop(APPLICATION)  # events are lost now
     exchange.stand_in.hang_up(caller)
     exchange.stand_in.hub._queues[APPLICATION] = queue
-    await exchange.calls.compare()
+    await exchange.comparison.compare()
     await nothing_is_left(exchange)
 
 
@@ -108,7 +109,7 @@ async def test_an_orphan_that_stays_keeps_the_relay_from_nothing(
     exchange.stand_in.interfere = stuck
     board.register("another")
     for name in ("stuck", *(f"gone-{number}" for number in range(20))):
-        exchange.stand_in.create_media(IDS.media(name), "another", "127.0.0.1:9", "ulaw")
+        exchange.stand_in.create_media(IDS.media(name), APPLICATION, "127.0.0.1:9", "ulaw")
         board.create_bridge(IDS.bridge(name))
     await connected_again(exchange)
     await talking_call(exchange)
@@ -117,7 +118,7 @@ async def test_an_orphan_that_stays_keeps_the_relay_from_nothing(
     assert len([line for line in caplog.messages if "can't be deleted" in line]) == 1
     exchange.stand_in.interfere = no_interference
     exchange.stand_in.hang_up("standin-1")
-    await exchange.calls.compare()
+    await exchange.comparison.compare()
     await nothing_is_left(exchange)
 
 
@@ -139,18 +140,18 @@ async def test_a_call_is_adopted_though_an_orphan_stays_and_marked_when_a_third_
             raise SwitchboardError(500, "stuck")
 
     exchange.stand_in.interfere = stuck
-    await exchange.calls.compare()
+    await exchange.comparison.compare()
     await until(lambda: talks(exchange), "the call is adopted")
     assert (exchange.calls.report().adopted, exchange.calls.report().shared) == (1, 1)
     assert exchange.calls.live_calls()[0].port == port
     exchange.stand_in.interfere = no_interference
     exchange.stand_in.hang_up("old")
-    await exchange.calls.compare()
+    await exchange.comparison.compare()
     await nothing_is_left(exchange)
 
 
 async def test_a_comparison_that_fails_is_made_again_soon(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(comparison, "RETRY_SECONDS", 0.2)
     caller = await talking_call(exchange)
 
     async def fails() -> None:
@@ -246,12 +247,12 @@ async def test_a_caller_whom_another_client_puts_into_another_bridge_is_released
     board.add_to_bridge("meeting", [caller])
     await until(lambda: exchange.calls.active_calls == 0, "the call has ended")
     assert exchange.calls.report().ended_by == {"callerMoved": 1}
-    await exchange.calls.compare()
+    await exchange.comparison.compare()
     assert exchange.calls.active_calls == 0
     assert board.bridges["meeting"].channels == [caller]
     board.remove_from_bridge("meeting", caller)
     exchange.clock.ahead_seconds += ENDED_RECENTLY_SECONDS
-    await exchange.calls.compare()
+    await exchange.comparison.compare()
     await until(lambda: talks(exchange), "the caller is taken again when nobody has it")
     exchange.stand_in.hang_up(caller)
     await nothing_is_left(exchange)
@@ -270,7 +271,7 @@ async def test_leaving_and_entering_the_bridge_again_changes_nothing(exchange: E
     board.remove_from_bridge(IDS.bridge(caller), caller)
     board.add_to_bridge(IDS.bridge(caller), [caller])
     await asyncio.sleep(SOON_SECONDS)
-    await exchange.calls.compare()
+    await exchange.comparison.compare()
     assert talks(exchange)
     exchange.stand_in.hang_up(caller)
     await nothing_is_left(exchange)
@@ -283,7 +284,7 @@ async def test_a_third_channel_that_came_unheard_marks_the_call(exchange: Exchan
     exchange.stand_in.originate("third", "conference")
     board.add_to_bridge(IDS.bridge(caller), ["third"])
     assert exchange.calls.report().shared == 0
-    await exchange.calls.compare()
+    await exchange.comparison.compare()
     assert exchange.calls.report().shared == 1
     exchange.stand_in.hang_up("third")
     exchange.stand_in.hang_up(caller)

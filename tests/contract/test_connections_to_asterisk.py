@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_relay.ari import session
 from rtppool_relay.ari.messages import AriEvent
 from rtppool_relay.ari.rest import AriClient
@@ -24,10 +25,19 @@ class NoCalls:
     def handle(self, event: AriEvent) -> None:
         pass
 
+    def begin_connection(self) -> None:
+        pass
+
+    def set_rights_problem(self, problem: str | None) -> None:
+        pass
+
     async def compare(self, *, only_ends: bool = False) -> None:
         pass
 
-    async def wait_for_compare(self, max_seconds: float) -> None:
+    async def look(self) -> None:
+        pass
+
+    async def wait(self, max_seconds: float) -> None:
         await asyncio.sleep(max_seconds)
 
 
@@ -45,7 +55,8 @@ async def connecting(url: str, password: str) -> AsyncIterator[tuple[AriSession,
         pauses.append(low)
         return low
 
-    running = AriSession(client, url, APPLICATION, NoCalls(), time.time_ns, uniform)
+    calls = NoCalls()
+    running = AriSession(client, url, APPLICATION, calls, calls, time.time_ns, uniform, PeriodicJobs())
     task = asyncio.create_task(running.run())
     try:
         yield running, pauses

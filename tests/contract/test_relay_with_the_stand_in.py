@@ -30,7 +30,7 @@ from rtppool_testing.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 APPLICATION = "rtp-pool"
-IDS = CallIds.of_node("node-1")
+IDS = CallIds.of_relay("node-1", APPLICATION)
 
 
 class Echo(asyncio.DatagramProtocol):

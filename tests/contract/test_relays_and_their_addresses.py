@@ -84,7 +84,7 @@ async def test_asterisk_gets_another_address_than_the_bound_one(
             await until(relay.connected, "the relay takes calls")
             caller = stand_in.place_call(APPLICATION)
             await talking(stand_in, [caller], packets=20)
-            leg = stand_in.player.leg(CallIds.of_node(NODE).media(caller))
+            leg = stand_in.player.leg(CallIds.of_relay(NODE, APPLICATION).media(caller))
             assert leg is not None
             assert leg.peer[0] == advertise
             await hung_up(stand_in)
@@ -107,7 +107,7 @@ async def test_everything_may_be_ipv6(tmp_path: Path) -> None:
             await talking(asterisk, [caller], packets=20)
             (live,) = (await relay.get("/calls"))["live"]
             assert live["asterisk"].startswith("[::1]:")
-            media = asterisk.switchboard.channels[CallIds.of_node(NODE).media(caller)]
+            media = asterisk.switchboard.channels[CallIds.of_relay(NODE, APPLICATION).media(caller)]
             assert media.name.startswith(f"UnicastRTP/[::1]:{live['port']}-")
             await hung_up(asterisk)
             status = await relay.get("/status")

@@ -96,7 +96,7 @@ class Relay:
             steady_ns=self._compare_clocks,
         )
         self._lifecycle = Lifecycle(ticked_at_seconds=time.monotonic())
-        self._telephony = Telephony(settings, self._call_ports, self._call_ports.observe_address)
+        self._telephony = Telephony(settings, self._call_ports, self._call_ports.observe_address, self._jobs)
         clock = examine_kernel_stamps()
         self._preflight = PreflightWatch(
             self._config,
@@ -188,8 +188,9 @@ class Relay:
         )
 
     def _findings(self) -> tuple[Finding, ...]:
-        """Return the host's findings, and one for each job that fails at present."""
-        return (*self._preflight.findings, *(Finding("JobFailed", problem) for problem in self._jobs.problems()))
+        """Return the findings of host and Asterisk, and one for each job that fails at present."""
+        failing = tuple(Finding("JobFailed", problem) for problem in self._jobs.problems())
+        return (*self._preflight.findings, *self._telephony.findings(), *failing)
 
     async def _resolve_echo(self) -> None:
         """Resolve the echo's name before calls are adopted; a slow name server must not delay them."""

@@ -49,7 +49,7 @@ def test_a_channel_in_the_dialplan_has_no_application() -> None:
 def test_the_events_of_a_call_are_understood() -> None:
     channel, bridge = {"channel": CHANNEL}, {"bridge": {"id": "b", "channels": []}}
     assert parse_event(event("StasisStart", **channel)) == ChannelStarted(parse_channel(CHANNEL), "rtp-pool")
-    assert parse_event(event("StasisEnd", **channel)) == ChannelGone("1700000000.1")
+    assert parse_event(event("StasisEnd", **channel)) == ChannelGone("1700000000.1", "rtp-pool")
     assert parse_event(event("ChannelDestroyed", **channel)) == ChannelGone("1700000000.1")
     assert parse_event(event("BridgeDestroyed", **bridge)) == BridgeGone("b")
     assert parse_event(event("ChannelEnteredBridge", **channel, **bridge)) == EnteredBridge("b", "1700000000.1")

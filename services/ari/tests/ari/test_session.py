@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_relay.ari.errors import AriUnreachable
 from rtppool_relay.ari.messages import AriEvent
 from rtppool_relay.ari.rest import AriClient
@@ -23,8 +24,20 @@ class NoCalls:
     def handle(self, event: AriEvent) -> None:
         raise AssertionError(event)
 
+    def begin_connection(self) -> None:
+        pass
+
+    def set_rights_problem(self, problem: str | None) -> None:
+        pass
+
     async def compare(self, *, only_ends: bool = False) -> None:
         pass
+
+    async def look(self) -> None:
+        pass
+
+    async def wait(self, max_seconds: float) -> None:
+        await asyncio.sleep(max_seconds)
 
 
 class Gone:
@@ -41,6 +54,9 @@ class Gone:
             raise AriUnreachable("away")
         yield nothing()
 
+    async def check_rights(self) -> None:
+        pass
+
 
 async def nothing() -> AsyncIterator[AriEvent]:
     for event in ():
@@ -50,7 +66,10 @@ async def nothing() -> AsyncIterator[AriEvent]:
 async def pauses_of(asterisk: Gone, uniform: Callable[[float, float], float], seconds: float) -> list[float]:
     """Return the pauses before the first attempt and between all."""
     client = cast("AriClient", asterisk)
-    session = AriSession(client, "http://pbx:8088/ari", "rtp-pool", NoCalls(), time.time_ns, uniform)
+    calls = NoCalls()
+    session = AriSession(
+        *(client, "http://pbx:8088/ari", "rtp-pool", calls, calls, time.time_ns, uniform, PeriodicJobs()),
+    )
     began = asyncio.get_running_loop().time()
     task = asyncio.create_task(session.run())
     await asyncio.sleep(seconds)

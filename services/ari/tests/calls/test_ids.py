@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rtppool_relay.calls.ids import MAX_ID, CallIds, call_of, is_media_of_any_relay, port_of_name
 
-IDS = CallIds.of_node("worker-1")
+IDS = CallIds.of_relay("worker-1", "rtp-pool")
 
 
 @given(st.text(min_size=1, max_size=400))
@@ -20,9 +23,29 @@ def test_ids_of_any_caller_fit_and_are_read_back(channel: str) -> None:
     assert is_media_of_any_relay(IDS.media(call))
 
 
-def test_ids_are_the_same_after_a_restart_and_others_on_another_node() -> None:
-    assert CallIds.of_node("worker-1") == IDS
-    assert CallIds.of_node("worker-2").parse(IDS.media("call")) is None
+def test_ids_are_the_same_after_a_restart_and_others_on_another_node_or_in_another_application() -> None:
+    assert CallIds.of_relay("worker-1", "rtp-pool") == IDS
+    assert CallIds.of_relay("worker-2", "rtp-pool").parse(IDS.media("call")) is None
+    assert CallIds.of_relay("worker-1", "staging").parse(IDS.media("call")) is None
+
+
+def test_the_prefix_is_a_digest_of_node_and_application_with_a_nul_between() -> None:
+    digest = hashlib.sha256(b"worker-1\0rtp-pool").hexdigest()[:8]
+    assert IDS.media("call") == f"rtp_{digest}_call_media"
+    assert CallIds.of_relay("worker-1r", "tp-pool") != CallIds.of_relay("worker-1", "rtp-pool")
+
+
+def test_the_old_form_is_a_digest_of_the_node_alone() -> None:
+    digest = hashlib.sha256(b"worker-1").hexdigest()[:8]
+    assert CallIds.of_node("worker-1").bridge("call") == f"rtp_{digest}_call_bridge"
+    assert CallIds.of_node("worker-1").parse(IDS.bridge("call")) is None
+
+
+def test_an_earlier_relay_sees_neither_objects_of_its_own_nor_callers_in_the_new_ids() -> None:
+    earlier = CallIds.of_node("worker-1")
+    for identifier in (IDS.media("call"), IDS.bridge("call")):
+        assert earlier.parse(identifier) is None
+    assert re.fullmatch(r"rtp_[0-9a-f]{8}_.+_media", IDS.media("call"))
 
 
 def test_a_caller_s_own_channel_is_no_media_channel() -> None:

@@ -93,6 +93,25 @@ def parse_json(text: str) -> Any:
         raise AriFormatError(f"no JSON ({_reason(error)})") from error
 
 
+def parse_elements(body: bytes, parse: Callable[[Any], T]) -> Listing[T]:
+    """Parse a short JSON list whose elements may be long.
+
+    Raises:
+        AriFormatError: it is no JSON list.
+    """
+    document = parse_json(body.decode("utf-8", "replace"))
+    if not isinstance(document, list):
+        raise AriFormatError("the answer is no JSON list")
+    items: list[T] = []
+    faults: list[str] = []
+    for number, element in enumerate(document):
+        try:
+            items.append(parse(element))
+        except AriFormatError as error:
+            faults.append(f"element {number} is left out: {error}")
+    return Listing(tuple(items), tuple(faults[:MAX_FAULTS]))
+
+
 async def parse_list(body: bytes, parse: Callable[[Any], T]) -> Listing[T]:
     """Parse a JSON list element by element, with turns for the event loop in between.
 

@@ -61,17 +61,22 @@ class AsteriskInfo:
 
 @dataclass(frozen=True, slots=True)
 class ChannelStarted:
-    """`StasisStart`: the channel has entered the application."""
+    """`StasisStart`: the channel has entered the application.
+
+    `replaces` is the channel whose place it takes, after an attended transfer into the application's bridge.
+    """
 
     channel: Channel
     application: str
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelGone:
-    """`StasisEnd` or `ChannelDestroyed`: the first of them ends the call."""
+    """`StasisEnd` of the application, or `ChannelDestroyed` without one: the first of them ends the call."""
 
     channel: str
+    application: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +183,11 @@ def parse_event(text: str) -> AriEvent | None:
         raise AriFormatError(f"an event is {error}: {_shown(text)}") from error
     match fields.get("type"):
         case "StasisStart":
-            return ChannelStarted(parse_channel(fields.get("channel")), _text(fields, "application"))
-        case "StasisEnd" | "ChannelDestroyed":
+            replaced = _optional(_inner(fields, "replace_channel"), "id")
+            return ChannelStarted(parse_channel(fields.get("channel")), _text(fields, "application"), replaced)
+        case "StasisEnd":
+            return ChannelGone(_id_of(fields, "channel"), _optional(fields, "application"))
+        case "ChannelDestroyed":
             return ChannelGone(_id_of(fields, "channel"))
         case "BridgeDestroyed":
             return BridgeGone(_id_of(fields, "bridge"))

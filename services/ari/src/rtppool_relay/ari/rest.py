@@ -26,6 +26,7 @@ from rtppool_relay.ari.bodies import (
     MAX_LIST_BYTES,
     MAX_OBJECT_BYTES,
     Listing,
+    parse_elements,
     parse_json,
     parse_list,
     read_body,
@@ -188,6 +189,22 @@ class AriClient:
             return None
         with self._names_request("GET", path):
             return parse_application(found.document)
+
+    async def applications(self) -> Listing[ApplicationResource]:
+        """Return the subscriptions of all Stasis applications."""
+        body = await self._send("GET", "/applications", {}, MAX_LIST_BYTES)
+        with self._names_request("GET", "/applications"):
+            # One element has the ids of all channels of an application, so the bound of an element does not fit.
+            return parse_elements(body, parse_application)
+
+    async def bridge(self, bridge: str) -> Bridge | None:
+        """Return a bridge, or None where there is none."""
+        path = f"/bridges/{_quoted(bridge)}"
+        found = await self._find(path)
+        if found is None:
+            return None
+        with self._names_request("GET", path):
+            return parse_bridge(found.document)
 
     async def application_exists(self, application: str) -> bool:
         """Return whether a websocket, a channel or a bridge holds the Stasis application."""

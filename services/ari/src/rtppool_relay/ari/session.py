@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 from collections.abc import Callable
 from typing import Protocol
 
 from rtppool_core.contract.report import AriReport, AriState
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_relay.ari.errors import AriError, AriUnauthorized, AriUnreachable
 from rtppool_relay.ari.messages import AriEvent, Replaced
 from rtppool_relay.ari.rest import AriClient
@@ -18,6 +21,11 @@ MIN_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 2.0
 JITTER = (0.5, 1.0)
 SWEEP_SECONDS = 10.0
+# Callers are served no later than this after the connection, whatever the comparison does.
+MAX_COMPARE_SECONDS = 1.0
+# A caller without events is served or given back within 5 s.
+LOOK_SECONDS = 1.5
+CHECK_RIGHTS_SECONDS = 30.0
 
 
 class Calls(Protocol):
@@ -26,10 +34,23 @@ class Calls(Protocol):
     def handle(self, event: AriEvent) -> None:
         """Process an event."""
 
+
+class Comparison(Protocol):
+    """The comparison of the calls with Asterisk, as the session uses it."""
+
+    def begin_connection(self) -> None:
+        """Forget the events of the previous connection."""
+
+    def set_rights_problem(self, problem: str | None) -> None:
+        """Refuse new calls while Asterisk refuses this user's writes."""
+
     async def compare(self, *, only_ends: bool = False) -> None:
         """Resolve the differences to Asterisk's channels and bridges."""
 
-    async def wait_for_compare(self, max_seconds: float) -> None:
+    async def look(self) -> None:
+        """Request the application's channels alone, and compare soon where one is unexplained."""
+
+    async def wait(self, max_seconds: float) -> None:
         """Return after `max_seconds`, or sooner where there is a reason to compare."""
 
 
@@ -45,19 +66,24 @@ class AriSession:
         url: str,
         application: str,
         calls: Calls,
+        comparison: Comparison,
         wall_ns: Callable[[], int],
         uniform: Callable[[float, float], float],
+        jobs: PeriodicJobs,
     ) -> None:
         self._client = client
         self._url = url
         self._application = application
         self._calls = calls
+        self._comparison = comparison
         self._wall_ns = wall_ns
         self._uniform = uniform
+        self._jobs = jobs
         self._state: AriState = "Unreachable"
         self._reason: str | None = f"ARI_URL={url} has not been connected yet"
         self._since_ns = wall_ns()
         self._connections = 0
+        self._rights_problem: str | None = None
 
     def report(self) -> AriReport:
         """Return the state of the connection."""
@@ -76,20 +102,24 @@ class AriSession:
         pause = MIN_PAUSE_SECONDS
         while True:
             connections = self._connections
-            try:
-                replaced = await self._connect()
-            except AriUnauthorized as error:
-                self._set_state("Unauthorized", str(error))
-            except AriError as error:
-                self._set_state("Unreachable", str(error))
-            else:
-                if replaced:
-                    await self._wait_until_unregistered()
+            if not await self._jobs.attempt("connection to Asterisk", self._connect_once):
+                self._set_state("Unreachable", "the relay failed; its log and /status have the error")
             if self._connections > connections:
                 pause = MIN_PAUSE_SECONDS
             # Relays that lost the same Asterisk do not reconnect in step.
             await asyncio.sleep(pause * self._uniform(*JITTER))
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
+
+    async def _connect_once(self) -> None:
+        try:
+            replaced = await self._connect()
+        except AriUnauthorized as error:
+            self._set_state("Unauthorized", str(error))
+        except AriError as error:
+            self._set_state("Unreachable", str(error))
+        else:
+            if replaced:
+                await self._wait_until_unregistered()
 
     async def _connect(self) -> bool:
         """Hold one connection to its end. Return True when another client took the application over.
@@ -99,37 +129,68 @@ class AriSession:
         """
         async with self._client.events(self._application) as events:
             # Events that arrive meanwhile wait in the queue.
-            await self._calls.compare()
-            self._connections += 1
-            self._set_state("Connected", None)
-            sweeper = asyncio.create_task(self._sweep())
+            self._comparison.begin_connection()
+            prepared = asyncio.Semaphore(0)
+            tasks = [asyncio.create_task(job) for job in (self._sweep(prepared), self._watch_rights(prepared))]
             try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(MAX_COMPARE_SECONDS):
+                        for _ in tasks:
+                            await prepared.acquire()
+                self._connections += 1
+                self._set_connected()
+                tasks.append(asyncio.create_task(self._jobs.repeat("look at the channels", LOOK_SECONDS, self._look)))
                 async for event in events:
                     if isinstance(event, Replaced) and event.application == self._application:
                         self._set_state("Replaced", self._replaced_reason())
                         return True
-                    self._calls.handle(event)
+                    await self._jobs.attempt("event of Asterisk", functools.partial(self._calls.handle, event))
             finally:
-                sweeper.cancel()
-                await asyncio.gather(sweeper, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
         raise AriUnreachable(
             f"ARI_URL={self._url}: Asterisk closed the connection; was it stopped? A slow reader is cut as well, see "
             "websocket_write_timeout in ari.conf"
         )
 
-    async def _sweep(self) -> None:
-        """Compare at intervals, for changes without an event. Of failures in a row only the first one is logged."""
-        failing = False
+    async def _sweep(self, prepared: asyncio.Semaphore) -> None:
+        """Compare now and at intervals, for changes without an event."""
         while True:
-            await self._calls.wait_for_compare(SWEEP_SECONDS)
-            try:
-                await self._calls.compare()
-            except AriError as error:
-                if not failing:
-                    log.warning("calls could not be compared with Asterisk; the next attempt follows: %s", error)
-                failing = True
-            else:
-                failing = False
+            await self._jobs.attempt("comparison with Asterisk", self._comparison.compare)
+            prepared.release()
+            await self._comparison.wait(SWEEP_SECONDS)
+
+    async def _watch_rights(self, prepared: asyncio.Semaphore) -> None:
+        """Check now and at intervals whether Asterisk accepts this user's writes."""
+        while True:
+            await self._jobs.attempt("check of the rights in Asterisk", self._check_rights)
+            prepared.release()
+            await asyncio.sleep(CHECK_RIGHTS_SECONDS)
+
+    async def _check_rights(self) -> None:
+        before = self._rights_problem
+        try:
+            await self._client.check_rights()
+        except AriUnauthorized as error:
+            self._rights_problem = str(error)
+        except AriError as error:
+            log.debug("the rights in Asterisk are unknown: %s", error)
+        else:
+            self._rights_problem = None
+        self._comparison.set_rights_problem(self._rights_problem)
+        if self._rights_problem != before and self._state in {"Connected", "Unauthorized"}:
+            self._set_connected()
+
+    async def _look(self) -> None:
+        try:
+            await self._comparison.look()
+        except AriError as error:
+            log.debug("the application's channels are unknown: %s", error)
+
+    def _set_connected(self) -> None:
+        """Set the state of an open connection. Without rights to write, it serves no caller."""
+        self._set_state("Connected" if self._rights_problem is None else "Unauthorized", self._rights_problem)
 
     async def _wait_until_unregistered(self) -> None:
         """Wait until the other client has left: two clients would take the application from each other without end.
@@ -138,19 +199,15 @@ class AriSession:
         """
         while True:
             await asyncio.sleep(MAX_PAUSE_SECONDS)
-            await self._find_ended_calls()
+            await self._jobs.attempt(
+                "comparison with Asterisk", functools.partial(self._comparison.compare, only_ends=True)
+            )
             try:
                 if not await self._client.application_exists(self._application):
                     return
             except AriError as error:
                 self._set_state("Unreachable", str(error))
                 return
-
-    async def _find_ended_calls(self) -> None:
-        try:
-            await self._calls.compare(only_ends=True)
-        except AriError as error:
-            log.debug("calls could not be compared with Asterisk: %s", error)
 
     def _replaced_reason(self) -> str:
         return (

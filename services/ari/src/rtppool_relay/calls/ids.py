@@ -1,7 +1,11 @@
 """The ids that this relay chooses in Asterisk, and the parsing of ids and channel names.
 
-`rtp_<8 hex of sha256(NODE_NAME)>_<call>_media` and `…_bridge`. Chosen ids make every request repeatable. The prefix
-identifies the relay's own objects after a restart, and it touches no others.
+`rtp_<8 hex of sha256(NODE_NAME, NUL, APP_NAME)>_<call>_media` and `…_bridge`. Chosen ids make every request repeatable.
+The prefix identifies the relay's own objects after a restart, and the relay touches no others. Two relays on one
+machine differ by their applications.
+
+Earlier relays hashed NODE_NAME alone. Such ids also belong to relays with other applications, so that an id of the
+old form is no evidence of ownership.
 """
 
 from __future__ import annotations
@@ -29,9 +33,18 @@ class CallIds:
     prefix: str
 
     @classmethod
+    def of_relay(cls, node_name: str, application: str) -> CallIds:
+        """Return the ids of the relay of an application on this node, the same after every restart."""
+        return cls._of_digest(f"{node_name}\0{application}")
+
+    @classmethod
     def of_node(cls, node_name: str) -> CallIds:
-        """Return the ids of the relay on this node, the same after every restart."""
-        return cls(f"rtp_{hashlib.sha256(node_name.encode()).hexdigest()[:8]}_")
+        """Return the ids of the old form, which all relays on a node shared."""
+        return cls._of_digest(node_name)
+
+    @classmethod
+    def _of_digest(cls, text: str) -> CallIds:
+        return cls(f"rtp_{hashlib.sha256(text.encode()).hexdigest()[:8]}_")
 
     def media(self, call: str) -> str:
         """Return the id of the call's externalMedia channel."""

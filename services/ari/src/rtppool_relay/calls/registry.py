@@ -1,14 +1,14 @@
-"""All calls of this relay: dispatches Asterisk's events, compares with Asterisk, and keeps the last records."""
+"""All calls of this relay: dispatches Asterisk's events to them, and keeps the last records."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
 from rtppool_core.contract.report import CallsReport
-from rtppool_relay.ari.errors import AriError, AriRefused
+from rtppool_core.units import NS_PER_MS
 from rtppool_relay.ari.messages import (
     AriEvent,
     BridgeGone,
@@ -20,11 +20,12 @@ from rtppool_relay.ari.messages import (
     LeftBridge,
     Replaced,
 )
-from rtppool_relay.calls.hand_over import take_departure
-from rtppool_relay.calls.ids import call_of, is_media_of_any_relay
-from rtppool_relay.calls.reconciliation import KnownCall, Reconciliation, Stage, reconcile
-from rtppool_relay.calls.record import CallRecord, log_fields
-from rtppool_relay.calls.runner import CallContext, CallRunner
+from rtppool_relay.calls.ids import CallIds, Part, call_of, is_media_of_any_relay
+from rtppool_relay.calls.presence import Presence
+from rtppool_relay.calls.reconciliation import Calls, KnownCall, Pair, Stage
+from rtppool_relay.calls.record import CallRecord, log_fields, mask_number
+from rtppool_relay.calls.returns import Returns
+from rtppool_relay.calls.runner import REFUSED_VARIABLE, CallContext, CallRunner
 from rtppool_relay.calls.sound import SoundState
 from rtppool_relay.calls.table import CallEvent, CallState
 
@@ -37,35 +38,40 @@ CUT_SECONDS = 10.0
 # The pause before a comparison that finds orphans and odd bridges: within the two seconds that an orphan may live, and
 # late enough for the events of a hang-up.
 SOON_SECONDS = 0.5
-# The pause after a failed comparison.
-RETRY_SECONDS = 2.0
-MAX_DELETIONS_AT_ONCE = 8
+MAX_CALLS_IN_SETUP = 256
 
-_VANISHED = {
-    "caller": CallEvent.CALLER_GONE,
-    "media": CallEvent.MEDIA_GONE,
-    "bridge": CallEvent.BRIDGE_GONE,
-    "place": CallEvent.CALLER_MOVED,
+_STAGES: Mapping[CallState, Stage] = {
+    CallState.TALKING: "settled",
+    CallState.ADOPTING: "settled",
+    CallState.AWAITING_MEDIA: "awaiting",
 }
-_STAGES: dict[CallState, Stage] = {CallState.TALKING: "settled", CallState.AWAITING_MEDIA: "awaiting"}
 
 
 class CallRegistry:
-    """Live calls by name, the records of the last ended ones, and the counters."""
+    """Live calls by name, the records of the last ended ones, and the counters.
+
+    Attributes:
+        presence: the channels in the application, as events show them.
+        returns: callers without a call who are still to be given back.
+        compare_soon: set where a comparison with Asterisk has a reason.
+    """
 
     def __init__(self, context: CallContext) -> None:
-        self._context = context
+        self.context = context
+        self.presence = Presence()
+        self.returns = Returns(context.client)
+        self.compare_soon = asyncio.Event()
+        self._forms = (context.ids, *context.old_ids)
         self._live: dict[str, CallRunner] = {}
         self._recent: deque[CallRecord] = deque(maxlen=RECENT_CALLS)
         self._ended_recently: deque[tuple[float, str]] = deque()
         # Callers who arrived again while the previous call of their channel still ends.
         self._arrived_again: dict[str, Channel] = {}
+        # The calls of channels that took the place of another one.
+        self._transferred: dict[str, str] = {}
+        self._in_setup: list[CallRunner] = []
         self._idle = asyncio.Event()
         self._idle.set()
-        self._compare_soon = asyncio.Event()
-        self._asterisk_started: str | None = None
-        self._departure_taken = False
-        self._left_ns: int | None = None
 
     @property
     def active_calls(self) -> int:
@@ -88,7 +94,7 @@ class CallRegistry:
 
     def report(self) -> CallsReport:
         """Return the counts of calls."""
-        counters = self._context.counters
+        counters = self.context.counters
         sounds = [runner.record.media for runner in self._live.values() if not runner.is_leaving]
         return CallsReport(
             active=self.active_calls,
@@ -121,80 +127,70 @@ class CallRegistry:
     def handle(self, event: AriEvent) -> None:
         """Feed an event to its call. Ignore events of unknown channels and bridges."""
         match event:
-            case ChannelStarted(channel, application) if application == self._context.application:
-                self._handle_start(channel)
-            case ChannelGone(gone):
+            case ChannelStarted(channel, application, replaces) if application == self.context.application:
+                self._handle_start(channel, replaces)
+            case ChannelGone(gone, application) if application in {None, self.context.application}:
                 self._handle_channel_gone(gone)
             case BridgeGone(bridge):
-                self._feed_part(self._context.ids.parse(bridge), "bridge", CallEvent.BRIDGE_GONE)
+                self._feed_part(bridge, "bridge", CallEvent.BRIDGE_GONE)
             case EnteredBridge(entered, member):
                 self._handle_entered_bridge(entered, member)
             case LeftBridge(left, member):
                 self._handle_left_bridge(left, member)
             case DigitEnded(caller, milliseconds):
                 self._handle_digit(caller, milliseconds)
-            case ChannelStarted() | Replaced():
+            case ChannelStarted() | ChannelGone() | Replaced():
                 pass
 
-    async def compare(self, *, only_ends: bool = False) -> None:
-        """List Asterisk's channels and bridges, resolve the differences, and audit the leases of ports.
+    def states(self) -> dict[str, CallState]:
+        """Return the state of each live call."""
+        return {name: runner.record.state for name, runner in self._live.items()}
 
-        Args:
-            only_ends: end calls that Asterisk no longer has, but delete, adopt and take nothing.
-
-        Raises:
-            AriError: a list could not be read.
-        """
-        try:
-            await self._compare(only_ends=only_ends)
-        except AriError:
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._compare_soon.set)
-            raise
-
-    async def _compare(self, *, only_ends: bool) -> None:
-        context = self._context
-        started = await self._read_asterisk_start()
-        is_another_run = self._asterisk_started not in {None, started}
-        if not self._departure_taken:
-            self._left_ns, self._departure_taken = await take_departure(context.client, context.ids), True
-        states = {name: runner.record.state for name, runner in self._live.items()}
-        channels, bridges = await context.client.channels(), await context.client.bridges()
-        difference = reconcile(
-            channels.items,
-            bridges.items,
-            self._known_calls(states),
-            self._recent_names(),
-            context.ids,
-            context.application,
+    def known_calls(self, states_before: Mapping[str, CallState]) -> Calls:
+        """Return the calls and callers for a comparison. A call whose state has changed since then is running."""
+        known = {}
+        for name, runner in self._live.items():
+            record = runner.record
+            stage = _STAGES.get(record.state, "running") if states_before.get(name) is record.state else "running"
+            known[name] = KnownCall(name, record.channel_id, stage, runner.ids)
+        return Calls(
+            self._forms,
+            known,
+            frozenset(self._recent_names()),
+            frozenset(self.presence.entered),
+            self.presence.left | self.returns.channels,
         )
-        faults = channels.faults + bridges.faults
-        if faults:
-            log.warning(
-                "%d channels and bridges can't be parsed, so no call ends for their absence: %s",
-                *(len(faults), faults[0]),
-            )
-        for vanished in () if faults else difference.vanished:
-            self._feed(vanished.call, CallEvent.ASTERISK_GONE if is_another_run else _VANISHED[vanished.part])
-        self._asterisk_started = started
-        for call in difference.started:
-            self._feed(call, CallEvent.MEDIA_STARTED)
-        for call in difference.shared:
-            self._feed(call, CallEvent.THIRD_PARTY)
-        if not only_ends:
-            await self._settle(difference)
-            self._left_ns = None  # calls that are adopted later were not left by the previous relay
-        ports = [runner.record.port for runner in self._live.values()]
-        await context.ports.audit([port for port in ports if port is not None])
 
-    async def wait_for_compare(self, max_seconds: float) -> None:
-        """Return after `max_seconds`, or soon after a sign of orphans or of a changed bridge."""
-        try:
-            async with asyncio.timeout(max_seconds):
-                await self._compare_soon.wait()
-        except TimeoutError:
-            pass
-        finally:
-            self._compare_soon.clear()
+    def feed(self, call: str, event: CallEvent) -> None:
+        """Feed an event to a call that may have ended."""
+        if (runner := self._live.get(call)) is not None:
+            runner.feed(event)
+
+    def take(self, channel: Channel) -> None:
+        """Begin a call with a caller who has none, or refuse it where too many calls are being set up."""
+        call = call_of(channel.id)
+        runner = self._live.get(call)
+        if runner is None and self._has_room():
+            runner = self._add(call, channel, self.context.ids)
+            self._in_setup.append(runner)
+            runner.take()
+        elif runner is None:
+            self._refuse_unserved(call, channel)
+        elif runner.is_leaving:
+            self._arrived_again[call] = channel
+
+    def adopt(self, pair: Pair, left_ns: int | None) -> None:
+        """Go on with a call that runs in Asterisk. `left_ns` is the departure of the previous relay."""
+        if pair.call not in self._live:
+            self._add(pair.call, pair.caller, pair.ids).adopt(pair.port, left_ns)
+
+    def note_left(self, channel: str) -> None:
+        """Note that a channel has left the application."""
+        self.presence.leave(channel, self.context.monotonic())
+
+    def ports_of_calls(self) -> list[int]:
+        """Return the ports of all live calls."""
+        return [runner.record.port for runner in self._live.values() if runner.record.port is not None]
 
     async def wait_until_idle(self) -> None:
         """Return when no call is left."""
@@ -214,6 +210,7 @@ class CallRegistry:
 
     async def close(self) -> None:
         """Close all ports. Calls that have not ended go on in Asterisk, where the next relay finds them."""
+        await self.returns.close()
         runners = list(self._live.values())
         await asyncio.gather(*(runner.abandon() for runner in runners))
         for runner in runners:
@@ -221,155 +218,133 @@ class CallRegistry:
         self._live.clear()
         self._idle.set()
 
-    async def _read_asterisk_start(self) -> str | None:
-        """Return the start time of this run of Asterisk, or the last known one where Asterisk refuses it."""
-        try:
-            return (await self._context.client.asterisk_info()).startup_time
-        except AriRefused as refused:
-            log.debug("Asterisk refuses its start time: %s", refused)
-            return self._asterisk_started
+    def _has_room(self) -> bool:
+        """Return whether one more call may be set up."""
+        if len(self._in_setup) >= MAX_CALLS_IN_SETUP:
+            self._in_setup = [runner for runner in self._in_setup if runner.is_in_setup]
+        return len(self._in_setup) < MAX_CALLS_IN_SETUP
 
-    async def _settle(self, difference: Reconciliation) -> None:
-        """Adopt calls first, because their packets wait. An orphan that stays must not keep callers out."""
-        for pair in difference.adopt:
-            if pair.call not in self._live:
-                self._add(pair.call, pair.caller).adopt(pair.port, self._left_ns)
-            if pair.shared:
-                self._feed(pair.call, CallEvent.THIRD_PARTY)
-        orphaned = {*map(self._call_of_part, (*difference.orphan_channels, *difference.orphan_bridges))}
-        for channel in difference.stranded:
-            if call_of(channel.id) not in orphaned:
-                self._handle_start(channel)
-        remaining = await self._delete_orphans(difference)
-        for channel in difference.stranded:
-            # Where the old media channel of that name stays, Asterisk would go on with it, to another port.
-            if call_of(channel.id) in orphaned - remaining:
-                self._handle_start(channel)
-
-    async def _delete_orphans(self, difference: Reconciliation) -> set[str]:
-        """Delete orphans, a few at a time. Return the calls that still have one."""
-        at_once = asyncio.Semaphore(MAX_DELETIONS_AT_ONCE)
-
-        async def delete(request: Awaitable[None]) -> AriError | None:
-            async with at_once:
-                try:
-                    await request
-                except AriError as error:
-                    return error
-            return None
-
-        names = (*difference.orphan_channels, *difference.orphan_bridges)
-        client = self._context.client
-        errors = await asyncio.gather(
-            *(delete(client.delete_channel(name)) for name in difference.orphan_channels),
-            *(delete(client.delete_bridge(name)) for name in difference.orphan_bridges),
-        )
-        failures = {name: error for name, error in zip(names, errors, strict=True) if error is not None}
-        deleted = len(names) - len(failures)
-        if deleted:
-            self._context.counters.orphans_deleted += deleted
-            log.info("channels and bridges without a call deleted", extra={"fields": {"count": deleted}})
-        if failures:
-            log.warning(
-                "%d channels and bridges without a call can't be deleted; the next comparison tries again. %s",
-                *(len(failures), next(iter(failures.values()))),
+    def _refuse_unserved(self, call: str, channel: Channel) -> None:
+        """Refuse a caller without a task of its own. One beyond the bound waits for the next comparison."""
+        if self.returns.is_full:
+            return
+        context, refusal = self.context, f"{MAX_CALLS_IN_SETUP} calls are being set up; is Asterisk slow to answer?"
+        context.counters.arrived += 1
+        context.counters.count_refusal("Overloaded")
+        now_ms = context.wall_ns() // NS_PER_MS
+        log.warning("call refused: %s", refusal, extra={"fields": {"channel": channel.id, "reason": "Overloaded"}})
+        self._recent.append(
+            CallRecord(
+                call=call,
+                channel_id=channel.id,
+                state=CallState.ENDED,
+                started_unix_ms=now_ms,
+                caller_number=mask_number(channel.caller_number),
+                ended_unix_ms=now_ms,
+                refused="Overloaded",
+                refusal=refusal,
             )
-        return {self._call_of_part(name) for name in failures}
+        )
+        self.returns.add(channel.id, REFUSED_VARIABLE, "Overloaded")
+        self.returns.start()
 
-    def _handle_start(self, channel: Channel) -> None:
-        parsed = self._context.ids.parse(channel.id)
-        if parsed is not None:
-            self._feed_part(parsed, "media", CallEvent.MEDIA_STARTED)
+    def _handle_start(self, channel: Channel, replaces: str | None) -> None:
+        if self._feed_part(channel.id, "media", CallEvent.MEDIA_STARTED) or is_media_of_any_relay(channel.id):
             return
-        if is_media_of_any_relay(channel.id):
-            return
-        call = call_of(channel.id)
-        runner = self._live.get(call)
-        if runner is None:
-            self._add(call, channel).take()
-        elif runner.is_leaving:
-            self._arrived_again[call] = channel
+        self.presence.enter(channel.id)
+        self.returns.discard(channel.id)
+        replaced = self._find_by_caller(replaces) if replaces is not None else None
+        if replaced is not None and not replaced.is_leaving:
+            log.info("call %s goes on with channel %s after a transfer", replaced.record.call, channel.id)
+            self._transferred[channel.id] = replaced.record.call
+            replaced.replace_caller(channel.id)
+        elif channel.id not in self._transferred:
+            self.take(channel)
 
     def _handle_channel_gone(self, channel: str) -> None:
-        parsed = self._context.ids.parse(channel)
-        if parsed is not None:
-            self._feed_part(parsed, "media", CallEvent.MEDIA_GONE)
+        if self._feed_part(channel, "media", CallEvent.MEDIA_GONE):
             return
-        call = call_of(channel)
-        runner = self._live.get(call)
-        if runner is not None and runner.record.channel_id == channel:
-            self._arrived_again.pop(call, None)
+        self.note_left(channel)
+        self.returns.discard(channel)
+        runner = self._find_by_caller(channel)
+        if runner is not None:
+            self._arrived_again.pop(runner.record.call, None)
             runner.feed(CallEvent.CALLER_GONE)
 
     def _handle_digit(self, channel: str, milliseconds: int) -> None:
-        runner = self._live.get(call_of(channel))
-        if runner is not None and runner.record.channel_id == channel:
+        runner = self._find_by_caller(channel)
+        if runner is not None:
             runner.excuse_digit(milliseconds)
 
+    def _find_by_caller(self, channel: str) -> CallRunner | None:
+        """Return the call of a caller. After a transfer the call keeps the name of its first caller."""
+        runner = self._live.get(self._transferred.get(channel, call_of(channel)))
+        return runner if runner is not None and runner.record.channel_id == channel else None
+
     def _handle_entered_bridge(self, bridge: str, channel: str) -> None:
-        parsed = self._context.ids.parse(bridge)
-        if parsed is None or channel == self._context.ids.media(parsed[0]):
-            return
-        runner = self._live.get(parsed[0])
-        if runner is not None and channel != runner.record.channel_id:
+        runner = self._find_by_part(bridge, "bridge")
+        if runner is not None and channel not in {runner.record.channel_id, runner.ids.media(runner.record.call)}:
             runner.feed(CallEvent.THIRD_PARTY)
 
     def _handle_left_bridge(self, bridge: str, channel: str) -> None:
         """Compare soon. A hang-up has further events; a channel that another client removed has only this one."""
-        parsed = self._context.ids.parse(bridge)
-        runner = self._live.get(parsed[0]) if parsed is not None else None
-        if runner is None or channel not in {runner.record.channel_id, self._context.ids.media(runner.record.call)}:
+        runner = self._find_by_part(bridge, "bridge")
+        if runner is None or channel not in {runner.record.channel_id, runner.ids.media(runner.record.call)}:
             return
         if runner.record.state is CallState.TALKING:
             asyncio.get_running_loop().call_later(SOON_SECONDS, self._compare_if_talking, runner)
 
     def _compare_if_talking(self, runner: CallRunner) -> None:
         if runner.record.state is CallState.TALKING:
-            self._compare_soon.set()
+            self.compare_soon.set()
 
-    def _call_of_part(self, identifier: str) -> str:
-        parsed = self._context.ids.parse(identifier)
-        return parsed[0] if parsed is not None else identifier
+    def _find_by_part(self, identifier: str, part: Part) -> CallRunner | None:
+        """Return the live call that an id of one of its objects names."""
+        for form in self._forms:
+            parsed = form.parse(identifier)
+            runner = self._live.get(parsed[0]) if parsed is not None and parsed[1] == part else None
+            if runner is not None and runner.ids == form:
+                return runner
+        return None
 
-    def _feed(self, call: str, event: CallEvent) -> None:
-        if (runner := self._live.get(call)) is not None:
+    def _feed_part(self, identifier: str, part: Part, event: CallEvent) -> bool:
+        """Feed an event of an object to its call. Return False where the id is no such id of ours."""
+        if (runner := self._find_by_part(identifier, part)) is not None:
             runner.feed(event)
+            return True
+        return any((parsed := form.parse(identifier)) and parsed[1] == part for form in self._forms)
 
-    def _feed_part(self, parsed: tuple[str, str] | None, part: str, event: CallEvent) -> None:
-        if parsed is not None and parsed[1] == part:
-            self._feed(parsed[0], event)
-
-    def _add(self, call: str, caller: Channel) -> CallRunner:
-        runner = CallRunner(self._context, call, caller, self._retire)
+    def _add(self, call: str, caller: Channel, ids: CallIds) -> CallRunner:
+        runner = CallRunner(self.context, call, caller, self._retire, ids)
         self._live[call] = runner
-        self._context.counters.arrived += 1
+        if call != call_of(caller.id):
+            self._transferred[caller.id] = call
+        self.context.counters.arrived += 1
         self._idle.clear()
         return runner
 
     def _retire(self, runner: CallRunner) -> None:
         record = runner.update_figures()
         del self._live[record.call]
+        self._transferred.pop(record.channel_id, None)
         self._recent.append(record)
+        if runner.unreturned is not None:
+            self.returns.add(record.channel_id, *runner.unreturned)
         if runner.left_behind:
-            asyncio.get_running_loop().call_later(SOON_SECONDS, self._compare_soon.set)
+            asyncio.get_running_loop().call_later(SOON_SECONDS, self.compare_soon.set)
         else:
-            self._ended_recently.append((self._context.monotonic(), record.call))
+            self._ended_recently.append((self.context.monotonic(), record.call))
         if record.refused is None:
             log.info("call ended", extra={"fields": log_fields(record)})
         channel = self._arrived_again.pop(record.call, None)
         if channel is not None:
-            self._add(record.call, channel).take()
-        elif not self._live:
+            self.returns.discard(channel.id)
+            self.take(channel)
+        if not self._live:
             self._idle.set()
 
-    def _known_calls(self, states_before: dict[str, CallState]) -> Iterable[KnownCall]:
-        for name, runner in self._live.items():
-            record = runner.record
-            stage = _STAGES.get(record.state, "running") if states_before.get(name) is record.state else "running"
-            yield KnownCall(name, record.channel_id, stage)
-
     def _recent_names(self) -> list[str]:
-        earliest = self._context.monotonic() - ENDED_RECENTLY_SECONDS
+        earliest = self.context.monotonic() - ENDED_RECENTLY_SECONDS
         while self._ended_recently and self._ended_recently[0][0] < earliest:
             self._ended_recently.popleft()
         return [call for _, call in self._ended_recently]

@@ -6,17 +6,19 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rtppool_core.net.udp import host_port
 from rtppool_core.units import NS_PER_MS, NS_PER_SECOND, NS_PER_US
 from rtppool_relay.ari.errors import AriError, AriRefused, AriUnreachable
 from rtppool_relay.ari.messages import Channel
 from rtppool_relay.ari.rest import AriClient
+from rtppool_relay.calls.entrance import Entrance
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters, CallRecord, mask_number
+from rtppool_relay.calls.returns import give_back
 from rtppool_relay.calls.sound import NO_SOUND, OBSERVED, SoundState, SoundTrack
-from rtppool_relay.calls.table import LEAVING, TABLE, CallEvent, CallState
+from rtppool_relay.calls.table import LEAVING, SET_UP, TABLE, CallEvent, CallState
 from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.ports.interface import MediaPort, PortAllocator, Refused
 from rtppool_relay.streams.flow import MediaFlow
@@ -26,21 +28,22 @@ log = logging.getLogger(__name__)
 SETUP_SECONDS = 10.0
 REFUSED_VARIABLE = "RTP_RELAY_REFUSED"
 ENDED_VARIABLE = "RTP_RELAY_ENDED"
-ADOPTION_SECONDS = 30.0
 ADOPTION_PAUSE_SECONDS = 0.5
+MAX_ADOPTIONS_AT_ONCE = 16
 MAX_DELETE_TRIES = 3
 DELETE_PAUSE_SECONDS = 0.5
 OBSERVE_AGAIN_SECONDS = 10.0
-
-# Right after a start the echo's name may not be resolved yet. An adopted call talks on meanwhile.
-_TEMPORARY_REFUSALS = {"EchoUnreachable", "MediaDown", "NotReady"}
 
 Step = Callable[[], Awaitable[CallEvent | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """The collaborators of all calls of a relay. `monotonic` is in seconds, `wall_ns` in ns of Unix time."""
+    """The collaborators of all calls of a relay. `monotonic` is in seconds, `wall_ns` in ns of Unix time.
+
+    `old_ids` are forms of the ids that an earlier relay may have created. `adoptions` bounds the adoptions that send
+    requests at once.
+    """
 
     client: AriClient
     ports: PortAllocator
@@ -50,6 +53,9 @@ class CallContext:
     monotonic: Callable[[], float]
     wall_ns: Callable[[], int]
     draining: Callable[[], bool]
+    old_ids: tuple[CallIds, ...] = ()
+    entrance: Entrance = field(default_factory=Entrance)
+    adoptions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_ADOPTIONS_AT_ONCE))
 
 
 class CallRunner:
@@ -60,10 +66,19 @@ class CallRunner:
 
     Attributes:
         record: the call's state and figures.
+        ids: the form of the ids of this call's objects.
         left_behind: the teardown could not delete every part of the call in Asterisk.
+        unreturned: variable and reason of a caller who could not be given back to the dialplan, or None.
     """
 
-    def __init__(self, context: CallContext, call: str, caller: Channel, retire: Callable[[CallRunner], None]) -> None:
+    def __init__(
+        self,
+        context: CallContext,
+        call: str,
+        caller: Channel,
+        retire: Callable[[CallRunner], None],
+        ids: CallIds | None = None,
+    ) -> None:
         self.record = CallRecord(
             call=call,
             channel_id=caller.id,
@@ -71,7 +86,9 @@ class CallRunner:
             started_unix_ms=context.wall_ns() // NS_PER_MS,
             caller_number=mask_number(caller.caller_number),
         )
+        self.ids = ids if ids is not None else context.ids
         self.left_behind = False
+        self.unreturned: tuple[str, str] | None = None
         self._context = context
         self._retire = retire
         self._started_seconds = context.monotonic()
@@ -90,6 +107,20 @@ class CallRunner:
     def is_leaving(self) -> bool:
         """Whether the end is under way. A caller of the same id who arrives now is a new call."""
         return self.record.state in LEAVING
+
+    @property
+    def is_in_setup(self) -> bool:
+        """Whether requests of the set-up or of a refusal are under way."""
+        return self.record.state in SET_UP
+
+    @property
+    def has_port(self) -> bool:
+        """Whether a port is leased to this call."""
+        return self._port is not None
+
+    def replace_caller(self, channel: str) -> None:
+        """Go on with another channel that took the caller's place in the bridge, after an attended transfer."""
+        self.record.channel_id = channel
 
     def take(self) -> None:
         """Begin with a caller who waits in the application."""
@@ -176,17 +207,18 @@ class CallRunner:
         if self.is_leaving:
             return False
         try:
-            channels = (await self._context.client.channels()).items
+            channel = await self._context.client.channel(self.record.channel_id)
         except AriError:
             return False
-        ours = {channel.id for channel in channels if channel.application == self._context.application}
-        return self.record.channel_id not in ours
+        # Asterisk describes some channels without a name and an application. They are still there.
+        return channel is None or (bool(channel.name) and channel.application is None)
 
     async def _open_port(self) -> CallEvent:
         if self._context.draining():
             self._refusal = Refused("Draining", "the relay is being stopped")
             return CallEvent.REFUSED
         try:
+            await self._context.entrance.enter()
             self._port = await self._context.ports.open(self.record.call)
         except Refused as refused:
             self._refusal = refused
@@ -208,20 +240,22 @@ class CallRunner:
 
     async def _answer_and_create_bridge(self) -> CallEvent:
         # Both at once, and both to their end: a bridge that is created after the teardown would stay.
-        client, ids = self._context.client, self._context.ids
-        bridge = asyncio.create_task(client.create_bridge(ids.bridge(self.record.call)))
-        try:
-            await client.answer(self.record.channel_id)
-            self._answered = True
-        finally:
-            await asyncio.wait({bridge})
-        await bridge
+        client = self._context.client
+        answered, bridged = await asyncio.gather(
+            client.answer(self.record.channel_id),
+            client.create_bridge(self.ids.bridge(self.record.call)),
+            return_exceptions=True,
+        )
+        self._answered = answered is None
+        for failure in (answered, bridged):
+            if failure is not None:
+                raise failure
         return CallEvent.ANSWERED
 
     async def _create_media_and_connect(self) -> CallEvent:
         port = self._require_port()
         channel = await self._context.client.create_media(
-            self._context.ids.media(self.record.call),
+            self.ids.media(self.record.call),
             self._context.application,
             host_port(port.advertised_address, port.port),
             self._context.ports.media_format,
@@ -230,7 +264,7 @@ class CallRunner:
         return CallEvent.CONNECTED
 
     async def _bridge_both(self) -> CallEvent:
-        ids, call = self._context.ids, self.record.call
+        ids, call = self.ids, self.record.call
         await self._context.client.add_to_bridge(ids.bridge(call), (self.record.channel_id, ids.media(call)))
         seconds = self._context.monotonic() - self._started_seconds
         self.record.setup_milliseconds = round(seconds * 1000)
@@ -239,24 +273,30 @@ class CallRunner:
         return CallEvent.BRIDGED
 
     async def _adopt_port(self) -> CallEvent:
-        call, port = self.record.call, self.record.port or 0
-        deadline = self._context.monotonic() + ADOPTION_SECONDS
-        while True:
+        """Lease the port and connect it, trying again as long as the call exists.
+
+        A port that another process holds, or an Asterisk that is silent for a moment, must not cost a call that talks.
+        """
+        level = logging.WARNING
+        while self.record.state is CallState.ADOPTING:
             try:
-                self._port = await self._context.ports.adopt(call, port)
-                break
-            except Refused as refused:
-                if refused.reason not in _TEMPORARY_REFUSALS or self._context.monotonic() > deadline:
-                    log.warning("call %s on port %d can't be adopted: %s", call, port, refused)
-                    return CallEvent.REFUSED
-            if self.record.state is not CallState.ADOPTING:
-                return CallEvent.STEP_FAILED
-            await asyncio.sleep(ADOPTION_PAUSE_SECONDS)
-        await self._connect_adopted(self._port, deadline)
+                async with self._context.adoptions:
+                    await self._try_adoption()
+            except (Refused, AriError, MediaFault) as error:
+                log.log(level, "call %s on port %d is not adopted yet: %s", self.record.call, self.record.port, error)
+                level = logging.DEBUG
+                await asyncio.sleep(ADOPTION_PAUSE_SECONDS)
+                continue
+            self._context.counters.adopted += 1
+            self._context.counters.handed_over += self._left_ns is not None
+            return CallEvent.ADOPTED
+        return CallEvent.STEP_FAILED
+
+    async def _try_adoption(self) -> None:
+        if self._port is None:
+            self._port = await self._context.ports.adopt(self.record.call, self.record.port or 0)
+        await self._connect(self._port, Channel(self.ids.media(self.record.call), ""))
         await self._read_sip_call_id()
-        self._context.counters.adopted += 1
-        self._context.counters.handed_over += self._left_ns is not None
-        return CallEvent.ADOPTED
 
     def _begin_talking(self) -> None:
         if self._limit is not None:
@@ -285,7 +325,7 @@ class CallRunner:
             log.exception("call %s: unexpected while its caller was sent back to the dialplan", call)
 
     async def _tear_down(self) -> None:
-        ids, client, call = self._context.ids, self._context.client, self.record.call
+        ids, client, call = self.ids, self._context.client, self.record.call
         media_deleted = await self._delete(lambda: client.delete_channel(ids.media(call)))
         bridge_deleted = await self._delete(lambda: client.delete_bridge(ids.bridge(call)))
         self.left_behind = not (media_deleted and bridge_deleted)
@@ -335,26 +375,15 @@ class CallRunner:
     async def _give_back(self, variable: str, value: str) -> None:
         """Send the caller on in the dialplan with a reason. A caller who has hung up needs neither."""
         try:
-            await self._context.client.set_variable(self.record.channel_id, variable, value)
-            await self._context.client.continue_in_dialplan(self.record.channel_id)
-        except AriRefused as refused:
-            log.debug("call %s: its caller has left: %s", self.record.call, refused)
+            await give_back(self._context.client, self.record.channel_id, variable, value)
+        except BaseException:
+            self.unreturned = variable, value
+            raise
 
     async def _connect(self, port: MediaPort, channel: Channel) -> None:
         address, asterisk_port = await self._context.client.media_address(channel)
         self.record.asterisk = host_port(address, asterisk_port)
         await port.connect(address, asterisk_port)
-
-    async def _connect_adopted(self, port: MediaPort, deadline: float) -> None:
-        """Connect, trying again: an Asterisk that is silent for a moment must not cost a call that talks on."""
-        while True:
-            try:
-                return await self._connect(port, Channel(self._context.ids.media(self.record.call), ""))
-            except AriUnreachable as error:
-                if self.record.state is not CallState.ADOPTING or self._context.monotonic() > deadline:
-                    raise
-                log.debug("call %s: its address is requested again: %s", self.record.call, error)
-            await asyncio.sleep(ADOPTION_PAUSE_SECONDS)
 
     async def _read_sip_call_id(self) -> None:
         """Read the SIP Call-ID, which callers on other channels lack. A failure must not cost the call."""

@@ -26,6 +26,7 @@ class CallState(StrEnum):
     BRIDGING = "bridging"
     TALKING = "talking"
     ADOPTING = "adopting"
+    LETTING_GO = "lettingGo"
     BREAKING_OFF = "breakingOff"
     CALLER_LEFT = "callerLeft"
     ENDING = "ending"
@@ -84,9 +85,29 @@ CUTS = frozenset(
         CallEvent.REFUSED,
     }
 )
+# States from a caller's arrival to the call's first packet.
+SET_UP = frozenset(
+    {
+        CallState.NEW,
+        CallState.OPENING,
+        CallState.REFUSING,
+        CallState.ANSWERING,
+        CallState.DIALLING,
+        CallState.DIALLING_STARTED,
+        CallState.AWAITING_MEDIA,
+        CallState.BRIDGING,
+    }
+)
 # States in which the end of a call is under way.
 LEAVING = frozenset(
-    {CallState.REFUSING, CallState.BREAKING_OFF, CallState.CALLER_LEFT, CallState.ENDING, CallState.ENDED}
+    {
+        CallState.REFUSING,
+        CallState.LETTING_GO,
+        CallState.BREAKING_OFF,
+        CallState.CALLER_LEFT,
+        CallState.ENDING,
+        CallState.ENDED,
+    }
 )
 
 # Read it as `state --events--> next state: actions`. A state answers every event or ignores it. `other steps` are the
@@ -146,13 +167,20 @@ talking         --callerGone, callerMoved, asteriskGone-->  ending: tear_down, c
 talking         --mediaGone, bridgeGone, cut-->             ending: release_caller, tear_down, close_port
 talking         ignores other steps, mediaStarted, timedOut  # the time limit is for the set-up
 
-# An adopted call was answered long ago. It can no longer be refused, only given back to the dialplan.
+# An adopted call was answered long ago, and it may be the call of a relay that still serves it. A failed adoption is
+# tried again, and the call is left as it is where this relay ends first.
 adopting        --adopted-->                                talking: begin_talking
-adopting        --refused, stepFailed-->                    ending: release_caller, tear_down, close_port
+adopting        --stepFailed-->                             ending: close_port
 adopting        --thirdParty-->                             adopting: mark_shared
 adopting        --callerGone, callerMoved, asteriskGone-->  callerLeft
-adopting        --mediaGone, bridgeGone, timedOut, cut-->   breakingOff
+adopting        --mediaGone, bridgeGone-->                  breakingOff
+adopting        --timedOut, cut-->                          lettingGo
 adopting        ignores other steps, mediaStarted
+
+# The adoption still runs. Then its port is closed, and the call goes on in Asterisk.
+lettingGo       --adopted, stepFailed-->                    ending: close_port
+lettingGo       --callerGone, callerMoved, asteriskGone-->  callerLeft
+lettingGo       ignores all others
 
 # A step still runs. Then the call ends, and the caller, who is still there, goes back to the dialplan.
 breakingOff     --opened, refused, answered, connected-->   ending: release_caller, tear_down, close_port

@@ -1,6 +1,6 @@
 """The entrance to the life of a call: calls from one Asterisk, or the reason why there are none.
 
-A call is read in this order: this module, registry, runner, table, record, and `ari/rest` for its requests.
+A call is read in this order: this module, registry, runner, table, record, comparison, and `ari/rest` for its requests.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import random
 import time
 from collections.abc import Callable, Iterator
 
-from rtppool_core.contract.report import AriReport, CallsReport
+from rtppool_core.contract.report import AriReport, CallsReport, Finding
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_relay.ari.credentials import Credentials, CredentialSource
 from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.ari.session import AriSession
+from rtppool_relay.calls.comparison import Comparison
 from rtppool_relay.calls.hand_over import publish_departure
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters, CallRecord
@@ -32,10 +34,17 @@ NOT_CONFIGURED = "ARI_USER is not set; set ARI_USER and ARI_PASS (or ARI_USER_FI
 class Telephony:
     """Calls from one Asterisk. Without credentials there are none, and the report contains the reason.
 
-    `observe_address` gets the relay's own address on each connection to Asterisk.
+    `observe_address` gets the relay's own address on each connection to Asterisk. `jobs` counts the failures of the
+    connection's jobs.
     """
 
-    def __init__(self, settings: Settings, ports: PortAllocator, observe_address: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ports: PortAllocator,
+        observe_address: Callable[[str], None],
+        jobs: PeriodicJobs,
+    ) -> None:
         user_file, password_file = settings.ari_user_file, settings.ari_password_file
         self._credentials = CredentialSource(
             Credentials(settings.ari_user, settings.ari_password),
@@ -51,7 +60,7 @@ class Telephony:
             settings.ari_tls,
             observe_address=observe_address,
         )
-        self._ids = CallIds.of_node(settings.node_name)
+        self._ids = CallIds.of_relay(settings.node_name, settings.application)
         self._calls = CallRegistry(
             CallContext(
                 client=self._client,
@@ -62,10 +71,13 @@ class Telephony:
                 monotonic=time.monotonic,
                 wall_ns=time.time_ns,
                 draining=lambda: self._draining,
+                old_ids=(CallIds.of_node(settings.node_name),),
             )
         )
+        self._comparison = Comparison(self._calls)
         self._session = AriSession(
-            self._client, settings.ari_url, settings.application, self._calls, time.time_ns, random.uniform
+            *(self._client, settings.ari_url, settings.application, self._calls, self._comparison),
+            *(time.time_ns, random.uniform, jobs),
         )
         self._use_credentials()
 
@@ -116,6 +128,10 @@ class Telephony:
         if not self._configured.is_set():
             return AriReport("NotConfigured", 0, reason=NOT_CONFIGURED)
         return self._session.report()
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return the conditions of Asterisk that a reader of `/status` should know."""
+        return self._comparison.findings()
 
     def begin_drain(self) -> None:
         """Refuse new calls from now on."""

@@ -139,6 +139,10 @@ class CallPorts:
             # The media processes of a killed relay hold the port for a moment longer.
             raise Refused("NotReady", str(error)) from error
 
+    def hold(self, ports: frozenset[int]) -> None:
+        """Keep ports from new calls; see `PortAllocator.hold`."""
+        self.manager.hold(ports)
+
     def open_probe(self) -> LeasedPort | None:
         """Bind the probe's port and connect it to the echo; return None while either is unavailable."""
         if self.resolver.address is None:

@@ -80,5 +80,8 @@ class PortAllocator(Protocol):
             Refused: the port is leased or cannot be bound, or the echo or the media processes are not ready.
         """
 
+    def hold(self, ports: frozenset[int]) -> None:
+        """Lease these ports to no new call: calls that are not adopted yet, or cannot be, send to them."""
+
     async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:
         """Take back leases of ports not in `ports_of_calls`, the ports of all live calls; return the leaked ports."""

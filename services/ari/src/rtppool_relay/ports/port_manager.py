@@ -42,6 +42,7 @@ class PortManager:
         self._free = deque(port for port in ports if port not in excluded)
         self._resting: deque[_Rest] = deque()
         self._quarantined: dict[int, str] = {}
+        self._held: frozenset[int] = frozenset()
         self._probe_port: int | None = None
         self._reused_early = 0
         self._lease_count = 0
@@ -69,6 +70,10 @@ class PortManager:
             raise PortsExhausted(f"all {self._total()} ports of {self._range} are leased, resting or quarantined")
         self._add_lease(port)
         return port
+
+    def hold(self, ports: frozenset[int]) -> None:
+        """Lease these ports to no new call, until the next `hold`: calls in Asterisk send to them."""
+        self._held = ports
 
     def lease_exactly(self, port: int) -> bool:
         """Lease this port for a call that already runs on it; return False when it is leased.
@@ -183,21 +188,26 @@ class PortManager:
             self._free.insert(at, self._resting.popleft().port)
 
     def _pop_free(self) -> int | None:
-        port = next((port for port in self._free if port != self._probe_port), None)
+        port = next((port for port in self._free if port != self._probe_port and port not in self._held), None)
         if port is not None:
             self._free.remove(port)
         return port
 
     def _pop_rested(self, now_seconds: float) -> int | None:
-        if self._resting and now_seconds - self._resting[0].since_seconds >= MIN_REST_SECONDS:
-            self._reused_early += 1
-            return self._resting.popleft().port
+        for rest in self._resting:
+            if now_seconds - rest.since_seconds < MIN_REST_SECONDS:
+                return None
+            if rest.port not in self._held:
+                self._reused_early += 1
+                self._resting.remove(rest)
+                return rest.port
         return None
 
     def _pop_probe_port(self) -> int | None:
+        if self._probe_port is None or self._probe_port in self._held:
+            return None
         port, self._probe_port = self._probe_port, None
-        if port is not None:
-            self._free.remove(port)
+        self._free.remove(port)
         return port
 
     def _remove(self, port: int) -> None:

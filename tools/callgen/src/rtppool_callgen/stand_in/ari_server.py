@@ -52,12 +52,12 @@ class EventHub:
         self._queues: dict[str, EventQueue] = {}
         self._subscribed_to_all: set[str] = set()
 
-    def emit(self, application: str | None, event: dict[str, Any]) -> None:
-        """Queue an event for the application, and for subscribers to all. Without one it is lost, as in Asterisk."""
-        for name in {application, *self._subscribed_to_all} - {None}:
-            queue = self._queues.get(str(name))
+    def emit(self, applications: set[str], event: dict[str, Any]) -> None:
+        """Queue an event for applications, and for subscribers to all. Without one it is lost, as in Asterisk."""
+        for name in applications | self._subscribed_to_all:
+            queue = self._queues.get(name)
             if queue is not None and not queue.full():
-                queue.put_nowait(event | {"application": name})
+                queue.put_nowait({"application": name} | event)
 
     def subscribe(self, application: str, *, subscribe_all: bool = False) -> EventQueue:
         """Return a new queue for the application's events, with `subscribe_all` for all events."""
@@ -99,7 +99,10 @@ def make_ari(
     app.add_routes(
         [
             web.get("/ari/events", routes.events),
+            web.get("/ari/applications", routes.applications),
             web.get("/ari/applications/{application}", routes.application),
+            web.post("/ari/applications/{application}/subscription", routes.subscribe),
+            web.delete("/ari/applications/{application}/subscription", routes.unsubscribe),
             web.get("/ari/asterisk/info", routes.asterisk_info),
             web.get("/ari/asterisk/variable", routes.get_global_variable),
             web.post("/ari/asterisk/variable", routes.set_global_variable),
@@ -110,6 +113,7 @@ def make_ari(
             web.delete("/ari/channels/{channel}", routes.delete_channel),
             web.post("/ari/channels/{channel}/answer", routes.answer),
             web.post("/ari/channels/{channel}/continue", routes.continue_in_dialplan),
+            web.post("/ari/channels/{channel}/move", routes.move),
             web.get("/ari/channels/{channel}/variable", routes.get_variable),
             web.post("/ari/channels/{channel}/variable", routes.set_variable),
             web.get("/ari/bridges", routes.bridges),
@@ -161,6 +165,17 @@ class _Routes:
     async def application(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self._board.application(request.match_info["application"]))
 
+    async def applications(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response(self._board.applications())
+
+    async def subscribe(self, request: web.Request) -> web.StreamResponse:
+        source = _required(request, "eventSource").removeprefix("channel:")
+        return web.json_response(self._board.subscribe(request.match_info["application"], source))
+
+    async def unsubscribe(self, request: web.Request) -> web.StreamResponse:
+        source = _required(request, "eventSource").removeprefix("channel:")
+        return web.json_response(self._board.unsubscribe(request.match_info["application"], source))
+
     async def asterisk_info(self, _request: web.Request) -> web.StreamResponse:
         started = self._board.started
         return web.json_response({"status": {"startup_time": started, "last_reload_time": started}})
@@ -177,10 +192,13 @@ class _Routes:
         return _no_content()
 
     async def channels(self, _request: web.Request) -> web.StreamResponse:
+        if any(leg.is_odd for leg in self._board.channels.values()):
+            return web.json_response({"error": "Allocation failed"}, status=500)
         return web.json_response([leg.to_json() for leg in self._board.channels.values()])
 
     async def channel(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response(self._board.channel(request.match_info["channel"]).to_json())
+        leg = self._board.channel(request.match_info["channel"])
+        return web.Response() if leg.is_odd else web.json_response(leg.to_json())
 
     async def originate(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self._legs.originate(_required(request, "channelId"), _required(request, "app")))
@@ -205,6 +223,10 @@ class _Routes:
     async def continue_in_dialplan(self, request: web.Request) -> web.StreamResponse:
         leg = self._board.leave_application(request.match_info["channel"])
         self._legs.on_continued(leg.id)
+        return _no_content()
+
+    async def move(self, request: web.Request) -> web.StreamResponse:
+        self._board.move(request.match_info["channel"], _required(request, "app"))
         return _no_content()
 
     async def get_variable(self, request: web.Request) -> web.StreamResponse:

@@ -53,7 +53,7 @@ class StandIn:
 
     Without a `player` RTP comes from this process. With `tls` ARI is served over TLS only. Tests of faults set two
     attributes: `interfere` is called around every request. With `start_after_reply` the StasisStart of a media channel
-    follows the reply of the request that created it.
+    follows the reply of the request that created it. With `read_only` the user may not write.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class StandIn:
         self.on_end: Callable[[EndedCall], None] = lambda _call: None
         self.interfere: Interfere = no_interference
         self.start_after_reply = False
+        self.read_only = False
         self._runner: web.AppRunner | None = None
         self._media_of: dict[str, str] = {}
         self._counts: dict[str, _Counts] = {}
@@ -107,8 +108,10 @@ class StandIn:
             await self._runner.cleanup()
         await self.player.__aexit__()
 
-    def place_call(self, application: str, number: str = "1000") -> str:
-        """Let a SIP caller arrive in an application. Returns its channel id.
+    def place_call(self, application: str | None, number: str = "1000", *, is_odd: bool = False) -> str:
+        """Let a SIP caller arrive in an application, or elsewhere in the dialplan. Returns its channel id.
+
+        `is_odd`: the caller's Call-ID has a byte that is no UTF-8.
 
         Raises:
             SwitchboardError: the application is not registered.
@@ -116,7 +119,7 @@ class StandIn:
         self._calls += 1
         channel = f"{CALLER_PREFIX}{self._calls}"
         variables = {"CHANNEL(pjsip,call-id)": f"call-{self._calls}@{self._host}"}
-        self.switchboard.arrive(channel, "PJSIP/standin", application, number, variables)
+        self.switchboard.arrive(channel, "PJSIP/standin", application, number, variables, is_odd=is_odd)
         return channel
 
     def callers(self) -> list[str]:
@@ -186,6 +189,8 @@ class StandIn:
         return self._counts.get(caller, _Counts()) if leg is None else _Counts(leg.sent, leg.returned, leg.round_trips)
 
     async def _interfere(self, method: str, path: str, moment: Literal["before", "after"]) -> None:
+        if self.read_only and method != "GET":
+            raise SwitchboardError(403, "Write access denied")
         await self.interfere(method, path, moment)
 
     def _keep_counts(self, media: str) -> None:

@@ -28,7 +28,9 @@ class SwitchboardError(Exception):
 class Channel:
     """A channel. `application` is None while its dialplan runs. `peer_host` is set for externalMedia (`ADDRESS:PORT`).
 
-    `entering` is the application of a channel that has not entered it yet, and already gets its events.
+    `entering` is the application of a channel that has not entered it yet, and already gets its events. `stasis_data`
+    is the application that the dialplan named: after a move it is still the old one. `is_odd`: a text of the channel is
+    no UTF-8, so that Asterisk cannot describe it in JSON, and sends no event of it.
     """
 
     id: str
@@ -40,6 +42,8 @@ class Channel:
     peer_host: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
     entering: str | None = None
+    stasis_data: str | None = None
+    is_odd: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the ARI model `Channel`."""
@@ -57,7 +61,7 @@ class Channel:
                 "exten": "s",
                 "priority": 1,
                 "app_name": "Stasis" if in_stasis else "Wait",
-                "app_data": self.application or "",
+                "app_data": (self.stasis_data or self.application or "") if in_stasis else "",
             },
             "creationtime": self.created,
             "language": "en",
@@ -89,11 +93,11 @@ class Bridge:
         }
 
 
-Emit = Callable[[str | None, dict[str, Any]], None]
+Emit = Callable[[set[str], dict[str, Any]], None]
 
 
 class Switchboard:
-    """All channels, bridges and applications. `emit` is called with the name of an application and an event.
+    """All channels, bridges and applications. `emit` is called with the names of applications and an event.
 
     `variables` are Asterisk's global ones (the dialplan's `GLOBAL()`). `started` is its start time.
     """
@@ -105,12 +109,15 @@ class Switchboard:
         self.started = _now()
         self._emit = emit
         self._applications: set[str] = set()
+        # Changes of subscriptions by clients, as (application, channel).
+        self._subscribed: set[tuple[str, str]] = set()
+        self._unsubscribed: set[tuple[str, str]] = set()
         self._names = 0
 
     def register(self, application: str) -> None:
         """Register an application whose websocket has opened. An older websocket gets `ApplicationReplaced`."""
         if application in self._applications:
-            self._emit_event(application, "ApplicationReplaced", application=application)
+            self._emit_event({application}, "ApplicationReplaced", application=application)
         self._applications.add(application)
 
     def unregister(self, application: str) -> None:
@@ -122,7 +129,7 @@ class Switchboard:
         return application in self._applications
 
     def application(self, name: str) -> dict[str, Any]:
-        """Return the ARI model `Application`.
+        """Return the ARI model `Application`. Its lists are subscriptions.
 
         Raises:
             SwitchboardError: it is not registered.
@@ -131,13 +138,31 @@ class Switchboard:
             raise SwitchboardError(404, "Application not found")
         return {
             "name": name,
-            "channel_ids": [channel.id for channel in self.channels.values() if channel.application == name],
+            "channel_ids": [channel.id for channel in self.channels.values() if name in self._subscribers(channel)],
             "bridge_ids": list(self.bridges),
             "endpoint_ids": [],
             "device_names": [],
             "events_allowed": [],
             "events_disallowed": [],
         }
+
+    def applications(self) -> list[dict[str, Any]]:
+        """Return all registered applications."""
+        return [self.application(name) for name in sorted(self._applications)]
+
+    def subscribe(self, application: str, channel: str) -> dict[str, Any]:
+        """Handle `POST /applications/{application}/subscription` with a channel."""
+        self.application(application)
+        self._subscribed.add((application, self.channel(channel).id))
+        self._unsubscribed.discard((application, channel))
+        return self.application(application)
+
+    def unsubscribe(self, application: str, channel: str) -> dict[str, Any]:
+        """Handle `DELETE /applications/{application}/subscription` with a channel."""
+        self.application(application)
+        self._unsubscribed.add((application, self.channel(channel).id))
+        self._subscribed.discard((application, channel))
+        return self.application(application)
 
     def channel(self, channel: str) -> Channel:
         """Return a channel.
@@ -159,18 +184,54 @@ class Switchboard:
             raise SwitchboardError(404, "Bridge not found")
         return self.bridges[bridge]
 
-    def arrive(self, channel: str, name: str, application: str, number: str, variables: dict[str, str]) -> Channel:
-        """Add a caller whose dialplan runs `Stasis(application)`.
+    def arrive(
+        self,
+        channel: str,
+        name: str,
+        application: str | None,
+        number: str,
+        variables: dict[str, str],
+        *,
+        is_odd: bool = False,
+    ) -> Channel:
+        """Add a caller whose dialplan runs `Stasis(application)`, or another application of the dialplan.
 
         Raises:
             SwitchboardError: the application is not registered. The dialplan continues with `STASISSTATUS=FAILED`.
         """
-        if application not in self._applications:
+        if application is not None and application not in self._applications:
             raise SwitchboardError(404, f"Stasis application {application!r} is not registered")
         leg = Channel(channel, f"{name}-{self._next_name():08x}", "Ring", _now(), number, None, None, dict(variables))
+        leg.is_odd = is_odd
         self.channels[channel] = leg
-        self._enter_application(leg, application)
+        if application is not None:
+            leg.stasis_data = application
+            self._enter_application(leg, application)
         return leg
+
+    def move(self, channel: str, application: str) -> None:
+        """Handle `POST /channels/{id}/move`: the channel stays in its bridge, and its dialplan still names the old one.
+
+        Raises:
+            SwitchboardError: it is in no application, or the other one is not registered.
+        """
+        leg = self._in_application(channel, 409)
+        if application not in self._applications:
+            raise SwitchboardError(404, "Stasis application not registered")
+        self._leave(leg)
+        self._enter_application(leg, application)
+
+    def replace(self, channel: str, by: str) -> None:
+        """Put a new channel into a channel's place in bridge and application, as an attended transfer does."""
+        old = self._in_application(channel, 409)
+        leg = Channel(by, f"PJSIP/standin-{self._next_name():08x}", "Up", _now(), variables=dict(old.variables))
+        leg.stasis_data = old.stasis_data
+        self.channels[by] = leg
+        self._enter_application(leg, str(old.application), replace_channel=old.to_json())
+        for bridge in self.bridges.values():
+            if channel in bridge.channels:
+                self.add_to_bridge(bridge.id, [by])
+        self.hang_up(channel)
 
     def create_media(
         self,
@@ -216,37 +277,37 @@ class Switchboard:
         leg = self._in_application(channel, 409)
         if leg.state != "Up":
             leg.state = "Up"
-            self._emit_event(leg.application, "ChannelStateChange", channel=leg.to_json())
+            self._emit_event(self._subscribers(leg), "ChannelStateChange", leg)
 
     def leave_application(self, channel: str) -> Channel:
         """Handle `POST /channels/{id}/continue`: the caller returns to the dialplan."""
         leg = self._in_application(channel, 409)
         self._leave_bridges(leg)
-        self._emit_event(leg.application, "StasisEnd", channel=leg.to_json())
-        leg.application = None
+        self._leave(leg)
         return leg
 
     def set_variable(self, channel: str, name: str, value: str) -> None:
         """Handle `POST /channels/{id}/variable`."""
         leg = self.channel(channel)
         leg.variables[name] = value
-        self._emit_event(leg.application, "ChannelVarset", variable=name, value=value, channel=leg.to_json())
+        self._emit_event(self._subscribers(leg), "ChannelVarset", leg, variable=name, value=value)
 
     def end_in_dialplan(self, channel: str) -> Channel:
         """End a channel outside of any application. Returns its last state."""
         leg = self.channels.pop(channel)
-        self._emit_event(None, "ChannelDestroyed", channel=leg.to_json(), cause=16, cause_txt="Normal Clearing")
+        self._destroy(leg, self._subscribers(leg))
         return leg
 
     def hang_up(self, channel: str) -> None:
         """End a channel: `DELETE /channels/{id}`, or its caller hung up."""
         leg = self.channel(channel)
-        application = leg.application or leg.entering
-        self._emit_event(application, "ChannelHangupRequest", channel=leg.to_json())
+        subscribers = self._subscribers(leg)
+        self._emit_event(subscribers, "ChannelHangupRequest", leg)
         self._leave_bridges(leg)
-        self._emit_event(leg.application, "StasisEnd", channel=leg.to_json())
+        if leg.application is not None:
+            self._leave(leg)
         del self.channels[channel]
-        self._emit_event(application, "ChannelDestroyed", channel=leg.to_json(), cause=16, cause_txt="Normal Clearing")
+        self._destroy(leg, subscribers)
 
     def press_key(self, channel: str, digit: str, milliseconds: int) -> None:
         """End a digit of a caller, whose events Asterisk consumes."""
@@ -279,8 +340,7 @@ class Switchboard:
             if leg.id not in found.channels:
                 self._leave_bridges(leg)
                 found.channels.append(leg.id)
-                fields = {"bridge": found.to_json(), "channel": leg.to_json()}
-                self._emit_event(leg.application, "ChannelEnteredBridge", **fields)
+                self._emit_event(self._subscribers(leg), "ChannelEnteredBridge", leg, bridge=found.to_json())
 
     def remove_from_bridge(self, bridge: str, channel: str) -> None:
         """Handle `POST /bridges/{id}/removeChannel`: the channel stays in its application.
@@ -305,20 +365,39 @@ class Switchboard:
             raise SwitchboardError(otherwise, "Channel not in Stasis application")
         return leg
 
-    def _enter_application(self, leg: Channel, application: str) -> None:
+    def _enter_application(self, leg: Channel, application: str, **fields: Any) -> None:
         leg.application, leg.entering = application, None
-        self._emit_event(application, "StasisStart", channel=leg.to_json(), args=[])
+        self._emit_event({application}, "StasisStart", leg, application=application, args=[], **fields)
+
+    def _leave(self, leg: Channel) -> None:
+        application, leg.application = str(leg.application), None
+        self._emit_event({application}, "StasisEnd", leg, application=application)
+
+    def _destroy(self, leg: Channel, subscribers: set[str]) -> None:
+        self._emit_event(subscribers, "ChannelDestroyed", leg, cause=16, cause_txt="Normal Clearing")
+        self._subscribed = {pair for pair in self._subscribed if pair[1] != leg.id}
+        self._unsubscribed = {pair for pair in self._unsubscribed if pair[1] != leg.id}
+
+    def _subscribers(self, leg: Channel) -> set[str]:
+        own = {name for name in (leg.application, leg.entering) if name is not None}
+        return {
+            name
+            for name in own | {application for application, channel in self._subscribed if channel == leg.id}
+            if (name, leg.id) not in self._unsubscribed
+        }
 
     def _leave_bridges(self, leg: Channel) -> None:
         for bridge in self.bridges.values():
             if leg.id in bridge.channels:
                 bridge.channels.remove(leg.id)
-                fields = {"bridge": bridge.to_json(), "channel": leg.to_json()}
-                self._emit_event(leg.application, "ChannelLeftBridge", **fields)
+                self._emit_event(self._subscribers(leg), "ChannelLeftBridge", leg, bridge=bridge.to_json())
 
-    def _emit_event(self, to: str | None, kind: str, **fields: Any) -> None:
-        """Emit an event; without an application it reaches subscribers to all events only."""
-        self._emit(to, {"type": kind, "timestamp": _now(), "asterisk_id": ASTERISK_ID} | fields)
+    def _emit_event(self, to: set[str], kind: str, leg: Channel | None = None, **fields: Any) -> None:
+        """Emit an event. One of an odd channel is lost. Without an application it reaches subscribers to all only."""
+        if leg is not None and leg.is_odd:
+            return
+        channel = {} if leg is None else {"channel": leg.to_json()}
+        self._emit(to, {"type": kind, "timestamp": _now(), "asterisk_id": ASTERISK_ID} | channel | fields)
 
     def _next_name(self) -> int:
         self._names += 1

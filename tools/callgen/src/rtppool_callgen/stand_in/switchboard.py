@@ -312,9 +312,7 @@ class Switchboard:
     def press_key(self, channel: str, digit: str, milliseconds: int) -> None:
         """End a digit of a caller, whose events Asterisk consumes."""
         leg = self.channel(channel)
-        self._emit_event(
-            leg.application, "ChannelDtmfReceived", channel=leg.to_json(), digit=digit, duration_ms=milliseconds
-        )
+        self._emit_event(self._subscribers(leg), "ChannelDtmfReceived", leg, digit=digit, duration_ms=milliseconds)
 
     def create_bridge(self, bridge: str) -> dict[str, Any]:
         """Handle `POST /bridges`."""

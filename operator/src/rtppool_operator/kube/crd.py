@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import yaml
 
 from rtppool_core.process import logs
+from rtppool_core.process.early_stop import exit_on_signals
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment, SettingsError
 from rtppool_operator.kube.cluster import ClusterError, connect
@@ -147,4 +148,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    exit_on_signals()  # as process 1 of the upgrade's pod, it has no init
     sys.exit(main())

@@ -16,7 +16,7 @@ from rtppool_echo.messages.batch import self_test
 from rtppool_echo.metrics import EchoMetrics
 from rtppool_echo.settings import Settings, read_settings
 from rtppool_echo.workers.counters import Counters
-from rtppool_echo.workers.sockets import bind_sockets
+from rtppool_echo.workers.sockets import bind_sockets, close_port
 from rtppool_echo.workers.supervisor import WorkerError, WorkerSupervisor
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,11 @@ class Echo:
                 f"ECHO_PORT={settings.echo_port}: {error}; accepted are a free port and, as ECHO_BIND, an address of "
                 "this machine. Find what holds a port with: ss -lunp"
             ) from error
+        self._guard = close_port(self._sockets) if settings.workers > 1 else None
+        if settings.workers > 1 and self._guard is None:
+            reason = "the port is kept to this echo, and without a guard socket the kernel spreads no senders"
+            fields = {"workers": settings.workers, "bind": settings.echo_bind, "reason": reason}
+            log.warning("one reflecting process receives all datagrams", extra={"fields": fields})
         self.udp_port = int(self._sockets[0].getsockname()[1])
         self.http_port = 0
         self._counters = Counters(settings.workers)
@@ -89,6 +94,8 @@ class Echo:
         finally:
             await self.supervisor.close()
             self._counters.close()
+            if self._guard is not None:
+                self._guard.close()
 
     def _ready(self) -> Health:
         return Health((self._not_serving,)) if self._not_serving else self.supervisor.health()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import ipaddress
 import os
@@ -44,8 +45,8 @@ async def test_the_answer_leaves_from_the_address_that_was_asked(
     run_echo: Run, settings: Settings, client: Any
 ) -> None:
     async with run_echo(settings) as echo:
-        for address in ("127.0.0.1", "127.0.0.2", "127.3.4.5"):
-            client.send(rtp_packet(1), address, echo.port)
+        for sequence, address in enumerate(("127.0.0.1", "127.0.0.2", "127.3.4.5")):
+            client.send(rtp_packet(sequence), address, echo.port)
             assert (await client.receive())[1] == (address, echo.port)
 
 
@@ -262,7 +263,7 @@ async def test_an_answer_goes_one_hop_less_far_than_its_question(
         async with run_echo(dataclasses.replace(settings, echo_bind=bound)) as echo:
             for sent, expected in ((255, 63), (64, 63), (10, 9), (2, 1)):
                 client.sock.setsockopt(level, unicast_hops, sent)
-                client.send(rtp_packet(1), mine, echo.port)
+                client.send(rtp_packet(sent), mine, echo.port)
                 assert await client.receive_tos(level, kind) == expected
 
 
@@ -277,20 +278,94 @@ async def test_a_packet_on_its_last_hop_is_counted_and_not_answered(
 
 
 @pytest.mark.parametrize("ttl", [64, 255])
-async def test_a_forged_packet_between_two_echoes_ends_within_64_datagrams(
+async def test_a_forged_datagram_between_two_echoes_that_answer_anything_ends_within_64_datagrams(
     run_echo: Run, settings: Settings, ttl: int
 ) -> None:
-    one_address = dataclasses.replace(settings, echo_bind="127.0.0.1")
+    one_address = dataclasses.replace(settings, echo_bind="127.0.0.1", rtp_only=False)
     async with run_echo(one_address) as left, run_echo(one_address) as right:
         # From the right echo's own socket: to the left one it looks like a sender as good as any.
         (forged,) = right.echo._sockets
         forged.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
-        forged.sendto(rtp_packet(1), ("127.0.0.1", left.port))
+        forged.sendto(b"no RTP", ("127.0.0.1", left.port))
         # The 64th datagram has no hop left; the first is answered by the left echo, so the last comes to the right one.
         await right.metric_reaches('rtp_echo_dropped_packets_total{reason="hop_limit"}', 1)
         answered = [await echo.metric("rtp_echo_answered_packets_total") for echo in (left, right)]
         assert 1 + sum(answered) == 64
         assert answered == [32, 31]
+
+
+@pytest.mark.parametrize("rtp_only", [True, False])
+async def test_a_forged_packet_between_two_echoes_ends_when_it_comes_back(
+    run_echo: Run, settings: Settings, rtp_only: bool
+) -> None:
+    one_address = dataclasses.replace(settings, echo_bind="127.0.0.1", rtp_only=rtp_only)
+    async with run_echo(one_address) as left, run_echo(one_address) as right:
+        (forged,) = right.echo._sockets
+        forged.sendto(rtp_packet(1), ("127.0.0.1", left.port))
+        await left.metric_reaches('rtp_echo_dropped_packets_total{reason="repeated"}', 1)
+        assert [await echo.metric("rtp_echo_answered_packets_total") for echo in (left, right)] == [1, 1]
+
+
+@pytest.mark.parametrize("delay_seconds", [0.006, 0.02])
+async def test_a_loop_through_a_foreign_echo_ends(run_echo: Run, settings: Settings, delay_seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    seen: list[bytes] = []
+
+    class ForeignEcho(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, address: Any) -> None:
+            seen.append(data)
+            loop.call_later(delay_seconds, self.transport.sendto, data, address)
+
+    foreign, _ = await loop.create_datagram_endpoint(ForeignEcho, local_addr=("127.0.0.1", 0))
+    try:
+        async with run_echo(settings) as echo:
+            # As a packet with a forged sender would begin it.
+            for sequence in range(5):
+                foreign.sendto(rtp_packet(sequence), ("127.0.0.1", echo.port))
+            await echo.metric_reaches('rtp_echo_dropped_packets_total{reason="repeated"}', 5)
+            assert await echo.metric("rtp_echo_answered_packets_total") == 5
+            assert seen == [rtp_packet(sequence) for sequence in range(5)]
+    finally:
+        foreign.close()
+
+
+async def test_a_networks_duplicate_costs_its_sender_no_answer_and_the_neighbours_nothing(
+    run_echo: Run, settings: Settings, connect: Connect
+) -> None:
+    async with run_echo(settings) as echo:
+        with connect("127.0.0.1") as client, connect("127.0.0.1") as neighbour:
+            for packet in (rtp_packet(1), rtp_packet(1), rtp_packet(2), rtp_packet(1, ssrc=8)):
+                client.send(packet, "127.0.0.1", echo.port)
+            neighbour.send(rtp_packet(1), "127.0.0.1", echo.port)
+            answers = [(await client.receive())[0] for _ in range(3)]
+            assert answers == [rtp_packet(1), rtp_packet(2), rtp_packet(1, ssrc=8)]
+            assert (await neighbour.receive())[0] == rtp_packet(1)
+        assert await echo.metric('rtp_echo_dropped_packets_total{reason="repeated"}') == 1
+
+
+@pytest.mark.parametrize("option", [socket.SO_REUSEPORT, socket.SO_REUSEADDR])
+async def test_another_process_of_the_same_user_can_not_join_the_port_of_several_processes(
+    run_echo: Run, settings: Settings, option: int
+) -> None:
+    async with run_echo(dataclasses.replace(settings, workers=2)) as echo:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, option, 1)
+            with pytest.raises(OSError, match="Address already in use"):
+                stranger.bind(("0.0.0.0", echo.port))
+
+
+async def test_an_ipv6_echo_of_several_processes_says_that_one_receives_everything(
+    run_echo: Run, settings: Settings, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run_echo(dataclasses.replace(settings, workers=2, echo_bind="::")) as echo:
+        for _ in range(10):
+            with connect("::1") as client:
+                client.send(rtp_packet(1), "::1", echo.port)
+                assert (await client.receive())[0] == rtp_packet(1)
+    assert "one reflecting process receives all datagrams" in caplog.text
 
 
 async def test_a_batch_of_good_and_bad_packets_is_answered_exactly_right(
@@ -380,6 +455,7 @@ async def test_the_extension_comes_back_filled_and_a_filled_one_as_it_is(
                 assert before_ns <= received_ns <= sent_ns <= after_ns
                 assert answer[: echo_extension.FILLED_OFFSET] == asked[: echo_extension.FILLED_OFFSET]
                 assert answer[echo_extension.MIN_PACKET_BYTES :] == asked[echo_extension.MIN_PACKET_BYTES :]
-            client.send(answer, mine, echo.port)
-            assert (await client.receive())[0] == answer
+            filled = answer[:2] + rtp_packet(3)[2:4] + answer[4:]
+            client.send(filled, mine, echo.port)
+            assert (await client.receive())[0] == filled
     assert caplog.text.count("datagrams go one by one, at a higher cost") == (0 if batches else 1)

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from rtppool_echo.messages.ancillary import build_answer, pack_items
 from rtppool_echo.messages.batch import BatchMessages, self_test
 from rtppool_echo.messages.datagram_memory import MAX_DATAGRAMS, DatagramMemory
 from rtppool_echo.messages.single import SingleMessages
+from rtppool_echo.messages.socket_name import name_of
 from rtppool_echo.workers.process import has_stamps, set_receive_timeout
 from rtppool_echo.workers.sockets import bind_sockets
 
@@ -126,3 +128,67 @@ def test_one_answer_that_the_kernel_refuses_does_not_hold_up_the_others() -> Non
         assert messages.send_first(5, socket.MSG_DONTWAIT) == -1
         assert messages.send_slots(range(5)) == [(0, "send_error"), (3, "send_error")]
         assert [client.recv(9) for _ in range(3)] == [b"\x01", b"\x02", b"\x04"]
+        assert messages.send_after_refused(range(5)) == [(0, "send_error"), (3, "send_error")]
+        assert [client.recv(9) for _ in range(3)] == [b"\x01", b"\x02", b"\x04"]
+
+
+@pytest.mark.parametrize("receiver", ["255.255.255.255", "240.0.0.1"])
+@WAYS
+def test_an_answer_that_can_not_be_routed_is_left_out_and_not_tried_again(
+    way: Way, receiver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+    sendmsg = socket.socket.sendmsg
+
+    def counted(*words: Any) -> int:
+        tries.append(words)
+        return sendmsg(*words)
+
+    monkeypatch.setattr(socket.socket, "sendmsg", counted)
+    with echo_and_client("127.0.0.1", "127.0.0.1") as (echo, client):
+        memory = DatagramMemory(echo.family, stamped=True)
+        messages = way(echo, memory)
+        client.send(b"x")
+        assert messages.receive() == 1
+        answer = build_answer(memory.received_items(0), None)
+        assert not isinstance(answer, str)
+        memory.put_size(0, 1)
+        memory.put_ancillary(0, pack_items(answer))
+        name = name_of((receiver, 9))
+        memory.envelopes[: len(name)] = name
+        assert messages.send_first(1, socket.MSG_DONTWAIT) == -1
+        assert messages.send_after_refused([0]) == [(0, "send_error")]
+    assert len(tries) == (1 if way is SingleMessages else 0)
+
+
+def test_the_answers_that_follow_a_refused_one_are_sent_and_it_is_not() -> None:
+    with echo_and_client("127.0.0.1", "127.0.0.1") as (echo, client):
+        memory = DatagramMemory(echo.family, stamped=True)
+        messages = BatchMessages(echo, memory)
+        for number in range(4):
+            client.send(bytes([number]))
+        assert messages.receive() == 4
+        for at in range(4):
+            memory.put_size(at, 1)
+            memory.put_ancillary(at, b"" if at != 1 else pack_items([(0, 2, b"\x00\x00\x00\x00")]))
+        sent = messages.send_first(4, socket.MSG_DONTWAIT)
+        assert sent == 1
+        # Its reason to fail has gone, so that a second try would succeed.
+        memory.put_ancillary(1, b"")
+        assert messages.send_after_refused(range(sent, 4)) == [(1, "send_error")]
+        assert [client.recv(9) for _ in range(3)] == [b"\x00", b"\x02", b"\x03"]
+
+
+def test_a_full_send_buffer_is_told_from_an_answer_that_can_not_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with echo_and_client("127.0.0.1", "127.0.0.1") as (echo, _client):
+        messages = BatchMessages(echo, DatagramMemory(echo.family, stamped=True))
+        assert messages.send_after_refused([0]) == [(0, "send_error")]
+        monkeypatch.setattr(messages, "_room", Full())
+        assert messages.send_after_refused([0]) == [(0, "send_full")]
+
+
+class Full:
+    """A poll object of a socket whose send buffer is full."""
+
+    def poll(self, _milliseconds: int) -> list[tuple[int, int]]:
+        return []

@@ -16,9 +16,10 @@ from rtppool_core.rtp import echo_extension
 from rtppool_core.rtp import header as rtp
 from rtppool_echo.messages.ancillary import pack_items
 from rtppool_echo.messages.answer_ancillary import MAX_CACHED, AnswerAncillary
-from rtppool_echo.messages.datagram_memory import DatagramMemory
+from rtppool_echo.messages.datagram_memory import SLOT_BYTES, DatagramMemory
 from rtppool_echo.messages.socket_name import name_of, source_of
 from rtppool_echo.rules.received_counts import ReceivedCounts
+from rtppool_echo.rules.recent_answers import RecentAnswers
 from rtppool_echo.rules.refusals import SourceRules
 from rtppool_echo.rules.sender_limits import MAX_SENDERS, SenderLimits
 from rtppool_echo.workers.counters import ALIVE_AT_NS, ANSWERED_BYTES, ANSWERED_PACKETS, WORD_OF_REASON, WORDS, Tally
@@ -66,13 +67,25 @@ class Kernel:
         self.send(slots)
         return []
 
+    def send_after_refused(self, slots: Sequence[int]) -> list[tuple[int, str]]:
+        return [(at, str(self.refuses)) for at in slots]
+
     def send(self, slots: Sequence[int]) -> Sequence[int]:
         self.sent += [bytes(self._memory.answer(at)) for at in slots]
         return slots
 
 
+class Forgetful(RecentAnswers):
+    """Remembers no answer, for tests that send one packet more than once."""
+
+    def is_repeated(self, _sender: bytes, _at: int, _size: int, _now_ns: int) -> bool:
+        return False
+
+
 class Bench:
-    def __init__(self, *, rate: int = 0, rtp_only: bool = True, stamped: bool = True) -> None:
+    def __init__(
+        self, *, rate: int = 0, rtp_only: bool = True, stamped: bool = True, recent: type[RecentAnswers] = Forgetful
+    ) -> None:
         memory = DatagramMemory(socket.AF_INET, stamped=stamped)
         self.kernel = Kernel(memory)
         self.words = memoryview(bytearray(WORDS * 8)).cast("Q")
@@ -86,6 +99,7 @@ class Bench:
             self.limits.refusal,
             self.ancillary,
             ExtensionFiller(memory, self.counts),
+            recent(memory.payloads, SLOT_BYTES),
             rtp_only=rtp_only,
         )
 
@@ -169,6 +183,22 @@ def test_a_sender_gets_no_more_than_its_rate() -> None:
     assert bench.answer(PACKET) is None
     assert bench.answer(PACKET, ("192.0.2.1", 10_001)) == PACKET
     assert bench.dropped() == {"rate": 1}
+
+
+@pytest.mark.parametrize("rtp_only", [True, False])
+def test_a_packet_that_was_just_answered_is_refused_and_counted(rtp_only: bool) -> None:
+    bench = Bench(recent=RecentAnswers, rtp_only=rtp_only)
+    assert bench.answer(PACKET) == PACKET
+    assert bench.answer(PACKET) is None
+    assert bench.answer(PACKET, ("192.0.2.1", 10_001)) == PACKET
+    assert bench.dropped() == {"repeated": 1}
+
+
+def test_a_repeated_datagram_that_is_no_rtp_is_answered_where_anything_is() -> None:
+    bench = Bench(recent=RecentAnswers, rtp_only=False)
+    assert bench.answer(PACKET) == PACKET
+    for _ in range(2):
+        assert bench.answer(b"no RTP") == b"no RTP"
 
 
 def test_forged_senders_addresses_asked_and_hop_limits_do_not_fill_the_memory() -> None:

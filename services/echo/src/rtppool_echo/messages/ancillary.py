@@ -79,6 +79,12 @@ def build_answer(received: Iterable[Item], dscp: int | None) -> list[Item] | str
     return answer if hops > 0 else REASON_HOP_LIMIT
 
 
+def has_usual_order(items: list[Item]) -> bool:
+    """Return whether these are destination, hop limit and TOS, in the order in which Linux writes them."""
+    kinds = [(level, kind) for level, kind, _ in items]
+    return len(kinds) == 3 and kinds[1] in _HOPS_KINDS and kinds[2] in _TOS_KINDS  # noqa: PLR2004 as the docstring says
+
+
 def pack_items(items: Iterable[Item]) -> bytes:
     """Lay out control messages as the kernel does."""
     parts = [

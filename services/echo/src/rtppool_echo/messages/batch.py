@@ -1,7 +1,9 @@
 """Datagrams in batches: recvmmsg(2) and sendmmsg(2), which Python lacks, through ctypes.
 
 Calls hold the interpreter's lock (`PyDLL`): a reflecting process has no other thread, so releasing the lock is pure
-cost. errno is not read: a failed send is repeated through Python, which reports the error.
+cost. An answer that the kernel refuses, for instance for want of a route, is left out at once and not tried again: a
+second try would cost most for the datagrams of forged senders. sendmmsg reports an error of the first datagram of a
+call only, so the reason comes from the socket: without room, its send buffer was full.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from rtppool_echo.messages.ancillary import ask_for_ancillary, pack_items
-from rtppool_echo.messages.datagram_memory import MAX_DATAGRAMS, DatagramMemory, address
-from rtppool_echo.messages.single import Receive, SendFirst, send_one
+from rtppool_echo.messages.datagram_memory import MAX_DATAGRAMS, MESSAGE, DatagramMemory, address
+from rtppool_echo.messages.single import Receive, SendFirst
 from rtppool_echo.messages.socket_name import Sender, name_of
+from rtppool_echo.rules.refusals import REASON_SEND_ERROR, REASON_SEND_FULL
 
 # linux/socket.h: wait for the first datagram only.
 MSG_WAITFORONE = 0x10000
@@ -47,8 +50,9 @@ class BatchMessages:
             receive, send = library.recvmmsg, library.sendmmsg
         except (OSError, AttributeError) as error:
             raise BatchError(f"the C library has no recvmmsg and sendmmsg ({error})") from error
-        self._sock = sock
         self._memory = memory
+        self._room = select.poll()
+        self._room.register(sock.fileno(), select.POLLOUT)
         # Pointers are made once. ctypes converts plain integers faster than its own objects.
         descriptor = sock.fileno()
         questions, answers = ctypes.c_void_p(address(memory.questions)), ctypes.c_void_p(address(memory.answers))
@@ -58,18 +62,26 @@ class BatchMessages:
 
     def send_slots(self, slots: Sequence[int]) -> list[tuple[int, str]]:
         """Send the answers in `slots`. Returns each slot whose answer the kernel refused, with the reason."""
+        return self._send_from(0, slots)
+
+    def send_after_refused(self, slots: Sequence[int]) -> list[tuple[int, str]]:
+        """Return the same for `slots` of which the kernel has just refused the first."""
+        return [(slots[0], self._reason()), *self._send_from(1, slots)]
+
+    def _send_from(self, at: int, slots: Sequence[int]) -> list[tuple[int, str]]:
         refused: list[tuple[int, str]] = []
-        left = slots
-        while left:
-            answers = self._memory.answers_of(left)
-            sent = self._send(ctypes.c_void_p(address(answers)), len(left), socket.MSG_DONTWAIT)
-            left = left[max(sent, 0) :]
-            if left and sent <= 0:
-                reason = send_one(self._sock, self._memory, left[0])
-                if reason is not None:
-                    refused.append((left[0], reason))
-                left = left[1:]
+        number = len(slots)
+        answers = self._memory.answers_of(slots)
+        first = address(answers)
+        while at < number:
+            at += max(0, self._send(ctypes.c_void_p(first + at * MESSAGE.size), number - at, socket.MSG_DONTWAIT))
+            if at < number:
+                refused.append((slots[at], self._reason()))
+                at += 1
         return refused
+
+    def _reason(self) -> str:
+        return REASON_SEND_ERROR if self._room.poll(0) else REASON_SEND_FULL
 
 
 def self_test(family: int) -> str | None:

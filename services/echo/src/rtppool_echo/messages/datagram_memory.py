@@ -54,11 +54,13 @@ class DatagramMemory:
         self.questions = bytearray(MAX_DATAGRAMS * MESSAGE.size)
         self.answers = bytearray(MAX_DATAGRAMS * MESSAGE.size)
         self.answer_sizes = [0] * MAX_DATAGRAMS
-        self._ancillary = bytearray(MAX_DATAGRAMS * ancillary)
+        self.answers_ancillary = bytearray(MAX_DATAGRAMS * ancillary)
         self._into = bytearray(MAX_DATAGRAMS * VECTOR.size)
         self._out_of = bytearray(MAX_DATAGRAMS * VECTOR.size)
         self._lay_out()
         self._fresh_questions = bytes(self.questions)
+        by_quads = memoryview(self.questions).cast("Q")
+        self.control_lengths = by_quads[_CONTROL_LENGTH_WORD :: MESSAGE.size // _UINT64]
         self._question_words = memoryview(self.questions).cast("I")
         self._answer_words = memoryview(self.answers).cast("Q")
         self._out_of_words = memoryview(self._out_of).cast("Q")
@@ -101,8 +103,7 @@ class DatagramMemory:
 
     def control_is_whole(self, at: int) -> bool:
         """Return whether the kernel filled the ancillary data of a slot to its end."""
-        length = memoryview(self.questions).cast("Q")[at * MESSAGE.size // _UINT64 + _CONTROL_LENGTH_WORD]
-        return bool(length == self.control_bytes)
+        return bool(self.control_lengths[at] == self.control_bytes)
 
     def put_question(self, name: bytes, stamp: bytes, ancillary: bytes, size: int) -> None:
         """Describe the datagram in slot 0, as recvmmsg does."""
@@ -110,7 +111,7 @@ class DatagramMemory:
         self.envelopes[: self.envelope_bytes] = envelope[: self.envelope_bytes].ljust(self.envelope_bytes, b"\0")
         self._question_words[_SIZE_WORD] = size
         length = self.control_bytes if len(envelope) == self.envelope_bytes else 0
-        memoryview(self.questions).cast("Q")[_CONTROL_LENGTH_WORD] = length
+        self.control_lengths[0] = length
 
     def put_size(self, at: int, size: int) -> None:
         """Set the length of the answer in a slot."""
@@ -120,7 +121,7 @@ class DatagramMemory:
     def put_ancillary(self, at: int, ancillary: bytes) -> None:
         """Set the ancillary data of the answer in a slot."""
         start = at * self.ancillary_bytes
-        self._ancillary[start : start + len(ancillary)] = ancillary
+        self.answers_ancillary[start : start + len(ancillary)] = ancillary
         self._answer_words[at * MESSAGE.size // _UINT64 + _CONTROL_LENGTH_WORD] = len(ancillary)
 
     def answer(self, at: int) -> memoryview:
@@ -131,7 +132,7 @@ class DatagramMemory:
         """Return the ancillary data of the answer in a slot."""
         start = at * self.ancillary_bytes
         length = self._answer_words[at * MESSAGE.size // _UINT64 + _CONTROL_LENGTH_WORD]
-        return bytes(self._ancillary[start : start + length])
+        return bytes(self.answers_ancillary[start : start + length])
 
     def reset(self, at: int) -> None:
         """Give the kernel a slot's whole space again after it used less."""
@@ -144,7 +145,11 @@ class DatagramMemory:
         return bytearray().join([view[at * MESSAGE.size : (at + 1) * MESSAGE.size] for at in slots])
 
     def _lay_out(self) -> None:
-        payloads, envelopes, ancillary = address(self.payloads), address(self.envelopes), address(self._ancillary)
+        payloads, envelopes, ancillary = (
+            address(self.payloads),
+            address(self.envelopes),
+            address(self.answers_ancillary),
+        )
         into, out_of = address(self._into), address(self._out_of)
         for at in range(MAX_DATAGRAMS):
             VECTOR.pack_into(self._into, at * VECTOR.size, payloads + at * SLOT_BYTES, MAX_DATAGRAM_BYTES)

@@ -26,6 +26,7 @@ class SingleMessages:
     def __init__(self, sock: socket.socket, memory: DatagramMemory) -> None:
         self._sock = sock
         self._memory = memory
+        self._refused: list[tuple[int, str]] = []
         self._into = [memory.payload(0, MAX_DATAGRAM_BYTES)]
 
     def receive(self) -> int:
@@ -41,24 +42,28 @@ class SingleMessages:
 
     def send_first(self, number: int, _flags: int) -> int:
         """Send the answer in slot 0 without waiting. Returns 1, or -1 when the kernel refused it."""
-        return -1 if number and self.send_slots([0]) else number
+        self._refused = self.send_slots(range(number))
+        return -1 if self._refused else number
 
     def send_slots(self, slots: Sequence[int]) -> list[tuple[int, str]]:
         """Send the answers in `slots`. Returns each slot whose answer the kernel refused, with the reason."""
-        tried = [(at, send_one(self._sock, self._memory, at)) for at in slots]
+        tried = [(at, self._send(at)) for at in slots]
         return [(at, reason) for at, reason in tried if reason is not None]
 
+    def send_after_refused(self, _slots: Sequence[int]) -> list[tuple[int, str]]:
+        """Return slot 0, whose answer `send_first` could not send, with the reason."""
+        return self._refused
 
-def send_one(sock: socket.socket, memory: DatagramMemory, at: int) -> str | None:
-    """Send the answer in one slot. Returns the reason when the kernel refused it, or None."""
-    try:
-        ancillary, receiver = unpack_items(memory.ancillary(at)), sender_of(memory.name(at))
-        sock.sendmsg([memory.answer(at)], ancillary, socket.MSG_DONTWAIT, receiver)
-    except BlockingIOError:
-        return REASON_SEND_FULL
-    except OSError:
-        return REASON_SEND_ERROR
-    return None
+    def _send(self, at: int) -> str | None:
+        """Send the answer in one slot. Returns the reason when the kernel refused it, or None."""
+        try:
+            ancillary, receiver = unpack_items(self._memory.ancillary(at)), sender_of(self._memory.name(at))
+            self._sock.sendmsg([self._memory.answer(at)], ancillary, socket.MSG_DONTWAIT, receiver)
+        except BlockingIOError:
+            return REASON_SEND_FULL
+        except OSError:
+            return REASON_SEND_ERROR
+        return None
 
 
 def _is_stamp(item: Item) -> bool:

@@ -1,8 +1,9 @@
 """Reasons to refuse a datagram, and the rules about its source that prevent loops and reflection.
 
 An answer is as long as its question, so the echo never amplifies. The rules keep the echo from being one half of a
-loop with another echo, or with a service such as DNS or SIP whose address was forged. A loop that passes the rules is
-ended by the hop limit, which every answer lowers (`messages.ancillary`).
+loop with another echo, or with a service such as DNS or SIP whose address was forged. A loop that passes them ends
+when a packet comes back that was just answered (`rules.recent_answers`). Without `ECHO_RTP_ONLY`, datagrams that are
+not RTP pass this rule too; between two echoes of this kind the hop limit ends their loop (`messages.ancillary`).
 
 A sender with an address of this machine is answered, unless its port is the echo's own: the relay on the same node is
 such a sender. From other machines the kernel accepts no such IPv4 sender (martian sources, RFC 1812 section 5.3.7).
@@ -27,6 +28,7 @@ REASON_ADDRESS_RATE = "address_rate"
 REASON_TABLE_FULL = "table_full"
 REASON_DESTINATION = "destination"
 REASON_HOP_LIMIT = "hop_limit"
+REASON_REPEATED = "repeated"
 REASON_SEND_FULL = "send_full"
 REASON_SEND_ERROR = "send_error"
 # Each is a value of the metric label `reason`.
@@ -42,6 +44,7 @@ REASONS = (
     REASON_TABLE_FULL,
     REASON_DESTINATION,
     REASON_HOP_LIMIT,
+    REASON_REPEATED,
     REASON_SEND_FULL,
     REASON_SEND_ERROR,
 )

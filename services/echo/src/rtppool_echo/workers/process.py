@@ -29,10 +29,11 @@ from rtppool_core.net import udp
 from rtppool_core.process.scheduling import prioritize
 from rtppool_echo.messages.answer_ancillary import AnswerAncillary
 from rtppool_echo.messages.batch import BatchMessages
-from rtppool_echo.messages.datagram_memory import DatagramMemory
+from rtppool_echo.messages.datagram_memory import SLOT_BYTES, DatagramMemory
 from rtppool_echo.messages.single import SingleMessages
 from rtppool_echo.messages.socket_name import source_of
 from rtppool_echo.rules.received_counts import ReceivedCounts
+from rtppool_echo.rules.recent_answers import RecentAnswers
 from rtppool_echo.rules.refusals import SourceRules
 from rtppool_echo.rules.sender_limits import SenderLimits
 from rtppool_echo.workers.counters import Tally, words_of
@@ -97,6 +98,7 @@ def make_reflector_on(sock: socket.socket, plan: WorkerPlan) -> Callable[[], int
         SenderLimits(rules, plan.rate, plan.rate_per_address, source_of).refusal,
         AnswerAncillary(memory, plan.dscp),
         ExtensionFiller(memory, ReceivedCounts()),
+        RecentAnswers(memory.payloads, SLOT_BYTES),
         rtp_only=plan.rtp_only,
     )
 

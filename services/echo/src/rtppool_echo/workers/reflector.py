@@ -18,6 +18,8 @@ from rtppool_core.rtp import header as rtp
 from rtppool_echo.messages.answer_ancillary import AnswerAncillary
 from rtppool_echo.messages.datagram_memory import MAX_DATAGRAMS, DatagramMemory
 from rtppool_echo.messages.single import Receive, SendFirst
+from rtppool_echo.rules.recent_answers import RecentAnswers
+from rtppool_echo.rules.refusals import REASON_REPEATED
 from rtppool_echo.workers.counters import Tally
 from rtppool_echo.workers.extension_filler import ExtensionFiller
 
@@ -41,6 +43,9 @@ class Messages(Protocol):
 
     def send_slots(self, slots: Sequence[int]) -> list[tuple[int, str]]:
         """Send the answers in `slots`. Returns each slot whose answer was refused, with the reason."""
+
+    def send_after_refused(self, slots: Sequence[int]) -> list[tuple[int, str]]:
+        """Return the same for `slots` of which the kernel has just refused the first."""
 
 
 def actions(*, rtp_only: bool) -> bytes:
@@ -70,6 +75,7 @@ def make_reflector(  # noqa: C901 one closure's worth of state
     refusal_of_sender: Refusal,
     ancillary: AnswerAncillary,
     extension: ExtensionFiller,
+    recent: RecentAnswers,
     *,
     rtp_only: bool,
 ) -> Callable[[], int]:
@@ -84,9 +90,11 @@ def make_reflector(  # noqa: C901 one closure's worth of state
     is_in, note, waiting, fill = extension.is_in, extension.note, extension.waiting, extension.fill
     action_of, min_bytes = actions(rtp_only=rtp_only), rtp.FIXED_HEADER_BYTES if rtp_only else 0
     defect = partial(_defect, memory) if rtp_only else _no_defect
+    is_repeated = recent.is_repeated if rtp_only else partial(_is_repeated_rtp, memory, recent)
     dropped: list[int] = []
     send_first, count = messages.send_first, tally.count
-    send_slots = partial(_send_slots, messages, memory, tally, dropped)
+    send_others = partial(_send_others, messages, memory, tally, dropped)
+    send_rest = partial(_send_rest, messages, memory, tally)
 
     def reflect() -> int:  # noqa: C901 a call costs more than a branch here
         number = receive()
@@ -108,6 +116,8 @@ def make_reflector(  # noqa: C901 one closure's worth of state
                 reason = refusal_of_sender(key, now_ns)
             if reason is None and received != prepared_for[at]:
                 reason = refusal_of_ancillary(at, received)
+            if reason is None and is_repeated(key, at, size, now_ns):
+                reason = REASON_REPEATED
             if reason is not None:
                 tally.take_back(reason, size)
                 dropped.append(at)
@@ -116,22 +126,29 @@ def make_reflector(  # noqa: C901 one closure's worth of state
         if waiting:
             fill()
         if dropped:
-            send_slots(number, 0)
+            send_others(number)
         elif (sent := send_first(number, MSG_DONTWAIT)) != number:
-            send_slots(number, sent)
+            send_rest(number, sent)
         count(now_ns, number, sum(sizes))
         return number
 
     return reflect
 
 
-def _send_slots(
-    messages: Messages, memory: DatagramMemory, tally: Tally, dropped: list[int], number: int, sent: int
-) -> None:
-    """Send the answers in the first `number` slots that are neither `dropped` nor already `sent`."""
-    left = sorted(set(range(max(sent, 0), number)).difference(dropped))
+def _send_others(messages: Messages, memory: DatagramMemory, tally: Tally, dropped: list[int], number: int) -> None:
+    """Send the answers in the first `number` slots that are not `dropped`."""
+    left = sorted(set(range(number)).difference(dropped))
     dropped.clear()
-    for at, reason in messages.send_slots(left):
+    _take_back(messages.send_slots(left), memory, tally)
+
+
+def _send_rest(messages: Messages, memory: DatagramMemory, tally: Tally, number: int, sent: int) -> None:
+    """Send those of `number` answers that follow the one that the kernel refused after it had `sent` some."""
+    _take_back(messages.send_after_refused(range(max(sent, 0), number)), memory, tally)
+
+
+def _take_back(refused: list[tuple[int, str]], memory: DatagramMemory, tally: Tally) -> None:
+    for at, reason in refused:
         tally.take_back(reason, memory.answer_sizes[at])
 
 
@@ -141,3 +158,9 @@ def _defect(memory: DatagramMemory, at: int, size: int) -> str | None:
 
 def _no_defect(_at: int, _size: int) -> str | None:
     return None
+
+
+def _is_repeated_rtp(
+    memory: DatagramMemory, recent: RecentAnswers, sender: bytes, at: int, size: int, now_ns: int
+) -> bool:
+    return _defect(memory, at, size) is None and recent.is_repeated(sender, at, size, now_ns)

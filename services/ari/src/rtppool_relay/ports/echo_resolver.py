@@ -33,6 +33,8 @@ class EchoResolver:
         self._failure: str | None = None
         self._found: tuple[tuple[str, int], ...] = ()
         self._silent: set[tuple[str, int]] = set()
+        # Packets still go to the address before, so they prove nothing about the next one.
+        self._moving = False
         self._wake = asyncio.Event()
 
     @property
@@ -78,7 +80,7 @@ class EchoResolver:
 
         When all have been silent, the next resolution begins with the first one again.
         """
-        if self.address is None or self.resolved != self.target:
+        if self.address is None or self.resolved != self.target or self._moving:
             return False
         self._silent.add(self.address)
         others = [address for address in self._usable() if address not in self._silent]
@@ -90,6 +92,7 @@ class EchoResolver:
             extra={"fields": {"echo": host_port(*others[0])}},
         )
         self.address = others[0]
+        self._moving = True
         self._wake.set()
         return True
 
@@ -104,6 +107,7 @@ class EchoResolver:
         while True:
             self._wake.clear()
             await self.resolve()
+            self._moving = False
             state = (self.address, self._found)
             if state != applied or not done:
                 applied = state

@@ -20,6 +20,7 @@ from rtppool_callgen.callers.tally import Tally
 from rtppool_callgen.plan.caller_events import Over
 from rtppool_callgen.plan.plan import LoadPlan
 from rtppool_callgen.stand_in.rtp_source import TONE
+from rtppool_core.net.hosts import RESOLVER_ERRORS
 from rtppool_core.net.udp import family_of
 
 SIP_PORT = 5060
@@ -221,5 +222,5 @@ def source_address(host: str, port: int) -> str:
         with socket.socket(family_of(address), socket.SOCK_DGRAM) as probe:
             probe.connect((address, port))
             return str(probe.getsockname()[0])
-    except OSError as error:
+    except RESOLVER_ERRORS as error:
         raise CallersFailed(f"--sip-target {host}:{port} can't be reached: {error}") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rtppool_core.net.http_endpoints import any_address
 from rtppool_core.process.settings import SettingsError
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.settings import Settings, read_settings
@@ -67,3 +68,10 @@ def test_the_trust_between_namespaces_is_read() -> None:
 def test_a_setting_of_trust_that_is_unclear_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}={re.escape(value)}: accepted"):
         read(**{name: value})
+
+
+def test_http_listens_for_both_families_by_default_and_on_the_address_that_is_set() -> None:
+    assert read_settings({"POD_NAMESPACE": "voice", "CRD_FILE": str(CRD)}).http_bind == any_address()
+    assert (
+        read_settings({"POD_NAMESPACE": "voice", "CRD_FILE": str(CRD), "HTTP_BIND": "0.0.0.0"}).http_bind == "0.0.0.0"
+    )

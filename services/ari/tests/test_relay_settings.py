@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rtppool_core.contract.pools_file import EchoTarget
+from rtppool_core.net.http_endpoints import any_address
 from rtppool_core.process.settings import SettingsError
 from rtppool_relay.settings import read_settings
 
@@ -113,3 +114,8 @@ def test_user_and_password_come_from_files(tmp_path: Path) -> None:
     assert "colon" in problem
     (problem,) = problems_of(ARI_USER_FILE=str(tmp_path / "absent"), ARI_PASS_FILE=str(password))
     assert "can't be read" in problem
+
+
+def test_http_listens_for_both_families_by_default_and_on_the_address_that_is_set() -> None:
+    assert read_settings({}).http_bind == any_address()
+    assert read_settings({"HTTP_BIND": "0.0.0.0"}).http_bind == "0.0.0.0"

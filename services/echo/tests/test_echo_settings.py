@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from rtppool_core.net.http_endpoints import any_address
 from rtppool_core.process.settings import SettingsError
 from rtppool_echo.settings import Settings, read_settings
 
@@ -38,3 +39,8 @@ def test_all_bad_settings_are_said_at_once_with_name_value_and_what_is_accepted(
         "HTTP_PORT=x: accepted is a whole number from 1 to 65535",
         "LOG_LEVEL=LOUD: accepted is one of DEBUG, INFO, WARNING, ERROR",
     )
+
+
+def test_http_listens_for_both_families_by_default_and_on_the_address_that_is_set() -> None:
+    assert read_settings({}).http_bind == any_address()
+    assert read_settings({"HTTP_BIND": "0.0.0.0"}).http_bind == "0.0.0.0"

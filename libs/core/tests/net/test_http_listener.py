@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import random
@@ -17,7 +18,14 @@ from prometheus_client import CollectorRegistry
 
 from rtppool_core.net import http_listener
 from rtppool_core.net.http_endpoints import Health, any_address, json_response, listen, make_app
-from rtppool_core.net.http_listener import MAX_CONNECTIONS, MIN_CONNECTIONS, RESERVED_DESCRIPTORS, max_connections
+from rtppool_core.net.http_listener import (
+    MAX_ACCEPTS_A_TURN,
+    MAX_CONNECTIONS,
+    MIN_CONNECTIONS,
+    RESERVED_DESCRIPTORS,
+    BoundedSite,
+    max_connections,
+)
 from rtppool_testing.waiting import until
 
 IDLE = 1000
@@ -166,6 +174,33 @@ async def test_clients_that_read_no_answer_never_shut_out_a_request(open_site: S
 async def test_requests_that_never_end_never_shut_out_a_request(open_site: Site) -> None:
     await open_site.connect_all(2 * MAX_CONNECTIONS, b"GET /forever HTTP/1.1\r\nHost: x\r\n\r\n")
     assert await open_site.ask() == b"HTTP/1.1 200 OK"
+
+
+async def test_pipelined_requests_are_not_read_without_end(open_site: Site) -> None:
+    client = await open_site.connect()
+    requests = b"GET /forever HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        while sent < len(LARGE):
+            async with asyncio.timeout(0.5):
+                await asyncio.get_running_loop().sock_sendall(client, requests)
+            sent += len(requests)
+    assert sent < len(LARGE)
+
+
+async def test_a_turn_of_the_loop_accepts_few_connections() -> None:
+    runner, port = await listen(make_app(CollectorRegistry(), Health, Health), "127.0.0.1", 0)
+    (site,) = runner.sites
+    assert isinstance(site, BoundedSite)
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(4 * MAX_ACCEPTS_A_TURN)]
+    accepted = [0]
+    while accepted[-1] < len(clients):
+        await asyncio.sleep(0)
+        accepted.append(len(site._connections))
+    for client in clients:
+        client.close()
+    await runner.cleanup()
+    assert max(after - before for before, after in itertools.pairwise(accepted)) == MAX_ACCEPTS_A_TURN
 
 
 async def test_a_flood_is_one_line_of_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rtppool_core.contract.port_range import MAX_PORT
 from rtppool_core.net.http_endpoints import any_address
@@ -39,7 +39,7 @@ class Settings:
     rate: int = 200
     rate_per_address: int = 0
     rtp_only: bool = True
-    http_bind: str = "0.0.0.0"
+    http_bind: str = field(default_factory=any_address)
     http_port: int = 9091
     log_level: str = "INFO"
     log_format: str = "text"

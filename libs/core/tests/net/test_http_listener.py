@@ -335,6 +335,11 @@ async def test_a_malformed_request_is_400_and_one_line_without_a_traceback(
     assert record.exc_info is None
 
 
+async def test_headers_that_are_large_together_are_431(open_site: Site) -> None:
+    headers = b"".join(b"X%d: %s\r\n" % (number, b"a" * 4000) for number in range(5))
+    assert (await open_site.ask(headers=headers)).startswith(b"HTTP/1.1 431")
+
+
 AUTHORIZATIONS = [
     b"Bearer \xff\xfe",
     b"Bearer \xed\xa0\x80",

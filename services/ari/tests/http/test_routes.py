@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -8,6 +10,7 @@ from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
 from snapshots import MET, VIOLATED, with_report
+from yarl import URL
 
 from rtppool_relay.http.page.page import SlaPage
 from rtppool_relay.http.routes import make_routes, prefer, weigh
@@ -148,3 +151,22 @@ async def test_half_a_surrogate_pair_in_a_name_breaks_no_page() -> None:
     async with aiohttp.ClientSession() as http, http.get(url, headers={"Accept": "text/html"}) as answer:
         assert "Media quality of worker-?" in await answer.text()
     await runner.cleanup()
+
+
+async def test_an_accept_header_of_any_length_costs_less_than_20_ms_of_cpu_time(address: str) -> None:
+    accept = ",".join(f"a{number}/b;q=0.{number % 10}" for number in range(500))
+    async with aiohttp.ClientSession() as http:
+        for _ in range(2):
+            began_seconds = time.thread_time()
+            async with http.get(f"{address}/sla", headers={"Accept": accept}) as answer:
+                assert answer.status == 200
+    assert time.thread_time() - began_seconds < 0.02
+
+
+@pytest.mark.parametrize("accept", [b"text/html;q=\xff", b"\xff/\xfe", b"\xed\xa0\x80", b'text/html;a="\xc3'])
+async def test_an_accept_header_of_any_bytes_gets_the_document(address: str, accept: bytes) -> None:
+    url = URL(address)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"GET /sla HTTP/1.0\r\nAccept: %s\r\n\r\n" % accept)
+    assert (await reader.readline()).startswith(b"HTTP/1.0 200")
+    writer.close()

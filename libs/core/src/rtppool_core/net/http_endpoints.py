@@ -21,6 +21,7 @@ from rtppool_core.net.udp import family_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN_PATHS = frozenset({"/health", "/healthz", "/ready"})
+MAX_HEADER_BYTES = 16 * 1024
 SHUTDOWN_SECONDS = 2.0
 REALM = "rtp-pool: any user name, the token as password"
 JSON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -69,7 +70,7 @@ def make_app(
 
     `token` returns the token in force, or raises OSError. An empty token opens nothing.
     """
-    app = web.Application(middlewares=[_token_middleware(token)] if token else [])
+    app = web.Application(middlewares=[_bound_headers, *([_token_middleware(token)] if token else [])])
     app.router.add_get("/health", _health_handler("healthy", healthy))
     app.router.add_get("/ready", _health_handler("ready", ready))
     app.router.add_get("/metrics", make_aiohttp_handler(registry))
@@ -87,6 +88,14 @@ def _health_handler(name: str, health_now: Callable[[], Health]) -> Handler:
         return json_response(body, 200 if health.ok else 503)
 
     return answer
+
+
+@web.middleware
+async def _bound_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Reject a request with so large a header that reading it would hold the program up."""
+    if sum(len(name) + len(value) for name, value in request.raw_headers) > MAX_HEADER_BYTES:
+        return json_response({"error": f"the header has more than {MAX_HEADER_BYTES} bytes"}, 431)
+    return await handler(request)
 
 
 def _token_middleware(token: Callable[[], str]) -> Any:

@@ -162,7 +162,7 @@ async def _serve(program: str) -> None:
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     ports = CPorts(await Forwarder.start(program, settings.echo.port), settings.advertise_ip)
     ports.take_ports(settings.port_range)
-    telephony = Telephony(settings, ports)
+    telephony = Telephony(settings, ports, lambda _address: None)  # ADVERTISE_IP is set
 
     async def status(_request: web.Request) -> web.StreamResponse:
         return json_response({"ready": True, "ari": to_json(telephony.ari_report())})

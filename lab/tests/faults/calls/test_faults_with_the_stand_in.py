@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from line_under_faults import CALLS, Line, placed
 from relay_process import relay_process, talking
 
 from lab.base.descriptors import open_descriptors
 from lab.base.proc import media_pids
+from lab.tests.faults.calls.line_under_faults import CALLS, Line, placed
 from rtppool_testing.waiting import until
 
 

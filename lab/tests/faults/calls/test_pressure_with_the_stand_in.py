@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from line_under_faults import APPLICATION, CALLS, MORE, Line, placed
 from relay_process import talking
 
 from lab.base.descriptors import descriptors_exhausted
 from lab.base.idle_connections import ask, idle_connections
 from lab.base.proc import media_pids, resident_bytes
+from lab.tests.faults.calls.line_under_faults import APPLICATION, CALLS, MORE, Line, placed
 from rtppool_testing.waiting import until
 
 IDLE = 2_000

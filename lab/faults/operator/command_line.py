@@ -20,6 +20,7 @@ from lab.faults.operator.api.audit import missing, read_audit, table, unused
 from lab.faults.operator.report import PAGE, SHARED_CORES, campaign_figures, document, write
 from lab.faults.operator.rig.rig import NotConverged, Rig, find_programs, make_rig
 from lab.faults.operator.runs.campaign import campaign
+from lab.faults.operator.runs.exhaustion import exhaustion
 from lab.faults.operator.runs.faults import FAULTS, Stage, fault_named
 from lab.faults.operator.runs.idle import idle
 from lab.faults.operator.runs.node_edits import edits_on_nodes
@@ -70,6 +71,10 @@ async def _idle(rig: Rig, options: argparse.Namespace) -> list[Figure]:
     return await idle(rig, rig.operator(direct=True), options.minutes, say)
 
 
+async def _exhaustion(rig: Rig, _options: argparse.Namespace) -> list[Figure]:
+    return await exhaustion(rig, rig.operator(direct=True), say)
+
+
 async def _edits(place: Place) -> list[Figure]:
     return await edits_on_nodes(make_tooling(), place.options.edits, random.Random(place.options.seed), say)
 
@@ -91,6 +96,7 @@ PARTS = (
     Part("campaign", "Faults of operator, API server, relays and people", _on_rig(_campaign)),
     Part("scale", f"{RELAYS} relays and {POOLS} pools", _on_rig(_scale, ANSWER_SECONDS)),
     Part("idle", "An idle pool", _on_rig(_idle)),
+    Part("exhaustion", "An operator without descriptors, and beside idle connections", _on_rig(_exhaustion)),
     Part("edits", "Edits of a pool on the nodes of a cluster", _edits, by_default=False),
 )
 

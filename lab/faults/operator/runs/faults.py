@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+from lab.base.descriptors import descriptors_exhausted
 from lab.base.errors import LabError
 from lab.faults.operator.api.api_client import ApiRefused
 from lab.faults.operator.api.faulty_proxy import Refusal
@@ -92,6 +94,16 @@ async def _operator_paused(stage: Stage) -> Lift:
         stage.operator.process.resume()
 
     return go_on
+
+
+async def _operator_without_descriptors(stage: Stage) -> Lift:
+    stack = ExitStack()
+    stack.enter_context(descriptors_exhausted([stage.operator.process.pid]))
+
+    async def restore() -> None:
+        stack.close()
+
+    return restore
 
 
 async def _second_operator(stage: Stage) -> Lift:
@@ -229,6 +241,7 @@ FAULTS = (
     Fault("operator's pod replaced after a kill", _operator_replaced),
     Fault("operator ended and replaced", _operator_ended),
     Fault("operator paused", _operator_paused, 20.0),
+    Fault("operator without free descriptors", _operator_without_descriptors, 8.0),
     Fault("second operator", _second_operator, 8.0),
     Fault("API server paused", _api_paused, 10.0),
     Fault("API server killed", _api_killed),

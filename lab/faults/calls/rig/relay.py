@@ -74,10 +74,10 @@ def records_of(log: str) -> tuple[Record, ...]:
     return tuple(_record(line) for line in _json_lines(log) if line.get("message") == "call ended")
 
 
-def tracebacks_of(log: str) -> list[str]:
-    """Return all tracebacks of a relay's log: those in its records, and raw ones of a process that ended by one."""
+def tracebacks_of(log: str, *, raw: bool = True) -> list[str]:
+    """Return the tracebacks of a relay's log: those in its records, and `raw` ones of a process that ended by one."""
     logged = [f"{line['message']}\n{line['traceback']}" for line in _json_lines(log) if "traceback" in line]
-    return [*logged, *(line for line in log.splitlines() if line.startswith("Traceback"))]
+    return [*logged, *(line for line in log.splitlines() if raw and line.startswith("Traceback"))]
 
 
 def _json_lines(log: str) -> Iterable[Mapping[str, Any]]:

@@ -185,6 +185,7 @@ def call_site_fault(sites: CallSites, group: SiteGroup, stirring: Stirring) -> F
         through_proxy=True,
         is_whole=stirring.is_applied,
         call_seconds=OTHER_SECONDS + SITE_SECONDS * len(group.sites),
+        starts_fail=True,
     )
 
 

@@ -48,6 +48,7 @@ class Fault:
     """A fault. With `reconnects`, the relay loses its connection to Asterisk. `strike` gets the round, from 1.
 
     `is_whole` holds a further condition of the recovery. Calls last `call_seconds`: longer than fault and recovery.
+    With `starts_fail`, a program may end at its start by a traceback, and is started again.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Fault:
     reconnects: bool = True
     is_whole: Callable[[Rig], Awaitable[bool]] = _always
     call_seconds: float = 11.0
+    starts_fail: bool = False
 
 
 async def _asterisk(rig: Rig, _number: int) -> Struck:

@@ -83,11 +83,11 @@ async def _exhaust(part: Part, rig: Rig, number: int) -> Struck:
                 answers = await ask(part.port, PROBED_PATHS, PROBES // 10, EXHAUSTED_SECONDS / PROBES)
                 others = await calling.finish(FINISH_SECONDS)
         relieved = time.monotonic()
-    refused = len(others.placed - others.answered)
-    if part.refuses and not refused:
-        findings.append("no caller was refused, so the descriptors were not exhausted")
+    refused, given_back = len(others.placed - others.answered), len(others.answered - others.talked)
+    if part.refuses and not refused + given_back:
+        findings.append("no caller was refused or given back, so the descriptors were not exhausted")
     findings += _answered_all("HTTP without descriptors", answers)
-    notes = (f"{refused} of {len(others.placed)} more callers refused", f"HTTP {answers}")
+    notes = (f"of {len(others.placed)} more callers {refused} refused, {given_back} given back", f"HTTP {answers}")
     return Struck(at, max(relieved, time.monotonic()), others=others, notes=notes, findings=tuple(findings))
 
 

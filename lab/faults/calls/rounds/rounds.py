@@ -132,7 +132,9 @@ async def play(rig: Rig, fault: Fault, number: int, calls: int) -> RoundResult:
     callers = callers.with_other(struck.others) if struck else callers
     dialplan = dialplan_of(rig.dialplan_log(dialplan_from))
     result.findings += unaccounted(Evidence(callers, dialplan, _known(records, hung_up), fault.asterisk_dies))
-    result.findings += [f"the relay's log has a traceback: {each[-400:]}" for each in tracebacks_of(log)[:2]]
+    result.findings += [
+        f"the relay's log has a traceback: {each[-400:]}" for each in tracebacks_of(log, raw=not fault.starts_fail)[:2]
+    ]
     _count(result, held, hung_up, trials, records)
     result.descriptors = _descriptors(rig)
     if status := await rig.relay_view.status():

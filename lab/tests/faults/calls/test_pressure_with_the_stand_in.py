@@ -29,12 +29,14 @@ def http_port(line: Line) -> int:
     return int(line.relay.settings["HTTP_PORT"])
 
 
-async def refused(line: Line) -> int:
-    return sum((await line.relay.get("/status"))["calls"]["refused"].values())
+async def turned_away(line: Line) -> int:
+    """Return how many callers were refused, or given back after their answer."""
+    calls = await line.relay.calls()
+    return sum(calls["refused"].values()) + calls["ended"]
 
 
-@pytest.mark.parametrize("which", ["control process"])
-async def test_without_descriptors_callers_are_refused_calls_go_on_and_http_answers(line: Line, which: str) -> None:
+@pytest.mark.parametrize("which", ["control process", "media processes"])
+async def test_without_descriptors_callers_are_turned_away_calls_go_on_and_http_answers(line: Line, which: str) -> None:
     pid = line.relay.process.pid
     with descriptors_exhausted([pid] if which == "control process" else media_pids(pid)):
         for _ in range(MORE):
@@ -43,10 +45,10 @@ async def test_without_descriptors_callers_are_refused_calls_go_on_and_http_answ
         assert answers.answered == answers.sent
         await talking(line.stand_in, line.callers[:CALLS])
 
-        async def some_refused() -> bool:
-            return await refused(line) > 0
+        async def some_turned_away() -> bool:
+            return await turned_away(line) > 0
 
-        await until(some_refused, "a caller is refused")
+        await until(some_turned_away, "a caller is turned away")
     line.callers[:] = [caller for caller in line.callers if caller in line.stand_in.callers()]
     assert line.relay.process.returncode is None
     line.callers.append(line.stand_in.place_call(APPLICATION))

@@ -20,6 +20,7 @@ from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import LateByCause
 from rtppool_core.net.http_endpoints import json_response
 from rtppool_core.process import logs
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_relay.calls.telephony import Telephony
 from rtppool_relay.figures.call_figures import CallFigures
 from rtppool_relay.media.rows import ROWS_NAME, SLOT_BYTES, SLOTS, Word, slot_offset
@@ -118,6 +119,13 @@ class CPort:
         packets = int(self.connected and self.ports.forwarder.has_packets(self.slot))
         return MediaFlow(packets, packets)
 
+    async def observe_senders(self) -> str | None:
+        """Return no sentence: Asterisk sends from the loopback address."""
+        return None
+
+    def excuse_digit(self, duration_seconds: float) -> None:
+        """Count nothing: the rows of this relay are read elsewhere."""
+
     async def close(self) -> CallFigures:
         """Close the port."""
         if self.connected:
@@ -151,6 +159,9 @@ class CPorts:
         """Refuse an adoption: the relay in C keeps no calls over a restart."""
         raise Refused("NotReady", f"{call} on port {port}: this relay adopts no calls")
 
+    def hold(self, ports: frozenset[int]) -> None:
+        """Hold no port: this relay finds no call at its start."""
+
     async def audit(self, ports_of_calls: Iterable[int]) -> tuple[int, ...]:
         """Return no suspects."""
         del ports_of_calls
@@ -162,7 +173,7 @@ async def _serve(program: str) -> None:
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     ports = CPorts(await Forwarder.start(program, settings.echo.port), settings.advertise_ip)
     ports.take_ports(settings.port_range)
-    telephony = Telephony(settings, ports, lambda _address: None)  # ADVERTISE_IP is set
+    telephony = Telephony(settings, ports, lambda _address: None, PeriodicJobs())  # ADVERTISE_IP is set
 
     async def status(_request: web.Request) -> web.StreamResponse:
         return json_response({"ready": True, "ari": to_json(telephony.ari_report())})

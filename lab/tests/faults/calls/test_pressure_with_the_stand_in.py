@@ -32,7 +32,7 @@ def http_port(line: Line) -> int:
 async def turned_away(line: Line) -> int:
     """Return how many callers were refused, or given back after their answer."""
     calls = await line.relay.calls()
-    return sum(calls["refused"].values()) + calls["ended"]
+    return int(sum(calls["refused"].values()) + calls["ended"])
 
 
 @pytest.mark.parametrize("which", ["control process", "media processes"])

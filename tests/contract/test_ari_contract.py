@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -20,7 +21,7 @@ from rtppool_relay.ari.messages import Bridge, Channel, ChannelStarted, Replaced
 from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.calls.ids import CallIds, port_of_name
 
-IDS = CallIds.of_node("contract")
+IDS = CallIds.of_relay("contract", "contract")
 
 
 def new_ids() -> tuple[str, str]:
@@ -344,3 +345,86 @@ async def test_a_third_channel_in_the_bridge_has_an_event_and_is_listed(ari: Ari
         for channel in (third, media, caller):
             await ari.client.delete_channel(channel)
         await ari.client.delete_bridge(bridge)
+
+
+# The list of an application holds its subscriptions. A relay's comparison relies on these answers.
+
+
+async def channels_of(ari: Ari, application: str) -> tuple[str, ...]:
+    found = await ari.client.application(application)
+    assert found is not None
+    return found.channel_ids
+
+
+async def test_an_application_lists_its_channels_as_long_as_they_are_in_it(ari: Ari, receiver: Receiver) -> None:
+    media, _ = new_ids()
+    async with ari.listening() as heard:
+        assert await channels_of(ari, ari.application) == ()
+        await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+        await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
+        assert await channels_of(ari, ari.application) == (media,)
+        assert ari.application in {each.name for each in (await ari.client.applications()).items}
+        await ari.client.delete_channel(media)
+        await until_gone(media, ari.client.channels)
+        assert await channels_of(ari, ari.application) == ()
+
+
+async def test_a_channel_is_requested_alone_and_an_absent_one_is_none(ari: Ari, receiver: Receiver) -> None:
+    media, bridge = new_ids()
+    async with ari.listening() as heard:
+        await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+        await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
+        found = await ari.client.channel(media)
+        assert found is not None
+        assert (found.id, port_of_name(found.name), found.application) == (media, receiver.port, ari.application)
+        await ari.client.create_bridge(bridge)
+        await ari.client.add_to_bridge(bridge, (media,))
+        assert await ari.client.bridge(bridge) == Bridge(bridge, (media,))
+        await ari.client.delete_channel(media)
+        await until_gone(media, ari.client.channels)
+        await ari.client.delete_bridge(bridge)
+        await until_gone(bridge, ari.client.bridges)
+        assert await ari.client.channel(media) is None
+        assert await ari.client.bridge(bridge) is None
+
+
+async def test_a_channel_that_moves_has_both_events_stays_in_its_bridge_and_keeps_the_dialplan_s_data(
+    ari: Ari, receiver: Receiver
+) -> None:
+    media, bridge = new_ids()
+    other = replace(ari, application=f"contract-{secrets.token_hex(4)}")
+    async with ari.listening() as heard, other.listening() as heard_there:
+        await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+        await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
+        await ari.client.create_bridge(bridge)
+        await ari.client.add_to_bridge(bridge, (media,))
+        status, _answer = await ari.request("POST", f"/channels/{media}/move", app=other.application)
+        assert status == 204
+        left = await heard.wait_for("StasisEnd", lambda event: event["channel"]["id"] == media)
+        entered = await heard_there.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
+        assert (left["application"], entered["application"]) == (ari.application, other.application)
+        assert await channels_of(ari, ari.application) == ()
+        assert await channels_of(ari, other.application) == (media,)
+        assert await application_of(ari, media) == ari.application
+        assert await ari.client.bridge(bridge) == Bridge(bridge, (media,))
+        await ari.client.delete_channel(media)
+        await ari.client.delete_bridge(bridge)
+
+
+async def test_a_channel_of_another_application_may_be_listed_and_an_own_one_may_not(
+    ari: Ari, receiver: Receiver
+) -> None:
+    media, _ = new_ids()
+    other = replace(ari, application=f"contract-{secrets.token_hex(4)}")
+    async with ari.listening() as heard, other.listening():
+        await ari.client.create_media(media, ari.application, receiver.address, "ulaw")
+        await heard.wait_for("StasisStart", lambda event: event["channel"]["id"] == media)
+        source = f"channel:{media}"
+        await ari.request("POST", f"/applications/{other.application}/subscription", eventSource=source)
+        assert await channels_of(ari, other.application) == (media,)
+        await ari.request("DELETE", f"/applications/{other.application}/subscription", eventSource=source)
+        assert await channels_of(ari, other.application) == ()
+        while media in await channels_of(ari, ari.application):
+            await ari.request("DELETE", f"/applications/{ari.application}/subscription", eventSource=source)
+        assert await application_of(ari, media) == ari.application
+        await ari.client.delete_channel(media)

@@ -258,6 +258,7 @@ class Switchboard:
             raise SwitchboardError(500, "An internal error prevented this request from being handled")
         name = f"UnicastRTP/{peer_host}-{self._next_name():#014x}"
         leg = Channel(channel, name, "Down", _now(), peer_host=peer_host, entering=application)
+        leg.stasis_data = application
         leg.variables |= {"UNICASTRTP_LOCAL_ADDRESS": local[0], "UNICASTRTP_LOCAL_PORT": str(local[1])}
         self.channels[channel] = leg
         snapshot = leg.to_json()

@@ -6,10 +6,19 @@ import asyncio
 import json
 import time
 import tracemalloc
+from typing import Any
 
 import pytest
 
-from rtppool_relay.ari.bodies import MAX_ELEMENT_CHARS, MAX_FAULTS, MAX_LIST_BYTES, Listing, parse_json, parse_list
+from rtppool_relay.ari.bodies import (
+    MAX_APPLICATION_CHARS,
+    MAX_ELEMENT_CHARS,
+    MAX_FAULTS,
+    MAX_LIST_BYTES,
+    Listing,
+    parse_json,
+    parse_list,
+)
 from rtppool_relay.ari.errors import AriFormatError
 from rtppool_relay.ari.messages import Channel, parse_channel
 
@@ -117,6 +126,22 @@ async def test_the_largest_body_takes_little_memory_and_leaves_the_loop_its_turn
     await watching
     assert peak_bytes < 3 * MAX_LIST_BYTES
     assert longest < 0.2
+
+
+@pytest.mark.parametrize("max_chars", [MAX_ELEMENT_CHARS, MAX_APPLICATION_CHARS])
+async def test_an_element_at_its_bound_is_parsed_and_a_longer_one_is_left_out(max_chars: int) -> None:
+    def texts(document: Any) -> int:
+        return len(document["texts"])
+
+    shortest = '{"texts":[%s"x"]}'
+    identifier = f'"{"x" * 29}",'
+    fitting = shortest % (identifier * ((max_chars - len(shortest) + 2) // len(identifier)))
+    fitting = fitting.replace(":[", ":" + " " * (max_chars - len(fitting)) + "[")
+    longer = fitting.replace(":", ": ")
+    assert len(fitting) == max_chars
+    listing = await parse_list(f"[{fitting},{longer}]".encode(), texts, max_chars)
+    assert len(listing.items) == 1
+    assert len(listing.faults) == 1
 
 
 async def test_the_channels_of_4096_calls_are_parsed() -> None:

@@ -24,14 +24,16 @@ MAX_OBJECT_BYTES = 1 << 20
 MAX_ERROR_BYTES = 4096
 ERROR_BODY_SECONDS = 1.0
 MAX_ELEMENT_CHARS = 1 << 16
+# An application is one element with the ids of all its channels.
+MAX_APPLICATION_CHARS = 1 << 20
 MAX_FAULTS = 100
 # Some 0.1 s of CPU time for each faulty element. A channel has about 120 tokens.
 MAX_SKIPPED_TOKENS = 100_000
 
 _ELEMENTS_BETWEEN_TURNS = 64
 _TOKENS_BETWEEN_TURNS = 4096
-# An ordinary element fits into the smaller window, which is cheaper to copy.
-_WINDOWS = (4096, MAX_ELEMENT_CHARS)
+# An ordinary element fits into this window, which is cheaper to copy than the largest element.
+_WINDOW_CHARS = 4096
 _ANY_HEADER = 32 + zlib.MAX_WBITS  # zlib's for "gzip or deflate by its header"
 # Python refuses to convert more than 4,300 digits. No field that the relay uses is longer than this.
 _MAX_DIGITS = 18
@@ -93,26 +95,7 @@ def parse_json(text: str) -> Any:
         raise AriFormatError(f"no JSON ({_reason(error)})") from error
 
 
-def parse_elements(body: bytes, parse: Callable[[Any], T]) -> Listing[T]:
-    """Parse a short JSON list whose elements may be long.
-
-    Raises:
-        AriFormatError: it is no JSON list.
-    """
-    document = parse_json(body.decode("utf-8", "replace"))
-    if not isinstance(document, list):
-        raise AriFormatError("the answer is no JSON list")
-    items: list[T] = []
-    faults: list[str] = []
-    for number, element in enumerate(document):
-        try:
-            items.append(parse(element))
-        except AriFormatError as error:
-            faults.append(f"element {number} is left out: {error}")
-    return Listing(tuple(items), tuple(faults[:MAX_FAULTS]))
-
-
-async def parse_list(body: bytes, parse: Callable[[Any], T]) -> Listing[T]:
+async def parse_list(body: bytes, parse: Callable[[Any], T], max_element_chars: int = MAX_ELEMENT_CHARS) -> Listing[T]:
     """Parse a JSON list element by element, with turns for the event loop in between.
 
     Raises:
@@ -130,7 +113,7 @@ async def parse_list(body: bytes, parse: Callable[[Any], T]) -> Listing[T]:
     while more:
         number = len(items) + len(faults)
         try:
-            document, end = _parse_element(text, at)
+            document, end = _parse_element(text, at, max_element_chars)
             items.append(parse(document))
         except (ValueError, RecursionError, AriFormatError) as error:
             faults.append(f"element {number} is left out: {_reason(error)}")
@@ -144,14 +127,14 @@ async def parse_list(body: bytes, parse: Callable[[Any], T]) -> Listing[T]:
     return Listing(tuple(items), tuple(faults))
 
 
-def _parse_element(text: str, at: int) -> tuple[Any, int]:
+def _parse_element(text: str, at: int, max_chars: int) -> tuple[Any, int]:
     """Return the element at this position, and the position of the comma or bracket behind it."""
-    for window in _WINDOWS:
+    for window in (_WINDOW_CHARS, max_chars):
         part = text[at : at + window]
         try:
             document, length = _DECODER.raw_decode(part)
         except json.JSONDecodeError:
-            if len(part) < window or window == MAX_ELEMENT_CHARS:
+            if len(part) < window or window == max_chars:
                 raise
         else:
             end = _skip_space(text, at + length)

@@ -23,10 +23,10 @@ import aiohttp
 from yarl import URL
 
 from rtppool_relay.ari.bodies import (
+    MAX_APPLICATION_CHARS,
     MAX_LIST_BYTES,
     MAX_OBJECT_BYTES,
     Listing,
-    parse_elements,
     parse_json,
     parse_list,
     read_body,
@@ -194,8 +194,7 @@ class AriClient:
         """Return the subscriptions of all Stasis applications."""
         body = await self._send("GET", "/applications", {}, MAX_LIST_BYTES)
         with self._names_request("GET", "/applications"):
-            # One element has the ids of all channels of an application, so the bound of an element does not fit.
-            return parse_elements(body, parse_application)
+            return await parse_list(body, parse_application, MAX_APPLICATION_CHARS)
 
     async def bridge(self, bridge: str) -> Bridge | None:
         """Return a bridge, or None where there is none."""

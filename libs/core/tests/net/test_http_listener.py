@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import logging
 import os
@@ -307,6 +308,39 @@ async def test_the_reserve_survives_a_neighbour_that_takes_every_descriptor(open
     for descriptor in taken:
         os.close(descriptor)
     assert len(taken) <= 1
+
+
+class FailingListener:
+    """A listening socket whose next calls of accept fail."""
+
+    def __init__(self, listener: socket.socket, number: int, failures: int) -> None:
+        self._listener, self._number, self.failures = listener, number, failures
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(self._number, os.strerror(self._number))
+        return self._listener.accept()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._listener, name)
+
+
+@pytest.mark.parametrize("failures", [1, 20])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
+async def test_an_accept_that_fails_is_repeated_until_it_works(
+    monkeypatch: pytest.MonkeyPatch, number: int, failures: int
+) -> None:
+    monkeypatch.setattr(http_listener, "RETRY_ACCEPT_SECONDS", 0.01)
+    runner, port = await listen(make_app(CollectorRegistry(), Health, Health), "127.0.0.1", 0)
+    (served,) = runner.sites
+    assert isinstance(served, BoundedSite)
+    monkeypatch.setattr(served, "_listener", FailingListener(served._listener, number, failures))
+    site = Site(port)
+    assert await site.ask() == b"HTTP/1.1 200 OK"
+    for client in site.clients:
+        client.close()
+    await runner.cleanup()
 
 
 MALFORMED = [

@@ -9,6 +9,7 @@ while the rest of the process has none left.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import resource
@@ -102,18 +103,26 @@ class BoundedSite(web.BaseSite):
                 accepted, _address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError:
-                # No descriptor or no memory. The socket stays readable, so the loop must not poll it at once.
-                if self._reserve:
-                    os.close(self._reserve.pop())
-                elif not self._displace():
-                    self._loop.remove_reader(self._listener)
-                    self._accept_later(RETRY_ACCEPT_SECONDS)
-                    return
-                continue
+            except OSError as error:
+                if self._free_descriptor(error):
+                    continue
+                # The socket stays readable, so the loop must not poll it at once.
+                log.warning("HTTP accepts no connection at present: %s", error.strerror)
+                self._loop.remove_reader(self._listener)
+                self._accept_later(RETRY_ACCEPT_SECONDS)
+                return
             if len(self._connections) >= self._max_connections:
                 self._displace()
             self._begin(accepted)
+
+    def _free_descriptor(self, error: OSError) -> bool:
+        """Close a descriptor where one is missing: of the reserve, else of another connection."""
+        if error.errno not in {errno.EMFILE, errno.ENFILE}:
+            return False
+        if self._reserve:
+            os.close(self._reserve.pop())
+            return True
+        return self._displace()
 
     def _begin(self, accepted: socket.socket) -> None:
         accepted.settimeout(0)
@@ -126,7 +135,7 @@ class BoundedSite(web.BaseSite):
     async def _connect(self, connection: _Connection, accepted: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: connection, accepted, ssl=self._ssl_context)
-        except (OSError, ValueError) as error:  # the client has gone, or its handshake failed
+        except (OSError, ValueError, MemoryError) as error:  # the client has gone, or its handshake failed
             log.debug("an HTTP connection was not set up: %s", error)
             accepted.close()
             self.forget(connection)
@@ -143,6 +152,7 @@ class BoundedSite(web.BaseSite):
 
     def _sweep(self) -> None:
         """Close overdue connections, refill the reserve, and report displaced connections once a minute."""
+        self._timers["sweep"] = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         now_seconds = self._loop.time()
         for connection in list(self._connections):
             if connection.is_overdue(now_seconds):
@@ -152,7 +162,6 @@ class BoundedSite(web.BaseSite):
             fields = {"closed": self._displaced, "max": self._max_connections}
             log.warning("HTTP connections were closed, so that new ones are accepted", extra={"fields": fields})
             self._displaced, self._reported_at_seconds = 0, now_seconds
-        self._timers["sweep"] = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _fill_reserve(self) -> None:
         while len(self._reserve) < RESERVED_DESCRIPTORS and self._listener.fileno() >= 0:

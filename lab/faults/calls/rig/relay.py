@@ -110,9 +110,9 @@ def _record(line: Mapping[str, Any]) -> Record:
 class RelayView:
     """A client of the relay's HTTP port."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = RELAY_HTTP_PORT) -> None:
         self._http = aiohttp.ClientSession(
-            base_url=f"http://{LOOPBACK}:{RELAY_HTTP_PORT}",
+            base_url=f"http://{LOOPBACK}:{port}",
             connector=aiohttp.TCPConnector(force_close=True),
             timeout=aiohttp.ClientTimeout(total=2),
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lab.base.descriptors import open_descriptors
@@ -17,7 +18,7 @@ from lab.base.places import LOOPBACK
 from lab.base.proc import children_of, media_pids, private_bytes
 from lab.base.report import Figure
 from lab.base.waiting import wait_until
-from lab.faults.calls.places import ECHO_HTTP_PORT, RELAY_HTTP_PORT
+from lab.faults.calls.places import ECHO_HTTP_PORT, ECHO_PORT, RELAY_HTTP_PORT
 from lab.faults.calls.rig.asterisk import USER
 from lab.faults.calls.rig.relay import (
     APPLICATION,
@@ -44,6 +45,16 @@ MAX_GROWTH_BYTES = 2 << 20
 QUIET_SECONDS = 12.0
 POLL_EVERY_SECONDS = 5.0
 PAGES = ("/health", "/ready", "/status", "/calls", "/metrics", "/sla")
+
+
+@dataclass(frozen=True, slots=True)
+class SoakPorts:
+    """The ports of relay and echo."""
+
+    relay_http: int = RELAY_HTTP_PORT
+    echo: int = ECHO_PORT
+    echo_http: int = ECHO_HTTP_PORT
+    relay: Ports = field(default_factory=Ports)
 
 
 @dataclass(slots=True)
@@ -106,55 +117,75 @@ class _Parts:
 
 
 async def _soak(stage: Stage, result: RowResult) -> None:
+    await soak(stage.folder, stage.minutes, SoakPorts(), stage.say, result)
+
+
+async def soak(folder: Path, minutes: float, ports: SoakPorts, say: Callable[[str], None], result: RowResult) -> None:
+    """Soak relay and echo for so many minutes of calls."""
     tally = Tally()
-    async with _running(stage) as parts:
+    async with _running(folder, ports) as parts:
         await wait_until("the relay is ready and connected", parts.is_connected, UP_SECONDS)
-        polling = asyncio.create_task(_poll())
+        polling = asyncio.create_task(_poll(ports))
         try:
-            await _call(parts, stage.minutes * WARM_SHARE, tally)
+            await _call(parts, minutes * WARM_SHARE, tally)
             before = parts.usage()
-            stage.say(f"{tally.placed} calls; from here on nothing may grow: {_line(before)}")
-            await _call(parts, stage.minutes * (1 - WARM_SHARE), tally)
+            say(f"{tally.placed} calls; from here on nothing may grow: {_line(before)}")
+            await _call(parts, minutes * (1 - WARM_SHARE), tally)
         finally:
             polling.cancel()
             await asyncio.gather(polling, return_exceptions=True)
         after, status = parts.usage(), await parts.view.status()
-        stage.say(f"{tally.placed} calls: {_line(after)}")
+        say(f"{tally.placed} calls: {_line(after)}")
         result.findings += [f"traceback: {each[-400:]}" for each in tracebacks_of(parts.relay.log_text())[:2]]
-    result.figures += soak_figures(stage.minutes, tally, before, after, status or {})
+    result.figures += soak_figures(minutes, tally, before, after, status or {})
     result.findings += uncounted(status["calls"]) if status else ["the relay does not answer"]
 
 
 @asynccontextmanager
-async def _running(stage: Stage) -> AsyncIterator[_Parts]:
+async def _running(folder: Path, ports: SoakPorts) -> AsyncIterator[_Parts]:
     password = secrets.token_urlsafe(18)
     async with AsyncExitStack() as stack:
         stand_in = await stack.enter_async_context(StandIn(LOOPBACK, 0, USER, password))
-        view = RelayView()
+        view = RelayView(ports.relay_http)
         stack.push_async_callback(view.close)
         port = int(stand_in.url.rpartition(":")[2].partition("/")[0])
-        environment = {**relay_environment(port, password, str(Ports())), **TAKES_ALL.settings}
-        echo = Keeper("echo", echo_command(), echo_environment(), stage.folder / "echo.log")
-        relay = Keeper("relay", relay_command(), environment, stage.folder / "relay.log")
+        of_relay = {
+            **relay_environment(port, password, str(ports.relay)),
+            **TAKES_ALL.settings,
+            "HTTP_PORT": str(ports.relay_http),
+            "ECHO_PORT": str(ports.echo),
+        }
+        of_echo = {**echo_environment(), "HTTP_PORT": str(ports.echo_http), "ECHO_PORT": str(ports.echo)}
+        echo = Keeper("echo", echo_command(), of_echo, folder / "echo.log")
+        relay = Keeper("relay", relay_command(), of_relay, folder / "relay.log")
         for keeper in (echo, relay):
             stack.push_async_callback(keeper.close)
             await keeper.start()
         yield _Parts(stand_in, relay, echo, view)
 
 
+def plan_of(minutes: float) -> LoadPlan:
+    """Return the plan of so many minutes."""
+    seconds = max(minutes * 60 * CALL_SECONDS / (CALL_SECONDS + PAUSE_SECONDS), CALL_SECONDS)
+    return LoadPlan(LINES, LINES_PER_SECOND, seconds, CALL_SECONDS)
+
+
+def calls_of(minutes: float) -> int:
+    """Return the calls of a soak."""
+    return plan_of(minutes * WARM_SHARE).calls + plan_of(minutes * (1 - WARM_SHARE)).calls
+
+
 async def _call(parts: _Parts, minutes: float, tally: Tally) -> None:
     """Place the calls of so many minutes, and wait until everything is quiet."""
-    seconds = max(minutes * 60 * CALL_SECONDS / (CALL_SECONDS + PAUSE_SECONDS), CALL_SECONDS)
-    plan = LoadPlan(LINES, LINES_PER_SECOND, seconds, CALL_SECONDS)
-    await call_by_plan(parts.stand_in, APPLICATION, plan, asyncio.Event(), tally.add)
+    await call_by_plan(parts.stand_in, APPLICATION, plan_of(minutes), asyncio.Event(), tally.add)
     await asyncio.sleep(QUIET_SECONDS)
 
 
-async def _poll() -> None:
+async def _poll(ports: SoakPorts) -> None:
     """Read every page now and then, as a kubelet, a scraper and an operator do."""
     while True:
-        await ask(RELAY_HTTP_PORT, PAGES, 1)
-        await ask(ECHO_HTTP_PORT, PAGES[:2], 1)
+        await ask(ports.relay_http, PAGES, 1)
+        await ask(ports.echo_http, PAGES[:2], 1)
         await asyncio.sleep(POLL_EVERY_SECONDS)
 
 
@@ -162,7 +193,7 @@ def soak_figures(
     minutes: float, tally: Tally, before: Mapping[str, Usage], after: Mapping[str, Usage], status: Mapping[str, Any]
 ) -> list[Figure]:
     """Return the figures of a soak: calls, growth of each process, and the ports."""
-    wanted = round(CALLS * minutes / MINUTES)
+    wanted = calls_of(minutes)
     ports, calls = status.get("ports", {}), status.get("calls", {})
     growth = [
         Figure(

@@ -255,6 +255,15 @@ async def test_a_user_who_may_not_write_is_found_at_connect_and_a_caller_is_coun
     assert exchange.calls.report().arrived == 2
 
 
+async def test_missing_rights_are_back_within_five_seconds_of_their_repair(exchange: Exchange) -> None:
+    exchange.stand_in.read_only = True
+    await connected_again(exchange)
+    assert exchange.session.report().state == "Unauthorized"
+    exchange.stand_in.read_only = False
+    async with asyncio.timeout(5):
+        await until(lambda: exchange.session.report().state == "Connected", "rights are back")
+
+
 async def test_rights_that_are_lost_under_a_call_are_found_and_the_call_goes_on(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,7 +82,10 @@ class _Trials:
             plan = Plan(f"{self.name}-trial-{self.tried}", 1, TRIAL_SECONDS, port)
             async with self.rig.callers.calling(plan) as calling:
                 began = time.monotonic()
-                outcome = await calling.finish(FINISH_SECONDS)
+                try:
+                    outcome = await calling.finish(FINISH_SECONDS)
+                except LabError:  # SIPp failed, or the call hangs: the next trial decides
+                    outcome = await calling.stop()
             ended = time.monotonic()
             self.outcome = self.outcome.with_other(outcome)
             if outcome.talked and await self._voice_returned(outcome, offset):

@@ -26,6 +26,8 @@ MAX_COMPARE_SECONDS = 1.0
 # A caller without events is served or given back within 5 s.
 LOOK_SECONDS = 1.5
 CHECK_RIGHTS_SECONDS = 30.0
+# While rights are missing, no caller is served. They are back within a few seconds of their repair.
+CHECK_MISSING_RIGHTS_SECONDS = 2.0
 
 
 class Calls(Protocol):
@@ -166,7 +168,7 @@ class AriSession:
         while True:
             await self._jobs.attempt("check of the rights in Asterisk", self._check_rights)
             prepared.release()
-            await asyncio.sleep(CHECK_RIGHTS_SECONDS)
+            await asyncio.sleep(CHECK_RIGHTS_SECONDS if self._rights_problem is None else CHECK_MISSING_RIGHTS_SECONDS)
 
     async def _check_rights(self) -> None:
         before = self._rights_problem

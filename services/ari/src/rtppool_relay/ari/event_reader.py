@@ -18,6 +18,7 @@ from rtppool_relay.ari.messages import AriEvent, parse_event
 
 log = logging.getLogger(__name__)
 
+MAX_EVENT_BYTES = 1 << 20
 # Other work of the event loop gets a turn in a flood of events.
 EVENTS_BETWEEN_TURNS = 64
 
@@ -98,8 +99,14 @@ class EventReader:
 
     def _parse(self, text: bytes) -> AriEvent | None:
         try:
-            return parse_event(text.decode("utf-8", "replace"))
+            return parse_event(_decode(text))
         except AriFormatError as error:
             log.warning("an event of Asterisk is ignored: %s", error)
             self._count_ignored()
             return None
+
+
+def _decode(text: bytes) -> str:
+    if len(text) > MAX_EVENT_BYTES:
+        raise AriFormatError(f"it has {len(text)} bytes; accepted are {MAX_EVENT_BYTES}")
+    return text.decode("utf-8", "replace")

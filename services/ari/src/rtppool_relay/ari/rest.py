@@ -59,7 +59,8 @@ HANDSHAKE_SECONDS = 2.0
 # Asterisk closes an idle connection after 15 s (http.conf, session_keep_alive) and accepts 100 sessions (sessionlimit).
 KEEP_ALIVE_SECONDS = 10.0
 MAX_CONNECTIONS = 16
-MAX_EVENT_BYTES = 1 << 20
+# A longer message closes the websocket. One that is only too long for an event is left out.
+MAX_MESSAGE_BYTES = 8 << 20
 MAX_EVENTS_WAITING = 10_000
 MAX_SHOWN = 200
 MAX_ERROR = 500
@@ -291,7 +292,7 @@ class AriClient:
                         headers={"Authorization": self._authorization},
                         heartbeat=self._heartbeat_seconds,
                         timeout=aiohttp.ClientWSTimeout(ws_close=CLOSING_SECONDS),
-                        max_msg_size=MAX_EVENT_BYTES,
+                        max_msg_size=MAX_MESSAGE_BYTES,
                         decode_text=False,
                     )
             except aiohttp.WSServerHandshakeError as error:

@@ -125,7 +125,7 @@ async def test_an_odd_caller_is_served_within_five_seconds_counted_once_and_its_
     assert time.monotonic() - started < SERVED_SECONDS
     assert exchange.stand_in.switchboard.channels[bad].state == "Up"
     await connected_again(exchange)
-    await asyncio.sleep(session.LOOK_SECONDS + 1)
+    await asyncio.sleep(session.CHECK_LIST_SECONDS + 1)
     assert exchange.calls.report().arrived == 2
     assert exchange.calls.active_calls == 2
     ended = time.monotonic()
@@ -145,7 +145,7 @@ async def test_an_odd_caller_who_cannot_be_served_is_given_back_with_the_reason(
     await until(lambda: bool(exchange.stand_in.ended), "the odd caller is given back")
     assert time.monotonic() - started < SERVED_SECONDS
     assert exchange.stand_in.ended[0].refused == "NoFreePort"
-    await asyncio.sleep(session.LOOK_SECONDS + 1)
+    await asyncio.sleep(session.CHECK_LIST_SECONDS + 1)
     assert exchange.calls.report().refused == {"NoFreePort": 1}
     for port in held:
         exchange.ports.release(port, 0.0)
@@ -241,7 +241,7 @@ async def test_a_user_who_may_not_write_is_found_at_connect_and_a_caller_is_coun
     await until(lambda: exchange.calls.report().refused == {"NotReady": 1}, "the caller is refused")
     for _ in range(3):
         await exchange.comparison.compare()
-        await exchange.comparison.look()
+        await exchange.comparison.check_list()
     await asyncio.sleep(1)
     counts = exchange.calls.report()
     assert (counts.arrived, counts.accepted, counts.active, counts.cut) == (1, 0, 0, 0)

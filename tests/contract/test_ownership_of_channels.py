@@ -23,7 +23,7 @@ from exchange import (
 )
 
 from rtppool_relay.ari.rest import AriClient
-from rtppool_relay.ari.session import LOOK_SECONDS
+from rtppool_relay.ari.session import CHECK_LIST_SECONDS
 from rtppool_relay.calls.ids import CallIds
 
 STAGING = "staging"
@@ -97,12 +97,12 @@ async def test_a_foreign_channel_that_is_subscribed_to_us_is_left_alone(exchange
     assert board.channels[in_the_dialplan].state == "Ring"
 
 
-async def test_a_foreign_channel_that_is_subscribed_to_us_causes_one_comparison_and_not_one_with_each_look(
+async def test_a_foreign_channel_that_is_subscribed_to_us_causes_one_comparison_and_not_one_with_each_list(
     exchange: Exchange,
 ) -> None:
     exchange.stand_in.switchboard.subscribe(APPLICATION, exchange.stand_in.place_call(None))
     await exchange.comparison.compare()
-    await exchange.comparison.look()
+    await exchange.comparison.check_list()
     await asyncio.sleep(0.6)
     assert not exchange.calls.compare_soon.is_set()
 
@@ -113,7 +113,7 @@ async def test_a_call_whose_channels_another_client_unsubscribed_goes_on_and_its
     board, caller = exchange.stand_in.switchboard, await talking_call(exchange)
     for channel in (caller, IDS.media(caller)):
         board.unsubscribe(APPLICATION, channel)
-    await exchange.comparison.look()
+    await exchange.comparison.check_list()
     await exchange.comparison.compare()
     await connected_again(exchange)
     assert talks(exchange)
@@ -212,7 +212,7 @@ async def test_an_earlier_relay_ends_no_call_of_this_one(exchange: Exchange) -> 
 
 async def test_a_look_finds_an_end_without_an_event_before_the_next_regular_comparison(exchange: Exchange) -> None:
     caller = await talking_call(exchange)
-    await asyncio.sleep(LOOK_SECONDS)
+    await asyncio.sleep(CHECK_LIST_SECONDS)
     with exchange.deaf():
         exchange.stand_in.hang_up(caller)
     started = asyncio.get_running_loop().time()

@@ -33,7 +33,7 @@ class NoCalls:
     async def compare(self, *, only_ends: bool = False) -> None:
         pass
 
-    async def look(self) -> None:
+    async def check_list(self) -> None:
         pass
 
     async def wait(self, max_seconds: float) -> None:

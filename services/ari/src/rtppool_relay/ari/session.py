@@ -24,7 +24,7 @@ SWEEP_SECONDS = 10.0
 # Callers are served no later than this after the connection, whatever the comparison does.
 MAX_COMPARE_SECONDS = 1.0
 # A caller without events is served or given back within 5 s.
-LOOK_SECONDS = 1.5
+CHECK_LIST_SECONDS = 1.5
 CHECK_RIGHTS_SECONDS = 30.0
 # While rights are missing, no caller is served. They are back within a few seconds of their repair.
 CHECK_MISSING_RIGHTS_SECONDS = 2.0
@@ -49,7 +49,7 @@ class Comparison(Protocol):
     async def compare(self, *, only_ends: bool = False) -> None:
         """Resolve the differences to Asterisk's channels and bridges."""
 
-    async def look(self) -> None:
+    async def check_list(self) -> None:
         """Request the application's channels alone, and compare soon where one is unexplained."""
 
     async def wait(self, max_seconds: float) -> None:
@@ -141,7 +141,11 @@ class AriSession:
                             await prepared.acquire()
                 self._connections += 1
                 self._set_connected()
-                tasks.append(asyncio.create_task(self._jobs.repeat("look at the channels", LOOK_SECONDS, self._look)))
+                tasks.append(
+                    asyncio.create_task(
+                        self._jobs.repeat("check of the list of channels", CHECK_LIST_SECONDS, self._check_list)
+                    )
+                )
                 async for event in events:
                     if isinstance(event, Replaced) and event.application == self._application:
                         self._set_state("Replaced", self._replaced_reason())
@@ -184,9 +188,9 @@ class AriSession:
         if self._rights_problem != before and self._state in {"Connected", "Unauthorized"}:
             self._set_connected()
 
-    async def _look(self) -> None:
+    async def _check_list(self) -> None:
         try:
-            await self._comparison.look()
+            await self._comparison.check_list()
         except AriError as error:
             log.debug("the application's channels are unknown: %s", error)
 

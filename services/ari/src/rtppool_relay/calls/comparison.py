@@ -70,7 +70,7 @@ class Comparison:
         """Return a finding where requests of the last comparison failed."""
         return (Finding("ComparisonIncomplete", _incomplete(self._failures)),) if self._failures else ()
 
-    async def look(self) -> None:
+    async def check_list(self) -> None:
         """Request the application's channels alone. Compare soon where one is new or missing without an event.
 
         Raises:

@@ -77,7 +77,7 @@ class _Requests:
         found: dict[str, Found] = {}
         absent: set[str] = set()
 
-        async def look_up(identifier: str) -> bool:
+        async def request_one(identifier: str) -> bool:
             answer = await request(identifier)
             if answer is None:
                 absent.add(identifier)
@@ -87,7 +87,7 @@ class _Requests:
 
         async def ask(identifier: str) -> bool:
             async with turns:
-                return await self.attempt(name, lambda: look_up(identifier), MAX_SINGLE_SECONDS) is True
+                return await self.attempt(name, lambda: request_one(identifier), MAX_SINGLE_SECONDS) is True
 
         answered = await asyncio.gather(*map(ask, sorted(ids)))
         return found, absent, all(answered)

@@ -18,7 +18,7 @@ from rtppool_core.net.http_endpoints import listen
 from rtppool_relay.ari.bodies import MAX_ERROR_BYTES, MAX_LIST_BYTES, MAX_OBJECT_BYTES, Listing
 from rtppool_relay.ari.errors import AriError, AriFormatError, AriRefused, AriUnauthorized, AriUnreachable
 from rtppool_relay.ari.event_reader import MAX_EVENT_BYTES
-from rtppool_relay.ari.messages import ApplicationResource, Channel, ChannelGone
+from rtppool_relay.ari.messages import MAX_TEXT_CHARS, ApplicationResource, Channel, ChannelGone
 from rtppool_relay.ari.rest import MAX_MESSAGE_BYTES, AriClient
 
 pytestmark = pytest.mark.timeout(60)
@@ -375,3 +375,28 @@ async def test_a_message_beyond_its_bound_ends_the_events_and_takes_little_memor
 
     async with client_of(events) as client, client.events("rtp-pool") as received, asyncio.timeout(30):
         assert [event async for event in received] == [ChannelGone("last")]
+
+
+@pytest.mark.parametrize(
+    "line", [b"HTTP/9.9 200 \xff", b"\xff\x00\x1b[31m" * 1000, b"HTTP/1.1 200 OK\r\nX: " + b"y" * 20_000]
+)
+async def test_garbage_instead_of_http_is_an_ari_error_with_a_short_text(line: bytes) -> None:
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(line + b"\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        client = AriClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/ari", "relay", "secret")
+        with pytest.raises(AriUnreachable) as error:
+            await client.channels()
+        assert len(str(error.value).encode()) < 600
+        await client.close()
+
+
+async def test_a_variable_s_value_has_a_bound() -> None:
+    async with client_of(answering(json.dumps({"value": "x" * 100_000 + "\ud800"}).encode())) as client:
+        assert await client.variable("x", "CHANNEL(pjsip,call-id)") == "x" * MAX_TEXT_CHARS
+    async with client_of(answering(b'{"value": ["x"]}')) as client:
+        assert await client.global_variable("x") is None

@@ -13,6 +13,7 @@ from rtppool_core.contract.pools_file import (
     PoolEntry,
     PoolsDocument,
     decode_for_node,
+    encode,
 )
 from rtppool_core.contract.port_range import PortRange
 
@@ -127,3 +128,11 @@ def test_what_the_operator_writes_a_relay_reads() -> None:
     )
     assert decode_for_node(json.dumps(to_json(PoolsDocument((entry,)))), "mine") == entry
     assert str(entry.echo) == "[2001:db8::1]:5000"
+
+
+def test_an_advertised_address_that_cannot_be_encoded_rejects_the_entry_of_its_own_node_alone() -> None:
+    nodes = (NodeAssignment("one", "a..b"), NodeAssignment("two", "192.0.2.2"))
+    text = encode(PoolsDocument((PoolEntry("p", "n", "u", 1, nodes, PortRange(10000, 10100)),)))
+    with pytest.raises(ContractError, match=r"advertiseAddress of node one is 'a\.\.b'"):
+        decode_for_node(text, "one")
+    assert decode_for_node(text, "two") is not None

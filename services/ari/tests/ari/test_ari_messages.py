@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rtppool_relay.ari.errors import AriFormatError
 from rtppool_relay.ari.messages import (
+    MAX_TEXT_CHARS,
     AsteriskInfo,
     BridgeGone,
     Channel,
@@ -21,6 +22,7 @@ from rtppool_relay.ari.messages import (
     LeftBridge,
     Replaced,
     parse_asterisk_info,
+    parse_bridge,
     parse_channel,
     parse_event,
 )
@@ -109,3 +111,15 @@ def test_asterisk_s_start_is_read_from_its_status() -> None:
 def test_an_answer_without_asterisk_s_start_is_no_answer(document: Any) -> None:
     with pytest.raises(AriFormatError):
         parse_asterisk_info(document)
+
+
+def test_ids_that_cannot_exist_are_left_out_of_lists() -> None:
+    channels = ["1.2", "", "\ud800", "x" * (MAX_TEXT_CHARS + 1), "x" * MAX_TEXT_CHARS, 3, None]
+    assert parse_bridge({"id": "b", "channels": channels}).channels == ("1.2", "x" * MAX_TEXT_CHARS)
+
+
+def test_an_id_beyond_its_bound_is_refused_and_a_longer_name_is_cut() -> None:
+    longest = "x" * MAX_TEXT_CHARS
+    assert parse_channel({"id": longest, "name": longest + "y"}) == Channel(longest, longest)
+    with pytest.raises(AriFormatError):
+        parse_channel({"id": longest + "y"})

@@ -165,7 +165,15 @@ def decode_for_node(text: str, node_name: str) -> PoolEntry | None:
     if entry is None:
         return None
     at, raw = entry
-    return from_json(PoolEntry, raw, f"pools[{at}]")
+    place = f"pools[{at}]"
+    pool = from_json(PoolEntry, raw, place)
+    # A mistake in another node's address must not stop this one.
+    node = pool.node(node_name)
+    address = node.advertise_address if node is not None else None
+    if address is not None and (problem := host_problem(address)) is not None:
+        shown = f"the advertiseAddress of node {node_name} is {shown_host(address)}"
+        raise ContractError(f"{place}: {shown}; accepted is a host name or an address: {problem}", place)
+    return pool
 
 
 def _envelope(text: str) -> list[Any]:

@@ -230,7 +230,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
         raise AriFormatError(f"{name!r} is missing in {_shown(fields)}")
-    if len(value) > MAX_TEXT_CHARS or encodable(value) != value:
+    if not is_identifier(value):
         raise AriFormatError(f"{name!r} is {_shown(value)}; accepted are {MAX_TEXT_CHARS} characters of Unicode")
     return value
 
@@ -239,7 +239,7 @@ def _texts(fields: dict[str, Any], name: str) -> tuple[str, ...]:
     values = fields.get(name)
     if not isinstance(values, list):
         raise AriFormatError(f"{name!r} is {_shown(values)} in {_shown(fields)}; expected a list")
-    return tuple(value for value in values if isinstance(value, str) and value)
+    return tuple(value for value in values if isinstance(value, str) and value and is_identifier(value))
 
 
 def _milliseconds(fields: dict[str, Any], name: str) -> int:
@@ -253,6 +253,11 @@ def _optional(fields: dict[str, Any], name: str) -> str | None:
     if not isinstance(value, (str, int)) or not value:
         return None
     return encodable(str(value)[:MAX_TEXT_CHARS])
+
+
+def is_identifier(text: str) -> bool:
+    """Return whether a text can be an id in Asterisk: Unicode of a length that Asterisk accepts."""
+    return len(text) <= MAX_TEXT_CHARS and encodable(text) == text
 
 
 def encodable(text: str) -> str:

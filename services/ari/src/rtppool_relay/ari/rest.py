@@ -35,6 +35,7 @@ from rtppool_relay.ari.bodies import (
 from rtppool_relay.ari.errors import AriError, AriFormatError, AriRefused, AriUnauthorized, AriUnreachable
 from rtppool_relay.ari.event_reader import EventReader
 from rtppool_relay.ari.messages import (
+    MAX_TEXT_CHARS,
     ApplicationResource,
     AriEvent,
     AsteriskInfo,
@@ -63,7 +64,6 @@ MAX_CONNECTIONS = 16
 MAX_MESSAGE_BYTES = 8 << 20
 MAX_EVENTS_WAITING = 10_000
 MAX_SHOWN = 200
-MAX_ERROR = 500
 MAX_PORT = 65535
 MAX_PORT_DIGITS = 5
 
@@ -432,7 +432,8 @@ class AriClient:
             raise AriFormatError(f"{method} {path}: {error}; is {self._url} Asterisk's ARI?") from error
 
     def _unexpected(self, method: str, path: str, error: Exception) -> AriError:
-        return AriError(f"{method} {path} at ARI_URL={self._url} failed ({type(error).__name__}: {error})"[:MAX_ERROR])
+        detail = encodable(str(error)[:MAX_SHOWN])
+        return AriError(f"{method} {path[:MAX_SHOWN]} at ARI_URL={self._url} failed ({type(error).__name__}: {detail})")
 
     def _refusal(self, method: str, path: str, status: int, text: str) -> AriError:
         if status == HTTPStatus.UNAUTHORIZED:
@@ -467,7 +468,8 @@ class AriClient:
         elif isinstance(error, aiohttp.ClientConnectorError):
             problem = f"can't be connected ({error.os_error.strerror or error.os_error})"
         else:
-            problem = f"broke off ({error or type(error).__name__})"
+            detail = encodable(str(error)[:MAX_SHOWN]) or type(error).__name__
+            problem = f"broke off ({detail})"
         return AriUnreachable(
             f"ARI_URL={self._url} {problem}; does Asterisk run there, with enabled=yes and this address in http.conf?"
         )
@@ -500,9 +502,9 @@ def _quoted(identifier: str) -> str:
 
 
 def _value(document: Any) -> str | None:
-    """Return a variable's value. An empty text means that the variable is not set."""
+    """Return the beginning of a variable's value. An empty text means that the variable is not set."""
     value = document.get("value") if isinstance(document, dict) else None
-    return encodable(str(value)) if value else None
+    return encodable(value[:MAX_TEXT_CHARS]) if isinstance(value, str) and value else None
 
 
 def _endpoint(address: str | None, port: str | None) -> tuple[str, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -91,6 +92,19 @@ async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_co
     api.instead, api.documents[DEFINITION] = written, document
     await until(lambda: app.definition.served.is_set() and app.reconciler.problem is None)
     assert await answer(app, "/ready") == (200, {"ready": True, "problems": []})
+
+
+async def test_idle_connections_delay_no_probe(app: App) -> None:
+    await app.start("127.0.0.1", 0)
+    clients = [socket.socket() for _ in range(1000)]
+    for client in clients:
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", app.http_port))
+    began_seconds = time.monotonic()
+    assert [(await answer(app, path))[0] for path in ("/health", "/healthz")] == [200, 200]
+    assert time.monotonic() - began_seconds < 2
+    for client in clients:
+        client.close()
 
 
 async def test_an_edit_wakes_it_by_the_watch(api: ApiStandIn, app: App) -> None:

@@ -129,10 +129,12 @@ class StatusView:
 
     def _echo(self) -> EchoReport:
         resolver = self.call_ports.resolver
-        reason = self.call_ports.family_conflict() or resolver.reason
-        # No packet can go to an echo without an address, whatever its former address answered.
-        without_address = resolver.address is None and reason is not None
-        reachable = False if without_address else self.measurement.echo.reachable
+        conflict = self.call_ports.family_conflict()
+        reason = conflict or resolver.reason
+        # Without an address no packet goes to the echo, whatever its former address answered.
+        reachable = self.measurement.echo.reachable if resolver.address is not None else None
+        if conflict is not None:
+            reachable = False
         if reason is None and reachable is False:
             reason = f"no packet came back from {resolver.target} within {UNREACHABLE_AFTER_NS / NS_PER_SECOND:g} s"
         if reason is None and reachable is None:

@@ -47,6 +47,19 @@ def pause(ms: float, marker: bool) -> list[Packet]:
     ]
 
 
+def concealed_digits(digits: int) -> list[Packet]:
+    """Return what Asterisk's Opus decoder makes of digits (recorded): 200 ms without audio, then 24 packets at once."""
+    packets, timestamp = steady(CHANGE), 20 * CHANGE
+    for digit in range(digits):
+        begin = 20 * CHANGE + 400 * digit
+        packets += [Packet(begin + 180, timestamp + 180 + 20 * number) for number in range(24)]
+        timestamp += 180 + 20 * 24
+        packets += [Packet(begin + 200 + 20 * number, timestamp + 20 * number) for number in range(10)]
+        timestamp += 20 * 10
+    begin = 20 * CHANGE + 400 * digits
+    return [*packets, *(Packet(begin + 20 * number, timestamp + 20 * number) for number in range(500))]
+
+
 def measure(packets: Iterable[Packet], collect_each: int = SECOND_OF_PACKETS, jitter_ms: float = 0) -> StreamStatistics:
     slot, chance = Slot(), random.Random(5)
     statistics = slot.statistics()
@@ -73,6 +86,14 @@ def test_a_marker_whose_timestamp_does_not_follow_makes_nothing_late(ms: float) 
 @pytest.mark.parametrize("ms", [25, 40, 60, 80, 95, 120, 300, 499])
 def test_a_pause_of_any_length_that_ends_with_a_marker_makes_nothing_late(ms: float) -> None:
     assert measure(pause(ms, marker=True)).total.late_source == 0
+
+
+@pytest.mark.parametrize("collect_each", [5, 50, 250])
+def test_frames_that_conceal_digits_in_one_burst_make_nothing_late(collect_each: int) -> None:
+    statistics = measure(concealed_digits(5), collect_each)
+    assert (statistics.total.late_source, statistics.total.late_echo, statistics.total.late_relay) == (0, 0, 0)
+    assert statistics.total.source_variation.max_ns < 200 * MS
+    assert statistics.skew_ppm is None or abs(statistics.skew_ppm) < 50
 
 
 @pytest.mark.parametrize("ms", [-499, -200, -40, 40, 120, 499])

@@ -5,7 +5,9 @@ de-skewed) + residence in the relay + round trip above its own baseline. Both ba
 last 30 s: by a minimum, nearly every packet of a bursty sender would be late. The largest part is the cause.
 
 The talker's timeline steps at a jump of the timestamp and at a marker whose timestamp does not follow the clock. Where
-the marker was lost, all packets are late or early by the same: such a level becomes the baseline after a second.
+the marker was lost, all packets are late by the same: such a level becomes the baseline after a second. No delay makes
+a packet early, so an early one is a step at once. Asterisk makes such steps: after a digit its Opus decoder conceals
+the missing sequence numbers with frames that it sends in one burst.
 
 A talker follows a clock of its own, or the wall clock of this machine. During a slew the two differ, and a packet is
 late only by both.
@@ -42,6 +44,8 @@ SKEW_POINTS = 60
 # The slope changes slowly and costs a median over all pairs of points.
 SKEW_EVERY_POINTS = 5
 MAX_SKEW_PPM = 500.0
+# More than two clocks differ.
+MAX_DRIFT_PPM = 1_000
 MIN_HISTORY = 256
 
 Int64s = NDArray[np.int64]
@@ -269,6 +273,7 @@ def judge_lateness(
     """
     transits = _transits(baselines, spans, arrivals, timestamps)
     breaks = _breaks(baselines, spans, arrivals, transits, markers)
+    _break_where_early(baselines, spans, arrivals, transits, breaks)
     out = np.empty((3, arrivals.size), np.int64)
     anchors = np.empty(arrivals.size, np.int64)
     ends = spans.ends - 1
@@ -292,6 +297,24 @@ def judge_lateness(
     by_source = (source >= residences) & (source >= echo)
     by_relay = ~by_source & (residences >= echo)
     return LateVerdict(is_late & by_source, is_late & by_relay, is_late & ~by_source & ~by_relay, variation, anchors)
+
+
+def _break_where_early(
+    baselines: Sequence[LatenessBaseline], spans: StreamSpans, arrivals: Int64s, transits: Int64s, breaks: Flags
+) -> None:
+    """Flag packets that are early by more than the threshold, against the level or the latest flagged packet.
+
+    A level may fall by `MAX_DRIFT_PPM`, because the clocks differ.
+    """
+    lowest = np.minimum.reduceat(transits, spans.starts).tolist()
+    for baseline, low, (_, start, end) in zip(baselines, lowest, spans, strict=True):
+        level = baseline.level_ns
+        if level is None or low >= level - baseline.threshold_ns:
+            continue
+        drifting = transits[start:end] + (arrivals[start:end] - arrivals[start]) * MAX_DRIFT_PPM // 1_000_000
+        for at, transit in enumerate(drifting.tolist(), start):
+            if breaks[at] or transit < level - baseline.threshold_ns:
+                breaks[at], level = True, transit
 
 
 def _portions(arrivals: Int64s, bounds: list[int]) -> list[tuple[int, int]]:

@@ -63,7 +63,7 @@ class CallSites:
         return sorted({_site(line) for line in self._lines()}, key=str)
 
     @contextmanager
-    def listed(self, sites: list[Site]) -> Iterator[None]:
+    def list_reached(self, sites: list[Site]) -> Iterator[None]:
         """Add every site that is reached in the length of the block to `sites`, sorted."""
         offset = len(self._lines())
         self._generation += 1

@@ -195,7 +195,7 @@ def trace_fault(sites: CallSites, found: list[Site], stirring: Stirring) -> Faul
     async def trace(rig: Rig, _number: int) -> Struck:
         at = time.monotonic()
         stirring.others = Outcome()
-        with sites.listed(found):
+        with sites.list_reached(found):
             await stirring.stir(rig)
             await wait_until("the traced rig is whole", partial(stirring.is_applied, rig), TRACED_SECONDS)
         return Struck(at, time.monotonic(), others=stirring.others, notes=(f"{len(found)} call sites",))

@@ -32,7 +32,7 @@ from lab.faults.calls.rounds.accounts import (
 )
 from lab.faults.calls.rounds.faults import Fault, Struck
 
-CALLS_UP_SECONDS = 10.0
+CALLS_UP_SECONDS = 20.0  # SIPp itself may need ten on a busy machine
 TRIAL_SECONDS = 1.0
 TRIAL_PAUSE_SECONDS = 0.1
 TRIAL_PORTS = 100

@@ -78,6 +78,6 @@ def test_a_fork_fails(sites: CallSites) -> None:
 def test_sites_are_listed_anew_in_a_block(sites: CallSites) -> None:
     run(sites)
     again: list[Site] = []
-    with sites.listed(again):
+    with sites.list_reached(again):
         run(sites, "import os; os.pipe()")
     assert [each.function for each in again if "<string>" in each.frames] == ["pipe"]

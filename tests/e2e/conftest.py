@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from kube import NAMESPACE, PHONES, Kube, Transcript
 from release import installed, misconfigured, phones
 
 from lab.base.errors import LabError
+from lab.base.services import compile_ahead
+from lab.base.turns import hold_machine
 from lab.cluster.tooling import make_tooling
+from lab.faults.calls.rig.rooted import PhoneRoots, prepare_phones
 
 # Fixtures are found by their names here.
 __all__ = ["installed", "misconfigured", "phones"]
@@ -57,6 +61,21 @@ def kube(request: pytest.FixtureRequest) -> Iterator[Kube]:
         place = Path(request.config.getoption("--transcript"))
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text("\n".join([TITLE, *cluster.transcript.parts]))
+
+
+@pytest.fixture(scope="module")
+def roots() -> Iterator[PhoneRoots]:
+    """Yield Asterisk and SIPp while this run holds the rig's ports."""
+    with hold_machine():
+        compile_ahead()
+        yield prepare_phones()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Yield a folder whose path is short enough for Unix sockets, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="rtp-pool-chaos-") as name:
+        yield Path(name)
 
 
 _KUBE = pytest.StashKey[Kube]()

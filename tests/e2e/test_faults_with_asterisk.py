@@ -6,16 +6,12 @@ cluster is not used.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lab.base.services import compile_ahead
-from lab.base.turns import hold_machine
 from lab.faults.calls.rig.rig import TAKES_ALL, Ports, running_rig
-from lab.faults.calls.rig.rooted import PhoneRoots, prepare_phones
+from lab.faults.calls.rig.rooted import PhoneRoots
 from lab.faults.calls.rounds.faults import FAULTS, Fault
 from lab.faults.calls.rounds.rounds import play
 from lab.faults.calls.rows.rows import ROWS, Row, Stage, play_row
@@ -26,21 +22,6 @@ ROUNDS = {"websocket": 2}
 SHORT_ROWS = [row for row in ROWS if row.name != "load"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def roots() -> Iterator[PhoneRoots]:
-    """Yield Asterisk and SIPp while this run holds the rig's ports."""
-    with hold_machine():
-        compile_ahead()
-        yield prepare_phones()
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Yield a folder whose path is short enough for Unix sockets, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="rtp-pool-chaos-") as name:
-        yield Path(name)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -55,7 +55,10 @@ def outcome_of(log: str) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan of `calls` in total, at most `at_once` at a time, `per_second` new ones, each `seconds` long."""
+    """A plan of `calls` in total, at most `at_once` at a time, `per_second` new ones, each `seconds` long.
+
+    `called` is the extension. The relay serves numbers.
+    """
 
     name: str
     calls: int
@@ -64,6 +67,7 @@ class Plan:
     per_second: float = 25
     at_once: int | None = None
     scenario: str = "hold"
+    called: str = CALLED
 
 
 class Callers:
@@ -132,7 +136,7 @@ class Calling:
 def _arguments(plan: Plan, port: int) -> Sequence[str]:
     at_once = plan.at_once or plan.calls
     return [
-        "sipp", f"{LOOPBACK}:{SIP_PORT}", "-sf", str(WORK / f"{plan.scenario}.xml"), "-s", CALLED,
+        "sipp", f"{LOOPBACK}:{SIP_PORT}", "-sf", str(WORK / f"{plan.scenario}.xml"), "-s", plan.called,
         "-i", LOOPBACK, "-p", str(port), "-mi", LOOPBACK, "-mp", str(plan.rtp_port),
         "-m", str(plan.calls), "-l", str(at_once), "-r", str(max(1, round(plan.per_second * 10))), "-rp", "10000",
         "-d", str(round(plan.seconds * 1000)), "-cid_str", f"%u-{plan.name}", "-nostdin",

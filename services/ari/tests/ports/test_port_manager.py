@@ -42,6 +42,28 @@ def test_with_nothing_free_the_longest_rested_port_is_reused_early_and_counted()
     assert ports.report().reused_early == 1
 
 
+def test_a_held_port_goes_to_no_new_call_and_to_the_call_that_is_on_it() -> None:
+    ports = manager()
+    ports.hold(frozenset({10000, 10001, 20000}))
+    assert ports.lease(0.0) == 10002
+    with pytest.raises(PortsExhausted):
+        ports.lease(0.0)
+    assert ports.lease_exactly(10000)
+    ports.hold(frozenset())
+    assert ports.lease(0.0) == 10001
+
+
+def test_a_held_port_that_rests_or_is_the_probe_s_is_not_leased() -> None:
+    ports = manager(size=2)
+    assert (ports.lease(0.0), ports.lend_to_probe()) == (10000, 10001)
+    ports.release(10000, 0.0)
+    ports.hold(frozenset({10000, 10001}))
+    with pytest.raises(PortsExhausted):
+        ports.lease(3.0)
+    ports.hold(frozenset({10001}))
+    assert ports.lease(3.0) == 10000
+
+
 def test_releasing_twice_or_a_stranger_changes_nothing() -> None:
     ports = manager()
     port = ports.lease(0)

@@ -147,6 +147,7 @@ SCENARIOS: Mapping[tuple[str, str], Scenario] = {
     **unserved("SLAMet"),
     ("SLAMet", "NoPackets"): lambda world: world.seen(world.sla("Unknown", "NoPackets")),
     ("SLAMet", "TooFewSamples"): lambda world: world.seen(world.sla("Unknown", "TooFewSamples")),
+    ("SLAMet", "NotMeasured"): lambda world: world.seen(world.sla("Unknown", "NotMeasured", missing=("maxLatePpm",))),
     ("SLAMet", "NotJudged"): lambda world: world.seen(world.sla("Unknown", "FullMoon")),
     ("SLAMet", "NoCalls"): lambda world: world.seen(world.sla("Unknown", "NoCalls", calls=0)),
     ("SLAMet", "WithinLimits"): ALL_WELL,

@@ -130,7 +130,7 @@ def _state(
 
 
 # Reasons of a relay for a missing verdict. Any other one becomes NotJudged, with the relay's text in the message.
-_REASONS_UNJUDGED = frozenset({"NoCalls", "TooFewSamples", "NoPackets"})
+_REASONS_UNJUDGED = frozenset({"NoCalls", "TooFewSamples", "NoPackets", "NotMeasured"})
 
 
 def judged_reason(verdict: SlaReport) -> str:

@@ -105,6 +105,7 @@ def _sla(pod: RelayPod, verdict: SlaReport) -> dict[str, Any]:
             {"limit": shorten(each.limit, MAX_LABEL), "accepted": each.accepted, "measured": each.measured}
             for each in verdict.violations[:MAX_VIOLATIONS_LISTED]
         ],
+        "missing": [shorten(limit, MAX_LABEL) for limit in verdict.missing[:MAX_VIOLATIONS_LISTED]],
         "unreachableTiers": [
             {"upToCalls": tier.up_to_calls, "reason": shorten(tier.reason)}
             for tier in verdict.unreachable_tiers[:MAX_TIERS_LISTED]

@@ -58,6 +58,7 @@ _BY_TYPE: dict[str, dict[str, Status]] = {
         **_UNSERVED,
         "NoPackets": "Unknown",
         "TooFewSamples": "Unknown",
+        "NotMeasured": "Unknown",
         "NotJudged": "Unknown",
         "NoCalls": "Unknown",
         "WithinLimits": "True",

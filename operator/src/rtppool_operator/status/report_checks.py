@@ -96,7 +96,8 @@ def _limit_exceeded(observation: PoolObservation) -> Condition | None:
 
 _UNJUDGED = {
     "NoCalls": "no call is active; the probe is not judged",
-    "TooFewSamples": "the window has fewer packets of calls than sla.minSamples",
+    "TooFewSamples": "the window has fewer round trips of calls than sla.minSamples",
+    "NotMeasured": "limits were not measured",
     "NoPackets": "calls are active, but none of their packets is answered or lost yet",
 }
 
@@ -105,9 +106,12 @@ def _unjudged(observation: PoolObservation) -> Condition | None:
     worst = worst_relay(observation.serving)
     if worst is None or worst[1].result != "Unknown":
         return None
-    verdict = worst[1]
+    pod, verdict = worst
     reason = judged_reason(verdict)
     message = _UNJUDGED.get(reason, f"the relay gives no verdict: {shorten(verdict.reason)}")
+    if verdict.missing:
+        limits = join_first([shorten(limit) for limit in verdict.missing], ", ")
+        message = f"{message}; {pod.node} ({pod.name}) lacks figures for {limits}"
     return make_condition("SLAMet", reason, _with_unreachable_tiers(message, verdict))
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from rtppool_core.contract.pools_file import SlaLimits, SlaTier
 from rtppool_core.contract.report import SlaViolation
+from rtppool_core.statistics.histogram import bucket_of
 from rtppool_relay.figures.capacity import Capacity
 from rtppool_relay.figures.sla import judge, parts_per_million, select_tier
 from rtppool_relay.streams.slices import Slice
@@ -15,9 +16,20 @@ CAPACITY = Capacity(101, "the range 10000-10100 has 101 ports")
 
 
 def figures(packets: int = 2000, lost: int = 0, round_trips_ns: tuple[int, ...] = (5 * MS,), **late: int) -> Slice:
+    """A window whose answers all have round trips of `round_trips_ns`, and were compared with the RTP clock."""
     made = Slice(packets=packets, answered=packets - lost, **late)
     for value in round_trips_ns:
-        made.round_trip.record(value)
+        count = made.answered // len(round_trips_ns)
+        made.round_trip.add_buckets([(bucket_of(value), count)], value, value)
+        made.source_variation.add_buckets([(bucket_of(MS), count)], MS, MS)
+    return made
+
+
+def unmeasured(packets: int, round_trips: int, **counts: int) -> Slice:
+    """A window with samples of some answers only, as after a step of the clock."""
+    made = Slice(packets=packets, answered=packets, **counts)
+    if round_trips:
+        made.round_trip.add_buckets([(bucket_of(5 * MS), round_trips)], 5 * MS, 5 * MS)
     return made
 
 
@@ -103,6 +115,52 @@ def test_a_figure_on_its_limit_keeps_it_and_one_above_by_a_fraction_does_not() -
 def test_without_an_answer_only_loss_is_judged() -> None:
     verdict = judge(figures(lost=2000, round_trips_ns=()), 10, SlaLimits()).report
     assert verdict.violations == (SlaViolation("maxLossPpm", 2_000, 1_000_000),)
+
+
+OF_ROUND_TRIPS = ("p50Microseconds", "p95Microseconds", "p99Microseconds", "maxRttMicroseconds", "maxLatePpm")
+
+
+@pytest.mark.parametrize("round_trips", [0, 1, 999])
+def test_min_samples_counts_measured_round_trips(round_trips: int) -> None:
+    verdict = judge(unmeasured(50_000, round_trips), 10, SlaLimits()).report
+    assert (verdict.result, verdict.reason, verdict.missing) == ("Unknown", "TooFewSamples", OF_ROUND_TRIPS)
+
+
+def test_a_limit_without_a_figure_is_not_met_and_the_verdict_names_it() -> None:
+    verdict = judge(unmeasured(50_000, 50_000), 10, SlaLimits()).report
+    assert (verdict.result, verdict.reason, verdict.missing) == ("Unknown", "NotMeasured", ("maxLatePpm",))
+
+
+def test_an_exceeded_limit_is_a_violation_although_another_was_not_measured() -> None:
+    window = unmeasured(50_000, 40_000)
+    window.round_trip.record(23 * MS)
+    verdict = judge(window, 10, SlaLimits()).report
+    assert [violation.limit for violation in verdict.violations] == ["maxRttMicroseconds"]
+    assert (verdict.result, verdict.missing) == ("Violated", ())
+
+
+def test_a_slow_round_trip_among_too_few_is_no_violation() -> None:
+    window = unmeasured(50_000, 900)
+    window.round_trip.record(23 * MS)
+    verdict = judge(window, 10, SlaLimits()).report
+    assert (verdict.result, verdict.reason, verdict.violations) == ("Unknown", "TooFewSamples", ())
+
+
+@given(st.integers(0, 3000), st.integers(0, 3000), st.integers(0, 3000), st.integers(0, 3000), st.integers(1, 2000))
+def test_met_means_that_every_limit_was_measured_often_enough(
+    packets: int, lost: int, round_trips: int, compared: int, needed: int
+) -> None:
+    window = Slice(packets=packets, answered=max(0, packets - lost))
+    for histogram, count in ((window.round_trip, round_trips), (window.source_variation, compared)):
+        if count:
+            histogram.add_buckets([(bucket_of(MS), count)], MS, MS)
+    judged = judge(window, 1, SlaLimits(min_samples=needed))
+    if judged.report.result == "Met":
+        assert window.packets >= 1
+        assert window.round_trip.count >= needed
+        assert all(check.kept for check in judged.checks)
+    if judged.report.reason in {"TooFewSamples", "NotMeasured"}:
+        assert judged.report.missing
 
 
 def test_a_figure_that_was_not_measured_keeps_no_limit_and_breaks_none() -> None:

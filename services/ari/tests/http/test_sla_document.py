@@ -29,6 +29,10 @@ def test_the_document_has_exactly_these_fields() -> None:
         "residenceP95Microseconds": 116,
         "residenceP99Microseconds": 120,
         "residenceMaxMicroseconds": 120,
+        "sourceVariationP50Microseconds": 1_000,
+        "sourceVariationP95Microseconds": 1_000,
+        "sourceVariationP99Microseconds": 1_000,
+        "sourceVariationMaxMicroseconds": 1_000,
     }
     assert sla_document(VIOLATED) == {
         "result": "Violated",
@@ -37,6 +41,7 @@ def test_the_document_has_exactly_these_fields() -> None:
         "tierUpToCalls": 30,
         "aboveTiers": False,
         "violations": violations,
+        "missing": [],
         "capacityCalls": 101,
         "unreachableTiers": [
             {

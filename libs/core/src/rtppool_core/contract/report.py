@@ -357,7 +357,8 @@ class UnreachableTier(Contract, frozen=True):
 class SlaReport(Contract, frozen=True):
     """This relay's verdict over the window of its calls. `reason` is CamelCase, e.g. `NoCalls`.
 
-    `capacity_calls` is the maximum of concurrent calls.
+    `capacity_calls` is the maximum of concurrent calls. `missing` names the limits that an unknown verdict has too few
+    measurements for.
     """
 
     result: SlaResult
@@ -368,6 +369,7 @@ class SlaReport(Contract, frozen=True):
     violations: tuple[SlaViolation, ...] = ()
     capacity_calls: int | None = None
     unreachable_tiers: tuple[UnreachableTier, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 class Finding(Contract, frozen=True):

@@ -69,7 +69,7 @@ class AdmissionControl:
     """Figures of the last seconds, evaluated once a second, and the refusal that follows from them.
 
     Refusals start after two bad evaluations in a row. They end after five good seconds, or at once when there are
-    fewer packets than a verdict needs: a relay without calls accepts calls again.
+    fewer round trips than a verdict needs: a relay without calls accepts calls again.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class AdmissionControl:
         self._evaluated = now_second
         self._forget(now_second, limits.window_seconds)
         pooled = self._pool(now_second)
-        if pooled.packets < max(limits.min_samples, MIN_PACKETS):
+        if pooled.packets < MIN_PACKETS or pooled.round_trip.count < limits.min_samples:
             self._bad = self._good = 0
             self._refusal = None
             return

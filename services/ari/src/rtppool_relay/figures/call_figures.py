@@ -10,7 +10,8 @@ class CallFigures(StreamFigures, frozen=True, kw_only=True):
     """Figures of a call from its first packet on. What was not measured is None.
 
     `p50_microseconds` to `max_microseconds` are of the round trip. Residences are the relay's and the echo's; `network`
-    is the round trip without the echo's residence.
+    is the round trip without the echo's residence. `missing` names the limits that an unknown verdict has too few
+    measurements for.
     """
 
     p50_microseconds: int | None = None
@@ -23,6 +24,7 @@ class CallFigures(StreamFigures, frozen=True, kw_only=True):
     network_p99_microseconds: int | None = None
     sla: SlaResult = "Unknown"
     violations: tuple[SlaViolation, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def call_figures(total: Slice, verdict: SlaReport) -> CallFigures:
@@ -39,4 +41,5 @@ def call_figures(total: Slice, verdict: SlaReport) -> CallFigures:
         network_p99_microseconds=microseconds(total.network_round_trip.quantile_ns(990)),
         sla=verdict.result,
         violations=verdict.violations,
+        missing=verdict.missing,
     )

@@ -2,6 +2,9 @@
 
 Some limits apply at any load. The percentile limits come from the tier of the active calls. Packets that were late at
 the source are in no check.
+
+A limit is judged only by measurements: loss by packets whose fate is known, every other limit by round trips. A limit
+that was not measured often enough is neither kept nor exceeded, and the verdict names it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from rtppool_relay.figures.capacity import Capacity, find_unreachable_tiers
 from rtppool_relay.streams.slices import Slice
 
 PPM = 1_000_000
+LOSS_LIMIT = "maxLossPpm"
 QUANTILES = (("p50Microseconds", 500), ("p95Microseconds", 950), ("p99Microseconds", 990))
 
 
@@ -48,19 +52,22 @@ def judge(window: Slice, active_calls: int, limits: SlaLimits, capacity: Capacit
     """
     tier, above = select_tier(limits, active_calls)
     checks = tuple(_checks(window, tier, limits))
+    enough = {check.limit: _samples(window, check.limit) >= limits.min_samples for check in checks}
     violations = tuple(
         SlaViolation(check.limit, check.accepted, check.measured)
         for check in checks
-        if check.measured is not None and not check.kept
+        if check.measured is not None and not check.kept and enough[check.limit]
     )
-    result, reason = _result(window.packets, active_calls, limits, violations)
+    missing = tuple(check.limit for check in checks if check.measured is None or not enough[check.limit])
+    result, reason = _result(window, active_calls, limits, violations, missing)
     report = SlaReport(
         result=result,
         reason=reason,
         active_calls=active_calls,
         tier_up_to_calls=tier.up_to_calls if tier else None,
         above_tiers=above,
-        violations=violations if result == "Violated" else (),
+        violations=violations,
+        missing=missing if result == "Unknown" and window.packets else (),
         capacity_calls=capacity.calls if capacity else None,
         unreachable_tiers=find_unreachable_tiers(limits.tiers, capacity) if capacity else (),
     )
@@ -86,17 +93,27 @@ def _checks(window: Slice, tier: SlaTier | None, limits: SlaLimits) -> Iterator[
         accepted = (tier.p50_microseconds, tier.p95_microseconds, tier.p99_microseconds)
         for (name, per_mille), limit in zip(QUANTILES, accepted, strict=True):
             yield SlaCheck(name, limit, microseconds_up(window.round_trip.quantile_ns(per_mille)))
-    late = window.late_relay + window.late_echo
+    late = parts_per_million(window.late_relay + window.late_echo, window.packets) if window.judged_late else None
     yield SlaCheck("maxRttMicroseconds", limits.max_rtt_microseconds, microseconds_up(window.round_trip.max_ns))
-    yield SlaCheck("maxLatePpm", limits.max_late_ppm, parts_per_million(late, window.packets))
-    yield SlaCheck("maxLossPpm", limits.max_loss_ppm, parts_per_million(window.lost, window.packets))
+    yield SlaCheck("maxLatePpm", limits.max_late_ppm, late)
+    yield SlaCheck(LOSS_LIMIT, limits.max_loss_ppm, parts_per_million(window.lost, window.packets))
+
+
+def _samples(window: Slice, limit: str) -> int:
+    return window.packets if limit == LOSS_LIMIT else window.round_trip.count
 
 
 def _result(
-    packets: int, active_calls: int, limits: SlaLimits, violations: tuple[SlaViolation, ...]
+    window: Slice,
+    active_calls: int,
+    limits: SlaLimits,
+    violations: tuple[SlaViolation, ...],
+    missing: tuple[str, ...],
 ) -> tuple[SlaResult, str]:
-    if packets == 0:
+    if window.packets == 0:
         return "Unknown", "NoPackets" if active_calls else "NoCalls"
-    if packets < limits.min_samples:
+    if violations:
+        return "Violated", "LimitExceeded"
+    if window.round_trip.count < limits.min_samples:
         return "Unknown", "TooFewSamples"
-    return ("Violated", "LimitExceeded") if violations else ("Met", "WithinLimits")
+    return ("Unknown", "NotMeasured") if missing else ("Met", "WithinLimits")

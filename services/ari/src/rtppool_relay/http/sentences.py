@@ -56,11 +56,25 @@ def describe_verdict(verdict: SlaReport, limits: SlaLimits, window: WindowReport
             return f"{calls} active, but the relay sent no packet of a call to the echo in the window."
         case "TooFewSamples":
             packets = format_count(window.packets if window else 0, "packet")
-            return f"Too few packets to judge: {packets} of calls, a verdict needs {format_number(limits.min_samples)}."
+            measured = format_count(_count_round_trips(window), "round trip")
+            needed = format_number(limits.min_samples)
+            return f"Too few round trips to judge: {measured} measured of {packets} of calls, a verdict needs {needed}."
+        case "NotMeasured":
+            return f"No verdict, because these limits were not measured: {_join_limits(verdict.missing)}."
         case "LimitExceeded":
             return " ".join(describe_violation(violation) for violation in verdict.violations)
         case _:
             return "Every limit is met."
+
+
+def _join_limits(limits: tuple[str, ...]) -> str:
+    return ", ".join(LIMIT_NAMES.get(limit, limit) for limit in limits)
+
+
+def _count_round_trips(window: WindowReport | None) -> int:
+    if window is None or window.round_trip is None:
+        return 0
+    return sum(count for _, count in window.round_trip.counts)
 
 
 def describe_violation(violation: SlaViolation) -> str:

@@ -44,7 +44,8 @@ def window_figures(window: WindowReport, figures: Slice) -> dict[str, Any]:
     shown: dict[str, Any] = to_json(structs.replace(window, **dict.fromkeys(TIMES)))
     for name in TIMES:
         shown |= _quantiles("" if name == "round_trip" else _JSON_NAMES[name], getattr(figures, name))
-    shown["latePpm"] = parts_per_million(figures.late_relay + figures.late_echo, figures.packets)
+    if figures.judged_late:
+        shown["latePpm"] = parts_per_million(figures.late_relay + figures.late_echo, figures.packets)
     shown["lossPpm"] = parts_per_million(figures.lost, figures.packets)
     return shown
 

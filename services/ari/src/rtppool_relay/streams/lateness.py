@@ -83,7 +83,7 @@ class LatenessBaseline:
     last_transit_ns: int = 0
     last_arrival_ns: int = 0
     last_marker: int = 0
-    # Low percentile of the transits, while they are neither all late nor all early; None before the first.
+    # Low percentile of the last second's transits, while they are neither all late nor all early; None before it.
     level_ns: int | None = None
     _level_at_ns: int = 0
     # Rows: arrival, transit, round trip, slewed. Valid from _start to _end; transits can be compared from _anchored on.
@@ -138,10 +138,8 @@ class LatenessBaseline:
             drift = (kept_arrivals - now_ns) * (self.skew_ppm * 1e-6)
             compared = compared - drift.astype(np.int64)
         own = compared[compared.size - arrivals.size :]
-        low = _low(compared)
-        source[:] = own - low
+        source[:] = own - _low(compared)
         variation[:] = own - compared.min()
-        self._keep_level(int(low), now_ns, int(source[-1]))
         if was_slewed:
             by_wall = compared + kept_slewed
             own = by_wall[by_wall.size - arrivals.size :]
@@ -191,10 +189,10 @@ class LatenessBaseline:
         )
         return begin - before.shape[1], bool(holds)
 
-    def _keep_level(self, low_ns: int, now_ns: int, last_excess_ns: int) -> None:
-        """Set the level, unless the last packet is beside it."""
-        calm = -self.beside_ns <= last_excess_ns <= self.beside_ns
-        if calm or self.level_ns is None or now_ns - self._level_at_ns > BASELINE_NS:
+    def _keep_level(self, low_ns: int, now_ns: int) -> None:
+        """Let the level follow the last second, unless that jumps: a new level begins with a new anchor."""
+        follows = self.level_ns is None or abs(low_ns - self.level_ns) <= self.beside_ns
+        if follows or now_ns - self._level_at_ns > BASELINE_NS:
             self.level_ns, self._level_at_ns = low_ns, now_ns
 
     def _remember(self, arrivals: Int64s, transits: Int64s, round_trips: Int64s, slewed: Int64s | int) -> None:
@@ -227,7 +225,9 @@ class LatenessBaseline:
         if points and now_ns - points[-1][0] < SKEW_POINT_NS:
             return
         arrivals, transits = self._history[:2, self._anchored : self._end]
-        points.append((now_ns, int(_low(transits[np.searchsorted(arrivals, now_ns - SKEW_POINT_NS) :]))))
+        low = int(_low(transits[np.searchsorted(arrivals, now_ns - SKEW_POINT_NS) :]))
+        points.append((now_ns, low))
+        self._keep_level(low, now_ns)
         self._points_since_slope += 1
         due = self.skew_ppm is None or self._points_since_slope >= SKEW_EVERY_POINTS
         if due and points[-1][0] - points[0][0] >= SKEW_NEEDS_NS:

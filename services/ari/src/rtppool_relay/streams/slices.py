@@ -70,6 +70,11 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
         """Packets that should have returned: those sent to the echo, and those missing from Asterisk."""
         return self.packets + self.source_lost
 
+    @property
+    def judged_late(self) -> int:
+        """Packets that were compared with the RTP clock: late or not."""
+        return self.source_variation.count
+
     def is_empty(self) -> bool:
         """Return whether nothing was counted."""
         return self == _EMPTY

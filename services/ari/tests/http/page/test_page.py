@@ -144,7 +144,10 @@ def test_the_verdict_comes_first_with_the_reason_as_sentences() -> None:
         (MET, "✓ Met Every limit is met."),
         (PROBE_ALONE, "No call was measured in the window. The probe's figures are shown and never judged."),
         (snapshot(), "20 calls active, but the relay sent no packet of a call to the echo in the window."),
-        (snapshot(window(packets=1)), "Too few packets to judge: 1 packet of calls, a verdict needs 1,000."),
+        (
+            snapshot(window(packets=1)),
+            "Too few round trips to judge: 1 round trip measured of 1 packet of calls, a verdict needs 1,000.",
+        ),
         (ABOVE, "160 calls active: above the last tier, whose limits apply (up to 150 calls)."),
         (VIOLATED, "Source: arrived late from Asterisk not judged 5,000 (10 %) 1"),
         (VIOLATED, "Relay: delayed in this relay judged 30 (0.06 %) 0"),

@@ -18,6 +18,8 @@ from rtppool_core.units import microseconds_up
 # No relay counts beyond it.
 MAX_FIGURE = (1 << 63) - 1
 PPM = 1_000_000
+# A report without packets ends now, and one with packets some seconds ago. An earlier end is a step of the clock.
+MIN_STEP_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class LoadWindows:
         """
         window = window_of(report, at_seconds, now_unix_seconds)
         self._active.append((now_unix_seconds, report.sla.active_calls))
-        if self._windows and window.end_unix_seconds <= self._windows[-1].end_unix_seconds:
+        if self._windows and 0 <= self._windows[-1].end_unix_seconds - window.end_unix_seconds < MIN_STEP_SECONDS:
             return None
         window = self._marked(window)
         self._windows.append(window)

@@ -117,7 +117,7 @@ def _any_load(limits: SlaLimits) -> ET.Element:
         ". A verdict covers ",
         number(limits.window_seconds, f"{format_number(limits.window_seconds)} s"),
         " and needs ",
-        number(limits.min_samples, format_count(limits.min_samples, "packet")),
+        number(limits.min_samples, format_count(limits.min_samples, "round trip")),
         ".",
         class_="note",
     )

@@ -25,6 +25,7 @@ from rtppool_relay.ports.leak_suspects import MIN_SUSPECTED_SECONDS
 from rtppool_relay.ports.leased_port import LeasedPort
 from rtppool_relay.ports.port_manager import PortManager
 from rtppool_relay.ports.preflight_watch import PreflightWatch
+from rtppool_relay.ports.sender_observer import MAX_OBSERVATIONS, MAX_OBSERVED_PACKETS, MAX_OBSERVED_SECONDS
 from rtppool_relay.ports.trial_binds import BATCH
 from rtppool_relay.streams.steady_clock import SteadyClock
 from rtppool_testing.descriptors import no_free_descriptor
@@ -369,3 +370,39 @@ async def test_a_failure_of_the_final_figures_leaves_no_socket_open(
             await media.close()
     assert (media.is_bound, still.ports.report().leased, still.supervisor.slots_in_use()) == (False, 0, frozenset())
     await media.close()
+
+
+async def test_a_port_is_observed_for_senders_that_asterisk_did_not_announce(
+    running: Bench, asterisk: socket.socket
+) -> None:
+    media = await call(running, asterisk)
+    with udp_socket() as translated:
+        observing = asyncio.create_task(media.observe_senders())
+        await asyncio.sleep(0)
+        for sequence in range(MAX_OBSERVED_PACKETS):
+            translated.sendto(rtp_packet(sequence), ("127.0.0.1", media.port))
+        reason = await observing
+        assert f"comes from 127.0.0.1:{address_of(translated)[1]}" in (reason or "")
+        assert reason == str(running.call_ports.asterisk.translated)
+    asterisk.send(rtp_packet(1))
+    assert await receive(running.echo) == rtp_packet(1)
+
+
+async def test_a_port_that_is_closed_while_it_is_observed_is_free_at_once(
+    running: Bench, asterisk: socket.socket
+) -> None:
+    media = await call(running, asterisk)
+    observing = asyncio.create_task(media.observe_senders())
+    await asyncio.sleep(0)
+    await media.close()
+    async with asyncio.timeout(MAX_OBSERVED_SECONDS / 2):
+        assert await observing is None
+    await until(lambda: can_bind("127.0.0.1", media.port) is None, "the port is free")
+
+
+async def test_ports_are_observed_up_to_the_bound_at_once(running: Bench, asterisk: socket.socket) -> None:
+    media = await call(running, asterisk)
+    running.call_ports.asterisk.observations = MAX_OBSERVATIONS
+    async with asyncio.timeout(MAX_OBSERVED_SECONDS / 2):
+        assert await media.observe_senders() is None
+    assert running.call_ports.asterisk.observations == MAX_OBSERVATIONS

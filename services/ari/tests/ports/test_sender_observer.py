@@ -42,10 +42,16 @@ def received(sock: socket.socket) -> int:
         count += 1
 
 
+@pytest.fixture
+def observer(pair: PortSockets) -> Iterator[socket.socket]:
+    with bind_observer(pair, "0.0.0.0") as sock:
+        yield sock
+
+
 async def test_a_sender_that_is_not_connected_is_observed_and_no_packet_of_the_call_is_taken(
-    pair: PortSockets, asterisk: socket.socket
+    pair: PortSockets, observer: socket.socket, asterisk: socket.socket
 ) -> None:
-    observing = asyncio.create_task(observe_senders(bind_observer(pair, "0.0.0.0")))
+    observing = asyncio.create_task(observe_senders(observer))
     await asyncio.sleep(0)
     with udp_socket() as translated:
         for sequence in range(20):
@@ -58,16 +64,15 @@ async def test_a_sender_that_is_not_connected_is_observed_and_no_packet_of_the_c
     assert received(pair.echo) == 0
 
 
-async def test_without_a_sender_nothing_is_observed(pair: PortSockets, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtppool_relay.ports.sender_observer.OBSERVED_SECONDS", 0.05)
-    assert await observe_senders(bind_observer(pair, "0.0.0.0")) == ()
+async def test_without_a_sender_nothing_is_observed(observer: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtppool_relay.ports.sender_observer.MAX_OBSERVED_SECONDS", 0.05)
+    assert await observe_senders(observer) == ()
 
 
 async def test_what_is_no_rtp_is_no_sender_and_senders_have_a_bound(
-    pair: PortSockets, monkeypatch: pytest.MonkeyPatch
+    pair: PortSockets, observer: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtppool_relay.ports.sender_observer.OBSERVED_SECONDS", 0.2)
-    observer = bind_observer(pair, "0.0.0.0")
+    monkeypatch.setattr("rtppool_relay.ports.sender_observer.MAX_OBSERVED_SECONDS", 0.2)
     others = [udp_socket() for _ in range(MAX_OBSERVED_SENDERS + 2)]
     others[0].sendto(b"no RTP", ("127.0.0.1", pair.port))
     for other in others[1:]:
@@ -77,9 +82,10 @@ async def test_what_is_no_rtp_is_no_sender_and_senders_have_a_bound(
         other.close()
 
 
-async def test_the_observation_of_a_flood_ends_at_its_bound(pair: PortSockets, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtppool_relay.ports.sender_observer.OBSERVED_SECONDS", 30)
-    observer = bind_observer(pair, "0.0.0.0")
+async def test_the_observation_of_a_flood_ends_at_its_bound(
+    pair: PortSockets, observer: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtppool_relay.ports.sender_observer.MAX_OBSERVED_SECONDS", 30)
     with udp_socket() as stranger:
         for sequence in range(MAX_OBSERVED_PACKETS + 1):
             stranger.sendto(rtp_packet(sequence), ("127.0.0.1", pair.port))

@@ -136,6 +136,8 @@ class LeasedPort:
             log.debug("port %d can't be observed: %s", self.port, error)
             return None
         task = self._observing = asyncio.create_task(observe_senders(observer))
+        # Also where it is cancelled before its first step.
+        task.add_done_callback(lambda _: observer.close())
         self._context.asterisk.observations += 1
         try:
             await asyncio.wait({task})

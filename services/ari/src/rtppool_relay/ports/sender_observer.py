@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-OBSERVED_SECONDS = 1.0
+MAX_OBSERVED_SECONDS = 1.0
 MAX_OBSERVED_PACKETS = 16
 MAX_OBSERVED_SENDERS = 4
 MAX_OBSERVATIONS = 8
@@ -20,11 +20,11 @@ _RTP_VERSION = 2
 
 
 async def observe_senders(sock: socket.socket) -> tuple[tuple[str, int], ...]:
-    """Return the addresses and ports that send RTP to the socket, most packets first. Close the socket."""
+    """Return the addresses and ports that send RTP to the socket, most packets first."""
     loop = asyncio.get_running_loop()
     packets: dict[tuple[str, int], int] = {}
     try:
-        async with asyncio.timeout(OBSERVED_SECONDS):
+        async with asyncio.timeout(MAX_OBSERVED_SECONDS):
             for _ in range(MAX_OBSERVED_PACKETS):
                 data, sender = await loop.sock_recvfrom(sock, _RTP_HEADER_BYTES)
                 address = (str(sender[0]), int(sender[1]))
@@ -33,6 +33,4 @@ async def observe_senders(sock: socket.socket) -> tuple[tuple[str, int], ...]:
                     packets[address] = packets.get(address, 0) + 1
     except (TimeoutError, OSError):
         pass
-    finally:
-        sock.close()
     return tuple(sorted(packets, key=lambda address: -packets[address]))

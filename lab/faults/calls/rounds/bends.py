@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import re
+import struct
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ CHUNK = b"1," * 250_000
 CHUNK_PAUSE_SECONDS = 0.01
 SLOW_PAUSE_SECONDS = 0.5
 BOMB_BYTES = 400 << 20
-GZIP = 31
+RAW, GZIP_HEADER = -15, b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 HUGE_EVENT = 1_100_000
 FLOOD = 20_000
 
@@ -84,10 +85,16 @@ def _without_optional_fields(items: list[Mapping[str, Any]]) -> list[dict[str, A
 
 @cache
 def _bomb() -> bytes:
-    """Return 400 MiB of JSON as gzip."""
-    press = zlib.compressobj(9, zlib.DEFLATED, GZIP)
-    parts = [press.compress(b"["), *(press.compress(CHUNK) for _ in range(BOMB_BYTES // len(CHUNK)))]
-    return b"".join([*parts, press.compress(b"1]"), press.flush()])
+    """Return 400 MiB of JSON as gzip (RFC 1952). Blocks that end with a full flush can be repeated as they are."""
+    press, times = zlib.compressobj(9, zlib.DEFLATED, RAW), BOMB_BYTES // len(CHUNK)
+    first = press.compress(b"[") + press.flush(zlib.Z_FULL_FLUSH)
+    block = press.compress(CHUNK) + press.flush(zlib.Z_FULL_FLUSH)
+    last = press.compress(b"1]") + press.flush()
+    checksum = zlib.crc32(b"[")
+    for _ in range(times):
+        checksum = zlib.crc32(CHUNK, checksum)
+    trailer = struct.pack("<II", zlib.crc32(b"1]", checksum), times * len(CHUNK) + 3)
+    return b"".join([GZIP_HEADER, first, *[block] * times, last, trailer])
 
 
 def _compressed() -> Answer:

@@ -6,8 +6,11 @@ import ctypes
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from rtppool_testing.ports import LOOPBACK, free_port, free_range
 
 PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
 # As systemd's MemoryDenyWriteExecute: the process and its children get no executable memory.
@@ -63,4 +66,30 @@ def test_another_system_than_linux_is_named_in_one_sentence(program: str, name: 
     assert said == (
         f"{name}: this system (linux) has no memfd_create; it needs Linux 5.3 or newer. On another system, run it in a "
         "container or a virtual machine with Linux.\n"
+    )
+
+
+def test_a_first_media_process_that_ends_at_once_is_reported_with_its_last_line_and_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text("raise OSError('libLLVM.so: wrong ELF class')")
+    ended = subprocess.run(
+        [sys.executable, "-m", "rtppool_relay"],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
+            "HTTP_BIND": LOOPBACK,
+            "HTTP_PORT": str(free_port()),
+            "ARI_USER": "relay",
+            "ARI_PASS": "secret",
+            "ADVERTISE_IP": LOOPBACK,
+            "PORT_RANGE": str(free_range(5)),
+        },
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "rtp-relay: the first media process can't start: OSError: libLLVM.so: wrong ELF class; the whole error is "
+        "shown by: python -m rtppool_relay.packets.compile_ahead\n"
     )

@@ -19,6 +19,10 @@ EXIT_SETTINGS = 2
 log = logging.getLogger(__name__)
 
 
+class StartError(Exception):
+    """The service can't start; the message is a sentence with the remedy."""
+
+
 def _do_nothing() -> None:
     """Leave the signals as they are."""
 
@@ -42,9 +46,9 @@ class Stop:
 def run(name: str, start: Callable[[Stop], Awaitable[None]], *, exit_before_serving: bool = False) -> int:
     """Run a service until it ends by itself or by a signal. Returns the exit code.
 
-    `start` reads settings, serves, and returns after `Stop.asked`. Invalid settings and a listener that can't bind are
-    reported on standard error, one line each, without a traceback. With `exit_before_serving`, a signal ends the
-    process and its children at once until `start` calls `Stop.begin_serving`.
+    `start` reads settings, serves, and returns after `Stop.asked`. Invalid settings, a listener that can't bind and a
+    `StartError` are reported on standard error, one line each, without a traceback. With `exit_before_serving`, a
+    signal ends the process and its children at once until `start` calls `Stop.begin_serving`.
     """
     if exit_before_serving:
         exit_on_signals()
@@ -54,7 +58,7 @@ def run(name: str, start: Callable[[Stop], Awaitable[None]], *, exit_before_serv
         for problem in error.problems:
             print(f"{name}: {problem}", file=sys.stderr)  # noqa: T201 the log is not configured yet
         return EXIT_SETTINGS
-    except ListenError as error:
+    except (ListenError, StartError) as error:
         print(f"{name}: {error}", file=sys.stderr)  # noqa: T201 as above
         return EXIT_FAILED
     return EXIT_OK

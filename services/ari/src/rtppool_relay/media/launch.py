@@ -17,15 +17,25 @@ from rtppool_relay.media.rows import ROWS_NAME, SLOT_BYTES, SLOTS
 
 # A media process's third argument: ask for real-time priority.
 REAL_TIME = "real-time"
+ERRORS_NAME = "rtp-relay-first-media-errors"
+MAX_ERRORS_BYTES = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class FirstMediaProcess:
-    """A media process that is starting, our end of its command socket, and its rows (memfd)."""
+    """A media process that is starting, our end of its command socket, its rows and its standard error (memfds)."""
 
     process: subprocess.Popen[bytes]
     commands: socket.socket
     rows_descriptor: int
+    errors_descriptor: int
+
+    def take_errors(self) -> str:
+        """Return the end of the text that the process has written to standard error, and forget it."""
+        size = os.fstat(self.errors_descriptor).st_size
+        text = os.pread(self.errors_descriptor, MAX_ERRORS_BYTES, max(0, size - MAX_ERRORS_BYTES))
+        os.ftruncate(self.errors_descriptor, 0)
+        return text.decode(errors="replace")
 
 
 def make_rows() -> int:
@@ -43,9 +53,12 @@ def command_sockets() -> tuple[socket.socket, socket.socket]:
 
 
 def start_media_process(
-    theirs: socket.socket, rows_descriptor: int, *, real_time: bool = False
+    theirs: socket.socket, rows_descriptor: int, errors_descriptor: int | None = None, *, real_time: bool = False
 ) -> subprocess.Popen[bytes]:
-    """Start one and close `theirs`. `real_time`: it asks for real-time priority."""
+    """Start one and close `theirs`. `real_time`: it asks for real-time priority.
+
+    Its standard error is `errors_descriptor`, or that of this process.
+    """
     descriptors = (theirs.fileno(), rows_descriptor)
     options = [REAL_TIME] if real_time else []
     with theirs, stop_signals_blocked():
@@ -53,6 +66,7 @@ def start_media_process(
             [sys.executable, "-m", "rtppool_relay.packets.process", *map(str, descriptors), *options],
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
+            stderr=errors_descriptor,
         )
 
 
@@ -60,4 +74,7 @@ def start_first_media_process(*, real_time: bool = False) -> FirstMediaProcess:
     """Start the first one. It ends when its command socket is closed, at the latest with this process."""
     rows_descriptor = make_rows()
     ours, theirs = command_sockets()
-    return FirstMediaProcess(start_media_process(theirs, rows_descriptor, real_time=real_time), ours, rows_descriptor)
+    # Held back, so that a relay that can't start reports the reason in one line.
+    errors_descriptor = os.memfd_create(ERRORS_NAME, os.MFD_CLOEXEC)
+    process = start_media_process(theirs, rows_descriptor, errors_descriptor, real_time=real_time)
+    return FirstMediaProcess(process, ours, rows_descriptor, errors_descriptor)

@@ -23,6 +23,7 @@ from functools import partial
 
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.scheduling import is_real_time
+from rtppool_core.process.service import StartError
 from rtppool_core.process.supervisor import Supervisor
 from rtppool_relay.media.launch import FirstMediaProcess, command_sockets, make_rows, start_media_process
 from rtppool_relay.media.media_process import ANSWER_SECONDS, MediaFault, MediaProcess
@@ -36,6 +37,7 @@ COMPILE_SECONDS = 180.0
 END_SECONDS = 1.0
 # A third of the weight: a media process that wakes goes first, and calls are still set up on a busy node.
 CONTROL_NICENESS = 5
+HINT = "the whole error is shown by: python -m rtppool_relay.packets.compile_ahead"
 # This many certainly fit into a socket's buffer.
 MAX_CONCURRENT_COMMANDS = 32
 
@@ -111,6 +113,8 @@ class MediaSupervisor:
     ) -> None:
         self._rows_descriptor = make_rows() if first is None else first.rows_descriptor
         self._first = first
+        self._first_is_ours = False
+        self._compiled: MediaProcess | None = None
         self._jobs = jobs or PeriodicJobs()
         self._real_time = real_time
         self.memory = mmap.mmap(self._rows_descriptor, SLOTS * SLOT_BYTES)
@@ -158,12 +162,13 @@ class MediaSupervisor:
         The first process decides. Another one that can't be started is retried, and missing in `workers_up` meanwhile.
 
         Raises:
-            MediaFault: the first process does not answer.
+            StartError: the first process ends, or does not answer.
             OSError: the first process cannot be started.
         """
         first, *others = self._workers
+        # Supervised after its first answer: another one would fail as it does.
+        self._compiled = await self._start_compiled()
         await first.supervisor.start()
-        await self._until_compiled(first.process)
         for supervisor in (*(worker.supervisor for worker in others), self._standby):
             await supervisor.start_or_retry()
         for worker in self._workers:
@@ -271,6 +276,8 @@ class MediaSupervisor:
         await asyncio.gather(*(supervisor.close(END_SECONDS) for supervisor in supervisors))
         await asyncio.to_thread(self._starter.shutdown)
         os.close(self._rows_descriptor)
+        if self._first is not None:
+            os.close(self._first.errors_descriptor)
 
     def _worker_of(self, slot: int) -> _Worker | None:
         return next((worker for worker in self._workers if slot in worker.attachments), None)
@@ -283,9 +290,12 @@ class MediaSupervisor:
         return process
 
     async def _start_process(self) -> MediaProcess:
-        first, self._first = self._first, None
-        if first is not None:
-            return MediaProcess(first.process, first.commands)
+        compiled, self._compiled = self._compiled, None
+        if compiled is not None:
+            return compiled
+        if self._first is not None and not self._first_is_ours:
+            self._first_is_ours = True
+            return MediaProcess(self._first.process, self._first.commands)
         ours, theirs = command_sockets()
         start = partial(start_media_process, theirs, self._rows_descriptor, real_time=self._real_time)
         try:
@@ -297,13 +307,32 @@ class MediaSupervisor:
 
     def _on_exit(self, number: int, code: int) -> None:
         worker = self._workers[number]
-        fields = {"worker": number, "code": code, "calls": len(worker.attachments)}
+        fields: dict[str, object] = {"worker": number, "code": code, "calls": len(worker.attachments)}
+        if self._first is not None and (errors := self._first.take_errors()):
+            fields["errors"] = errors
         for slot in list(worker.leaving):
             _end_leaving(worker, slot)
         log.error("a media process ended; another takes its calls", extra={"fields": fields})
 
     def _on_standby_exit(self, code: int) -> None:
         log.warning("the media process that stood by ended; another is started", extra={"fields": {"code": code}})
+
+    async def _start_compiled(self) -> MediaProcess:
+        process = await self._start_process()
+        try:
+            await self._until_compiled(process)
+        except BaseException as error:
+            await process.end(END_SECONDS)
+            if isinstance(error, MediaFault):
+                cause = self._last_line_of_first() or error
+                raise StartError(f"the first media process can't start: {cause}; {HINT}") from error
+            raise
+        return process
+
+    def _last_line_of_first(self) -> str:
+        """Return the last line of the first process's errors; empty without one."""
+        lines = self._first.take_errors().splitlines() if self._first is not None else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     async def _until_compiled(self, process: MediaProcess) -> None:
         patience = asyncio.get_running_loop().call_later(

@@ -83,7 +83,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             self._timer.daemon = True
             try:
                 self._timer.start()
-            except RuntimeError:  # no thread can be started; the next record ends the window
+            except (RuntimeError, MemoryError):  # no thread can be started; the next record ends the window
                 self._timer = None
 
     def close(self) -> None:

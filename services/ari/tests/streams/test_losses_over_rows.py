@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from oracles import Reordering
 from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
+from rtppool_core.contract.report import SlaReport
 from rtppool_core.statistics.bursts import BurstCounts, BurstTracker
+from rtppool_relay.figures.call_figures import call_figures
+from rtppool_relay.media.rows import DROP_REASONS, Word
 from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.loss_bursts import LossBursts
 from rtppool_relay.streams.reordering import ReorderingDetector
 from rtppool_relay.streams.slices import Slice
-from rtppool_relay.streams.statistics import collect_all
+from rtppool_relay.streams.statistics import MAX_EPOCHS, _by_epoch, collect_all
 
 
 def one_by_one(bad: set[int], packets: int) -> BurstCounts:
@@ -298,3 +301,60 @@ def test_calls_that_are_collected_together_have_the_figures_of_each_alone(calls:
             round(figures.source_jitter_sum_us),
         )
     assert whole == shards
+
+
+def of_many_streams(changes: int, lost_one_in: int = 0) -> tuple[Slot, int]:
+    """Twenty packets of one SSRC, then a new one with each packet, then sixty of the last one."""
+    slot = Slot()
+    for number in range(20 + changes + 60):
+        epoch = min(max(1, number - 18), changes + 1)
+        lost = lost_one_in and number % lost_one_in == 0
+        slot.row(number, None if lost else 5 * MS, epoch=epoch)
+    return slot, 80 + changes
+
+
+@pytest.mark.parametrize("changes", [MAX_EPOCHS - 1, MAX_EPOCHS, 400])
+def test_beyond_its_bound_a_stream_per_packet_is_counted_and_not_compared(changes: int) -> None:
+    slot, packets = of_many_streams(changes)
+    statistics = slot.statistics()
+    statistics.collect(after(packets))
+    statistics.finish(after(packets, 20))
+    total = statistics.total
+    assert (total.packets, total.answered, total.round_trip.count) == (packets, packets, packets)
+    assert (total.lost, total.source_lost, total.bursts.lost, total.late_source) == (0, 0, 0, 0)
+    assert statistics.streams_unjudged == max(0, changes + 1 - MAX_EPOCHS + 1) * (changes >= MAX_EPOCHS)
+
+
+def test_losses_of_a_stream_per_packet_are_counted_once_and_lengthen_no_gap() -> None:
+    slot, packets = of_many_streams(400, lost_one_in=7)
+    statistics = slot.statistics()
+    for seconds in (0, 1, 4, 8, 20):
+        statistics.collect(after(packets, seconds))
+    statistics.finish(after(packets, 30))
+    total = statistics.total
+    assert total.packets == packets
+    assert total.lost == total.bursts.lost == -(-packets // 7)
+    assert total.bursts.gap_packets + total.bursts.burst_packets <= packets
+
+
+def test_a_stream_per_packet_costs_a_bounded_number_of_batches() -> None:
+    slot, packets = of_many_streams(900)
+    statistics = slot.statistics()
+    rows = statistics.reader.take_written(after(packets))
+    assert rows.size > 900
+    assert len(_by_epoch([(statistics, rows)])) == MAX_EPOCHS
+
+
+def test_dropped_datagrams_are_in_the_calls_figures_by_reason() -> None:
+    slot = Slot()
+    slot.row(0)
+    statistics = slot.statistics()
+    for number, word in enumerate(DROP_REASONS.values(), 1):
+        slot.words[word] += number
+    statistics.collect(after(1))
+    slot.words[Word.UNMATCHED] += 10
+    statistics.finish(after(1, 20))
+    expected = {reason: number for number, reason in enumerate(DROP_REASONS, 1)}
+    expected["unmatched"] += 10
+    figures = call_figures(statistics.total, SlaReport("Unknown", "NoCalls", 0), statistics.dropped)
+    assert figures.dropped == expected

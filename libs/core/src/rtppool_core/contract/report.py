@@ -161,6 +161,7 @@ class AriReport(Contract, frozen=True):
 class MediaReport(Contract, frozen=True):
     """Media processes: those that are up, restarts, rows lost to a slow reader.
 
+    `streams_unjudged`: SSRCs that replaced each other too fast for lateness, jitter and gaps.
     `real_time`: they have real-time priority, so that no ordinary thread of the node delays packets.
     """
 
@@ -170,6 +171,7 @@ class MediaReport(Contract, frozen=True):
     row_overruns: int
     dropped: dict[str, int]
     real_time: bool = False
+    streams_unjudged: int = 0
 
 
 class DepartureErrorReport(Contract, frozen=True):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from msgspec import field
+
 from rtppool_core.contract.report import SlaReport, SlaResult, SlaViolation, StreamFigures
 from rtppool_relay.streams.slices import Slice, export_figures, microseconds
 
@@ -10,8 +14,9 @@ class CallFigures(StreamFigures, frozen=True, kw_only=True):
     """Figures of a call from its first packet on. What was not measured is None.
 
     `p50_microseconds` to `max_microseconds` are of the round trip. Residences are the relay's and the echo's; `network`
-    is the round trip without the echo's residence. `missing` names the limits that an unknown verdict has too few
-    measurements for.
+    is the round trip without the echo's residence. `dropped` counts datagrams that were not sent on, by reason.
+    `streams_unjudged` counts SSRCs that replaced each other too fast. `missing` names the limits that an unknown
+    verdict has too few measurements for.
     """
 
     p50_microseconds: int | None = None
@@ -22,15 +27,21 @@ class CallFigures(StreamFigures, frozen=True, kw_only=True):
     echo_residence_p99_microseconds: int | None = None
     network_p50_microseconds: int | None = None
     network_p99_microseconds: int | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
+    streams_unjudged: int = 0
     sla: SlaResult = "Unknown"
     violations: tuple[SlaViolation, ...] = ()
     missing: tuple[str, ...] = ()
 
 
-def call_figures(total: Slice, verdict: SlaReport) -> CallFigures:
+def call_figures(
+    total: Slice, verdict: SlaReport, dropped: Mapping[str, int] | None = None, streams_unjudged: int = 0
+) -> CallFigures:
     """Return a call's figures with its verdict."""
     return CallFigures(
         **export_figures(total),
+        dropped=dict(dropped or {}),
+        streams_unjudged=streams_unjudged,
         p50_microseconds=microseconds(total.round_trip.quantile_ns(500)),
         p95_microseconds=microseconds(total.round_trip.quantile_ns(950)),
         p99_microseconds=microseconds(total.round_trip.quantile_ns(990)),

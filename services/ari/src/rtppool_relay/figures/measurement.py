@@ -106,6 +106,7 @@ class Measurement:
         self._collected_ns: dict[StreamKind, int] = dict.fromkeys(KINDS, 0)
         self._samples_dropped_before = 0
         self._overruns_before = 0
+        self._unjudged_before = 0
         self._in_this_tick: Counter[Word] = Counter()
         self._answered_in_this_tick = 0
 
@@ -118,6 +119,11 @@ class Measurement:
     def row_overruns(self) -> int:
         """Rows overwritten before they were read."""
         return self._overruns_before + sum(stats.reader.overruns for _, stats in self._streams.values())
+
+    @property
+    def streams_unjudged(self) -> int:
+        """Streams that replaced each other too fast to be compared."""
+        return self._unjudged_before + sum(stats.streams_unjudged for _, stats in self._streams.values())
 
     def dropped(self) -> dict[str, int]:
         """Return the datagrams dropped since start by reason, calls and probe together."""
@@ -139,6 +145,7 @@ class Measurement:
         self._take(kind, statistics.finish(now_ns))
         self._samples_dropped_before += statistics.samples_dropped
         self._overruns_before += statistics.reader.overruns
+        self._unjudged_before += statistics.streams_unjudged
 
     def compare_clocks(self, reading: ClockReading) -> int:
         """Notice a step or a slew of the wall clock, and return the steady time; call it ten times a second."""

@@ -143,6 +143,8 @@ def _media(report: Report) -> Iterable[Metric]:
     restarts.add_metric([], report.media.restarts)
     overruns = CounterMetricFamily("rtp_relay_row_overruns", "Rows overwritten before they were read.")
     overruns.add_metric([], report.media.row_overruns)
+    unjudged = CounterMetricFamily("rtp_relay_streams_unjudged", "SSRCs that replaced each other too fast.")
+    unjudged.add_metric([], report.media.streams_unjudged)
     dropped = CounterMetricFamily("rtp_relay_dropped_packets", "Datagrams not forwarded.", labels=["reason"])
     for reason, number in report.media.dropped.items():
         dropped.add_metric([reason], number)
@@ -152,4 +154,4 @@ def _media(report: Report) -> Iterable[Metric]:
     slews.add_metric([], report.clock.slews)
     samples = CounterMetricFamily("rtp_relay_samples_dropped", "Samples dropped across a step of the clock.")
     samples.add_metric([], report.clock.samples_dropped)
-    yield from (workers, restarts, overruns, dropped, steps, slews, samples)
+    yield from (workers, restarts, overruns, dropped, unjudged, steps, slews, samples)

@@ -123,6 +123,7 @@ class StatusView:
             workers_up=supervisor.workers_up(),
             restarts=supervisor.restarts,
             row_overruns=self.measurement.row_overruns,
+            streams_unjudged=self.measurement.streams_unjudged,
             real_time=supervisor.real_time(),
             dropped=self.measurement.dropped(),
         )

@@ -166,8 +166,9 @@ class LeasedPort:
         """Return the figures so far, with the call's own verdict by the tier of its peak load."""
         if self._final is not None:
             return self._final
-        total = self.statistics.total
-        return call_figures(total, judge(total, self.peak_calls, self._context.config().sla).report)
+        statistics, total = self.statistics, self.statistics.total
+        verdict = judge(total, self.peak_calls, self._context.config().sla).report
+        return call_figures(total, verdict, statistics.dropped, statistics.streams_unjudged)
 
     def flow(self) -> MediaFlow:
         """Return the packet counts of both directions so far."""

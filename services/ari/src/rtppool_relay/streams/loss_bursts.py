@@ -21,6 +21,8 @@ USUAL_PACKET_NS = 20_000_000
 
 # First and last index, and the Unix second in which the run is counted.
 LostRun = tuple[int, int, int]
+# Far more than a stream's packets skip, and less than the distance between the indexes of two streams.
+MAX_AHEAD = 1 << 15
 BySecond = list[tuple[int, BurstCounts]]
 
 
@@ -65,6 +67,8 @@ class LossBursts:
 
     _live: _Stream | None = None
     _ending: list[_Stream] = field(default_factory=list)
+    # Losses of streams that were never begun.
+    _others: BySecond = field(default_factory=list)
 
     def begin(self, first: int, now_ns: int) -> None:
         """Begin a stream whose first packet is `first`. The old one ends when its last losses are known."""
@@ -87,13 +91,18 @@ class LossBursts:
         """Add losses in any order."""
         for run in runs:
             stream = self._stream_of(run[0])
-            if stream is not None:
+            if stream is None:
+                first, last, second = run
+                self._others.append((second, BurstCounts(lost=last - first + 1)))
+            else:
                 stream.pending.append(run)
                 stream.highest = max(stream.highest, run[1])
 
     def release(self, frontier: int, now_ns: int, second: int) -> BySecond:
         """Count the losses of the live stream below `frontier`, and all of ended streams."""
-        counted = self._live.release(frontier) if self._live is not None else []
+        counted, self._others = self._others, []
+        if self._live is not None:
+            counted += self._live.release(frontier)
         for stream in [each for each in self._ending if each.ends_ns is not None and each.ends_ns <= now_ns]:
             self._ending.remove(stream)
             counted.extend(stream.end(second))
@@ -102,10 +111,10 @@ class LossBursts:
     def finish(self, second: int) -> BySecond:
         """Count all remaining losses and the open gaps: the call is over."""
         streams = [*self._ending, *([self._live] if self._live is not None else [])]
-        self._ending, self._live = [], None
-        return [each for stream in streams for each in stream.end(second)]
+        others, self._ending, self._live, self._others = self._others, [], None, []
+        return others + [each for stream in streams for each in stream.end(second)]
 
     def _stream_of(self, index: int) -> _Stream | None:
-        if self._live is not None and index >= self._live.first:
-            return self._live
-        return next((each for each in reversed(self._ending) if index >= each.first), None)
+        streams = [*self._ending, *([self._live] if self._live is not None else [])]
+        stream = next((each for each in reversed(streams) if index >= each.first), None)
+        return stream if stream is not None and index <= stream.highest + MAX_AHEAD else None

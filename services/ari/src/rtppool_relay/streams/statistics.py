@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.rtp.serial import timestamp_difference
 from rtppool_core.statistics.bursts import BurstCounts
-from rtppool_relay.media.rows import LOST_AFTER_NS, WRITTEN_DTYPE, Word
+from rtppool_relay.media.rows import DROP_REASONS, LOST_AFTER_NS, WRITTEN_DTYPE, Word
 from rtppool_relay.streams.columns import StreamSpans, buckets_of, record_all
 from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.flow import MediaFlow
@@ -42,6 +42,8 @@ Flags = NDArray[np.bool_]
 TELEPHONE_EVENT_PAYLOAD_TYPE = 101
 _COUNTED_WORDS = {name: Word[count.word] for name, count in COUNTS.items() if count.word}
 MAX_PACKET_NS = 200_000_000
+# Of one slot in one collection. Rows of further ones are counted, and not compared with others.
+MAX_EPOCHS = 16
 FOLDED_AFTER_TICKS = 16
 
 
@@ -63,6 +65,7 @@ class StreamStatistics:
 
     All times are those of `clock`, which streams that are collected together share. Samples across a step of the wall
     clock are dropped and counted in `samples_dropped`. `added` is `total` without the histograms of the latest ticks.
+    `dropped` counts datagrams by reason, and `streams_unjudged` the streams that replaced each other too fast.
     `first_arrival_ns` is when the first answered packet came from Asterisk (ns of Unix time), and `first_return_ns` the
     time from then to its return.
     """
@@ -75,6 +78,8 @@ class StreamStatistics:
     samples_dropped: int = 0
     sent_to_echo: int = 0
     return_failed: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    streams_unjudged: int = 0
     first_return_ns: int | None = None
     first_arrival_ns: int | None = None
     lateness: LatenessBaseline = field(init=False)
@@ -141,10 +146,13 @@ class StreamStatistics:
         return collected
 
     def begin_rows(self, rows: Rows, now_ns: int) -> bool:
-        """Register finished rows of one epoch. False: they are the last rows of a replaced stream."""
+        """Register finished rows. False: they are the last rows of a replaced stream, or those of many streams."""
         indexes = rows["index"]
         first = int(indexes[0])
         epoch = int(rows["epoch"][0])
+        if epoch != int(rows["epoch"][-1]):
+            self.streams_unjudged += 1 + int(np.count_nonzero(np.diff(rows["epoch"])))
+            return False
         if epoch != self._epoch:
             if self._epoch is not None and first < self._first_index:
                 return False
@@ -246,6 +254,7 @@ def collect_all(
         events = Slice()
         for name, word in _COUNTED_WORDS.items():
             setattr(events, name, grown.get(word, 0))
+        stream.dropped.update({reason: grown[word] for reason, word in DROP_REASONS.items() if word in grown})
         stream.sent_to_echo += grown.get(Word.SENT_TO_ECHO, 0)
         stream.return_failed += grown.get(Word.RETURN_FAILED, 0)
         stream.settle_source(now_ns, second, events)
@@ -255,14 +264,17 @@ def collect_all(
 
 
 def _by_epoch(taken: list[tuple[StreamStatistics, Rows]]) -> list[list[tuple[StreamStatistics, Rows]]]:
-    """Divide rows into batches with one epoch of each stream. There is nearly always one batch."""
+    """Divide rows into batches with one epoch of each stream. There is nearly always one batch.
+
+    Where a stream has more than `MAX_EPOCHS`, its first piece has all that are too many.
+    """
     batches: list[list[tuple[StreamStatistics, Rows]]] = []
     for stream, rows in taken:
         if not rows.size:
             continue
         epochs = rows["epoch"]
         changes = (np.flatnonzero(np.diff(epochs)) + 1).tolist() if epochs[0] != epochs[-1] else []
-        for number, (start, end) in enumerate(pairwise([0, *changes, rows.size])):
+        for number, (start, end) in enumerate(pairwise([0, *changes[-(MAX_EPOCHS - 1) :], rows.size])):
             if number == len(batches):
                 batches.append([])
             batches[number].append((stream, rows[start:end]))

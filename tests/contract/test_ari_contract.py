@@ -428,3 +428,9 @@ async def test_a_channel_of_another_application_may_be_listed_and_an_own_one_may
             await ari.request("DELETE", f"/applications/{ari.application}/subscription", eventSource=source)
         assert await application_of(ari, media) == ari.application
         await ari.client.delete_channel(media)
+
+
+async def test_the_rights_of_a_user_show_by_requests_for_absent_objects(ari: Ari) -> None:
+    before = {channel.id for channel in (await ari.client.channels()).items}
+    await ari.client.check_rights()
+    assert {channel.id for channel in (await ari.client.channels()).items} == before

@@ -18,7 +18,7 @@ import aiohttp
 
 from rtppool_relay.ari.errors import AriFormatError
 
-# A list of 4,096 calls has some 6 MB. The bounds hold for the decompressed bytes and for those on the wire.
+# The channels of 4,096 calls have some 4 MB. The bounds hold for the decompressed bytes and for those on the wire.
 MAX_LIST_BYTES = 8 << 20
 MAX_OBJECT_BYTES = 1 << 20
 MAX_ERROR_BYTES = 4096

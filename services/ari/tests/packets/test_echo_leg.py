@@ -15,6 +15,7 @@ from rtppool_core.net.udp import mark
 from rtppool_core.rtp import echo_extension as extension
 from rtppool_core.rtp.header import parse
 from rtppool_relay.media.rows import DEPARTURE_ERRORS, Word
+from rtppool_relay.packets.memory import MAX_DATAGRAM
 from rtppool_testing.packets import rtp_packet
 from rtppool_testing.sockets import received
 
@@ -182,3 +183,16 @@ def test_after_an_echo_that_refused_stamps_belong_to_their_sends_again(line: Lin
 
 def test_the_extension_is_laid_out_as_the_row_expects() -> None:
     assert extension.MEASURED.size == struct.calcsize("!IQQ") == 20
+
+
+@pytest.mark.parametrize("size", [2020, 2021, 2047, MAX_DATAGRAM])
+def test_with_the_extension_a_packet_up_to_the_largest_size_comes_back(extended_line: Line, size: int) -> None:
+    packet = rtp_packet(1, payload=b"x" * (size - 12))
+    extended_line.answer(asked(extended_line, packet))
+    assert received(extended_line.asterisk) == packet
+    assert extended_line.count(Word.OVERSIZE) == 0
+
+
+def test_an_answer_beyond_the_largest_size_is_dropped(line: Line) -> None:
+    line.answer(rtp_packet(1, payload=b"x" * (MAX_DATAGRAM - 11)))
+    assert line.count(Word.OVERSIZE) == 1

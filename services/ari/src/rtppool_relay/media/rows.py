@@ -7,7 +7,9 @@ that a packet touches one cache line.
 
 The answer's last time, y, completes a row and is written last. A reader takes a row when it has y, or when x is so old
 that no answer counts any more. A new stream (SSRC change or sequence jump) starts a new `epoch` at an index far above
-the last one, whose low 16 bits are again the sequence number.
+the last one. An index is the extended sequence number plus the epoch's offset. The offset is 0 unless rows of another
+source that wait for their answers lie at the same places of the ring. A return to an SSRC whose packets are still under
+way goes on in its epoch.
 
 Stamps of arrivals are the kernel's, in seconds and nanoseconds of the wall clock. The reader converts them to ns. The
 wall clock is stepped and slewed, so x and y also have the reading of CLOCK_MONOTONIC_RAW, which is neither.
@@ -67,9 +69,9 @@ class Word(IntEnum):
     The last two are not in the header: a reader counts them in the rows.
     """
 
-    EPOCH = 0
+    EPOCH = 0  # changes of the stream: a new one, or a return to an earlier one. A new one has this number
     SSRC = 1
-    FIRST_INDEX = 2  # of the current epoch
+    FIRST_INDEX = 2  # of the current stream
     TOS = 3  # as the relay marks its packets
     DSCP_CHANGED = 4  # answers of the echo with another DSCP than the relay's
     DUPLICATE_SOURCE = 5
@@ -97,6 +99,8 @@ WORDS = int(Word.SENT_TO_ECHO)
 # A ring in the header of departure errors: the kernel's stamp minus our own reading, in ns.
 DEPARTURE_ERRORS = 64
 DEPARTURE_ERRORS_OFFSET_WORDS = 256
+# The current stream's offset from sequence number to index, for a media process that takes the call over.
+SEQUENCE_OFFSET_WORD = DEPARTURE_ERRORS_OFFSET_WORDS + DEPARTURE_ERRORS
 
 # The counters of dropped datagrams, by the reason in metrics and /status.
 DROP_REASONS: dict[str, Word] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtppool_core.net.udp import ask_for_stamps_both_ways, ask_for_tos
-from rtppool_relay.media.rows import Word, latest_ordinal
+from rtppool_relay.media.rows import SEQUENCE_OFFSET_WORD, Word, latest_ordinal
 from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps
 from rtppool_relay.packets.memory import ASTERISK_LEG, DESCRIPTORS, ECHO_LEG, MAX_ADDRESS_BYTES, UNKNOWN, Media
 from rtppool_relay.packets.packet_path import expect
@@ -41,10 +41,11 @@ def attach(media: Media, slot: int, asterisk: socket.socket, echo: socket.socket
     media.peers[slot] = peer
     call["asterisk"] = asterisk.fileno()
     call["tos"], call["extend"], call["unchecked"] = settings.tos, settings.extend, True
-    for name in ("ssrc", "next", "bad", "previous_ssrc", "previous_highest"):
+    for name in ("ssrc", "next", "bad"):
         call[name] = UNKNOWN
-    for name in ("epoch", "first_index", "highest", "sent", "stamp_at", "stamp_answer_at"):
+    for name in ("epoch", "first_index", "highest", "offset", "top", "sent", "stamp_at", "stamp_answer_at"):
         call[name] = 0
+    media.sources[slot]["used"] = 0
     media.words[slot, Word.TOS] = settings.tos
     _resume(media, slot)
     attach_echo(media, slot, echo)
@@ -85,12 +86,17 @@ def _resume(media: Media, slot: int) -> None:
     call["epoch"] = words[Word.EPOCH]
     call["ssrc"] = words[Word.SSRC]
     call["first_index"] = words[Word.FIRST_INDEX]
+    call["offset"] = words[SEQUENCE_OFFSET_WORD]
     written = media.rows[slot][media.rows[slot]["index"] != 0]
     highest = int(words[Word.FIRST_INDEX])
     if written.size:
         call["sent"] = latest_ordinal(written["ordinal"])
+        call["top"] = int(written["index"].max())
         # A stream that began with the very last packet of the former process has no row yet.
-        highest = max(highest, int(written["index"].max()))
+        own = written[(written["ssrc"] == call["ssrc"]) & (written["index"] >= highest)]
+        if own.size:
+            latest = own[np.argmax(own["index"])]
+            call["epoch"], highest = latest["epoch"], int(latest["index"])
     expect(media, slot, highest)
     call["stamp_at"] = highest - highest % ONE_IN
     call["stamp_answer_at"] = call["stamp_at"] + ONE_IN // 2

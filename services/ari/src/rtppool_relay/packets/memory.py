@@ -41,13 +41,26 @@ CALL_DTYPE = np.dtype(
         ("ssrc", "i8"),
         ("first_index", "i8"),
         ("highest", "i8"),
+        ("offset", "i8"),  # of an index from its sequence number
         ("next", "i8"),  # the sequence number after `highest`
         ("bad", "i8"),  # the sequence number that would confirm a jump (RFC 3550 A.1)
-        ("previous_ssrc", "i8"),
-        ("previous_highest", "i8"),
+        ("top", "i8"),  # the highest index of earlier streams
         ("sent", "i8"),
         ("stamp_at", "i8"),  # the next departure from this index on gets a kernel stamp
         ("stamp_answer_at", "i8"),
+    ]
+)
+# Earlier streams of a port, the last ones to be left. Their answers still count for as long as an answer can count.
+MAX_SOURCES = 8
+SOURCE_DTYPE = np.dtype(
+    [
+        ("used", "i8"),
+        ("ssrc", "i8"),
+        ("epoch", "i8"),
+        ("first_index", "i8"),
+        ("highest", "i8"),
+        ("offset", "i8"),
+        ("left_raw", "i8"),  # when its last packet was followed by one of another stream, in units of `RAW_UNIT_NS`
     ]
 )
 SOCKET_DTYPE = np.dtype(
@@ -102,6 +115,7 @@ class Media(NamedTuple):
     epoll: int
     commands: int  # `forward` returns when this descriptor is readable
     calls: Records
+    sources: Records  # by slot, `MAX_SOURCES` each
     peers: NDArray[np.uint8]  # a call's Asterisk, as a struct sockaddr
     sockets: Records  # by descriptor
     pending: Records  # by descriptor
@@ -139,6 +153,8 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
     vectors["base"] = data.ctypes.data
     vectors["base"][[FROM_ASTERISK, FROM_ASTERISK_WITH_SENDER]] += START
     vectors["bytes"] = MAX_DATAGRAM
+    # An answer still has the echo's extension.
+    vectors["bytes"][FROM_ECHO] += EXTENSION_BYTES
     vectors["bytes"][STAMP_REPORT] = 0
     messages["vectors"] = vectors.ctypes.data + np.arange(_MESSAGES) * VECTOR_DTYPE.itemsize
     messages["vector_count"] = 1
@@ -150,6 +166,7 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
         epoll,
         commands,
         np.zeros(slots, CALL_DTYPE),
+        np.zeros((slots, MAX_SOURCES), SOURCE_DTYPE),
         np.zeros((slots, MAX_ADDRESS_BYTES), np.uint8),
         sockets,
         np.zeros((DESCRIPTORS, MAX_PENDING), PENDING_DTYPE),

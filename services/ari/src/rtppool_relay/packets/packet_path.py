@@ -33,6 +33,7 @@ from rtppool_relay.media.rows import (
     RAW_UNIT_NS,
     RAW_UNITS,
     ROWS_PER_SLOT,
+    SEQUENCE_OFFSET_WORD,
     Word,
 )
 from rtppool_relay.packets.compiled import compiled
@@ -42,7 +43,9 @@ from rtppool_relay.packets.memory import (
     FROM_ASTERISK,
     FROM_ASTERISK_WITH_SENDER,
     FROM_ECHO,
+    MAX_DATAGRAM,
     MAX_EVENTS,
+    MAX_SOURCES,
     START,
     UNKNOWN,
     Media,
@@ -74,6 +77,9 @@ _RAW_MASK = RAW_UNITS - 1
 _WOULD_BLOCK = errno.EAGAIN
 _INTERRUPTED = errno.EINTR
 _FOREVER = -1
+_NEVER = 1 << 40
+# Between the latest rows of two streams: more than a call sends in the 2 s in which answers count.
+MIN_ROWS_APART = ROWS_PER_SLOT // MAX_SOURCES
 _FIRST_DEFECT = int(Word.SHORT)
 _EPOCH = int(Word.EPOCH)
 _SSRC = int(Word.SSRC)
@@ -189,6 +195,10 @@ def from_echo(media: Media, descriptor: int) -> None:
         return
     if _is_unfit(media, slot, FROM_ECHO, 0, size):
         return
+    # The buffer has room for an extension, which the packets of this call do not have.
+    if size > MAX_DATAGRAM and not call.extend:
+        media.words[slot, _OVERSIZE] += 1
+        return
     if tos >= 0 and (tos ^ call.tos) & DSCP_BITS:
         media.words[slot, _DSCP_CHANGED] += 1
     data = media.data
@@ -219,14 +229,31 @@ def from_echo(media: Media, descriptor: int) -> None:
 
 @compiled
 def _index_of_answer(media: Media, slot: int, sequence: int, ssrc: int) -> int:
-    """Return the latest index that an answer with this sequence number may have; for another source, one of no row."""
+    """Return the index of the row that an answer belongs to, of the current stream or one before; or one of no row."""
     call = media.calls[slot]
-    highest = signed(UNKNOWN)
+    index = signed(UNKNOWN)
     if ssrc == call.ssrc:
-        highest = call.highest
-    elif ssrc == call.previous_ssrc:
-        highest = call.previous_highest
-    return highest - ((highest - sequence) & 0xFFFF)
+        index = _latest_index(call.highest, sequence + call.offset)
+        if _has_row(media, slot, index):
+            return index
+    for at in range(MAX_SOURCES):
+        source = media.sources[slot, at]
+        if source.used and source.ssrc == ssrc:
+            earlier = _latest_index(source.highest, sequence + source.offset)
+            if _has_row(media, slot, earlier):
+                return earlier
+    return index
+
+
+@compiled
+def _latest_index(highest: int, number: int) -> int:
+    """Return the latest index up to `highest` with the low 16 bits of `number`."""
+    return highest - ((highest - number) & 0xFFFF)
+
+
+@compiled
+def _has_row(media: Media, slot: int, index: int) -> bool:
+    return bool(signed(media.rows[slot, index % ROWS_PER_SLOT].index) == index)
 
 
 @compiled
@@ -350,9 +377,9 @@ def _is_unfit(media: Media, slot: int, which: int, at: int, size: int) -> bool:
 def _index_out_of_line(media: Media, slot: int, sequence: int, timestamp: int, ssrc: int) -> int:
     """Return the index of a packet that is not the next one, or 0 to drop it (RFC 3550 A.1)."""
     call = media.calls[slot]
-    if ssrc != call.ssrc:
+    if ssrc != call.ssrc and not _return_to_source(media, slot, sequence, ssrc):
         return begin_epoch(media, slot, sequence, ssrc)
-    ahead = (sequence - call.highest) & 0xFFFF
+    ahead = (sequence + call.offset - call.highest) & 0xFFFF
     if 0 < ahead < MAX_DROPOUT:
         expect(media, slot, call.highest + ahead)
         return call.highest  # type: ignore[no-any-return]
@@ -376,19 +403,90 @@ def _index_out_of_line(media: Media, slot: int, sequence: int, timestamp: int, s
 @compiled
 def begin_epoch(media: Media, slot: int, sequence: int, ssrc: int) -> int:
     """Start a new stream of the slot with this packet and return its index."""
-    call, words = media.calls[slot], media.words[slot]
-    # Answers of the previous source still count, those of older ones do not.
-    call.previous_ssrc = call.ssrc if ssrc != call.ssrc else UNKNOWN
-    call.previous_highest = call.highest
-    call.first_index = ((call.highest >> 16) + 2) << 16 | sequence
-    expect(media, slot, call.first_index)
+    call = media.calls[slot]
+    _leave_source(media, slot)
+    call.offset = _free_offset(media, slot, sequence)
+    call.first_index = ((call.top >> 16) + 2) << 16 | ((sequence + call.offset) & 0xFFFF)
     call.ssrc = ssrc
-    call.bad = UNKNOWN
-    words[_EPOCH] += 1
-    words[_FIRST_INDEX] = call.first_index
-    words[_SSRC] = ssrc
-    call.epoch = words[_EPOCH]
+    _publish_stream(media, slot)
+    call.epoch = media.words[slot, _EPOCH]
+    expect(media, slot, call.first_index)
     return call.first_index  # type: ignore[no-any-return]
+
+
+@compiled
+def _return_to_source(media: Media, slot: int, sequence: int, ssrc: int) -> bool:
+    """Go on in the stream of a source whose packets are still under way; return False where there is none."""
+    call, now_raw = media.calls[slot], raw_units(media)
+    for at in range(MAX_SOURCES):
+        source = media.sources[slot, at]
+        if source.ssrc != ssrc or not _is_under_way(media, slot, at, now_raw):
+            continue
+        ahead = (sequence + source.offset - source.highest) & 0xFFFF
+        if MAX_DROPOUT <= ahead <= 65536 - MAX_MISORDER:
+            continue
+        epoch, first_index, highest, offset = source.epoch, source.first_index, source.highest, source.offset
+        source.used = 0
+        _leave_source(media, slot)
+        call.ssrc, call.epoch, call.first_index, call.offset = ssrc, epoch, first_index, offset
+        # Its indexes are below those of the stream that was left.
+        call.stamp_at = min(call.stamp_at, highest + ONE_IN)
+        call.stamp_answer_at = min(call.stamp_answer_at, highest + ONE_IN)
+        _publish_stream(media, slot)
+        expect(media, slot, highest)
+        return True
+    return False
+
+
+@compiled
+def _leave_source(media: Media, slot: int) -> None:
+    """Keep the numbers of the current stream, in place of the one that was left longest ago."""
+    call, now_raw = media.calls[slot], raw_units(media)
+    call.top = max(call.top, call.highest)
+    if call.ssrc == UNKNOWN:
+        return
+    place, longest = signed(0), signed(UNKNOWN)
+    for at in range(MAX_SOURCES):
+        source = media.sources[slot, at]
+        age = (now_raw - source.left_raw) & _RAW_MASK if source.used else _NEVER
+        if age > longest:
+            place, longest = signed(at), age
+    left = media.sources[slot, place]
+    left.used, left.left_raw = 1, now_raw
+    left.ssrc, left.epoch = call.ssrc, call.epoch
+    left.first_index, left.highest, left.offset = call.first_index, call.highest, call.offset
+
+
+@compiled
+def _is_under_way(media: Media, slot: int, at: int, now_raw: int) -> bool:
+    """Return whether answers to an earlier stream still count."""
+    source = media.sources[slot, at]
+    return bool(source.used and ((now_raw - source.left_raw) & _RAW_MASK) * RAW_UNIT_NS <= LOST_AFTER_NS)
+
+
+@compiled
+def _free_offset(media: Media, slot: int, sequence: int) -> int:
+    """Return an offset with which a new stream overwrites no row of an earlier one that waits for its answer."""
+    now_raw = raw_units(media)
+    for step in range(0, ROWS_PER_SLOT, ROWS_PER_SLOT // MAX_SOURCES):
+        is_free = True
+        for at in range(MAX_SOURCES):
+            if _is_under_way(media, slot, at, now_raw):
+                ahead = (sequence + step - media.sources[slot, at].highest) % ROWS_PER_SLOT
+                if min(ahead, ROWS_PER_SLOT - ahead) < MIN_ROWS_APART:
+                    is_free = False
+        if is_free:
+            return step
+    return 0
+
+
+@compiled
+def _publish_stream(media: Media, slot: int) -> None:
+    """Write the current stream into the header. A reader that finds another number of changes reads the whole ring."""
+    call, words = media.calls[slot], media.words[slot]
+    call.bad = UNKNOWN
+    words[_FIRST_INDEX], words[_SSRC], words[SEQUENCE_OFFSET_WORD] = call.first_index, call.ssrc, call.offset
+    words[_EPOCH] += 1
 
 
 @compiled
@@ -396,7 +494,7 @@ def expect(media: Media, slot: int, highest: int) -> None:
     """Record the index of the stream's latest packet."""
     call = media.calls[slot]
     call.highest = highest
-    call.next = (highest + 1) & 0xFFFF
+    call.next = (highest + 1 - call.offset) & 0xFFFF
 
 
 @compiled

@@ -115,6 +115,7 @@ class LossBursts:
         return others + [each for stream in streams for each in stream.end(second)]
 
     def _stream_of(self, index: int) -> _Stream | None:
-        streams = [*self._ending, *([self._live] if self._live is not None else [])]
-        stream = next((each for each in reversed(streams) if index >= each.first), None)
+        """Return the stream with the nearest first index: a source may return to an earlier epoch."""
+        streams = (*self._ending, *([self._live] if self._live is not None else []))
+        stream = max((each for each in streams if index >= each.first), key=lambda each: each.first, default=None)
         return stream if stream is not None and index <= stream.highest + MAX_AHEAD else None

@@ -166,7 +166,7 @@ class RowReader:
         final = (rows["answered"] != 0) | clock.sent_before(rows, now_ns - settled_after_ns, now_ns)
         # A row that was overwritten while it was copied shows another index.
         final &= (rows["index"] == index) & (self._index[candidates] == index)
-        self._advance(index, final)
+        self._advance(index, final, whole=whole)
         # Rows in order of their index. A ring holds them in at most two ordered parts.
         order = np.flatnonzero(final)
         order = order[np.argsort(index[order], kind="stable")]
@@ -206,12 +206,13 @@ class RowReader:
         found = np.flatnonzero((index != self._taken[places]) & (index != 0))
         return places[found], index[found]
 
-    def _advance(self, index: NDArray[np.uint64], final: NDArray[np.bool_]) -> None:
+    def _advance(self, index: NDArray[np.uint64], final: NDArray[np.bool_], *, whole: bool) -> None:
         """Set where the next call reads: from the first row that may still finish to beyond the last one seen."""
         after = int(index.max()) + 1
         # Twice as many rows as came since the last call, so that a busy second is not cut short.
         self._ahead = min(max(MIN_ROWS_AHEAD, 2 * (after - self._next)), ROWS_PER_SLOT - MAX_ROWS_BEHIND)
-        self._next = max(self._next, after)
+        # A source that returns has lower indexes than the one between; such a change is followed by a whole read.
+        self._next = after if whole else max(self._next, after)
         self._oldest = max(0, self._next - MAX_MISORDER)
         if not final.all():
             self._oldest = min(self._oldest, int(index[~final].min()))

@@ -154,7 +154,7 @@ class StreamStatistics:
             self.streams_unjudged += 1 + int(np.count_nonzero(np.diff(rows["epoch"])))
             return False
         if epoch != self._epoch:
-            if self._epoch is not None and first < self._first_index:
+            if self._epoch is not None and first < self._first_index and not self._is_return(rows):
                 return False
             self._begin_epoch(epoch, first, now_ns)
         self.gaps.update(indexes, now_ns, self.reader.holds)
@@ -162,6 +162,11 @@ class StreamStatistics:
         if self._packet_ns is None:
             self._measure_packet(rows)
         return True
+
+    def _is_return(self, rows: Rows) -> bool:
+        """Return whether a source returned whose packets were still under way: it goes on in its epoch."""
+        is_source = int(rows["ssrc"][-1]) == self.reader.word(Word.SSRC)
+        return is_source and int(rows["index"][-1]) >= self.reader.word(Word.FIRST_INDEX)
 
     def _begin_epoch(self, epoch: int, first: int, now_ns: int) -> None:
         if self._epoch is not None:

@@ -84,7 +84,7 @@ async def _strike(case: Case, rig: Rig, number: int) -> Struck:
     straightened = time.monotonic()
     if rig.relay.starts != starts + case.restarts:
         findings.append("the relay ended")
-    if others.talked != others.placed:
+    if others.talked != others.placed and not case.floods:
         findings.append(f"{len(others.talked)} of {len(others.placed)} other callers were served")
     grown = peak.bytes - peak.base
     if grown > MAX_GROWTH_BYTES:

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: each fault once or twice under ten calls.
+"""The short form of `make chaos`: each fault once or twice, and chosen cases, under ten calls.
 
 Asterisk and SIPp run as processes from root file systems (`python -m lab.cluster phones`), which needs root. The
 cluster is not used.
@@ -12,14 +12,21 @@ import pytest
 
 from lab.faults.calls.rig.rig import TAKES_ALL, Ports, running_rig
 from lab.faults.calls.rig.rooted import PhoneRoots
-from lab.faults.calls.rounds.faults import FAULTS, Fault
+from lab.faults.calls.rounds.faults import FAULTS, HUNG_UP_MEANWHILE, Fault
 from lab.faults.calls.rounds.rounds import play
+from lab.faults.calls.rows.cases import CASE_ROWS
 from lab.faults.calls.rows.rows import ROWS, Row, Stage, play_row
 
 CALLS = 10
 # A connection is reset in odd rounds, and swallowed in even ones.
 ROUNDS = {"websocket": 2}
 SHORT_ROWS = [row for row in ROWS if row.name != "load"]
+CASE_OF_ROW = {
+    "descriptors": ("relay control", "relay media process", "echo"),
+    "idle": ("relay control", "echo"),
+    "hostile": ("500 to both lists, relay killed", "no optional field in a list", "a gzip bomb"),
+}
+CASES = [(row, case) for row in CASE_ROWS for case in CASE_OF_ROW.get(row.name, ())]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -30,7 +37,14 @@ async def test_calls_outlive_a_fault_or_are_accounted_for(fault: Fault, roots: P
         for number in range(1, ROUNDS.get(fault.name, 1) + 1):
             result = await play(rig, fault, number, CALLS)
             assert result.findings == [], rig.relay.log_text()[-4000:]
-            assert result.survived + result.cut >= CALLS - len(FAULTS)
+            assert result.survived + result.cut >= CALLS - HUNG_UP_MEANWHILE
+
+
+@pytest.mark.parametrize(("row", "case"), CASES, ids=lambda value: value if isinstance(value, str) else value.name)
+async def test_a_case_of_each_row_of_cases_holds(row: Row, case: str, roots: PhoneRoots, folder: Path) -> None:
+    result = await play_row(Stage(roots, folder, print, CALLS, frozenset({case})), row)
+    assert [figure.name for figure in result.figures] == [case]
+    assert result.findings == [], result.relay_log
 
 
 @pytest.mark.parametrize("row", SHORT_ROWS, ids=lambda row: row.name)

@@ -30,9 +30,11 @@ def bind_sockets(address: str, port: int, workers: int) -> list[socket.socket]:
     Raises:
         BindError: the address or the port is not available.
     """
-    sockets = [_udp_socket(address) for _ in range(workers)]
-    first, *others = sockets
+    sockets: list[socket.socket] = []
     try:
+        # Those that were made before an error are closed.
+        sockets.extend(_udp_socket(address) for _ in range(workers))
+        first, *others = sockets
         first.bind((address, port))
         bound_port = first.getsockname()[1]
         if others:

@@ -71,12 +71,12 @@ class WorkerSupervisor:
         return Health(tuple(f"reflecting process {number} of {total} does not answer" for number in down))
 
     async def start(self) -> None:
-        """Start every process and wait until each is up.
+        """Start every process and wait until each is up. One that can't be started is retried meanwhile.
 
         Raises:
             WorkerError: a process is not up in time.
         """
-        await asyncio.gather(*(worker.start() for worker in self._workers))
+        await asyncio.gather(*(worker.start_or_retry() for worker in self._workers))
         deadline = time.monotonic() + START_WITHIN_SECONDS
         while self.workers_up() < len(self._workers):
             if time.monotonic() > deadline:

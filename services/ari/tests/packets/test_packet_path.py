@@ -17,6 +17,9 @@ from rtppool_relay.media.rows import Word
 from rtppool_relay.packets.attach import attach_echo
 from rtppool_relay.packets.memory import MAX_SOURCES
 from rtppool_relay.packets.packet_path import begin_epoch, from_echo
+from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.statistics import StreamStatistics
+from rtppool_relay.streams.steady_clock import SteadyClock
 from rtppool_testing.packets import rtp_packet
 from rtppool_testing.sockets import received, udp_socket
 
@@ -177,6 +180,43 @@ def test_a_jump_back_onto_known_numbers_with_other_timestamps_is_a_jump_and_no_d
     assert received(line.echo) is None
     assert line.count(Word.BAD_SEQUENCE) == 1
     assert line.count(Word.DUPLICATE_SOURCE) == 0
+
+
+@pytest.mark.parametrize("timestamp", [900_000, 1_000 * 160 + 8_000, 0x9000_0000])
+def test_a_sequence_that_restarts_below_the_streams_first_number_is_a_jump_and_no_duplicate(
+    line: Line, timestamp: int
+) -> None:
+    for number in range(1_000, 1_040):
+        line.send(rtp_packet(number))
+        assert received(line.echo) == rtp_packet(number)
+    restarted = [
+        build(RtpHeader(0, number, timestamp + number * 160 & 0xFFFF_FFFF, 7, marker=False), b"x" * 160)
+        for number in range(950, 1_030)
+    ]
+    for each in restarted:
+        line.send(each)
+    assert [received(line.echo) for _ in range(79)] == restarted[1:]
+    for each in restarted[1:]:
+        line.answer(each)
+    rows = line.reader.take(1 << 62)
+    assert rows.size == 40 + 79
+    assert int(rows["answered"].sum()) == 79
+    assert (line.count(Word.BAD_SEQUENCE), line.count(Word.DUPLICATE_SOURCE), line.count(Word.UNMATCHED)) == (1, 0, 0)
+
+
+def test_a_packet_that_the_streams_first_one_overtook_is_sent_on(line: Line) -> None:
+    for number in (1_000, 998, 1_001, 999, 998):
+        line.send(rtp_packet(number))
+    assert [received(line.echo) for _ in range(4)] == [rtp_packet(number) for number in (1_000, 998, 1_001, 999)]
+    for number in (998, 999, 1_000, 1_001):
+        line.answer(rtp_packet(number))
+        assert received(line.asterisk) == rtp_packet(number)
+    assert (line.count(Word.BAD_SEQUENCE), line.count(Word.DUPLICATE_SOURCE)) == (0, 1)
+    statistics = StreamStatistics(RowReader(line.memory, SLOT), 8000, 3_000_000, SteadyClock())
+    statistics.collect(1 << 62)
+    total = statistics.total
+    assert (total.packets, total.answered, total.lost, total.source_lost) == (4, 4, 0, 0)
+    assert statistics.dropped == {"duplicate_source": 1}
 
 
 def test_a_media_process_that_starts_again_counts_and_orders_on(line: Line) -> None:

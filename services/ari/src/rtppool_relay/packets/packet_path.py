@@ -80,6 +80,8 @@ _FOREVER = -1
 _NEVER = 1 << 40
 # Between the latest rows of two streams: more than a call sends in the 2 s in which answers count.
 MIN_ROWS_APART = ROWS_PER_SLOT // MAX_SOURCES
+# Two seconds of a clock of 48 kHz: `MAX_MISORDER` packets of 20 ms.
+MAX_EARLIER_TICKS = 96_000
 _FIRST_DEFECT = int(Word.SHORT)
 _EPOCH = int(Word.EPOCH)
 _SSRC = int(Word.SSRC)
@@ -386,11 +388,12 @@ def _index_out_of_line(media: Media, slot: int, sequence: int, timestamp: int, s
     if ahead > 65536 - MAX_MISORDER or ahead == 0:
         index = call.highest - ((65536 - ahead) & 0xFFFF)
         row = media.rows[slot, index % ROWS_PER_SLOT]
-        if index >= call.first_index and signed(row.index) != index:
+        is_known = signed(row.index) == index
+        if not is_known and (index >= call.first_index or _is_before_first(media, slot, timestamp)):
             return index  # type: ignore[no-any-return]
         # Asterisk keeps its SSRC when its caller's source changes and follows the new sequence, also backwards. So a
-        # known number with another timestamp is a jump, not a duplicate.
-        if index < call.first_index or row.timestamp == timestamp:
+        # known number with another timestamp is a jump, not a duplicate, and so is a number below the stream's first.
+        if is_known and row.timestamp == timestamp:
             media.words[slot, _DUPLICATE_SOURCE] += 1
             return 0
     if sequence == call.bad:
@@ -398,6 +401,15 @@ def _index_out_of_line(media: Media, slot: int, sequence: int, timestamp: int, s
     call.bad = (sequence + 1) & 0xFFFF
     media.words[slot, _BAD_SEQUENCE] += 1
     return 0
+
+
+@compiled
+def _is_before_first(media: Media, slot: int, timestamp: int) -> bool:
+    """Return whether a packet with a number below the stream's first one was overtaken by it, by its timestamp."""
+    first_index = media.calls[slot].first_index
+    first = media.rows[slot, first_index % ROWS_PER_SLOT]
+    earlier = (signed(first.timestamp) - timestamp) & 0xFFFF_FFFF
+    return bool(signed(first.index) == first_index and 0 < earlier <= MAX_EARLIER_TICKS)
 
 
 @compiled

@@ -196,3 +196,30 @@ async def test_a_family_whose_addresses_are_all_silent_is_left_out_while_the_oth
     echo.retarget(echo.target, socket.AF_INET)
     moved_on(echo)
     assert echo.families == {socket.AF_INET, socket.AF_INET6}
+
+
+async def test_addresses_that_are_all_silent_are_used_in_turn_and_their_name_is_resolved_again(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtppool_relay.ports.echo_resolver.ALL_SILENT_SECONDS", 0.02)
+    names.addresses["echo"] = ["192.0.2.1", "192.0.2.2"]
+    echo = resolver("echo")
+    used: list[str] = []
+
+    async def changed() -> bool:
+        if echo.address is not None:
+            used.append(echo.address[0])
+        return True
+
+    task = asyncio.create_task(echo.run(changed))
+    async with asyncio.timeout(10):
+        while len(used) < 5:
+            echo.move_on()
+            await asyncio.sleep(0.001)
+        names.addresses["echo"] = ["192.0.2.3"]
+        while used[-1] != "192.0.2.3":
+            echo.move_on()
+            await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert used[:5] == ["192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.2", "192.0.2.1"]

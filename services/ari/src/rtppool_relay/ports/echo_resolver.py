@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 30.0
 RETRY_SECONDS = 2.0
+# When no address of a name answers, each of them is used again in turn after this pause.
+ALL_SILENT_SECONDS = 5.0
 
 
 class EchoResolver:
@@ -78,11 +80,14 @@ class EchoResolver:
     def move_on(self) -> bool:
         """Use the next address, because the one in use does not answer; return whether there was one.
 
-        When all have been silent, the next resolution begins with the first one again.
+        When all have been silent, they are used again in turn after a pause.
         """
         if self.address is None or self.resolved != self.target or self._moving:
             return False
-        self._silent.add(self.address)
+        if self.address not in self._silent:
+            # The name may have another address by now.
+            self._silent.add(self.address)
+            self._wake.set()
         others = [address for address in self._usable() if address not in self._silent]
         if not others:
             return False
@@ -93,7 +98,6 @@ class EchoResolver:
         )
         self.address = others[0]
         self._moving = True
-        self._wake.set()
         return True
 
     def confirm(self) -> None:
@@ -113,11 +117,14 @@ class EchoResolver:
                 applied = state
                 done = await changed()
             pause = REFRESH_SECONDS if done and self._failure is None else RETRY_SECONDS
+            if self._all_silent():
+                pause = min(pause, ALL_SILENT_SECONDS)
             try:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
             except TimeoutError:
-                self._forget_silent()
+                if self._all_silent():
+                    self._silent.clear()
 
     async def resolve(self) -> None:
         """Resolve the target once, in both families. The address in use is kept while the name still has it."""
@@ -145,9 +152,8 @@ class EchoResolver:
             answering = [address for address in usable if address not in self._silent]
             self.address = next(iter(answering or usable), None)
 
-    def _forget_silent(self) -> None:
-        if not [address for address in self._usable() if address not in self._silent]:
-            self._silent.clear()
+    def _all_silent(self) -> bool:
+        return bool(self._silent) and self._silent.issuperset(self._usable())
 
     def _fail(self, target: EchoTarget, cause: str) -> None:
         reason = f"echo.host {target.host!r} can't be resolved ({cause}); is the name right?"

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +81,27 @@ def test_sigterm_ends_it_and_its_processes_with_code_0() -> None:
     assert "echo stopped" in said
     assert "Traceback" not in said
     assert not is_held(udp_port)
+
+
+def test_it_raises_its_limit_of_open_files_to_the_hard_one() -> None:
+    before = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    http_port = free_port()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        process = start(
+            ECHO_PORT=str(free_port()), ECHO_BIND="127.0.0.1", HTTP_BIND="127.0.0.1", HTTP_PORT=str(http_port)
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    try:
+        wait_until_ready(http_port)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        limits = {pid: resource.prlimit(int(pid), resource.RLIMIT_NOFILE) for pid in (process.pid, *children)}
+        assert set(limits.values()) == {(hard, hard)}
+        assert len(limits) == 2
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
 
 
 def test_its_processes_end_with_a_killed_control_process() -> None:

@@ -15,8 +15,8 @@ class Answers:
         self._slots = bytearray(2 * SLOT_BYTES)
         self._recent = RecentAnswers(self._slots, SLOT_BYTES)
 
-    def is_repeated(self, sequence: int, ssrc: int = 7, sender: bytes = b"a", now_ns: int = 0) -> bool:
-        packet = build(RtpHeader(0, sequence, 160 * sequence, ssrc), b"")
+    def is_repeated(self, sequence: int, ssrc: int = 7, sender: bytes = b"a", now_ns: int = 0, jump: int = 0) -> bool:
+        packet = build(RtpHeader(0, sequence, 160 * sequence + jump, ssrc), b"")
         self._slots[SLOT_BYTES : SLOT_BYTES + len(packet)] = packet
         return self._recent.is_repeated(sender, 1, len(packet), 10**15 + now_ns)
 
@@ -36,8 +36,10 @@ def test_a_refused_packet_does_not_prolong_its_own_window() -> None:
     assert not answers.is_repeated(1, now_ns=WINDOW_NS)
 
 
-@pytest.mark.parametrize("other", [{"sequence": 2}, {"ssrc": 8}, {"sender": b"b"}, {"sequence": 1 + MAX_REMEMBERED}])
-def test_another_sequence_ssrc_or_sender_is_another_packet(other: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "other", [{"sequence": 2}, {"ssrc": 8}, {"sender": b"b"}, {"sequence": 1 + MAX_REMEMBERED}, {"jump": 160}]
+)
+def test_another_sequence_ssrc_sender_or_timestamp_is_another_packet(other: dict[str, int]) -> None:
     answers = Answers()
     answers.is_repeated(1)
     assert not answers.is_repeated(**{"sequence": 1, **other})  # type: ignore[arg-type]

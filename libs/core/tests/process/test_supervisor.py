@@ -98,6 +98,7 @@ class Owner:
         self.spawned_at_seconds: list[float] = []
         self.codes: list[int] = []
         self.failures = 0
+        self.error: BaseException = OSError(11, "Resource temporarily unavailable")
         self.spawned = asyncio.Event()
         self.may_spawn = asyncio.Event()
         self.may_spawn.set()
@@ -108,7 +109,7 @@ class Owner:
         self.spawned_at_seconds.append(asyncio.get_running_loop().time())
         if self.failures:
             self.failures -= 1
-            raise OSError(11, "Resource temporarily unavailable")
+            raise self.error
         self.processes.append(Scripted())
         self.spawned.set()
         return self.processes[-1]
@@ -225,4 +226,45 @@ async def test_nothing_is_released_while_no_process_runs_and_the_restart_goes_on
     owner.may_spawn.set()
     await asyncio.sleep(1)
     assert owner.supervisor.process is owner.processes[1]
+    await owner.supervisor.close()
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread"), OSError(24, "x")])
+async def test_a_start_that_fails_in_any_way_is_repeated_until_the_process_is_there(error: Exception) -> None:
+    owner = Owner()
+    await owner.supervisor.start()
+    owner.failures, owner.error = 20, error
+    await owner.exits_after(0)
+    await asyncio.sleep(0.01)
+    assert owner.supervisor.process is owner.processes[1]
+    assert max(owner.pauses_seconds()) == 1
+    await owner.supervisor.close()
+
+
+@pytest.mark.looptime
+async def test_a_first_start_may_fail_and_is_repeated_where_the_owner_can_wait() -> None:
+    owner = Owner()
+    owner.failures = 3
+    await owner.supervisor.start_or_retry()
+    assert owner.supervisor.process is None
+    await owner.spawned.wait()
+    await asyncio.sleep(0.01)
+    assert owner.supervisor.process is owner.processes[0]
+    await owner.supervisor.close()
+
+
+@pytest.mark.looptime
+async def test_an_exit_that_can_not_be_handled_is_followed_by_the_next_process(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_code: int) -> None:
+        raise ValueError("no")
+
+    owner = Owner()
+    owner.supervisor = Supervisor(owner.spawn, fail, BackOff(0.25, 1.0, 5.0))
+    await owner.supervisor.start()
+    await owner.exits_after(0)
+    assert owner.supervisor.restarts == 1
+    assert "the exit of a process could not be handled" in caplog.text
     await owner.supervisor.close()

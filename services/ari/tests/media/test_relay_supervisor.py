@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,11 +15,12 @@ import numpy as np
 import pytest
 from media_call import MediaCall
 
-from rtppool_relay.media.media_process import MediaFault
-from rtppool_relay.media.port_sockets import bind_another_echo
+from rtppool_relay.media.media_process import ANSWER_SECONDS, MediaFault, MediaProcess
+from rtppool_relay.media.port_sockets import bind_another_echo, can_bind
 from rtppool_relay.media.rows import Word
 from rtppool_relay.media.supervisor import CONTROL_NICENESS, MediaSupervisor
 from rtppool_relay.streams.row_reader import RowReader
+from rtppool_testing.descriptors import no_free_descriptor
 from rtppool_testing.packets import rtp_packet
 from rtppool_testing.sockets import receive, udp_socket
 from rtppool_testing.waiting import until
@@ -198,3 +200,119 @@ async def test_a_stopped_media_process_is_not_up_and_is_again_when_it_goes_on(su
         os.kill(pid, signal.SIGCONT)
     await until(lambda: supervisor.workers_up() == 1)
     assert supervisor.restarts == 0
+
+
+def stop_for(pid: int, seconds: float) -> None:
+    """Let a process stand still for some seconds from now on."""
+    os.kill(pid, signal.SIGSTOP)
+    asyncio.get_running_loop().call_later(seconds, os.kill, pid, signal.SIGCONT)
+
+
+def can_be_bound(call: MediaCall) -> bool:
+    return can_bind("127.0.0.1", call.pair.port) is None
+
+
+async def test_an_attach_that_timed_out_is_undone_in_the_media_process(supervisor: MediaSupervisor) -> None:
+    call = MediaCall(supervisor)
+    port = call.pair.port
+    stop_for(supervisor.pids[0], ANSWER_SECONDS + 0.5)
+    with pytest.raises(MediaFault, match="does not take commands: no answer within 2 s"):
+        await supervisor.attach(call.attachment)
+    call.pair.close()
+    released: list[int] = []
+    supervisor.when_detached(call.slot, partial(released.append, call.slot))
+    assert (released, call.slot in supervisor.slots_in_use()) == ([], True)
+    await until(lambda: released == [call.slot])
+    assert can_bind("127.0.0.1", port) is None
+    call.close()
+
+
+async def test_a_removal_that_timed_out_keeps_the_slot_until_the_media_process_has_confirmed_it(
+    supervisor: MediaSupervisor, call: MediaCall
+) -> None:
+    stop_for(supervisor.pids[0], ANSWER_SECONDS + 0.5)
+    await supervisor.detach(call.slot)
+    call.pair.close()
+    released: list[int] = []
+    supervisor.when_detached(call.slot, partial(released.append, call.slot))
+    assert released == []
+    await until(lambda: released == [call.slot])
+    assert can_be_bound(call)
+
+
+async def test_a_slot_that_waits_for_its_removal_is_free_when_its_media_process_has_died(
+    supervisor: MediaSupervisor, call: MediaCall
+) -> None:
+    pid = supervisor.pids[0]
+    os.kill(pid, signal.SIGSTOP)
+    await supervisor.detach(call.slot)
+    released: list[int] = []
+    supervisor.when_detached(call.slot, partial(released.append, call.slot))
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: released == [call.slot])
+
+
+async def test_a_control_loop_that_stands_still_fails_no_attach(supervisor: MediaSupervisor) -> None:
+    calls = [MediaCall(supervisor) for _ in range(5)]
+    attaching = [asyncio.create_task(supervisor.attach(call.attachment)) for call in calls]
+    await asyncio.sleep(0)
+    time.sleep(ANSWER_SECONDS + 0.2)  # noqa: ASYNC251 the loop stands still, on purpose
+    assert supervisor.workers_up() == 1
+    await asyncio.gather(*attaching)
+    assert supervisor.workers_up() == 1
+    for call in calls:
+        await call.round_trip(1)
+        call.close()
+
+
+async def test_a_call_that_the_media_process_lost_is_given_to_it_again(
+    supervisor: MediaSupervisor, call: MediaCall
+) -> None:
+    process = supervisor._workers[0].process
+    await process.command({"do": "remove", "slot": call.slot})
+    await call.round_trip(1)
+    assert await process.ping() == {call.slot}
+
+
+async def test_a_slot_that_no_call_has_is_removed_from_the_media_process(
+    supervisor: MediaSupervisor, call: MediaCall
+) -> None:
+    worker = supervisor._workers[0]
+    del worker.attachments[call.slot]
+    await until_holds(worker.process, frozenset())
+
+
+async def until_holds(process: MediaProcess, slots: frozenset[int]) -> None:
+    async def holds() -> bool:
+        return await process.ping() == slots
+
+    await until(holds)
+
+
+async def test_a_process_that_could_not_stand_by_for_want_of_descriptors_does_so_later(
+    supervisor: MediaSupervisor, call: MediaCall
+) -> None:
+    first = supervisor.standby_pid
+    assert first is not None
+    with no_free_descriptor():
+        os.kill(supervisor.pids[0], signal.SIGKILL)
+        # The process that stood by takes the calls. No other can be started now.
+        await call.round_trip(1)
+        assert (supervisor.pids, supervisor.standby_pid) == ([first], None)
+        await asyncio.sleep(0.3)
+    await until(lambda: supervisor.standby_pid is not None, within_seconds=10)
+    await call.round_trip(2)
+
+
+async def test_a_media_process_that_could_not_be_started_is_started_later_with_its_calls(
+    supervisor: MediaSupervisor, call: MediaCall
+) -> None:
+    standby = supervisor.standby_pid
+    assert standby is not None
+    with no_free_descriptor():
+        for pid in (standby, supervisor.pids[0]):
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: supervisor.pids == [])
+        await asyncio.sleep(0.3)
+    await call.round_trip(1)
+    await until(lambda: supervisor.standby_pid is not None, within_seconds=20)

@@ -42,6 +42,11 @@ async def until(rig: Rig, expected: str, holds: Callable[[dict[str, Any]], bool]
     return await wait_until(expected, is_met, within_seconds)
 
 
+async def reconnects_of(rig: Rig) -> int:
+    status = await rig.relay_view.status()
+    return -1 if status is None else int(status["ari"]["reconnects"])
+
+
 async def finding_of(rig: Rig) -> str:
     status = await rig.relay_view.status()
     findings = [] if status is None else status["preflight"]
@@ -69,9 +74,14 @@ async def test_odd_callers_cost_no_other_call_and_are_served_during_calls_and_ac
                 await until(rig, "all are adopted", lambda counts: counts["adopted"] == ORDINARY + 1, RESTART_SECONDS)
 
                 # Across a lost websocket: none ends, and none is counted again.
+                before = await reconnects_of(rig)
                 assert rig.proxy is not None
                 rig.proxy.reset()
-                await wait_until("connected again", rig.is_connected, 20)
+
+                async def is_connected_again() -> bool:
+                    return await reconnects_of(rig) > before and await rig.is_connected()
+
+                await wait_until("connected again", is_connected_again, 20)
                 newcomer = Plan("newcomer", 1, LONG_SECONDS, FAR_RTP_PORT + 10)
                 async with rig.callers.calling(newcomer) as call:
                     await wait_until("a new caller is answered", lambda: call.outcome().answered, 10)

@@ -26,6 +26,8 @@ MAX_COMPARE_SECONDS = 1.0
 # A caller without events is served or given back within 5 s.
 CHECK_LIST_SECONDS = 1.5
 CHECK_RIGHTS_SECONDS = 30.0
+# A flood of events must not keep the relay from its other jobs.
+EVENTS_BETWEEN_TURNS = 32
 # While rights are missing, no caller is served. They are back within a few seconds of their repair.
 CHECK_MISSING_RIGHTS_SECONDS = 2.0
 
@@ -146,7 +148,11 @@ class AriSession:
                         self._jobs.repeat("check of the list of channels", CHECK_LIST_SECONDS, self._check_list)
                     )
                 )
+                number = 0
                 async for event in events:
+                    number += 1
+                    if number % EVENTS_BETWEEN_TURNS == 0:
+                        await asyncio.sleep(0)
                     if isinstance(event, Replaced) and event.application == self._application:
                         self._set_state("Replaced", self._replaced_reason())
                         return True

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 # The pause after a comparison that does not know all objects of this relay.
 RETRY_SECONDS = 2.0
 MAX_DELETIONS_AT_ONCE = 8
+MAX_DEPARTURE_SECONDS = 1.0
 
 _VANISHED = {
     "caller": CallEvent.CALLER_GONE,
@@ -118,9 +119,10 @@ class Comparison:
         if self._departure_taken:
             return
         try:
-            for ids in (self._context.ids, *self._context.old_ids):
-                self._left_ns = await take_departure(self._context.client, ids) or self._left_ns
-        except AriError as error:
+            async with asyncio.timeout(MAX_DEPARTURE_SECONDS):
+                for ids in (self._context.ids, *self._context.old_ids):
+                    self._left_ns = await take_departure(self._context.client, ids) or self._left_ns
+        except (AriError, TimeoutError) as error:
             log.debug("the previous relay's time of departure is unknown: %s", error)
         else:
             self._departure_taken = True

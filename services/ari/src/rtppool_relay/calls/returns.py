@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Set as AbstractSet
 
 from rtppool_relay.ari.errors import AriError, AriRefused
@@ -42,6 +43,8 @@ class Returns:
     def __init__(self, client: AriClient) -> None:
         self._client = client
         self._waiting: dict[str, tuple[str, str]] = {}
+        # The callers whom the present round has not tried yet.
+        self._untried: deque[str] = deque()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -58,6 +61,7 @@ class Returns:
         """Let a caller wait for the next attempt. One beyond the bound stays in the application."""
         if not self.is_full:
             self._waiting[channel] = variable, value
+            self._untried.append(channel)
 
     def discard(self, channel: str) -> None:
         """Forget a caller who left, or entered again."""
@@ -66,6 +70,7 @@ class Returns:
     def start(self) -> None:
         """Try once to give each caller back, also those that come meanwhile, unless this is under way."""
         if self._waiting and (self._task is None or self._task.done()):
+            self._untried = deque(self._waiting)
             self._task = asyncio.create_task(self._return_all(), name="callers return to the dialplan")
 
     async def close(self) -> None:
@@ -75,18 +80,20 @@ class Returns:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _return_all(self) -> None:
-        tried: set[str] = set()
-
         async def return_untried() -> None:
-            while (channel := next((each for each in self._waiting if each not in tried), None)) is not None:
-                tried.add(channel)
-                try:
-                    await give_back(self._client, channel, *self._waiting[channel])
-                except AriError as error:
-                    log.debug("channel %s could not be sent back to the dialplan: %s", channel, error)
-                except Exception:
-                    log.exception("channel %s: unexpected while it was sent back to the dialplan", channel)
-                else:
-                    self.discard(channel)
+            while self._untried:
+                channel = self._untried.popleft()
+                if channel in self._waiting:
+                    await self._return(channel)
 
         await asyncio.gather(*(return_untried() for _ in range(MAX_RETURNS_AT_ONCE)))
+
+    async def _return(self, channel: str) -> None:
+        try:
+            await give_back(self._client, channel, *self._waiting[channel])
+        except AriError as error:
+            log.debug("channel %s could not be sent back to the dialplan: %s", channel, error)
+        except Exception:
+            log.exception("channel %s: unexpected while it was sent back to the dialplan", channel)
+        else:
+            self.discard(channel)

@@ -1,4 +1,4 @@
-"""Echo and relay as real processes on a machine that can't run them: one sentence, and nothing is started."""
+"""Programs as real processes on a machine that can't run them: one sentence, and nothing is started."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from rtppool_testing.ports import LOOPBACK, free_port, free_range
 
+CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/crds/rtppools.yaml"
 PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
 # As systemd's MemoryDenyWriteExecute: the process and its children get no executable memory.
 WITHOUT_EXECUTABLE_MEMORY = (
@@ -93,3 +94,23 @@ def test_a_first_media_process_that_ends_at_once_is_reported_with_its_last_line_
         "rtp-relay: the first media process can't start: OSError: libLLVM.so: wrong ELF class; the whole error is "
         "shown by: python -m rtppool_relay.packets.compile_ahead\n"
     )
+
+
+def test_an_operator_without_a_cluster_says_so_in_one_sentence(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "rtppool_operator"],
+        env={
+            **{name: value for name, value in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"},
+            "KUBECONFIG": str(tmp_path / "none"),
+            "POD_NAMESPACE": "rtp",
+            "CRD_FILE": str(CRD),
+            "HTTP_PORT": str(free_port()),
+        },
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("rtp-operator: no cluster is configured, by a service account or by KUBECONFIG: ")

@@ -18,11 +18,17 @@ async def serve(stop: Stop) -> None:
     Raises:
         SettingsError: a setting or the CRD file is invalid.
         ListenError: the HTTP port is taken.
+        StartError: no cluster is configured.
     """
+    from rtppool_core.process.service import StartError  # noqa: PLC0415
     from rtppool_operator import handlers  # noqa: F401, PLC0415 the import registers them
     from rtppool_operator.app import start  # noqa: PLC0415
+    from rtppool_operator.kube.cluster import ClusterError  # noqa: PLC0415
 
-    app = await start(os.environ)
+    try:
+        app = await start(os.environ)
+    except ClusterError as error:
+        raise StartError(str(error)) from error
     stop.begin_serving()
     app.watch_pools()
     await stop.asked.wait()

@@ -111,7 +111,7 @@ class WorkerSupervisor:
         )
         try:
             process = _start(plan)
-        except OSError:
+        except BaseException:
             os.close(ours)
             raise
         finally:

@@ -406,3 +406,25 @@ async def test_ports_are_observed_up_to_the_bound_at_once(running: Bench, asteri
     async with asyncio.timeout(MAX_OBSERVED_SECONDS / 2):
         assert await media.observe_senders() is None
     assert running.call_ports.asterisk.observations == MAX_OBSERVATIONS
+
+
+async def test_a_port_whose_media_process_stands_still_stays_leased_and_is_no_leak(
+    running: Bench, asterisk: socket.socket
+) -> None:
+    media = await running.call_ports.open("a")
+    pid = running.supervisor.pids[0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(MediaFault, match="no answer within"):
+            await media.connect(*address_of(asterisk))
+        await media.close()
+        for _ in range(3):
+            running.now += 2 * MIN_SUSPECTED_SECONDS
+            assert await running.call_ports.audit([]) == ()
+        assert (running.ports.report().leased, running.call_ports.active_calls) == (1, 0)
+        assert can_bind("127.0.0.1", media.port) is not None
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await until(lambda: running.ports.report().leased == 0)
+    assert can_bind("127.0.0.1", media.port) is None
+    assert (running.ports.report().leaked, running.supervisor.slots_in_use()) == (0, frozenset())

@@ -1,4 +1,4 @@
-"""Callers whose Call-ID is no UTF-8, with Asterisk 22 and SIPp: Asterisk lists no channels while one lives.
+"""Callers whose Call-ID or called user is no UTF-8, with Asterisk 22 and SIPp: Asterisk lists no channels while one lives.
 
 Asterisk and SIPp run as processes from root file systems, as in `make chaos`. The cluster is not used.
 """
@@ -90,11 +90,13 @@ async def test_odd_callers_cost_no_other_call_and_are_served_during_calls_and_ac
                     assert (counts["ended"], counts["refused"]) == (0, {})
 
 
+@pytest.mark.parametrize(("scenario", "called"), [("odd", "1000"), ("hold", "1000%ff")])
 async def test_an_odd_caller_s_hang_up_is_noticed_without_an_event_and_counted_once(
-    roots: PhoneRoots, folder: Path
+    roots: PhoneRoots, folder: Path, scenario: str, called: str
 ) -> None:
     async with running_rig(roots, folder, Ports(), chain=TAKES_ALL) as rig:
-        async with rig.callers.calling(Plan("odd", 1, 5, TRIAL_RTP_PORT, scenario="odd")) as odd_call:
+        plan = Plan("odd", 1, 5, TRIAL_RTP_PORT, scenario=scenario, called=called)
+        async with rig.callers.calling(plan) as odd_call:
             outcome = await odd_call.finish(20)
             assert len(outcome.talked) == 1
         await until(rig, "its end is noticed", lambda counts: counts["active"] == 0, SERVED_SECONDS)

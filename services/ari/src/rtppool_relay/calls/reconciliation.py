@@ -194,7 +194,7 @@ def channels_to_request(inventory: Inventory, calls: Calls) -> set[str]:
     for call in calls.known.values():
         needed |= {part for part in (call.caller, call.ids.media(call.call)) if not inventory.is_listed(part)}
     needed |= candidates(inventory.listed or (), calls) - calls.entered
-    for channel in inventory.present_channels:
+    for channel in filter(is_media_of_any_relay, inventory.present_channels):
         parsed = calls.parse(channel)
         if parsed is not None and parsed[2] == "media" and not calls.is_busy(parsed[1]):
             needed.add(channel)
@@ -208,7 +208,7 @@ def channels_to_request(inventory: Inventory, calls: Calls) -> set[str]:
 def bridges_to_request(inventory: Inventory, calls: Calls) -> set[str]:
     """Return the bridges of ours that the comparison needs, where Asterisk does not list its bridges."""
     needed = {call.ids.bridge(call.call) for call in calls.known.values()}
-    for channel in inventory.present_channels:
+    for channel in filter(is_media_of_any_relay, inventory.present_channels):
         parsed = calls.parse(channel)
         if parsed is not None and parsed[2] == "media":
             needed.add(parsed[0].bridge(parsed[1]))
@@ -227,7 +227,7 @@ def reconcile(inventory: Inventory, calls: Calls) -> Reconciliation:
     """Compare Asterisk's answers with the calls of this relay."""
     media = {
         channel: (parsed[0], parsed[1])
-        for channel in sorted(inventory.present_channels)
+        for channel in sorted(filter(is_media_of_any_relay, inventory.present_channels))
         if (parsed := calls.parse(channel)) and parsed[2] == "media"
     }
     unowned = {channel: of for channel, of in media.items() if not calls.is_busy(of[1])}
@@ -238,13 +238,13 @@ def reconcile(inventory: Inventory, calls: Calls) -> Reconciliation:
         for channel, (form, call) in unowned.items()
         if call not in taken and not _is_decided(channel, form, call, inventory)
     }
-    current = calls.forms[0]
+    current, kept = calls.forms[0], taken | undecided
     orphans = tuple(
         channel
         for channel, (form, call) in unowned.items()
-        if form == current and call not in taken | undecided and inventory.is_listed(channel)
+        if form == current and call not in kept and inventory.is_listed(channel)
     )
-    kept = taken | undecided
+    gone = {*orphans, *inventory.absent_channels}
     elsewhere = inventory.foreign_members(calls)
     ports = {channel: _port(channel, inventory) for channel in unowned}
     return Reconciliation(
@@ -262,7 +262,7 @@ def reconcile(inventory: Inventory, calls: Calls) -> Reconciliation:
         adopt=pairs,
         orphan_channels=orphans,
         orphan_bridges=tuple(
-            name for name, bridge in inventory.bridges.items() if _is_orphan(bridge, orphans, kept, inventory, calls)
+            name for name, bridge in inventory.bridges.items() if _is_orphan(bridge, gone, kept, inventory, calls)
         ),
         stranded=_stranded(inventory, calls, pairs, undecided, elsewhere),
         ports=frozenset(port for port in ports.values() if port is not None),
@@ -302,7 +302,7 @@ def _pair(media: str, form: CallIds, call: str, inventory: Inventory, calls: Cal
 
 
 def _is_orphan(
-    bridge: Bridge, orphan_channels: Iterable[str], kept: AbstractSet[str], inventory: Inventory, calls: Calls
+    bridge: Bridge, gone: AbstractSet[str], kept: AbstractSet[str], inventory: Inventory, calls: Calls
 ) -> bool:
     """Return whether a bridge is ours by its id, belongs to no call, and holds no channel of others."""
     parsed = calls.parse(bridge.id)
@@ -310,7 +310,6 @@ def _is_orphan(
         return False
     if calls.is_busy(parsed[1]) or parsed[1] in kept:
         return False
-    gone = {*orphan_channels, *inventory.absent_channels}
     return all(member in gone or inventory.is_listed(member) for member in bridge.channels)
 
 

@@ -1,4 +1,4 @@
-"""Callers whose Call-ID or called user is no UTF-8, with Asterisk 22 and SIPp: Asterisk lists no channels while one lives.
+"""Callers whose Call-ID or called user is no UTF-8, with Asterisk 22 and SIPp. GET /channels fails while one lives.
 
 Asterisk and SIPp run as processes from root file systems, as in `make chaos`. The cluster is not used.
 """

@@ -358,3 +358,11 @@ def test_dropped_datagrams_are_in_the_calls_figures_by_reason() -> None:
     expected["unmatched"] += 10
     figures = call_figures(statistics.total, SlaReport("Unknown", "NoCalls", 0), statistics.dropped)
     assert figures.dropped == expected
+
+
+def test_two_sources_whose_answers_return_in_turns_are_not_reordered() -> None:
+    detector = ReorderingDetector()
+    sent = np.arange(0, 100, dtype=np.int64)
+    for source in (sent[::2], sent[1::2]):
+        assert detector.update(source, source + 40, in_order=True) == []
+    assert [each.row for each in detector.update(np.array([101, 100]), np.array([150, 160]), in_order=False)] == [1]

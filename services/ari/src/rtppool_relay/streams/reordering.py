@@ -61,15 +61,18 @@ class ReorderingDetector:
     def _overtaken(self, sent: Int64s, returned: Int64s, order: NDArray[np.intp]) -> list[Overtaken]:
         all_sent = np.concatenate([*(batch[0] for batch in self._batches), sent])
         all_returned = np.concatenate([*(batch[1] for batch in self._batches), returned])
-        latest = np.maximum.accumulate(all_sent)
         first = all_sent.size - sent.size
+        # Sources that send in turns are read one after the other, although their answers returned in turns.
+        by_return = np.argsort(all_returned, kind="stable")
+        all_sent, all_returned = all_sent[by_return], all_returned[by_return]
+        latest = np.maximum.accumulate(all_sent)
         found = []
-        for at in (np.flatnonzero(all_sent[first:] < latest[first:]) + first).tolist():
+        for at in np.flatnonzero((all_sent < latest) & (by_return >= first)).tolist():
             overtaking = int(np.searchsorted(latest, all_sent[at], side="right"))
             smaller = np.flatnonzero(all_sent[:at] < all_sent[at])
             found.append(
                 Overtaken(
-                    row=int(order[at - first]),
+                    row=int(order[by_return[at] - first]),
                     extent=at - overtaking,
                     late_time_ns=max(0, int(all_returned[at] - all_returned[overtaking])),
                     n=at - 1 - int(smaller[-1]) if smaller.size else at,

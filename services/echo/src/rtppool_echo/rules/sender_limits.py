@@ -4,7 +4,7 @@ A bucket is one number, the time until which its sender has paid (the virtual sc
 algorithm, ITU-T I.371 annex A; a token bucket that holds the tokens of one second). A sender whose paid time has passed
 has a full bucket, as a new sender has. Only such senders are forgotten. A flood of forged senders can therefore neither
 empty nor refill the bucket of another sender. A flood that forges address and port of one sender empties the bucket of
-that sender: without a secret, nothing tells the two apart.
+that sender: without a secret, the two look alike.
 
 Limits hold for one reflecting process. The kernel keeps a sender with one process (SO_REUSEPORT), but spreads the
 senders of one address over all processes.

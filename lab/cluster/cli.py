@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _verb(
         verbs,
         "phones",
-        "unpack Asterisk and SIPp as folders that run without a container (root); print the folder",
+        "unpack Asterisk, SIPp and baresip as folders that run without a container (root); print the folder",
         alone(Tooling.phones),
     )
     _verb(

@@ -76,11 +76,11 @@ class Tooling:
         self._load()
 
     def phones(self) -> None:
-        """Unpack Asterisk and SIPp, and print their folder."""
+        """Unpack Asterisk, SIPp and baresip, and print their folder."""
         print(self.unpack_phones())
 
     def unpack_phones(self) -> Path:
-        """Unpack Asterisk and SIPp unless they are current; return their folder. Only unpacking needs the engine."""
+        """Unpack the phones unless they are current; return their folder. Only unpacking needs the engine."""
         PhoneRoots(self.machine, self.places, self.steps).up(self._phone_images)
         return self.places.phones
 
@@ -136,7 +136,7 @@ class Tooling:
 
     def _phone_images(self) -> None:
         self.engine_up()
-        PhoneImages(self.docker, self._bases()).up()
+        PhoneImages(self.docker, self._bases()).up_all()
 
     def _load(self) -> None:
         cluster = kind_cluster_of(self.target)

@@ -30,4 +30,5 @@ PYTHON_SUITE = "trixie"  # the Debian release whose Python is 3.13
 ASTERISK_SUITE = "sid"  # the only one that has Asterisk 22
 ASTERISK_MAJOR = 22
 SIPP_SUITE = "bookworm"
+BARESIP_SUITE = "bookworm"
 NODE_SUITE = "bookworm"

@@ -1,4 +1,4 @@
-"""Images of the programs that place and answer real calls: SIPp and Asterisk."""
+"""Images of the programs that place and answer real calls: Asterisk, SIPp and baresip."""
 
 from __future__ import annotations
 
@@ -14,19 +14,29 @@ from lab.cluster.images.bases import PREFIX, Bases, recipe_of
 
 ASTERISK = f"{PREFIX}/asterisk:{versions.ASTERISK_MAJOR}"
 SIPP = f"{PREFIX}/sipp:3"
+BARESIP = f"{PREFIX}/baresip:1"
 FOLDER = RECIPES / "images"
-SUITES = {"asterisk": versions.ASTERISK_SUITE, "sipp": versions.SIPP_SUITE}
+SUITES = {"asterisk": versions.ASTERISK_SUITE, "sipp": versions.SIPP_SUITE, "baresip": versions.BARESIP_SUITE}
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneImages:
-    """The images of Asterisk and SIPp."""
+    """The images of the phones. Nodes need Asterisk and SIPp alone."""
 
     docker: Docker
     bases: Bases
 
+    def up_all(self) -> None:
+        """Build all images unless they are current.
+
+        Raises:
+            LabError: one cannot be built, or Debian's Asterisk is another release than 22.
+        """
+        self.up()
+        self._make(BARESIP, "baresip", expected_seconds=60)
+
     def up(self) -> None:
-        """Build both images unless they are current.
+        """Build the images of Asterisk and SIPp unless they are current.
 
         Raises:
             LabError: one cannot be built, or Debian's Asterisk is another release than 22.
@@ -60,7 +70,7 @@ class PhoneImages:
 
 
 def phone_recipe(name: str) -> str:
-    """Return the recipe of the image of `asterisk` or `sipp`."""
+    """Return the recipe of the image of `asterisk`, `sipp` or `baresip`."""
     return recipe_of(_dockerfile(name).read_bytes(), SUITES[name])
 
 

@@ -1,4 +1,4 @@
-"""Root file systems of Asterisk and SIPp: their programs run as ordinary processes, so that a kill reaches them."""
+"""Root file systems of the phones: their programs run as ordinary processes, so that a kill reaches them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lab.base.errors import LabError
 from lab.base.places import Places
 from lab.base.steps import Steps, ask
 from lab.cluster.host.machine import Machine
-from lab.cluster.images.phone_images import ASTERISK, SIPP, phone_recipe
+from lab.cluster.images.phone_images import ASTERISK, BARESIP, SIPP, phone_recipe
 
-IMAGES = {"asterisk": ASTERISK, "sipp": SIPP}
+IMAGES = {"asterisk": ASTERISK, "sipp": SIPP, "baresip": BARESIP}
 RECIPE = ".recipe"
 UNPACK_SECONDS = 10
 
@@ -27,7 +27,7 @@ class PhoneRoots:
     steps: Steps
 
     def up(self, build_images: Callable[[], None]) -> None:
-        """Unpack both unless they are current. `build_images` is called only when one is missing or outdated.
+        """Unpack all unless they are current. `build_images` is called only when one is missing or outdated.
 
         Raises:
             LabError: the user is not root, or an image cannot be made or unpacked.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,13 @@ class AsteriskView:
         async with self._http.delete(f"/ari/channels/{channel}") as response:
             if response.status != 404:
                 response.raise_for_status()
+
+    async def events(self, application: str) -> AsyncIterator[dict[str, Any]]:
+        """Register an application for all of Asterisk's events, and yield them."""
+        query = {"app": application, "subscribeAll": "true"}
+        async with self._http.ws_connect("/ari/events", params=query) as events:
+            async for message in events:
+                yield message.json()
 
     async def close(self) -> None:
         """Close the connections."""

@@ -126,6 +126,11 @@ class RelayView:
         document = await self._get("/calls")
         return [] if document is None else document["live"]
 
+    async def recent_calls(self) -> list[dict[str, Any]]:
+        """Return the ended calls of `/calls`; none without an answer."""
+        document = await self._get("/calls")
+        return [] if document is None else document["recent"]
+
     async def ready(self) -> bool:
         """Return whether `/ready` is OK."""
         try:

@@ -21,14 +21,15 @@ WORK = Path("/mnt")
 
 @dataclass(frozen=True, slots=True)
 class PhoneRoots:
-    """The root file systems of Asterisk and SIPp that `python -m lab.cluster phones` made."""
+    """The root file systems of the phones that `python -m lab.cluster phones` made."""
 
     asterisk: Path
     sipp: Path
+    baresip: Path
 
 
 def prepare_phones() -> PhoneRoots:
-    """Return both root file systems. The cluster tooling makes missing ones, which takes minutes.
+    """Return the root file systems. The cluster tooling makes missing ones, which takes minutes.
 
     Raises:
         LabError: one cannot be made.
@@ -36,7 +37,7 @@ def prepare_phones() -> PhoneRoots:
     tooling = make_tooling()
     with hold_lock(tooling.places.lock, tooling.steps.say):
         folder = tooling.unpack_phones()
-    return PhoneRoots(folder / "asterisk", folder / "sipp")
+    return PhoneRoots(folder / "asterisk", folder / "sipp", folder / "baresip")
 
 
 def rooted(root: Path, folder: Path, words: Sequence[str]) -> list[str]:

@@ -58,13 +58,16 @@ def test_a_gap_in_the_sequence_from_asterisk_is_source_loss_unless_it_is_filled(
     assert statistics.total.reordered == 1
 
 
-def test_audio_that_asterisk_withheld_during_a_digit_is_no_loss_and_a_later_gap_is(slot: Slot) -> None:
+@pytest.mark.parametrize("collected_late_seconds", [0.1, 8])
+def test_audio_that_asterisk_withheld_during_a_digit_is_no_loss_and_a_later_gap_is(
+    slot: Slot, collected_late_seconds: float
+) -> None:
     """As recorded: 200 ms of event packets between the audio leave a gap of 20 numbers, and each repeated end one."""
     statistics = slot.statistics()
-    for number in (*range(10), *range(30, 100)):
+    for number in (*range(10), *range(30, 32), *range(33, 100)):
         slot.row(number)
-    statistics.collect(after(100))
-    statistics.excuse_digit(after(100), 200 * MS)
+    statistics.excuse_digit(after(31, 0), 200 * MS)
+    statistics.collect(after(100, collected_late_seconds))
     for number in (*range(100, 200), *range(203, 210)):
         slot.row(number)
     statistics.collect(after(210))
@@ -228,7 +231,8 @@ def test_gaps_equal_what_is_missing_between_first_and_last(present: set[int], cu
     gaps = SourceGaps()
     gaps.restart(min(present))
     for start in range(0, indexes.size, cut):
-        gaps.update(indexes[start : start + cut], 0, lambda _index: False)
+        part = indexes[start : start + cut]
+        gaps.update(part, np.zeros(part.size, np.int64), 0, lambda _index: False)
     lost = {index for first, last in gaps.lost(10 * SECOND) for index in range(first, last + 1)}
     assert lost == set(range(min(present), max(present))) - present
 
@@ -241,7 +245,12 @@ def test_everything_below_the_frontier_has_met_its_fate(order: list[int], absent
     rows = [100 + number for number in order if number not in absent]
     for tick, start in enumerate(range(0, len(rows), cut)):
         batch = sorted(rows[start : start + cut])
-        gaps.update(np.array(batch, np.uint64), tick * SECOND, lambda index: index in rows)
+        gaps.update(
+            np.array(batch, np.uint64),
+            np.full(len(batch), tick * SECOND),
+            tick * SECOND,
+            lambda index: index in rows,
+        )
         finished.update(batch)
         given_up.update(at for first, last in gaps.lost(tick * SECOND) for at in range(first, last + 1))
         below = set(range(100, gaps.frontier))

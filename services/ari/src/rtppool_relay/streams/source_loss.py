@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,22 +22,32 @@ Run = tuple[int, int]
 Holds = Callable[[int], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """Missing indexes, the time they were noticed, and the arrival of the packet behind them."""
+
+    first: int
+    last: int
+    noticed_ns: int
+    ended_ns: int
+
+
 @dataclass(slots=True)
 class SourceGaps:
-    """Missing indexes of one stream as runs (first, last), each with the time it was noticed (ns).
+    """Missing indexes of one stream.
 
     A row that was sent and waits for its answer is not missing. `frontier` is the first index of either kind.
     """
 
     _highest: int = -1
-    _missing: list[tuple[int, int, int]] = field(default_factory=list)
+    _missing: list[_Gap] = field(default_factory=list)
     _waiting: set[int] = field(default_factory=set)
     _excuses: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MAX_EXCUSES))
 
     @property
     def frontier(self) -> int:
         """The fate of every packet of the current stream below this index is known."""
-        ends = [first for first, _, _ in self._missing]
+        ends = [gap.first for gap in self._missing]
         ends.extend(self._waiting)
         ends.append(self._highest + 1)
         return min(ends)
@@ -47,7 +57,7 @@ class SourceGaps:
         self._highest = first - 1
         self._waiting.clear()
 
-    def update(self, indexes: NDArray[np.uint64], now_ns: int, holds: Holds) -> None:
+    def update(self, indexes: NDArray[np.uint64], arrivals_ns: NDArray[np.int64], now_ns: int, holds: Holds) -> None:
         """Add the indexes of finished rows, ascending. `holds` is true for rows that still wait for an answer."""
         if indexes.size == 0:
             return
@@ -56,56 +66,53 @@ class SourceGaps:
         if whole and not self._missing and not self._waiting and self._highest == first - 1:
             self._highest = last
             return
-        self._scan(indexes.tolist(), now_ns, holds)
+        self._scan(indexes.tolist(), arrivals_ns.tolist(), now_ns, holds)
 
-    def _scan(self, indexes: list[int], now_ns: int, holds: Holds) -> None:
+    def _scan(self, indexes: list[int], arrivals_ns: list[int], now_ns: int, holds: Holds) -> None:
         self._waiting.difference_update(indexes)
         if self._missing:
             self._fill(indexes)
         expected = self._highest + 1
-        for index in indexes:
+        for index, arrival_ns in zip(indexes, arrivals_ns, strict=True):
             if index > expected:
-                self._add_gap(expected, index - 1, now_ns, holds)
+                self._add_gap(_Gap(expected, index - 1, now_ns, arrival_ns), holds)
             expected = max(expected, index + 1)
         self._highest = expected - 1
         oldest = self._highest - ROWS_PER_SLOT
         # A row that was overwritten before it was read never finishes.
         self._waiting -= {index for index in self._waiting if index < oldest and not holds(index)}
 
-    def _add_gap(self, first: int, last: int, now_ns: int, holds: Holds) -> None:
+    def _add_gap(self, gap: _Gap, holds: Holds) -> None:
+        first, last = gap.first, gap.last
         # The ring is no longer than this, so no earlier row can be waiting.
         waiting = [index for index in range(max(first, last - ROWS_PER_SLOT + 1), last + 1) if holds(index)]
         self._waiting.update(waiting)
         for index in waiting:
             if index > first:
-                self._missing.append((first, index - 1, now_ns))
+                self._missing.append(replace(gap, first=first, last=index - 1))
             first = index + 1
         if first <= last:
-            self._missing.append((first, last, now_ns))
+            self._missing.append(replace(gap, first=first))
 
     def _fill(self, indexes: list[int]) -> None:
         for index in indexes:
-            at = next((at for at, (first, last, _) in enumerate(self._missing) if first <= index <= last), None)
+            at = next((at for at, gap in enumerate(self._missing) if gap.first <= index <= gap.last), None)
             if at is not None:
-                first, last, noticed_ns = self._missing[at]
-                parts = [(first, index - 1, noticed_ns), (index + 1, last, noticed_ns)]
-                self._missing[at : at + 1] = [part for part in parts if part[0] <= part[1]]
+                gap = self._missing[at]
+                parts = [replace(gap, last=index - 1), replace(gap, first=index + 1)]
+                self._missing[at : at + 1] = [part for part in parts if part.first <= part.last]
 
     def excuse(self, begin_ns: int, end_ns: int) -> None:
-        """Count gaps that are noticed between two times as not lost."""
+        """Count gaps that end between two times as not lost."""
         self._excuses.append((begin_ns - EXCUSED_AROUND_NS, end_ns + EXCUSED_AROUND_NS))
 
-    def _is_excused(self, noticed_ns: int) -> bool:
-        return any(begin <= noticed_ns <= end for begin, end in self._excuses)
+    def _is_excused(self, gap: _Gap) -> bool:
+        return any(begin <= gap.ended_ns <= end for begin, end in self._excuses)
 
     def lost(self, now_ns: int, filled_within_ns: int = FILLED_WITHIN_NS) -> list[Run]:
         """Return the runs that have become final since the last call, without the excused ones."""
         if not self._missing:
             return []
-        final = [
-            (first, last)
-            for first, last, noticed in self._missing
-            if now_ns - noticed >= filled_within_ns and not self._is_excused(noticed)
-        ]
-        self._missing = [each for each in self._missing if now_ns - each[2] < filled_within_ns]
-        return final
+        final = [gap for gap in self._missing if now_ns - gap.noticed_ns >= filled_within_ns]
+        self._missing = [gap for gap in self._missing if now_ns - gap.noticed_ns < filled_within_ns]
+        return [(gap.first, gap.last) for gap in final if not self._is_excused(gap)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,7 +157,7 @@ class StreamStatistics:
             if self._epoch is not None and first < self._first_index and not self._is_return(rows):
                 return False
             self._begin_epoch(epoch, first, now_ns)
-        self.gaps.update(indexes, now_ns, self.reader.holds)
+        self.gaps.update(indexes, rows["a"], now_ns, self.reader.holds)
         self.losses.reach(int(indexes[-1]))
         if self._packet_ns is None:
             self._measure_packet(rows)
@@ -299,11 +299,16 @@ class _Batch:
         self, pieces: list[tuple[StreamStatistics, Rows]], now_ns: int, settled_after_ns: int, sums: _Sums
     ) -> None:
         self._streams = [stream for stream, _ in pieces]
-        # The last rows of a replaced stream are counted, but not compared with others.
-        self._current = [stream.begin_rows(rows, now_ns) for stream, rows in pieces]
         self._rows = _joined([rows for _, rows in pieces])
         self._across_step = self._streams[0].clock.place(self._rows, now_ns)
-        self._owners = np.repeat(np.arange(len(pieces)), [rows.size for _, rows in pieces])
+        sizes = [rows.size for _, rows in pieces]
+        bounds = pairwise(accumulate(sizes, initial=0))
+        # The last rows of a replaced stream are counted, but not compared with others.
+        self._current = [
+            stream.begin_rows(self._rows[start:end], now_ns)
+            for stream, (start, end) in zip(self._streams, bounds, strict=True)
+        ]
+        self._owners = np.repeat(np.arange(len(pieces)), sizes)
         self._settled_ns = now_ns - settled_after_ns
         self._sums = sums
 

@@ -72,7 +72,7 @@ async def _strike(case: Case, rig: Rig, number: int) -> Struck:
     sampling = asyncio.create_task(peak.sample())
     try:
         with bent(rig.bending, case):
-            await _reconnect(rig, restart=case.restarts, findings=findings)
+            await _reconnect(rig, case, findings)
             sending = asyncio.create_task(send_events(rig.bending, case))
             others = await _others(rig, number) if case.serves else Outcome()
             findings += await stalled(rig, before)
@@ -93,17 +93,17 @@ async def _strike(case: Case, rig: Rig, number: int) -> Struck:
     return Struck(at, straightened, others=others, notes=notes, findings=tuple(findings))
 
 
-async def _reconnect(rig: Rig, *, restart: bool, findings: list[str]) -> None:
+async def _reconnect(rig: Rig, case: Case, findings: list[str]) -> None:
     """Lose the connection, or the relay, and wait until callers can be served again."""
     began, starts = time.monotonic(), rig.relay.starts
-    if restart:
+    if case.restarts:
         rig.relay.kill()
         await rig.relay.wait_for_restart(starts, BACK_SECONDS)
         began = await wait_for_listener(LOOPBACK, RELAY_HTTP_PORT, BACK_SECONDS)
     elif rig.proxy is not None:
         rig.proxy.reset()
         await asyncio.sleep(SAMPLE_SECONDS)
-    while not await rig.is_connected():
+    while case.serves and not await rig.is_connected():
         if time.monotonic() - began > CONNECTED_SECONDS:
             status = await rig.relay_view.status()
             findings.append(f"not connected {CONNECTED_SECONDS:.0f} s later: {status and status['ari']}")

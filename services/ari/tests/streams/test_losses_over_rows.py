@@ -366,3 +366,15 @@ def test_two_sources_whose_answers_return_in_turns_are_not_reordered() -> None:
     for source in (sent[::2], sent[1::2]):
         assert detector.update(source, source + 40, in_order=True) == []
     assert [each.row for each in detector.update(np.array([101, 100]), np.array([150, 160]), in_order=False)] == [1]
+
+
+def test_a_packet_of_another_source_between_two_of_one_is_not_reordered() -> None:
+    """Rows are read source by source: the one between is read after those that were sent after it."""
+    slot = Slot()
+    for number in range(20):
+        slot.row(number, 40 * MS, epoch=2 if number == 10 else 1)
+    statistics = slot.statistics()
+    statistics.collect(after(20))
+    statistics.finish(after(20, 20))
+    total = statistics.total
+    assert (total.packets, total.answered, total.reordered, total.lost) == (20, 20, 0, 0)

@@ -33,10 +33,10 @@ class Overtaken:
 class ReorderingDetector:
     """One slot. A batch is kept while its packets may still overtake a later return."""
 
-    _batches: list[tuple[Int64s, Int64s]] = field(default_factory=list)
+    _batches: list[tuple[Int64s, Int64s, int]] = field(default_factory=list)
     latest_sent_ns: int = 0
 
-    def update(self, sent: Int64s, returned: Int64s, *, in_order: bool) -> list[Overtaken]:
+    def update(self, sent: Int64s, returned: Int64s, *, in_order: bool, collected_ns: int = 0) -> list[Overtaken]:
         """Add answered rows of one batch and return the overtaken ones.
 
         `in_order` states that both columns ascend, so that only the first packet of the batch can have been overtaken.
@@ -47,23 +47,27 @@ class ReorderingDetector:
         else:
             order = np.argsort(returned, kind="stable")
             sent, returned = sent[order], returned[order]
-            found = self._overtaken(sent, returned, order)
+            found = self._overtaken(sent, returned, order, collected_ns)
             self.latest_sent_ns = max(self.latest_sent_ns, int(sent.max()))
-        self._remember(sent, returned)
+        self._remember(sent, returned, collected_ns)
         return found
 
-    def _remember(self, sent: Int64s, returned: Int64s) -> None:
-        self._batches.append((sent, returned))
+    def _remember(self, sent: Int64s, returned: Int64s, collected_ns: int) -> None:
+        self._batches.append((sent, returned, collected_ns))
         oldest = int(returned[-1]) - LOST_AFTER_NS
         while int(self._batches[0][1][-1]) < oldest or len(self._batches) > MAX_BATCHES:
             del self._batches[0]
 
-    def _overtaken(self, sent: Int64s, returned: Int64s, order: NDArray[np.intp]) -> list[Overtaken]:
+    def _overtaken(self, sent: Int64s, returned: Int64s, order: NDArray[np.intp], collected_ns: int) -> list[Overtaken]:
         all_sent = np.concatenate([*(batch[0] for batch in self._batches), sent])
         all_returned = np.concatenate([*(batch[1] for batch in self._batches), returned])
         first = all_sent.size - sent.size
-        # Sources that send in turns are read one after the other, although their answers returned in turns.
-        by_return = np.argsort(all_returned, kind="stable")
+        # Rows of another source may have returned before those that were read in the same collection.
+        collections = np.repeat(
+            [*(batch[2] for batch in self._batches), collected_ns],
+            [*(batch[0].size for batch in self._batches), sent.size],
+        )
+        by_return = np.lexsort((all_returned, collections))
         all_sent, all_returned = all_sent[by_return], all_returned[by_return]
         latest = np.maximum.accumulate(all_sent)
         found = []

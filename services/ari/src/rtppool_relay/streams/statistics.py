@@ -309,6 +309,7 @@ class _Batch:
             for stream, (start, end) in zip(self._streams, bounds, strict=True)
         ]
         self._owners = np.repeat(np.arange(len(pieces)), sizes)
+        self._now_ns = now_ns
         self._settled_ns = now_ns - settled_after_ns
         self._sums = sums
 
@@ -406,7 +407,9 @@ class _Batch:
         disordered = set(spans.ordinals[1:][falling].tolist()) if falling.any() else ()
         for at, (owner, start, end) in enumerate(spans):
             stream = self._streams[owner]
-            overtaken = stream.returns.update(sent[start:end], returned[start:end], in_order=at not in disordered)
+            overtaken = stream.returns.update(
+                sent[start:end], returned[start:end], in_order=at not in disordered, collected_ns=self._now_ns
+            )
             for packet in overtaken:
                 part = Slice(
                     reordered=1,

@@ -62,6 +62,8 @@ class SteadyClock:
     _steps: deque[_Step] = field(default_factory=lambda: deque(maxlen=MAX_STEPS_KEPT))
     # Of the latest calm readings: steady time, and the wall clock's lead over it.
     _calm: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=CALM_READINGS))
+    # The latest lead, when it was read, and by how much it grows a ns.
+    _lead: tuple[int, int, float] = (0, 0, 0.0)
     # While slewed: steady time, and by how much the wall clock has been slewed since the first reading.
     _slewed: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SLEWED_READINGS))
 
@@ -96,7 +98,7 @@ class SteadyClock:
 
     def wall_ns(self, steady_ns: int) -> int:
         """Return the wall clock's time at a steady time, as if it had run as now since then."""
-        lead, at, rate = self._lead()
+        lead, at, rate = self._lead
         return steady_ns + lead + round((steady_ns - at) * rate)
 
     def is_disturbed(self, since_ns: int) -> bool:
@@ -129,7 +131,7 @@ class SteadyClock:
             departures = self._departures(rows, now_ns)
             if self.is_disturbed(int(departures.min())):
                 return self._place_each(rows, departures)
-        lead, at, rate = self._lead()
+        lead, at, rate = self._lead
         if lead or rate:
             leads = lead + ((rows["x"] - (at + lead)) * rate).astype(np.int64)
             for name in ("a", "x", "r", "y"):
@@ -160,17 +162,13 @@ class SteadyClock:
         departures: Int64s = (now_units - ages) * RAW_UNIT_NS + self._raw_to_steady_ns
         return departures
 
-    def _lead(self) -> tuple[int, int, float]:
-        """Return the wall clock's latest lead over steady time, when it was read, and by how much it grows a ns."""
-        if not self._calm:
-            return 0, 0, 0.0
-        (first, lead_before), (last, lead) = self._calm[0], self._calm[-1]
-        return lead, last, (lead - lead_before) / (last - first) if last > first else 0.0
-
     def _accept(self, reading: ClockReading) -> None:
         self._last = reading
         steady = self.steady_ns(reading.raw_ns)
-        self._calm.append((steady, reading.wall_ns - steady))
+        lead = reading.wall_ns - steady
+        self._calm.append((steady, lead))
+        first, lead_before = self._calm[0]
+        self._lead = lead, steady, (lead - lead_before) / (steady - first) if steady > first else 0.0
 
     def _count_step(self, step: _Step) -> None:
         self.steps += 1

@@ -19,6 +19,7 @@ SERVED_SECONDS = 10.0
 CHOSEN = {
     "500 to the list of channels",
     "403 to both lists",
+    "no optional field in a list",
     "null in each list",
     "a gzip bomb",
     "lists of deep arrays",

@@ -48,6 +48,11 @@ def test_a_channel_in_the_dialplan_has_no_application() -> None:
     assert parse_channel(CHANNEL | {"dialplan": {"app_name": "Dial", "app_data": "rtp-pool"}}).application is None
 
 
+def test_a_channel_without_its_dialplan_does_not_say_that_it_left_the_application() -> None:
+    assert not parse_channel({"id": "1", "name": "PJSIP/a"}).has_dialplan
+    assert parse_channel({"id": "1", "dialplan": {"app_name": "Wait"}}).has_dialplan
+
+
 def test_the_events_of_a_call_are_understood() -> None:
     channel, bridge = {"channel": CHANNEL}, {"bridge": {"id": "b", "channels": []}}
     assert parse_event(event("StasisStart", **channel)) == ChannelStarted(parse_channel(CHANNEL), "rtp-pool")
@@ -120,6 +125,6 @@ def test_ids_that_cannot_exist_are_left_out_of_lists() -> None:
 
 def test_an_id_beyond_its_bound_is_refused_and_a_longer_name_is_cut() -> None:
     longest = "x" * MAX_TEXT_CHARS
-    assert parse_channel({"id": longest, "name": longest + "y"}) == Channel(longest, longest)
+    assert parse_channel({"id": longest, "name": longest + "y"}) == Channel(longest, longest, has_dialplan=False)
     with pytest.raises(AriFormatError):
         parse_channel({"id": longest + "y"})

@@ -24,7 +24,8 @@ class Channel:
     """A channel and the Stasis application that it is in, or None.
 
     `media_address` and `media_port` are set in the answer to a POST that creates an externalMedia channel. `name` is
-    empty where Asterisk cannot describe the channel: it answers 200 without a body then.
+    empty where Asterisk cannot describe the channel: it answers 200 without a body then. Without `has_dialplan` the
+    answer does not say whether the channel is in an application.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Channel:
     caller_number: str = ""
     media_address: str | None = None
     media_port: str | None = None
+    has_dialplan: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ def parse_channel(document: Any) -> Channel:
         caller_number=_optional(_inner(fields, "caller"), "number") or "",
         media_address=_optional(variables, "UNICASTRTP_LOCAL_ADDRESS"),
         media_port=_optional(variables, "UNICASTRTP_LOCAL_PORT"),
+        has_dialplan="app_name" in dialplan,
     )
 
 

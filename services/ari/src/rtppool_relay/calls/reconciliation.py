@@ -94,9 +94,9 @@ class Inventory:
         return self.listed is not None and channel in self.listed
 
     def is_in_stasis(self, channel: str) -> bool:
-        """Return whether a channel is in a Stasis application. One that Asterisk cannot describe is taken to be."""
+        """Return whether a channel is in a Stasis application. One without a description is taken to be."""
         found = self.channels.get(channel)
-        return found is not None and (found.application is not None or not found.name)
+        return found is not None and (found.application is not None or not found.name or not found.has_dialplan)
 
     def has_moved(self, channel: str) -> bool:
         """Return whether another application has the channel, and ours has it no longer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import socket
@@ -16,6 +17,7 @@ import aiohttp
 from rtppool_relay.ari.rest import AriClient
 
 WAIT_SECONDS = 5.0
+QUIET_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -42,6 +44,22 @@ class EventLog:
                     await self._news.wait()
             except TimeoutError:
                 raise AssertionError(f"no {kind}; heard {[event['type'] for event in self.events]}") from None
+
+    async def wait_until_quiet(self) -> None:
+        """Return when no event has arrived for a moment, at the latest after `WAIT_SECONDS`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                while await self._has_news():
+                    pass
+
+    async def _has_news(self) -> bool:
+        self._news.clear()
+        try:
+            async with asyncio.timeout(QUIET_SECONDS):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
 
 
 @dataclass(slots=True)
@@ -71,6 +89,8 @@ class Ari:
             try:
                 yield heard
             finally:
+                # Asterisk 22.10 stands still for good where it unregisters an application that has an event under way.
+                await heard.wait_until_quiet()
                 reader.cancel()
                 await asyncio.gather(reader, return_exceptions=True)
 

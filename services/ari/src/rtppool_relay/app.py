@@ -19,6 +19,7 @@ from rtppool_core.contract.report import Finding
 from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, listen, make_app
 from rtppool_core.net.udp import family_of, host_port
 from rtppool_core.process import logs
+from rtppool_core.process.heap import RELEASE_SECONDS, release_free_pages
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_core.process.service import Stop
@@ -162,6 +163,7 @@ class Relay:
             repeat("reading credentials", REFRESH_CREDENTIALS_SECONDS, self._telephony.refresh_credentials),
             repeat("comparing clocks", COMPARE_CLOCKS_SECONDS, self._compare_clocks),
             repeat("collecting the probe", COLLECT_PROBE_SECONDS, self._collect_probe),
+            repeat("releasing free memory", RELEASE_SECONDS, release_free_pages),
             keep_running("finding the own address", lambda: ports.own_address.run(ports.apply_config)),
             keep_running("resolving the echo", lambda: self._resolver.run(ports.move_to_echo)),
             keep_running("the probe", Probe(ports, self._config).run),

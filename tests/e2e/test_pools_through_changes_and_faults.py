@@ -81,7 +81,7 @@ def edge_node(kube: Kube, usual: Phones) -> Iterator[str]:
     node = next(node for node in sorted(kube.relay_pods()) if node != usual.node)
     kube.kubectl("label", "node", node, f"{LABEL}=yes", "--overwrite")
     yield node
-    kube.kubectl("delete", "rtppool", "edge", "--namespace", NAMESPACE, "--ignore-not-found")
+    kube.kubectl("delete", "rtppool", "edge", "rival", "--namespace", NAMESPACE, "--ignore-not-found")
     kube.kubectl("delete", "namespace", RIVALS, "--ignore-not-found", "--wait", seconds=120)
     kube.kubectl("label", "node", node, f"{LABEL}-")
 
@@ -102,13 +102,16 @@ def test_a_pool_for_one_node_beside_the_default_one_is_contested_and_handed_over
     assert [relay["nodeName"] for relay in edge["status"]["relays"]] == [edge_node]
 
     kube.kubectl("create", "namespace", RIVALS)
-    apply_pool(kube, "rival", spec_of(14000, 14010, nodeSelector={LABEL: "yes"}), RIVALS)
+    apply_pool(kube, "stranger", spec_of(15000, 15010, nodeSelector={LABEL: "yes"}), RIVALS)
+    apply_pool(kube, "rival", spec_of(14000, 14010, nodeSelector={LABEL: "yes"}))
     step()
-    rival = wait_for(
-        lambda: has_condition(kube, "Conflicted", "True", name="rival", namespace=RIVALS),
-        "the rival is in conflict",
+    stranger = wait_for(
+        lambda: has_condition(kube, "Accepted", "False", "NamespaceNotHonoured", name="stranger", namespace=RIVALS),
+        "the pool of another namespace is not honoured",
         60,
     )
+    assert "operator.poolNamespaces" in message(stranger, "Accepted")
+    rival = wait_for(lambda: has_condition(kube, "Conflicted", "True", name="rival"), "the rival is in conflict", 60)
     assert "edge" in message(rival, "Conflicted")
     wait_for(lambda: names_rival(kube), "the edge pool names the rival", 60)
     until_ranges(kube, {here: "10000-10100", edge_node: "13000-13010"})
@@ -116,9 +119,9 @@ def test_a_pool_for_one_node_beside_the_default_one_is_contested_and_handed_over
     kube.kubectl("delete", "rtppool", "edge", "--namespace", NAMESPACE)
     step()
     until_ranges(kube, {here: "10000-10100", edge_node: "14000-14010"})
-    wait_for(lambda: has_condition(kube, "Ready", "True", name="rival", namespace=RIVALS), "the rival has the node", 60)
+    wait_for(lambda: has_condition(kube, "Ready", "True", name="rival"), "the rival has the node", 60)
 
-    kube.kubectl("delete", "rtppool", "rival", "--namespace", RIVALS)
+    kube.kubectl("delete", "rtppool", "rival", "--namespace", NAMESPACE)
     step()
     until_ranges(kube, {here: "10000-10100", edge_node: "10000-10100"})
 
@@ -221,7 +224,7 @@ def refused_field(kube: Kube, spec: dict[str, Any]) -> bool | None:
 def names_rival(kube: Kube) -> bool | None:
     pool = has_condition(kube, "Conflicted", "False", "Preferred", name="edge") or {}
     text = message(pool, "Conflicted")
-    if f"{RIVALS}/rival" not in text:
+    if f"{NAMESPACE}/rival" not in text:
         raise AssertionError(f"the message is {text}")
     return True
 

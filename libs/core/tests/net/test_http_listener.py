@@ -10,7 +10,7 @@ import random
 import resource
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from rtppool_core.net.http_listener import (
     BoundedSite,
     max_connections,
 )
+from rtppool_testing.descriptors import no_free_descriptor
 from rtppool_testing.waiting import until
 
 IDLE = 1000
@@ -118,23 +119,6 @@ async def open_site() -> AsyncIterator[Site]:
 
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-@contextlib.contextmanager
-def exhausted() -> Iterator[None]:
-    """Leave this process without a free descriptor."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(before[0], open_descriptors() + 200), before[1]))
-    held: list[int] = []
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                held.append(os.dup(0))
-        yield
-    finally:
-        for descriptor in held:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +255,7 @@ async def test_http_answers_without_a_free_descriptor_in_the_process(
     clients = [socket.socket() for _ in range(10 * RESERVED_DESCRIPTORS)]
     open_site.clients += clients
     loop = asyncio.get_running_loop()
-    with exhausted():
+    with no_free_descriptor():
         for client in clients:
             client.setblocking(False)
             await loop.sock_connect(client, ("127.0.0.1", open_site.port))
@@ -285,7 +269,7 @@ async def test_idle_connections_without_a_free_descriptor_in_the_process_never_s
     clients = [socket.socket() for _ in range(10 * RESERVED_DESCRIPTORS)]
     open_site.clients += clients
     loop = asyncio.get_running_loop()
-    with exhausted():
+    with no_free_descriptor():
         for client in clients:
             client.setblocking(False)
             await loop.sock_connect(client, ("127.0.0.1", open_site.port))
@@ -298,7 +282,7 @@ async def test_the_reserve_survives_a_neighbour_that_takes_every_descriptor(open
     open_site.clients += clients
     loop = asyncio.get_running_loop()
     taken: list[int] = []
-    with exhausted():
+    with no_free_descriptor():
         for client in clients:
             client.setblocking(False)
             await loop.sock_connect(client, ("127.0.0.1", open_site.port))

@@ -113,11 +113,6 @@ class CallRunner:
         """Whether requests of the set-up or of a refusal are under way."""
         return self.record.state in SET_UP
 
-    @property
-    def has_port(self) -> bool:
-        """Whether a port is leased to this call."""
-        return self._port is not None
-
     def replace_caller(self, channel: str) -> None:
         """Go on with another channel that took the caller's place in the bridge, after an attended transfer."""
         self.record.channel_id = channel

@@ -62,12 +62,12 @@ module_app menu.so
 
 @dataclass(slots=True)
 class Softphone:
-    """A running baresip. `events` are its events in order, with their moments (s of the loop's time)."""
+    """A running baresip. `events` are its events in order."""
 
     codec: Codec
     folder: Path
     _writer: asyncio.StreamWriter
-    events: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     def command(self, name: str, parameters: str = "") -> None:
         """Send a command."""
@@ -86,7 +86,7 @@ class Softphone:
 
     def events_of(self, kind: str) -> list[dict[str, Any]]:
         """Return the events of one type."""
-        return [event for _, event in self.events if event.get("type") == kind]
+        return [event for event in self.events if event.get("type") == kind]
 
     def heard(self) -> NDArray[np.float64]:
         """Return the recording of the returned sound, from the answer to a hold, as samples from -1 to 1."""
@@ -94,10 +94,9 @@ class Softphone:
 
     async def read_events(self, reader: asyncio.StreamReader) -> None:
         """Collect events until baresip ends."""
-        loop = asyncio.get_running_loop()
         while size := await reader.readuntil(b":"):
             text = await reader.readexactly(int(size[:-1]) + 1)
-            self.events.append((loop.time(), json.loads(text[:-1])))
+            self.events.append(json.loads(text[:-1]))
 
 
 @asynccontextmanager

@@ -68,6 +68,25 @@ def test_shares_are_of_all_packets_and_answers() -> None:
     assert [merged[name] for name in shares] == [1000, 2000, 3000, 5000, 0]
 
 
+def test_shares_and_times_are_rounded_up_as_in_a_relay() -> None:
+    late = replace(window(), packets=19_999, late=LateByCause(relay=12, echo=8))
+    assert merge_windows([late])["latePpm"] == 1001
+    lost = replace(window(), packets=1_500_000, lost=1, source_lost=1, late=LateByCause(source=1))
+    merged = merge_windows([lost])
+    assert [merged[name] for name in ("lossPpm", "sourceLossPpm", "sourceLatePpm", "duplicatePpm")] == [1, 1, 1, 0]
+    times = Histogram()
+    times.record(18_000_001)
+    merged = merge_windows([replace(window(), round_trip=export_histogram(times))])
+    assert [merged[f"{name}Microseconds"] for name in ("p50", "p99", "max")] == [18_001] * 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**6)), min_size=1, max_size=5), st.integers(0, 10**6))
+def test_a_share_of_a_pool_is_above_a_limit_exactly_when_its_ppm_are(relays: list[tuple[int, int]], limit: int) -> None:
+    windows = [replace(window(), packets=lost + rest, lost=lost) for lost, rest in relays]
+    lost, packets = sum(each.lost for each in windows), sum(each.packets for each in windows)
+    assert (merge_windows(windows)["lossPpm"] > limit) is (lost * 1_000_000 > limit * packets)
+
+
 def test_what_can_not_be_added_is_the_worst_relays() -> None:
     relays = [
         window(100, skew_ppm=20, source_jitter_microseconds=9, reordering=ReorderingReport(4, 62, 1)),

@@ -75,7 +75,12 @@ def test_nothing_measured_is_absent(seen: Seen, pool: Pool, make_report: MakeRep
 
 
 def test_milliseconds_never_show_zero_for_what_was_measured() -> None:
-    assert [milliseconds(value) for value in (3100, 204, 4, 12_345)] == ["3.1ms", "0.2ms", "0.004ms", "12.3ms"]
+    assert [milliseconds(value) for value in (3100, 200, 4)] == ["3.1ms", "0.2ms", "0.004ms"]
+
+
+def test_milliseconds_are_rounded_up_so_that_none_above_a_limit_looks_equal_to_it() -> None:
+    shown = [milliseconds(value) for value in (18_000, 18_001, 12_345, 999, 991, 204, 99)]
+    assert shown == ["18.0ms", "18.1ms", "12.4ms", "1.0ms", "1.0ms", "0.21ms", "0.099ms"]
 
 
 def test_the_capacity_adds_up_over_relays(seen: Seen, pool: Pool, make_report: MakeReport) -> None:

@@ -137,8 +137,9 @@ def _column(values: Iterable[str]) -> str:
 
 
 def milliseconds(microseconds: int) -> str:
-    """Format as `3.1ms`; a value below 10 µs is not `0.0ms`."""
-    value = microseconds / 1000
+    """Format as `3.1ms`, rounded up to two digits below 1 ms and to 0.1 ms above it."""
+    step = min(100, 10 ** max(0, len(str(microseconds)) - 2))
+    value = -(-microseconds // step) * step / 1000
     return f"{value:.1f}ms" if value >= 1 else f"{value:.2g}ms"
 
 

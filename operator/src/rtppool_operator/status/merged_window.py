@@ -13,9 +13,8 @@ from rtppool_core.contract.report import WindowReport, import_bursts
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.emodel import estimate
 from rtppool_core.statistics.histogram import Histogram
-from rtppool_core.units import NS_PER_US
+from rtppool_core.units import NS_PER_US, microseconds_up, parts_per_million
 
-PER_MILLION = 1_000_000
 HUNDREDTHS = 100
 MAX_SHARE_PPM = (1 << 31) - 1
 
@@ -29,10 +28,10 @@ def merge_windows(windows: list[WindowReport]) -> dict[str, int]:
     figures: dict[str, int | None] = {
         "samples": _sum(windows, "packets"),
         "windowSeconds": _worst(window.end_unix_seconds - window.start_unix_seconds for window in windows),
-        "maxMicroseconds": _microseconds(times["round_trip"].max_ns),
+        "maxMicroseconds": microseconds_up(times["round_trip"].max_ns),
         "pdvMicroseconds": _microseconds(times["round_trip"].pdv_ns()),
         **{
-            field: _microseconds(times[name].quantile_ns(per_mille))
+            field: microseconds_up(times[name].quantile_ns(per_mille))
             for name, of in TIMES.items()
             for field, per_mille in of.quantiles.items()
         },
@@ -112,7 +111,8 @@ def _worst(values: Iterable[int | None]) -> int | None:
 
 def _ppm(part: int, whole: int) -> int | None:
     # A faulty relay must not make the status unwritable: the CRD gives a share 32 bits.
-    return max(0, min(part * PER_MILLION // whole, MAX_SHARE_PPM)) if whole > 0 else None
+    ppm = parts_per_million(part, whole) if whole > 0 else None
+    return None if ppm is None else max(0, min(ppm, MAX_SHARE_PPM))
 
 
 def _microseconds(nanoseconds: int | None) -> int | None:

@@ -8,7 +8,7 @@ from rtppool_core.contract.pools_file import SlaLimits, SlaTier
 from rtppool_core.contract.report import SlaViolation
 from rtppool_core.statistics.histogram import bucket_of
 from rtppool_relay.figures.capacity import Capacity
-from rtppool_relay.figures.sla import judge, parts_per_million, select_tier
+from rtppool_relay.figures.sla import judge, select_tier
 from rtppool_relay.streams.slices import Slice
 
 MS = 1_000_000
@@ -208,13 +208,3 @@ def test_the_tier_is_the_smallest_one_for_the_calls(tiers: tuple[SlaTier, ...], 
     fitting = [bound for bound in bounds if calls <= bound]
     assert above is (bool(bounds) and not fitting)
     assert (tier.up_to_calls if tier else None) == min(fitting, default=max(bounds, default=None))
-
-
-@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**6))
-def test_a_share_is_above_a_limit_exactly_when_its_ppm_are(part: int, whole: int, limit: int) -> None:
-    ppm = parts_per_million(part, whole)
-    if whole == 0:
-        assert ppm is None
-    else:
-        assert ppm is not None
-        assert (ppm > limit) is (part * 1_000_000 > limit * whole)

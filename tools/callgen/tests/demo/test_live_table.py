@@ -107,6 +107,10 @@ def test_nothing_measured_is_not_zero() -> None:
     assert milliseconds(0) == "0.00 ms"
 
 
+def test_a_round_trip_above_its_limit_never_looks_equal_to_it() -> None:
+    assert [milliseconds(value) for value in (22_000, 22_001, 22_010)] == ["22.00 ms", "22.01 ms", "22.01 ms"]
+
+
 @pytest.mark.parametrize(
     "arguments", [["run", "--calls", "-1"], ["run", "--calls", "many"], ["serve", "--port", "70000"]]
 )

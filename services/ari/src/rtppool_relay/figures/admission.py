@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram
-from rtppool_core.units import microseconds_up
-from rtppool_relay.figures.sla import parts_per_million, select_tier
+from rtppool_core.units import microseconds_up, parts_per_million
+from rtppool_relay.figures.sla import select_tier
 
 WINDOW_SECONDS = 4
 MIN_SECONDS = 3

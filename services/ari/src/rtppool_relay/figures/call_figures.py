@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import field
 
 from rtppool_core.contract.report import SlaReport, SlaResult, SlaViolation, StreamFigures
+from rtppool_core.units import microseconds_up
 from rtppool_relay.streams.slices import Slice, export_figures, microseconds
 
 
@@ -42,10 +43,10 @@ def call_figures(
         **export_figures(total),
         dropped=dict(dropped or {}),
         streams_unjudged=streams_unjudged,
-        p50_microseconds=microseconds(total.round_trip.quantile_ns(500)),
-        p95_microseconds=microseconds(total.round_trip.quantile_ns(950)),
-        p99_microseconds=microseconds(total.round_trip.quantile_ns(990)),
-        max_microseconds=microseconds(total.round_trip.max_ns),
+        p50_microseconds=microseconds_up(total.round_trip.quantile_ns(500)),
+        p95_microseconds=microseconds_up(total.round_trip.quantile_ns(950)),
+        p99_microseconds=microseconds_up(total.round_trip.quantile_ns(990)),
+        max_microseconds=microseconds_up(total.round_trip.max_ns),
         residence_p99_microseconds=microseconds(total.residence.quantile_ns(990)),
         echo_residence_p99_microseconds=microseconds(total.echo_residence.quantile_ns(990)),
         network_p50_microseconds=microseconds(total.network_round_trip.quantile_ns(500)),

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from rtppool_core.contract.codec import Contract
 from rtppool_core.contract.pools_file import SlaLimits, SlaTier
 from rtppool_core.contract.report import SlaReport, SlaResult, SlaViolation
-from rtppool_core.units import microseconds_up
+from rtppool_core.units import microseconds_up, parts_per_million
 from rtppool_relay.figures.capacity import Capacity, find_unreachable_tiers
 from rtppool_relay.streams.slices import Slice
 
-PPM = 1_000_000
 LOSS_LIMIT = "maxLossPpm"
 QUANTILES = (("p50Microseconds", 500), ("p95Microseconds", 950), ("p99Microseconds", 990))
 
@@ -81,11 +80,6 @@ def select_tier(limits: SlaLimits, active_calls: int) -> tuple[SlaTier | None, b
         if active_calls <= tier.up_to_calls:
             return tier, False
     return (tiers[-1], True) if tiers else (None, False)
-
-
-def parts_per_million(part: int, whole: int) -> int | None:
-    """Return a share in ppm, rounded up, so that a share above a limit never equals it; None for a whole of 0."""
-    return -(-part * PPM // whole) if whole else None
 
 
 def _checks(window: Slice, tier: SlaTier | None, limits: SlaLimits) -> Iterator[SlaCheck]:

@@ -13,8 +13,8 @@ from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.figures import TIMES
 from rtppool_core.contract.report import WindowReport
 from rtppool_core.statistics.histogram import Histogram
-from rtppool_core.units import microseconds_up
-from rtppool_relay.figures.sla import QUANTILES, parts_per_million
+from rtppool_core.units import microseconds_up, parts_per_million
+from rtppool_relay.figures.sla import QUANTILES
 from rtppool_relay.http.sentences import describe_calls, describe_verdict
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.streams.slices import Slice

@@ -168,6 +168,11 @@ def test_the_page_states_it_in_a_sentence(shown: Snapshot, sentence: str) -> Non
     assert sentence in page_of(shown).text
 
 
+def test_a_share_of_late_packets_is_rounded_up_as_the_judged_share_is() -> None:
+    shown = snapshot(window(packets=19_999, source=0, relay=20, echo=0))
+    assert "20 (0.1001 %)" in page_of(shown).text
+
+
 def test_without_any_measurement_there_is_no_plot() -> None:
     assert "plot" not in page_of(NOTHING).all("svg", "class")
     assert "plot" in page_of(MET).all("svg", "class")

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from rtppool_core.contract.pools_file import SlaTier
 from rtppool_core.contract.report import HistogramExport, Report, SlaResult, SlaViolation, import_histogram
 from rtppool_core.statistics.histogram import Histogram
-from rtppool_core.units import microseconds_up
+from rtppool_core.units import microseconds_up, parts_per_million
 
 # No relay counts beyond it.
 MAX_FIGURE = (1 << 63) - 1
-PPM = 1_000_000
 # A report without packets ends now, and one with packets some seconds ago. An earlier end is a step of the clock.
 MIN_STEP_SECONDS = 10
 
@@ -52,7 +51,7 @@ class LoadWindow:
 
     def late_ppm(self, packets: int) -> int | None:
         """Return late packets per million packets sent to the echo, rounded up; None without packets."""
-        return -(-packets * PPM // self.packets) if self.packets else None
+        return parts_per_million(packets, self.packets)
 
 
 class LoadWindows:

@@ -14,8 +14,7 @@ from msgspec import structs
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.contract.report import WindowReport, Windows
-from rtppool_core.units import NS_PER_US
-from rtppool_relay.figures.sla import PPM
+from rtppool_core.units import NS_PER_US, parts_per_million
 from rtppool_relay.http.page.markup import BAR_HEIGHT, Node, element, moment, not_measured, number, section, table
 from rtppool_relay.http.page.plot import Mark, draw_plot
 from rtppool_relay.http.sentences import format_duration, format_number, format_share
@@ -146,9 +145,10 @@ def _late_packets(window: WindowReport | None, cause: str) -> Iterator[Node]:
         return
     late = int(getattr(window.late, cause))
     yield number(late, format_number(late))
-    if late:
+    share = parts_per_million(late, window.packets)
+    if late and share is not None:
         yield " "
-        yield element("span", f"({format_share(round(late * PPM / window.packets))})")
+        yield element("span", f"({format_share(share)})")
 
 
 def _late_bar(window: WindowReport) -> ET.Element:

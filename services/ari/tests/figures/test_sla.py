@@ -52,8 +52,7 @@ def test_the_tier_follows_the_active_calls(calls: int, tier: int, above: bool) -
     ("window", "limit"),
     [
         (figures(lost=10), "maxLossPpm"),
-        (figures(late_echo=3), "maxLatePpm"),
-        (figures(late_relay=3), "maxLatePpm"),
+        (figures(late_source=3, late_judged=3), "maxLatePpm"),
         (figures(round_trips_ns=(23 * MS,)), "maxRttMicroseconds"),
         (figures(round_trips_ns=(9 * MS,)), "p50Microseconds"),
     ],
@@ -64,12 +63,12 @@ def test_a_figure_above_a_limit_is_a_violation_that_names_it(window: Slice, limi
     assert limit in {violation.limit for violation in verdict.violations}
 
 
-def test_packets_late_at_the_source_do_not_count_against_the_sla() -> None:
-    assert judge(figures(late_source=500), 10, SlaLimits()).report.result == "Met"
+def test_late_packets_count_against_the_sla_only_where_they_are_judged() -> None:
+    assert judge(figures(late_source=500, late_relay=9, late_host=99), 10, SlaLimits()).report.result == "Met"
 
 
 def test_a_violation_has_the_accepted_and_the_measured_value() -> None:
-    made = figures(lost=5, round_trips_ns=(23 * MS + 1,), late_echo=1, late_relay=2)
+    made = figures(lost=5, round_trips_ns=(23 * MS + 1,), late_echo=1, late_relay=2, late_judged=3)
     verdict = judge(made, 140, SlaLimits()).report
     assert (verdict.result, verdict.reason, verdict.tier_up_to_calls) == ("Violated", "LimitExceeded", 150)
     assert verdict.violations == (
@@ -177,7 +176,9 @@ def test_a_figure_that_was_not_measured_keeps_no_limit_and_breaks_none() -> None
 
 
 def test_packets_late_at_the_source_are_in_no_check() -> None:
-    checks = judge(figures(packets=1000, late_source=500, late_relay=1, late_echo=2), 1, SlaLimits()).checks
+    checks = judge(
+        figures(packets=1000, late_source=500, late_relay=1, late_echo=2, late_judged=3), 1, SlaLimits()
+    ).checks
     assert {check.limit: check.measured for check in checks}["maxLatePpm"] == 3_000
 
 

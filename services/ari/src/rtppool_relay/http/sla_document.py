@@ -45,7 +45,7 @@ def window_figures(window: WindowReport, figures: Slice) -> dict[str, Any]:
     for name in TIMES:
         shown |= _quantiles("" if name == "round_trip" else _JSON_NAMES[name], getattr(figures, name))
     if figures.judged_late:
-        shown["latePpm"] = parts_per_million(figures.late_relay + figures.late_echo, figures.packets)
+        shown["latePpm"] = parts_per_million(figures.late_judged, figures.packets)
     shown["lossPpm"] = parts_per_million(figures.lost, figures.packets)
     return shown
 

@@ -1,8 +1,9 @@
-"""Packets that left for Asterisk late, and the causes.
+"""By how much packets left for Asterisk behind the RTP clock, and which parts of it are the source's and the echo's.
 
-A packet is judged at y, against the RTP clock. Excess = source excess (arrival against the call's own baseline,
-de-skewed) + residence in the relay + round trip above its own baseline. Both baselines are 5th percentiles over the
-last 30 s: by a minimum, nearly every packet of a bursty sender would be late. The largest part is the cause.
+A packet is measured at y, against the RTP clock. Excess = source excess (arrival against the call's own baseline,
+de-skewed) + residence in the relay + round trip above its own baseline. Both baselines are of the last 30 s. The echo's
+is the median, which packets on a faster path move only where they are half of all. The source's is the 5th percentile:
+by a minimum nearly every packet of a bursty sender would be late, and by the median half of a burst would be early.
 
 The talker's timeline steps at a jump of the timestamp and at a marker whose timestamp does not follow the clock. Where
 the marker was lost, all packets are late by the same: such a level becomes the baseline after a second. No delay makes
@@ -29,7 +30,8 @@ from numpy.typing import NDArray
 
 from rtppool_relay.streams.columns import StreamSpans, previous, wrapped_steps
 
-BASELINE_PER_CENT = 5
+SOURCE_BASELINE_PER_CENT = 5
+ECHO_BASELINE_PER_CENT = 50
 BASELINE_NS = 30_000_000_000
 TIMESTAMP_JUMP_NS = 500_000_000
 SILENCE_NS = 100_000_000
@@ -53,16 +55,15 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class LateVerdict:
-    """Flags of the packets that are late, by cause.
+class Lateness:
+    """Excess of packets by source and echo, in ns.
 
     `variation_ns` is each packet's delay from Asterisk above the shortest of the last 30 s, de-skewed (PDV, RFC 5481).
     `anchors` number the stretches within which arrivals can be compared.
     """
 
-    source: Flags
-    relay: Flags
-    echo: Flags
+    source_ns: Int64s
+    echo_ns: Int64s
     variation_ns: Int64s
     anchors: Int64s
 
@@ -128,7 +129,7 @@ class LatenessBaseline:
         self._remember(arrivals, transits, round_trips, slewed)
         source, echo, variation = out
         kept = self._history[:, self._start : self._end]
-        echo[:] = round_trips - _low(kept[2])
+        echo[:] = round_trips - _percentile(kept[2], ECHO_BASELINE_PER_CENT)
         kept_arrivals, compared, _, kept_slewed = kept[:, self._anchored - self._start :]
         now_ns = int(arrivals[-1])
         was_slewed = bool(kept_slewed[0] != kept_slewed[-1])
@@ -250,24 +251,27 @@ def _slope_ppm(points: Int64s) -> float:
     return max(-MAX_SKEW_PPM, min(MAX_SKEW_PPM, slope))
 
 
-def _low(values: Int64s) -> np.int64:
-    """Return the 5th percentile, nearest rank."""
-    rank = -(-BASELINE_PER_CENT * values.size // 100) - 1
-    low: np.int64 = np.partition(values, rank)[rank]
-    return low
+def _percentile(values: Int64s, per_cent: int) -> np.int64:
+    """Return a percentile, nearest rank."""
+    rank = -(-per_cent * values.size // 100) - 1
+    found: np.int64 = np.partition(values, rank)[rank]
+    return found
 
 
-def judge_lateness(
+def _low(transits: Int64s) -> np.int64:
+    return _percentile(transits, SOURCE_BASELINE_PER_CENT)
+
+
+def measure_lateness(
     baselines: Sequence[LatenessBaseline],
     spans: StreamSpans,
     arrivals: Int64s,
     timestamps: Int64s,
     markers: Flags,
     round_trips: Int64s,
-    residences: Int64s,
     slewed: Int64s | int = 0,
-) -> LateVerdict:
-    """Judge answered packets in order of their sequence. `baselines` are in the order of the spans.
+) -> Lateness:
+    """Measure answered packets in order of their sequence. `baselines` are in the order of the spans.
 
     `slewed` is by how much the wall clock has been slewed at each arrival, or at all of them.
     """
@@ -292,11 +296,7 @@ def judge_lateness(
                 baseline.excess(arrivals[part], transits[part], round_trips[part], moved, parts)
                 anchors[part] = baseline.anchor
     source, echo, variation = out
-    thresholds = np.array([baseline.threshold_ns for baseline in baselines])[spans.ordinals]
-    is_late = source + residences + echo > thresholds
-    by_source = (source >= residences) & (source >= echo)
-    by_relay = ~by_source & (residences >= echo)
-    return LateVerdict(is_late & by_source, is_late & by_relay, is_late & ~by_source & ~by_relay, variation, anchors)
+    return Lateness(source, echo, variation, anchors)
 
 
 def _break_where_early(

@@ -32,7 +32,7 @@ SLICE_CLOSES_AFTER_SECONDS = 5
 class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, reports do not
     """Figures of the packets sent in one second, or of a call. Sums, maxima and histograms, so that slices add.
 
-    Jitter and skew: sum and number of the streams' estimates. The maxima of reordering are 0 while nothing was
+    The SLA judges `late_judged` of all late packets, or `late_judged_with_host` where the host counts. Jitter and skew: sum and number of the streams' estimates. The maxima of reordering are 0 while nothing was
     reordered. `source_variation` is each packet's delay from Asterisk above the shortest of 30 s. The echo's
     residence, the network's round trip and the directions of loss need the echo's header extension.
     """
@@ -42,6 +42,9 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
     late_source: int = 0
     late_relay: int = 0
     late_echo: int = 0
+    late_host: int = 0
+    late_judged: int = 0
+    late_judged_with_host: int = 0
     lost_to_echo: int = 0
     lost_from_echo: int = 0
     lost_undetermined: int = 0

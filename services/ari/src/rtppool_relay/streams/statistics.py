@@ -17,11 +17,12 @@ from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.rtp.serial import timestamp_difference
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_relay.media.rows import DROP_REASONS, LOST_AFTER_NS, WRITTEN_DTYPE, Word
+from rtppool_relay.streams.causes import Excess, find_causes
 from rtppool_relay.streams.columns import StreamSpans, buckets_of, record_all
 from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.flow import MediaFlow
 from rtppool_relay.streams.jitter import StreamJitter, update_jitter
-from rtppool_relay.streams.lateness import LatenessBaseline, judge_lateness
+from rtppool_relay.streams.lateness import LatenessBaseline, measure_lateness
 from rtppool_relay.streams.loss_bursts import LossBursts
 from rtppool_relay.streams.reordering import ReorderingDetector
 from rtppool_relay.streams.row_reader import (
@@ -45,6 +46,7 @@ MAX_PACKET_NS = 200_000_000
 # Of one slot in one collection. Rows of further ones are counted, and not compared with others.
 MAX_EPOCHS = 16
 FOLDED_AFTER_TICKS = 16
+LATE_COUNTS = ("source", "relay", "echo", "host", "judged", "judged_with_host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,18 +435,27 @@ class _Batch:
         timestamps = rows["timestamp"].astype(np.int64)
         baselines = [stream.lateness for stream in streams]
         slewed = streams[0].clock.slewed_ns(arrivals)
-        late = judge_lateness(
-            baselines, spans, arrivals, timestamps, rows["marker"] != 0, round_trips, residences, slewed
-        )
-        columns.count("late_source", late.source)
-        columns.count("late_relay", late.relay)
-        columns.count("late_echo", late.echo)
+        late = measure_lateness(baselines, spans, arrivals, timestamps, rows["marker"] != 0, round_trips, slewed)
         columns.record("source_variation", late.variation_ns)
+        self._count_late(columns, Excess(late.source_ns, residences, late.echo_ns))
         update_jitter([stream.jitter for stream in streams], spans.ordinals, returned, timestamps, late.anchors)
         update_jitter([stream.source_jitter for stream in streams], spans.ordinals, arrivals, timestamps, late.anchors)
         seconds = columns.seconds[spans.ends - 1].tolist()
         for stream, second in zip(streams, seconds, strict=True):
             self._add_estimates(stream, second)
+
+    def _count_late(self, columns: _MeasuredRows, excess: Excess) -> None:
+        spans = columns.spans
+        thresholds = np.array([self._streams[owner].lateness.threshold_ns for owner in spans.owners])[spans.ordinals]
+        late = np.flatnonzero(excess.total > thresholds)
+        if not late.size:
+            return
+        nobody = np.zeros(late.size, np.int64)
+        causes = find_causes(excess.of(late), Excess(nobody, nobody, nobody), thresholds[late])
+        for name in LATE_COUNTS:
+            flags = np.zeros(columns.seconds.size, np.bool_)
+            flags[late] = getattr(causes, name)
+            columns.count(f"late_{name}", flags)
 
     def _add_estimates(self, stream: StreamStatistics, second: int) -> None:
         for part in (self._sums.at(second), stream.added):

@@ -32,9 +32,10 @@ SLICE_CLOSES_AFTER_SECONDS = 5
 class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, reports do not
     """Figures of the packets sent in one second, or of a call. Sums, maxima and histograms, so that slices add.
 
-    The SLA judges `late_judged` of all late packets, or `late_judged_with_host` where the host counts. Jitter and skew: sum and number of the streams' estimates. The maxima of reordering are 0 while nothing was
-    reordered. `source_variation` is each packet's delay from Asterisk above the shortest of 30 s. The echo's
-    residence, the network's round trip and the directions of loss need the echo's header extension.
+    The SLA judges `late_judged` of all late packets, or `late_judged_with_host` where the host counts. Jitter and
+    skew: sum and number of the streams' estimates. The maxima of reordering are 0 while nothing was reordered.
+    `source_variation` is each packet's delay from Asterisk above the shortest of 30 s. The echo's residence, the
+    network's round trip and the directions of loss need the echo's header extension.
     """
 
     packets: int = 0

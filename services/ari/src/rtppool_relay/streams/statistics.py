@@ -450,8 +450,8 @@ class _Batch:
         late = np.flatnonzero(excess.total > thresholds)
         if not late.size:
             return
-        nobody = np.zeros(late.size, np.int64)
-        causes = find_causes(excess.of(late), Excess(nobody, nobody, nobody), thresholds[late])
+        nothing = np.zeros(late.size, np.int64)
+        causes = find_causes(excess.of(late), Excess(nothing, nothing, nothing), thresholds[late])
         for name in LATE_COUNTS:
             flags = np.zeros(columns.seconds.size, np.bool_)
             flags[late] = getattr(causes, name)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rtppool_core.contract.figures import TIMES
 from rtppool_core.contract.report import DepartureErrorReport
 from rtppool_relay.figures.admission import AdmissionControl
+from rtppool_relay.figures.durations import DurationCounts, durations_of
 from rtppool_relay.figures.echo_health import EchoHealth
 from rtppool_relay.media.clock_readings import ClockReading
 from rtppool_relay.media.rows import DROP_REASONS, Word
@@ -23,28 +24,8 @@ StreamKind = Literal["calls", "probe"]
 KINDS: tuple[StreamKind, ...] = ("calls", "probe")
 # Answers that are not used still show that the echo is reachable.
 UNUSED_ANSWERS = (Word.UNMATCHED, Word.DUPLICATE_ECHO, Word.TOO_LATE)
-# On the edges of the SLA's tiers, so that a claim at an edge is exact; below that doubling from 50 µs.
-BUCKET_EDGES_SECONDS = (
-    *(50e-6 * 2**step for step in range(7)),
-    *(0.005, 0.008, 0.010, 0.012, 0.015, 0.018, 0.020, 0.022),
-    *(0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
-)
 # Ten calls give this many in a minute.
 MAX_DEPARTURE_ERRORS = 1024
-_EDGES_NS = np.array([round(edge * 1e9) for edge in BUCKET_EDGES_SECONDS], np.int64)
-
-
-@dataclass(slots=True)
-class DurationCounts:
-    """A Prometheus histogram's counts: one for each edge and one above."""
-
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(BUCKET_EDGES_SECONDS) + 1, np.int64))
-    sum_ns: int = 0
-
-    def observe(self, values_ns: NDArray[np.int64]) -> None:
-        """Count every value. A value on an edge belongs to the bucket below it."""
-        self.counts += np.bincount(np.searchsorted(_EDGES_NS, values_ns, side="left"), minlength=self.counts.size)
-        self.sum_ns += int(values_ns.sum())
 
 
 @dataclass(slots=True)
@@ -53,7 +34,7 @@ class KindFigures:
 
     store: SliceStore = field(default_factory=SliceStore)
     durations: dict[str, DurationCounts] = field(
-        default_factory=lambda: {name: DurationCounts() for name, times in TIMES.items() if times.metric}
+        default_factory=lambda: {name: durations_of(name) for name, times in TIMES.items() if times.metric}
     )
     counted: Counter[Word] = field(default_factory=Counter)
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from rtppool_core.contract.figures import COUNTS, TIMES
-from rtppool_relay.figures.measurement import BUCKET_EDGES_SECONDS, KINDS, DurationCounts, KindFigures, Measurement
+from rtppool_relay.figures.durations import DurationCounts
+from rtppool_relay.figures.measurement import KINDS, KindFigures, Measurement
 from rtppool_relay.media.rows import Word
 
+US_PER_SECOND = 1_000_000
 # Besides those of the table of figures; without the suffix that the exposition adds.
 _COUNTERS: tuple[tuple[str, str, Callable[[KindFigures], int]], ...] = (
     ("sent_packets", "Packets sent to the echo.", lambda kind: kind.counted.get(Word.SENT_TO_ECHO, 0)),
@@ -79,5 +81,5 @@ def _by_cause(measurement: Measurement) -> Iterable[Metric]:
 
 def _add_histogram(family: HistogramMetricFamily, kind: str, durations: DurationCounts) -> None:
     cumulative = durations.counts.cumsum().tolist()
-    edges = [*(f"{edge:g}" for edge in BUCKET_EDGES_SECONDS), "+Inf"]
+    edges = [*(f"{edge / US_PER_SECOND:g}" for edge in durations.edges_us), "+Inf"]
     family.add_metric([kind], [(e, c) for e, c in zip(edges, cumulative, strict=True)], durations.sum_ns / 1e9)

@@ -15,6 +15,7 @@ from rtppool_core.contract.report import (
     BurstsReport,
     DirectedLossReport,
     HistogramExport,
+    HostReport,
     LateByCause,
     PortsReport,
     Quarantine,
@@ -24,6 +25,7 @@ from rtppool_core.contract.report import (
     UnreachableTier,
     WindowReport,
     Windows,
+    WitnessReport,
 )
 from rtppool_operator.relays.report_bounds import check_node, check_report
 from rtppool_operator.status.merged_window import merge_windows
@@ -112,6 +114,10 @@ def test_counts_of_calls_have_bounds(make_report: MakeReport, active: int, refus
         {"lost": 1_000_000},
         {"late": LateByCause(relay=1_000_000)},
         {"late": LateByCause(echo=-1)},
+        {"late": LateByCause(host=1_000_000)},
+        {"late": LateByCause(host=-1)},
+        {"late": LateByCause(judged=1_000_000)},
+        {"late": LateByCause(judged=-1)},
         {"duplicates": 10_000_000},
         {"skew_ppm": -HUGE},
         {"jitter_microseconds": HUGE},
@@ -128,6 +134,28 @@ def test_a_window_that_can_not_be_is_refused(
     windows = Windows(**{which: replace(window, **changes)})
     with pytest.raises(ValueError):
         check_report(make_report(windows=windows))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"window_seconds": -1},
+        {"window_seconds": HUGE},
+        {"cpu_seconds": -0.1},
+        {"cpu_seconds": 1e300},
+        {"stolen_milliseconds": -1},
+        {"run_delay_milliseconds": 1 << 62},
+        {"throttled_periods": -1},
+        {"late_packets": -1},
+        {"late_in_host_seconds": 1 << 62},
+        {"witnesses": (WitnessReport("steal", present=False, reason="x" * 5_000),)},
+    ],
+)
+def test_host_time_that_can_not_be_is_refused(make_report: MakeReport, changes: dict[str, Any]) -> None:
+    host = HostReport(window_seconds=60, cpu_seconds=122.0, stolen_milliseconds=3_000)
+    check_report(make_report(host=host))
+    with pytest.raises(ValueError):
+        check_report(make_report(host=replace(host, **changes)))
 
 
 def test_a_report_is_of_its_pod_s_node(make_report: MakeReport) -> None:
@@ -153,7 +181,7 @@ def windows(draw: st.DrawFn) -> WindowReport:
         start_unix_seconds=0,
         end_unix_seconds=60,
         packets=number(),
-        late=LateByCause(number(), number(), number()),
+        late=LateByCause(*(number() for _ in range(3)), *(number() if draw(st.booleans()) else None for _ in range(2))),
         directed_loss=DirectedLossReport(number(), number(), number()) if draw(st.booleans()) else None,
         bursts=BurstsReport(*(number() for _ in range(10))) if draw(st.booleans()) else None,
         round_trip=HistogramExport(((number(), number()),), 0, number()) if draw(st.booleans()) else None,

@@ -131,6 +131,7 @@ def test_the_definition_has_every_figure_and_no_other(definition: dict[str, Any]
     full = window(
         *(100, 200),
         lost=2,
+        late=LateByCause(host=1),
         jitter_microseconds=1,
         source_jitter_microseconds=1,
         skew_ppm=1,

@@ -13,6 +13,7 @@ from msgspec import structs
 from rtppool_core.contract.report import (
     CallsReport,
     EchoReport,
+    HostReport,
     LateByCause,
     PortsReport,
     Report,
@@ -55,6 +56,38 @@ def test_shares_are_of_all_packets_and_the_source_stands_apart(
     window = make_window(*[100] * 999, lost=1, late=LateByCause(source=5, relay=2, echo=1))
     calls = figures(seen(make_report(pool, windows=Windows(calls=window))))["latency"]["calls"]
     assert (calls["lossPpm"], calls["latePpm"], calls["sourceLatePpm"]) == (1000, 3000, 5000)
+
+
+def test_late_packets_count_as_their_relay_judged_them_and_the_host_stands_apart(
+    seen: Seen, pool: Pool, make_report: MakeReport, make_window: Callable[..., WindowReport]
+) -> None:
+    late = LateByCause(source=5, relay=2, echo=1, host=4, judged=6)
+    report = make_report(pool, windows=Windows(calls=make_window(*[100] * 1000, late=late)))
+    calls = figures(seen(report))["latency"]["calls"]
+    assert (calls["latePpm"], calls["hostLatePpm"], calls["sourceLatePpm"]) == (6000, 4000, 5000)
+
+
+def test_the_host_s_share_is_of_the_packets_of_relays_that_can_tell(
+    seen: Seen, pool: Pool, make_report: MakeReport, make_window: Callable[..., WindowReport]
+) -> None:
+    earlier = make_window(*[100] * 1000, late=LateByCause(relay=3))
+    reports = [make_report(pool, windows=Windows(calls=earlier))]
+    assert "hostLatePpm" not in figures(seen(*reports))["latency"]["calls"]
+    reports.append(make_report(pool, windows=Windows(calls=make_window(*[100] * 1000, late=LateByCause(host=4)))))
+    calls = figures(seen(*reports))["latency"]["calls"]
+    assert (calls["hostLatePpm"], calls["latePpm"]) == (4000, 1500)
+
+
+def test_host_time_adds_up_over_the_relays_that_read_it(seen: Seen, pool: Pool, make_report: MakeReport) -> None:
+    stolen = make_report(pool, host=HostReport(60, cpu_seconds=122.0, stolen_milliseconds=3_000))
+    limited = make_report(pool, host=HostReport(60, cpu_seconds=240.0, throttled_milliseconds=0, stolen_milliseconds=5))
+    assert figures(seen(stolen, limited, make_report(pool)))["host"] == {
+        "windowSeconds": 60,
+        "cpuSeconds": 362,
+        "stolenMilliseconds": 3_005,
+        "throttledMilliseconds": 0,
+    }
+    assert "host" not in figures(seen(make_report(pool)))
 
 
 def test_the_probe_is_never_mixed_with_calls_and_marked_in_the_summary(
@@ -102,12 +135,13 @@ def test_every_status_fits_the_definition(
 ) -> None:
     limits = (SlaViolation("p99Microseconds", 18000, 25000),)
     violated = SlaReport("Violated", "LimitExceeded", 9, 30, True, limits, 101, (UnreachableTier(150, "why."),))
-    window = make_window(100, 200, lost=1)
+    window = make_window(100, 200, lost=1, late=LateByCause(host=1, judged=0))
+    host = HostReport(60, 122.0, 3_000, 5_000, 7_000, 70, 9_000, 400, 10, 10, "NotReported")
     reports = [
         (),
         (None,),
         (make_report(),),
-        (make_report(pool), make_report(pool, sla=violated, windows=Windows(window, window))),
+        (make_report(pool), make_report(pool, sla=violated, windows=Windows(window, window), host=host)),
     ]
     for given in reports:
         for at in (NOW, NOW - 60):

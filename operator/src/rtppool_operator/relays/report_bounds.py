@@ -15,6 +15,7 @@ from msgspec import structs, to_builtins
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.report import (
     HistogramExport,
+    HostReport,
     PortsReport,
     Report,
     SlaReport,
@@ -28,6 +29,8 @@ MAX_COUNT = (1 << 31) - 1
 MAX_GENERATION = (1 << 53) - 1
 MAX_NS = MAX_COUNT * 1_000
 MAX_WINDOW_SECONDS = 3_600
+MAX_PROCESSORS = 1 << 16
+MAX_HOST_MILLISECONDS = MAX_WINDOW_SECONDS * 1_000 * MAX_PROCESSORS
 MAX_TEXT = 4_096
 # An answer may fall into a later slice than its packet, and an echo may answer twice. A thousand answers are a fault.
 MAX_PER_PACKET, MAX_BESIDE = 1_000, 10
@@ -53,6 +56,8 @@ def check_report(report: Report) -> None:
     for name, window in (("calls", report.windows.calls), ("probe", report.windows.probe)):
         if window is not None:
             _check_window(f"windows.{name}", window)
+    if report.host is not None:
+        _check_host(report.host)
     for name, value in structs.asdict(report).items():
         if name != "windows":
             for text in _texts(to_builtins(value)):
@@ -84,6 +89,12 @@ def _check_sla(sla: SlaReport) -> None:
         raise ValueError(f"sla.reason is {sla.reason[:40]!r}; accepted is one word")
 
 
+def _check_host(host: HostReport) -> None:
+    _within("host.window_seconds", host.window_seconds, MAX_WINDOW_SECONDS)
+    _within("host.cpu_seconds", host.cpu_seconds or 0, MAX_WINDOW_SECONDS * MAX_PROCESSORS)
+    _check_counts("host", host, MAX_HOST_MILLISECONDS)
+
+
 def _check_window(place: str, window: WindowReport) -> None:
     length = window.end_unix_seconds - window.start_unix_seconds
     _within(f"{place} in seconds", length, MAX_WINDOW_SECONDS)
@@ -92,11 +103,11 @@ def _check_window(place: str, window: WindowReport) -> None:
         if part is not None:
             _check_counts(place, part, MAX_COUNT)
     most = MAX_PER_PACKET * window.packets + MAX_BESIDE
-    late = window.late.source + window.late.relay + window.late.echo
     for name, count in (
         ("answered", window.answered),
         ("lost", window.lost),
-        ("late", late),
+        ("late", window.late.all_causes),
+        ("late.judged", window.late.counted),
         # A count with a whole of its own is not bound by the packets: a stream may be lost almost entirely.
         *((name, getattr(window, name)) for name, count in COUNTS.items() if name not in count.of),
     ):
@@ -131,7 +142,7 @@ def _check_counts(place: str, holder: Any, most: int, beside: Iterable[str] = ()
             _within(f"{place}.{name}", abs(value) if name in _SIGNED else value, most)
 
 
-def _within(name: str, value: int, most: int) -> None:
+def _within(name: str, value: float, most: int) -> None:
     if not 0 <= value <= most:
         shown = value if abs(value) < 1 << 63 else "beyond 63 bits"
         raise ValueError(f"{name} is {shown}; accepted is 0 to {most}")

@@ -14,6 +14,7 @@ from rtppool_core.contract.report import Report, SlaReport, WindowReport
 from rtppool_core.net.udp import host_port
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import PoolObservation, RelayState, judged_reason, worst_relay
+from rtppool_operator.status.merged_host import merge_hosts
 from rtppool_operator.status.merged_window import merge_windows
 from rtppool_operator.status.text import join_distinct, shorten
 
@@ -40,6 +41,9 @@ def figures(observation: PoolObservation) -> dict[str, Any]:
         status["capacity"] = _capacity(reports)
         status["activeCalls"] = sum(report.calls.active for report in reports)
         status["refusedCalls"] = sum(sum(report.calls.refused.values()) for report in reports)
+    host = merge_hosts([report.host for report in reports if report.host is not None])
+    if host is not None:
+        status["host"] = host
     worst = worst_relay(serving)
     if worst is not None:
         status["sla"] = _sla(*worst)

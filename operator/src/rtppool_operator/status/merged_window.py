@@ -56,9 +56,16 @@ def _losses_and_lateness(windows: list[WindowReport]) -> dict[str, int | None]:
         "lossToEchoPpm": _ppm(sum(loss.to_echo for _, loss in directed), directed_packets),
         "lossFromEchoPpm": _ppm(sum(loss.from_echo for _, loss in directed), directed_packets),
         "lossUndeterminedPpm": _ppm(sum(loss.undetermined for _, loss in directed), directed_packets),
-        "latePpm": _ppm(sum(window.late.relay + window.late.echo for window in windows), packets),
+        "latePpm": _ppm(sum(window.late.counted for window in windows), packets),
         "sourceLatePpm": _ppm(sum(window.late.source for window in windows), packets),
+        "hostLatePpm": _host_late_ppm(windows),
     }
+
+
+def _host_late_ppm(windows: list[WindowReport]) -> int | None:
+    """Return the host's share of the packets of relays that can tell."""
+    witnessed = [(window.packets, window.late.host) for window in windows if window.late.host is not None]
+    return _ppm(sum(late for _, late in witnessed), sum(packets for packets, _ in witnessed))
 
 
 def _worst_relays(windows: list[WindowReport]) -> dict[str, int | None]:

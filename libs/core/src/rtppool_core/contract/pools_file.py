@@ -82,7 +82,10 @@ DEFAULT_TIERS = (
 
 
 class SlaLimits(Contract, frozen=True):
-    """Limits that hold at any load, and the tiers by load. The defaults are the original system's."""
+    """Limits that hold at any load, and the tiers by load. The defaults are the original system's.
+
+    `judge_host`: delay by the host counts towards `max_late_ppm` as well.
+    """
 
     tiers: tuple[SlaTier, ...] = DEFAULT_TIERS
     max_rtt_microseconds: int = 22_000
@@ -91,6 +94,7 @@ class SlaLimits(Contract, frozen=True):
     max_loss_ppm: int = 2_000
     window_seconds: int = 60
     min_samples: int = 1_000
+    judge_host: bool = False
 
 
 class ProbeSettings(Contract, frozen=True):

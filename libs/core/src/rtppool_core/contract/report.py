@@ -22,6 +22,8 @@ MAX_COUNT = (1 << 63) - 1
 
 AriState = Literal["Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced"]
 SlaResult = Literal["Met", "Violated", "Unknown"]
+# Of the echo's host time: the relay's own witnesses on this machine, the echo's answers, or no witness.
+EchoWitness = Literal["ThisMachine", "Reported", "NotReported"]
 
 
 class HistogramExport(Contract, frozen=True):
@@ -208,11 +210,33 @@ class EchoReport(Contract, frozen=True):
 
 
 class LateByCause(Contract, frozen=True):
-    """Packets that left for Asterisk more than the threshold behind the RTP clock, by the largest part of it."""
+    """Packets that left for Asterisk more than the threshold behind the RTP clock, by the largest part of it.
+
+    `host`: the machine took the processor away; absent where no witness places such time, and from earlier relays.
+    `judged` packets count towards `maxLatePpm`, under `judgeHost` with the host's part of their delay. Earlier relays
+    do not report it, and judge all of `relay` and `echo`.
+    """
 
     source: int = 0
     relay: int = 0
     echo: int = 0
+    host: int | None = None
+    judged: int | None = None
+
+    @property
+    def all_causes(self) -> int:
+        """All late packets."""
+        return self.source + self.here
+
+    @property
+    def here(self) -> int:
+        """Packets late by relay, echo or host."""
+        return self.relay + self.echo + (self.host or 0)
+
+    @property
+    def counted(self) -> int:
+        """Packets that count towards `maxLatePpm`."""
+        return self.relay + self.echo if self.judged is None else self.judged
 
 
 class ReorderingReport(Contract, frozen=True):
@@ -374,6 +398,43 @@ class SlaReport(Contract, frozen=True):
     missing: tuple[str, ...] = ()
 
 
+class WitnessReport(Contract, frozen=True):
+    """A source of host time. `reason` is a clause and says why it can't be read; None: it is read.
+
+    Names: `heartbeat`, `steal`, `runDelay`, `throttling`, `pressure`.
+    """
+
+    name: str
+    present: bool
+    reason: str | None = None
+
+
+class HostReport(Contract, frozen=True):
+    """Processor time that the machine took away in the SLA's window. A figure is absent where its witness is.
+
+    `cpu_seconds` is the time that all processors of the machine had, and `stolen` what the hypervisor took of it.
+    `run_delay` is how long the media processes waited for a processor. `throttled` is how long a CPU limit held this
+    container back. In `pressure` some process waited for a processor. `heartbeat_late` is the sum over the watched
+    processors, without the time in which the product's own processes ran.
+
+    `late_packets` of calls are late by relay, echo or host. `late_in_host_seconds` of them were sent in a second with
+    such time. `echo` says which witness covers the echo's processors; absent while the echo's address is not known.
+    """
+
+    window_seconds: int
+    cpu_seconds: float | None = None
+    stolen_milliseconds: int | None = None
+    run_delay_milliseconds: int | None = None
+    throttled_milliseconds: int | None = None
+    throttled_periods: int | None = None
+    pressure_milliseconds: int | None = None
+    heartbeat_late_milliseconds: int | None = None
+    late_packets: int | None = None
+    late_in_host_seconds: int | None = None
+    echo: EchoWitness | None = None
+    witnesses: tuple[WitnessReport, ...] = ()
+
+
 class Finding(Contract, frozen=True):
     """A condition of the relay's host that costs calls or packets: a CamelCase code and a sentence with the remedy.
 
@@ -412,3 +473,4 @@ class Report(Contract, frozen=True):
     applied_generation: int | None = None
     config_error: str | None = None
     preflight: tuple[Finding, ...] = ()
+    host: HostReport | None = None

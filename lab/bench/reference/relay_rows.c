@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "wire.h"
+#include <sched.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@
 #define EXPEDITED (46 << 2)
 #define LINE_BYTES 4096
 #define RAW_UNIT_NS 256
+#define UNKNOWN_CPU 255
 
 struct __attribute__((packed)) row {
   uint32_t a_seconds, a_nanoseconds;
@@ -33,9 +35,11 @@ struct __attribute__((packed)) row {
   uint32_t r_seconds, r_nanoseconds, y_raw;
   int64_t y;
   uint32_t echo_count, echo_residence_ns;
-  uint8_t unused[56];
+  uint16_t echo_host;
+  uint8_t x_cpu, y_cpu, r_cpu, echo_is_local;
+  uint8_t unused[50];
 };
-_Static_assert(sizeof(struct row) == 128 && offsetof(struct row, x_raw) == 16 && offsetof(struct row, index) == 36 && offsetof(struct row, y) == 56, "rows.py");
+_Static_assert(sizeof(struct row) == 128 && offsetof(struct row, x_raw) == 16 && offsetof(struct row, index) == 36 && offsetof(struct row, y) == 56 && offsetof(struct row, x_cpu) == 74, "rows.py");
 
 enum { EPOCH, SSRC, FIRST_INDEX, TOS, DUPLICATE_SOURCE = 5, UNMATCHED = 8 };
 
@@ -82,6 +86,11 @@ static void begin_epoch(int slot, uint16_t sequence, uint32_t ssrc) {
   words[SSRC] = ssrc;
 }
 
+static uint8_t processor(void) {
+  int number = sched_getcpu();
+  return number >= 0 && number < UNKNOWN_CPU ? (uint8_t)number : UNKNOWN_CPU;
+}
+
 static struct row *row_of(int slot, uint64_t index) {
   return &slots[slot].rows[index % ROWS_PER_SLOT];
 }
@@ -104,7 +113,9 @@ static void to_echo(int slot, unsigned char *packet, const struct received *got,
   struct row *row = row_of(slot, index);
   uint32_t timestamp;
   memcpy(&timestamp, packet + 4, 4);
-  memset(row, 0, 72);
+  memset(row, 0, offsetof(struct row, unused));
+  row->x_cpu = processor();
+  row->r_cpu = UNKNOWN_CPU;
   row->a_seconds = (uint32_t)(got->stamp_ns / NS_PER_SECOND);
   row->a_nanoseconds = (uint32_t)(got->stamp_ns % NS_PER_SECOND);
   row->ssrc = ssrc;
@@ -133,6 +144,7 @@ static void to_asterisk(int slot, unsigned char *packet, const struct received *
   row->r_nanoseconds = (uint32_t)(got->stamp_ns % NS_PER_SECOND);
   int64_t y = clock_ns(CLOCK_REALTIME);
   row->y_raw = (uint32_t)(clock_ns(CLOCK_MONOTONIC_RAW) / RAW_UNIT_NS);
+  row->y_cpu = processor();
   send(call->asterisk, packet, (size_t)got->size, 0);
   row->y = y;
 }

@@ -59,6 +59,12 @@ class Line:
         self.echo.sendto(packet, self.address)
         self.forward_from_echo()
 
+    def send_in_the_past(self, packet: bytes, ago_ns: int) -> None:
+        """Send with a wall clock that is behind by `ago_ns`: the answer seems to take so much longer."""
+        self.media.clock_offset_ns[0] = -ago_ns
+        self.send(packet)
+        self.media.clock_offset_ns[0] = 0
+
     def count(self, word: Word) -> int:
         if word < Word.SENT_TO_ECHO:
             return self.reader.word(word)

@@ -14,6 +14,7 @@ from rtppool_relay.media.rows import (
     RAW_UNITS,
     ROWS_PER_SLOT,
     SLOT_BYTES,
+    UNKNOWN_CPU,
     WRITTEN_DTYPE,
     Word,
 )
@@ -52,8 +53,9 @@ class Slot:
         payload_type: int = 0,
         echo_count: int = 0,
         echo_residence_ns: int = 0,
+        **more: int,
     ) -> None:
-        """Packet `number` of a 20 ms stream."""
+        """Packet `number` of a 20 ms stream. `more` are further fields by their names in a row."""
         index = FIRST_INDEX * epoch + (number if sequence is None else sequence)
         arrived = T0 + number * PACKET_NS + source_delay_ns
         sent = arrived + residence_ns // 2
@@ -68,6 +70,10 @@ class Slot:
         row["second_byte"] = marker << 7 | payload_type
         row["ordinal"] = self.sent & 0xFFFF
         row["echo_count"], row["echo_residence_ns"] = echo_count, echo_residence_ns
+        row["echo_host"] = row["echo_is_local"] = 0
+        row["x_cpu"] = row["r_cpu"] = row["y_cpu"] = UNKNOWN_CPU
+        for name, value in more.items():
+            row[name] = value
         row["r_seconds"], row["r_nanoseconds"], row["y"] = 0, 0, 0
         row["index"] = index
         if round_trip_ns is not None:

@@ -103,6 +103,27 @@ def test_the_slot_of_an_old_packet_keeps_nothing_of_what_the_echo_said_then(exte
     assert extended_line.reader.take(0)["echo_count"].tolist() == [0]
 
 
+def test_an_echo_reports_its_host_time_in_units(extended_line: Line) -> None:
+    answer = bytearray(filled(asked(extended_line, rtp_packet(1)), 1, 0, 9))
+    answer[extension.HOST_OFFSET : extension.MEASURED_OFFSET] = (1 + 0x0203).to_bytes(2, "big")
+    extended_line.answer(bytes(answer))
+    (row,) = extended_line.reader.take(0)
+    assert (row["echo_host_ns"], row["echo_count"]) == (0x0203 * 32_000, 1)
+
+
+def test_an_echo_before_that_field_reports_none(extended_line: Line) -> None:
+    extended_line.answer(filled(asked(extended_line, rtp_packet(1)), 1, 0, 9))
+    (row,) = extended_line.reader.take(0)
+    assert (row["echo_host_ns"], row["echo_count"]) == (-1, 1)
+
+
+def test_the_host_time_of_an_unfilled_extension_does_not_count(extended_line: Line) -> None:
+    answer = bytearray(asked(extended_line, rtp_packet(1)))
+    answer[extension.HOST_OFFSET] = 1
+    extended_line.answer(bytes(answer))
+    assert extended_line.reader.take(0)["echo_host_ns"].tolist() == [-1]
+
+
 @given(st.binary(min_size=1, max_size=60), st.integers(0, 40))
 def test_whatever_the_echo_makes_of_the_extension_nothing_raises(garbage: bytes, at: int) -> None:
     line = Line(extend=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from row_slot import SECOND, T0, Slot
 
-from rtppool_relay.media.rows import Word
+from rtppool_relay.media.rows import UNKNOWN_CPU, Word
 from rtppool_relay.streams.row_reader import RowReader
 
 LATER = T0 + 1_000_000 * SECOND
@@ -79,3 +80,22 @@ def test_a_stream_that_pauses_while_an_answer_is_due_has_sent_no_more_than_befor
     reader.take(T0)
     assert reader.counted_since_last() == {}
     assert reader.overruns == 0
+
+
+@pytest.mark.parametrize(("field", "host_ns"), [(0, -1), (1, 0), (2, 32_000), (0xFFFF, 65_534 * 32_000)])
+def test_a_host_time_that_the_echo_did_not_report_is_no_time_of_zero(field: int, host_ns: int) -> None:
+    slot = Slot()
+    slot.row(0, echo_host=field)
+    (row,) = RowReader(slot.memory, 0).take(T0)
+    assert row["echo_host_ns"] == host_ns
+
+
+def test_rows_keep_their_processors_and_the_echo_s_place() -> None:
+    slot = Slot()
+    slot.row(0, x_cpu=3, y_cpu=254, echo_is_local=True)
+    slot.row(1)
+    rows = RowReader(slot.memory, 0).take(T0)
+    assert rows["x_cpu"].tolist() == [3, UNKNOWN_CPU]
+    assert rows["r_cpu"].tolist() == [UNKNOWN_CPU, UNKNOWN_CPU]
+    assert rows["y_cpu"].tolist() == [254, UNKNOWN_CPU]
+    assert rows["echo_is_local"].tolist() == [True, False]

@@ -13,6 +13,7 @@ from rtppool_core.units import NS_PER_SECOND
 # asm-generic/socket.h; the same on x86-64 and arm64.
 SO_TIMESTAMPNS = 35
 SO_TIMESTAMPING = 37
+SO_INCOMING_CPU = 49
 # linux/net_tstamp.h
 TIMESTAMPING_TX_SOFTWARE = 1 << 1
 TIMESTAMPING_RX_SOFTWARE = 1 << 3

@@ -9,7 +9,7 @@ separates loss on the way to the echo from loss on the way back, and contains th
 +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 |       profile = 0x7270        |          length = 6           |
 +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-|  version = 1  |    filled     |               0               |
+|  version = 1  |    filled     |           host time           |
 +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 |  packets of this source and SSRC that the echo has received   |
 +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
@@ -21,6 +21,9 @@ separates loss on the way to the echo from loss on the way back, and contains th
 +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 
 The count includes this packet, so it begins at 1; an echo that forgot a source (bounded table, restart) begins again.
+
+The host time is the part of this packet's time inside the echo in which the echo's machine did not run it. 0 is "not
+reported", as from an echo before this field. Otherwise it is one more than the number of units of 32 us.
 """
 
 from __future__ import annotations
@@ -39,6 +42,17 @@ MARK_OFFSET = FIXED_HEADER_BYTES
 MARK_END = MARK_OFFSET + len(FILLED_MARK)
 UNFILLED_MARK = UNFILLED[: len(FILLED_MARK)]
 FILLED_OFFSET = MARK_END - 1
+# The host time, then the values of `MEASURED`.
+HOST_OFFSET = MARK_END
 MEASURED = struct.Struct("!IQQ")
-MEASURED_OFFSET = MARK_END + 2
+MEASURED_OFFSET = HOST_OFFSET + 2
+# All that the echo fills, from `FILLED_OFFSET` on.
+FILLED = struct.Struct("!BHIQQ")
+HOST_UNIT_NS = 32_000
+MAX_HOST_FIELD = 0xFFFF
 MIN_PACKET_BYTES = FIXED_HEADER_BYTES + EXTENSION_BYTES
+
+
+def host_field(host_ns: int | None) -> int:
+    """Return the field for a host time, None where the echo does not know it. It is rounded to the nearest unit."""
+    return 0 if host_ns is None else min(1 + (host_ns + HOST_UNIT_NS // 2) // HOST_UNIT_NS, MAX_HOST_FIELD)

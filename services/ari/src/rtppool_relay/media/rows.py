@@ -34,24 +34,36 @@ ROWS_NAME = "rtp-relay-rows"
 # the header's second byte, TOS, bytes, ordinal, index. From the echo: r, y. `x_raw` and `y_raw` are x and y by
 # CLOCK_MONOTONIC_RAW, in units of `RAW_UNIT_NS`, modulo 2^32. `answered` is the upper quarter of y: not 0 for any time
 # from 1970-01-04 on. From the header extension, as the echo filled it: the number of packets of this stream that it
-# received, and its residence time of this one. A count of 0 means that it filled nothing.
+# received, and its residence time of this one. A count of 0 means that it filled nothing. `echo_host` is its report of
+# host time in this one (`echo_extension`).
+#
+# `x_cpu` and `y_cpu` are the processors on which the media process read x and y. `r_cpu` is the one on which the kernel
+# received the answer, where the echo's leg took `MIN_SLOW_ECHO_NS` more than usual; else it is `UNKNOWN_CPU`, and costs
+# nothing. `echo_is_local` is 1 where the echo that answered has an address of this machine.
 WRITTEN_DTYPE = np.dtype(
     {
         "names": [
             "a_seconds", "a_nanoseconds", "x", "x_raw", "ssrc", "timestamp", "epoch", "second_byte", "tos", "bytes",
             "ordinal", "index", "r_seconds", "r_nanoseconds", "y_raw", "y", "answered", "echo_count",
-            "echo_residence_ns",
+            "echo_residence_ns", "echo_host", "x_cpu", "y_cpu", "r_cpu", "echo_is_local",
         ],
         "formats": [
             "<u4", "<u4", "<i8", "<u4", "<u4", "<u4", "<u2", "u1", "u1", "<u2",
             "<u2", "<u8", "<u4", "<u4", "<u4", "<i8", "<u2", "<u4",
-            "<u4",
+            "<u4", "<u2", "u1", "u1", "u1", "u1",
         ],
-        "offsets": [0, 4, 8, 16, 20, 24, 28, 30, 31, 32, 34, 36, 44, 48, 52, 56, 62, 64, 68],
+        "offsets": [
+            0, 4, 8, 16, 20, 24, 28, 30, 31, 32, 34, 36, 44, 48, 52, 56, 62, 64,
+            68, 72, 74, 75, 76, 77,
+        ],
         "itemsize": ROW_BYTES,
     }
 )  # fmt: skip
 MAX_ECHO_RESIDENCE_NS = 0xFFFF_FFFF
+# A processor with this number or a higher one, or none that the kernel names.
+UNKNOWN_CPU = 255
+# By so much an echo's leg is longer than the call's usual one, before the processor of its answer is asked for.
+MIN_SLOW_ECHO_NS = 1_000_000
 ORDINALS = 1 << 16
 # 256 ns: the round trip keeps its digits, and the count wraps after 18 minutes.
 RAW_UNIT_BITS = 8

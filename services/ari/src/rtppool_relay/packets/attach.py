@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtppool_core.net.local_address import is_local_address
 from rtppool_core.net.udp import ask_for_stamps_both_ways, ask_for_tos
 from rtppool_relay.media.rows import SEQUENCE_OFFSET_WORD, Word, latest_ordinal
 from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps
@@ -43,7 +44,9 @@ def attach(media: Media, slot: int, asterisk: socket.socket, echo: socket.socket
     call["tos"], call["extend"], call["unchecked"] = settings.tos, settings.extend, True
     for name in ("ssrc", "next", "bad"):
         call[name] = UNKNOWN
-    for name in ("epoch", "first_index", "highest", "offset", "top", "sent", "stamp_at", "stamp_answer_at"):
+    for name in ("epoch", "first_index", "highest", "offset", "top", "sent"):
+        call[name] = 0
+    for name in ("stamp_at", "stamp_answer_at", "usual_echo_ns"):
         call[name] = 0
     media.sources[slot]["used"] = 0
     media.words[slot, Word.TOS] = settings.tos
@@ -58,6 +61,7 @@ def attach_echo(media: Media, slot: int, echo: socket.socket) -> None:
         TooManyDescriptorsError: the descriptor is too high.
     """
     _link(media, slot, echo, ECHO_LEG)
+    media.sockets[echo.fileno()]["is_local"] = is_local_address(echo.getpeername()[0])
     media.calls[slot]["echo"] = echo.fileno()
 
 
@@ -73,7 +77,7 @@ def _link(media: Media, slot: int, sock: socket.socket, leg: int) -> None:
         raise TooManyDescriptorsError(f"descriptor {descriptor} of slot {slot} is beyond {DESCRIPTORS - 1}")
     ask_for_tos(sock)
     media.pending[descriptor]["number"] = UNKNOWN
-    media.sockets[descriptor] = (slot, leg, ask_for_stamps_both_ways(sock), 0)
+    media.sockets[descriptor] = (slot, leg, ask_for_stamps_both_ways(sock), 0, 0)
     # Discard the reports that a former media process left in the queue.
     collect_stamps(media, descriptor)
 

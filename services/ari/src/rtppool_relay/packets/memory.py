@@ -48,6 +48,7 @@ CALL_DTYPE = np.dtype(
         ("sent", "i8"),
         ("stamp_at", "i8"),  # the next departure from this index on gets a kernel stamp
         ("stamp_answer_at", "i8"),
+        ("usual_echo_ns", "i8"),  # of the echo's leg: follows shorter ones at once, and longer ones slowly
     ]
 )
 # Earlier streams of a port, the last ones to be left. Their answers still count for as long as an answer can count.
@@ -69,6 +70,7 @@ SOCKET_DTYPE = np.dtype(
         ("leg", "i8"),
         ("stamped", "i8"),  # whether the kernel stamps departures
         ("number", "i8"),  # of the next stamped departure (OPT_ID)
+        ("is_local", "i8"),  # whether the peer has an address of this machine
     ]
 )
 PENDING_DTYPE = np.dtype([("number", "i8"), ("departed_ns", "i8")])
@@ -133,6 +135,8 @@ class Media(NamedTuple):
     clock_offset_ns: Words  # added to the wall clock and to CLOCK_MONOTONIC_RAW, so that tests can move the time
     options: NDArray[np.uint32]
     options_address: int
+    option_bytes: NDArray[np.uint32]  # the length of an option, which getsockopt writes
+    option_bytes_address: int
     events: Records
     events_address: int
     unfilled: NDArray[np.uint8]
@@ -147,7 +151,7 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
     vectors = np.zeros(_MESSAGES, VECTOR_DTYPE)
     control, request = np.zeros(CONTROL_WORDS, np.int64), np.array(STAMP_REQUEST)
     clock, events = np.zeros(2, np.int64), np.zeros(MAX_EVENTS, EVENT_DTYPE)
-    options = np.zeros(2, np.uint32)
+    options, option_bytes = np.zeros(2, np.uint32), np.zeros(1, np.uint32)
     sockets = np.zeros(DESCRIPTORS, SOCKET_DTYPE)
     sockets["slot"] = UNKNOWN
     vectors["base"] = data.ctypes.data
@@ -184,6 +188,8 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
         np.zeros(2, np.int64),
         options,
         options.ctypes.data,
+        option_bytes,
+        option_bytes.ctypes.data,
         events,
         events.ctypes.data,
         np.frombuffer(UNFILLED, np.uint8).copy(),

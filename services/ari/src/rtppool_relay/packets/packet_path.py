@@ -29,11 +29,13 @@ from rtppool_relay.media.rows import (
     DSCP_BITS,
     LOST_AFTER_NS,
     MAX_ECHO_RESIDENCE_NS,
+    MIN_SLOW_ECHO_NS,
     RAW_UNIT_BITS,
     RAW_UNIT_NS,
     RAW_UNITS,
     ROWS_PER_SLOT,
     SEQUENCE_OFFSET_WORD,
+    UNKNOWN_CPU,
     Word,
 )
 from rtppool_relay.packets.compiled import compiled
@@ -51,10 +53,12 @@ from rtppool_relay.packets.memory import (
     Media,
 )
 from rtppool_relay.packets.system_calls import (
+    arrival_processor,
     clock_gettime,
     epoll_wait,
     error_number,
     fence,
+    processor,
     receive,
     signed,
     was_cut,
@@ -80,6 +84,8 @@ _FOREVER = -1
 _NEVER = 1 << 40
 # Between the latest rows of two streams: more than a call sends in the 2 s in which answers count.
 MIN_ROWS_APART = ROWS_PER_SLOT // MAX_SOURCES
+# A longer leg to the echo becomes the usual one after some hundred packets.
+USUAL_ECHO_PACKETS = 64
 # Two seconds of a clock of 48 kHz: `MAX_MISORDER` packets of 20 ms.
 MAX_EARLIER_TICKS = 96_000
 _FIRST_DEFECT = int(Word.SHORT)
@@ -101,6 +107,7 @@ _EXTENSION_BYTES = extension.EXTENSION_BYTES
 _EXTENDED_FIRST_BYTE = extension.FIRST_BYTE
 _MARK_OFFSET = extension.MARK_OFFSET
 _FILLED_OFFSET = extension.FILLED_OFFSET
+_HOST_OFFSET = extension.HOST_OFFSET
 _COUNT_OFFSET = extension.MEASURED_OFFSET
 _RECEIVED_OFFSET = _COUNT_OFFSET + 4
 _SENT_OFFSET = _RECEIVED_OFFSET + 8
@@ -170,7 +177,7 @@ def from_asterisk(media: Media, slot: int) -> None:
     row.ordinal = call.sent
     at = START
     if call.extend:
-        row.echo_count = row.echo_residence_ns = 0
+        row.echo_count = row.echo_residence_ns = row.echo_host = 0
         if data[START] == _PLAIN_FIRST_BYTE:
             at = 0
             _extend(media)
@@ -181,6 +188,7 @@ def from_asterisk(media: Media, slot: int) -> None:
     row.a_seconds, row.a_nanoseconds = seconds, nanoseconds
     row.x = departed
     row.x_raw = raw_units(media)
+    row.x_cpu = processor()
     fence()
     row.index = index
     _send_to_echo(media, slot, index, at, size, departed)
@@ -220,6 +228,8 @@ def from_echo(media: Media, descriptor: int) -> None:
         size -= _EXTENSION_BYTES
     row.r_seconds, row.r_nanoseconds = seconds, nanoseconds
     row.y_raw = forwarded_raw
+    row.y_cpu, row.echo_is_local = processor(), media.sockets[descriptor].is_local
+    row.r_cpu = _slow_answer_processor(media, slot, descriptor, seconds * NS_PER_SECOND + nanoseconds - row.x)
     fence()
     row.y = forwarded
     stamped = index >= call.stamp_answer_at
@@ -274,6 +284,16 @@ def _is_unwanted(media: Media, slot: int, index: int, now_raw: int, waited_ns: i
         media.words[slot, _TOO_LATE] += 1
         return True
     return False
+
+
+@compiled
+def _slow_answer_processor(media: Media, slot: int, descriptor: int, echo_ns: int) -> int:
+    """Return the processor of the answer's arrival, or `UNKNOWN_CPU` where its leg was as long as usual."""
+    call = media.calls[slot]
+    # Negative after a step of the wall clock.
+    longer_ns = max(echo_ns, 0) - call.usual_echo_ns
+    call.usual_echo_ns += longer_ns if longer_ns < 0 else longer_ns // USUAL_ECHO_PACKETS
+    return arrival_processor(media, descriptor) if longer_ns > MIN_SLOW_ECHO_NS else UNKNOWN_CPU
 
 
 @compiled
@@ -527,6 +547,7 @@ def _take_out_extension(media: Media, slot: int, index: int) -> None:
         filled = filled and data[at] == unfilled[at - _MARK_OFFSET]
     if filled:
         row = media.rows[slot, index % ROWS_PER_SLOT]
+        row.echo_host = signed(data[_HOST_OFFSET]) << 8 | signed(data[_HOST_OFFSET + 1])
         row.echo_count = _u32(data, _COUNT_OFFSET)
         received_ns = _u32(data, _RECEIVED_OFFSET) << 32 | _u32(data, _RECEIVED_OFFSET + 4)
         held_ns = (_u32(data, _SENT_OFFSET) << 32 | _u32(data, _SENT_OFFSET + 4)) - received_ns

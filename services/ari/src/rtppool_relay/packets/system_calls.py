@@ -14,6 +14,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from rtppool_core.net import udp
+from rtppool_relay.media.rows import UNKNOWN_CPU
 from rtppool_relay.packets.compiled import compiled
 from rtppool_relay.packets.memory import (
     CONTROL_WORDS,
@@ -30,6 +32,8 @@ from rtppool_relay.packets.memory import (
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _TRUNC = int(socket.MSG_TRUNC)
 _MIN_CONTROL_BYTES = 16
+_SOL_SOCKET = int(socket.SOL_SOCKET)
+_SO_INCOMING_CPU = udp.SO_INCOMING_CPU
 
 
 def _external(name: str, result: Any, *arguments: Any) -> Callable[..., int]:
@@ -42,6 +46,9 @@ sendmsg = _external("sendmsg", types.intp, types.int32, types.uintp, types.int32
 send = _external("send", types.intp, types.int32, types.uintp, types.uintp, types.int32)
 epoll_wait = _external("epoll_wait", types.int32, types.int32, types.uintp, types.int32, types.int32)
 setsockopt = _external("setsockopt", types.int32, types.int32, types.int32, types.int32, types.uintp, types.uint32)
+getsockopt = _external("getsockopt", types.int32, types.int32, types.int32, types.int32, types.uintp, types.uintp)
+# Of the C library's memory, without a system call (rseq), from glibc 2.35 on.
+sched_getcpu = _external("sched_getcpu", types.int32)
 clock_gettime = _external("clock_gettime", types.int32, types.int32, types.uintp)
 _error_location = _external("__errno_location", types.uintp)
 
@@ -114,3 +121,25 @@ def receive(media: Media, descriptor: int, which: int) -> tuple[int, int, int, i
 def was_cut(media: Media, which: int) -> bool:
     """Return whether the datagram just received with `which` was longer than the buffer."""
     return bool(media.messages[which].flags & _TRUNC)
+
+
+@compiled
+def processor() -> int:
+    """Return the number of the processor that runs this code, or `UNKNOWN_CPU`."""
+    return known_processor(sched_getcpu())
+
+
+@compiled
+def arrival_processor(media: Media, descriptor: int) -> int:
+    """Return the processor on which the kernel received the latest datagram of a connected socket, or `UNKNOWN_CPU`."""
+    media.option_bytes[0] = 4
+    if getsockopt(descriptor, _SOL_SOCKET, _SO_INCOMING_CPU, media.options_address, media.option_bytes_address):
+        return UNKNOWN_CPU
+    # A socket without a datagram has -1.
+    return known_processor(media.options[0])
+
+
+@compiled
+def known_processor(number: int) -> int:
+    """Return a processor's number, or `UNKNOWN_CPU` where it does not fit into a row."""
+    return signed(number) if 0 <= signed(number) < UNKNOWN_CPU else UNKNOWN_CPU

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from rtppool_core.rtp.echo_extension import HOST_UNIT_NS
 from rtppool_core.rtp.header import PAYLOAD_TYPE_MASK
 from rtppool_core.rtp.serial import MAX_MISORDER
 from rtppool_core.units import NS_PER_SECOND
@@ -29,7 +30,8 @@ from rtppool_relay.media.rows import (
 )
 from rtppool_relay.streams.steady_clock import SteadyClock
 
-# The form for computing: times in ns of the wall clock, `r` and `y` 0 in unanswered rows.
+# The form for computing: times in ns of the wall clock, `r` and `y` 0 in unanswered rows. `y_cpu`, `r_cpu` and
+# `echo_is_local` count in answered rows only. `echo_host_ns` is -1 where the echo did not report it.
 ROW_DTYPE = np.dtype(
     [
         ("a", "<i8"),
@@ -49,11 +51,16 @@ ROW_DTYPE = np.dtype(
         ("answered", "?"),
         ("echo_count", "<u4"),
         ("echo_residence_ns", "<u4"),
+        ("echo_host_ns", "<i8"),
+        ("x_cpu", "u1"),
+        ("y_cpu", "u1"),
+        ("r_cpu", "u1"),
+        ("echo_is_local", "?"),
     ]
 )
 _COPIED = (
     *("x", "y", "x_raw", "y_raw", "index", "ssrc", "timestamp", "epoch", "bytes", "tos"),
-    *("echo_count", "echo_residence_ns"),
+    *("echo_count", "echo_residence_ns", "x_cpu", "y_cpu", "r_cpu"),
 )
 
 # The writer may answer a packet until it is lost. Half a second more covers scheduling.
@@ -81,6 +88,9 @@ def read_rows(written: Rows) -> Rows:
     rows["payload_type"] = written["second_byte"] & PAYLOAD_TYPE_MASK
     rows["marker"] = written["second_byte"] >> MARKER_SHIFT
     rows["answered"] = written["answered"] != 0
+    rows["echo_is_local"] = written["echo_is_local"] != 0
+    # -1 where the echo reported none.
+    rows["echo_host_ns"] = np.maximum((written["echo_host"] - np.int64(1)) * HOST_UNIT_NS, -1)
     return rows
 
 

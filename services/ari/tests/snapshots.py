@@ -36,6 +36,7 @@ FEW = 10
 
 def window(packets: int = 50_000, lost: int = 0, longest_ns: int = 9 * MS, **late: int) -> tuple[Slice, WindowReport]:
     figures = Slice(packets=packets, answered=packets - lost, **{f"late_{cause}": late[cause] for cause in late})
+    figures.late_judged = late.get("relay", 0) + late.get("echo", 0)
     for at in range(1000 if packets > FEW else packets):
         figures.round_trip.record(80_000 + at * 700)
         figures.residence.record(30_000 + at * 90)

@@ -78,8 +78,11 @@ def test_a_windows_gauges_are_in_seconds_ratios_and_packets() -> None:
         reordered=1,
         max_reordering_extent=4,
         jitter_sum_us=300,
-        source_jitter_sum_us=600,
         jitter_count=3,
+        max_jitter_us=150,
+        source_jitter_sum_us=600,
+        source_jitter_count=3,
+        max_source_jitter_us=250,
         skew_sum_ppm=200,
         skew_count=2,
         bursts=BurstCounts(10, 2, 1, 20, 8, 400 * MS, 1, 500, 10_000 * MS),
@@ -89,6 +92,7 @@ def test_a_windows_gauges_are_in_seconds_ratios_and_packets() -> None:
     name = "rtp_relay_window"
     assert found[f"{name}_pdv_seconds", "echo"] == pytest.approx(0.002, rel=0.03)
     assert (found[f"{name}_jitter_seconds", "echo"], found[f"{name}_jitter_seconds", "source"]) == (1e-4, 2e-4)
+    assert [found[f"{name}_max_jitter_seconds", leg] for leg in ("echo", "source")] == pytest.approx([1.5e-4, 2.5e-4])
     assert (found[f"{name}_loss_ratio", "burst"], found[f"{name}_loss_ratio", "gap"]) == (0.4, 2 / 980)
     assert (found[f"{name}_region_seconds", "burst"], found[f"{name}_region_seconds", "gap"]) == (0.4, 10)
     assert found[f"{name}_reordering_extent_packets",] == 4

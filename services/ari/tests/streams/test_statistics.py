@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -208,6 +210,7 @@ def test_jitter_over_columns_of_many_streams_is_rfc_3550s_one_by_one(
     streams: list[list[tuple[int, int]]], cut: int
 ) -> None:
     columns = [StreamJitter(8000) for _ in streams]
+    estimates: list[list[float]] = [[] for _ in streams]
     arrivals = [np.cumsum([step * MS + 1 for step, _ in stream]).astype(np.int64) for stream in streams]
     for start in range(0, 40, cut):
         rows = [
@@ -216,12 +219,17 @@ def test_jitter_over_columns_of_many_streams_is_rfc_3550s_one_by_one(
             for at in reversed(range(start, min(start + cut, len(stream))))
         ]
         owners, times, stamps = np.array(rows, np.int64).reshape(-1, 3).T.copy()
-        update_jitter(columns, owners, times, stamps, np.ones(owners.size, np.int64))
+        after_each = update_jitter(columns, owners, times, stamps, np.ones(owners.size, np.int64))
+        for owner in range(len(streams)):
+            estimates[owner] += reversed(after_each[owners == owner].tolist())
     for owner, stream in enumerate(streams):
         reference = Jitter()
+        expected = []
         for arrival, (_, stamp) in zip(arrivals[owner].tolist(), stream, strict=True):
             reference.update(arrival, stamp)
+            expected.append(reference.microseconds if expected else math.nan)
         assert columns[owner].ticks == pytest.approx(reference.ticks)
+        assert estimates[owner] == pytest.approx(expected, nan_ok=True)
         assert columns[owner].measured is (len(stream) > 1)
 
 

@@ -338,7 +338,9 @@ class StreamFigures(PacketCounts, frozen=True, kw_only=True):
     directed_loss: DirectedLossReport | None = None
     bursts: BurstsReport | None = None
     jitter_microseconds: int | None = None
+    jitter_max_microseconds: int | None = None
     source_jitter_microseconds: int | None = None
+    source_jitter_max_microseconds: int | None = None
     pdv_microseconds: int | None = None
     source_pdv_microseconds: int | None = None
     skew_ppm: int | None = None

@@ -31,10 +31,17 @@ def window_metrics(window: Slice) -> Iterable[Metric]:
         },
     )
     yield _gauge(
-        *("rtp_relay_window_jitter_seconds", "Mean interarrival jitter of the calls (RFC 3550).", "leg"),
+        *("rtp_relay_window_jitter_seconds", "Mean of the packets' interarrival jitter (RFC 3550).", "leg"),
         {
             "echo": _over(window.jitter_sum_us, window.jitter_count, US_PER_SECOND),
-            "source": _over(window.source_jitter_sum_us, window.jitter_count, US_PER_SECOND),
+            "source": _over(window.source_jitter_sum_us, window.source_jitter_count, US_PER_SECOND),
+        },
+    )
+    yield _gauge(
+        *("rtp_relay_window_max_jitter_seconds", "Largest interarrival jitter of a packet (RFC 3550).", "leg"),
+        {
+            "echo": window.max_jitter_us / US_PER_SECOND if window.jitter_count else None,
+            "source": window.max_source_jitter_us / US_PER_SECOND if window.source_jitter_count else None,
         },
     )
     yield _gauge(

@@ -32,8 +32,9 @@ SLICE_CLOSES_AFTER_SECONDS = 5
 class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, reports do not
     """Figures of the packets sent in one second, or of a call. Sums, maxima and histograms, so that slices add.
 
-    The SLA judges `late_judged` of all late packets, or `late_judged_with_host` where the host counts. Jitter and
-    skew: sum and number of the streams' estimates. The maxima of reordering are 0 while nothing was reordered.
+    The SLA judges `late_judged` of all late packets, or `late_judged_with_host` where the host counts. Jitter: sum,
+    number and maximum of the packets' J (RFC 3550). Skew: sum and number of the streams' estimates. The maxima are 0
+    while nothing was measured.
     `source_variation` is each packet's delay from Asterisk above the shortest of 30 s. The echo's residence, the
     network's round trip and the directions of loss need the echo's header extension.
     """
@@ -53,8 +54,11 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
     max_reordering_late_ns: int = 0
     max_n_reordering: int = 0
     jitter_sum_us: float = 0.0
-    source_jitter_sum_us: float = 0.0
     jitter_count: int = 0
+    max_jitter_us: float = 0.0
+    source_jitter_sum_us: float = 0.0
+    source_jitter_count: int = 0
+    max_source_jitter_us: float = 0.0
     skew_sum_ppm: float = 0.0
     skew_count: int = 0
     bursts: BurstCounts = field(default_factory=BurstCounts)
@@ -93,17 +97,31 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
         for name in TIMES:
             getattr(self, name).merge(getattr(other, name))
 
+    def add_jitter(self, name: str, sum_us: float, count: int, max_us: float) -> None:
+        """Add J of `count` packets to `jitter` or `source_jitter`."""
+        setattr(self, f"{name}_sum_us", getattr(self, f"{name}_sum_us") + sum_us)
+        setattr(self, f"{name}_count", getattr(self, f"{name}_count") + count)
+        setattr(self, f"max_{name}_us", max(getattr(self, f"max_{name}_us"), max_us))
+
     def late(self) -> LateByCause:
         """Return the late packets by cause."""
         return LateByCause(self.late_source, self.late_relay, self.late_echo)
 
     def jitter_us(self) -> int | None:
-        """Return the mean of the streams' RFC 3550 estimates at the echo's side; None without an estimate."""
+        """Return the mean of RFC 3550's J over the packets at the echo's side; None without an estimate."""
         return round(self.jitter_sum_us / self.jitter_count) if self.jitter_count else None
+
+    def jitter_max_us(self) -> int | None:
+        """Return the maximum of J at the echo's side; None without an estimate."""
+        return round(self.max_jitter_us) if self.jitter_count else None
 
     def source_jitter_us(self) -> int | None:
         """Return the same mean for arrivals from Asterisk."""
-        return round(self.source_jitter_sum_us / self.jitter_count) if self.jitter_count else None
+        return round(self.source_jitter_sum_us / self.source_jitter_count) if self.source_jitter_count else None
+
+    def source_jitter_max_us(self) -> int | None:
+        """Return the same maximum for arrivals from Asterisk."""
+        return round(self.max_source_jitter_us) if self.source_jitter_count else None
 
     def skew_ppm(self) -> int | None:
         """Return the mean estimate of how much slower than ours Asterisk's clock runs; None without an estimate."""
@@ -129,7 +147,7 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
 
 
 _EMPTY = Slice()
-_MAXIMA = ("max_reordering_extent", "max_reordering_late_ns", "max_n_reordering")
+_MAXIMA = tuple(each.name for each in structs.fields(Slice) if each.name.startswith("max_"))
 _SUMS = tuple(each.name for each in structs.fields(Slice) if each.name not in {"bursts", *TIMES, *_MAXIMA})
 
 
@@ -207,7 +225,9 @@ def export_figures(figures: Slice) -> dict[str, Any]:
         "directed_loss": figures.directed_loss(),
         "bursts": export_bursts(figures.bursts, figures.expected),
         "jitter_microseconds": figures.jitter_us(),
+        "jitter_max_microseconds": figures.jitter_max_us(),
         "source_jitter_microseconds": figures.source_jitter_us(),
+        "source_jitter_max_microseconds": figures.source_jitter_max_us(),
         "pdv_microseconds": microseconds(figures.round_trip.pdv_ns()),
         "source_pdv_microseconds": microseconds(figures.source_variation.quantile_ns(PDV_PER_MILLE)),
         "skew_ppm": figures.skew_ppm(),

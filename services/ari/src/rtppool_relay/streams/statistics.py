@@ -38,6 +38,7 @@ from rtppool_relay.streams.steady_clock import SteadyClock
 
 Int64s = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 # RFC 4733: every packet of an event repeats the timestamp of its beginning. Asterisk offers it as 101.
 TELEPHONE_EVENT_PAYLOAD_TYPE = 101
@@ -438,8 +439,9 @@ class _Batch:
         late = measure_lateness(baselines, spans, arrivals, timestamps, rows["marker"] != 0, round_trips, slewed)
         columns.record("source_variation", late.variation_ns)
         self._count_late(columns, Excess(late.source_ns, residences, late.echo_ns))
-        update_jitter([stream.jitter for stream in streams], spans.ordinals, returned, timestamps, late.anchors)
-        update_jitter([stream.source_jitter for stream in streams], spans.ordinals, arrivals, timestamps, late.anchors)
+        for name, times in (("jitter", returned), ("source_jitter", arrivals)):
+            jitters = [getattr(stream, name) for stream in streams]
+            columns.add_jitter(name, update_jitter(jitters, spans.ordinals, times, timestamps, late.anchors))
         seconds = columns.seconds[spans.ends - 1].tolist()
         for stream, second in zip(streams, seconds, strict=True):
             self._add_estimates(stream, second)
@@ -459,10 +461,6 @@ class _Batch:
 
     def _add_estimates(self, stream: StreamStatistics, second: int) -> None:
         for part in (self._sums.at(second), stream.added):
-            if stream.jitter.measured:
-                part.jitter_sum_us += stream.jitter.microseconds
-                part.source_jitter_sum_us += stream.source_jitter.microseconds
-                part.jitter_count += 1
             if stream.skew_ppm is not None:
                 part.skew_sum_ppm += stream.skew_ppm
                 part.skew_count += 1
@@ -510,6 +508,19 @@ class _MeasuredRows:
         for part, here in self._slices():
             number = int(np.count_nonzero(flags if here is None else flags & here))
             setattr(part, name, getattr(part, name) + number)
+
+    def add_jitter(self, name: str, estimates_us: Floats) -> None:
+        """Add J of each packet; NaN where it was not compared."""
+        compared = ~np.isnan(estimates_us)
+        values = np.where(compared, estimates_us, 0.0)
+        starts = self.spans.starts
+        sums, maxima = np.add.reduceat(values, starts).tolist(), np.maximum.reduceat(values, starts).tolist()
+        for owner, *figures in zip(self.spans.owners, sums, self.spans.sums(compared), maxima, strict=True):
+            self._streams[owner].added.add_jitter(name, *figures)
+        for part, here in self._slices():
+            inside = values if here is None else values[here]
+            count = int(np.count_nonzero(compared if here is None else compared & here))
+            part.add_jitter(name, float(inside.sum()), count, float(inside.max()))
 
     def _slices(self) -> list[tuple[Slice, Flags | None]]:
         if self._by_second is None:

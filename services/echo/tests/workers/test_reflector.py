@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -23,7 +24,7 @@ from rtppool_echo.rules.recent_answers import RecentAnswers
 from rtppool_echo.rules.refusals import SourceRules
 from rtppool_echo.rules.sender_limits import MAX_SENDERS, SenderLimits
 from rtppool_echo.workers.counters import ALIVE_AT_NS, ANSWERED_BYTES, ANSWERED_PACKETS, WORD_OF_REASON, WORDS, Tally
-from rtppool_echo.workers.extension_filler import ExtensionFiller
+from rtppool_echo.workers.extension_filler import MIN_SLOW_NS, ExtensionFiller
 from rtppool_echo.workers.reflector import make_reflector
 
 Item = tuple[int, int, bytes]
@@ -45,6 +46,7 @@ class Kernel:
 
     def __init__(self, memory: DatagramMemory) -> None:
         self._memory = memory
+        self.stamp_ns = STAMP_SECONDS * 10**9 + 5
         self.next: tuple[bytes, tuple[str, int], list[Item]] | None = None
         self.sent: list[bytes] = []
         self.refuses: str | None = None
@@ -54,7 +56,7 @@ class Kernel:
             return 0
         datagram, sender, items = self.next
         self._memory.payloads[: len(datagram)] = datagram
-        stamp = (socket.SOL_SOCKET, udp.SO_TIMESTAMPNS, udp.TIMESPEC.pack(STAMP_SECONDS, 5))
+        stamp = (socket.SOL_SOCKET, udp.SO_TIMESTAMPNS, udp.TIMESPEC.pack(*divmod(self.stamp_ns, 10**9)))
         self._memory.put_question(name_of(sender), pack_items([stamp]), pack_items(items), len(datagram))
         return 1
 
@@ -86,6 +88,8 @@ class Bench:
     def __init__(
         self, *, rate: int = 0, rtp_only: bool = True, stamped: bool = True, recent: type[RecentAnswers] = Forgetful
     ) -> None:
+        self.host_ns: int | None = None
+        self.asked_for_ns: list[int] = []
         memory = DatagramMemory(socket.AF_INET, stamped=stamped)
         self.kernel = Kernel(memory)
         self.words = memoryview(bytearray(WORDS * 8)).cast("Q")
@@ -98,10 +102,14 @@ class Bench:
             Tally(self.words),
             self.limits.refusal,
             self.ancillary,
-            ExtensionFiller(memory, self.counts),
+            ExtensionFiller(memory, self.counts, self.host_time),
             recent(memory.payloads, SLOT_BYTES),
             rtp_only=rtp_only,
         )
+
+    def host_time(self, span_ns: int) -> int | None:
+        self.asked_for_ns.append(span_ns)
+        return self.host_ns if self.host_ns is None else min(span_ns, self.host_ns)
 
     def answer(
         self, datagram: bytes, sender: tuple[str, int] = ("192.0.2.1", 10_000), items: list[Item] | None = None
@@ -231,6 +239,48 @@ def test_the_extension_is_filled_in_place_and_no_other_byte_is_changed() -> None
         end = echo_extension.MEASURED_OFFSET + echo_extension.MEASURED.size
         emptied[echo_extension.MEASURED_OFFSET : end] = bytes(echo_extension.MEASURED.size)
         assert emptied == with_extension()
+
+
+def host_field(answer: bytes | None) -> int:
+    assert answer is not None
+    return int.from_bytes(answer[echo_extension.HOST_OFFSET : echo_extension.MEASURED_OFFSET], "big")
+
+
+def test_a_packet_that_was_held_carries_the_host_time_within() -> None:
+    bench = Bench()
+    bench.host_ns = 3 * echo_extension.HOST_UNIT_NS
+    bench.kernel.stamp_ns = time.time_ns() - MIN_SLOW_NS
+    answer = bench.answer(with_extension())
+    assert host_field(answer) == 1 + 3
+    _, received_ns, sent_ns = echo_extension.MEASURED.unpack_from(answer or b"", echo_extension.MEASURED_OFFSET)
+    assert bench.asked_for_ns[-1] == sent_ns - received_ns
+
+
+def test_an_ordinary_packet_has_no_host_time_where_a_witness_works() -> None:
+    bench = Bench()
+    bench.host_ns = 10**9
+    bench.kernel.stamp_ns = time.time_ns() + 10**9  # held for less than no time: no pause of this test is in it
+    assert host_field(bench.answer(with_extension())) == 1
+    assert bench.asked_for_ns == [0]
+
+
+@pytest.mark.parametrize("held_ns", [-(10**9), 10**9])
+def test_without_a_witness_no_host_time_is_reported(held_ns: int) -> None:
+    bench = Bench()
+    bench.kernel.stamp_ns = time.time_ns() - held_ns
+    assert host_field(bench.answer(with_extension())) == 0
+
+
+def test_a_relay_before_the_host_time_reads_the_same_as_ever() -> None:
+    bench = Bench()
+    bench.host_ns = 7 * echo_extension.HOST_UNIT_NS
+    answer = bench.answer(with_extension())
+    assert answer is not None
+    # It compares the mark without its last byte, and reads that byte and the values of `MEASURED`.
+    start = echo_extension.MARK_OFFSET
+    assert answer[start : echo_extension.MARK_END] == echo_extension.FILLED_MARK
+    count, received_ns, _ = echo_extension.MEASURED.unpack_from(answer, start + 8)
+    assert (count, received_ns) == (1, bench.kernel.stamp_ns)
 
 
 def test_packets_are_counted_by_source_and_ssrc() -> None:

@@ -97,10 +97,15 @@ def make_reflector_on(sock: socket.socket, plan: WorkerPlan) -> Callable[[], int
         Tally(words_of(mmap.mmap(plan.counters_descriptor, 0), plan.worker)),
         SenderLimits(rules, plan.rate, plan.rate_per_address, source_of).refusal,
         AnswerAncillary(memory, plan.dscp),
-        ExtensionFiller(memory, ReceivedCounts()),
+        ExtensionFiller(memory, ReceivedCounts(), no_witness),
         RecentAnswers(memory.payloads, SLOT_BYTES),
         rtp_only=plan.rtp_only,
     )
+
+
+def no_witness(_span_ns: int) -> int | None:
+    """Return None: this process has no witness of host time."""
+    return None
 
 
 def raise_if_broken(sock: socket.socket) -> None:

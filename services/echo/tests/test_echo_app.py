@@ -220,6 +220,7 @@ async def test_a_process_that_hangs_is_neither_healthy_nor_ready(
         pid = echo.echo.supervisor.pids[0]
         os.kill(pid, signal.SIGSTOP)
         monkeypatch.setattr(supervisor, "SILENT_AFTER_SECONDS", 0.1)
+        monkeypatch.setattr(supervisor.ChildProcess, "kill", lambda _process: None)
         try:
             await echo.metric_reaches("rtp_echo_workers_up", 0)
             for path in ("/health", "/ready"):

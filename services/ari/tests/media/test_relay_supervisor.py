@@ -18,7 +18,7 @@ from media_call import MediaCall
 from rtppool_relay.media.media_process import ANSWER_SECONDS, MediaFault, MediaProcess
 from rtppool_relay.media.port_sockets import bind_another_echo, can_bind
 from rtppool_relay.media.rows import Word
-from rtppool_relay.media.supervisor import CONTROL_NICENESS, MediaSupervisor
+from rtppool_relay.media.supervisor import CONTROL_NICENESS, MAX_SILENT_PINGS, MediaSupervisor
 from rtppool_relay.streams.row_reader import RowReader
 from rtppool_testing.descriptors import no_free_descriptor
 from rtppool_testing.packets import rtp_packet
@@ -200,6 +200,39 @@ async def test_a_stopped_media_process_is_not_up_and_is_again_when_it_goes_on(su
         os.kill(pid, signal.SIGCONT)
     await until(lambda: supervisor.workers_up() == 1)
     assert supervisor.restarts == 0
+
+
+async def test_calls_of_a_media_process_that_stands_still_for_good_go_on_in_the_one_that_stood_by(
+    supervisor: MediaSupervisor, call: MediaCall
+) -> None:
+    before, standby = supervisor.pids[0], supervisor.standby_pid
+    os.kill(before, signal.SIGSTOP)
+    await until(lambda: supervisor.pids == [standby])
+    await call.round_trip(1)
+    assert supervisor.restarts == 1
+
+
+async def test_a_process_that_stands_by_and_stands_still_for_good_is_replaced(supervisor: MediaSupervisor) -> None:
+    before = supervisor.standby_pid
+    assert before is not None
+    await until(lambda: (process := supervisor._standby.process) is not None and process.is_up)
+    os.kill(before, signal.SIGSTOP)
+    await until(lambda: supervisor.standby_pid not in {None, before})
+    assert supervisor.restarts == 0
+
+
+async def test_a_media_process_that_forwards_and_takes_no_commands_is_left_alone(
+    supervisor: MediaSupervisor, call: MediaCall
+) -> None:
+    process = supervisor._workers[0].process
+    # Its answers are lost on the way.
+    asyncio.get_running_loop().remove_reader(process._commands.fileno())
+    before = process.pid
+    sequence = 0
+    while process.missed_pings <= MAX_SILENT_PINGS:
+        sequence += 1
+        await call.round_trip(sequence)
+    assert (supervisor.pids, supervisor.restarts) == ([before], 0)
 
 
 def stop_for(pid: int, seconds: float) -> None:

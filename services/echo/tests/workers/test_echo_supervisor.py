@@ -85,6 +85,18 @@ async def test_a_killed_process_is_started_again_after_a_shortage(
     assert all(os.strerror(number) in reason for reason in reasons)
 
 
+async def test_a_process_that_stands_still_for_good_is_replaced_and_its_datagrams_are_answered(
+    run_echo: Run, settings: Settings, client: Any
+) -> None:
+    async with run_echo(settings) as echo:
+        before = echo.echo.supervisor.pids
+        os.kill(before[0], signal.SIGSTOP)
+        client.send(rtp_packet(1), "127.0.0.1", echo.port)
+        assert (await client.receive(30))[0] == rtp_packet(1)
+        assert echo.echo.supervisor.pids != before
+        assert echo.echo.supervisor.restarts == 1
+
+
 async def test_a_process_that_can_not_be_started_at_all_ends_the_echo_with_a_sentence(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

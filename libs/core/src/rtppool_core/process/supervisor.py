@@ -76,6 +76,10 @@ class ChildProcess:
             self._process.kill()
             return await self.wait()
 
+    def kill(self) -> None:
+        """End a process that does not answer, by force. `wait` returns as after any other exit."""
+        self._process.kill()
+
     def _on_exit(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)

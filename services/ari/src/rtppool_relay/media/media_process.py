@@ -30,7 +30,7 @@ class MediaFault(Exception):  # noqa: N818 the field's word
 class MediaProcess:
     """A started media process and our end of its command socket, both owned by this object.
 
-    `missed_pings` counts those in a row without an answer; None before the first answer and after the end.
+    `missed_pings` counts those in a row without an answer. `has_answered` is set from the first answer to the end.
 
     Raises:
         OSError: no descriptor is free. The process has been killed.
@@ -38,7 +38,8 @@ class MediaProcess:
 
     def __init__(self, process: subprocess.Popen[bytes], commands: socket.socket) -> None:
         self.pid = process.pid
-        self.missed_pings: int | None = None
+        self.missed_pings = 0
+        self.has_answered = False
         self._commands = commands
         self._command_ids = itertools.count(1)
         self._unanswered: dict[int, asyncio.Future[int]] = {}
@@ -54,10 +55,14 @@ class MediaProcess:
         """Close the command socket, which ends the process, and kill it after `seconds`. Return the exit code."""
         return await self._child.end(seconds)
 
+    def kill(self) -> None:
+        """End the process by force. Its exit is noticed as any other."""
+        self._child.kill()
+
     @property
     def is_up(self) -> bool:
         """Whether the process has answered, and not missed `MAX_MISSED_PINGS` pings in a row since."""
-        return self.missed_pings is not None and self.missed_pings < MAX_MISSED_PINGS
+        return self.has_answered and self.missed_pings < MAX_MISSED_PINGS
 
     async def ping(self) -> frozenset[int]:
         """Return the slots that the process holds, after all commands that were sent before.
@@ -68,8 +73,7 @@ class MediaProcess:
         try:
             held = await self.command({"do": "ping"}, (), PING_ANSWER_SECONDS)
         except MediaFault:
-            if self.missed_pings is not None:
-                self.missed_pings += 1
+            self.missed_pings += 1
             raise
         return frozenset(at for at, bit in enumerate(reversed(f"{held:b}")) if bit == "1")
 
@@ -131,7 +135,7 @@ class MediaProcess:
             # A process that closed its socket forwards nothing any more, whether or not it has exited.
             self._ending = asyncio.create_task(self.end(END_SECONDS))
             return
-        self.missed_pings = 0
+        self.missed_pings, self.has_answered = 0, True
         answer = json.loads(message)
         future = self._unanswered.pop(answer["id"], None)
         if future is None or future.done():
@@ -144,7 +148,7 @@ class MediaProcess:
     def _hang_up(self) -> None:
         asyncio.get_running_loop().remove_reader(self._commands.fileno())
         self._commands.close()
-        self.missed_pings = None
+        self.has_answered = False
         for future in self._unanswered.values():
             if not future.done():
                 future.set_exception(MediaFault(f"media process {self.pid} ended"))

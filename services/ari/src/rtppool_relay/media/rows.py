@@ -17,6 +17,7 @@ wall clock is stepped and slewed, so x and y also have the reading of CLOCK_MONO
 
 from __future__ import annotations
 
+import mmap
 from enum import IntEnum
 
 import numpy as np
@@ -141,3 +142,9 @@ def latest_ordinal(ordinals: NDArray[np.uint16], reference: int | None = None) -
 def slot_offset(slot: int) -> int:
     """Return the offset of a slot in bytes."""
     return slot * SLOT_BYTES
+
+
+def read_ordinals(memory: mmap.mmap, slot: int) -> bytes:
+    """Return the ordinals of a slot's rows: they differ from earlier ones where packets were forwarded since."""
+    rows = np.frombuffer(memory, WRITTEN_DTYPE, ROWS_PER_SLOT, slot_offset(slot) + HEADER_BYTES)
+    return rows["ordinal"].tobytes()

@@ -2,7 +2,8 @@
 
 The control process keeps a duplicate of every socket, so that no port is lost or stolen while a media process is down.
 The rows are in one memfd that outlives every media process. One process more than needed stands by, because Python
-takes longer to start than a call should be silent.
+takes longer to start than a call should be silent. A process that neither answers nor forwards is killed, so that the
+standby takes its calls.
 
 Packets go before figures: `yield_to_media` raises the niceness of the calling thread. Media processes inherit the
 niceness of the thread that starts them, so a separate thread starts them.
@@ -26,11 +27,15 @@ from rtppool_core.process.scheduling import is_real_time
 from rtppool_core.process.service import StartError
 from rtppool_core.process.supervisor import Supervisor
 from rtppool_relay.media.launch import FirstMediaProcess, command_sockets, make_rows, start_media_process
-from rtppool_relay.media.media_process import ANSWER_SECONDS, MediaFault, MediaProcess
+from rtppool_relay.media.media_process import ANSWER_SECONDS, MAX_MISSED_PINGS, MediaFault, MediaProcess
 from rtppool_relay.media.port_sockets import PortSockets
-from rtppool_relay.media.rows import SLOT_BYTES, SLOTS, slot_offset
+from rtppool_relay.media.rows import SLOT_BYTES, SLOTS, read_ordinals, slot_offset
 
 PING_SECONDS = 0.5
+# A process that misses so many pings is killed, if it forwards nothing either: its calls are silent for 4 s by then.
+MAX_SILENT_PINGS = 4
+# The same for one that has not answered yet: it may still be starting.
+MAX_STARTING_PINGS = 30
 START_SECONDS = 10.0
 # The first process of a version on a host compiles the packet path and keeps it for all others.
 COMPILE_SECONDS = 180.0
@@ -64,7 +69,8 @@ class _Worker:
     """The calls of one media process. They outlive it; `supervisor` always provides the current one.
 
     `adding` are the slots whose command is under way or queued. `leaving` are those that the process was asked to
-    remove, each with the functions to call when it has.
+    remove, each with the functions to call when it has. `ordinals` are those of its calls' rows at the first ping
+    without an answer.
     """
 
     def __init__(self, number: int, supervisor: Supervisor[MediaProcess]) -> None:
@@ -73,7 +79,7 @@ class _Worker:
         self.attachments: dict[int, Attachment] = {}
         self.adding: set[int] = set()
         self.leaving: dict[int, list[Callable[[], None]]] = {}
-        self.is_silent = False
+        self.ordinals: dict[int, bytes] = {}
 
     @property
     def process(self) -> MediaProcess:
@@ -171,7 +177,7 @@ class MediaSupervisor:
         await first.supervisor.start()
         for supervisor in (*(worker.supervisor for worker in others), self._standby):
             await supervisor.start_or_retry()
-        for worker in self._workers:
+        for worker in (*self._workers, _Worker(len(self._workers), self._standby)):
             pings = self._jobs.repeat("pinging media processes", PING_SECONDS, partial(self._ping, worker))
             self._tasks.add(asyncio.create_task(pings))
         answers = (self._jobs.attempt("starting media processes", partial(_until_answered, each)) for each in others)
@@ -380,13 +386,31 @@ class MediaSupervisor:
         try:
             held = await process.ping()
         except MediaFault as fault:
-            if not worker.is_silent and not process.is_up:
-                log.warning("%s", fault)
-                worker.is_silent = True
+            if worker.supervisor.process is process:
+                self._note_silence(worker, process, fault)
             return
-        worker.is_silent = False
         if worker.supervisor.process is process:
             self._resolve_differences(worker, process, before, held)
+
+    def _note_silence(self, worker: _Worker, process: MediaProcess, fault: MediaFault) -> None:
+        """Kill a process that neither answers nor forwards. One that lacks memory for commands may still forward."""
+        ordinals = {slot: read_ordinals(self.memory, slot) for slot in worker.attachments}
+        if process.missed_pings == 1:
+            worker.ordinals = ordinals
+        if process.missed_pings == MAX_MISSED_PINGS:
+            log.warning("%s", fault)
+        max_pings = MAX_SILENT_PINGS if process.has_answered else MAX_STARTING_PINGS
+        forwards = any(ordinals.get(slot, before) != before for slot, before in worker.ordinals.items())
+        if process.missed_pings < max_pings or forwards or not self._can_replace(worker):
+            return
+        fields = {"pid": process.pid, "pings": process.missed_pings, "calls": len(worker.attachments)}
+        log.error("a media process neither answers nor forwards; it is killed", extra={"fields": fields})
+        process.kill()
+
+    def _can_replace(self, worker: _Worker) -> bool:
+        """Return whether another process answers that can take the calls. The standby has none."""
+        standby = self._standby.process
+        return worker.supervisor is self._standby or (standby is not None and standby.is_up)
 
     def _resolve_differences(self, worker: _Worker, process: MediaProcess, before: _Sent, held: frozenset[int]) -> None:
         """Repeat the commands that the process has not carried out, as the slots that it holds show."""

@@ -1,7 +1,7 @@
 """Supervision of the reflecting processes: one for each socket.
 
 Control keeps every socket open, so that the port is neither lost nor stolen while a process is down. Datagrams that
-arrive meanwhile wait in the socket's buffer.
+arrive meanwhile wait in the socket's buffer. A process that is silent is killed, and started again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import partial
 
 from rtppool_core.net.http_endpoints import Health
 from rtppool_core.process.early_stop import stop_signals_blocked
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.supervisor import ChildProcess, Supervisor
 from rtppool_echo.settings import Settings
 from rtppool_echo.workers.counters import Counters
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 SILENT_AFTER_SECONDS = 4 * ALIVE_EVERY_SECONDS
 START_WITHIN_SECONDS = 10.0
 POLL_SECONDS = 0.02
+# A process that is silent in two checks in a row is killed: one alone may follow a stall of the whole machine.
+CHECK_SILENCE_SECONDS = 0.5
 
 
 class WorkerError(Exception):
@@ -49,6 +52,9 @@ class WorkerSupervisor:
         self._workers = [
             Supervisor(partial(self._spawn, number), partial(self._on_exit, number)) for number in range(len(sockets))
         ]
+        self._started_ns = [0] * len(sockets)
+        self._silent_before: frozenset[int] = frozenset()
+        self._check: asyncio.Task[None] | None = None
 
     @property
     def restarts(self) -> int:
@@ -82,15 +88,40 @@ class WorkerSupervisor:
             if time.monotonic() > deadline:
                 raise WorkerError(f"a reflecting process did not start within {START_WITHIN_SECONDS:g} s")
             await asyncio.sleep(POLL_SECONDS)
+        check = PeriodicJobs().repeat("checking reflecting processes", CHECK_SILENCE_SECONDS, self._replace_silent)
+        self._check = asyncio.create_task(check)
 
     async def close(self) -> None:
         """End every process and close the sockets."""
+        if self._check is not None:
+            self._check.cancel()
+            await asyncio.gather(self._check, return_exceptions=True)
         await asyncio.gather(*(worker.close() for worker in self._workers))
         for sock in self._sockets:
             sock.close()
 
     def _is_up(self, number: int) -> bool:
         return time.monotonic_ns() - self._counters.alive_at_ns(number) < SILENT_AFTER_SECONDS * 1e9
+
+    def _replace_silent(self) -> None:
+        now_ns = time.monotonic_ns()
+        silent = frozenset(number for number in range(len(self._workers)) if self._is_silent(number, now_ns))
+        for number in silent & self._silent_before:
+            process = self._workers[number].process
+            if process is not None:
+                fields = {"worker": number, "pid": process.pid}
+                log.error("a reflecting process does not answer; it is killed", extra={"fields": fields})
+                process.kill()
+        self._silent_before = silent - self._silent_before
+
+    def _is_silent(self, number: int, now_ns: int) -> bool:
+        """Return whether the running process has given no sign of life for too long."""
+        if self._workers[number].process is None:
+            return False
+        alive_ns = self._counters.alive_at_ns(number)
+        if alive_ns:
+            return now_ns - alive_ns >= SILENT_AFTER_SECONDS * 1e9
+        return now_ns - self._started_ns[number] >= START_WITHIN_SECONDS * 1e9
 
     async def _spawn(self, number: int) -> ChildProcess:
         sock = self._sockets[number]
@@ -116,6 +147,7 @@ class WorkerSupervisor:
             raise
         finally:
             os.close(theirs)
+        self._started_ns[number] = time.monotonic_ns()
         return ChildProcess(process, hang_up=partial(os.close, ours))
 
     def _on_exit(self, number: int, code: int) -> None:

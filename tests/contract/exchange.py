@@ -48,13 +48,15 @@ class BoundPort:
 
     ports: PortManager
     sockets: PortSockets
-    advertised_address: str = "127.0.0.1"
     closed: bool = False
     digit_seconds: list[float] = field(default_factory=list)
 
     @property
     def port(self) -> int:
         return self.sockets.port
+
+    def announce(self) -> tuple[str, int]:
+        return "127.0.0.1", self.port
 
     async def connect(self, address: str, port: int) -> None:
         self.sockets.asterisk.connect((address, port))

@@ -104,6 +104,10 @@ class CPort:
     advertised_address: str
     connected: bool = False
 
+    def announce(self) -> tuple[str, int]:
+        """Return the address for Asterisk."""
+        return self.advertised_address, self.port
+
     async def connect(self, address: str, port: int) -> None:
         """Connect to a port; all addresses are the loopback address."""
         del address

@@ -69,12 +69,14 @@ class Asterisk:
 
 class Media:
     port = PORT
-    advertised_address = "192.0.2.2"
 
     def __init__(self) -> None:
         self.peer: tuple[str, int] | None = None
         self.closed = False
         self.first_arrival_ns: int | None = None
+
+    def announce(self) -> tuple[str, int]:
+        return "192.0.2.2", PORT
 
     async def connect(self, address: str, port: int) -> None:
         self.peer = (address, port)

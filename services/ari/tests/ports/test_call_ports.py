@@ -134,6 +134,26 @@ async def test_a_relay_without_a_media_process_refuses_and_leases_nothing(still:
     assert still.ports.report().leased == 0
 
 
+async def test_a_port_that_asterisk_never_learned_is_free_after_its_release(running: Bench) -> None:
+    await (await running.call_ports.open("ghost")).close()
+    assert (running.ports.report().free, running.ports.report().resting) == (4, 0)
+
+
+async def test_a_port_that_was_announced_rests_after_its_release(running: Bench) -> None:
+    media = await running.call_ports.open("call")
+    assert media.announce() == ("127.0.0.1", media.port)
+    await media.close()
+    assert (running.ports.report().free, running.ports.report().resting) == (3, 1)
+
+
+async def test_callers_refused_for_want_of_descriptors_leave_every_port_free(running: Bench) -> None:
+    with no_free_descriptor():
+        for number in range(8):
+            with pytest.raises(Refused, match="no sockets are to be had"):
+                await running.call_ports.open(f"call {number}")
+    assert (running.ports.report().free, running.ports.report().resting) == (4, 0)
+
+
 async def test_a_lease_that_belongs_to_no_call_in_two_audits_is_taken_back(still: Bench) -> None:
     leaked, kept = still.ports.lease(0), still.ports.lease(0)
     assert await still.call_ports.audit([kept]) == ()

@@ -33,6 +33,14 @@ def test_a_released_port_rests_and_then_is_last_in_line() -> None:
     assert [ports.lease(6.1) for _ in range(3)] == [10001, 10002, 10000]
 
 
+def test_a_port_that_asterisk_never_learned_does_not_rest_and_is_last_in_line() -> None:
+    ports = manager()
+    assert ports.lend_to_probe() == 10002
+    ports.release(ports.lease(0), now_seconds=1, rests=False)
+    assert (ports.report().free, ports.report().resting) == (3, 0)
+    assert [ports.lease(1) for _ in range(3)] == [10001, 10000, 10002]
+
+
 def test_with_nothing_free_the_longest_rested_port_is_reused_early_and_counted() -> None:
     ports = manager(1)
     ports.release(ports.lease(0), now_seconds=0)

@@ -252,7 +252,7 @@ class CallRunner:
         channel = await self._context.client.create_media(
             self.ids.media(self.record.call),
             self._context.application,
-            host_port(port.advertised_address, port.port),
+            host_port(*port.announce()),
             self._context.ports.media_format,
         )
         await self._connect(port, channel)

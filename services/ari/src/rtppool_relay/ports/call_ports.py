@@ -124,7 +124,7 @@ class CallPorts:
             except PortsExhausted as error:
                 raise Refused("NoFreePort", str(error)) from error
             try:
-                return await self._open_leased(port, call)
+                return await self._open_leased(port, call, announced=False)
             except BindError as error:
                 log.warning("a leased port is set aside", extra={"fields": {"port": port, "reason": str(error)}})
                 self.manager.quarantine(port, str(error))
@@ -134,7 +134,7 @@ class CallPorts:
         if not self.manager.lease_exactly(port):
             raise Refused("NoFreePort", f"port {port} is leased already")
         try:
-            return await self._open_leased(port, call)
+            return await self._open_leased(port, call, announced=True)
         except BindError as error:
             # The media processes of a killed relay hold the port for a moment longer.
             raise Refused("NotReady", str(error)) from error
@@ -241,8 +241,10 @@ class CallPorts:
         if self._admission and (overload := self.measurement.admission.refusal) is not None:
             raise Refused("Overloaded", overload)
 
-    async def _open_leased(self, port: int, call: str) -> LeasedPort:
+    async def _open_leased(self, port: int, call: str, *, announced: bool) -> LeasedPort:
         """Bind a port that was just leased and connect it to the echo. On any error it is released.
+
+        `announced`: Asterisk sends to it already.
 
         Raises:
             BindError: another socket holds the port.
@@ -251,13 +253,15 @@ class CallPorts:
         try:
             await self._unbind_probe(port)
             sockets = bind_pair(self.addresses.bound(), port, self._dscp, self.addresses.asterisk_side())
-            return self._connect_echo(sockets, "calls", call)
+            leased = self._connect_echo(sockets, "calls", call)
         except (OSError, MemoryError) as error:
-            self.manager.release(port, self._clock())
+            self.manager.release(port, self._clock(), rests=announced)
             raise _no_sockets(error) from error
         except BaseException:
-            self.manager.release(port, self._clock())
+            self.manager.release(port, self._clock(), rests=announced)
             raise
+        leased.is_announced = announced
+        return leased
 
     async def _unbind_probe(self, port: int) -> None:
         for each in list(self._live.values()):
@@ -302,7 +306,7 @@ class CallPorts:
     def _forget(self, port: LeasedPort) -> None:
         del self._live[port.slot]
         if port.kind == "calls":
-            self.manager.release(port.port, self._clock())
+            self.manager.release(port.port, self._clock(), rests=port.is_announced)
             self.port_released.set()
 
     async def _take_back(self, port: int, lease: int) -> None:

@@ -29,9 +29,11 @@ class MediaPort(Protocol):
     def port(self) -> int:
         """The UDP port that Asterisk sends to."""
 
-    @property
-    def advertised_address(self) -> str:
-        """The address that Asterisk sends to; never 0.0.0.0 or ::."""
+    def announce(self) -> tuple[str, int]:
+        """Return the address and port for Asterisk, never of 0.0.0.0 or ::. From now on Asterisk may send to them.
+
+        A port that was never announced has no late packets, and is free right after its release.
+        """
 
     async def connect(self, address: str, port: int) -> None:
         """Connect the other socket to exactly Asterisk's address and port; return when packets are forwarded.

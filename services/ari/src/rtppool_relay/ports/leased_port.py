@@ -41,7 +41,7 @@ class PortContext:
 
 
 class LeasedPort:
-    """Implements `MediaPort` for calls; the probe runs on one, too.
+    """Implements `MediaPort` for calls; the probe runs on one, too. `is_announced`: Asterisk may know the port.
 
     `peak_calls` is the highest number of active calls during its lifetime: it selects the SLA tier.
     `on_release` is called once, when no process holds the sockets any more and the slot is free again.
@@ -58,8 +58,9 @@ class LeasedPort:
         self.kind: StreamKind = kind
         self.sockets = sockets
         self.slot = slot
+        self.is_announced = False
         # Empty for the probe alone, which plays Asterisk itself.
-        self.advertised_address = context.addresses.advertised() or ""
+        self._advertised_address = context.addresses.advertised() or ""
         self.peak_calls = 0
         self._context = context
         self._on_release = on_release
@@ -82,6 +83,11 @@ class LeasedPort:
     def port(self) -> int:
         """The UDP port."""
         return self.sockets.port
+
+    def announce(self) -> tuple[str, int]:
+        """Return the address for Asterisk, which may send to it from now on; see `MediaPort.announce`."""
+        self.is_announced = True
+        return self._advertised_address, self.port
 
     @property
     def family(self) -> int:
@@ -116,7 +122,7 @@ class LeasedPort:
             ) from error
         if self.kind == "calls":
             source = str(self.sockets.asterisk.getsockname()[0])
-            self._context.asterisk.record((address, port), source, self.advertised_address)
+            self._context.asterisk.record((address, port), source, self._advertised_address)
         tos, extend = self._context.dscp << 2, self._context.config().echo.extension
         self._attached = True
         await self._context.supervisor.attach(Attachment(self.slot, self.sockets, (address, port), tos, extend))

@@ -86,10 +86,14 @@ class PortManager:
         self._add_lease(port)
         return True
 
-    def release(self, port: int, now_seconds: float) -> None:
-        """End a lease; the port rests. Without a lease nothing changes."""
-        if self._leased.pop(port, None) is not None and self._is_usable(port):
+    def release(self, port: int, now_seconds: float, *, rests: bool = True) -> None:
+        """End a lease. The port `rests` where late packets may arrive. Without a lease nothing changes."""
+        if self._leased.pop(port, None) is None or not self._is_usable(port):
+            return
+        if rests:
             self._resting.append(_Rest(port, now_seconds))
+        else:
+            self._add_free(port)
 
     def take_back(self, port: int, lease: int) -> bool:
         """Count a lease without an owner as leaked; return False where the port has another lease, or none.
@@ -183,9 +187,12 @@ class PortManager:
 
     def _end_rests(self, now_seconds: float) -> None:
         while self._resting and now_seconds - self._resting[0].since_seconds >= self._reuse_delay_seconds:
-            # The probe's port stays last in line.
-            at = len(self._free) - 1 if self._probe_port is not None else len(self._free)
-            self._free.insert(at, self._resting.popleft().port)
+            self._add_free(self._resting.popleft().port)
+
+    def _add_free(self, port: int) -> None:
+        """Add a free port. The probe's port stays last in line."""
+        at = len(self._free) - 1 if self._probe_port is not None else len(self._free)
+        self._free.insert(at, port)
 
     def _pop_free(self) -> int | None:
         port = next((port for port in self._free if port != self._probe_port and port not in self._held), None)

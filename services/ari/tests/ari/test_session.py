@@ -14,7 +14,7 @@ import pytest
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_relay.ari.errors import AriUnreachable
 from rtppool_relay.ari.messages import AriEvent
-from rtppool_relay.ari.rest import AriClient
+from rtppool_relay.ari.rest import HANDSHAKE_SECONDS, AriClient
 from rtppool_relay.ari.session import AriSession
 
 pytestmark = pytest.mark.looptime
@@ -40,6 +40,32 @@ class NoCalls:
         await asyncio.sleep(max_seconds)
 
 
+class SlowComparison(NoCalls):
+    async def compare(self, *, only_ends: bool = False) -> None:
+        del only_ends
+        await asyncio.sleep(60)
+
+
+class SilentUntil:
+    """An Asterisk whose handshakes wait for their limit up to a moment, and succeed later on."""
+
+    events_ignored = 0
+
+    def __init__(self, back_at: float) -> None:
+        self._back_at = back_at
+
+    @asynccontextmanager
+    async def events(self, _application: str) -> AsyncIterator[AsyncIterator[AriEvent]]:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._back_at:
+            await asyncio.sleep(HANDSHAKE_SECONDS)
+            raise AriUnreachable("no answer")
+        yield endless()
+
+    async def check_rights(self) -> None:
+        pass
+
+
 class Gone:
     """An Asterisk that answers only the attempts in `there`. Their connections break at once."""
 
@@ -63,13 +89,22 @@ async def nothing() -> AsyncIterator[AriEvent]:
         yield event
 
 
-async def pauses_of(asterisk: Gone, uniform: Callable[[float, float], float], seconds: float) -> list[float]:
-    """Return the pauses before the first attempt and between all."""
+async def endless() -> AsyncIterator[AriEvent]:
+    await asyncio.sleep(3600)
+    for event in ():
+        yield event
+
+
+def session_of(asterisk: object, calls: NoCalls, uniform: Callable[[float, float], float]) -> AriSession:
     client = cast("AriClient", asterisk)
-    calls = NoCalls()
-    session = AriSession(
+    return AriSession(
         *(client, "http://pbx:8088/ari", "rtp-pool", calls, calls, time.time_ns, uniform, PeriodicJobs()),
     )
+
+
+async def pauses_of(asterisk: Gone, uniform: Callable[[float, float], float], seconds: float) -> list[float]:
+    """Return the pauses before the first attempt and between all."""
+    session = session_of(asterisk, NoCalls(), uniform)
     began = asyncio.get_running_loop().time()
     task = asyncio.create_task(session.run())
     await asyncio.sleep(seconds)
@@ -79,9 +114,9 @@ async def pauses_of(asterisk: Gone, uniform: Callable[[float, float], float], se
     return [round(later - earlier, 6) for earlier, later in pairwise(times)]
 
 
-async def test_the_first_attempt_is_at_once_and_pauses_double_up_to_two_seconds() -> None:
-    pauses = await pauses_of(Gone(), lambda _low, high: high, 10.0)
-    assert pauses == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
+async def test_the_first_attempt_is_at_once_and_pauses_double_up_to_one_second() -> None:
+    pauses = await pauses_of(Gone(), lambda _low, high: high, 5.0)
+    assert pauses == [0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
 
 
 async def test_chance_makes_a_pause_up_to_half_as_long() -> None:
@@ -91,10 +126,23 @@ async def test_chance_makes_a_pause_up_to_half_as_long() -> None:
         asked.append((low, high))
         return low
 
-    assert await pauses_of(Gone(), lowest, 4.0) == [0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert await pauses_of(Gone(), lowest, 4.0) == [0, 0.05, 0.1, 0.2, 0.4] + 6 * [0.5]
     assert set(asked) == {(0.5, 1.0)}
 
 
 async def test_after_a_connection_pauses_begin_anew() -> None:
     pauses = await pauses_of(Gone(there=frozenset({4})), lambda _low, high: high, 1.6)
     assert pauses == [0, 0.1, 0.2, 0.4, 0.1, 0.2, 0.4]
+
+
+@pytest.mark.parametrize("silent_tenths", range(0, 120, 3))
+async def test_callers_are_served_within_five_seconds_of_a_silent_asterisk_s_return(silent_tenths: int) -> None:
+    loop = asyncio.get_running_loop()
+    back_at = loop.time() + silent_tenths / 10
+    session = session_of(SilentUntil(back_at), SlowComparison(), lambda _low, high: high)
+    task = asyncio.create_task(session.run())
+    while session.report().state != "Connected":
+        await asyncio.sleep(0.01)
+    assert loop.time() - back_at <= 5.0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

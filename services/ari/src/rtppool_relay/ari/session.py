@@ -18,7 +18,8 @@ from rtppool_relay.ari.rest import AriClient
 log = logging.getLogger(__name__)
 
 MIN_PAUSE_SECONDS = 0.1
-MAX_PAUSE_SECONDS = 2.0
+# With the handshake's limit and `MAX_COMPARE_SECONDS`, callers are served within 4 s of Asterisk's return.
+MAX_PAUSE_SECONDS = 1.0
 JITTER = (0.5, 1.0)
 SWEEP_SECONDS = 10.0
 # Callers are served no later than this after the connection, whatever the comparison does.

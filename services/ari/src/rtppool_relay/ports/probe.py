@@ -31,6 +31,8 @@ PACKETS_PER_BURST = 10
 PACKET_SECONDS = 0.020
 SILENCE = bytes([0xFF]) * 160  # 20 ms of µ-law silence
 RETRY_SECONDS = 1.0
+# Callers are refused while the echo is unreachable, so its return must be noticed, also where bursts are rare.
+MAX_UNREACHABLE_PAUSE_SECONDS = 1.0
 MAX_READS = 64
 MAX_DATAGRAM_BYTES = 2048
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
@@ -87,19 +89,27 @@ class Probe:
 
     async def _probe_on(self, leased: LeasedPort, settings: ProbeSettings) -> None:
         """Send bursts until a call gets the port, or the range, the interval or the format changes."""
-        config = self._config()
+        config, loop = self._config(), asyncio.get_running_loop()
         with _loopback_socket(self._call_ports.addresses.bound()) as player:
             address, port = player.getsockname()[:2]
             await leased.connect(address, port)
             player.connect((address, leased.port))
             stream = _Stream(secrets.randbits(32), secrets.randbits(16), config.clock_rate_hz)
             while leased.is_bound and self._applies(leased, settings):
-                started = time.monotonic()
+                started = loop.time()
                 for number in range(PACKETS_PER_BURST):
-                    await asyncio.sleep(max(0.0, started + number * PACKET_SECONDS - time.monotonic()))
+                    await asyncio.sleep(max(0.0, started + number * PACKET_SECONDS - loop.time()))
                     _send(player, stream.next_packet(time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)))
                     _discard_received(player)
-                await asyncio.sleep(max(0.0, started + settings.interval_seconds - time.monotonic()))
+                await self._wait_for_next_burst(started + settings.interval_seconds)
+
+    async def _wait_for_next_burst(self, due_seconds: float) -> None:
+        """Return when the next burst is due by the loop's clock, or earlier while the echo is unreachable."""
+        loop = asyncio.get_running_loop()
+        while (left_seconds := due_seconds - loop.time()) > 0:
+            await asyncio.sleep(min(left_seconds, MAX_UNREACHABLE_PAUSE_SECONDS))
+            if self._call_ports.measurement.echo.reachable is False:
+                return
 
     def _applies(self, leased: LeasedPort, settings: ProbeSettings) -> bool:
         config = self._config()

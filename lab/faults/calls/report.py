@@ -16,13 +16,13 @@ from lab.faults.calls.rows.rows import RowResult
 PART = "make chaos"
 FAULT_COLUMNS = (
     "fault", "rounds", "calls held", "survived", "cut", "recovered, median (s)", "recovered, longest (s)",
-    "orphans, leaks, unaccounted", "verdict",
+    "orphans, leaks, unaccounted", "load by others, highest (%)", "verdict",
 )  # fmt: skip
 
 
 def fault_table(results: Mapping[Fault, Sequence[RoundResult]]) -> str:
     """Return a row for each fault; Markdown."""
-    return table(FAULT_COLUMNS, "lrrrrrrrl", [_cells(fault, rounds) for fault, rounds in results.items()])
+    return table(FAULT_COLUMNS, "lrrrrrrrrl", [_cells(fault, rounds) for fault, rounds in results.items()])
 
 
 def row_table(rows: Sequence[RowResult]) -> str:
@@ -57,6 +57,7 @@ def to_json(results: Mapping[Fault, Sequence[RoundResult]], rows: Sequence[RowRe
 
 def _cells(fault: Fault, rounds: Sequence[RoundResult]) -> tuple[object, ...]:
     times = [each.recovered_after_seconds for each in rounds if each.recovered_after_seconds is not None]
+    others = [each.load.others_percent + each.load.stolen_percent for each in rounds if each.load is not None]
     broken = sum(bool(each.findings) for each in rounds)
     return (
         fault.title,
@@ -67,5 +68,6 @@ def _cells(fault: Fault, rounds: Sequence[RoundResult]) -> tuple[object, ...]:
         f"{median(times):.2f}" if times else "never",
         f"{max(times):.2f}" if len(times) == len(rounds) and times else "never",
         sum(len(each.findings) for each in rounds),
+        max(others, default="not measured"),
         f"{broken} rounds broken" if broken else VERDICTS[True],
     )

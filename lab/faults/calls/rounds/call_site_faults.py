@@ -17,6 +17,7 @@ from lab.base.descriptors import open_descriptors
 from lab.base.errors import LabError
 from lab.base.idle_connections import ask
 from lab.base.keeper import Keeper
+from lab.base.machine_load import cpu_times, load_since
 from lab.base.places import LOOPBACK
 from lab.base.proc import children_of, media_pids
 from lab.base.waiting import wait_until
@@ -155,7 +156,7 @@ async def inject(sites: CallSites, group: SiteGroup, stirring: Stirring, rig: Ri
         hits = 0
         for name, error, seconds in INJECTIONS:
             starts = (rig.relay.starts, rig.echo.starts)
-            began = time.monotonic()
+            began, cpu_before = time.monotonic(), cpu_times()
             with sites.failing(site, error, seconds):
                 await stirring.stir(rig, group.killed(rig))
                 await asyncio.sleep(max(0.0, began + (seconds or 0.0) - time.monotonic()))
@@ -170,7 +171,8 @@ async def inject(sites: CallSites, group: SiteGroup, stirring: Stirring, rig: Ri
             problems += await stalled(rig, before)
             if not group.at_start and (rig.relay.starts, rig.echo.starts) != starts:
                 problems.append("relay or echo ended")
-            findings += [f"{site.frames}, {name}: {each}" for each in problems]
+            load = load_since(cpu_before, cpu_times())
+            findings += [f"{site.frames}, {name}: {each} ({load})" for each in problems]
         reached += hits > 0
     notes = (f"{reached} of {len(group.sites)} sites failed", f"slowest recovery {slowest:.1f} s")
     return Struck(at, time.monotonic(), others=stirring.others, notes=notes, findings=tuple(findings))

@@ -13,6 +13,7 @@ from typing import Any
 
 from lab.base.descriptors import open_descriptors
 from lab.base.errors import LabError
+from lab.base.machine_load import MachineLoad, cpu_times, load_since
 from lab.base.proc import media_pids
 from lab.base.waiting import wait_until
 from lab.faults.calls.places import HELD_RTP_PORT, TRIAL_RTP_PORT
@@ -46,7 +47,10 @@ CALLS_PER_SECOND = 50.0
 
 @dataclass(slots=True)
 class RoundResult:
-    """The result of a round. Times are in seconds, None if the round did not get so far."""
+    """The result of a round. Times are in seconds, None if the round did not get so far.
+
+    `load` is that of the machine from the fault to the recovery.
+    """
 
     fault: str
     number: int
@@ -59,6 +63,7 @@ class RoundResult:
     lost_packets: int = 0
     adopted: int = 0
     descriptors: int = 0
+    load: MachineLoad | None = None
     orphans_deleted: int = 0
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -153,6 +158,7 @@ async def _recovery(
 ) -> AsyncIterator[Any]:
     """Strike within the block; after it, wait for the recovery, and check for orphans two seconds later."""
     struck: list[Struck] = []
+    before_fault = cpu_times()
 
     async def strike(blow: Any) -> Struck:
         struck.append(await blow)
@@ -178,6 +184,7 @@ async def _recovery(
     except TimeoutError as error:
         raise LabError(f"{missing} {MAX_RECOVERY_SECONDS:.0f} s after the fault") from error
     finally:
+        result.load = load_since(before_fault, cpu_times())
         for task in (trial, connected):
             if task is not None and not task.done():
                 task.cancel()

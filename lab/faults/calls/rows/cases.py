@@ -38,7 +38,8 @@ def case_figure(case: Fault, played: RoundResult) -> Figure:
     """Return the line of a case: calls that went on, the recovery, and the notes of the fault."""
     after = played.recovered_after_seconds
     recovery = "never whole again" if after is None else f"whole after {after:.2f} s"
-    measured = "; ".join([f"{played.survived} of {played.calls} calls went on, {recovery}", *played.notes])
+    load = [] if played.load is None else [str(played.load)]
+    measured = "; ".join([f"{played.survived} of {played.calls} calls went on, {recovery}", *played.notes, *load])
     return Figure(case.title, measured, BOUND, not played.findings and played.survived == played.calls)
 
 

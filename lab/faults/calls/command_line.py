@@ -27,10 +27,11 @@ from lab.faults.calls.rows.leases import LEASES
 from lab.faults.calls.rows.rows import ROWS, Row, RowResult, Stage, play_row
 from lab.faults.calls.rows.soak import SOAK
 from lab.faults.calls.rows.tiers import TIERS
+from lab.faults.calls.rows.transfer import TRANSFER
 from rtppool_core.process.machine import this_machine
 
 TABLE = "table.md"
-RUNS = (*ROWS, TIERS, LEASES, *CASE_ROWS, SOAK)
+RUNS = (*ROWS, TRANSFER, TIERS, LEASES, *CASE_ROWS, SOAK)
 ROUNDS, CALLS = 20, 50
 SECONDS_A_ROUND = 13
 MAX_DESCRIPTORS_MORE = 24  # the pool of connections to Asterisk, full or empty, and a few for requests of /status
@@ -112,7 +113,8 @@ def _line(result: RoundResult) -> str:
     after = result.recovered_after_seconds
     recovery = "never recovered" if after is None else f"recovered after {after:.2f} s"
     verdict = "; ".join(result.findings) or VERDICTS[True]
-    return f"round {result.number}: {recovery}, {result.survived} survived, {result.cut} cut: {verdict}"
+    load = "" if result.load is None else f" ({result.load})"
+    return f"round {result.number}: {recovery}, {result.survived} survived, {result.cut} cut: {verdict}{load}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ ASTERISK_FILES = (REPOSITORY / "tests/e2e/asterisk", HERE / "asterisk")  # a lat
 # All are below the ephemeral range. The relay's own range is a setting of the run.
 SIP_PORT, ARI_PORT, PROXY_PORT = 20910, 20911, 20912
 RELAY_HTTP_PORT, ECHO_PORT, ECHO_HTTP_PORT = 20913, 20914, 20915
+TRANSFER_SIP_PORT, TRANSFERRED_SIP_PORT = 20916, 20917
 FIRST_CALLER_SIP_PORT, CALLER_SIP_PORTS = 20930, 60
 FIRST_ASTERISK_RTP_PORT, LAST_ASTERISK_RTP_PORT = 18000, 19999
 # Two SIPps may run at a time: one holds calls, one places trial calls. Each uses two ports more for every call.

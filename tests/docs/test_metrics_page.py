@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.core import Metric
 
+from rtppool_core.host.figures import HostFigures
 from rtppool_echo.app import Echo
 from rtppool_echo.metrics import EchoMetrics
 from rtppool_echo.settings import Settings
@@ -18,6 +19,7 @@ from rtppool_operator.loop.reconciler import Reconciler
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.polling import Poller
 from rtppool_relay.app import Relay
+from rtppool_relay.http.host_metrics import host_metrics
 from rtppool_relay.http.metrics import RelayMetrics
 from rtppool_relay.settings import read_settings
 
@@ -85,7 +87,8 @@ def test_units_on_the_page_match_the_names() -> None:
 
 async def test_help_and_samples_are_there_for_every_metric(families: list[Metric]) -> None:
     assert all(family.documentation.endswith(".") for family in families)
-    # Without the echo's extension, and before the first round of a job, there is nothing to count.
+    # Without the echo's extension, before the first round of a job, and before a witness was read, nothing is counted.
     later = {"rtp_relay_directed_lost_packets", "rtp_relay_job_failures"}
+    later |= {family.name for family in host_metrics(HostFigures())}
     always = {family.name for family in families if family.type == "counter"} - later
     assert {family.name for family in families if family.samples} >= always - {"rtp_echo_receive_overflows"}

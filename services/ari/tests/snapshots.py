@@ -14,17 +14,19 @@ from rtppool_core.contract.report import (
     CallsReport,
     ClockReport,
     EchoReport,
-    LateByCause,
+    HostReport,
     MediaReport,
     PoolReference,
     PortsReport,
     Report,
     WindowReport,
     Windows,
+    WitnessReport,
     export_histogram,
 )
 from rtppool_relay.figures.capacity import Capacity
 from rtppool_relay.figures.sla import judge
+from rtppool_relay.http.sentences import describe_host
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.streams.slices import Slice
 
@@ -34,9 +36,18 @@ START = 1_790_000_000
 FEW = 10
 
 
-def window(packets: int = 50_000, lost: int = 0, longest_ns: int = 9 * MS, **late: int) -> tuple[Slice, WindowReport]:
-    figures = Slice(packets=packets, answered=packets - lost, **{f"late_{cause}": late[cause] for cause in late})
-    figures.late_judged = late.get("relay", 0) + late.get("echo", 0)
+def window(
+    packets: int = 50_000, lost: int = 0, longest_ns: int = 9 * MS, judge_host: bool = False, **late: int
+) -> tuple[Slice, WindowReport]:
+    judged = late.get("relay", 0) + late.get("echo", 0)
+    figures = Slice(
+        packets=packets,
+        answered=packets - lost,
+        late_judged=judged,
+        late_judged_with_host=judged + late.get("host", 0),
+        witnessed=packets if "host" in late else 0,
+        **{f"late_{cause}": number for cause, number in late.items()},
+    )
     for at in range(1000 if packets > FEW else packets):
         figures.round_trip.record(80_000 + at * 700)
         figures.residence.record(30_000 + at * 90)
@@ -49,7 +60,7 @@ def window(packets: int = 50_000, lost: int = 0, longest_ns: int = 9 * MS, **lat
         packets=packets,
         answered=packets - lost,
         lost=lost,
-        late=LateByCause(**late),
+        late=figures.late(judge_host),
         reordered=3,
         duplicates=2,
         too_late=1,
@@ -66,6 +77,7 @@ def snapshot(
     active_calls: int = 20,
     limits: SlaLimits = LIMITS,
     capacity: Capacity | None = None,
+    host: HostReport | None = None,
 ) -> Snapshot:
     verdict = judge(calls[0], active_calls, limits, capacity)
     report = Report(
@@ -84,6 +96,7 @@ def snapshot(
         sla=verdict.report,
         windows=Windows(calls[1], probe[1]),
         pool=PoolReference("default", "voice", "u-1"),
+        host=host and structs.replace(host, sentence=describe_host(host, calls[1])),
     )
     return Snapshot(report, limits, verdict.checks, calls[0], probe[0])
 
@@ -97,6 +110,27 @@ VIOLATED = snapshot(
     window(packets=600, source=1, relay=0, echo=0),
     capacity=Capacity(101, "the range 10000-10100 has 101 ports"),
 )
+STOLEN = HostReport(
+    window_seconds=60,
+    cpu_seconds=122.0,
+    stolen_milliseconds=3_020,
+    run_delay_milliseconds=411,
+    heartbeat_late_milliseconds=1_504,
+    late_packets=332,
+    late_in_host_seconds=332,
+    echo="ThisMachine",
+    witnesses=(
+        WitnessReport("heartbeat", present=True),
+        WitnessReport("steal", present=True),
+        WitnessReport("runDelay", present=True),
+        WitnessReport("throttling", present=False, reason="this process is in the root control group"),
+        WitnessReport("pressure", present=False, reason="/proc/pressure/cpu can't be read (No such file or directory)"),
+    ),
+)
+BY_HOST = snapshot(window(source=3, relay=20, echo=12, host=300), host=STOLEN)
+HOST_JUDGED = snapshot(
+    window(source=3, relay=20, echo=12, host=300, judge_host=True), limits=SlaLimits(judge_host=True), host=STOLEN
+)
 MET = snapshot(window(source=0, relay=0, echo=0), window(packets=600))
 ABOVE = snapshot(window(), active_calls=160)
 PROBE_ALONE = snapshot(probe=window(packets=600), active_calls=0)
@@ -107,6 +141,8 @@ EACH = pytest.mark.parametrize(
     [
         pytest.param(VIOLATED, id="violated"),
         pytest.param(MET, id="met"),
+        pytest.param(BY_HOST, id="late by the host"),
+        pytest.param(HOST_JUDGED, id="the host is judged"),
         pytest.param(ABOVE, id="above the tiers"),
         pytest.param(PROBE_ALONE, id="the probe alone"),
         pytest.param(NOTHING, id="nothing measured"),

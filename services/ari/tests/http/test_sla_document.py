@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from snapshots import LIMITS, PROBE_ALONE, START, VIOLATED
+from snapshots import BY_HOST, HOST_JUDGED, LIMITS, PROBE_ALONE, START, VIOLATED
 
 from rtppool_core.contract.codec import to_json
 from rtppool_relay.http.sla_document import sla_document
@@ -65,7 +65,7 @@ def test_the_document_has_exactly_these_fields() -> None:
             "packets": 50_000,
             "answered": 49_850,
             "lost": 150,
-            "late": {"source": 5_000, "relay": 30, "echo": 60},
+            "late": {"source": 5_000, "relay": 30, "echo": 60, "judged": 90},
             "maxMicroseconds": 23_001,
             "latePpm": 1_800,
             "lossPpm": 3_000,
@@ -75,7 +75,7 @@ def test_the_document_has_exactly_these_fields() -> None:
             "packets": 600,
             "answered": 600,
             "lost": 0,
-            "late": {"source": 1, "relay": 0, "echo": 0},
+            "late": {"source": 1, "relay": 0, "echo": 0, "judged": 0},
             "maxMicroseconds": 9_000,
             "latePpm": 0,
             "lossPpm": 0,
@@ -103,3 +103,31 @@ def test_without_calls_the_checks_have_no_figures_and_the_window_is_absent() -> 
     assert "calls" not in document
     assert [sorted(check) for check in document["checks"]] == [["accepted", "limit"]] * 6
     assert document["probe"]["packets"] == 600
+
+
+def test_the_host_s_share_is_in_the_message_and_its_time_beside_it() -> None:
+    document = sla_document(BY_HOST)
+    share = (
+        "0.67 % late; the hypervisor took 3.0 s of this machine's 122 s of CPU; all late packets lie in those seconds. "
+        "Causes: host 300, relay 20, echo 12; 32 judged."
+    )
+    assert document["message"] == f"Every limit is met. {share}"
+    assert document["host"]["sentence"] == share
+    assert (document["host"]["stolenMilliseconds"], document["host"]["cpuSeconds"]) == (3_020, 122.0)
+    assert (document["calls"]["late"]["host"], document["calls"]["hostLatePpm"]) == (300, 6_000)
+    assert document["calls"]["latePpm"] == 640
+
+
+def test_a_pool_may_judge_the_host_as_well() -> None:
+    document = sla_document(HOST_JUDGED)
+    assert (document["result"], document["limits"]["judgeHost"]) == ("Violated", True)
+    assert document["calls"]["latePpm"] == 6_640
+    assert document["calls"]["late"]["judged"] == 332
+    assert document["message"].startswith("Late by relay, echo or host: 0.664 %, accepted is 0.1 %. 0.67 % late; ")
+
+
+def test_a_relay_without_a_witness_shows_no_share_of_the_host() -> None:
+    document = sla_document(VIOLATED)
+    assert "host" not in document
+    assert "host" not in document["calls"]["late"]
+    assert "hostLatePpm" not in document["calls"]

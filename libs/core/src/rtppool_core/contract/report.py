@@ -420,7 +420,8 @@ class HostReport(Contract, frozen=True):
     processors, without the time in which the product's own processes ran.
 
     `late_packets` of calls are late by relay, echo or host. `late_in_host_seconds` of them were sent in a second with
-    such time. `echo` says which witness covers the echo's processors; absent while the echo's address is not known.
+    such time. `echo` says which witness covers the echo's processors; absent without an answer. `sentence` names the
+    host's share; absent while no packet is late.
     """
 
     window_seconds: int
@@ -435,6 +436,7 @@ class HostReport(Contract, frozen=True):
     late_in_host_seconds: int | None = None
     echo: EchoWitness | None = None
     witnesses: tuple[WitnessReport, ...] = ()
+    sentence: str | None = None
 
 
 class Finding(Contract, frozen=True):

@@ -36,11 +36,15 @@ class CallFigures(StreamFigures, frozen=True, kw_only=True):
 
 
 def call_figures(
-    total: Slice, verdict: SlaReport, dropped: Mapping[str, int] | None = None, streams_unjudged: int = 0
+    total: Slice,
+    verdict: SlaReport,
+    dropped: Mapping[str, int] | None = None,
+    streams_unjudged: int = 0,
+    judge_host: bool = False,
 ) -> CallFigures:
     """Return a call's figures with its verdict."""
     return CallFigures(
-        **export_figures(total),
+        **export_figures(total, judge_host),
         dropped=dict(dropped or {}),
         streams_unjudged=streams_unjudged,
         p50_microseconds=microseconds_up(total.round_trip.quantile_ns(500)),

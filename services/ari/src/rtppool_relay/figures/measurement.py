@@ -14,6 +14,7 @@ from rtppool_core.contract.report import DepartureErrorReport
 from rtppool_relay.figures.admission import AdmissionControl
 from rtppool_relay.figures.durations import DurationCounts, durations_of
 from rtppool_relay.figures.echo_health import EchoHealth
+from rtppool_relay.figures.host_time import HostTime
 from rtppool_relay.media.clock_readings import ClockReading
 from rtppool_relay.media.rows import DROP_REASONS, Word
 from rtppool_relay.streams.slices import SliceStore
@@ -83,6 +84,7 @@ class Measurement:
         self.echo = EchoHealth()
         self.admission = AdmissionControl()
         self.departures = DepartureErrors()
+        self.host = HostTime()
         self._streams: dict[int, tuple[StreamKind, StreamStatistics]] = {}
         self._collected_ns: dict[StreamKind, int] = dict.fromkeys(KINDS, 0)
         self._samples_dropped_before = 0
@@ -115,6 +117,7 @@ class Measurement:
         """Keep the slices of windows of this many seconds."""
         for figures in self.kinds.values():
             figures.store.keep_window(seconds)
+        self.host.keep_window(seconds)
 
     def add_stream(self, slot: int, kind: StreamKind, statistics: StreamStatistics) -> None:
         """Collect this slot from the next tick on."""

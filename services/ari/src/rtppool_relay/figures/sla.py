@@ -1,7 +1,7 @@
 """The SLA over a window: every limit checked against its figure, and the verdict.
 
 Some limits apply at any load. The percentile limits come from the tier of the active calls. Packets that were late
-before the relay received them are in no check.
+before the relay received them are in no check. The host's part of the delay counts under `judge_host` alone.
 
 A limit is judged only by measurements: loss by packets whose fate is known, every other limit by round trips. A limit
 that was not measured often enough is neither kept nor exceeded, and the verdict names it.
@@ -87,7 +87,7 @@ def _checks(window: Slice, tier: SlaTier | None, limits: SlaLimits) -> Iterator[
         accepted = (tier.p50_microseconds, tier.p95_microseconds, tier.p99_microseconds)
         for (name, per_mille), limit in zip(QUANTILES, accepted, strict=True):
             yield SlaCheck(name, limit, microseconds_up(window.round_trip.quantile_ns(per_mille)))
-    late = parts_per_million(window.late_judged, window.packets) if window.judged_late else None
+    late = parts_per_million(window.judged(limits.judge_host), window.packets) if window.judged_late else None
     yield SlaCheck("maxRttMicroseconds", limits.max_rtt_microseconds, microseconds_up(window.round_trip.max_ns))
     yield SlaCheck("maxLatePpm", limits.max_late_ppm, late)
     yield SlaCheck(LOSS_LIMIT, limits.max_loss_ppm, parts_per_million(window.lost, window.packets))

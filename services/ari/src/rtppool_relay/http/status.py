@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec import structs
+
 import rtppool_core
 from rtppool_core.contract.report import (
     AriReport,
@@ -21,8 +23,10 @@ from rtppool_core.net.udp import host_port
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.config import ConfigState
 from rtppool_relay.figures.echo_health import UNREACHABLE_AFTER_NS
+from rtppool_relay.figures.host_time import host_report
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.figures.sla import judge
+from rtppool_relay.http.sentences import describe_host
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.media.kernel_stamps import ClockFacts
 from rtppool_relay.ports.call_ports import CallPorts
@@ -82,7 +86,14 @@ class StatusView:
         windows = {kind: store.window(now_ns, limits.window_seconds)[0] for kind, store in stores.items()}
         verdict = judge(windows["calls"], self.call_ports.active_calls, limits, state.config.capacity)
         ready = self.ready()
+        host = host_report(self.measurement.host, stores["calls"], now_ns, limits.window_seconds)
         lead_seconds = round((self.measurement.clock.wall_ns(now_ns) - now_ns) / NS_PER_SECOND)
+        reports = {
+            kind: window_report(store, now_ns, limits.window_seconds, lead_seconds, judge_host=limits.judge_host)
+            for kind, store in stores.items()
+        }
+        if host is not None:
+            host = structs.replace(host, sentence=describe_host(host, reports["calls"]))
         report = Report(
             relay=self.relay,
             node=self.node,
@@ -104,15 +115,13 @@ class StatusView:
             ),
             echo=self._echo(),
             sla=verdict.report,
-            windows=Windows(
-                window_report(stores["calls"], now_ns, limits.window_seconds, lead_seconds),
-                window_report(stores["probe"], now_ns, limits.window_seconds, lead_seconds),
-            ),
+            windows=Windows(reports["calls"], reports["probe"]),
             drain_deadline_seconds=self.drain_seconds(),
             pool=state.config.pool,
             applied_generation=state.config.generation,
             config_error=state.error,
             preflight=self.findings(),
+            host=host,
         )
         return Snapshot(report, limits, verdict.checks, windows["calls"], windows["probe"])
 

@@ -10,6 +10,7 @@ from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_relay.figures.durations import DurationCounts
 from rtppool_relay.figures.measurement import KINDS, KindFigures, Measurement
 from rtppool_relay.media.rows import Word
+from rtppool_relay.streams.slices import Slice
 
 US_PER_SECOND = 1_000_000
 # Besides those of the table of figures; without the suffix that the exposition adds.
@@ -70,13 +71,20 @@ def _by_cause(measurement: Measurement) -> Iterable[Metric]:
     )
     for kind in KINDS:
         total = measurement.kinds[kind].store.total
-        for cause, number in (("source", total.late_source), ("relay", total.late_relay), ("echo", total.late_echo)):
+        for cause, number in by_cause(total).items():
             late.add_metric([kind, cause], number)
         ways = total.directed_loss()
         if ways is not None:
             for way in ("to_echo", "from_echo", "undetermined"):
                 directed.add_metric([kind, way], getattr(ways, way))
     yield from (late, directed)
+
+
+def by_cause(total: Slice) -> dict[str, int]:
+    """Return the late packets by cause, without `host` where no witness watched."""
+    late = total.late()
+    causes = {"source": late.source, "relay": late.relay, "echo": late.echo, "host": late.host}
+    return {cause: number for cause, number in causes.items() if number is not None}
 
 
 def _add_histogram(family: HistogramMetricFamily, kind: str, durations: DurationCounts) -> None:

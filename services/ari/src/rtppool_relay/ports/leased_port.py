@@ -173,8 +173,11 @@ class LeasedPort:
         if self._final is not None:
             return self._final
         statistics, total = self.statistics, self.statistics.total
-        verdict = judge(total, self.peak_calls, self._context.config().sla).report
-        return call_figures(total, verdict, statistics.dropped, statistics.streams_unjudged)
+        limits = self._context.config().sla
+        verdict = judge(total, self.peak_calls, limits).report
+        return call_figures(
+            total, verdict, statistics.dropped, statistics.streams_unjudged, judge_host=limits.judge_host
+        )
 
     def flow(self) -> MediaFlow:
         """Return the packet counts of both directions so far."""

@@ -6,6 +6,7 @@ sum of histograms and are never averaged.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import field, structs
@@ -32,9 +33,10 @@ SLICE_CLOSES_AFTER_SECONDS = 5
 class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, reports do not
     """Figures of the packets sent in one second, or of a call. Sums, maxima and histograms, so that slices add.
 
-    The SLA judges `late_judged` of all late packets, or `late_judged_with_host` where the host counts. Jitter: sum,
-    number and maximum of the packets' J (RFC 3550). Skew: sum and number of the streams' estimates. The maxima are 0
-    while nothing was measured.
+    The SLA judges `late_judged` of all late packets, or `late_judged_with_host` where the host counts. `witnessed`
+    packets were compared with the RTP clock while a witness of the host's time watched. Answers of an echo on another
+    machine have its host time (`echo_host_reported`) or lack it. Jitter: sum, number and maximum of the packets' J
+    (RFC 3550). Skew: sum and number of the streams' estimates. The maxima are 0 while nothing was measured.
     `source_variation` is each packet's delay from Asterisk above the shortest of 30 s. The echo's residence, the
     network's round trip and the directions of loss need the echo's header extension.
     """
@@ -47,6 +49,9 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
     late_host: int = 0
     late_judged: int = 0
     late_judged_with_host: int = 0
+    witnessed: int = 0
+    echo_host_reported: int = 0
+    echo_host_unreported: int = 0
     lost_to_echo: int = 0
     lost_from_echo: int = 0
     lost_undetermined: int = 0
@@ -103,9 +108,19 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
         setattr(self, f"{name}_count", getattr(self, f"{name}_count") + count)
         setattr(self, f"max_{name}_us", max(getattr(self, f"max_{name}_us"), max_us))
 
-    def late(self) -> LateByCause:
-        """Return the late packets by cause."""
-        return LateByCause(self.late_source, self.late_relay, self.late_echo)
+    def late(self, judge_host: bool = False) -> LateByCause:
+        """Return the late packets by cause, and those that the SLA judges, with the host's part or without it."""
+        return LateByCause(
+            self.late_source,
+            self.late_relay,
+            self.late_echo,
+            self.late_host if self.witnessed else None,
+            self.judged(judge_host) if self.judged_late else None,
+        )
+
+    def judged(self, judge_host: bool) -> int:
+        """Return the late packets that count towards `maxLatePpm`."""
+        return self.late_judged_with_host if judge_host else self.late_judged
 
     def jitter_us(self) -> int | None:
         """Return the mean of RFC 3550's J over the packets at the echo's side; None without an estimate."""
@@ -186,11 +201,16 @@ class SliceStore:
             self._window = start, end, self._added(start, end)
         return self._window[2], start, end
 
-    def _added(self, start: int, end: int) -> Slice:
-        added = Slice()
+    def between(self, start: int, end: int) -> Iterator[tuple[int, Slice]]:
+        """Yield slices from `start` up to, not including, `end`, with their seconds. Callers must not change them."""
         for second, part in self._slices.items():
             if start <= second < end:
-                added.add(part)
+                yield second, part
+
+    def _added(self, start: int, end: int) -> Slice:
+        added = Slice()
+        for _, part in self.between(start, end):
+            added.add(part)
         return added
 
     def _forget(self, newest: int) -> None:
@@ -198,7 +218,9 @@ class SliceStore:
             del self._slices[second]
 
 
-def window_report(store: SliceStore, now_ns: int, seconds: int, lead_seconds: int = 0) -> WindowReport | None:
+def window_report(
+    store: SliceStore, now_ns: int, seconds: int, lead_seconds: int = 0, *, judge_host: bool = False
+) -> WindowReport | None:
     """Return a window as `/status` publishes it; None when no packet's fate became known in it.
 
     The wall clock is `lead_seconds` ahead of the clock that the store's seconds are of.
@@ -210,17 +232,17 @@ def window_report(store: SliceStore, now_ns: int, seconds: int, lead_seconds: in
     return WindowReport(
         start_unix_seconds=start + lead_seconds,
         end_unix_seconds=end + lead_seconds,
-        **export_figures(figures),
+        **export_figures(figures, judge_host),
         **histograms,
     )
 
 
-def export_figures(figures: Slice) -> dict[str, Any]:
+def export_figures(figures: Slice, judge_host: bool) -> dict[str, Any]:
     """Return the fields of `StreamFigures`."""
     quality = figures.estimate()
     return {
         **{name: getattr(figures, name) for name in ("packets", "answered", "lost", *COUNTS)},
-        "late": figures.late(),
+        "late": figures.late(judge_host),
         "reordering": figures.reordering(),
         "directed_loss": figures.directed_loss(),
         "bursts": export_bursts(figures.bursts, figures.expected),

@@ -381,6 +381,7 @@ class _Batch:
                 self._streams[owner].first_return_ns = int(round_trips[start] + residences[start])
                 self._streams[owner].first_arrival_ns = self._streams[owner].clock.wall_ns(int(arrivals[start]))
         self._measure_echo(rows, owners, round_trips)
+        self._count_echo_witnesses(columns, rows)
         self._measure_reordering(columns, sent, returned)
         timed = rows["payload_type"] != TELEPHONE_EVENT_PAYLOAD_TYPE
         if not all(self._current):
@@ -402,6 +403,14 @@ class _Batch:
         held = rows["echo_residence_ns"].astype(np.int64)
         columns.record("echo_residence", held)
         columns.record("network_round_trip", round_trips[filled] - held)
+
+    def _count_echo_witnesses(self, columns: _MeasuredRows, rows: Rows) -> None:
+        """Count answers from other machines, whose host time the echo alone can report."""
+        elsewhere = ~rows["echo_is_local"]
+        if elsewhere.any():
+            reported = rows["echo_host_ns"] >= 0
+            columns.count("echo_host_reported", elsewhere & reported)
+            columns.count("echo_host_unreported", elsewhere & ~reported)
 
     def _measure_reordering(self, columns: _MeasuredRows, sent: Int64s, returned: Int64s) -> None:
         spans = columns.spans

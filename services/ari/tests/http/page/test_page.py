@@ -14,7 +14,19 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from snapshots import ABOVE, EACH, MET, NOTHING, PROBE_ALONE, VIOLATED, snapshot, window, with_report
+from snapshots import (
+    ABOVE,
+    BY_HOST,
+    EACH,
+    HOST_JUDGED,
+    MET,
+    NOTHING,
+    PROBE_ALONE,
+    VIOLATED,
+    snapshot,
+    window,
+    with_report,
+)
 
 from rtppool_core.contract.report import AriReport, ClockReport, EchoReport, PoolReference
 from rtppool_relay.http.page.page import SlaPage
@@ -89,6 +101,10 @@ def test_every_figure_of_the_json_is_on_the_page(shown: Snapshot) -> None:
             assert f"{datetime.fromtimestamp(value, UTC):%Y-%m-%dT%H:%M:%SZ}" in page.all("time", "datetime"), place
         elif place == ".aboveTiers":
             assert ("above the last tier" in page.text) is value
+        elif place == ".limits.judgeHost":
+            assert ("Delay by the host counts as well." in page.text) is value
+        elif place.endswith(".present"):
+            assert isinstance(value, bool), place  # a missing witness has its reason as text
         elif place.startswith((".violations", ".unreachableTiers")) and not isinstance(value, str):
             assert str(value) in values, place
         elif isinstance(value, str):
@@ -149,9 +165,17 @@ def test_the_verdict_comes_first_with_the_reason_as_sentences() -> None:
             "Too few round trips to judge: 1 round trip measured of 1 packet of calls, a verdict needs 1,000.",
         ),
         (ABOVE, "160 calls active: above the last tier, whose limits apply (up to 150 calls)."),
-        (VIOLATED, "Source: arrived late from Asterisk not judged 5,000 (10 %) 1"),
-        (VIOLATED, "Relay: delayed in this relay judged 30 (0.06 %) 0"),
-        (VIOLATED, "Echo: delayed in the echo, or in the network to and from it judged 60 (0.12 %) 0"),
+        (VIOLATED, "Source: arrived late from Asterisk 5,000 (10 %) 1"),
+        (VIOLATED, "Relay: delayed in this relay 30 (0.06 %) 0"),
+        (VIOLATED, "Echo: delayed in the echo, or in the network to and from it 60 (0.12 %) 0"),
+        (VIOLATED, "Host: the machine took the processor away not measured not measured"),
+        (VIOLATED, "Judged without the host's part: arrived in time, or made late by relay and echo 90 (0.18 %) 0"),
+        (BY_HOST, "Host: the machine took the processor away 300 (0.6 %) not measured"),
+        (BY_HOST, "0.67 % late; the hypervisor took 3.0 s of this machine's 122 s of CPU; all late packets lie in"),
+        (BY_HOST, "The hypervisor took processors steal 3,020 ms"),
+        (BY_HOST, "A CPU limit of this container held it back throttling this process is in the root control group"),
+        (HOST_JUDGED, "Late by relay, echo or host: 0.664 %, accepted is 0.1 %."),
+        (HOST_JUDGED, "Judged arrived in time, or made late by relay, echo and host 332 (0.664 %) not measured"),
         (
             VIOLATED,
             "150 calls can't be reached, because the range 10000-10100 has 101 ports. This tier holds at 101 calls",

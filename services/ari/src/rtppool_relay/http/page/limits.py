@@ -10,21 +10,24 @@ from rtppool_core.contract.report import SlaReport
 from rtppool_relay.figures.sla import SlaCheck
 from rtppool_relay.http.page.markup import BAR_HEIGHT, Node, element, not_measured, number, section, table
 from rtppool_relay.http.sentences import (
-    LIMIT_NAMES,
     format_count,
     format_duration,
     format_limit,
     format_number,
     format_share,
+    name_limit,
 )
 
 # The limit's mark is at three quarters of the bar, or further left when the figure is far above the limit.
 PERCENT_OF_LIMIT = 75.0
 
 
-def limits_section(checks: Sequence[SlaCheck]) -> ET.Element:
+def limits_section(checks: Sequence[SlaCheck], limits: SlaLimits) -> ET.Element:
     """Show every limit that applies: accepted, measured, and a bar."""
-    rows = table(("Limit", "Accepted", "Measured", "Measured against accepted"), map(_limit_row, checks))
+    rows = table(
+        ("Limit", "Accepted", "Measured", "Measured against accepted"),
+        (_limit_row(check, name_limit(check.limit, limits)) for check in checks),
+    )
     rows.set("class", "limits")
     return section("Limits of calls", rows)
 
@@ -41,10 +44,10 @@ def tiers_section(verdict: SlaReport, limits: SlaLimits) -> ET.Element:
     )
 
 
-def _limit_row(check: SlaCheck) -> ET.Element:
+def _limit_row(check: SlaCheck, name: str) -> ET.Element:
     return element(
         "tr",
-        element("th", LIMIT_NAMES.get(check.limit, check.limit), element("code", check.limit), scope="row"),
+        element("th", name, element("code", check.limit), scope="row"),
         element("td", number(check.accepted, format_limit(check.limit, check.accepted)), class_="accepted"),
         element("td", _measured(check), class_="measured"),
         element("td", *_bar(check), class_="gauge"),
@@ -114,7 +117,8 @@ def _any_load(limits: SlaLimits) -> ET.Element:
         number(limits.max_late_ppm, format_share(limits.max_late_ppm)),
         ", lost ",
         number(limits.max_loss_ppm, format_share(limits.max_loss_ppm)),
-        ". A verdict covers ",
+        ". Delay by the host counts as well." if limits.judge_host else ". Delay by the host is not judged.",
+        " A verdict covers ",
         number(limits.window_seconds, f"{format_number(limits.window_seconds)} s"),
         " and needs ",
         number(limits.min_samples, format_count(limits.min_samples, "round trip")),

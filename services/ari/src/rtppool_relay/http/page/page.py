@@ -60,8 +60,8 @@ class SlaPage:
             element(
                 "main",
                 _verdict(report, limits),
-                limits_section(snapshot.checks),
-                late_section(report.windows, limits),
+                limits_section(snapshot.checks, limits),
+                late_section(report.windows, limits, report.host),
                 *round_trips_section(snapshot),
                 figures_section(snapshot),
                 tiers_section(report.sla, limits),
@@ -89,13 +89,15 @@ def _verdict(report: Report, limits: SlaLimits) -> ET.Element:
     verdict = report.sla
     calls = format_count(verdict.active_calls, "call")
     if verdict.violations:
-        why: Node = element("ul", *(element("li", describe_violation(each)) for each in verdict.violations))
+        why: Node = element("ul", *(element("li", describe_violation(each, limits)) for each in verdict.violations))
     else:
         why = element("p", describe_verdict(verdict, limits, report.windows.calls))
+    share = report.host.sentence if report.host is not None else None
     return element(
         "section",
         element("strong", f"{SIGNS[verdict.result]} {verdict.result}"),
         why,
+        *([element("p", share)] if share else []),
         element("p", number(verdict.active_calls, calls), f" active: {describe_tier(verdict)}"),
         element("p", *_window(report.windows.calls, limits), " ", element("code", verdict.reason), class_="soft"),
         *(element("p", problem, class_="warning") for problem in _problems(report)),

@@ -13,11 +13,11 @@ from msgspec import structs
 
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.pools_file import SlaLimits
-from rtppool_core.contract.report import WindowReport, Windows
+from rtppool_core.contract.report import HostReport, WindowReport, Windows
 from rtppool_core.units import NS_PER_US, parts_per_million
 from rtppool_relay.http.page.markup import BAR_HEIGHT, Node, element, moment, not_measured, number, section, table
 from rtppool_relay.http.page.plot import Mark, draw_plot
-from rtppool_relay.http.sentences import format_duration, format_number, format_share
+from rtppool_relay.http.sentences import US_PER_MS, format_count, format_duration, format_number, format_share
 from rtppool_relay.http.sla_document import window_figures
 from rtppool_relay.http.snapshot import Snapshot
 
@@ -32,7 +32,8 @@ FIGURE_NAMES = {
     "directedLoss.toEcho": "Lost on the way to the echo",
     "directedLoss.fromEcho": "Lost on the way back",
     "directedLoss.undetermined": "Lost, direction not known",
-    "latePpm": "Late by relay or echo, share",
+    "latePpm": "Late and judged, share",
+    "hostLatePpm": "Late by the host, share",
     **{
         (short.lower() if name == "round_trip" else JSON_NAMES[name] + short) + "Microseconds": (
             f"{times.label}, {percentile}"
@@ -54,10 +55,23 @@ FIGURE_NAMES = {
 # Late packets have a table of their own; the window's times are `<time>` elements.
 SHOWN_ELSEWHERE = {"late", "startUnixSeconds", "endUnixSeconds"}
 CAUSES = (
-    ("source", "Source: arrived late from Asterisk", "not judged"),
-    ("relay", "Relay: delayed in this relay", "judged"),
-    ("echo", "Echo: delayed in the echo, or in the network to and from it", "judged"),
+    ("source", "Source: arrived late from Asterisk"),
+    ("relay", "Relay: delayed in this relay"),
+    ("echo", "Echo: delayed in the echo, or in the network to and from it"),
+    ("host", "Host: the machine took the processor away"),
 )
+HOST_ROWS = (
+    ("heartbeat", "heartbeat_late_milliseconds", "Watched processors stood still"),
+    ("steal", "stolen_milliseconds", "The hypervisor took processors"),
+    ("runDelay", "run_delay_milliseconds", "The media process waited for a processor"),
+    ("throttling", "throttled_milliseconds", "A CPU limit of this container held it back"),
+    ("pressure", "pressure_milliseconds", "Some process waited for a processor"),
+)
+ECHO_WITNESSES = {
+    "ThisMachine": "The echo runs on this machine, and the same witnesses cover it.",
+    "Reported": "The echo reports the host time of its own machine.",
+    "NotReported": "The echo reports no host time of its machine, so its stalls count as echo.",
+}
 MARKED = {"p50Microseconds": "p50", "p95Microseconds": "p95", "p99Microseconds": "p99", "maxRttMicroseconds": "longest"}
 
 
@@ -88,15 +102,20 @@ def round_trips_section(snapshot: Snapshot) -> Iterator[ET.Element]:
             return
 
 
-def late_section(windows: Windows, limits: SlaLimits) -> ET.Element:
-    """Show late packets by cause."""
+def late_section(windows: Windows, limits: SlaLimits, host: HostReport | None) -> ET.Element:
+    """Show late packets by cause, and the host's share."""
     rows = (
         element(
             "tr",
-            element("th", element("span", name, class_=f"cause {cause}"), element("small", judged), scope="row"),
+            element("th", element("span", name, class_=f"cause {cause}"), scope="row"),
             *(element("td", *_late_packets(window, cause)) for window in (windows.calls, windows.probe)),
         )
-        for cause, name, judged in CAUSES
+        for cause, name in CAUSES
+    )
+    judged = element(
+        "tr",
+        element("th", element("span", "Judged"), element("small", _describe_judged(limits)), scope="row"),
+        *(element("td", *_late_packets(window, "judged")) for window in (windows.calls, windows.probe)),
     )
     caption = element(
         "caption",
@@ -105,14 +124,65 @@ def late_section(windows: Windows, limits: SlaLimits) -> ET.Element:
         " behind the RTP clock. The largest part of the delay determines the cause.",
     )
     bar = [] if windows.calls is None else [_late_bar(windows.calls)]
-    return section("Late packets, by cause", *bar, table(("Cause", "Calls", "Probe"), rows, caption))
+    causes = table(("Cause", "Calls", "Probe"), (*rows, judged), caption)
+    return section("Late packets, by cause", *bar, causes, *_host_table(host))
+
+
+def _describe_judged(limits: SlaLimits) -> str:
+    if limits.judge_host:
+        return "arrived in time, or made late by relay, echo and host"
+    return "without the host's part: arrived in time, or made late by relay and echo"
+
+
+def _host_table(host: HostReport | None) -> Iterator[ET.Element]:
+    """Yield the processor time that the machine took away. A witness that can't be read has its reason."""
+    if host is None:
+        return
+    missing = {witness.name: witness.reason for witness in host.witnesses if not witness.present}
+    rows = (
+        element(
+            "tr",
+            element("th", element("span", label), element("code", witness), scope="row"),
+            element("td", _host_time(getattr(host, name), missing.get(witness))),
+        )
+        for witness, name, label in HOST_ROWS
+    )
+    caption = element("caption", *_host_caption(host))
+    yield table(("Processor time taken in the window", "This machine"), rows, caption)
+
+
+def _host_time(milliseconds: int | None, reason: str | None) -> Node:
+    if milliseconds is None:
+        return element("span", reason or "not measured", class_="absent")
+    return number(milliseconds, format_duration(milliseconds * US_PER_MS))
+
+
+def _host_caption(host: HostReport) -> Iterator[Node]:
+    yield "Window: "
+    yield number(host.window_seconds, f"{format_number(host.window_seconds)} s")
+    if host.cpu_seconds is not None:
+        yield ", in which the machine's processors had "
+        yield number(host.cpu_seconds, f"{format_number(host.cpu_seconds)} s")
+    if host.throttled_periods is not None:
+        yield ", with "
+        yield number(host.throttled_periods, format_count(host.throttled_periods, "throttled period"))
+    yield "."
+    if host.late_packets is not None and host.late_in_host_seconds is not None:
+        yield " Of "
+        yield number(host.late_packets, format_count(host.late_packets, "packet"))
+        yield " late by relay, echo or host, "
+        yield number(host.late_in_host_seconds, format_number(host.late_in_host_seconds))
+        yield " lie in seconds with such time."
+    if host.echo is not None:
+        yield f" {ECHO_WITNESSES[host.echo]} "
+        yield element("code", host.echo)
 
 
 def figures_section(snapshot: Snapshot) -> ET.Element:
     """Show every figure of both windows."""
     both = (snapshot.report.windows.calls, snapshot.report.windows.probe)
     held = [
-        _flatten(window_figures(window, figures)) if window is not None else {}
+        _flatten(window_figures(window, figures, snapshot.limits)) if window is not None else {}
         for window, figures in zip(both, (snapshot.calls, snapshot.probe), strict=True)
     ]
     present = {name for figures in held for name in figures}
@@ -145,7 +215,10 @@ def _late_packets(window: WindowReport | None, cause: str) -> Iterator[Node]:
     if window is None:
         yield not_measured()
         return
-    late = int(getattr(window.late, cause))
+    late = getattr(window.late, cause)
+    if late is None:
+        yield not_measured()
+        return
     yield number(late, format_number(late))
     share = parts_per_million(late, window.packets)
     if late and share is not None:
@@ -155,9 +228,9 @@ def _late_packets(window: WindowReport | None, cause: str) -> Iterator[Node]:
 
 def _late_bar(window: WindowReport) -> ET.Element:
     """Draw each cause's part of all late packets; an empty track when none was late."""
-    parts, left, late = [], 0.0, window.late.source + window.late.relay + window.late.echo
-    for cause, _, _ in CAUSES:
-        width = 100 * int(getattr(window.late, cause)) / late if late else 0.0
+    parts, left, late = [], 0.0, window.late.all_causes
+    for cause, _ in CAUSES:
+        width = 100 * (getattr(window.late, cause) or 0) / late if late else 0.0
         if width:
             parts.append(
                 element("rect", x=f"{left:.2f}%", width=f"{width:.2f}%", height=str(BAR_HEIGHT), class_=f"part {cause}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rtppool_core.contract.report import Report, SlaReport
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import PoolObservation, judged_reason, worst_relay
+from rtppool_operator.status.host_share import describe_host_share
 from rtppool_operator.status.reasons import Check, Condition, join_first, make_condition
 from rtppool_operator.status.relay_checks import unserved
 from rtppool_operator.status.text import shorten
@@ -90,8 +91,8 @@ def _limit_exceeded(observation: PoolObservation) -> Condition | None:
         return None
     pod, verdict = worst
     limits = join_first([shorten(violation.limit) for violation in verdict.violations], ", ")
-    message = f"{pod.node} ({pod.name}) exceeds {limits}; see status.sla"
-    return make_condition("SLAMet", judged_reason(verdict), _with_unreachable_tiers(message, verdict))
+    message = _with_unreachable_tiers(f"{pod.node} ({pod.name}) exceeds {limits}; see status.sla", verdict)
+    return make_condition("SLAMet", judged_reason(verdict), message + describe_host_share(observation))
 
 
 _UNJUDGED = {
@@ -118,7 +119,8 @@ def _unjudged(observation: PoolObservation) -> Condition | None:
 def _within_limits(observation: PoolObservation) -> Condition:
     message = "every relay with calls meets its limits"
     worst = worst_relay(observation.serving)
-    return make_condition("SLAMet", "WithinLimits", _with_unreachable_tiers(message, worst[1]) if worst else message)
+    message = _with_unreachable_tiers(message, worst[1]) if worst else message
+    return make_condition("SLAMet", "WithinLimits", message + describe_host_share(observation))
 
 
 def _with_unreachable_tiers(message: str, verdict: SlaReport) -> str:

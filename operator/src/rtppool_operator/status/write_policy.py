@@ -2,7 +2,7 @@
 
 - At once, but at most once a second: a change of a condition with its message, generation, relay set, verdict or active
   calls.
-- At most every 15 s: figures that moved by more than 20 %.
+- At most every 15 s: figures that moved by more than 20 %, and the host's share in words.
 - Probe figures alone: only a move by a millisecond, or across the pool's loss limit. The probe always measures, and a
   round trip of a few hundred microseconds always varies. Live figures are on the relays' /metrics.
 - Host time alone: never, because a machine always takes a little.
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from rtppool_operator.status.host_share import without_host_share
 
 MIN_PAUSE_SECONDS = 1.0
 FIGURES_PAUSE_SECONDS = 15.0
@@ -48,7 +50,10 @@ def essence(status: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: status.get(name) for name in _AT_ONCE},
         "conditions": [
-            [each.get(name) for name in ("type", "status", "reason", "message", "observedGeneration")]
+            [
+                *(each.get(name) for name in ("type", "status", "reason", "observedGeneration")),
+                without_host_share(each.get("message", "")),
+            ]
             for each in status.get("conditions", [])
         ],
         "relays": [[row.get(name) for name in _ROW] for row in status.get("relays", [])],

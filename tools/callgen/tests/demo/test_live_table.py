@@ -64,7 +64,7 @@ def test_the_worst_call_stands_first_and_what_was_not_measured_is_a_dash() -> No
     lines = text(live_table(view(), "http://127.0.0.1:9090")).splitlines()
     rows = [line.split() for line in lines if "standin-" in line]
     assert [row[0] for row in rows] == ["standin-2", "standin-1", "standin-3"]
-    assert rows[0] == ["standin-2", "10002", "talking", "50", "0.10", "0.90", "3", "4", "1", "Met"]
+    assert rows[0] == ["standin-2", "10002", "talking", "50", "0.10", "0.90", "3", "4", "-", "1", "Met"]
     assert rows[2][4:6] == ["-", "-"]
 
 
@@ -88,6 +88,34 @@ def test_the_summary_says_verdict_limit_and_figures() -> None:
     assert "SLA Violated (LimitExceeded, tier up to 150 calls)" in shown
     assert "limit missed: maxLatePpm 3188 > 1000" in shown
     assert "p99 0.41 ms" in shown
+
+
+SHARE = "0.61 % late; the hypervisor took 3.0 s of this machine's 122 s of CPU; all late packets lie in those seconds."
+
+
+def test_the_host_s_share_closes_the_summary_with_its_consequence() -> None:
+    sla = {"host": {"sentence": SHARE, "stolenMilliseconds": 3020, "cpuSeconds": 122.0}}
+    for shown in (summary(view(sla=sla), 60), live_table(view(sla=sla), "http://127.0.0.1:9090")):
+        words = " ".join(text(shown).split())
+        assert SHARE in words
+        assert "can't be kept on a virtual machine whose hypervisor takes its processors" in words
+
+
+def test_a_machine_that_keeps_its_processors_gets_no_such_advice() -> None:
+    quiet = {"host": {"stolenMilliseconds": 30, "cpuSeconds": 122.0}}
+    for sla in (quiet, {}):
+        assert "can't be kept" not in text(summary(view(sla=sla), 60))
+
+
+def test_late_packets_are_shown_by_four_causes() -> None:
+    window = {**WINDOW, "late": {"source": 1, "relay": 9, "echo": 1, "host": 7, "judged": 10}}
+    assert "source 1, relay 9, echo 1, host 7 packets" in " ".join(
+        text(summary(view(sla={"calls": window}), 60)).split()
+    )
+    calls = {"live": [call(1, 300)]}
+    calls["live"][0]["figures"]["late"]["host"] = 8
+    row = next(line.split() for line in text(live_table(view(calls=calls), "a")).splitlines() if "standin-1" in line)
+    assert row[6:10] == ["3", "4", "8", "1"]
 
 
 def test_without_calls_the_probe_is_shown_as_the_probe() -> None:

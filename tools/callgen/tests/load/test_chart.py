@@ -39,7 +39,7 @@ def test_the_chart_names_every_line_with_its_unit() -> None:
     found = words(chart([window(at) for at in range(1, 60)]))
     for name in ("p50", "p95", "p99", "max", "p50 limit", "p95 limit", "p99 limit", "max limit", "active", "asked for"):
         assert name in found, name
-    for cause in ("source", "relay", "echo", "limit relay+echo"):
+    for cause in ("source", "relay", "echo", "limit judged"):
         assert cause in found, cause
     assert {"ms, logarithmic", "calls", "ppm, logarithmic", "seconds since the load began"} <= set(found)
 
@@ -122,7 +122,7 @@ def test_whatever_was_measured_every_point_lies_on_the_picture(windows: list[Loa
     for axes in panels(windows):
         (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
         for line in axes.lines:
-            if line.get_label() in {"limit relay+echo", "asked for"}:
+            if line.get_label() in {"limit judged", "asked for"}:
                 continue  # spans the whole picture, in coordinates of its own
             for x, y in zip(line.get_xdata(orig=False), line.get_ydata(orig=False), strict=True):
                 # On a logarithmic axis 0 is clipped to the bottom.

@@ -189,7 +189,8 @@ def test_the_same_window_is_taken_once() -> None:
 def test_a_window_has_the_figures_of_the_relays_histogram() -> None:
     (taken,) = windows_of((1000, 20, 30)).all
     assert (taken.packets, taken.late_source, taken.late_relay, taken.late_echo) == (300, 5, 2, 1)
-    assert taken.late_ppm(taken.late_relay + taken.late_echo) == 10_000
+    assert taken.late_ppm(taken.late_judged) == 10_000
+    assert taken.late_host is None
     assert taken.p50_microseconds == pytest.approx(250, rel=0.016)
     assert taken.max_microseconds == 399
     assert taken.residence_p99_microseconds is None
@@ -201,6 +202,8 @@ def test_a_window_has_the_figures_of_the_relays_histogram() -> None:
         {"packets": 10**400},
         {"packets": -1},
         {"late": LateByCause(source=-1)},
+        {"late": LateByCause(host=-1)},
+        {"late": LateByCause(judged=-1)},
         {"round_trip": HistogramExport(((5, 1),), 1, 10**400)},
     ],
 )

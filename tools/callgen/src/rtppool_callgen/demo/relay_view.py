@@ -21,13 +21,17 @@ class CallRow:
     p99_microseconds: int | None
     late: int
     late_by_source: int
+    late_by_host: int | None
     lost: int
     sla: str
 
 
 @dataclass(frozen=True, slots=True)
 class RelayView:
-    """A relay at one moment. `window` covers the last 60 s and is None without packets."""
+    """A relay at one moment. `window` covers the last 60 s and is None without packets.
+
+    `host_share` names the host's share of late packets. `is_stolen_from`: the hypervisor took processor time.
+    """
 
     port_range: str
     ports_free: int
@@ -48,6 +52,8 @@ class RelayView:
     window: Mapping[str, Any] | None
     probe: Mapping[str, Any] | None
     calls: tuple[CallRow, ...]
+    host_share: str | None = None
+    is_stolen_from: bool = False
 
 
 def relay_view(status: Mapping[str, Any], sla: Mapping[str, Any], calls: Mapping[str, Any]) -> RelayView:
@@ -78,7 +84,14 @@ def relay_view(status: Mapping[str, Any], sla: Mapping[str, Any], calls: Mapping
         window=sla.get("calls"),
         probe=sla.get("probe"),
         calls=tuple(_row(call) for call in calls["live"]),
+        host_share=sla.get("host", {}).get("sentence"),
+        is_stolen_from=_is_stolen_from(sla.get("host", {})),
     )
+
+
+def _is_stolen_from(host: Mapping[str, Any]) -> bool:
+    """Return whether the hypervisor took a thousandth of the processor time: milliseconds per second."""
+    return bool(host.get("stolenMilliseconds", 0) > host.get("cpuSeconds", 0))
 
 
 def _row(call: Mapping[str, Any]) -> CallRow:
@@ -93,6 +106,7 @@ def _row(call: Mapping[str, Any]) -> CallRow:
         p99_microseconds=figures.get("p99Microseconds"),
         late=late.get("relay", 0) + late.get("echo", 0),
         late_by_source=late.get("source", 0),
+        late_by_host=late.get("host"),
         lost=figures.get("lost", 0),
         sla=figures.get("sla", "Unknown"),
     )

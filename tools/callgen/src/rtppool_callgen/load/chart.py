@@ -25,7 +25,8 @@ SENTENCE_CHARACTERS, MAX_SENTENCE_LINES = 130, 3
 WINDOW_SECONDS = 1.0
 COLOURS = {
     "p50": "#1b7f79", "p95": "#2f6fc4", "p99": "#8250df", "max": "#57606a", "active": "#2f6fc4",
-    "asked for": "#57606a", "source": "#9a6700", "relay": "#2f6fc4", "echo": "#8250df", "limit": "#c62828",
+    "asked for": "#57606a", "source": "#9a6700", "relay": "#2f6fc4", "echo": "#8250df",
+    "host": "#57606a", "judged": "#c62828", "limit": "#c62828",
 }  # fmt: skip
 RESULT_COLOURS = {"Met": "#1a7f37", "Violated": "#c62828"}
 OTHER_RESULT_COLOUR = "#6b5300"
@@ -150,12 +151,14 @@ def _draw_late_packets(axes: Axes, windows: Sequence[LoadWindow], facts: ChartFa
         "source": [window.late_ppm(window.late_source) for window in windows],
         "relay": [window.late_ppm(window.late_relay) for window in windows],
         "echo": [window.late_ppm(window.late_echo) for window in windows],
+        "host": [None if window.late_host is None else window.late_ppm(window.late_host) for window in windows],
+        "judged": [window.late_ppm(window.late_judged) for window in windows],
     }
     for name, values in causes.items():
-        _draw(axes, windows, name, values)
+        _draw(axes, windows, name, values, style=":" if name == "judged" else "-")
     limit = (facts.limits or {}).get("maxLatePpm")
     if isinstance(limit, int):
-        axes.axhline(limit, color=COLOURS["limit"], linestyle="--", label="limit relay+echo")
+        axes.axhline(limit, color=COLOURS["limit"], linestyle="--", label="limit judged")
     highest = max([1000, *(value for values in causes.values() for value in values if value)])
     axes.set_ylim(-0.2, 10 ** math.ceil(math.log10(highest)) * 1.5)
 

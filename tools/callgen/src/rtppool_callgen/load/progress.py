@@ -66,11 +66,12 @@ def window_line(window: LoadWindow | None) -> str:
     """Return the figures of the relay's last window."""
     if window is None or window.packets == 0:
         return "no packet of a call measured yet"
-    late = window.late_ppm(window.late_relay + window.late_echo)
+    late = window.late_ppm(window.late_judged)
+    host = "" if window.late_host is None else f" and {window.late_ppm(window.late_host)} by the host"
     return (
         f"round trip p50 {milliseconds(window.p50_microseconds)}, p95 {milliseconds(window.p95_microseconds)}, "
         f"p99 {milliseconds(window.p99_microseconds)}, max {milliseconds(window.max_microseconds)}, "
-        f"late {late} ppm by relay and echo, {window.lost} of {window.packets} packets lost"
+        f"late {late} ppm judged{host}, {window.lost} of {window.packets} packets lost"
     )
 
 

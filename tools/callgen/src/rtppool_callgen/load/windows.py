@@ -42,6 +42,8 @@ class LoadWindow:
     late_source: int = 0
     late_relay: int = 0
     late_echo: int = 0
+    late_host: int | None = None
+    late_judged: int = 0
     p50_microseconds: int | None = None
     p95_microseconds: int | None = None
     p99_microseconds: int | None = None
@@ -137,7 +139,7 @@ def window_of(report: Report, at_seconds: float, now_unix_seconds: int) -> LoadW
         return judged
     late = window.late
     check_possible((window.start_unix_seconds, window.end_unix_seconds, window.packets, window.lost), "the window")
-    check_possible((late.source, late.relay, late.echo), "the window")
+    check_possible((late.source, late.relay, late.echo, late.host, late.judged), "the window")
     round_trips = _histogram(window.round_trip)
     return replace(
         judged,
@@ -148,6 +150,8 @@ def window_of(report: Report, at_seconds: float, now_unix_seconds: int) -> LoadW
         late_source=late.source,
         late_relay=late.relay,
         late_echo=late.echo,
+        late_host=late.host,
+        late_judged=late.counted,
         p50_microseconds=quantile_us(round_trips, 500),
         p95_microseconds=quantile_us(round_trips, 950),
         p99_microseconds=quantile_us(round_trips, 990),

@@ -21,8 +21,8 @@ def compile_c(name: str, folder: Path) -> Path:
     compiler = shutil.which("cc")
     if compiler is None:
         raise LabError("no C compiler (cc); install one, for example: apt-get install gcc libc6-dev")
-    # The reflector draws from a distribution that needs libm.
-    return run_compiler([compiler, "-O2"], folder / name, REFERENCE / f"{name}.c", ["-lm"])
+    # The reflector draws from a distribution that needs libm, and the disturber has threads.
+    return run_compiler([compiler, "-O2"], folder / name, REFERENCE / f"{name}.c", ["-lm", "-pthread"])
 
 
 def run_compiler(command: Sequence[str], program: Path, source: Path, libraries: Sequence[str] = ()) -> Path:

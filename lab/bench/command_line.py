@@ -25,6 +25,7 @@ from lab.bench.subjects.rtpengine import find_or_install
 from rtppool_core.process.machine import this_machine
 
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_LONG_SECONDS, QUICK_PACKETS = 2, 2.0, 10.0, 100_000
+QUICK_STRETCH_SECONDS = 8.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 def _play(options: argparse.Namespace) -> int:
     chosen = [each for each in CONTENTS if not options.only or each.name in options.only]
     with tempfile.TemporaryDirectory(prefix="rtp-pool-bench-") as folder:
-        session = _session(options, Path(folder))
+        session = _session(options, Path(folder), with_rtpengine=any(each.compares_relays for each in chosen))
         return asyncio.run(_run(session, chosen, PAGE if options.publish else None))
 
 
@@ -81,16 +82,18 @@ async def _part(session: Session, measurement: Measurement) -> Part:
     return Part(measurement.title, result)
 
 
-def _session(options: argparse.Namespace, folder: Path) -> Session:
+def _session(options: argparse.Namespace, folder: Path, *, with_rtpengine: bool) -> Session:
     say("bench: compiling the packet path and the reference programs")
     compile_ahead()
     quick = options.quick
     return Session(
         programs=compile_all(folder),
-        rtpengine=find_or_install(say),
+        rtpengine=find_or_install(say) if with_rtpengine else None,
         rounds=options.rounds or (QUICK_ROUNDS if quick else 5),
         seconds=options.seconds or (QUICK_SECONDS if quick else 6.0),
         long_seconds=QUICK_LONG_SECONDS if quick else 60.0,
+        stretch_seconds=QUICK_STRETCH_SECONDS if quick else 30.0,
+        scenarios=options.scenarios,
         hostile_packets=QUICK_PACKETS if quick else 1_000_000,
         folder=folder,
         say=lambda text: say(f"  {text}"),
@@ -109,6 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="run only these measurements")
     parser.add_argument("--rounds", type=int, help="measured rounds (5), after one warm-up round")
     parser.add_argument("--seconds", type=float, help="measured seconds of each round (6)")
+    parser.add_argument(
+        "--scenarios",
+        nargs="+",
+        default=[],
+        metavar="WORD",
+        help="run only scenarios with such a word",
+    )
     parser.add_argument("--quick", action="store_true", help="two short rounds: whether it runs, not its cost")
     parser.add_argument("--publish", action="store_true", help="put table and picture into docs/performance.md")
     return parser

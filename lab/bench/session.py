@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from lab.bench.programs.compiled import Programs
 class Session:
     """Programs, options, a folder for the run, and a function that prints progress.
 
-    `rounds` are measured rounds, which follow a warm-up round. `seconds` is the measured time of a round.
+    `rounds` are measured rounds, which follow a warm-up round. `seconds` is the measured time of a round. A run with
+    known causes has two stretches of `stretch_seconds`. `scenarios` are words: a scenario runs whose name has one.
     """
 
     programs: Programs
@@ -21,6 +22,8 @@ class Session:
     rounds: int
     seconds: float
     long_seconds: float
+    stretch_seconds: float
+    scenarios: Sequence[str]
     hostile_packets: int
     folder: Path
     say: Callable[[str], None]

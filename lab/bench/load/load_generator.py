@@ -63,11 +63,17 @@ class LoadGenerator:
 
 @asynccontextmanager
 async def load_generator(
-    program: Path, folder: Path, calls: int, seconds: float, warm_up_seconds: float = WARM_UP_SECONDS, seed: int = SEED
+    program: Path,
+    folder: Path,
+    calls: int,
+    seconds: float,
+    warm_up_seconds: float = WARM_UP_SECONDS,
+    seed: int = SEED,
+    first_port: int = FIRST_LOAD_PORT,
 ) -> AsyncIterator[LoadGenerator]:
     """Run a generator of this many calls for the length of the block."""
-    records = folder / "load.records"
-    arguments = (calls, FIRST_LOAD_PORT, seconds, warm_up_seconds, seed, records)
+    records = folder / f"load-{first_port}.records"
+    arguments = (calls, first_port, seconds, warm_up_seconds, seed, records)
     async with running(program, *arguments) as process:
         first, last = await process.expect("ports")
         yield LoadGenerator(range(int(first), int(last) + 1), seconds, warm_up_seconds, process, records)

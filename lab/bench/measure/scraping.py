@@ -97,7 +97,7 @@ async def _phase(relay: OwnRelay, *, scraped: bool) -> Phase:
 async def _scraping(relay: OwnRelay) -> AsyncIterator[None]:
     async def scrape_forever() -> None:
         while True:
-            await relay.scrape()
+            await relay.metrics()
             await asyncio.sleep(SCRAPE_EVERY_SECONDS)
 
     task = asyncio.create_task(scrape_forever())

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lab.base.errors import LabError
+from lab.bench.causes.timelines import Records, read_records
 from lab.bench.load.load import Nanoseconds, quantile
 from lab.bench.load.load_generator import SEED, load_generator
 from lab.bench.load.streams import stream_of
@@ -30,9 +29,6 @@ SECONDS_AROUND = 14.0
 NS_PER_US = 1000
 QUANTILES = {500: "p50", 950: "p95", 990: "p99"}
 TOLERANCE_SHARE, TOLERANCE_US = 0.01, 50.0
-RECORD = np.dtype([("ssrc", "<u4"), ("sequence", "<u4"), ("arrived_ns", "<i8"), ("departed_ns", "<i8")])
-
-Records = NDArray[np.void]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +83,7 @@ async def _round(session: Session, seed: int) -> Round:
         raise LabError(
             f"the kernel did not stamp {summary['unstamped']} of {summary['sent']} departures of the reflector"
         )
-    return _compare(seed, relay.peers, status, calls, _read(records_file))
-
-
-def _read(path: Path) -> Records:
-    records = np.fromfile(path, RECORD)
-    path.unlink()
-    return records
+    return _compare(seed, relay.peers, status, calls, read_records(records_file))
 
 
 def _compare(seed: int, peers: list[int], status: dict[str, Any], calls: dict[str, Any], records: Records) -> Round:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lab.base.compiler import compile_c, run_compiler
 from lab.base.places import REFERENCE
 
-C_PROGRAMS = ("relay", "echo", "load", "saturate", "reflector", "flood")
+C_PROGRAMS = ("relay", "echo", "load", "saturate", "reflector", "flood", "disturb")
 GO_PROGRAM = "relay"
 
 
@@ -23,6 +23,7 @@ class Programs:
     saturate: Path
     reflector: Path
     flood: Path
+    disturb: Path
     go_relay: Path | None
 
 

@@ -2,7 +2,8 @@
  * An echo that knows the truth: it holds every packet for 0.2 to 50 ms, drawn from SEED (log-uniform), and keeps the kernel's
  * stamps of its arrival (SO_TIMESTAMPNS) and of its departure (SO_TIMESTAMPING at the driver, by OPT_ID from the error queue).
  *
- * usage: reflector PORT SEED RECORDS
+ * usage: reflector PORT SEED RECORDS [HOLD_US SLOW_PPM SLOW_US]
+ * With HOLD_US it holds every packet for this time, and a share of them for SLOW_US.
  * Says "ready"; at the end of standard input writes RECORDS (ssrc, sequence, arrived ns, departed ns) and a line of JSON.
  */
 #define _GNU_SOURCE
@@ -36,6 +37,14 @@ static struct held *heap[MOST_HELD];
 static size_t held, unstamped, refused;
 static struct record *records;
 static uint32_t sent;
+static int64_t hold_ns = -1, slow_ns;
+static double slow_share;
+
+static int64_t hold_for(uint64_t *state) {
+  double share = (double)(chance(state) >> 11) / (double)(1ULL << 53);
+  if (hold_ns >= 0) return share < slow_share ? slow_ns : hold_ns;
+  return (int64_t)(SHORTEST_NS * pow(LONGEST_NS / SHORTEST_NS, share));
+}
 
 static void push(struct held *one) {
   size_t at = held++;
@@ -66,11 +75,10 @@ static void take(int descriptor, uint64_t *state) {
       refused++;
       continue;
     }
-    double share = (double)(chance(state) >> 11) / (double)(1ULL << 53);
     one->size = (size_t)got.size;
     one->sender = got.sender;
     one->arrived_ns = got.stamp_ns;
-    one->due_ns = clock_ns(CLOCK_MONOTONIC) + (int64_t)(SHORTEST_NS * pow(LONGEST_NS / SHORTEST_NS, share));
+    one->due_ns = clock_ns(CLOCK_MONOTONIC) + hold_for(state);
     push(one);
   }
 }
@@ -117,9 +125,14 @@ static void take_departures(int descriptor) {
 }
 
 int main(int count, char **arguments) {
-  if (count != 4) {
-    fprintf(stderr, "usage: reflector PORT SEED RECORDS\n");
+  if (count != 4 && count != 7) {
+    fprintf(stderr, "usage: reflector PORT SEED RECORDS [HOLD_US SLOW_PPM SLOW_US]\n");
     return 2;
+  }
+  if (count == 7) {
+    hold_ns = atoll(arguments[4]) * 1000;
+    slow_share = atof(arguments[5]) / 1e6;
+    slow_ns = atoll(arguments[6]) * 1000;
   }
   uint64_t state = strtoull(arguments[2], NULL, 10);
   prctl(PR_SET_TIMERSLACK, 1);
@@ -137,7 +150,8 @@ int main(int count, char **arguments) {
   say("ready");
   for (int running = 1; running;) {
     int64_t left = held ? heap[0]->due_ns - clock_ns(CLOCK_MONOTONIC) : NS_PER_SECOND;
-    struct timespec timeout = {0, left > 0 ? left % NS_PER_SECOND : 0};
+    if (left < 0) left = 0;
+    struct timespec timeout = {left / NS_PER_SECOND, left % NS_PER_SECOND};
     struct epoll_event events[2];
     int found = epoll_pwait2(poll, events, 2, &timeout, NULL);
     for (int each = 0; each < found; each++) {

@@ -66,11 +66,11 @@ class OwnRelay:
             response.raise_for_status()
             return await response.json()
 
-    async def scrape(self) -> int:
-        """Fetch `/metrics` as Prometheus does; return the number of bytes."""
+    async def metrics(self) -> str:
+        """Fetch `/metrics` as Prometheus does."""
         async with self.http.get("/metrics") as response:
             response.raise_for_status()
-            return len(await response.read())
+            return await response.text()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from lab.bench.places import ECHO_PORT, FIRST_RELAY_PORT
-from lab.bench.programs.reference_process import running
+from lab.bench.programs.reference_process import ReferenceProcess, running
 from lab.bench.session import Session
 from lab.bench.subjects.own import own_relay
 from lab.bench.subjects.rtpengine import rtpengine
@@ -47,13 +47,20 @@ async def start_ours(ports: Sequence[int], folder: Path) -> AsyncIterator[Runnin
 
 
 @asynccontextmanager
-async def _start_reference(program: Path, ports: Sequence[int], _folder: Path) -> AsyncIterator[RunningRelay]:
-    peers = range(FIRST_RELAY_PORT, FIRST_RELAY_PORT + len(ports))
+async def reference_relay(program: Path, ports: Sequence[int], peers: Sequence[int]) -> AsyncIterator[ReferenceProcess]:
+    """Run a reference relay with one call for each port and its peer, for the length of the block."""
     async with running(program, ECHO_PORT) as process:
-        for mine, theirs in zip(peers, ports, strict=True):
+        for mine, theirs in zip(ports, peers, strict=True):
             process.send(f"{mine} {theirs}")
         process.close_input()
         await process.expect("ready")
+        yield process
+
+
+@asynccontextmanager
+async def _start_reference(program: Path, ports: Sequence[int], _folder: Path) -> AsyncIterator[RunningRelay]:
+    peers = range(FIRST_RELAY_PORT, FIRST_RELAY_PORT + len(ports))
+    async with reference_relay(program, peers, ports) as process:
         yield RunningRelay(peers, lambda: {"media": [process.pid]})
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lab.bench.causes.disturber import disturber
+from lab.bench.causes.plan import Means, Stall
+from lab.bench.causes.timelines import RECORD
 from lab.bench.load.load_generator import load_generator
 from lab.bench.load.streams import stream_of
-from lab.bench.measure.truth import RECORD
 from lab.bench.places import ECHO_PORT
 from lab.bench.programs.compiled import Programs, compile_all
-from lab.bench.programs.reference_process import running
+from lab.bench.programs.reference_process import ANSWER_SECONDS, running
 from lab.bench.subjects.echoes import reference_echo
 
 CALLS, PACKETS, SEED = 3, 10, 7
@@ -79,3 +81,17 @@ async def test_the_reflector_knows_each_packet_and_held_it_for_0_2_ms_or_longer(
         own = records[records["ssrc"] == stream.ssrc]
         assert sorted((own["sequence"].astype(int) - stream.sequence) & 0xFFFF) == list(range(PACKETS))
     assert (records["departed_ns"] - records["arrived_ns"] >= 200_000).all()
+
+
+async def test_a_stall_is_logged_from_its_stop_to_its_continuation(programs: Programs, tmp_path: Path) -> None:
+    async with (
+        running(programs.echo, ECHO_PORT) as stopped,
+        disturber(programs.disturb, tmp_path / "log") as stalls,
+    ):
+        await stopped.expect("ready")
+        plan = [Stall(Means.STOP, 10_000_000, 5_000_000, (stopped.pid,))]
+        began_ns = await stalls.start(plan)
+        found = (await stalls.finish(ANSWER_SECONDS)).stopped([stopped.pid])
+    assert found.begins.size == 1
+    assert found.begins[0] - began_ns > 9_000_000
+    assert found.total_ns > 4_000_000

@@ -32,6 +32,7 @@ from rtppool_relay.ari.bodies import (
     read_body,
     read_error_text,
 )
+from rtppool_relay.ari.connections import Connections, Pool
 from rtppool_relay.ari.errors import AriError, AriFormatError, AriRefused, AriUnauthorized, AriUnreachable
 from rtppool_relay.ari.event_reader import EventReader
 from rtppool_relay.ari.messages import (
@@ -51,15 +52,11 @@ from rtppool_relay.ari.messages import (
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 5.0
-CONNECT_SECONDS = 2.0
 # A silent websocket is closed after one and a half of these.
 HEARTBEAT_SECONDS = 2.0
 CLOSING_SECONDS = 0.5
 # An attempt that falls into a silent time must not outlast it for long.
 HANDSHAKE_SECONDS = 2.0
-# Asterisk closes an idle connection after 15 s (http.conf, session_keep_alive) and accepts 100 sessions (sessionlimit).
-KEEP_ALIVE_SECONDS = 10.0
-MAX_CONNECTIONS = 16
 # A longer message closes the websocket. One that is only too long for an event is left out.
 MAX_MESSAGE_BYTES = 8 << 20
 MAX_EVENTS_WAITING = 10_000
@@ -101,13 +98,10 @@ class AriClient:
     ) -> None:
         self._url = url.rstrip("/")
         self.use_credentials(user, password)
-        self._tls = tls
-        self._request_seconds = request_seconds
+        self._connections = Connections(self._url, tls, request_seconds)
         self._heartbeat_seconds = heartbeat_seconds
         self._max_events_waiting = max_events_waiting
         self._observe_address = observe_address
-        self._session: aiohttp.ClientSession | None = None
-        self._closed = False
         self._events_ignored = 0
 
     @property
@@ -122,8 +116,7 @@ class AriClient:
 
     async def close(self) -> None:
         """Close the connections for good. Requests that wait, and later ones, fail with an `AriUnreachable`."""
-        self._closed = True
-        await self._drop_connections()
+        await self._connections.close()
 
     async def check_rights(self) -> None:
         """Check by requests that change nothing whether the user may write: they name objects that do not exist.
@@ -139,7 +132,7 @@ class AriClient:
             ("DELETE", f"/bridges/{absent}"),
         ):
             try:
-                await self._json(method, path)
+                await self._json(method, path, "checks")
             except AriRefused as refused:
                 # 404 is the expected answer. Any other one, such as 500, says nothing about rights.
                 if refused.status != HTTPStatus.NOT_FOUND:
@@ -147,7 +140,7 @@ class AriClient:
 
     async def asterisk_info(self) -> AsteriskInfo:
         """Return the start time of this run of Asterisk."""
-        return parse_asterisk_info(await self._json("GET", "/asterisk/info", only="status"))
+        return parse_asterisk_info(await self._json("GET", "/asterisk/info", "checks", only="status"))
 
     async def global_variable(self, name: str) -> str | None:
         """Return a variable of Asterisk itself, or None where it is not set. It ends with the run of Asterisk."""
@@ -163,20 +156,20 @@ class AriClient:
 
     async def channels(self) -> Listing[Channel]:
         """Return all channels. One that was left out as faulty exists all the same."""
-        body = await self._send("GET", "/channels", {}, MAX_LIST_BYTES)
+        body = await self._send("GET", "/channels", "checks", {}, MAX_LIST_BYTES)
         with self._names_request("GET", "/channels"):
             return await parse_list(body, parse_channel)
 
     async def bridges(self) -> Listing[Bridge]:
         """Return all bridges. One that was left out as faulty exists all the same."""
-        body = await self._send("GET", "/bridges", {}, MAX_LIST_BYTES)
+        body = await self._send("GET", "/bridges", "checks", {}, MAX_LIST_BYTES)
         with self._names_request("GET", "/bridges"):
             return await parse_list(body, parse_bridge)
 
     async def channel(self, channel: str) -> Channel | None:
         """Return a channel, or None where there is none. It has only its id where Asterisk cannot describe it."""
         path = f"/channels/{_quoted(channel)}"
-        found = await self._find(path)
+        found = await self._find(path, "checks")
         if found is None:
             return None
         with self._names_request("GET", path):
@@ -185,7 +178,7 @@ class AriClient:
     async def application(self, application: str) -> ApplicationResource | None:
         """Return the subscriptions of a Stasis application, or None where no client holds it."""
         path = f"/applications/{_quoted(application)}"
-        found = await self._find(path)
+        found = await self._find(path, "checks")
         if found is None:
             return None
         with self._names_request("GET", path):
@@ -193,14 +186,14 @@ class AriClient:
 
     async def applications(self) -> Listing[ApplicationResource]:
         """Return the subscriptions of all Stasis applications."""
-        body = await self._send("GET", "/applications", {}, MAX_LIST_BYTES)
+        body = await self._send("GET", "/applications", "checks", {}, MAX_LIST_BYTES)
         with self._names_request("GET", "/applications"):
             return await parse_list(body, parse_application, MAX_APPLICATION_CHARS)
 
     async def bridge(self, bridge: str) -> Bridge | None:
         """Return a bridge, or None where there is none."""
         path = f"/bridges/{_quoted(bridge)}"
-        found = await self._find(path)
+        found = await self._find(path, "checks")
         if found is None:
             return None
         with self._names_request("GET", path):
@@ -208,7 +201,7 @@ class AriClient:
 
     async def application_exists(self, application: str) -> bool:
         """Return whether a websocket, a channel or a bridge holds the Stasis application."""
-        return await self._find(f"/applications/{_quoted(application)}") is not None
+        return await self._find(f"/applications/{_quoted(application)}", "checks") is not None
 
     async def answer(self, channel: str) -> None:
         """Answer a caller."""
@@ -282,8 +275,8 @@ class AriClient:
         """Register the application and yield its events until the connection ends."""
         # A fault that silently cut the events off may have cut the kept connections as well. Requests that wait on one
         # are repeated on a new one.
-        await self._drop_connections()
-        async with self._new_session() as session:
+        await self._connections.drop()
+        async with self._connections.single() as session:
             try:
                 async with asyncio.timeout(HANDSHAKE_SECONDS):
                     socket = await session.ws_connect(
@@ -311,46 +304,6 @@ class AriClient:
     def _count_ignored_event(self) -> None:
         self._events_ignored += 1
 
-    def _http(self) -> aiohttp.ClientSession:
-        if self._closed:
-            raise AriUnreachable(f"ARI_URL={self._url}: the relay has closed its connections to Asterisk")
-        if self._session is None:
-            self._session = self._new_session()
-        return self._session
-
-    async def _drop_connections(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    def _new_session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=MAX_CONNECTIONS,
-                keepalive_timeout=KEEP_ALIVE_SECONDS,
-                ssl=True if self._tls is None else self._tls,
-            ),
-            headers={"Accept-Encoding": "identity"},
-            timeout=aiohttp.ClientTimeout(total=self._request_seconds, sock_connect=CONNECT_SECONDS),
-            middlewares=(self._refuse_redirect,),
-            # Asterisk sets no cookies, and a jar has no bound.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        )
-
-    async def _refuse_redirect(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Asterisk never redirects. A redirect would send the password to another server."""
-        response = await handler(request)
-        if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
-            response.close()
-            raise AriUnreachable(
-                f"ARI_URL={self._url} answers with a redirect ({response.status}), which is not followed; accepted is "
-                "the address of Asterisk's ARI itself"
-            )
-        return response
-
     async def _create(self, chosen: str, path: str, **parameters: str) -> Any:
         """Create an object by POST. A failed POST counts as done where the object at `chosen` exists."""
         try:
@@ -369,9 +322,9 @@ class AriClient:
         except AriError:
             return None  # the first failure is the more precise one
 
-    async def _find(self, path: str) -> _Found | None:
+    async def _find(self, path: str, pool: Pool = "calls") -> _Found | None:
         try:
-            return _Found(await self._json("GET", path))
+            return _Found(await self._json("GET", path, pool))
         except AriRefused as refused:
             if refused.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -384,16 +337,16 @@ class AriClient:
             if refused.status != HTTPStatus.NOT_FOUND:
                 raise
 
-    async def _json(self, method: str, path: str, **parameters: str) -> Any:
+    async def _json(self, method: str, path: str, pool: Pool = "calls", /, **parameters: str) -> Any:
         """Return the answer's document, or None where it has no body."""
-        body = await self._send(method, path, parameters, MAX_OBJECT_BYTES)
+        body = await self._send(method, path, pool, parameters, MAX_OBJECT_BYTES)
         with self._names_request(method, path):
             return parse_json(body.decode("utf-8", "replace"))
 
-    async def _send(self, method: str, path: str, parameters: dict[str, str], max_bytes: int) -> bytes:
+    async def _send(self, method: str, path: str, pool: Pool, parameters: dict[str, str], max_bytes: int) -> bytes:
         """Send a request, and once more where a kept connection turned out to be closed. Return the answer's body."""
         try:
-            return await self._once(method, path, parameters, max_bytes)
+            return await self._once(method, path, pool, parameters, max_bytes)
         except aiohttp.ClientConnectionError as first:
             if isinstance(first, (aiohttp.ClientConnectorError, TimeoutError)):
                 raise self._unreachable(first) from first
@@ -404,7 +357,7 @@ class AriClient:
         except _OTHER_FAILURES as error:
             raise self._unexpected(method, path, error) from error
         try:
-            return await self._once(method, path, parameters, max_bytes)
+            return await self._once(method, path, pool, parameters, max_bytes)
         except asyncio.CancelledError as error:
             _raise_if_cancelled()
             raise self._unreachable(error) from error
@@ -413,10 +366,10 @@ class AriClient:
         except _OTHER_FAILURES as error:
             raise self._unexpected(method, path, error) from error
 
-    async def _once(self, method: str, path: str, parameters: dict[str, str], max_bytes: int) -> bytes:
+    async def _once(self, method: str, path: str, pool: Pool, parameters: dict[str, str], max_bytes: int) -> bytes:
         # An encoded path is sent as it is: `.` and `..` are ids, too.
         url, headers = URL(self._url + path, encoded=True), {"Authorization": self._authorization}
-        async with self._http().request(method, url, params=parameters, headers=headers) as response:
+        async with self._connections.of(pool).request(method, url, params=parameters, headers=headers) as response:
             if response.status >= HTTPStatus.BAD_REQUEST:
                 text = (await read_error_text(response))[:MAX_SHOWN]
                 raise self._refusal(method, path, response.status, text)

@@ -41,7 +41,7 @@ MINUTES, CALLS = 30, 10_000
 LINES, CALL_SECONDS, LINES_PER_SECOND = 18, 3.0, 6.0
 WARM_SHARE = 1 / 6  # minute 5 of 30
 MAX_GROWTH_BYTES = 2 << 20
-# Longer than the relay keeps an idle connection to Asterisk, and than a port rests.
+# Longer than the relay keeps a connection of past calls to Asterisk, and than a port rests.
 QUIET_SECONDS = 12.0
 POLL_EVERY_SECONDS = 5.0
 PAGES = ("/health", "/ready", "/status", "/calls", "/metrics", "/sla")
@@ -125,15 +125,10 @@ async def soak(folder: Path, minutes: float, ports: SoakPorts, say: Callable[[st
     tally = Tally()
     async with _running(folder, ports) as parts:
         await wait_until("the relay is ready and connected", parts.is_connected, UP_SECONDS)
-        polling = asyncio.create_task(_poll(ports))
-        try:
-            await _call(parts, minutes * WARM_SHARE, tally)
-            before = parts.usage()
-            say(f"{tally.placed} calls; from here on nothing may grow: {_line(before)}")
-            await _call(parts, minutes * (1 - WARM_SHARE), tally)
-        finally:
-            polling.cancel()
-            await asyncio.gather(polling, return_exceptions=True)
+        await _call(parts, ports, minutes * WARM_SHARE, tally)
+        before = parts.usage()
+        say(f"{tally.placed} calls; from here on nothing may grow: {_line(before)}")
+        await _call(parts, ports, minutes * (1 - WARM_SHARE), tally)
         after, status = parts.usage(), await parts.view.status()
         say(f"{tally.placed} calls: {_line(after)}")
         result.findings += [f"traceback: {each[-400:]}" for each in tracebacks_of(parts.relay.log_text())[:2]]
@@ -175,9 +170,14 @@ def calls_of(minutes: float) -> int:
     return plan_of(minutes * WARM_SHARE).calls + plan_of(minutes * (1 - WARM_SHARE)).calls
 
 
-async def _call(parts: _Parts, minutes: float, tally: Tally) -> None:
-    """Place the calls of so many minutes, and wait until everything is quiet."""
-    await call_by_plan(parts.stand_in, APPLICATION, plan_of(minutes), asyncio.Event(), tally.add)
+async def _call(parts: _Parts, ports: SoakPorts, minutes: float, tally: Tally) -> None:
+    """Place the calls of so many minutes while others poll, and wait until everything is quiet."""
+    polling = asyncio.create_task(_poll(ports))
+    try:
+        await call_by_plan(parts.stand_in, APPLICATION, plan_of(minutes), asyncio.Event(), tally.add)
+    finally:
+        polling.cancel()
+        await asyncio.gather(polling, return_exceptions=True)
     await asyncio.sleep(QUIET_SECONDS)
 
 

@@ -17,9 +17,10 @@ from media_call import MediaCall
 
 from rtppool_relay.media.media_process import ANSWER_SECONDS, MediaFault, MediaProcess
 from rtppool_relay.media.port_sockets import bind_another_echo, can_bind
-from rtppool_relay.media.rows import Word
+from rtppool_relay.media.rows import SLOT_BYTES, Word
 from rtppool_relay.media.supervisor import CONTROL_NICENESS, MAX_SILENT_PINGS, MediaSupervisor
 from rtppool_relay.streams.row_reader import RowReader
+from rtppool_testing.allocations import allocated
 from rtppool_testing.descriptors import no_free_descriptor
 from rtppool_testing.packets import rtp_packet
 from rtppool_testing.sockets import receive, udp_socket
@@ -103,6 +104,11 @@ async def test_calls_are_taken_also_when_the_one_that_stood_by_dies_with_the_oth
     await call.round_trip(1)
 
 
+def rows_bytes(supervisor: MediaSupervisor) -> int:
+    """Return the memory of all rows in use."""
+    return os.fstat(supervisor._rows_descriptor).st_blocks * 512
+
+
 def niceness(pid: int) -> int:
     return os.getpriority(os.PRIO_PROCESS, pid)
 
@@ -183,6 +189,22 @@ async def test_a_slot_is_clean_when_it_is_taken_again(supervisor: MediaSuperviso
     supervisor.give_slot_back(call.slot)
     assert supervisor.take_slot() == call.slot
     assert RowReader(supervisor.memory, call.slot).word(Word.EPOCH) == 0
+
+
+async def test_the_memory_of_a_slot_goes_back_to_the_kernel_after_the_call(
+    supervisor: MediaSupervisor, call: MediaCall
+) -> None:
+    await call.round_trip(1)
+    with_the_call = rows_bytes(supervisor)
+    await supervisor.detach(call.slot)
+    supervisor.give_slot_back(call.slot)
+    assert with_the_call - rows_bytes(supervisor) == SLOT_BYTES
+
+
+async def test_taking_a_slot_allocates_no_large_block(supervisor: MediaSupervisor) -> None:
+    with allocated() as measured:
+        supervisor.take_slot()
+    assert measured.peak_bytes < SLOT_BYTES // 2
 
 
 async def test_slots_run_out_with_a_sentence(supervisor: MediaSupervisor) -> None:

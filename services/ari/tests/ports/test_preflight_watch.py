@@ -7,7 +7,10 @@ import pytest
 
 from rtppool_relay.media.port_sockets import RECEIVE_BUFFER_BYTES, bind_pair
 from rtppool_relay.ports.preflight_watch import EPHEMERAL, RECEIVE_BUFFER_LIMIT, RESERVED, parse_ports, read_host_facts
+from rtppool_testing.allocations import allocated
 from rtppool_testing.descriptors import no_free_descriptor
+
+MAX_ALLOCATED_BYTES = 128 << 10
 
 
 @pytest.fixture
@@ -77,3 +80,9 @@ def test_facts_that_can_not_be_read_for_want_of_memory_are_unread(monkeypatch: p
     monkeypatch.setattr("rtppool_relay.ports.preflight_watch.socket.socket", refuse)
     facts = read_host_facts(in_cluster=False)
     assert (facts.receive_buffer_bytes, len(facts.unread)) == (None, 1)
+
+
+def test_reading_the_facts_allocates_no_large_block() -> None:
+    with allocated() as measured:
+        read_host_facts(in_cluster=False)
+    assert measured.peak_bytes < MAX_ALLOCATED_BYTES

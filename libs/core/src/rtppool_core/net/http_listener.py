@@ -21,6 +21,8 @@ from typing import cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from rtppool_core.net.small_reads import SmallReads
+
 MAX_CONNECTIONS = 64
 MIN_CONNECTIONS = 8
 # Calls need most descriptors, so HTTP gets this part of the limit at most.
@@ -113,7 +115,7 @@ class BoundedSite(web.BaseSite):
                 return
             if len(self._connections) >= self._max_connections:
                 self._displace()
-            self._begin(accepted)
+            self._begin(SmallReads.over(accepted))
 
     def _free_descriptor(self, error: OSError) -> bool:
         """Close a descriptor where one is missing: of the reserve, else of another connection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-RELEASE_SECONDS = 60.0
+RELEASE_SECONDS = 10.0
 
 
 def release_free_pages() -> None:

@@ -51,8 +51,9 @@ class CallsDocument:
         response.content_length = len(body)
         await response.prepare(request)
         if request.method != "HEAD":
+            view = memoryview(body)
             for start in range(0, len(body), CHUNK_BYTES):
-                await response.write(body[start : start + CHUNK_BYTES])
+                await response.write(view[start : start + CHUNK_BYTES])
                 await asyncio.sleep(0)
         return response
 

@@ -45,6 +45,8 @@ CONTROL_NICENESS = 5
 HINT = "the whole error is shown by: python -m rtppool_relay.packets.compile_ahead"
 # This many certainly fit into a socket's buffer.
 MAX_CONCURRENT_COMMANDS = 32
+# Kept: a block of this size for each call would leave holes all over the heap.
+_CLEARED = bytes(SLOT_BYTES)
 
 log = logging.getLogger(__name__)
 
@@ -197,12 +199,17 @@ class MediaSupervisor:
             raise MediaFault(f"all {SLOTS} slots of the shared rows are in use; no more calls fit into this relay")
         slot = self._free_slots.pop()
         offset = slot_offset(slot)
-        self.memory[offset : offset + SLOT_BYTES] = bytes(SLOT_BYTES)
+        # Written, not only absent: the packet path meets pages that are there.
+        self.memory[offset : offset + SLOT_BYTES] = _CLEARED
         return slot
 
     def give_slot_back(self, slot: int) -> None:
-        """Free a slot whose rows have been read for the last time."""
+        """Free a slot whose rows have been read for the last time. Its memory goes back to the kernel."""
         self._free_slots.append(slot)
+        # Otherwise the largest number of calls at once would decide about the memory in use. Where the kernel refuses,
+        # the rows stay until the slot is taken again.
+        with contextlib.suppress(OSError):
+            self.memory.madvise(mmap.MADV_REMOVE, slot_offset(slot), SLOT_BYTES)
 
     def slots_in_use(self) -> frozenset[int]:
         """Return the slots that were taken and not given back."""

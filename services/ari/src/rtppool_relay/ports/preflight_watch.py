@@ -24,7 +24,7 @@ PROC = Path("/proc")
 EPHEMERAL = "sys/net/ipv4/ip_local_port_range"
 RESERVED = "sys/net/ipv4/ip_local_reserved_ports"
 RECEIVE_BUFFER_LIMIT = "sys/net/core/rmem_max"
-MAX_FILE_BYTES = 1 << 20
+MAX_LINE_CHARACTERS = 1 << 20
 
 Value = TypeVar("Value")
 
@@ -91,7 +91,8 @@ def read_host_facts(in_cluster: bool, proc: Path = PROC) -> HostFacts:
         path = proc / name
         try:
             with path.open(encoding="ascii", errors="replace") as file:
-                value = parse(file.read(MAX_FILE_BYTES))
+                # Each has one line. `read` would allocate as much as it may return.
+                value = parse(file.readline(MAX_LINE_CHARACTERS))
             cause = "holds something else than expected"
         except (OSError, MemoryError) as error:
             value, cause = None, describe_failure(error)

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import Finding
+from rtppool_core.host.witnesses import KernelCounters
 from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, listen, make_app
 from rtppool_core.net.udp import family_of, host_port
 from rtppool_core.process import logs
@@ -26,6 +27,8 @@ from rtppool_core.process.service import Stop
 from rtppool_relay.calls.drain import drain
 from rtppool_relay.calls.telephony import Telephony
 from rtppool_relay.config import ConfigState, RelayConfig, from_environment
+from rtppool_relay.figures.host_findings import find_host_time
+from rtppool_relay.figures.host_watch import READ_SECONDS, HostWatch
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.metrics import RelayMetrics
 from rtppool_relay.http.routes import make_routes
@@ -82,6 +85,7 @@ class Relay:
         self._supervisor = MediaSupervisor(settings.media_workers, first, self._jobs, real_time=settings.real_time)
         self._measurement = Measurement(SteadyClock())
         self._measurement.keep_window(config.sla.window_seconds)
+        self._host_watch = HostWatch(self._measurement.host, lambda: self._supervisor.pids, KernelCounters())
         self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._resolver = EchoResolver(config.echo, family_of(settings.bind_ip))
         self._call_ports = CallPorts(
@@ -105,6 +109,7 @@ class Relay:
             clock.reason,
             real_time_expected=settings.real_time_expected,
             in_cluster="KUBERNETES_SERVICE_HOST" in os.environ,
+            host_findings=lambda: find_host_time(self._measurement.host),
         )
         self._status = StatusView(
             relay=os.uname().nodename,
@@ -161,6 +166,7 @@ class Relay:
             repeat("checking the sound", self._settings.metrics_interval_seconds, self._telephony.check_sound),
             repeat("the loop's sign of life", self._settings.metrics_interval_seconds, self._tick),
             repeat("reading credentials", REFRESH_CREDENTIALS_SECONDS, self._telephony.refresh_credentials),
+            *((repeat("reading host time", READ_SECONDS, self._read_host),) if self._settings.host_witnesses else ()),
             repeat("comparing clocks", COMPARE_CLOCKS_SECONDS, self._compare_clocks),
             repeat("collecting the probe", COLLECT_PROBE_SECONDS, self._collect_probe),
             repeat("releasing free memory", RELEASE_SECONDS, release_free_pages),
@@ -219,6 +225,9 @@ class Relay:
 
     def _collect_figures(self) -> None:
         self._measurement.tick(self._compare_clocks(), time.monotonic_ns())
+
+    def _read_host(self) -> None:
+        self._host_watch.read(self._compare_clocks())
 
     def _tick(self) -> None:
         self._lifecycle.ticked_at_seconds = time.monotonic()

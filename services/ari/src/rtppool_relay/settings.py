@@ -63,6 +63,7 @@ class Settings:
     real_time: bool
     real_time_expected: bool
     admission: bool
+    host_witnesses: bool
     metrics_interval_seconds: float
     on_stop: OnStop
     drain_grace_seconds: float
@@ -104,6 +105,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         real_time=scheduling != "fair",
         real_time_expected=scheduling == "realtime",
         admission=env.choice("ADMISSION", "on", ON_OR_OFF) == "on",
+        host_witnesses=env.choice("HOST_WITNESSES", "on", ON_OR_OFF) == "on",
         metrics_interval_seconds=env.seconds("METRICS_INTERVAL_SEC", 1, 0.2, 10),
         on_stop="handover" if env.choice("ON_STOP", "drain", ON_STOP) == "handover" else "drain",
         drain_grace_seconds=env.seconds("DRAIN_GRACE_SEC", 3600, 0, 86_400),

@@ -47,6 +47,14 @@ class HostTime:
         self.total = self.total.plus(figures)
         self.absent = dict(absent)
 
+    def latest(self) -> HostFigures:
+        """Return the sum of the latest seconds, as many as a window has."""
+        return total(self._by_second.values())
+
+    def latest_ns(self) -> int:
+        """Return how much time `latest` covers."""
+        return len(self._by_second) * NS_PER_SECOND
+
     def between(self, start: int, end: int) -> dict[int, HostFigures]:
         """Return the host time of the seconds from `start` up to, not including, `end`."""
         return {second: held for second, held in self._by_second.items() if start <= second < end}

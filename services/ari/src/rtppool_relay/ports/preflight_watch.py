@@ -33,7 +33,7 @@ class PreflightWatch:
     """The latest findings. `config` returns the configuration in force.
 
     `stamps_reason` says why the kernel does not stamp packets, if so. `real_time_expected`: media processes should
-    have real-time priority.
+    have real-time priority. `host_findings` returns those of taken processor time.
     """
 
     def __init__(
@@ -44,12 +44,14 @@ class PreflightWatch:
         *,
         in_cluster: bool,
         real_time_expected: bool = False,
+        host_findings: Callable[[], tuple[Finding, ...]] = tuple,
     ) -> None:
         self._config = config
         self._call_ports = call_ports
         self._stamps_reason = stamps_reason
         self._in_cluster = in_cluster
         self._real_time_expected = real_time_expected
+        self._host_findings = host_findings
         self._of_host: tuple[Finding, ...] = ()
         self._reported: tuple[Finding, ...] = ()
 
@@ -73,7 +75,7 @@ class PreflightWatch:
 
     def _find(self) -> tuple[Finding, ...]:
         config = self._config()
-        return preflight(
+        of_packets = preflight(
             read_host_facts(self._in_cluster),
             PlannedUse(config.port_range, config.excluded_ports, config.echo.port),
             self._call_ports.manager.report(),
@@ -81,6 +83,7 @@ class PreflightWatch:
             self._stamps_reason,
             real_time_refused=self._real_time_expected and not self._call_ports.supervisor.real_time(),
         )
+        return of_packets + self._host_findings()
 
 
 def read_host_facts(in_cluster: bool, proc: Path = PROC) -> HostFacts:

@@ -12,7 +12,7 @@ from rich.text import Text
 from rtppool_callgen.demo.relay_view import MAX_ROWS, CallRow, RelayView
 from rtppool_callgen.formats import milliseconds
 
-STOLEN_FROM = "0.1 % of packets late by 3 ms can't be kept on a virtual machine whose hypervisor takes its processors."
+STOLEN_FROM = "A limit of 0.1 % at 3 ms can't be kept on a virtual machine whose hypervisor takes its processors."
 _COLOURS = {"Met": "green", "Violated": "red", "Unknown": "yellow"}
 
 

@@ -1,0 +1,267 @@
+"""The heartbeat: one small process for each watched processor, forked from one parent.
+
+A heartbeat sleeps until its next beat is due. When it wakes late, something else had its processor: the hypervisor, a
+process that the kernel did not preempt, or a CPU limit. It has the scheduling of the packet processes, so they waited
+as well. A process of its own for each processor keeps a stopped processor from holding the others' interpreter.
+
+Started as `python -m rtppool_core.host.beat_process PLAN`, with a plan as JSON. It inherits the descriptors of the
+memory and of a pipe, and exits when the other end of the pipe is closed. The modules that it imports are few: each
+heartbeat costs about 1 % of its processor, and most of that is the kernel's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import mmap
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Collection
+
+from rtppool_core.host.beats_memory import DUE, MIN_STALL_NS, USUAL, Block, Header, TakenTime, memory_bytes
+from rtppool_core.host.kernel_texts import last_processor
+from rtppool_core.host.own_processes import OwnProcesses, cpu_clock_of
+from rtppool_core.host.own_time import ClockHistory, Reading
+from rtppool_core.process.scheduling import prioritize
+
+PERIOD_NS = 3_000_000
+# The usual lateness moves by this at each beat, up or down, and so towards the median: by 3 ms in 30 s.
+USUAL_STEP_NS = 300
+REFRESH_SECONDS = 1.0
+# Intervals in beats, powers of two.
+WAITS_EVERY = 4
+CLOCKS_EVERY = 8
+PROCESSES_EVERY = 128
+MAX_FILE_BYTES = 1024
+# A packet process that waited longer between two readings is read at every beat.
+CONTENDED_NS = 200_000
+# An own process that ran for less than this share of a stall does not explain it.
+MIN_OWN_SHARE = 1 / 16
+
+
+class ProcessorBeat:
+    """One processor's heartbeat."""
+
+    def __init__(self, block: Block, header: Header) -> None:
+        self._block = block
+        self._header = header
+        self._history = ClockHistory()
+        self._own: tuple[int, ...] = ()
+        self._clock_ids: tuple[int, ...] = ()
+        self._waiting: list[int] = []
+        self._turn = 0
+        self._is_contended = False
+        self._delays: dict[int, int] = {}
+        self._schedstats = ProcessFiles("schedstat")
+        self._stats = ProcessFiles("stat")
+
+    def run(self, parent: int) -> None:
+        """Beat until the parent has ended."""
+        words, monotonic_ns, sleep = self._block.words, time.monotonic_ns, time.sleep
+        usual = turn = 0
+        woke = monotonic_ns()
+        due = woke + PERIOD_NS
+        self._refresh()
+        while True:
+            words[DUE] = due
+            sleep((due - woke) * 1e-9)
+            woke = monotonic_ns()
+            late = woke - due
+            usual += USUAL_STEP_NS if late > usual else -USUAL_STEP_NS
+            if late - usual > MIN_STALL_NS:
+                self._on_stall(due + usual, woke)
+                due += late // PERIOD_NS * PERIOD_NS
+            due += PERIOD_NS
+            turn += 1
+            if not turn & (WAITS_EVERY - 1) or self._is_contended:
+                self._read_waits(woke)
+            if turn & (CLOCKS_EVERY - 1):
+                continue
+            self._read_clocks(woke)
+            if turn & (PROCESSES_EVERY - 1):
+                continue
+            words[USUAL] = usual
+            if os.getppid() != parent:
+                return
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Read which processes to observe."""
+        self._own = tuple(self._header.own)
+        self._clock_ids = tuple(map(cpu_clock_of, self._own))
+        self._waiting = self._header.assigned_to(self._block.processor)
+        self._delays = {pid: delay for pid, delay in self._delays.items() if pid in self._waiting}
+        self._schedstats.keep(self._waiting)
+        self._stats.keep({*self._own, *self._waiting})
+
+    def _on_stall(self, start_ns: int, woke_ns: int) -> None:
+        end = self._read_clocks(woke_ns, is_baseline=False)
+        here_ns = self._ran_here(start_ns, end, self._block.processor)
+        self._add(TakenTime(self._block.processor, start_ns, woke_ns - here_ns, _raw_offset_ns(), is_wait=False))
+        self._history.add(end)
+
+    def _read_waits(self, now_ns: int) -> None:
+        """Read the run delay of one packet process; those of a processor take turns."""
+        if not self._waiting:
+            return
+        self._turn = (self._turn + 1) % len(self._waiting)
+        pid = self._waiting[self._turn]
+        text = self._schedstats.read(pid)
+        if text is None:
+            return
+        delay_ns = int(text.split()[1])
+        taken_ns = delay_ns - self._delays.get(pid, delay_ns)
+        self._delays[pid] = delay_ns
+        self._is_contended = taken_ns > CONTENDED_NS
+        if taken_ns > MIN_STALL_NS:
+            self._on_wait(pid, now_ns - taken_ns, now_ns)
+
+    def _on_wait(self, pid: int, start_ns: int, now_ns: int) -> None:
+        processor = self._processor_of(pid)
+        if processor is None:
+            return
+        here_ns = self._ran_here(start_ns, self._read_clocks(now_ns, is_baseline=False), processor, besides=pid)
+        self._add(TakenTime(processor, start_ns, now_ns - here_ns, _raw_offset_ns(), is_wait=True))
+
+    def _add(self, taken: TakenTime) -> None:
+        if taken.end_ns > taken.start_ns:
+            self._block.write_event(taken)
+
+    def _ran_here(self, start_ns: int, end: Reading, processor: int, besides: int | None = None) -> int:
+        """Return how long own processes ran on a processor from `start_ns` on, `besides` left out."""
+        ran = self._history.ran_ns(start_ns, end)
+        min_ns = (end.at_ns - start_ns) * MIN_OWN_SHARE
+        busy = (pid for pid, used_ns in ran.items() if used_ns > min_ns and pid != besides)
+        here_ns = sum(ran[pid] for pid in busy if self._processor_of(pid) == processor)
+        return min(here_ns, end.at_ns - start_ns)
+
+    def _read_clocks(self, now_ns: int, *, is_baseline: bool = True) -> Reading:
+        try:
+            clocks = tuple(map(time.clock_gettime_ns, self._clock_ids))
+        except OSError:
+            # A process has exited. The next refresh finds the others.
+            self._own = self._clock_ids = clocks = ()
+        reading = Reading(now_ns, self._own, clocks)
+        if is_baseline:
+            self._history.add(reading)
+            self._block.write_clocks(reading)
+        return reading
+
+    def _processor_of(self, pid: int) -> int | None:
+        text = self._stats.read(pid)
+        return None if text is None else last_processor(text.decode(errors="replace"))
+
+
+class ProcessFiles:
+    """Open files of /proc by process: reading one again costs less than opening it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._descriptors: dict[int, int] = {}
+
+    def read(self, pid: int) -> bytes | None:
+        """Return a process's file; None where it has exited."""
+        try:
+            if pid not in self._descriptors:
+                self._descriptors[pid] = os.open(f"/proc/{pid}/{self._name}", os.O_RDONLY | os.O_CLOEXEC)
+            return os.pread(self._descriptors[pid], MAX_FILE_BYTES, 0)
+        except OSError:
+            return None
+
+    def keep(self, pids: Collection[int]) -> None:
+        """Close the files of all other processes."""
+        for pid in self._descriptors.keys() - set(pids):
+            os.close(self._descriptors.pop(pid))
+
+
+class Parent:
+    """Starts a heartbeat for each processor, and keeps the lists of processes in the header."""
+
+    def __init__(self, words: memoryview, processors: list[int], programs: list[str], *, real_time: bool) -> None:
+        self._header = Header(words)
+        self._blocks = [Block(words, at, processor) for at, processor in enumerate(processors)]
+        self._real_time = real_time
+        self._own = OwnProcesses(programs)
+        self._stats = ProcessFiles("stat")
+        self._children: list[int] = []
+
+    def run(self, life_descriptor: int) -> int:
+        """Run until the pipe is closed or a heartbeat ends. Returns the exit code."""
+        wake, on_exit = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(on_exit)
+        signal.signal(signal.SIGCHLD, _do_nothing)
+        self._refresh()
+        self._children = [self._fork(block) for block in self._blocks]
+        poller = select.poll()
+        poller.register(life_descriptor, select.POLLHUP)
+        poller.register(wake, select.POLLIN)
+        try:
+            while True:
+                events = dict(poller.poll(REFRESH_SECONDS * 1e3))
+                if life_descriptor in events:
+                    return 0
+                if wake in events:
+                    # A child that stands still wakes the parent as well.
+                    os.read(wake, MAX_FILE_BYTES)
+                    if os.waitpid(-1, os.WNOHANG)[0]:
+                        return 1
+                else:
+                    self._refresh()
+        finally:
+            for child in self._children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+
+    def _fork(self, block: Block) -> int:
+        parent = os.getpid()
+        child = os.fork()
+        if child:
+            return child
+        try:
+            os.sched_setaffinity(0, {block.processor})
+            prioritize(real_time=self._real_time)
+            gc.collect()
+            gc.freeze()
+            gc.disable()
+            ProcessorBeat(block, self._header).run(parent)
+        except BaseException:  # noqa: BLE001 a forked process must not return into its parent's code
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(1)
+
+    def _refresh(self) -> None:
+        packet_pids = self._header.packet_pids
+        self._header.own = self._own.busiest([*packet_pids, os.getppid()])
+        self._stats.keep(packet_pids)
+        self._header.assign({pid: self._reader_of(pid) for pid in packet_pids})
+
+    def _reader_of(self, pid: int) -> int:
+        """Return the watched processor on which a packet process ran last, or else the first one."""
+        watched = [block.processor for block in self._blocks]
+        text = self._stats.read(pid)
+        home = None if text is None else last_processor(text.decode(errors="replace"))
+        return watched[0] if home is None or home not in watched else home
+
+
+def _raw_offset_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - time.monotonic_ns()
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    """Let the signal only wake the parent."""
+
+
+def main() -> int:
+    """Run the parent. Returns the exit code."""
+    plan = json.loads(sys.argv[1])
+    processors = [int(processor) for processor in plan["processors"]]
+    words = memoryview(mmap.mmap(plan["memory"], memory_bytes(len(processors)))).cast("q")
+    return Parent(words, processors, plan["programs"], real_time=plan["real_time"]).run(plan["life"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""CPU time of the product's own processes inside a span, from readings of their clocks at a few moments.
+
+A reading at the span's begin does not exist: it begins unexpectedly. The latest reading before it is some milliseconds
+old, so the usual share of each process is taken off for the time between. That share is a median: a process that works
+in bursts usually does not run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from itertools import islice
+from typing import NamedTuple
+
+# One reading every few beats, for about two seconds.
+MAX_READINGS = 96
+# The usual share is that of the last intervals, about half a second.
+MAX_SHARES = 15
+
+
+class Reading(NamedTuple):
+    """CPU clocks of processes at one moment, in ns."""
+
+    at_ns: int
+    pids: tuple[int, ...]
+    clocks: tuple[int, ...]
+
+    def by_pid(self) -> Mapping[int, int]:
+        """Return the clocks by process."""
+        return dict(zip(self.pids, self.clocks, strict=True))
+
+
+class ClockHistory:
+    """The latest readings, oldest first."""
+
+    def __init__(self) -> None:
+        self._readings: deque[Reading] = deque(maxlen=MAX_READINGS)
+
+    def add(self, reading: Reading) -> None:
+        """Add a reading."""
+        self._readings.append(reading)
+
+    def ran_ns(self, start_ns: int, end: Reading) -> dict[int, int]:
+        """Return how long each process ran from `start_ns` to the reading `end`.
+
+        A process without an earlier reading is left out.
+        """
+        if not self._readings:
+            return {}
+        at = self._latest(start_ns)
+        before = self._readings[at]
+        unread_ns = max(0, start_ns - before.at_ns)
+        clocks = before.by_pid()
+        ran = {}
+        for pid, clock in end.by_pid().items():
+            if pid not in clocks:
+                continue
+            used_ns = clock - clocks[pid]
+            if used_ns > 0:
+                used_ns -= round(self._usual_share(pid, at) * unread_ns)
+            ran[pid] = min(max(0, used_ns), end.at_ns - start_ns)
+        return ran
+
+    def _latest(self, until_ns: int) -> int:
+        """Return the place of the latest reading until a time; where all are younger, of the oldest."""
+        places = range(len(self._readings) - 1, 0, -1)
+        return next((at for at in places if self._readings[at].at_ns <= until_ns), 0)
+
+    def _usual_share(self, pid: int, at: int) -> float:
+        """Return the median share of a processor that a process used between the readings until this place."""
+        shares: list[float] = []
+        later: tuple[int, int] | None = None
+        for reading in islice(reversed(self._readings), len(self._readings) - 1 - at, None):
+            if pid not in reading.pids or len(shares) == MAX_SHARES:
+                break
+            clock = reading.clocks[reading.pids.index(pid)]
+            if later is not None and later[0] > reading.at_ns:
+                shares.append((later[1] - clock) / (later[0] - reading.at_ns))
+            later = reading.at_ns, clock
+        return min(1.0, median(shares)) if shares else 0.0
+
+
+def median(values: list[float]) -> float:
+    """Return the lower median. The standard library's module would cost each heartbeat a megabyte."""
+    return sorted(values)[(len(values) - 1) // 2]

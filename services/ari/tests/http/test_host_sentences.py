@@ -74,3 +74,11 @@ def test_a_share_above_a_limit_never_looks_equal_to_it() -> None:
     said = share({}, source=0, relay=51, echo=0, host=0)
     assert said is not None
     assert said.startswith("0.11 % late")
+
+
+def test_judged_packets_of_the_source_are_explained() -> None:
+    _, shown = window(source=500, relay=2, echo=8, host=0)
+    late = structs.replace(shown.late, judged=62)
+    said = describe_host(NOTHING_TAKEN, structs.replace(shown, late=late))
+    assert said is not None
+    assert said.endswith("62 judged. Some of these are late by the source, but arrived within the threshold.")

@@ -50,7 +50,7 @@ def test_the_document_has_exactly_these_fields() -> None:
                 "This tier holds at 101 calls only.",
             }
         ],
-        "message": "Longest round trip: 23.001 ms, accepted is 22 ms. Late by relay or echo: 0.18 %, accepted is "
+        "message": "Longest round trip: 23.001 ms, accepted is 22 ms. Late and judged: 0.18 %, accepted is "
         "0.1 %. Lost between relay and echo: 0.3 %, accepted is 0.2 %.",
         "remarks": [],
         "checks": [
@@ -85,7 +85,7 @@ def test_the_document_has_exactly_these_fields() -> None:
 
 def test_the_document_has_the_figures_in_the_units_of_the_limits() -> None:
     document = sla_document(VIOLATED)
-    assert document["message"].startswith("Longest round trip: 23.001 ms, accepted is 22 ms. Late by")
+    assert document["message"].startswith("Longest round trip: 23.001 ms, accepted is 22 ms. Late and")
     assert document["checks"][3] == {"limit": "maxRttMicroseconds", "accepted": 22_000, "measured": 23_001}
     assert document["violations"] == [check for check in document["checks"] if check["measured"] > check["accepted"]]
     assert (document["capacityCalls"], document["unreachableTiers"][0]["upToCalls"]) == (101, 150)
@@ -123,7 +123,9 @@ def test_a_pool_may_judge_the_host_as_well() -> None:
     assert (document["result"], document["limits"]["judgeHost"]) == ("Violated", True)
     assert document["calls"]["latePpm"] == 6_640
     assert document["calls"]["late"]["judged"] == 332
-    assert document["message"].startswith("Late by relay, echo or host: 0.664 %, accepted is 0.1 %. 0.67 % late; ")
+    assert document["message"].startswith(
+        "Late and judged, with the host's time: 0.664 %, accepted is 0.1 %. 0.67 % late; "
+    )
 
 
 def test_a_relay_without_a_witness_shows_no_share_of_the_host() -> None:

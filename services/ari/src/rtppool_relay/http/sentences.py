@@ -18,8 +18,8 @@ LIMIT_NAMES = {
     "p95Microseconds": "95th percentile of the round trip",
     "p99Microseconds": "99th percentile of the round trip",
     "maxRttMicroseconds": "Longest round trip",
-    "maxLatePpm": "Late by relay or echo",
-    "maxLatePpm.judgeHost": "Late by relay, echo or host",
+    "maxLatePpm": "Late and judged",
+    "maxLatePpm.judgeHost": "Late and judged, with the host's time",
     "maxLossPpm": "Lost between relay and echo",
 }
 
@@ -114,6 +114,8 @@ def describe_host(host: HostReport, window: WindowReport | None) -> str | None:
     causes = [("host", late.host), ("relay", late.relay), ("echo", late.echo)]
     counted = ", ".join(f"{cause} {format_number(number)}" for cause, number in causes if number)
     sentence = f"{'; '.join(parts)}. Causes: {counted}; {format_number(late.counted)} judged."
+    if late.counted > late.here:
+        sentence += " Some of these are late by the source, but arrived within the threshold."
     if late.echo and host.echo == "NotReported":
         sentence += " The echo reports no host time of its machine, so its stalls count as echo."
     return sentence

@@ -147,7 +147,7 @@ def test_the_verdict_comes_first_with_the_reason_as_sentences() -> None:
     for sentence in (
         "✗ Violated",
         "Longest round trip: 23.001 ms, accepted is 22 ms.",
-        "Late by relay or echo: 0.18 %, accepted is 0.1 %.",
+        "Late and judged: 0.18 %, accepted is 0.1 %.",
         "Lost between relay and echo: 0.3 %, accepted is 0.2 %.",
         "20 calls active: the limits of the tier up to 30 calls apply.",
     ):
@@ -174,7 +174,7 @@ def test_the_verdict_comes_first_with_the_reason_as_sentences() -> None:
         (BY_HOST, "0.67 % late; the hypervisor took 3.0 s of this machine's 122 s of CPU; all late packets lie in"),
         (BY_HOST, "The hypervisor took processors steal 3,020 ms"),
         (BY_HOST, "A CPU limit of this container held it back throttling this process is in the root control group"),
-        (HOST_JUDGED, "Late by relay, echo or host: 0.664 %, accepted is 0.1 %."),
+        (HOST_JUDGED, "Late and judged, with the host's time: 0.664 %, accepted is 0.1 %."),
         (HOST_JUDGED, "Judged arrived in time, or made late by relay, echo and host 332 (0.664 %) not measured"),
         (
             VIOLATED,

@@ -70,7 +70,7 @@ def test_the_log_line_is_flat_and_omits_unknown_values() -> None:
         packets=10,
         answered=9,
         lost=1,
-        late=LateByCause(echo=2),
+        late=LateByCause(echo=2, host=3, judged=4),
         reordered=1,
         duplicates=0,
         too_late=0,
@@ -79,6 +79,7 @@ def test_the_log_line_is_flat_and_omits_unknown_values() -> None:
     )
     fields = log_fields(CallRecord("c", "c", CallState.ENDED, 1, figures=figures))
     assert (fields["packets"], fields["lost"], fields["lateEcho"], fields["p99Microseconds"]) == (10, 1, 2, 310)
+    assert (fields["lateHost"], fields["lateJudged"]) == (3, 4)
     assert (fields["reorderingMaxExtent"], fields["reorderingMaxLateMicroseconds"]) == (4, 62)
     assert not {"sipCallId", "p50Microseconds", "figures"} & fields.keys()
     assert all(not isinstance(value, dict | list) for value in fields.values())

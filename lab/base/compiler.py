@@ -12,8 +12,8 @@ from lab.base.errors import LabError
 from lab.base.places import REFERENCE
 
 
-def compile_c(name: str, folder: Path) -> Path:
-    """Compile `name`.c into `folder` and return the program.
+def compile_c(name: str, folder: Path, options: Sequence[str] = ()) -> Path:
+    """Compile `name`.c into `folder` and return the program, or the library that the options ask for.
 
     Raises:
         LabError: no C compiler, or it refuses the source.
@@ -22,7 +22,7 @@ def compile_c(name: str, folder: Path) -> Path:
     if compiler is None:
         raise LabError("no C compiler (cc); install one, for example: apt-get install gcc libc6-dev")
     # The reflector draws from a distribution that needs libm, and the disturber has threads.
-    return run_compiler([compiler, "-O2"], folder / name, REFERENCE / f"{name}.c", ["-lm", "-pthread"])
+    return run_compiler([compiler, "-O2", *options], folder / name, REFERENCE / f"{name}.c", ["-lm", "-pthread"])
 
 
 def run_compiler(command: Sequence[str], program: Path, source: Path, libraries: Sequence[str] = ()) -> Path:

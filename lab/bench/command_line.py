@@ -94,6 +94,8 @@ def _session(options: argparse.Namespace, folder: Path, *, with_rtpengine: bool)
         long_seconds=QUICK_LONG_SECONDS if quick else 60.0,
         stretch_seconds=QUICK_STRETCH_SECONDS if quick else 30.0,
         scenarios=options.scenarios,
+        pairs=options.pairs or (QUICK_ROUNDS if quick else 20),
+        pair_seconds=options.pair_seconds or (QUICK_STRETCH_SECONDS if quick else 30.0),
         hostile_packets=QUICK_PACKETS if quick else 1_000_000,
         folder=folder,
         say=lambda text: say(f"  {text}"),
@@ -119,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WORD",
         help="run only scenarios with such a word",
     )
+    parser.add_argument("--pairs", type=int, help="pairs of runs that compare two settings (20)")
+    parser.add_argument("--pair-seconds", type=float, help="measured seconds of each run of a pair (30)")
     parser.add_argument("--quick", action="store_true", help="two short rounds: whether it runs, not its cost")
     parser.add_argument("--publish", action="store_true", help="put table and picture into docs/performance.md")
     return parser

@@ -12,12 +12,14 @@ from lab.bench.measure import (
     hostile,
     latency,
     lossless,
+    overload,
     relay_cost,
     restart,
     scraping,
     stalls,
     sustained,
     truth,
+    witnesses,
 )
 from lab.bench.results.figures import Result
 from lab.bench.session import Session
@@ -48,6 +50,8 @@ CONTENTS = (
     Measurement("scraping", "Scraping on and off", scraping.estimated_seconds, scraping.run),
     Measurement("truth", "Against an echo with known delays", truth.estimated_seconds, truth.run),
     Measurement("causes", "Late packets of known cause", causes.estimated_seconds, causes.run),
+    Measurement("overload", "Late packets that are not the host's", overload.estimated_seconds, overload.run),
+    Measurement("witnesses", "The cost of the host's witnesses", witnesses.estimated_seconds, witnesses.run),
     Measurement("stalls", "Stopped media process", stalls.estimated_seconds, stalls.run),
     Measurement("restart", "Killed media process", restart.estimated_seconds, restart.run),
     Measurement("hostile", "Strangers and fuzz", hostile.estimated_seconds, hostile.run),

@@ -15,6 +15,7 @@ class Session:
 
     `rounds` are measured rounds, which follow a warm-up round. `seconds` is the measured time of a round. A run with
     known causes has two stretches of `stretch_seconds`. `scenarios` are words: a scenario runs whose name has one.
+    `pairs` of runs, each of `pair_seconds`, compare two settings.
     """
 
     programs: Programs
@@ -24,6 +25,8 @@ class Session:
     long_seconds: float
     stretch_seconds: float
     scenarios: Sequence[str]
+    pairs: int
+    pair_seconds: float
     hostile_packets: int
     folder: Path
     say: Callable[[str], None]

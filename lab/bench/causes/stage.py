@@ -17,7 +17,7 @@ from lab.bench.causes.cpu_group import CpuGroup, Throttling, cpu_group
 from lab.bench.causes.disturber import Disturber, StallLog, disturber, joined
 from lab.bench.causes.intervals import union
 from lab.bench.causes.machine_steal import Steal
-from lab.bench.causes.plan import NS_PER_SECOND, Means, Stall, random_stalls
+from lab.bench.causes.plan import NS_PER_SECOND, Means, Stall, random_stalls, regular_stalls
 from lab.bench.causes.shown import Shown, read_shown
 from lab.bench.causes.timelines import Records, read_records, timelines
 from lab.bench.causes.truth import THRESHOLD_NS, Cause, Timelines, Truth, true_causes, usual_of
@@ -31,6 +31,7 @@ from lab.bench.subjects.relays import reference_relay
 from rtppool_core.process.scheduling import ask_for_short_slices
 
 CALLS, CALLS_BESIDE = 20, 10
+CONSTANT_EVERY_MS, CONSTANT_STALL_MS = 10.0, 2.0
 REAL_TIME_PRIORITY = 1
 # Between the stretches the relay's figures of the quiet one settle, and after the load those of the disturbed one.
 SETTLES_SECONDS = 6.0
@@ -42,13 +43,33 @@ BURN_NS = 300_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """How long the echo holds a packet, and a share of them longer."""
+
+    usual_us: int
+    slow_ppm: int
+    slow_us: int
+
+
+AT_ONCE = Hold(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
-    """The processes that are stopped, and how the host is stalled. `fair`: no process has real-time priority."""
+    """The processes that are stopped, and how the host is stalled.
+
+    `fair`: no process has real-time priority. `constant`: the host is stalled for 2 ms in each 10. `slow_send_us` is
+    CPU time that each send of the relay takes in addition. The echo holds packets for `hold`.
+    """
 
     name: str
     fair: bool = False
     stopped: tuple[Cause, ...] = ()
     host: Means | None = None
+    constant: bool = False
+    calls: int = CALLS
+    slow_send_us: int = 0
+    hold: Hold = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +174,18 @@ def _plan(
         Stall(each.means, each.begin_ns, each.length_ns, tuple(actors.pids(chance.choice(scenario.stopped))))
         for each in (random_stalls(Means.STOP, chance, first, seconds) if scenario.stopped else [])
     ]
-    host = random_stalls(scenario.host, chance, first, seconds) if scenario.host else []
+    host = _host_stalls(scenario, chance, first, seconds)
     if scenario.host is Means.BURN:
         host = [Stall(Means.BURN, each.begin_ns, BURN_NS) for each in host]
     return stops, tuple(host)
+
+
+def _host_stalls(scenario: Scenario, chance: random.Random, first: float, seconds: float) -> list[Stall]:
+    if scenario.host is None:
+        return []
+    if scenario.constant:
+        return regular_stalls(scenario.host, CONSTANT_EVERY_MS, CONSTANT_STALL_MS, first, seconds)
+    return random_stalls(scenario.host, chance, first, seconds)
 
 
 def _observation(
@@ -206,6 +235,9 @@ async def _actors(
     """Run all processes of a scenario, with a quota in one group, apart from those that stop others."""
     programs, folder = session.programs, session.folder
     settings = {"MEDIA_SCHEDULING": "fair"} if scenario.fair else {}
+    if scenario.slow_send_us:
+        settings |= {"LD_PRELOAD": str(programs.slow_send), "SLOW_SEND_US": str(scenario.slow_send_us)}
+    hold = scenario.hold
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         group = stack.enter_context(cpu_group()) if scenario.host is Means.BURN else None
@@ -213,9 +245,11 @@ async def _actors(
         if scenario.fair:
             ask_for_short_slices()  # as our relay does; the processes in C inherit them
         with group.entered() if group else nullcontext():
-            reflector = await enter(running(programs.reflector, ECHO_PORT, seed, records, 0, 0, 0))
+            reflector = await enter(
+                running(programs.reflector, ECHO_PORT, seed, records, hold.usual_us, hold.slow_ppm, hold.slow_us)
+            )
             await reflector.expect("ready")
-            generator = await enter(load_generator(programs.load, folder, CALLS, seconds, 0.0, seed))
+            generator = await enter(load_generator(programs.load, folder, scenario.calls, seconds, 0.0, seed))
             beside = await enter(
                 load_generator(programs.load, folder, CALLS_BESIDE, seconds, 0.0, seed + 1, FIRST_BESIDE_LOAD_PORT)
             )

@@ -10,12 +10,13 @@ from lab.base.compiler import compile_c, run_compiler
 from lab.base.places import REFERENCE
 
 C_PROGRAMS = ("relay", "echo", "load", "saturate", "reflector", "flood", "disturb")
+LIBRARY = "slow_send"
 GO_PROGRAM = "relay"
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Paths of the compiled programs. `go_relay` is None on a machine without Go."""
+    """Paths of the compiled programs. `slow_send` is a library. `go_relay` is None on a machine without Go."""
 
     relay: Path
     echo: Path
@@ -24,6 +25,7 @@ class Programs:
     reflector: Path
     flood: Path
     disturb: Path
+    slow_send: Path
     go_relay: Path | None
 
 
@@ -34,6 +36,7 @@ def compile_all(folder: Path, *, with_go: bool = True) -> Programs:
         LabError: no C compiler, or a compiler refuses a source.
     """
     built = {name: compile_c(name, folder) for name in C_PROGRAMS}
+    built[LIBRARY] = compile_c(LIBRARY, folder, ["-shared", "-fPIC"])
     go = shutil.which("go") if with_go else None
     go_relay = None
     if go is not None:

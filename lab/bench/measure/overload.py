@@ -1,0 +1,118 @@
+"""Lateness that is not the host's, on a busy machine: an overloaded relay, and a slow echo under constant stalls."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import Any
+
+from lab.bench.causes.plan import Means
+from lab.bench.causes.stage import SECONDS_AROUND, SETTLES_SECONDS, Hold, Observation, Scenario, observe
+from lab.bench.causes.truth import Cause
+from lab.bench.load.load_generator import SEED
+from lab.bench.results.figures import Figure, Result
+from lab.bench.session import Session
+
+MAX_ATTEMPTS = 3
+MIN_LATE = 500
+MAX_OTHERS_PER_CENT = 5.0
+MAX_STEAL_PER_CENT = 1.0
+# Two sends a packet, 50 packets a second: a third of the time that 100 calls need.
+CALLS, SLOW_SEND_US = 100, 300
+# Without a slower send, about three times the calls that a media process of this design forwards on one processor.
+MANY_CALLS = 1500
+HALF_A_SECOND = Hold(usual_us=200, slow_ppm=100_000, slow_us=500_000)
+
+SCENARIOS = (
+    (Scenario("slow relay, three times its capacity, real-time", calls=CALLS, slow_send_us=SLOW_SEND_US), Cause.RELAY),
+    (
+        Scenario("slow relay, three times its capacity, fair", fair=True, calls=CALLS, slow_send_us=SLOW_SEND_US),
+        Cause.RELAY,
+    ),
+    (Scenario("many calls, three times the capacity, real-time", calls=MANY_CALLS), Cause.RELAY),
+    (Scenario("many calls, three times the capacity, fair", fair=True, calls=MANY_CALLS), Cause.RELAY),
+    (
+        Scenario("echo of 500 ms, processors taken for 2 of 10 ms", host=Means.SPIN, constant=True, hold=HALF_A_SECOND),
+        Cause.ECHO,
+    ),
+)
+
+
+def estimated_seconds(session: Session) -> float:
+    """Return the duration of all scenarios, none void."""
+    return len(_chosen(session)) * (2 * session.stretch_seconds + 2 * SETTLES_SECONDS + SECONDS_AROUND)
+
+
+async def run(session: Session) -> Result:
+    """Run each chosen scenario until one run of it is not void."""
+    figures: list[Figure] = []
+    raw = {}
+    for scenario, cause in _chosen(session):
+        own, notes = await _scenario(session, scenario, cause)
+        figures += own
+        raw[scenario.name] = notes
+    return Result(figures, raw)
+
+
+async def _scenario(session: Session, scenario: Scenario, cause: Cause) -> tuple[list[Figure], list[dict[str, Any]]]:
+    notes: list[dict[str, Any]] = []
+    reason = ""
+    for attempt in range(MAX_ATTEMPTS):
+        session.say(f"{scenario.name}, run {attempt + 1}")
+        observation = await observe(session, scenario, SEED + attempt)
+        shown = late_by_cause(observation)
+        reason = void_reason(observation)
+        notes.append({"void": reason, **_raw(observation)})
+        session.say(f"  {_line(shown)}; steal {observation.disturbed.steal_per_cent:.1f} %")
+        if not reason:
+            return figures_of(scenario.name, cause, observation), notes
+        session.say(f"  void: {reason}")
+    return [Figure(f"{scenario.name}: late packets", [], "packets", note=f"void: {reason}")], notes
+
+
+def figures_of(name: str, cause: Cause, observation: Observation) -> list[Figure]:
+    """Return how many late packets have another cause than the one that is known."""
+    shown = late_by_cause(observation)
+    others = 100 * (shown.total() - shown[cause]) / shown.total()
+    steal = max(observation.quiet.steal_per_cent, observation.disturbed.steal_per_cent)
+    return [
+        Figure(f"{name}: late packets", [shown.total()], "packets", note=_line(shown)),
+        Figure(f"{name}: late packets not shown as {cause}", [others], "%", MAX_OTHERS_PER_CENT),
+        Figure(f"{name}: steal", [steal], "%", note=_host_line(observation)),
+    ]
+
+
+def late_by_cause(observation: Observation) -> Counter[Cause]:
+    """Return the shown late packets of the disturbed stretch, and of both where nothing disturbs."""
+    stretches = [observation.disturbed] if observation.planned else [observation.quiet, observation.disturbed]
+    found: Counter[Cause] = Counter()
+    for each in stretches:
+        found.update(each.shown.late)
+    return found
+
+
+def void_reason(observation: Observation) -> str:
+    """Return why a run proves nothing; empty when it does."""
+    late = late_by_cause(observation).total()
+    if late < MIN_LATE:
+        return f"{late} late packets, {MIN_LATE} are needed"
+    steal = max(observation.quiet.steal_per_cent, observation.disturbed.steal_per_cent)
+    return f"steal {steal:.1f} %" if steal >= MAX_STEAL_PER_CENT else ""
+
+
+def _chosen(session: Session) -> list[tuple[Scenario, Cause]]:
+    words = session.scenarios
+    return [each for each in SCENARIOS if not words or any(word in each[0].name for word in words)]
+
+
+def _line(shown: Counter[Cause]) -> str:
+    return ", ".join(f"{count} {cause}" for cause, count in shown.items() if count) or "none late"
+
+
+def _host_line(observation: Observation) -> str:
+    seconds = observation.disturbed.shown.host_seconds
+    return ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
+
+
+def _raw(observation: Observation) -> dict[str, Any]:
+    return {"quiet": dataclasses.asdict(observation.quiet), "disturbed": dataclasses.asdict(observation.disturbed)}

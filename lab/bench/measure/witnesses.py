@@ -1,0 +1,150 @@
+"""The cost of the witnesses of host time: alternating pairs of runs at 100 calls, with the witnesses on and off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from lab.base.proc import children_of, cpu_ns
+from lab.bench.causes.machine_steal import Steal
+from lab.bench.load.load import quantile
+from lab.bench.load.load_generator import load_generator
+from lab.bench.load.traffic import PACKETS_PER_TRIP
+from lab.bench.results.figures import Figure, Result, ratios
+from lab.bench.results.median_interval import median_interval
+from lab.bench.session import Session
+from lab.bench.subjects.echoes import reference_echo
+from lab.bench.subjects.own import OwnRelay, own_relay
+
+CALLS = 100
+SECONDS_AROUND = 9.0
+MAX_BEAT_PER_CENT = 1.2  # of a processor, for each watched processor
+MAX_ALL_PER_CENT = 3.0
+MAX_WATCHED = 4
+MAX_CPU_RATIO = 1.01
+MAX_P99_RATIO = 1.05
+REAL_TIME_PRIORITY = 1
+NS_PER_US, NS_PER_SECOND = 1000, 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A run: its p99 from the time a packet was due, the media process's CPU time, and the shares of the others."""
+
+    p99_us: float
+    media_us_per_packet: float
+    control_per_cent: float
+    beats_per_cent: float
+    steal_per_cent: float
+    lost: int
+
+
+def estimated_seconds(session: Session) -> float:
+    """Return the duration of all pairs."""
+    return 2 * session.pairs * (session.pair_seconds + SECONDS_AROUND)
+
+
+async def run(session: Session) -> Result:
+    """Run the pairs; every other one begins with the witnesses off."""
+    found: dict[str, list[Cost]] = {"on": [], "off": []}
+    for number in range(session.pairs):
+        for setting in ("on", "off") if number % 2 == 0 else ("off", "on"):
+            cost = await _run(session, setting)
+            found[setting].append(cost)
+            session.say(
+                f"pair {number + 1} of {session.pairs}, {setting}: p99 {cost.p99_us:.0f} µs, media process "
+                f"{cost.media_us_per_packet:.2f} µs a packet, control {cost.control_per_cent:.2f} %, "
+                f"heartbeat {cost.beats_per_cent:.2f} %, steal {cost.steal_per_cent:.2f} %"
+            )
+    return Result(figures_of(found["on"], found["off"], watched_processors()), _raw(found))
+
+
+def figures_of(on: list[Cost], off: list[Cost], watched: int) -> list[Figure]:
+    """Return the costs, and the ratios pair by pair."""
+    p99 = ratios([each.p99_us for each in on], [each.p99_us for each in off])
+    interval = median_interval(p99)
+    upper = [interval[1]] if interval else []
+    note = f"from {interval[0]:.3f}" if interval else "too few pairs"
+    media = ratios([each.media_us_per_packet for each in on], [each.media_us_per_packet for each in off])
+    beats = [each.beats_per_cent for each in on]
+    readings = [a.control_per_cent - b.control_per_cent for a, b in zip(on, off, strict=True)]
+    whole = [beat + reading for beat, reading in zip(beats, readings, strict=True)]
+    title = f"witnesses at {CALLS} calls"
+    return [
+        Figure(f"{title}: heartbeat, % of a processor", [each / watched for each in beats], target=MAX_BEAT_PER_CENT),
+        Figure(f"{title}: in all, % of a processor", whole, target=MAX_ALL_PER_CENT),
+        Figure(f"{title}: CPU per packet of the media process, on ÷ off", media, target=MAX_CPU_RATIO),
+        Figure(f"{title}: p99, on ÷ off", p99),
+        Figure(f"{title}: p99, on ÷ off, upper end of the median's 95 % interval", upper, "", MAX_P99_RATIO, note=note),
+        *(
+            Figure(f"{title}: p99, {setting}, µs", [each.p99_us for each in costs])
+            for setting, costs in (("on", on), ("off", off))
+        ),
+        Figure(f"{title}: steal, %", [each.steal_per_cent for each in [*on, *off]]),
+        Figure(f"{title}: lost", [each.lost for each in [*on, *off]], "packets"),
+    ]
+
+
+def watched_processors() -> int:
+    """Return the number of processors that a heartbeat watches on this machine."""
+    return min(MAX_WATCHED, len(os.sched_getaffinity(0)))
+
+
+async def _run(session: Session, setting: str) -> Cost:
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        echo = await enter(reference_echo(session.programs))
+        generator = await enter(load_generator(session.programs.load, session.folder, CALLS, session.pair_seconds))
+        relay = await enter(own_relay(generator.ports, session.folder, {"HOST_WITNESSES": setting}))
+        # As the media process: the ordinary load of the machine is no part of this comparison.
+        for pid in (*echo(), generator.pid):
+            os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(REAL_TIME_PRIORITY))
+        await generator.connect(relay.peers)
+        await generator.until_warm()
+        groups = _groups(relay)
+        before, steal = {role: cpu_ns(pids) for role, pids in groups.items()}, Steal.read()
+        await generator.until_sent()
+        busy_ns = {role: cpu_ns(pids) - before[role] for role, pids in groups.items()}
+        stolen = Steal.read().per_cent_since(steal)
+        load = await generator.result()
+    per_cent = 100 / (session.pair_seconds * NS_PER_SECOND)
+    return Cost(
+        p99_us=quantile(load.round_trips_ns(from_schedule=True), 990) / NS_PER_US,
+        media_us_per_packet=busy_ns["media"] / NS_PER_US / max(1, load.returned * PACKETS_PER_TRIP),
+        control_per_cent=busy_ns["control"] * per_cent,
+        beats_per_cent=busy_ns["beats"] * per_cent,
+        steal_per_cent=stolen,
+        lost=load.lost,
+    )
+
+
+def _groups(relay: OwnRelay) -> dict[str, list[int]]:
+    """Return the relay's processes by role; all that are neither control nor media belong to the heartbeat."""
+    own = relay.processes()
+    known = {pid for pids in own.values() for pid in pids}
+    return {**own, "beats": [pid for pid in _descendants(relay.control_pid) if pid not in known]}
+
+
+def _descendants(pid: int) -> Iterable[int]:
+    for child in children_of(pid):
+        yield child
+        yield from _descendants(child)
+
+
+def _raw(found: dict[str, list[Cost]]) -> dict[str, list[dict[str, float]]]:
+    return {
+        setting: [
+            {
+                "p99Microseconds": each.p99_us,
+                "mediaMicrosecondsPerPacket": each.media_us_per_packet,
+                "controlPerCent": each.control_per_cent,
+                "beatsPerCent": each.beats_per_cent,
+                "stealPerCent": each.steal_per_cent,
+                "lost": each.lost,
+            }
+            for each in costs
+        ]
+        for setting, costs in found.items()
+    }

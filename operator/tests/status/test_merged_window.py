@@ -19,6 +19,7 @@ from rtppool_core.contract.report import (
     export_histogram,
 )
 from rtppool_core.statistics.bursts import BurstCounts
+from rtppool_core.statistics.emodel import r_factor
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_operator.status.merged_window import merge_windows
 
@@ -106,11 +107,35 @@ def test_ways_of_loss_are_over_the_relays_whose_echo_tells_them() -> None:
 
 
 def test_the_estimate_is_of_the_merged_figures_and_worse_with_loss() -> None:
-    clean = window(*[100] * 1000, bursts=export_bursts(BurstCounts(), 1000))
+    clean = window(*[300_000] * 1000, g711_packet_microseconds=20_000, bursts=export_bursts(BurstCounts(), 1000))
     holed = replace(clean, lost=50, bursts=export_bursts(BurstCounts(lost=50, runs=10), 1050))
-    assert merge_windows([clean])["estimatedRFactor"] == 93
-    assert merge_windows([clean])["estimatedMosHundredths"] == 441
-    assert merge_windows([clean, holed])["estimatedRFactor"] < 93
+    assert merge_windows([clean])["estimatedRFactor"] == 85
+    assert merge_windows([clean])["estimatedMosHundredths"] == 418
+    assert merge_windows([clean, holed])["estimatedRFactor"] < 85
+
+
+def test_the_estimate_has_the_mean_packet_time_and_the_buffer_of_all_arrivals() -> None:
+    short = window(*[1000] * 1000, g711_packet_microseconds=20_000)
+    long = window(*[1000] * 1000, g711_packet_microseconds=60_000)
+    varied = replace(long, source_variation=export_histogram(histogram(*[200_000] * 1000)))
+    rated = [merge_windows(each)["estimatedRFactor"] for each in ([short], [short, long], [long], [long, varied])]
+    assert rated == [round(r_factor(delay_ms, 0)) for delay_ms in (60.5, 120.5, 180.5, 260.5)]
+
+
+def test_loss_of_each_way_is_heard_once_where_the_echoes_reveal_it() -> None:
+    lossy = window(*[1000] * 980, packets=1000, lost=20, g711_packet_microseconds=20_000)
+    known = replace(lossy, directed_loss=DirectedLossReport(10, 10, 0))
+    rated = [merge_windows([each])["estimatedRFactor"] for each in (lossy, known)]
+    assert rated == [round(r_factor(60.5, 2)), round(r_factor(60.5, 100 * 10 / 990))]
+
+
+def test_a_pool_is_not_rated_below_100_packets_or_where_a_relay_does_not_report_g711() -> None:
+    rated = window(*[1000] * 100, g711_packet_microseconds=20_000)
+    assert "estimatedRFactor" in merge_windows([rated])
+    assert "estimatedRFactor" not in merge_windows([window(*[1000] * 99, g711_packet_microseconds=20_000)])
+    assert "estimatedRFactor" not in merge_windows([rated, window(*[1000] * 100)])
+    unanswered = replace(window(), packets=100, lost=100)
+    assert "estimatedRFactor" in merge_windows([rated, unanswered])
 
 
 COUNTS = st.builds(BurstCounts, *(st.integers(0, 1000) for _ in range(9)))
@@ -130,6 +155,8 @@ def test_the_definition_has_every_figure_and_no_other(definition: dict[str, Any]
     times = export_histogram(histogram(100, 200))
     full = window(
         *(100, 200),
+        packets=100,
+        g711_packet_microseconds=20_000,
         lost=2,
         late=LateByCause(host=1),
         jitter_microseconds=1,

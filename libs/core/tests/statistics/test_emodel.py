@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,14 +12,16 @@ from rtppool_core.statistics import emodel
 from rtppool_core.statistics.emodel import (
     G711_CONCEALED,
     G711_UNCONCEALED,
+    MeasuredPath,
     delay_impairment,
     equipment_impairment,
     estimate,
     mos,
     r_factor,
 )
-from rtppool_core.statistics.histogram import Histogram, bucket_of
+from rtppool_core.statistics.histogram import Histogram
 
+MS = 1_000_000
 DELAYS_MS = st.floats(0, 5000)
 LOSSES = st.floats(0, 100)
 
@@ -101,13 +105,100 @@ def test_more_loss_is_never_better(delay_ms: float, one: float, other: float) ->
     assert r_factor(delay_ms, more) <= r_factor(delay_ms, less)
 
 
-def test_the_estimate_of_a_round_trip_takes_half_of_its_99_9th_percentile() -> None:
-    round_trips = Histogram()
-    round_trips.add_buckets([(bucket_of(40_000_000), 999), (bucket_of(400_000_000), 1)], 40_000_000, 400_000_000)
-    found = estimate(round_trips, expected=1000, lost=2, burst_ratio=1)
+def times_ms(*values: float) -> Histogram:
+    filled = Histogram()
+    for value in values:
+        filled.record(round(value * 1_000_000))
+    return filled
+
+
+def path(**changes: Any) -> MeasuredPath:
+    """Return 1000 packets of 20 ms with a round trip of 300 ms, without loss."""
+    figures = {
+        "round_trips": times_ms(*[300] * 1000),
+        "source_variation": Histogram(),
+        "packets": 1000,
+        "source_lost": 0,
+        "lost": 0,
+        "burst_ratio": 1.0,
+        "packet_ns": 20 * MS,
+    }
+    return MeasuredPath(**{**figures, **changes})
+
+
+def delay_of(measured: MeasuredPath) -> float:
+    """Return T in ms: R without loss falls with it, so a search finds it."""
+    found = estimate(measured)
     assert found is not None
-    assert (found.r_factor, found.mos) == pytest.approx((91.780, 4.380), abs=0.01)
+    low, high = 0.0, 5000.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if r_factor(middle, 0) > found.r_factor else (low, middle)
+    return low
+
+
+def test_worked_example_of_300_ms_with_packets_of_20_ms() -> None:
+    found = estimate(path())
+    assert found is not None
+    assert (found.r_factor, found.mos) == pytest.approx((84.6, 4.18), abs=0.05)
+    assert delay_of(path()) == pytest.approx(210, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "delay_ms"),
+    [
+        ({}, 150 + 20 + 40),
+        ({"packet_ns": 40 * MS}, 150 + 40 + 80),
+        ({"source_variation": times_ms(*[0] * 94, *[70] * 6)}, 150 + 20 + 70),
+        ({"source_variation": times_ms(*[0] * 96, *[70] * 4)}, 150 + 20 + 40),
+        ({"round_trips": times_ms(*[300] * 94, *[390] * 6)}, 150 + 20 + 90),
+        ({"round_trips": times_ms(*[300] * 96, *[390] * 4)}, 150 + 20 + 40),
+        (
+            {"round_trips": times_ms(*[300] * 90, *[390] * 10), "source_variation": times_ms(*[0] * 90, *[100] * 10)},
+            150 + 20 + 100,
+        ),
+    ],
+)
+def test_the_delay_is_half_the_round_trip_a_packet_and_the_larger_buffer(
+    changes: dict[str, Any], delay_ms: float
+) -> None:
+    assert delay_of(path(**changes)) == pytest.approx(delay_ms, rel=0.017)
+
+
+@pytest.mark.parametrize(
+    ("changes", "heard"),
+    [
+        ({"lost": 20}, 0.02),
+        ({"lost": 20, "lost_to_echo": 10, "lost_from_echo": 10}, 10 / 990),
+        ({"lost": 20, "lost_to_echo": 20}, 0.02),
+        ({"lost": 20, "lost_to_echo": 8, "lost_from_echo": 6}, 14 / 1000),
+        ({"lost": 10, "lost_to_echo": 10, "source_lost": 1000}, 1010 / 2000),
+        ({"lost": 1000, "lost_from_echo": 1000}, 1),
+        ({"packets": 0, "lost": 0}, 0),
+    ],
+)
+def test_heard_is_the_loss_of_the_worse_way_and_all_of_unknown_direction(changes: dict[str, Any], heard: float) -> None:
+    assert path(**changes).heard_loss() == pytest.approx(heard)
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
+def test_a_known_direction_never_worsens_the_estimate(
+    source_lost: int, to_echo: int, from_echo: int, unknown: int
+) -> None:
+    lost = to_echo + from_echo + unknown
+    figures: dict[str, Any] = {"packets": 3000, "source_lost": source_lost, "lost": lost}
+    directed = path(**figures, lost_to_echo=to_echo, lost_from_echo=from_echo).heard_loss()
+    assert 0 <= directed <= path(**figures).heard_loss() + 1e-12
+
+
+def test_below_100_packets_there_is_no_estimate() -> None:
+    assert estimate(path(packets=99)) is None
+    assert estimate(path(packets=100)) is not None
+
+
+def test_for_another_codec_there_is_no_estimate() -> None:
+    assert estimate(path(packet_ns=None)) is None
 
 
 def test_without_a_round_trip_there_is_no_estimate() -> None:
-    assert estimate(Histogram(), expected=100, lost=100, burst_ratio=1) is None
+    assert estimate(path(round_trips=Histogram(), lost=1000)) is None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.report import WindowReport, import_bursts
 from rtppool_core.statistics.bursts import BurstCounts
-from rtppool_core.statistics.emodel import estimate
+from rtppool_core.statistics.emodel import Estimate, MeasuredPath, estimate
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import NS_PER_US, microseconds_up, parts_per_million
 
@@ -41,7 +41,7 @@ def merge_windows(windows: list[WindowReport]) -> dict[str, int]:
         },
         **_losses_and_lateness(windows),
         **_worst_relays(windows),
-        **_bursts_and_estimates(windows, times["round_trip"]),
+        **_bursts_and_estimates(windows, times),
     }
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -79,14 +79,13 @@ def _worst_relays(windows: list[WindowReport]) -> dict[str, int | None]:
     }
 
 
-def _bursts_and_estimates(windows: list[WindowReport], round_trips: Histogram) -> dict[str, int | None]:
+def _bursts_and_estimates(windows: list[WindowReport], times: dict[str, Histogram]) -> dict[str, int | None]:
     exports = [window.bursts for window in windows if window.bursts is not None]
     expected = sum(export.expected for export in exports)
     bursts = BurstCounts()
     for export in exports:
         bursts.add(import_bursts(export))
-    lost = sum(window.lost + window.source_lost for window in windows)
-    quality = estimate(round_trips, expected, lost, bursts.burst_ratio(expected))
+    quality = _estimate(windows, times, bursts.burst_ratio(expected))
     return {
         "lossBursts": bursts.bursts if expected else None,
         "burstLossPpm": _ppm(bursts.burst_lost, bursts.burst_packets),
@@ -96,6 +95,34 @@ def _bursts_and_estimates(windows: list[WindowReport], round_trips: Histogram) -
         "estimatedRFactor": round(quality.r_factor) if quality else None,
         "estimatedMosHundredths": round(quality.mos * HUNDREDTHS) if quality else None,
     }
+
+
+def _estimate(windows: list[WindowReport], times: dict[str, Histogram], burst_ratio: float) -> Estimate | None:
+    directed = [window.directed_loss for window in windows if window.directed_loss is not None]
+    return estimate(
+        MeasuredPath(
+            round_trips=times["round_trip"],
+            source_variation=times["source_variation"],
+            packets=_sum(windows, "packets"),
+            source_lost=_sum(windows, "source_lost"),
+            lost=_sum(windows, "lost"),
+            burst_ratio=burst_ratio,
+            packet_ns=_packet_ns(windows),
+            lost_to_echo=sum(loss.to_echo for loss in directed),
+            lost_from_echo=sum(loss.from_echo for loss in directed),
+        )
+    )
+
+
+def _packet_ns(windows: list[WindowReport]) -> int | None:
+    """Return the mean media of a G.711 packet; None where a relay has another codec, or does not report it."""
+    answered = [window for window in windows if window.answered]
+    media_us = [
+        window.answered * window.g711_packet_microseconds for window in answered if window.g711_packet_microseconds
+    ]
+    if not answered or len(media_us) < len(answered):
+        return None
+    return sum(media_us) * NS_PER_US // _sum(answered, "answered")
 
 
 def _sum(windows: list[WindowReport], name: str) -> int:

@@ -85,6 +85,8 @@ def test_a_windows_gauges_are_in_seconds_ratios_and_packets() -> None:
         max_source_jitter_us=250,
         skew_sum_ppm=200,
         skew_count=2,
+        g711_packets=990,
+        g711_ns=990 * 20 * MS,
         bursts=BurstCounts(10, 2, 1, 20, 8, 400 * MS, 1, 500, 10_000 * MS),
     )
     window.round_trip.add_buckets([(bucket_of(MS), 900), (bucket_of(3 * MS), 90)], MS, 3 * MS)

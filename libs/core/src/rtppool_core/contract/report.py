@@ -322,8 +322,11 @@ class StreamFigures(PacketCounts, frozen=True, kw_only=True):
     """Figures that the reports of a window and of a call share.
 
     `packets` were sent to the echo and are answered or lost. Delay variation (PDV, RFC 5481) is the 99.9th percentile
-    less the minimum: of the round trip, and of arrivals from Asterisk. R and MOS (ITU-T G.107) are estimates from
-    round trip and loss, as if the echo were a G.711 listener. Directions of loss need the echo's header extension.
+    less the minimum: of the round trip, and of arrivals from Asterisk. Directions of loss need the echo's header
+    extension.
+
+    R and MOS (ITU-T G.107) are estimates for a G.711 listener: absent below 100 packets, and where a packet had another
+    codec. `g711_packet_microseconds` is the mean media of a packet; absent for another codec, and from earlier relays.
     """
 
     packets: int
@@ -344,6 +347,7 @@ class StreamFigures(PacketCounts, frozen=True, kw_only=True):
     pdv_microseconds: int | None = None
     source_pdv_microseconds: int | None = None
     skew_ppm: int | None = None
+    g711_packet_microseconds: int | None = None
     estimated_r_factor: float | None = None
     estimated_mos: float | None = None
 

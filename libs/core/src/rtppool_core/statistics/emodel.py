@@ -1,7 +1,8 @@
 """The E-model of ITU-T G.107 with its default values: the R factor, and from it MOS, for G.711 over a packet network.
 
 An estimate from delay and loss alone. It knows nothing of the audio, and an echo leg is not mouth to ear.
-The formulas are those of G.107 section 7; loss robustness values are of G.113 Appendix I.
+The formulas are those of G.107 section 7. Loss robustness values are of G.113 Appendix I, for packets of 10 ms.
+Wideband codecs have scales of their own (G.107.1, G.107.2), so their R is not computed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
-from rtppool_core.statistics.histogram import PDV_PER_MILLE, Histogram
+from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import NS_PER_MS
 
 # G.107 table 2, default values: loudness ratings, sidetone, echo and noise in dB, dBm0p and dB(A).
@@ -22,6 +23,9 @@ ADVANTAGE = 0.0
 NO_DELAY_IMPAIRMENT_MS = 100.0
 MIN_MOS, MAX_MOS = 1.0, 4.5
 MAX_R = 100.0
+MIN_PACKETS = 100
+MIN_BUFFERED_PACKETS = 2
+BUFFERED_PER_MILLE = 950
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +152,57 @@ class Estimate:
     mos: float
 
 
-def estimate(round_trips: Histogram, expected: int, lost: int, burst_ratio: float) -> Estimate | None:
-    """Estimate G.711 with concealment over one way of a measured round trip; None when nothing was measured.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredPath:
+    """The figures of an echo leg that the estimate needs.
 
-    The delay is half of the round trip's 99.9th percentile: the way itself and a de-jitter buffer of the size of its
-    PDV (RFC 5481 section 6.5). `lost` of `expected` packets did not come back, both ways together.
+    `source_variation` is the delay of arrivals from the talker above the shortest. `packets` were sent to the echo,
+    `source_lost` never came from the talker, and `lost` did not come back. Of `lost`, a direction is known for
+    `lost_to_echo` and `lost_from_echo`. `packet_ns` is the media of a G.711 packet; None: the codec is another one.
     """
-    p999_ns = round_trips.quantile_ns(PDV_PER_MILLE)
-    if p999_ns is None or expected <= 0:
+
+    round_trips: Histogram
+    source_variation: Histogram
+    packets: int
+    source_lost: int
+    lost: int
+    burst_ratio: float
+    packet_ns: int | None
+    lost_to_echo: int = 0
+    lost_from_echo: int = 0
+
+    def buffer_ns(self) -> int:
+        """Return the size of a de-jitter buffer: two packets, or the 95th percentile of the larger delay variation."""
+        returns_ns = self.round_trips.quantile_ns(BUFFERED_PER_MILLE) or 0
+        return max(
+            MIN_BUFFERED_PACKETS * (self.packet_ns or 0),
+            self.source_variation.quantile_ns(BUFFERED_PER_MILLE) or 0,
+            returns_ns - (self.round_trips.min_ns or 0),
+        )
+
+    def heard_loss(self) -> float:
+        """Return the share of packets that the listener of the worse way misses.
+
+        Losses of unknown direction count on both ways.
+        """
+        undetermined = max(0, self.lost - self.lost_to_echo - self.lost_from_echo)
+        there = _share(self.source_lost + self.lost_to_echo + undetermined, self.packets + self.source_lost)
+        return max(there, _share(self.lost_from_echo + undetermined, self.packets - self.lost_to_echo))
+
+
+def estimate(path: MeasuredPath) -> Estimate | None:
+    """Estimate G.711 with concealment over the worse way of an echo leg.
+
+    The delay is half of the median round trip, the time to fill a packet, and the de-jitter buffer. None below
+    `MIN_PACKETS`, without a round trip, and for another codec: its impairments are not those of G.711.
+    """
+    median_ns = path.round_trips.quantile_ns(500)
+    if median_ns is None or path.packet_ns is None or path.packets < MIN_PACKETS:
         return None
-    r = r_factor(p999_ns / 2 / NS_PER_MS, 100 * min(lost, expected) / expected, burst_ratio)
+    delay_ns = median_ns / 2 + path.packet_ns + path.buffer_ns()
+    r = r_factor(delay_ns / NS_PER_MS, 100 * path.heard_loss(), path.burst_ratio)
     return Estimate(r, mos(r))
+
+
+def _share(part: int, whole: int) -> float:
+    return min(1.0, part / whole) if whole > 0 else 0.0

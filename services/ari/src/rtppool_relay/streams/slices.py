@@ -21,7 +21,7 @@ from rtppool_core.contract.report import (
     export_histogram,
 )
 from rtppool_core.statistics.bursts import BurstCounts
-from rtppool_core.statistics.emodel import Estimate, estimate
+from rtppool_core.statistics.emodel import Estimate, MeasuredPath, estimate
 from rtppool_core.statistics.histogram import PDV_PER_MILLE, Histogram
 from rtppool_core.units import NS_PER_US
 
@@ -66,6 +66,9 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
     max_source_jitter_us: float = 0.0
     skew_sum_ppm: float = 0.0
     skew_count: int = 0
+    g711_packets: int = 0
+    g711_ns: int = 0
+    other_codec_packets: int = 0
     bursts: BurstCounts = field(default_factory=BurstCounts)
     round_trip: Histogram = field(default_factory=Histogram)
     residence: Histogram = field(default_factory=Histogram)
@@ -142,10 +145,27 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
         """Return the mean estimate of how much slower than ours Asterisk's clock runs; None without an estimate."""
         return round(self.skew_sum_ppm / self.skew_count) if self.skew_count else None
 
+    def g711_packet_ns(self) -> int | None:
+        """Return the mean media of an answered packet; None where a packet had another codec than G.711."""
+        if self.other_codec_packets or not self.g711_packets:
+            return None
+        return self.g711_ns // self.g711_packets
+
     def estimate(self) -> Estimate | None:
-        """Estimate R and MOS from round trip and loss; None when no packet returned."""
-        lost = self.lost + self.source_lost
-        return estimate(self.round_trip, self.expected, lost, self.bursts.burst_ratio(self.expected))
+        """Estimate R and MOS; None below 100 packets, without a round trip, and for another codec than G.711."""
+        return estimate(
+            MeasuredPath(
+                round_trips=self.round_trip,
+                source_variation=self.source_variation,
+                packets=self.packets,
+                source_lost=self.source_lost,
+                lost=self.lost,
+                burst_ratio=self.bursts.burst_ratio(self.expected),
+                packet_ns=self.g711_packet_ns(),
+                lost_to_echo=self.lost_to_echo,
+                lost_from_echo=self.lost_from_echo,
+            )
+        )
 
     def directed_loss(self) -> DirectedLossReport | None:
         """Return the directions of loss; None while the echo does not fill the header extension."""
@@ -253,6 +273,7 @@ def export_figures(figures: Slice, judge_host: bool) -> dict[str, Any]:
         "pdv_microseconds": microseconds(figures.round_trip.pdv_ns()),
         "source_pdv_microseconds": microseconds(figures.source_variation.quantile_ns(PDV_PER_MILLE)),
         "skew_ppm": figures.skew_ppm(),
+        "g711_packet_microseconds": microseconds(figures.g711_packet_ns()),
         "estimated_r_factor": round(quality.r_factor, 1) if quality else None,
         "estimated_mos": round(quality.mos, 2) if quality else None,
     }

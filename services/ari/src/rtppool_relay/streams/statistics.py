@@ -18,12 +18,13 @@ from rtppool_core.rtp.serial import timestamp_difference
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_relay.media.rows import DROP_REASONS, LOST_AFTER_NS, WRITTEN_DTYPE, Word
 from rtppool_relay.streams.causes import Excess, find_causes
+from rtppool_relay.streams.codecs import is_g711
 from rtppool_relay.streams.columns import StreamSpans, buckets_of, record_all
 from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.flow import MediaFlow
 from rtppool_relay.streams.jitter import StreamJitter, update_jitter
 from rtppool_relay.streams.lateness import LatenessBaseline, measure_lateness
-from rtppool_relay.streams.loss_bursts import LossBursts
+from rtppool_relay.streams.loss_bursts import USUAL_PACKET_NS, LossBursts
 from rtppool_relay.streams.reordering import ReorderingDetector
 from rtppool_relay.streams.row_reader import (
     SETTLED_AFTER_NS,
@@ -131,6 +132,11 @@ class StreamStatistics:
     def skew_ppm(self) -> float | None:
         """How much slower than ours Asterisk's clock runs: the slope of the transit; None until it is measured."""
         return self.lateness.skew_ppm
+
+    @property
+    def packet_ns(self) -> int:
+        """The media in a packet, in ns; the usual value until two packets have shown it."""
+        return self._packet_ns or USUAL_PACKET_NS
 
     def collect(self, now_ns: int) -> Collected:
         """Return the figures that became known since the last call."""
@@ -380,6 +386,7 @@ class _Batch:
             if self._streams[owner].first_return_ns is None:
                 self._streams[owner].first_return_ns = int(round_trips[start] + residences[start])
                 self._streams[owner].first_arrival_ns = self._streams[owner].clock.wall_ns(int(arrivals[start]))
+        self._count_codecs(columns, rows["payload_type"], owners)
         self._measure_echo(rows, owners, round_trips)
         self._count_echo_witnesses(columns, rows)
         self._measure_reordering(columns, sent, returned)
@@ -392,6 +399,14 @@ class _Batch:
             round_trips, residences = round_trips[timed], residences[timed]
         if arrivals.size:
             self._measure_lateness(columns, rows, arrivals, returned, round_trips, residences)
+
+    def _count_codecs(self, columns: _MeasuredRows, payload_types: NDArray[np.uint8], owners: Int64s) -> None:
+        clock_rates_hz = np.array([stream.clock_rate_hz for stream in self._streams])
+        packet_ns = np.array([stream.packet_ns for stream in self._streams])
+        g711, other = is_g711(payload_types, clock_rates_hz[owners])
+        columns.count("g711_packets", g711)
+        columns.count("g711_ns", packet_ns[owners] * g711)
+        columns.count("other_codec_packets", other)
 
     def _measure_echo(self, rows: Rows, owners: Int64s, round_trips: Int64s) -> None:
         # The echo can't hold a packet for longer than the round trip: its clock stepped meanwhile.
@@ -507,15 +522,15 @@ class _MeasuredRows:
             else:
                 record_all(getattr(part, name), values_ns[here], buckets[here])
 
-    def count(self, name: str, flags: Flags) -> None:
-        """Add the number of set flags."""
-        if not flags.any():
+    def count(self, name: str, values: Flags | Int64s) -> None:
+        """Add the values up; of flags, the number that are set."""
+        if not values.any():
             return
-        for owner, number in zip(self.spans.owners, self.spans.sums(flags), strict=True):
+        for owner, number in zip(self.spans.owners, self.spans.sums(values), strict=True):
             total = self._streams[owner].added
             setattr(total, name, getattr(total, name) + number)
         for part, here in self._slices():
-            number = int(np.count_nonzero(flags if here is None else flags & here))
+            number = int((values if here is None else values[here]).sum())
             setattr(part, name, getattr(part, name) + number)
 
     def add_jitter(self, name: str, estimates_us: Floats) -> None:

@@ -48,6 +48,7 @@ FIGURE_NAMES = {
     "sourceJitterMicroseconds": "Jitter from Asterisk (RFC 3550), mean",
     "sourceJitterMaxMicroseconds": "Jitter from Asterisk (RFC 3550), largest",
     **{JSON_NAMES[name]: count.label for name, count in COUNTS.items()},
+    "g711PacketMicroseconds": "Media in a G.711 packet",
     "estimatedRFactor": "R factor (G.107), an estimate",
     "estimatedMos": "MOS (G.107), an estimate",
     "skewPpm": "Skew of the source's clock",

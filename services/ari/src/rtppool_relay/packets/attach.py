@@ -12,7 +12,15 @@ from rtppool_core.net.local_address import is_local_address
 from rtppool_core.net.udp import ask_for_stamps_both_ways, ask_for_tos
 from rtppool_relay.media.rows import SEQUENCE_OFFSET_WORD, Word, latest_ordinal
 from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps
-from rtppool_relay.packets.memory import ASTERISK_LEG, DESCRIPTORS, ECHO_LEG, MAX_ADDRESS_BYTES, UNKNOWN, Media
+from rtppool_relay.packets.memory import (
+    ASTERISK_LEG,
+    DESCRIPTORS,
+    ECHO_LEG,
+    LOCAL_ECHO_LEG,
+    MAX_ADDRESS_BYTES,
+    UNKNOWN,
+    Media,
+)
 from rtppool_relay.packets.packet_path import expect
 
 
@@ -60,8 +68,7 @@ def attach_echo(media: Media, slot: int, echo: socket.socket) -> None:
     Raises:
         TooManyDescriptorsError: the descriptor is too high.
     """
-    _link(media, slot, echo, ECHO_LEG)
-    media.sockets[echo.fileno()]["is_local"] = is_local_address(echo.getpeername()[0])
+    _link(media, slot, echo, LOCAL_ECHO_LEG if is_local_address(echo.getpeername()[0]) else ECHO_LEG)
     media.calls[slot]["echo"] = echo.fileno()
 
 
@@ -77,7 +84,7 @@ def _link(media: Media, slot: int, sock: socket.socket, leg: int) -> None:
         raise TooManyDescriptorsError(f"descriptor {descriptor} of slot {slot} is beyond {DESCRIPTORS - 1}")
     ask_for_tos(sock)
     media.pending[descriptor]["number"] = UNKNOWN
-    media.sockets[descriptor] = (slot, leg, ask_for_stamps_both_ways(sock), 0, 0)
+    media.sockets[descriptor] = (slot, leg, ask_for_stamps_both_ways(sock), 0)
     # Discard the reports that a former media process left in the queue.
     collect_stamps(media, descriptor)
 

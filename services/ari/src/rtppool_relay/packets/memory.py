@@ -27,7 +27,8 @@ MAX_EVENTS = 256
 MAX_PENDING = 8
 UNKNOWN = -1
 
-ASTERISK_LEG, ECHO_LEG = 0, 1
+# An echo's leg is local where its address is one of this machine's.
+ASTERISK_LEG, ECHO_LEG, LOCAL_ECHO_LEG = range(3)
 
 # The state of a call; numbers are those of its current stream, see `rows`.
 CALL_DTYPE = np.dtype(
@@ -35,8 +36,8 @@ CALL_DTYPE = np.dtype(
         ("asterisk", "i8"),
         ("echo", "i8"),
         ("tos", "i8"),
-        ("extend", "i8"),
-        ("unchecked", "i8"),  # packets from before the connect may still be queued: check every sender
+        ("extend", "i4"),
+        ("unchecked", "i4"),  # packets from before the connect may still be queued: check every sender
         ("epoch", "i8"),
         ("ssrc", "i8"),
         ("first_index", "i8"),
@@ -70,7 +71,6 @@ SOCKET_DTYPE = np.dtype(
         ("leg", "i8"),
         ("stamped", "i8"),  # whether the kernel stamps departures
         ("number", "i8"),  # of the next stamped departure (OPT_ID)
-        ("is_local", "i8"),  # whether the peer has an address of this machine
     ]
 )
 PENDING_DTYPE = np.dtype([("number", "i8"), ("departed_ns", "i8")])

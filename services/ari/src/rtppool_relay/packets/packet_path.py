@@ -45,6 +45,7 @@ from rtppool_relay.packets.memory import (
     FROM_ASTERISK,
     FROM_ASTERISK_WITH_SENDER,
     FROM_ECHO,
+    LOCAL_ECHO_LEG,
     MAX_DATAGRAM,
     MAX_EVENTS,
     MAX_SOURCES,
@@ -228,7 +229,7 @@ def from_echo(media: Media, descriptor: int) -> None:
         size -= _EXTENSION_BYTES
     row.r_seconds, row.r_nanoseconds = seconds, nanoseconds
     row.y_raw = forwarded_raw
-    row.y_cpu, row.echo_is_local = processor(), media.sockets[descriptor].is_local
+    row.y_cpu, row.echo_is_local = processor(), media.sockets[descriptor].leg == LOCAL_ECHO_LEG
     row.r_cpu = _slow_answer_processor(media, slot, descriptor, seconds * NS_PER_SECOND + nanoseconds - row.x)
     fence()
     row.y = forwarded

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.core import Metric
 
 from rtppool_core.host.figures import HostFigures
+from rtppool_core.host.metrics import host_metrics
 from rtppool_echo.app import Echo
 from rtppool_echo.metrics import EchoMetrics
 from rtppool_echo.settings import Settings
@@ -19,7 +20,6 @@ from rtppool_operator.loop.reconciler import Reconciler
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.polling import Poller
 from rtppool_relay.app import Relay
-from rtppool_relay.http.host_metrics import host_metrics
 from rtppool_relay.http.metrics import RelayMetrics
 from rtppool_relay.settings import read_settings
 
@@ -58,7 +58,7 @@ async def families() -> list[Metric]:
     reconciler = Reconciler(None, poller, Leadership(None, "ns/pod"), "ns/pod", TrustPolicy("ns"))  # type: ignore[arg-type]
     found = [
         *RelayMetrics(relay._snapshot, relay._measurement, relay._jobs.failures).collect(),
-        *EchoMetrics(echo._counters, echo._sockets, echo.supervisor).collect(),
+        *EchoMetrics(echo._counters, echo._sockets, echo.supervisor, echo.watch).collect(),
         *OperatorMetrics(reconciler, poller).collect(),
     ]
     for held in echo._sockets:
@@ -89,6 +89,7 @@ async def test_help_and_samples_are_there_for_every_metric(families: list[Metric
     assert all(family.documentation.endswith(".") for family in families)
     # Without the echo's extension, before the first round of a job, and before a witness was read, nothing is counted.
     later = {"rtp_relay_directed_lost_packets", "rtp_relay_job_failures"}
-    later |= {family.name for family in host_metrics(HostFigures())}
+    later |= {family.name for family in host_metrics(HostFigures(), "rtp_relay", "media")}
+    later |= {family.name for family in host_metrics(HostFigures(), "rtp_echo", "worker")}
     always = {family.name for family in families if family.type == "counter"} - later
     assert {family.name for family in families if family.samples} >= always - {"rtp_echo_receive_overflows"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ipaddress
+import itertools
 import os
 import random
 import select
@@ -21,8 +22,10 @@ from rtppool_echo import app
 from rtppool_echo.rules.refusals import REASONS
 from rtppool_echo.settings import Settings
 from rtppool_echo.workers import supervisor
+from rtppool_echo.workers.counters import ASKED_FROM_ELSEWHERE
 from rtppool_testing.packets import rtp_packet
 from rtppool_testing.sockets import received
+from rtppool_testing.waiting import until
 
 Run = Callable[[Settings], AbstractAsyncContextManager[Any]]
 Connect = Callable[[str], AbstractContextManager[Any]]
@@ -460,3 +463,72 @@ async def test_the_extension_comes_back_filled_and_a_filled_one_as_it_is(
             client.send(filled, mine, echo.port)
             assert (await client.receive())[0] == filled
     assert caplog.text.count("datagrams go one by one, at a higher cost") == (0 if batches else 1)
+
+
+def host_field(answer: bytes) -> int:
+    return int.from_bytes(answer[echo_extension.HOST_OFFSET : echo_extension.MEASURED_OFFSET], "big")
+
+
+def ask_from_elsewhere(echo: Any) -> None:
+    """Play the reflecting process that answers a sender on another machine."""
+    with echo.echo._counters.words(0) as words:
+        words[ASKED_FROM_ELSEWHERE] = 1
+
+
+async def test_answers_report_host_time_while_the_heartbeat_runs(
+    run_echo: Run, settings: Settings, client: Any
+) -> None:
+    numbers = itertools.count()
+
+    async def is_reported(echo: Any) -> bool:
+        client.send(with_extension(rtp_packet(next(numbers))), "127.0.0.1", echo.port)
+        return host_field((await client.receive())[0]) > 0
+
+    async with run_echo(settings) as echo:
+        assert not await is_reported(echo)
+        ask_from_elsewhere(echo)
+        await until(lambda: is_reported(echo), "an answer with host time")
+
+
+async def test_a_sender_on_this_machine_needs_no_heartbeat_of_the_echo(
+    run_echo: Run, settings: Settings, client: Any
+) -> None:
+    async with run_echo(settings) as echo:
+        client.send(rtp_packet(1), "127.0.0.1", echo.port)
+        await client.receive()
+        assert not echo.echo._counters.is_asked_from_elsewhere()
+        await echo.echo.watch.collect([])
+        assert echo.echo.watch.heartbeat.pid is None
+
+
+async def test_a_heartbeat_that_ends_is_started_again_and_ends_nothing_else(
+    run_echo: Run, settings: Settings, client: Any
+) -> None:
+    async with run_echo(settings) as echo:
+        heartbeat, workers = echo.echo.watch.heartbeat, echo.echo.supervisor.pids
+        ask_from_elsewhere(echo)
+        await until(lambda: heartbeat.pid is not None, "the heartbeat to start")
+        before = heartbeat.pid
+        os.kill(before, signal.SIGKILL)
+        await until(lambda: heartbeat.pid not in {before, None}, "the heartbeat to be started again")
+        client.send(rtp_packet(1), "127.0.0.1", echo.port)
+        assert (await client.receive())[0] == rtp_packet(1)
+        assert echo.echo.supervisor.pids == workers
+        assert (await echo.get("/health"))[0] == 200
+
+
+async def test_host_time_is_counted_and_absent_without_witnesses(run_echo: Run, settings: Settings) -> None:
+    processor = min(os.sched_getaffinity(0))
+    stalls = f'rtp_echo_host_stall_seconds_total{{processor="{processor}"}} '
+
+    async def has(echo: Any, sample: str) -> bool:
+        return f"\n{sample}" in (await echo.get("/metrics"))[1]
+
+    async with run_echo(settings) as echo:
+        await until(lambda: has(echo, "rtp_echo_worker_run_delay_seconds_total "), "a sample of run delay")
+        assert not await has(echo, stalls)
+        ask_from_elsewhere(echo)
+        await until(lambda: has(echo, stalls), "a sample of stalls")
+    async with run_echo(dataclasses.replace(settings, host_witnesses=False)) as echo:
+        assert echo.echo.watch is None
+        assert not await has(echo, "rtp_echo_worker_run_delay_seconds_total ")

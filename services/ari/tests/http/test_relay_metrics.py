@@ -10,7 +10,7 @@ from row_slot import MS, Slot, after
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.histogram import bucket_of
 from rtppool_relay.figures.measurement import Measurement
-from rtppool_relay.http.stream_metrics import stream_metrics
+from rtppool_relay.http.stream_metrics import by_cause, stream_metrics
 from rtppool_relay.http.window_metrics import window_metrics
 from rtppool_relay.streams.slices import Slice
 from rtppool_relay.streams.statistics import StreamStatistics
@@ -110,3 +110,10 @@ def test_what_the_echo_tells_is_counted_in_every_bucket_above_it() -> None:
     family = next(each for each in stream_metrics(measurement) if each.name == "rtp_relay_network_rtt_seconds")
     buckets = {sample.labels["le"]: sample.value for sample in family.samples if sample.name.endswith("_bucket")}
     assert (buckets["0.0008"], buckets["0.0016"], buckets["0.05"], buckets["+Inf"]) == (0, 1, 2, 2)
+
+
+def test_late_packets_have_the_cause_host_where_a_witness_watched() -> None:
+    unwatched = Slice(packets=9, late_source=3, late_relay=2, late_echo=1)
+    assert by_cause(unwatched) == {"source": 3, "relay": 2, "echo": 1}
+    watched = Slice(packets=9, late_source=3, late_relay=2, late_echo=1, late_host=0, witnessed=9)
+    assert by_cause(watched) == {"source": 3, "relay": 2, "echo": 1, "host": 0}

@@ -16,6 +16,7 @@ from rtppool_echo.messages.batch import self_test
 from rtppool_echo.metrics import EchoMetrics
 from rtppool_echo.settings import Settings, read_settings
 from rtppool_echo.workers.counters import Counters
+from rtppool_echo.workers.host_watch import HostWatch
 from rtppool_echo.workers.sockets import bind_sockets, close_port
 from rtppool_echo.workers.supervisor import WorkerError, WorkerSupervisor
 
@@ -65,7 +66,13 @@ class Echo:
         no_batches = self_test(self._sockets[0].family)
         if no_batches is not None:
             log.warning("datagrams go one by one, at a higher cost", extra={"fields": {"reason": no_batches}})
-        self.supervisor = WorkerSupervisor(self._sockets, self._counters, settings, batches=no_batches is None)
+        self.watch = None
+        if settings.host_witnesses:
+            self.watch = HostWatch(self._counters.is_asked_from_elsewhere, real_time=settings.real_time)
+        heartbeat = None if self.watch is None else self.watch.heartbeat
+        self.supervisor = WorkerSupervisor(
+            self._sockets, self._counters, settings, heartbeat, batches=no_batches is None
+        )
         # The reason that the echo is not ready, apart from its processes.
         self._not_serving: str | None = "starting"
 
@@ -77,12 +84,14 @@ class Echo:
             WorkerError: no reflecting process could be started.
         """
         registry = CollectorRegistry()
-        registry.register(EchoMetrics(self._counters, self._sockets, self.supervisor))
+        registry.register(EchoMetrics(self._counters, self._sockets, self.supervisor, self.watch))
         app = make_app(registry, healthy=self.supervisor.health, ready=self._ready)
         try:
             runner, self.http_port = await listen(app, self._settings.http_bind, self._settings.http_port)
             try:
                 await self.supervisor.start()
+                if self.watch is not None:
+                    self.watch.start(lambda: self.supervisor.pids)
                 stop.begin_serving()
                 self._not_serving = None
                 self._log_start()
@@ -93,6 +102,8 @@ class Echo:
                 await runner.cleanup()
         finally:
             await self.supervisor.close()
+            if self.watch is not None:
+                await self.watch.close()
             self._counters.close()
             if self._guard is not None:
                 self._guard.close()

@@ -8,18 +8,24 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rtppool_core.host.figures import HostFigures
+from rtppool_core.host.metrics import host_metrics
 from rtppool_echo.workers.counters import Counters
+from rtppool_echo.workers.host_watch import HostWatch
 from rtppool_echo.workers.sockets import overflows
 from rtppool_echo.workers.supervisor import WorkerSupervisor
 
 
 class EchoMetrics(Collector):
-    """Collects the shared counters, the sockets' overflows and the supervisor's figures."""
+    """Collects the shared counters, the sockets' overflows, the supervisor's figures and the machine's host time."""
 
-    def __init__(self, counters: Counters, sockets: list[socket.socket], supervisor: WorkerSupervisor) -> None:
+    def __init__(
+        self, counters: Counters, sockets: list[socket.socket], supervisor: WorkerSupervisor, watch: HostWatch | None
+    ) -> None:
         self._counters = counters
         self._sockets = sockets
         self._supervisor = supervisor
+        self._watch = watch
 
     def collect(self) -> Iterable[Metric]:
         """Yield all metric families. A figure that was not measured has no sample."""
@@ -37,6 +43,7 @@ class EchoMetrics(Collector):
         restarts = CounterMetricFamily("rtp_echo_worker_restarts", "Reflecting processes started again.")
         restarts.add_metric([], self._supervisor.restarts)
         yield from (up, restarts)
+        yield from host_metrics(HostFigures() if self._watch is None else self._watch.total, "rtp_echo", "worker")
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: at registration the sources of the figures may not have started."""

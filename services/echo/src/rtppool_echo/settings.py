@@ -16,6 +16,7 @@ MAX_WORKERS = 64
 # Above the capacity of one process.
 MAX_RATE = 1_000_000
 SCHEDULING = ("auto", "fair")
+WITNESSES = ("on", "off")
 BOOLEANS = ("true", "false")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -24,7 +25,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Settings:
     """All settings. With `dscp` None an answer carries the TOS of its question. An empty `allow` serves all networks.
 
-    `real_time`: reflecting processes ask for real-time priority.
+    `real_time`: reflecting processes ask for real-time priority. `host_witnesses`: observe time that the machine takes
+    away from them.
 
     `rate` and `rate_per_address` are packets per second from one address and port, and from one address, in one
     reflecting process. 0 is no limit.
@@ -35,6 +37,7 @@ class Settings:
     dscp: int | None = None
     workers: int = 1
     real_time: bool = True
+    host_witnesses: bool = True
     allow: tuple[Network, ...] = ()
     rate: int = 200
     rate_per_address: int = 0
@@ -58,6 +61,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         dscp=env.integer("DSCP", 0, 0, MAX_DSCP) if env.text("DSCP") else None,
         workers=env.integer("ECHO_WORKERS", 1, 1, MAX_WORKERS),
         real_time=env.choice("ECHO_SCHEDULING", "auto", SCHEDULING) == "auto",
+        host_witnesses=env.choice("HOST_WITNESSES", "on", WITNESSES) == "on",
         allow=env.networks("ECHO_ALLOW"),
         rate=env.integer("ECHO_RATE", 200, 0, MAX_RATE),
         rate_per_address=env.integer("ECHO_RATE_PER_ADDRESS", 0, 0, MAX_RATE),

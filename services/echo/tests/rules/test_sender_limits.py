@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from fractions import Fraction
 
 import pytest
@@ -120,3 +121,11 @@ def test_who_is_refused_by_the_rules_takes_no_place_in_the_table() -> None:
 
 def key(host: str, port: int) -> bytes:
     return name_of((host, port, 0, 0)) if ":" in host else name_of((host, port))[:KEY_V4_BYTES]
+
+
+def test_each_new_sender_that_is_answered_is_reported_once_by_its_address() -> None:
+    new: list[bytes] = []
+    limits = SenderLimits(SourceRules(4000), 200, 0, source_of, new.append)
+    for sender in (("192.0.2.1", 10_000), ("192.0.2.1", 10_000), ("192.0.2.2", 10_000), ("192.0.2.3", 53)):
+        limits.refusal(key(*sender), 0)
+    assert new == [socket.inet_aton("192.0.2.1"), socket.inet_aton("192.0.2.2")]

@@ -45,7 +45,7 @@ class StallLookup:
         """Return the events that ended after `start_ns`, the latest first."""
         taken: list[Interval] = []
         count = block.words[EVENT_COUNT]
-        for number in range(count - 1, max(0, count - MAX_EVENTS), -1):
+        for number in range(count - 1, max(-1, count - MAX_EVENTS), -1):
             event = block.event(number)
             if event.end_ns <= start_ns:
                 break

@@ -9,9 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from rtppool_core.contract.report import DurationsReport, Report
+from rtppool_core.host.metrics import host_metrics
 from rtppool_relay.calls.table import CUTS, CallEvent
 from rtppool_relay.figures.measurement import Measurement
-from rtppool_relay.http.host_metrics import host_metrics
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.http.stream_metrics import stream_metrics
 from rtppool_relay.http.window_metrics import window_metrics
@@ -45,7 +45,7 @@ class RelayMetrics(Collector):
         yield from _media(report)
         yield from _verdict(report)
         yield from window_metrics(snapshot.calls)
-        yield from host_metrics(self._measurement.host.total)
+        yield from host_metrics(self._measurement.host.total, "rtp_relay", "media")
         yield _failures(self._job_failures())
 
     def describe(self) -> Iterable[Metric]:

@@ -135,8 +135,6 @@ class Media(NamedTuple):
     clock_offset_ns: Words  # added to the wall clock and to CLOCK_MONOTONIC_RAW, so that tests can move the time
     options: NDArray[np.uint32]
     options_address: int
-    option_bytes: NDArray[np.uint32]  # the length of an option, which getsockopt writes
-    option_bytes_address: int
     events: Records
     events_address: int
     unfilled: NDArray[np.uint8]
@@ -151,7 +149,7 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
     vectors = np.zeros(_MESSAGES, VECTOR_DTYPE)
     control, request = np.zeros(CONTROL_WORDS, np.int64), np.array(STAMP_REQUEST)
     clock, events = np.zeros(2, np.int64), np.zeros(MAX_EVENTS, EVENT_DTYPE)
-    options, option_bytes = np.zeros(2, np.uint32), np.zeros(1, np.uint32)
+    options = np.zeros(2, np.uint32)
     sockets = np.zeros(DESCRIPTORS, SOCKET_DTYPE)
     sockets["slot"] = UNKNOWN
     vectors["base"] = data.ctypes.data
@@ -188,8 +186,6 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
         np.zeros(2, np.int64),
         options,
         options.ctypes.data,
-        option_bytes,
-        option_bytes.ctypes.data,
         events,
         events.ctypes.data,
         np.frombuffer(UNFILLED, np.uint8).copy(),

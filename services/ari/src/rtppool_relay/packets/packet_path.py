@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -230,7 +231,8 @@ def from_echo(media: Media, descriptor: int) -> None:
     row.r_seconds, row.r_nanoseconds = seconds, nanoseconds
     row.y_raw = forwarded_raw
     row.y_cpu, row.echo_is_local = processor(), media.sockets[descriptor].leg == LOCAL_ECHO_LEG
-    row.r_cpu = _slow_answer_processor(media, slot, descriptor, seconds * NS_PER_SECOND + nanoseconds - row.x)
+    is_slow = _is_slow(call, seconds * NS_PER_SECOND + nanoseconds - row.x)
+    row.r_cpu = arrival_processor(media, descriptor) if is_slow else UNKNOWN_CPU
     fence()
     row.y = forwarded
     stamped = index >= call.stamp_answer_at
@@ -288,13 +290,12 @@ def _is_unwanted(media: Media, slot: int, index: int, now_raw: int, waited_ns: i
 
 
 @compiled
-def _slow_answer_processor(media: Media, slot: int, descriptor: int, echo_ns: int) -> int:
-    """Return the processor of the answer's arrival, or `UNKNOWN_CPU` where its leg was as long as usual."""
-    call = media.calls[slot]
+def _is_slow(call: Any, echo_ns: int) -> bool:
+    """Return whether the echo's leg was longer than the call's usual one by more than `MIN_SLOW_ECHO_NS`."""
     # Negative after a step of the wall clock.
     longer_ns = max(echo_ns, 0) - call.usual_echo_ns
     call.usual_echo_ns += longer_ns if longer_ns < 0 else longer_ns // USUAL_ECHO_PACKETS
-    return arrival_processor(media, descriptor) if longer_ns > MIN_SLOW_ECHO_NS else UNKNOWN_CPU
+    return bool(longer_ns > MIN_SLOW_ECHO_NS)
 
 
 @compiled

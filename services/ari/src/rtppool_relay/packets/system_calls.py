@@ -132,11 +132,13 @@ def processor() -> int:
 @compiled
 def arrival_processor(media: Media, descriptor: int) -> int:
     """Return the processor on which the kernel received the latest datagram of a connected socket, or `UNKNOWN_CPU`."""
-    media.option_bytes[0] = 4
-    if getsockopt(descriptor, _SOL_SOCKET, _SO_INCOMING_CPU, media.options_address, media.option_bytes_address):
+    # The option's value, and its length, which the kernel reads and writes.
+    options = media.options
+    options[1] = 4
+    if getsockopt(descriptor, _SOL_SOCKET, _SO_INCOMING_CPU, media.options_address, media.options_address + 4):
         return UNKNOWN_CPU
     # A socket without a datagram has -1.
-    return known_processor(media.options[0])
+    return known_processor(options[0])
 
 
 @compiled

@@ -94,14 +94,20 @@ class SenderLimits:
 
     A rate of 0 is no limit. `refusal(key, now_ns)` returns the reason to refuse a packet that arrived at `now_ns`
     (monotonic), one of `refusals.REASONS`, or None. `key` identifies the sender, and `source_of` returns its packed
-    address and port.
+    address and port. `on_new` gets the packed address of each new sender that is answered.
     """
 
     def __init__(
-        self, rules: SourceRules, rate: int, rate_per_address: int, source_of: Callable[[bytes], tuple[bytes, int]]
+        self,
+        rules: SourceRules,
+        rate: int,
+        rate_per_address: int,
+        source_of: Callable[[bytes], tuple[bytes, int]],
+        on_new: Callable[[bytes], None] = lambda _address: None,
     ) -> None:
         self._rules = rules
         self._source_of = source_of
+        self._on_new = on_new
         self._senders = RateLimit(rate, REASON_RATE, self._refusal_of_new)
         self._addresses = RateLimit(rate_per_address, REASON_ADDRESS_RATE, lambda _address: None)
         # The shorter path where it is enough: this runs for every packet.
@@ -115,4 +121,8 @@ class SenderLimits:
         return self._addresses.refusal(without_mapping(address), now_ns)
 
     def _refusal_of_new(self, key: bytes) -> str | None:
-        return self._rules.refusal(*self._source_of(key))
+        address, port = self._source_of(key)
+        refusal = self._rules.refusal(address, port)
+        if refusal is None:
+            self._on_new(without_mapping(address))
+        return refusal

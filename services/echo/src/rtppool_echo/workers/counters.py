@@ -5,11 +5,13 @@ Each process has words of its own and is their only writer. They outlive the pro
 
 from __future__ import annotations
 
+import ipaddress
 import mmap
 import os
 import struct
 from dataclasses import dataclass
 
+from rtppool_core.net.local_address import is_local_address
 from rtppool_echo.rules.refusals import REASONS
 
 # The first three are written together, in this order.
@@ -18,6 +20,8 @@ ANSWERED_PACKETS = 1
 ANSWERED_BYTES = 2
 WORD_OF_REASON = {reason: 3 + at for at, reason in enumerate(REASONS)}
 WORDS = 32
+# 1 from the first sender on that is on another machine.
+ASKED_FROM_ELSEWHERE = WORDS - 1
 WORD_BYTES = 8
 
 
@@ -40,6 +44,11 @@ class Tally:
         self._write = struct.Struct("QQQ").pack_into
         self._packets = int(words[ANSWERED_PACKETS])
         self._octets = int(words[ANSWERED_BYTES])
+
+    def note_sender(self, address: bytes) -> None:
+        """Record whether the packed address of a new sender is that of another machine."""
+        if not self._words[ASKED_FROM_ELSEWHERE] and not is_local_address(str(ipaddress.ip_address(address))):
+            self._words[ASKED_FROM_ELSEWHERE] = 1
 
     def take_back(self, reason: str, octets: int) -> None:
         """Count a packet as dropped for a reason instead of answered."""
@@ -77,6 +86,14 @@ class Counters:
         """Forget the last sign of life of a worker whose process has exited."""
         with self.words(worker) as words:
             words[ALIVE_AT_NS] = 0
+
+    def is_asked_from_elsewhere(self) -> bool:
+        """Return whether a sender on another machine was answered since start."""
+        for worker in range(self._workers):
+            with self.words(worker) as words:
+                if words[ASKED_FROM_ELSEWHERE]:
+                    return True
+        return False
 
     def total(self) -> Figures:
         """Return the sums over all workers."""

@@ -38,6 +38,7 @@ from rtppool_echo.rules.refusals import SourceRules
 from rtppool_echo.rules.sender_limits import SenderLimits
 from rtppool_echo.workers.counters import Tally, words_of
 from rtppool_echo.workers.extension_filler import ExtensionFiller
+from rtppool_echo.workers.host_time import host_time_of, no_host_time
 from rtppool_echo.workers.reflector import make_reflector
 
 ALIVE_EVERY_SECONDS = 0.5
@@ -48,7 +49,8 @@ _TIMEVAL = struct.Struct("@ll")
 class WorkerPlan:
     """The command line of a reflecting process.
 
-    `batches`: use recvmmsg and sendmmsg. `real_time`: ask for real-time priority.
+    `batches`: use recvmmsg and sendmmsg. `real_time`: ask for real-time priority. `watched`: the processors with a
+    heartbeat, whose memory has the descriptor `heartbeats_descriptor`.
     """
 
     worker: int
@@ -63,6 +65,8 @@ class WorkerPlan:
     rtp_only: bool
     batches: bool
     real_time: bool = False
+    heartbeats_descriptor: int | None = None
+    watched: tuple[int, ...] = ()
 
 
 def run(plan: WorkerPlan) -> None:
@@ -90,22 +94,21 @@ def run(plan: WorkerPlan) -> None:
 def make_reflector_on(sock: socket.socket, plan: WorkerPlan) -> Callable[[], int]:
     """Return the function that waits for a batch on `sock` and answers it."""
     memory = DatagramMemory(sock.family, stamped=has_stamps(sock))
+    heartbeats = plan.heartbeats_descriptor
+    tally = Tally(words_of(mmap.mmap(plan.counters_descriptor, 0), plan.worker))
     rules = SourceRules(plan.own_port, tuple(ipaddress.ip_network(text) for text in plan.allow))
     return make_reflector(
         BatchMessages(sock, memory) if plan.batches else SingleMessages(sock, memory),
         memory,
-        Tally(words_of(mmap.mmap(plan.counters_descriptor, 0), plan.worker)),
-        SenderLimits(rules, plan.rate, plan.rate_per_address, source_of).refusal,
+        tally,
+        SenderLimits(rules, plan.rate, plan.rate_per_address, source_of, tally.note_sender).refusal,
         AnswerAncillary(memory, plan.dscp),
-        ExtensionFiller(memory, ReceivedCounts(), no_witness),
+        ExtensionFiller(
+            memory, ReceivedCounts(), no_host_time if heartbeats is None else host_time_of(heartbeats, plan.watched)
+        ),
         RecentAnswers(memory.payloads, SLOT_BYTES),
         rtp_only=plan.rtp_only,
     )
-
-
-def no_witness(_span_ns: int) -> int | None:
-    """Return None: this process has no witness of host time."""
-    return None
 
 
 def raise_if_broken(sock: socket.socket) -> None:
@@ -144,7 +147,7 @@ def exit_on_hang_up(descriptor: int) -> None:
 def main() -> int:
     """Run one reflecting process. Returns the exit code."""
     document = json.loads(sys.argv[1])
-    plan = WorkerPlan(**{**document, "allow": tuple(document["allow"])})
+    plan = WorkerPlan(**{**document, "allow": tuple(document["allow"]), "watched": tuple(document["watched"])})
     prioritize(real_time=plan.real_time)
     run(plan)
     return 0

@@ -17,6 +17,7 @@ import sys
 import time
 from functools import partial
 
+from rtppool_core.host.heartbeat import Heartbeat
 from rtppool_core.net.http_endpoints import Health
 from rtppool_core.process.early_stop import stop_signals_blocked
 from rtppool_core.process.periodic import PeriodicJobs
@@ -41,13 +42,22 @@ class WorkerError(Exception):
 class WorkerSupervisor:
     """Keeps one reflecting process running for each of `sockets`, which `close()` closes as well.
 
-    `batches`: the processes use recvmmsg and sendmmsg.
+    `batches`: the processes use recvmmsg and sendmmsg. `heartbeat`: their packets carry its stalls as host time.
     """
 
-    def __init__(self, sockets: list[socket.socket], counters: Counters, settings: Settings, *, batches: bool) -> None:
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        counters: Counters,
+        settings: Settings,
+        heartbeat: Heartbeat | None,
+        *,
+        batches: bool,
+    ) -> None:
         self._sockets = sockets
         self._counters = counters
         self._settings = settings
+        self._heartbeat = heartbeat
         self._batches = batches
         self._workers = [
             Supervisor(partial(self._spawn, number), partial(self._on_exit, number)) for number in range(len(sockets))
@@ -139,6 +149,8 @@ class WorkerSupervisor:
             rtp_only=self._settings.rtp_only,
             batches=self._batches,
             real_time=self._settings.real_time,
+            heartbeats_descriptor=None if self._heartbeat is None else self._heartbeat.memory_descriptor,
+            watched=() if self._heartbeat is None else self._heartbeat.processors,
         )
         try:
             process = _start(plan)
@@ -156,9 +168,15 @@ class WorkerSupervisor:
 
 
 def _start(plan: WorkerPlan) -> subprocess.Popen[bytes]:
+    inherited = (
+        plan.socket_descriptor,
+        plan.counters_descriptor,
+        plan.life_descriptor,
+        plan.heartbeats_descriptor,
+    )
     with stop_signals_blocked():
         return subprocess.Popen(  # noqa: S603 our own interpreter and module
             [sys.executable, "-m", "rtppool_echo.workers.process", json.dumps(dataclasses.asdict(plan))],
-            pass_fds=(plan.socket_descriptor, plan.counters_descriptor, plan.life_descriptor),
+            pass_fds=[descriptor for descriptor in inherited if descriptor is not None],
             stdin=subprocess.DEVNULL,
         )

@@ -13,20 +13,31 @@ from lab.base.errors import LabError
 from lab.base.processes import Process, tail_of
 
 END_SECONDS = 5.0
-# A program that ends at once, again and again, is broken. A test of faults must not become a loop of starts.
-MAX_STARTS_IN_A_ROW, YOUNG_SECONDS = 20, 0.5
+# A program that ends at once, again and again, is broken. A test of faults must not become a loop of starts. Some
+# faults make every start of five seconds fail.
+YOUNG_SECONDS, GIVE_UP_SECONDS = 0.5, 20.0
+# systemd's default (RestartSec).
+PAUSE_SECONDS = 0.1
 POLL_SECONDS = 0.002
 
 
 class Keeper:
-    """Keeps a program running from `start()` to `close()`."""
+    """Keeps a program running from `start()` to `close()`, unless it ends at once for `give_up_seconds`."""
 
-    def __init__(self, name: str, command: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        log: Path,
+        give_up_seconds: float = GIVE_UP_SECONDS,
+    ) -> None:
         self.name = name
         self.log = log
         self.starts = 0
         self._command = tuple(command)
         self._variables = dict(variables)
+        self._give_up_seconds = give_up_seconds
         self._process: Process | None = None
         self._may_run = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -47,7 +58,7 @@ class Keeper:
 
     @property
     def has_given_up(self) -> bool:
-        """Whether the program ended at once too often; `close()` then raises."""
+        """Whether the program ended at once for too long; `close()` then raises."""
         return self._task is not None and self._task.done()
 
     async def start(self) -> None:
@@ -121,12 +132,16 @@ class Keeper:
         return self._process
 
     async def _keep(self, process: Process) -> None:
-        in_a_row = 0
+        in_a_row, failing_since = 0, time.monotonic()
         while True:
             began = time.monotonic()
             await process.wait()
-            in_a_row = in_a_row + 1 if time.monotonic() - began < YOUNG_SECONDS else 0
-            if in_a_row > MAX_STARTS_IN_A_ROW:
+            if time.monotonic() - began >= YOUNG_SECONDS:
+                in_a_row, failing_since = 0, time.monotonic()
+            else:
+                in_a_row += 1
+                await asyncio.sleep(PAUSE_SECONDS)
+            if time.monotonic() - failing_since >= self._give_up_seconds:
                 raise LabError(f"{self.name} ends at once, {in_a_row} times in a row:\n{self.tail()}")
             await self._may_run.wait()
             process = self._process = self._spawn()

@@ -16,7 +16,7 @@ from lab.faults.calls.rows.rows import RowResult
 PART = "make chaos"
 FAULT_COLUMNS = (
     "fault", "rounds", "calls held", "survived", "cut", "recovered, median (s)", "recovered, longest (s)",
-    "orphans, leaks, unaccounted", "load by others, highest (%)", "verdict",
+    "orphans, leaks, unaccounted", "waiting for a processor, highest (%)", "verdict",
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def to_json(results: Mapping[Fault, Sequence[RoundResult]], rows: Sequence[RowRe
 
 def _cells(fault: Fault, rounds: Sequence[RoundResult]) -> tuple[object, ...]:
     times = [each.recovered_after_seconds for each in rounds if each.recovered_after_seconds is not None]
-    others = [each.load.others_percent + each.load.stolen_percent for each in rounds if each.load is not None]
+    waiting = [each.load.waiting_percent for each in rounds if each.load is not None]
     broken = sum(bool(each.findings) for each in rounds)
     return (
         fault.title,
@@ -68,6 +68,6 @@ def _cells(fault: Fault, rounds: Sequence[RoundResult]) -> tuple[object, ...]:
         f"{median(times):.2f}" if times else "never",
         f"{max(times):.2f}" if len(times) == len(rounds) and times else "never",
         sum(len(each.findings) for each in rounds),
-        max(others, default="not measured"),
+        max(waiting, default="not measured"),
         f"{broken} rounds broken" if broken else VERDICTS[True],
     )

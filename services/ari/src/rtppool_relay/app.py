@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import Finding
+from rtppool_core.host.heartbeat import Heartbeat, watched_processors
 from rtppool_core.host.witnesses import KernelCounters
 from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, listen, make_app
 from rtppool_core.net.udp import family_of, host_port
@@ -85,7 +86,11 @@ class Relay:
         self._supervisor = MediaSupervisor(settings.media_workers, first, self._jobs, real_time=settings.real_time)
         self._measurement = Measurement(SteadyClock())
         self._measurement.keep_window(config.sla.window_seconds)
-        self._host_watch = HostWatch(self._measurement.host, lambda: self._supervisor.pids, KernelCounters())
+        # A heartbeat that is not started costs nothing.
+        self._heartbeat = Heartbeat(watched_processors(), real_time=settings.real_time)
+        self._host_watch = HostWatch(
+            self._measurement.host, lambda: self._supervisor.pids, KernelCounters(), self._heartbeat
+        )
         self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._resolver = EchoResolver(config.echo, family_of(settings.bind_ip))
         self._call_ports = CallPorts(
@@ -132,6 +137,8 @@ class Relay:
         )
         try:
             await asyncio.gather(self._supervisor.start(), self._jobs.attempt("resolving the echo", self._resolve_echo))
+            if self._settings.host_witnesses:
+                await self._heartbeat.start()
             self._supervisor.yield_to_media()
             stop.begin_serving()
             self._log_start()
@@ -149,6 +156,7 @@ class Relay:
                     task.cancel()
         finally:
             await self._telephony.close()
+            await self._heartbeat.close()
             await self._supervisor.close()
             await runner.cleanup()
 

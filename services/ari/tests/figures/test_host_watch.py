@@ -1,21 +1,123 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from rtppool_core.host.beats_memory import TakenTime
 from rtppool_core.host.figures import WITNESSES, HostFigures
 from rtppool_core.host.witnesses import KernelCounters
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.figures.host_findings import STOLEN, THROTTLED, WAITING, find_host_time
 from rtppool_relay.figures.host_time import HostTime
 from rtppool_relay.figures.host_watch import HostWatch
+from rtppool_relay.streams.stalls import Stalls
+
+MS = 1_000_000
+
+
+class ScriptedBeats:
+    """A heartbeat of processors 0 and 1 with given events."""
+
+    def __init__(self) -> None:
+        self.absence: str | None = None
+        self.watched = [0, 1]
+        self.events: list[TakenTime] = []
+        self.now: list[TakenTime] = []
+        self.observed: list[int] = []
+
+    def observe(self, packet_pids: Collection[int]) -> None:
+        self.observed = list(packet_pids)
+
+    def new_events(self) -> list[TakenTime]:
+        events, self.events = self.events, []
+        return events
+
+    def in_progress(self, now_ns: int, raw_offset_ns: int) -> list[TakenTime]:  # noqa: ARG002 the protocol's
+        return self.now
+
+
+def absent_beats() -> ScriptedBeats:
+    beats = ScriptedBeats()
+    beats.absence, beats.watched = "the heartbeat has not started yet", []
+    return beats
+
+
+def taken(processor: int, start_ms: int, end_ms: int, *, is_wait: bool = False) -> TakenTime:
+    """Time taken a second ago, with CLOCK_MONOTONIC_RAW 7 ms ahead."""
+    base = time.monotonic_ns() // NS_PER_SECOND * NS_PER_SECOND - NS_PER_SECOND
+    return TakenTime(processor, base + start_ms * MS, base + end_ms * MS, 7 * MS, is_wait)
+
+
+def overlap_ms(stalls: Stalls, about: TakenTime, processor: int, *, with_waits: bool = False) -> float:
+    """How much of the 100 ms around an event is taken, in a clock that is that of CLOCK_MONOTONIC_RAW."""
+    start = about.start_ns + 7 * MS - 50 * MS
+    spans = np.array([start]), np.array([start + 100 * MS]), np.array([processor])
+    found = stalls.overlap_with_waits_ns(*spans) if with_waits else stalls.overlap_ns(*spans)
+    return float(found[0]) / MS
+
+
+def test_stalls_and_waits_are_handed_over_in_the_clock_of_the_rows() -> None:
+    beats = ScriptedBeats()
+    watch = HostWatch(HostTime(), list, KernelCounters(), beats)
+    stall, wait = taken(1, 0, 5), taken(0, 100, 103, is_wait=True)
+    beats.events = [stall, wait]
+    for _ in range(2):
+        stalls = watch.stalls(lambda raw_ns: raw_ns)
+        assert overlap_ms(stalls, stall, 1) == 5
+        assert overlap_ms(stalls, stall, 0) == 0
+        assert overlap_ms(stalls, wait, 0) == 0
+        assert overlap_ms(stalls, wait, 0, with_waits=True) == 3
+
+
+def test_a_stall_in_progress_is_handed_over_and_not_added_up() -> None:
+    beats, host = ScriptedBeats(), HostTime()
+    watch = HostWatch(host, list, KernelCounters(), beats)
+    beats.now = [taken(0, 0, 9)]
+    watch.read(NS_PER_SECOND)
+    assert overlap_ms(watch.stalls(lambda raw_ns: raw_ns), beats.now[0], 0) == 9
+    watch.read(2 * NS_PER_SECOND)
+    assert host.latest().stalled_ns == {0: 0, 1: 0}
+
+
+def test_stalls_add_up_by_processor_however_often_they_are_read() -> None:
+    beats, host = ScriptedBeats(), HostTime()
+    watch = HostWatch(host, lambda: [77], KernelCounters(), beats)
+    watch.read(NS_PER_SECOND)
+    beats.events = [taken(1, 0, 5), taken(0, 0, 50, is_wait=True)]
+    watch.stalls(lambda raw_ns: raw_ns)
+    beats.events = [taken(1, 100, 103)]
+    watch.read(2 * NS_PER_SECOND)
+    assert host.latest().stalled_ns == {0: 0, 1: 8 * MS}
+    assert beats.observed == [77]
+
+
+def test_a_heartbeat_that_ended_is_a_reason_and_its_processors_are_not_watched() -> None:
+    beats, host = absent_beats(), HostTime()
+    watch = HostWatch(host, list, KernelCounters(), beats)
+    watch.read(NS_PER_SECOND)
+    watch.read(2 * NS_PER_SECOND)
+    assert host.absent is not None
+    assert host.absent["heartbeat"] == "the heartbeat has not started yet"
+    assert host.latest().stalled_ns is None
+
+
+def test_events_that_no_row_can_lie_in_are_forgotten() -> None:
+    beats = ScriptedBeats()
+    watch = HostWatch(HostTime(), list, KernelCounters(), beats)
+    old = TakenTime(0, 0, MS, 0, is_wait=False)
+    beats.events = [old, taken(0, 0, 5)]
+    watch.stalls(lambda raw_ns: raw_ns)
+    assert len(watch._events) == 1
 
 
 def test_two_readings_of_this_machine_give_the_host_time_of_the_second_between() -> None:
     host = HostTime()
-    watch = HostWatch(host, lambda: [os.getpid()], KernelCounters())
+    watch = HostWatch(host, lambda: [os.getpid()], KernelCounters(), absent_beats())
     watch.read(10 * NS_PER_SECOND + NS_PER_SECOND // 4)
     assert host.absent is None
     watch.read(11 * NS_PER_SECOND + NS_PER_SECOND // 4)
@@ -29,7 +131,7 @@ def test_two_readings_of_this_machine_give_the_host_time_of_the_second_between()
 
 def test_a_machine_without_counters_has_a_reason_for_each(tmp_path: Path) -> None:
     host = HostTime()
-    watch = HostWatch(host, lambda: [1], KernelCounters(tmp_path))
+    watch = HostWatch(host, lambda: [1], KernelCounters(tmp_path), absent_beats())
     watch.read(NS_PER_SECOND)
     watch.read(2 * NS_PER_SECOND)
     assert host.latest() == HostFigures()
@@ -40,7 +142,7 @@ def test_a_machine_without_counters_has_a_reason_for_each(tmp_path: Path) -> Non
 
 def test_a_clock_that_stands_still_adds_nothing() -> None:
     host = HostTime()
-    watch = HostWatch(host, list, KernelCounters())
+    watch = HostWatch(host, list, KernelCounters(), absent_beats())
     watch.read(NS_PER_SECOND)
     watch.read(NS_PER_SECOND)
     assert host.between(0, 100) == {}

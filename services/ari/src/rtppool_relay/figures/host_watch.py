@@ -1,31 +1,105 @@
-"""Reads the kernel's counters of taken processor time once a second."""
+"""Reads the witnesses of taken processor time: the kernel's counters once a second, the heartbeat as often as asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
 
+from rtppool_core.host.beats_memory import TakenTime
+from rtppool_core.host.figures import HostFigures
+from rtppool_core.host.intervals import Interval
 from rtppool_core.host.witnesses import Counters, KernelCounters, host_time
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.figures.host_time import HostTime
+from rtppool_relay.streams.stalls import Stalls
 
 READ_SECONDS = 1.0
-NO_HEARTBEAT = {"heartbeat": "no heartbeat runs"}
+# Rows are judged at most 2.5 s and one interval of collections (10 s) after they were written.
+KEEP_EVENTS_NS = 20 * NS_PER_SECOND
+
+
+class Beats(Protocol):
+    """A heartbeat, as `HostWatch` reads it."""
+
+    @property
+    def absence(self) -> str | None:
+        """Why no processor is watched; None while all are."""
+
+    @property
+    def watched(self) -> list[int]:
+        """The processors whose heartbeat runs."""
+
+    def observe(self, packet_pids: Collection[int]) -> None:
+        """Watch the waits of these processes."""
+
+    def new_events(self) -> list[TakenTime]:
+        """Return the stalls and waits since the last call."""
+
+    def in_progress(self, now_ns: int, raw_offset_ns: int) -> list[TakenTime]:
+        """Return the stalls that last until now."""
 
 
 class HostWatch:
     """Adds the host time between two readings to `host`. `pids` returns the media processes."""
 
-    def __init__(self, host: HostTime, pids: Callable[[], Collection[int]], counters: KernelCounters) -> None:
+    def __init__(
+        self, host: HostTime, pids: Callable[[], Collection[int]], counters: KernelCounters, heartbeat: Beats
+    ) -> None:
         self._host = host
         self._pids = pids
         self._counters = counters
+        self._heartbeat = heartbeat
         self._before: Counters | None = None
+        self._events: deque[TakenTime] = deque()
+        self._stalled_ns: Counter[int] = Counter()
 
     def read(self, now_ns: int) -> None:
         """Read the counters; `now_ns` is the measurement's clock. The time belongs to the second of its middle."""
-        counters = self._counters.read(now_ns, self._pids())
+        pids = self._pids()
+        self._heartbeat.observe(pids)
+        self._read_events()
+        counters = self._counters.read(now_ns, pids)
         before, self._before = self._before, counters
         if before is None or now_ns <= before.at_ns:
             return
         second = (before.at_ns + now_ns) // 2 // NS_PER_SECOND
-        self._host.add(second, host_time(before, counters), NO_HEARTBEAT | dict(counters.absent))
+        self._host.add(second, host_time(before, counters).plus(self._take_stalled()), self._absent(counters))
+
+    def stalls(self, steady_ns: Callable[[int], int]) -> Stalls:
+        """Return the latest stalls and waits. `steady_ns` converts a reading of CLOCK_MONOTONIC_RAW."""
+        self._read_events()
+        now_ns = time.monotonic_ns()
+        offset_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - now_ns
+        while self._events and now_ns - self._events[0].end_ns > KEEP_EVENTS_NS:
+            self._events.popleft()
+        events = [*self._events, *self._heartbeat.in_progress(now_ns, offset_ns)]
+        return stalls_of(self._heartbeat.watched, events, steady_ns)
+
+    def _read_events(self) -> None:
+        for event in self._heartbeat.new_events():
+            self._events.append(event)
+            if not event.is_wait:
+                self._stalled_ns[event.processor] += event.end_ns - event.start_ns
+
+    def _take_stalled(self) -> HostFigures:
+        """Return the stalls since the last call, with 0 for a watched processor that had none."""
+        stalled, self._stalled_ns = self._stalled_ns, Counter()
+        watched = {*self._heartbeat.watched, *stalled}
+        return HostFigures(stalled_ns={each: stalled[each] for each in sorted(watched)} if watched else None)
+
+    def _absent(self, counters: Counters) -> Mapping[str, str]:
+        absence = self._heartbeat.absence
+        return {**counters.absent, **({} if absence is None else {"heartbeat": absence})}
+
+
+def stalls_of(watched: Sequence[int], events: Sequence[TakenTime], steady_ns: Callable[[int], int]) -> Stalls:
+    """Return events as stalls and waits of processors, in the time of a clock."""
+    stalls: dict[int, list[Interval]] = {processor: [] for processor in watched}
+    waits: defaultdict[int, list[Interval]] = defaultdict(list)
+    for event in events:
+        end_ns = steady_ns(event.end_ns + event.raw_offset_ns)
+        interval = end_ns - (event.end_ns - event.start_ns), end_ns
+        (waits[event.processor] if event.is_wait else stalls.setdefault(event.processor, [])).append(interval)
+    return Stalls(stalls, waits)

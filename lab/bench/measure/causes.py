@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from lab.base.errors import LabError
 from lab.bench.causes.plan import Means
 from lab.bench.causes.stage import SECONDS_AROUND, SETTLES_SECONDS, Observation, Scenario, Stretch, observe
 from lab.bench.causes.truth import Cause
@@ -64,7 +65,12 @@ async def _scenario(session: Session, scenario: Scenario) -> tuple[list[Figure],
     reason = ""
     for attempt in range(MAX_ATTEMPTS):
         session.say(f"{scenario.name}, run {attempt + 1}")
-        observation = await observe(session, scenario, SEED + attempt)
+        try:
+            observation = await observe(session, scenario, SEED + attempt)
+        except LabError as error:
+            reason = str(error)
+            session.say(f"  void: {reason}")
+            continue
         reason = void_reason(observation)
         notes.append({"void": reason, **_raw(observation)})
         session.say(f"  {_line(observation)}")

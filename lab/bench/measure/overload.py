@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
+from lab.base.errors import LabError
 from lab.bench.causes.plan import Means
 from lab.bench.causes.stage import SECONDS_AROUND, SETTLES_SECONDS, Hold, Observation, Scenario, observe
 from lab.bench.causes.truth import Cause
@@ -59,7 +60,12 @@ async def _scenario(session: Session, scenario: Scenario, cause: Cause) -> tuple
     reason = ""
     for attempt in range(MAX_ATTEMPTS):
         session.say(f"{scenario.name}, run {attempt + 1}")
-        observation = await observe(session, scenario, SEED + attempt)
+        try:
+            observation = await observe(session, scenario, SEED + attempt)
+        except LabError as error:
+            reason = str(error)
+            session.say(f"  void: {reason}")
+            continue
         shown = late_by_cause(observation)
         reason = void_reason(observation)
         notes.append({"void": reason, **_raw(observation)})

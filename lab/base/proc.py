@@ -33,9 +33,12 @@ def resident_bytes(pid: int) -> int:
 
 
 def private_bytes(pid: int) -> int:
-    """Return the memory that no other process shares, clean and dirty pages."""
+    """Return the memory that the process has written and no other process shares.
+
+    Clean pages are those of program files. They are private while no other process happens to have the file mapped.
+    """
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:"))) * 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:")) * 1024
 
 
 def children_of(pid: int) -> list[int]:

@@ -238,6 +238,32 @@ async def test_a_caller_who_hung_up_unheard_while_asterisk_ran_on_is_an_ordinary
     assert (exchange.calls.report().ended_by, exchange.calls.report().cut) == ({"callerGone": 1}, 0)
 
 
+async def test_a_call_that_ends_while_the_answers_of_a_comparison_are_under_way_is_not_adopted_from_them(
+    exchange: Exchange,
+) -> None:
+    caller = await talking_call(exchange)
+
+    lists, answered, ended = {"/channels", "/bridges", f"/applications/{APPLICATION}"}, set[str](), asyncio.Event()
+
+    async def hold_the_answers(method: str, path: str, moment: str) -> None:
+        if (method, moment) == ("GET", "after") and path in lists:
+            answered.add(path)
+            await ended.wait()
+
+    exchange.stand_in.interfere = hold_the_answers
+    comparing = asyncio.create_task(exchange.comparison.compare())
+    await until(lambda: answered == lists, "every list is under way")
+    exchange.stand_in.hang_up(caller)
+    await until(lambda: exchange.calls.active_calls == 0, "the call has ended")
+    exchange.clock.ahead_seconds += 2 * ENDED_RECENTLY_SECONDS
+    ended.set()
+    await comparing
+    assert exchange.comparison.findings() == ()
+    await nothing_is_left(exchange)
+    report = exchange.calls.report()
+    assert (report.arrived, report.ended_by, report.adopted) == (1, {"callerGone": 1}, 0)
+
+
 async def test_a_caller_whom_another_client_puts_into_another_bridge_is_released_and_left_there(
     exchange: Exchange,
 ) -> None:

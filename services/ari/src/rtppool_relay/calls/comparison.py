@@ -94,12 +94,12 @@ class Comparison:
             only_ends: end calls that Asterisk no longer has, but delete, adopt and take nothing.
         """
         registry, context = self._registry, self._context
-        states = registry.states()
+        states, began = registry.states(), context.monotonic()
         answers, _ = await asyncio.gather(
-            request_inventory(context.client, context.application, lambda: registry.known_calls(states)),
+            request_inventory(context.client, context.application, lambda: registry.known_calls(states, began)),
             self._take_departure(),
         )
-        difference = reconcile(answers.inventory, registry.known_calls(states))
+        difference = reconcile(answers.inventory, registry.known_calls(states, began))
         self._end_vanished(difference, answers.started)
         for call in difference.started:
             registry.feed(call, CallEvent.MEDIA_STARTED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 RECENT_CALLS = 200
 # Asterisk may list deleted channels and bridges for a moment.
 ENDED_RECENTLY_SECONDS = 2.0
+# A comparison lasts some seconds at most, and longer only on a machine that stands still.
+MAX_ANSWER_AGE_SECONDS = 60.0
 CUT_SECONDS = 10.0
 # The pause before a comparison that finds orphans and odd bridges: within the two seconds that an orphan may live, and
 # late enough for the events of a hang-up.
@@ -146,8 +149,12 @@ class CallRegistry:
         """Return the state of each live call."""
         return {name: runner.record.state for name, runner in self._live.items()}
 
-    def known_calls(self, states_before: Mapping[str, CallState]) -> Calls:
-        """Return the calls and callers for a comparison. A call whose state has changed since then is running."""
+    def known_calls(self, states_before: Mapping[str, CallState], began_seconds: float = math.inf) -> Calls:
+        """Return the calls and callers for a comparison.
+
+        `states_before` and `began_seconds` are of its begin. A call whose state has changed since then is running. A
+        call that has ended since then may be in the answers, however long they took.
+        """
         known = {}
         for name, runner in self._live.items():
             record = runner.record
@@ -156,7 +163,7 @@ class CallRegistry:
         return Calls(
             self._forms,
             known,
-            frozenset(self._recent_names()),
+            frozenset(self._recent_names(began_seconds)),
             frozenset(self.presence.entered),
             self.presence.left | self.returns.channels,
         )
@@ -343,8 +350,9 @@ class CallRegistry:
         if not self._live:
             self._idle.set()
 
-    def _recent_names(self) -> list[str]:
-        earliest = self.context.monotonic() - ENDED_RECENTLY_SECONDS
-        while self._ended_recently and self._ended_recently[0][0] < earliest:
+    def _recent_names(self, began_seconds: float) -> list[str]:
+        now = self.context.monotonic()
+        while self._ended_recently and self._ended_recently[0][0] < now - MAX_ANSWER_AGE_SECONDS:
             self._ended_recently.popleft()
-        return [call for _, call in self._ended_recently]
+        earliest = min(now, began_seconds) - ENDED_RECENTLY_SECONDS
+        return [call for ended, call in self._ended_recently if ended >= earliest]

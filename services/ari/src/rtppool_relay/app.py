@@ -46,6 +46,7 @@ from rtppool_relay.ports.port_manager import PortManager
 from rtppool_relay.ports.preflight_watch import PreflightWatch
 from rtppool_relay.ports.probe import Probe
 from rtppool_relay.settings import Settings, read_settings
+from rtppool_relay.streams.slices import MAX_COLLECT_SECONDS
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 log = logging.getLogger(__name__)
@@ -163,11 +164,12 @@ class Relay:
     def _periodic_jobs(self) -> tuple[Coroutine[None, None, None], ...]:
         repeat, keep_running = self._jobs.repeat, self._jobs.keep_running
         ports = self._call_ports
+        collect_seconds = min(self._settings.metrics_interval_seconds, MAX_COLLECT_SECONDS)
         return (
             repeat(TRY_PORTS, TRY_PORTS_SECONDS, self._try_ports),
             repeat("checking the host", CHECK_HOST_SECONDS, self._preflight.check),
             repeat("reading pools.json", CHECK_SECONDS, lambda: self._pools_file.check(self._apply_config)),
-            repeat("collecting figures", self._settings.metrics_interval_seconds, self._collect_figures),
+            repeat("collecting figures", collect_seconds, self._collect_figures),
             repeat("admission", self._settings.metrics_interval_seconds, ports.evaluate_admission),
             repeat("checking the echo", self._settings.metrics_interval_seconds, ports.check_echo),
             repeat("checking Asterisk's source", self._settings.metrics_interval_seconds, ports.check_source),

@@ -5,8 +5,11 @@ import math
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from row_slot import MS, PACKET_NS, T0, Slot, after
 
-from rtppool_relay.figures.measurement import MAX_DEPARTURE_ERRORS, DepartureErrors
+from rtppool_relay.figures.measurement import MAX_DEPARTURE_ERRORS, DepartureErrors, Measurement
+from rtppool_relay.streams.stalls import Stalls
+from rtppool_relay.streams.steady_clock import SteadyClock
 
 
 def test_before_the_first_stamp_there_is_no_figure() -> None:
@@ -24,3 +27,18 @@ def test_quantiles_are_the_nearest_ranks_of_the_latest_errors(values: list[int])
     assert report.p50_ns == kept[math.ceil(0.5 * len(kept)) - 1]
     assert report.p99_ns == kept[math.ceil(0.99 * len(kept)) - 1]
     assert report.max_ns == kept[-1]
+
+
+def test_the_stalls_known_at_a_collection_are_the_hosts_share_of_its_packets_and_of_a_calls_last_ones() -> None:
+    """Packet 100 waits 10 ms in the relay, of 200 in one collection; packet 210 does, of those left at the end."""
+    slot = Slot()
+    stalled = [(T0 + number * PACKET_NS, T0 + number * PACKET_NS + 15 * MS) for number in (100, 210)]
+    measurement = Measurement(SteadyClock(), lambda: Stalls({0: stalled}))
+    measurement.add_stream(0, "calls", slot.statistics())
+    for number in range(220):
+        slot.row(number, residence_ns=10 * MS if number in (100, 210) else 0, x_cpu=0, y_cpu=0)
+        if number == 199:
+            measurement.tick(after(200, 0), 0)
+    measurement.end_stream(0, after(220, 0))
+    total = measurement.kinds["calls"].store.total
+    assert (total.late_host, total.late_relay, total.late_judged, total.late_judged_with_host) == (2, 0, 0, 2)

@@ -87,6 +87,7 @@ def test_a_windows_gauges_are_in_seconds_ratios_and_packets() -> None:
         skew_count=2,
         g711_packets=990,
         g711_ns=990 * 20 * MS,
+        skew_clamped=1,
         bursts=BurstCounts(10, 2, 1, 20, 8, 400 * MS, 1, 500, 10_000 * MS),
     )
     window.round_trip.add_buckets([(bucket_of(MS), 900), (bucket_of(3 * MS), 90)], MS, 3 * MS)
@@ -99,6 +100,7 @@ def test_a_windows_gauges_are_in_seconds_ratios_and_packets() -> None:
     assert (found[f"{name}_region_seconds", "burst"], found[f"{name}_region_seconds", "gap"]) == (0.4, 10)
     assert found[f"{name}_reordering_extent_packets",] == 4
     assert found[f"{name}_source_skew_ratio",] == pytest.approx(1e-4)
+    assert found[f"{name}_source_skew_clamped",] == 1
     assert 85 < found[f"{name}_estimated_r_factor",] < 93.2
     assert 4 < found[f"{name}_estimated_mos",] < 4.41
     assert (f"{name}_pdv_seconds", "source") not in found

@@ -323,7 +323,8 @@ class StreamFigures(PacketCounts, frozen=True, kw_only=True):
 
     `packets` were sent to the echo and are answered or lost. Delay variation (PDV, RFC 5481) is the 99.9th percentile
     less the minimum: of the round trip, and of arrivals from Asterisk. Directions of loss need the echo's header
-    extension.
+    extension. Jitter (RFC 3550) is the mean over packets, and its maximum. `skew_clamped`: a source's skew is beyond
+    500 ppm, and counts as 500 in `skew_ppm`.
 
     R and MOS (ITU-T G.107) are estimates for a G.711 listener: absent below 100 packets, and where a packet had another
     codec. `g711_packet_microseconds` is the mean media of a packet; absent for another codec, and from earlier relays.
@@ -347,6 +348,7 @@ class StreamFigures(PacketCounts, frozen=True, kw_only=True):
     pdv_microseconds: int | None = None
     source_pdv_microseconds: int | None = None
     skew_ppm: int | None = None
+    skew_clamped: bool | None = None
     g711_packet_microseconds: int | None = None
     estimated_r_factor: float | None = None
     estimated_mos: float | None = None

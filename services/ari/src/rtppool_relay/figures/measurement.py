@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +19,7 @@ from rtppool_relay.figures.host_time import HostTime
 from rtppool_relay.media.clock_readings import ClockReading
 from rtppool_relay.media.rows import DROP_REASONS, Word
 from rtppool_relay.streams.slices import SliceStore
+from rtppool_relay.streams.stalls import NO_STALLS, Stalls
 from rtppool_relay.streams.statistics import Collected, StreamStatistics, collect_all
 from rtppool_relay.streams.steady_clock import SteadyClock
 
@@ -76,10 +78,14 @@ class DepartureErrors:
 
 
 class Measurement:
-    """The streams by slot, and their sums. Times are in ns of `clock`, unless they are called monotonic."""
+    """The streams by slot, and their sums. Times are in ns of `clock`, unless they are called monotonic.
 
-    def __init__(self, clock: SteadyClock) -> None:
+    `stalls` returns the stalls of processors that are known by now, in ns of `clock`.
+    """
+
+    def __init__(self, clock: SteadyClock, stalls: Callable[[], Stalls] = lambda: NO_STALLS) -> None:
         self.clock = clock
+        self._stalls = stalls
         self.kinds: dict[StreamKind, KindFigures] = {kind: KindFigures() for kind in KINDS}
         self.echo = EchoHealth()
         self.admission = AdmissionControl()
@@ -126,7 +132,7 @@ class Measurement:
     def end_stream(self, slot: int, now_ns: int) -> None:
         """Add the slot's last figures."""
         kind, statistics = self._streams.pop(slot)
-        self._take(kind, statistics.finish(now_ns))
+        self._take(kind, statistics.finish(now_ns, self._stalls()))
         self._samples_dropped_before += statistics.samples_dropped
         self._overruns_before += statistics.reader.overruns
         self._unjudged_before += statistics.streams_unjudged
@@ -150,7 +156,7 @@ class Measurement:
     def _collect(self, kind: StreamKind, now_ns: int) -> None:
         streams = [statistics for of, statistics in self._streams.values() if of == kind]
         if streams:
-            self._take(kind, collect_all(streams, now_ns))
+            self._take(kind, collect_all(streams, now_ns, stalls=self._stalls()))
         # A stamp less a reading is no error of ours where the wall clock moved between them.
         moved = self.clock.is_disturbed(self._collected_ns[kind])
         self._collected_ns[kind] = now_ns

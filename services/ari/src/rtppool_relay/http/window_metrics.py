@@ -63,6 +63,11 @@ def window_metrics(window: Slice) -> Iterable[Metric]:
         *("rtp_relay_window_source_skew_ratio", "How much slower than ours Asterisk's clock runs.", None),
         {"": _over(window.skew_sum_ppm, window.skew_count, 1e6)},
     )
+    clamped = window.is_skew_clamped()
+    yield _gauge(
+        *("rtp_relay_window_source_skew_clamped", "1 where a source's skew is beyond 500 ppm.", None),
+        {"": None if clamped is None else float(clamped)},
+    )
     yield _gauge(
         *("rtp_relay_window_estimated_r_factor", "R of the E-model (G.107), estimated.", None),
         {"": quality.r_factor if quality else None},

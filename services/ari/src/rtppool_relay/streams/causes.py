@@ -3,6 +3,11 @@
 A packet's excess has three parts: of the source, of the relay and of the echo. The time of a part in which a processor
 was taken away belongs to the host. The rest is the part's own.
 
+The relay's stages are [a, x] and [r, y], and its media process may also wait for a processor there. The echo's stage is
+[x, r] on the processor that received the answer, if the echo is on this machine. An echo reports its own host time with
+the header extension. The source's stage ends at a. Its processor is not known, so only time counts in which all watched
+processors stood still.
+
 The SLA judges packets that arrived within the threshold and left late, and packets to which relay and echo added more
 than the threshold. All others were late before the relay received them.
 """
@@ -13,6 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rtppool_relay.streams.row_reader import Rows
+from rtppool_relay.streams.stalls import UNKNOWN_PROCESSOR, Stalls
 
 Int64s = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -50,6 +58,19 @@ class Causes:
     host: Flags
     judged: Flags
     judged_with_host: Flags
+
+
+def find_host_time(rows: Rows, excess: Excess, stalls: Stalls) -> Excess:
+    """Return the host's time within each part of the excess of answered rows. `stalls` are of the clock of the rows."""
+    arrivals, sent, returned, left = (np.ascontiguousarray(rows[name]) for name in ("a", "x", "r", "y"))
+    on_way_out, on_return, on_way_back = (rows[name].astype(np.int64) for name in ("x_cpu", "r_cpu", "y_cpu"))
+    unknown = np.full(rows.size, UNKNOWN_PROCESSOR)
+    source = stalls.overlap_ns(arrivals - np.maximum(excess.source, 0), arrivals, unknown)
+    relay = stalls.overlap_with_waits_ns(arrivals, sent, on_way_out)
+    relay += stalls.overlap_with_waits_ns(returned, left, on_way_back)
+    echo = np.where(rows["echo_is_local"], stalls.overlap_ns(sent, returned, on_return), 0)
+    echo = np.maximum(echo, rows["echo_host_ns"])
+    return Excess(source, np.minimum(relay, np.maximum(excess.relay, 0)), np.clip(echo, 0, np.maximum(excess.echo, 0)))
 
 
 def find_causes(excess: Excess, host: Excess, thresholds_ns: Int64s) -> Causes:

@@ -11,17 +11,15 @@ a packet early, so an early one is a step at once. Asterisk makes such steps: af
 the missing sequence numbers with frames that it sends in one burst.
 
 A talker follows a clock of its own, or the wall clock of this machine. During a slew the two differ, and a packet is
-late only by both.
+late only by both. Before the skew is measured, a packet is late only with and without the provisional one.
 
 Columns hold many streams (`columns`). Only the baselines are computed stream by stream.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtppool_relay.streams.columns import StreamSpans, previous, wrapped_steps
+from rtppool_relay.streams.skew import POINT_NS, SkewEstimate
 
 SOURCE_BASELINE_PER_CENT = 5
 ECHO_BASELINE_PER_CENT = 50
@@ -40,12 +39,6 @@ MIN_LEVEL_NS = 800_000_000
 MIN_LEVEL_PACKETS = 5
 # Arrivals of a longer time are judged in portions, so that each portion may show a level.
 MAX_PORTION_NS = 1_500_000_000
-SKEW_NEEDS_NS = 10_000_000_000
-SKEW_POINT_NS = 1_000_000_000
-SKEW_POINTS = 60
-# The slope changes slowly and costs a median over all pairs of points.
-SKEW_EVERY_POINTS = 5
-MAX_SKEW_PPM = 500.0
 # More than two clocks differ.
 MAX_DRIFT_PPM = 1_000
 MIN_HISTORY = 256
@@ -70,14 +63,11 @@ class Lateness:
 
 @dataclass(slots=True)
 class LatenessBaseline:
-    """Baselines of one stream. Times in ns; `clock_rate_hz` is the RTP clock's.
-
-    `skew_ppm` is how much slower than ours the source's clock runs; None until it is measured.
-    """
+    """Baselines of one stream. Times in ns; `clock_rate_hz` is the RTP clock's."""
 
     clock_rate_hz: int
     threshold_ns: int
-    skew_ppm: float | None = None
+    skew: SkewEstimate = field(default_factory=SkewEstimate)
     anchor: int = 0
     ticks: int = 0
     last_timestamp: int | None = None
@@ -92,8 +82,6 @@ class LatenessBaseline:
     _start: int = 0
     _end: int = 0
     _anchored: int = 0
-    _skew_points: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SKEW_POINTS))
-    _points_since_slope: int = 0
 
     @property
     def beside_ns(self) -> int:
@@ -103,7 +91,7 @@ class LatenessBaseline:
     def restart(self) -> None:
         """Forget the source's baseline after a new stream or a step of the clock. The echo's stays."""
         self.last_timestamp = None
-        self.skew_ppm = None
+        self.skew.forget()
         self.re_anchor()
 
     def re_anchor(self, packets_back: int = 0) -> None:
@@ -111,8 +99,7 @@ class LatenessBaseline:
         self.anchor += 1
         self._anchored = self._end - packets_back
         self.level_ns = None
-        self._skew_points.clear()
-        self._points_since_slope = 0
+        self.skew.restart()
 
     def excess(
         self,
@@ -135,17 +122,18 @@ class LatenessBaseline:
         was_slewed = bool(kept_slewed[0] != kept_slewed[-1])
         if not was_slewed:
             self._measure_skew(now_ns)
-        if self.skew_ppm:
-            drift = (kept_arrivals - now_ns) * (self.skew_ppm * 1e-6)
-            compared = compared - drift.astype(np.int64)
+        if self.skew.ppm:
+            compared = _without_drift(compared, kept_arrivals, now_ns, self.skew.ppm)
         own = compared[compared.size - arrivals.size :]
         source[:] = own - _low(compared)
         variation[:] = own - compared.min()
-        if was_slewed:
-            by_wall = compared + kept_slewed
-            own = by_wall[by_wall.size - arrivals.size :]
-            np.minimum(source, own - _low(by_wall), out=source)
-            np.minimum(variation, own - by_wall.min(), out=variation)
+        others = [compared + kept_slewed] if was_slewed else []
+        if self.skew.ppm is None and self.skew.provisional_ppm:
+            others.append(_without_drift(compared, kept_arrivals, now_ns, self.skew.provisional_ppm))
+        for other in others:
+            own = other[other.size - arrivals.size :]
+            np.minimum(source, own - _low(other), out=source)
+            np.minimum(variation, own - other.min(), out=variation)
 
     def divide(self, arrivals: Int64s, transits: Int64s, first: int, last: int) -> tuple[tuple[slice, int | None], ...]:
         """Divide the packets from `first` to `last` where they leave the level.
@@ -221,34 +209,17 @@ class LatenessBaseline:
         self._start, self._end = 0, kept
 
     def _measure_skew(self, now_ns: int) -> None:
-        """One point a second, the low percentile of that second's transits; the slope is their Theil-Sen median."""
-        points = self._skew_points
-        if points and now_ns - points[-1][0] < SKEW_POINT_NS:
+        if not self.skew.is_due(now_ns):
             return
         arrivals, transits = self._history[:2, self._anchored : self._end]
-        low = int(_low(transits[np.searchsorted(arrivals, now_ns - SKEW_POINT_NS) :]))
-        points.append((now_ns, low))
+        low = int(_low(transits[np.searchsorted(arrivals, now_ns - POINT_NS) :]))
         self._keep_level(low, now_ns)
-        self._points_since_slope += 1
-        due = self.skew_ppm is None or self._points_since_slope >= SKEW_EVERY_POINTS
-        if due and points[-1][0] - points[0][0] >= SKEW_NEEDS_NS:
-            self._points_since_slope = 0
-            self.skew_ppm = _slope_ppm(np.array(points))
+        self.skew.add(now_ns, low)
 
 
-@cache
-def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    later, earlier = np.triu_indices(count, 1)[::-1]
-    return later, earlier
-
-
-def _slope_ppm(points: Int64s) -> float:
-    times, levels = points.T
-    later, earlier = _pairs(times.size)
-    slopes = (levels[later] - levels[earlier]) / (times[later] - times[earlier])
-    middle = slopes.size // 2
-    slope = float(np.partition(slopes, middle)[middle]) * 1e6
-    return max(-MAX_SKEW_PPM, min(MAX_SKEW_PPM, slope))
+def _without_drift(transits: Int64s, arrivals: Int64s, now_ns: int, skew_ppm: float) -> Int64s:
+    drift = (arrivals - now_ns) * (skew_ppm * 1e-6)
+    return transits - drift.astype(np.int64)
 
 
 def _percentile(values: Int64s, per_cent: int) -> np.int64:

@@ -77,10 +77,10 @@ class LossBursts:
             self._ending.append(self._live)
         self._live = _Stream(BurstTracker(first, USUAL_PACKET_NS), first, first - 1)
 
-    def set_packet_duration(self, packet_ns: int) -> None:
-        """Set how much media each packet of the live stream carries."""
+    def set_packet_time(self, first: int, packet_ns: int) -> None:
+        """Set how much media each packet of the live stream carries, from its packet `first` on."""
         if self._live is not None:
-            self._live.tracker.packet_ns = packet_ns
+            self._live.tracker.change_packet_time(first, packet_ns)
 
     def reach(self, highest: int) -> None:
         """Raise the highest index of the live stream."""

@@ -26,7 +26,8 @@ from rtppool_core.statistics.histogram import PDV_PER_MILLE, Histogram
 from rtppool_core.units import NS_PER_US
 
 NS_PER_SLICE = 1_000_000_000
-# Lost is known after 2.5 s (see row_reader); collection runs at least once a second.
+# Lost is known after 2.5 s (see row_reader), and rows are collected at least this often.
+MAX_COLLECT_SECONDS = 1
 SLICE_CLOSES_AFTER_SECONDS = 5
 
 
@@ -66,6 +67,7 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
     max_source_jitter_us: float = 0.0
     skew_sum_ppm: float = 0.0
     skew_count: int = 0
+    skew_clamped: int = 0
     g711_packets: int = 0
     g711_ns: int = 0
     other_codec_packets: int = 0
@@ -144,6 +146,10 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
     def skew_ppm(self) -> int | None:
         """Return the mean estimate of how much slower than ours Asterisk's clock runs; None without an estimate."""
         return round(self.skew_sum_ppm / self.skew_count) if self.skew_count else None
+
+    def is_skew_clamped(self) -> bool | None:
+        """Return whether a stream's skew was beyond the clamp, and clamped in the mean; None without an estimate."""
+        return self.skew_clamped > 0 if self.skew_count else None
 
     def g711_packet_ns(self) -> int | None:
         """Return the mean media of an answered packet; None where a packet had another codec than G.711."""
@@ -273,6 +279,7 @@ def export_figures(figures: Slice, judge_host: bool) -> dict[str, Any]:
         "pdv_microseconds": microseconds(figures.round_trip.pdv_ns()),
         "source_pdv_microseconds": microseconds(figures.source_variation.quantile_ns(PDV_PER_MILLE)),
         "skew_ppm": figures.skew_ppm(),
+        "skew_clamped": figures.is_skew_clamped(),
         "g711_packet_microseconds": microseconds(figures.g711_packet_ns()),
         "estimated_r_factor": round(quality.r_factor, 1) if quality else None,
         "estimated_mos": round(quality.mos, 2) if quality else None,

@@ -38,6 +38,11 @@ class Stalls:
             for processor, waited in of_waits.items()
         }
 
+    @property
+    def watching(self) -> bool:
+        """Whether any processor is watched."""
+        return bool(self._stalls_and_waits)
+
     def overlap_ns(self, starts: Int64s, ends: Int64s, processors: Int64s) -> Int64s:
         """Return how much of each span lies in stalls of its processor.
 

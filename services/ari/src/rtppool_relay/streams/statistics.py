@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtppool_core.contract.figures import COUNTS, TIMES
-from rtppool_core.rtp.serial import timestamp_difference
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_relay.media.rows import DROP_REASONS, LOST_AFTER_NS, WRITTEN_DTYPE, Word
-from rtppool_relay.streams.causes import Excess, find_causes
+from rtppool_relay.streams.causes import Excess, find_causes, find_host_time
 from rtppool_relay.streams.codecs import is_g711
-from rtppool_relay.streams.columns import StreamSpans, buckets_of, record_all
+from rtppool_relay.streams.columns import StreamSpans, buckets_of, record_all, wrapped_steps
 from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.flow import MediaFlow
 from rtppool_relay.streams.jitter import StreamJitter, update_jitter
 from rtppool_relay.streams.lateness import LatenessBaseline, measure_lateness
 from rtppool_relay.streams.loss_bursts import USUAL_PACKET_NS, LossBursts
+from rtppool_relay.streams.packet_time import PacketTime
 from rtppool_relay.streams.reordering import ReorderingDetector
 from rtppool_relay.streams.row_reader import (
     SETTLED_AFTER_NS,
@@ -35,6 +35,7 @@ from rtppool_relay.streams.row_reader import (
 )
 from rtppool_relay.streams.slices import NS_PER_SLICE, Slice
 from rtppool_relay.streams.source_loss import SourceGaps
+from rtppool_relay.streams.stalls import NO_STALLS, Stalls
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 Int64s = NDArray[np.int64]
@@ -44,7 +45,8 @@ Floats = NDArray[np.float64]
 # RFC 4733: every packet of an event repeats the timestamp of its beginning. Asterisk offers it as 101.
 TELEPHONE_EVENT_PAYLOAD_TYPE = 101
 _COUNTED_WORDS = {name: Word[count.word] for name, count in COUNTS.items() if count.word}
-MAX_PACKET_NS = 200_000_000
+# RFC 3389: a packet of comfort noise stands for as long a silence as its sender likes.
+COMFORT_NOISE_PAYLOAD_TYPE = 13
 # Of one slot in one collection. Rows of further ones are counted, and not compared with others.
 MAX_EPOCHS = 16
 FOLDED_AFTER_TICKS = 16
@@ -96,10 +98,11 @@ class StreamStatistics:
     _unfolded: dict[str, list[Int64s]] = field(default_factory=dict)
     _epoch: int | None = None
     _first_index: int = 0
-    _packet_ns: int | None = None
+    _packet_time: PacketTime = field(init=False)
 
     def __post_init__(self) -> None:
         """Create empty baselines."""
+        self._packet_time = PacketTime(self.clock_rate_hz)
         self.lateness = LatenessBaseline(self.clock_rate_hz, self.late_threshold_ns)
         self.jitter = StreamJitter(self.clock_rate_hz)
         self.source_jitter = StreamJitter(self.clock_rate_hz)
@@ -131,20 +134,15 @@ class StreamStatistics:
     @property
     def skew_ppm(self) -> float | None:
         """How much slower than ours Asterisk's clock runs: the slope of the transit; None until it is measured."""
-        return self.lateness.skew_ppm
+        return self.lateness.skew.ppm
 
-    @property
-    def packet_ns(self) -> int:
-        """The media in a packet, in ns; the usual value until two packets have shown it."""
-        return self._packet_ns or USUAL_PACKET_NS
-
-    def collect(self, now_ns: int) -> Collected:
+    def collect(self, now_ns: int, stalls: Stalls = NO_STALLS) -> Collected:
         """Return the figures that became known since the last call."""
-        return collect_all([self], now_ns)
+        return collect_all([self], now_ns, stalls=stalls)
 
-    def finish(self, now_ns: int) -> Collected:
+    def finish(self, now_ns: int, stalls: Stalls = NO_STALLS) -> Collected:
         """Return the last figures at a call's end. Packets unanswered for 200 ms are lost, younger ones not counted."""
-        collected = collect_all([self], now_ns, SETTLED_AT_END_AFTER_NS)
+        collected = collect_all([self], now_ns, SETTLED_AT_END_AFTER_NS, stalls)
         second = now_ns // NS_PER_SLICE
         left = Slice()
         self._lose_missing(self.gaps.lost(now_ns, 0), second, left)
@@ -168,8 +166,6 @@ class StreamStatistics:
             self._begin_epoch(epoch, first, now_ns)
         self.gaps.update(indexes, rows["a"], now_ns, self.reader.holds)
         self.losses.reach(int(indexes[-1]))
-        if self._packet_ns is None:
-            self._measure_packet(rows)
         return True
 
     def _is_return(self, rows: Rows) -> bool:
@@ -185,19 +181,25 @@ class StreamStatistics:
             first = min(first, self.reader.word(Word.FIRST_INDEX))
         self.gaps.restart(first)
         self.losses.begin(first, now_ns)
-        self._epoch, self._first_index, self._packet_ns = epoch, first, None
+        self._packet_time.restart()
+        self._epoch, self._first_index = epoch, first
 
-    def _measure_packet(self, rows: Rows) -> None:
-        """Measure the media in a packet: the timestamp's usual step between neighbours in the sequence."""
-        pairs = pairwise(zip(rows["index"].tolist(), rows["timestamp"].tolist(), strict=True))
-        steps = [timestamp_difference(new, old) for (before, old), (after, new) in pairs if after == before + 1]
-        usual, _ = (
-            Counter(step for step in steps if step > 0).most_common(1)[0] if any(s > 0 for s in steps) else (0, 0)
-        )
-        packet_ns = usual * 1_000_000_000 // self.clock_rate_hz
-        if 0 < packet_ns <= MAX_PACKET_NS:
-            self._packet_ns = packet_ns
-            self.losses.set_packet_duration(packet_ns)
+    @property
+    def packet_ns(self) -> int:
+        """The media in a packet, in ns; the usual value until two packets have shown it."""
+        return self._packet_time.ns or USUAL_PACKET_NS
+
+    @property
+    def packet_ticks(self) -> int:
+        """The timestamp's usual step from packet to packet; 0 until it is measured."""
+        return self._packet_time.ticks
+
+    def follow_packet_time(self, indexes: list[int], steps: list[int]) -> None:
+        """Follow the timestamp's steps from packets to their successors in the sequence."""
+        is_first = not self._packet_time.ticks
+        for first, packet_ns in self._packet_time.follow(indexes, steps):
+            self.losses.set_packet_time(self._first_index if is_first else first, packet_ns)
+            is_first = False
 
     def lose_rows(self, indexes: list[int], seconds: list[int]) -> None:
         """Add rows that were never answered."""
@@ -252,13 +254,19 @@ class _Sums:
 
 
 def collect_all(
-    streams: Sequence[StreamStatistics], now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS
+    streams: Sequence[StreamStatistics],
+    now_ns: int,
+    settled_after_ns: int = SETTLED_AFTER_NS,
+    stalls: Stalls = NO_STALLS,
 ) -> Collected:
-    """Return the figures of all these streams that became known since the last call."""
+    """Return the figures of all these streams that became known since the last call.
+
+    `stalls` are those of this machine's processors since then and for 2.5 s before, in the time of the streams' clock.
+    """
     sums = _Sums({})
     taken = [(stream, stream.reader.take_written(now_ns, settled_after_ns, stream.clock)) for stream in streams]
     for pieces in _by_epoch(taken):
-        _Batch(pieces, now_ns, settled_after_ns, sums).add()
+        _Batch(pieces, now_ns, settled_after_ns, stalls, sums).add()
     counted: dict[Word, int] = {}
     second = now_ns // NS_PER_SLICE
     for stream in streams:
@@ -305,7 +313,12 @@ class _Batch:
     """Finished rows of many streams, one epoch of each."""
 
     def __init__(
-        self, pieces: list[tuple[StreamStatistics, Rows]], now_ns: int, settled_after_ns: int, sums: _Sums
+        self,
+        pieces: list[tuple[StreamStatistics, Rows]],
+        now_ns: int,
+        settled_after_ns: int,
+        stalls: Stalls,
+        sums: _Sums,
     ) -> None:
         self._streams = [stream for stream, _ in pieces]
         self._rows = _joined([rows for _, rows in pieces])
@@ -318,9 +331,25 @@ class _Batch:
             for stream, (start, end) in zip(self._streams, bounds, strict=True)
         ]
         self._owners = np.repeat(np.arange(len(pieces)), sizes)
+        self._follow_packet_times()
         self._now_ns = now_ns
         self._settled_ns = now_ns - settled_after_ns
+        self._stalls = stalls
         self._sums = sums
+
+    def _follow_packet_times(self) -> None:
+        """Find the streams whose timestamp took another step than usual from a packet to its successor."""
+        rows, owners = self._rows, self._owners
+        indexes, timestamps = rows["index"].astype(np.int64), rows["timestamp"].astype(np.int64)
+        types = rows["payload_type"]
+        carries_audio = (types != TELEPHONE_EVENT_PAYLOAD_TYPE) & (types != COMFORT_NOISE_PAYLOAD_TYPE)
+        compared = (np.diff(indexes) == 1) & (owners[1:] == owners[:-1]) & carries_audio[1:] & carries_audio[:-1]
+        steps = wrapped_steps(timestamps[1:], timestamps[:-1])
+        usual = np.array([stream.packet_ticks for stream in self._streams])[owners[:-1]]
+        for owner in np.unique(owners[:-1][compared & (steps != usual)]).tolist():
+            if self._current[owner]:
+                at = np.flatnonzero(compared & (owners[:-1] == owner))
+                self._streams[owner].follow_packet_time(indexes[at].tolist(), steps[at].tolist())
 
     def add(self) -> None:
         """Count all rows, then measure the answered ones."""
@@ -462,7 +491,7 @@ class _Batch:
         slewed = streams[0].clock.slewed_ns(arrivals)
         late = measure_lateness(baselines, spans, arrivals, timestamps, rows["marker"] != 0, round_trips, slewed)
         columns.record("source_variation", late.variation_ns)
-        self._count_late(columns, Excess(late.source_ns, residences, late.echo_ns))
+        self._count_late(columns, rows, Excess(late.source_ns, residences, late.echo_ns))
         for name, times in (("jitter", returned), ("source_jitter", arrivals)):
             jitters = [getattr(stream, name) for stream in streams]
             columns.add_jitter(name, update_jitter(jitters, spans.ordinals, times, timestamps, late.anchors))
@@ -470,14 +499,15 @@ class _Batch:
         for stream, second in zip(streams, seconds, strict=True):
             self._add_estimates(stream, second)
 
-    def _count_late(self, columns: _MeasuredRows, excess: Excess) -> None:
+    def _count_late(self, columns: _MeasuredRows, rows: Rows, excess: Excess) -> None:
+        columns.count("witnessed", (rows["echo_host_ns"] >= 0) | self._stalls.watching)
         spans = columns.spans
         thresholds = np.array([self._streams[owner].lateness.threshold_ns for owner in spans.owners])[spans.ordinals]
         late = np.flatnonzero(excess.total > thresholds)
         if not late.size:
             return
-        nothing = np.zeros(late.size, np.int64)
-        causes = find_causes(excess.of(late), Excess(nothing, nothing, nothing), thresholds[late])
+        parts = excess.of(late)
+        causes = find_causes(parts, find_host_time(rows[late], parts, self._stalls), thresholds[late])
         for name in LATE_COUNTS:
             flags = np.zeros(columns.seconds.size, np.bool_)
             flags[late] = getattr(causes, name)
@@ -488,6 +518,7 @@ class _Batch:
             if stream.skew_ppm is not None:
                 part.skew_sum_ppm += stream.skew_ppm
                 part.skew_count += 1
+                part.skew_clamped += stream.lateness.skew.clamped
 
 
 class _MeasuredRows:

@@ -20,7 +20,8 @@ from rtppool_relay.http.page.windows import format_figure, spell_out
         ("estimatedMos", 4.41, "4.41"),
         ("packets", 1_234_567, "1,234,567"),
         ("stamps", "kernel", "kernel"),
-        ("known", True, "True"),
+        ("skewClamped", True, "yes"),
+        ("skewClamped", False, "no"),
     ],
 )
 def test_a_figure_has_the_unit_that_its_name_ends_with(name: str, value: Any, text: str) -> None:

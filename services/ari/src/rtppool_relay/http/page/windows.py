@@ -52,6 +52,7 @@ FIGURE_NAMES = {
     "estimatedRFactor": "R factor (G.107), an estimate",
     "estimatedMos": "MOS (G.107), an estimate",
     "skewPpm": "Skew of the source's clock",
+    "skewClamped": "Skew of a source beyond 500 ppm, counted as 500 ppm",
 }
 # Late packets have a table of their own; the window's times are `<time>` elements.
 SHOWN_ELSEWHERE = {"late", "startUnixSeconds", "endUnixSeconds"}
@@ -262,7 +263,9 @@ def _figure(name: str, value: Any) -> Node:
 
 def format_figure(name: str, value: Any) -> str:
     """Format a figure in the unit that its name ends with: shares in percent, skew in ppm."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
         return str(value)
     if name.endswith("Microseconds"):
         return format_duration(value)

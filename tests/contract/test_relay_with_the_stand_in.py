@@ -143,6 +143,21 @@ async def test_a_call_s_packets_come_back_to_its_caller_and_nothing_is_left_when
         assert (report.first_return.samples, record.first_return_microseconds is not None) == (1, True)
 
 
+async def test_at_the_longest_interval_figures_are_collected_every_second_and_the_host_is_witnessed(
+    settings: Settings, stand_in: StandIn
+) -> None:
+    async with running(replace(settings, metrics_interval_seconds=10)) as relay:
+        await connected(relay, stand_in)
+        await talking(relay, stand_in, stand_in.place_call(APPLICATION))
+        total = relay._measurement.kinds["calls"].store.total
+        await until(lambda: total.packets > 0, "first packets collected")
+        first = total.packets
+        await until(lambda: total.packets > first, "further packets collected")
+        # Ten seconds have 500.
+        assert total.packets - first < 400
+        await until(lambda: total.late(judge_host=False).host is not None, "a heartbeat watched a packet")
+
+
 async def test_every_port_takes_a_call_and_the_next_one_gets_the_reason(settings: Settings, stand_in: StandIn) -> None:
     async with running(settings) as relay:
         await connected(relay, stand_in)

@@ -47,6 +47,7 @@ from rtppool_relay.ports.preflight_watch import PreflightWatch
 from rtppool_relay.ports.probe import Probe
 from rtppool_relay.settings import Settings, read_settings
 from rtppool_relay.streams.slices import MAX_COLLECT_SECONDS
+from rtppool_relay.streams.stalls import Stalls
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class Relay:
         self._pools_file = PoolsFileWatcher(settings, ConfigState(from_environment(settings)))
         config = self._config()
         self._supervisor = MediaSupervisor(settings.media_workers, first, self._jobs, real_time=settings.real_time)
-        self._measurement = Measurement(SteadyClock())
+        self._measurement = Measurement(SteadyClock(), self._stalls)
         self._measurement.keep_window(config.sla.window_seconds)
         # A heartbeat that is not started costs nothing.
         self._heartbeat = Heartbeat(watched_processors(), real_time=settings.real_time)
@@ -235,6 +236,9 @@ class Relay:
 
     def _collect_figures(self) -> None:
         self._measurement.tick(self._compare_clocks(), time.monotonic_ns())
+
+    def _stalls(self) -> Stalls:
+        return self._host_watch.stalls(self._measurement.clock.steady_ns)
 
     def _read_host(self) -> None:
         self._host_watch.read(self._compare_clocks())

@@ -28,19 +28,17 @@ from rtppool_core.host.own_processes import OwnProcesses, cpu_clock_of
 from rtppool_core.host.own_time import ClockHistory, Reading
 from rtppool_core.process.scheduling import prioritize
 
-PERIOD_NS = 3_000_000
-# The usual lateness moves by this at each beat, up or down, and so towards the median: by 3 ms in 30 s.
-USUAL_STEP_NS = 300
+PERIOD_NS = 3_500_000
+# The usual lateness moves by this with each reading of waits, up or down, and so towards the median: by 3 ms in 30 s.
+USUAL_STEP_NS = 1_400
 REFRESH_SECONDS = 1.0
-# Intervals in beats, powers of two.
+# Intervals in beats.
 WAITS_EVERY = 4
 CLOCKS_EVERY = 8
 PROCESSES_EVERY = 128
 MAX_FILE_BYTES = 1024
 # A packet process that waited longer between two readings is read at every beat.
 CONTENDED_NS = 200_000
-# An own process that ran for less than this share of a stall does not explain it.
-MIN_OWN_SHARE = 1 / 16
 
 
 class ProcessorBeat:
@@ -62,32 +60,32 @@ class ProcessorBeat:
     def run(self, parent: int) -> None:
         """Beat until the parent has ended."""
         words, monotonic_ns, sleep = self._block.words, time.monotonic_ns, time.sleep
-        usual = turn = 0
+        usual_ns, max_late_ns = 0, MIN_STALL_NS
+        beats = 0
+        late_ns = 0
         woke = monotonic_ns()
         due = woke + PERIOD_NS
-        self._refresh()
-        while True:
-            words[DUE] = due
-            sleep((due - woke) * 1e-9)
-            woke = monotonic_ns()
-            late = woke - due
-            usual += USUAL_STEP_NS if late > usual else -USUAL_STEP_NS
-            if late - usual > MIN_STALL_NS:
-                self._on_stall(due + usual, woke)
-                due += late // PERIOD_NS * PERIOD_NS
-            due += PERIOD_NS
-            turn += 1
-            if not turn & (WAITS_EVERY - 1) or self._is_contended:
-                self._read_waits(woke)
-            if turn & (CLOCKS_EVERY - 1):
-                continue
-            self._read_clocks(woke)
-            if turn & (PROCESSES_EVERY - 1):
-                continue
-            words[USUAL] = usual
-            if os.getppid() != parent:
-                return
+        while os.getppid() == parent:
+            words[USUAL] = usual_ns
             self._refresh()
+            until = beats + PROCESSES_EVERY
+            while beats < until:
+                for _ in range(1 if self._is_contended else WAITS_EVERY):
+                    # These lines cost most of the whole: a processor's caches have forgotten them at each beat.
+                    words[DUE] = due
+                    sleep((due - woke) * 1e-9)
+                    woke = monotonic_ns()
+                    late_ns = woke - due
+                    if late_ns > max_late_ns:
+                        self._on_stall(due + usual_ns, woke)
+                        due += late_ns // PERIOD_NS * PERIOD_NS
+                    due += PERIOD_NS
+                beats += WAITS_EVERY
+                usual_ns += USUAL_STEP_NS if late_ns > usual_ns else -USUAL_STEP_NS
+                max_late_ns = usual_ns + MIN_STALL_NS
+                self._read_waits(woke)
+                if not beats % CLOCKS_EVERY:
+                    self._read_clocks(woke)
 
     def _refresh(self) -> None:
         """Read which processes to observe."""
@@ -133,11 +131,7 @@ class ProcessorBeat:
 
     def _ran_here(self, start_ns: int, end: Reading, processor: int, besides: int | None = None) -> int:
         """Return how long own processes ran on a processor from `start_ns` on, `besides` left out."""
-        ran = self._history.ran_ns(start_ns, end)
-        min_ns = (end.at_ns - start_ns) * MIN_OWN_SHARE
-        busy = (pid for pid, used_ns in ran.items() if used_ns > min_ns and pid != besides)
-        here_ns = sum(ran[pid] for pid in busy if self._processor_of(pid) == processor)
-        return min(here_ns, end.at_ns - start_ns)
+        return self._history.ran_ns(start_ns, end, lambda pid: pid != besides and self._processor_of(pid) == processor)
 
     def _read_clocks(self, now_ns: int, *, is_baseline: bool = True) -> Reading:
         try:

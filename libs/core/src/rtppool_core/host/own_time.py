@@ -8,7 +8,7 @@ in bursts usually does not run.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from typing import NamedTuple
 MAX_READINGS = 96
 # The usual share is that of the last intervals, about half a second.
 MAX_SHARES = 15
+# A process that ran for less than this share of a span does not explain it.
+MIN_SHARE = 1 / 16
 
 
 class Reading(NamedTuple):
@@ -40,26 +42,26 @@ class ClockHistory:
         """Add a reading."""
         self._readings.append(reading)
 
-    def ran_ns(self, start_ns: int, end: Reading) -> dict[int, int]:
-        """Return how long each process ran from `start_ns` to the reading `end`.
+    def ran_ns(self, start_ns: int, end: Reading, is_here: Callable[[int], bool]) -> int:
+        """Return how long processes ran on a processor from `start_ns` to the reading `end`, at most the whole span.
 
-        A process without an earlier reading is left out.
+        `is_here` tells of a process whether it ran on that processor. A process without an earlier reading, or that
+        ran for less than `MIN_SHARE` of the span, does not count.
         """
         if not self._readings:
-            return {}
+            return 0
         at = self._latest(start_ns)
         before = self._readings[at]
         unread_ns = max(0, start_ns - before.at_ns)
+        span_ns = end.at_ns - start_ns
         clocks = before.by_pid()
-        ran = {}
+        ran_ns = 0
         for pid, clock in end.by_pid().items():
-            if pid not in clocks:
-                continue
-            used_ns = clock - clocks[pid]
-            if used_ns > 0:
+            used_ns = clock - clocks.get(pid, clock)
+            if used_ns > span_ns * MIN_SHARE and is_here(pid):
                 used_ns -= round(self._usual_share(pid, at) * unread_ns)
-            ran[pid] = min(max(0, used_ns), end.at_ns - start_ns)
-        return ran
+                ran_ns += used_ns if used_ns > span_ns * MIN_SHARE else 0
+        return min(ran_ns, span_ns)
 
     def _latest(self, until_ns: int) -> int:
         """Return the place of the latest reading until a time; where all are younger, of the oldest."""

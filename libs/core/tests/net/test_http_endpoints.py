@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from rtppool_core.net.http_endpoints import Health, ListenError, json_response, listen, make_app
 from rtppool_core.process.secret_file import SecretFile
+from rtppool_testing.descriptors import no_free_descriptor
 
 Ask = Callable[..., Awaitable[tuple[int, str]]]
 
@@ -132,6 +133,13 @@ async def test_an_empty_or_missing_token_file_opens_nothing(token_file: Path, co
     async with serving(token=SecretFile("HTTP_TOKEN_FILE", token_file).value) as ask:
         for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer open-sesame"}):
             assert (await ask("/calls", **headers))[0] == status
+
+
+async def test_a_missing_descriptor_is_an_error_that_asks_for_no_other_port() -> None:
+    app = make_app(CollectorRegistry(), Health, Health)
+    with no_free_descriptor(), pytest.raises(ListenError) as caught:
+        await listen(app, "127.0.0.1", 1)
+    assert str(caught.value) == "HTTP_PORT=1: can't listen on 127.0.0.1 port 1 (Too many open files)"
 
 
 async def test_a_busy_port_is_an_error_that_says_which_and_how_to_find_its_holder() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hmac
 import json
 import os
@@ -168,10 +169,9 @@ async def listen(
     except OSError as error:
         await runner.cleanup()
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ListenError(
-            f"HTTP_PORT={port}: can't listen on {host} port {port} ({reason}); accepted is a free port. "
-            "Find what holds it with: ss -ltnp"
-        ) from error
+        in_use = "; accepted is a free port. Find what holds it with: ss -ltnp"
+        mend = in_use if error.errno == errno.EADDRINUSE else ""
+        raise ListenError(f"HTTP_PORT={port}: can't listen on {host} port {port} ({reason}){mend}") from error
     await (BoundedSite(runner, listener, tls) if bounded else web.SockSite(runner, listener, ssl_context=tls)).start()
     return runner, int(listener.getsockname()[1])
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from rtppool_relay.ari.connections import MAX_CONNECTIONS
 from rtppool_relay.ari.errors import AriError, AriRefused, AriUnreachable
 from rtppool_relay.ari.messages import ApplicationResource, Bridge, Channel
 from rtppool_relay.ari.rest import AriClient
@@ -25,7 +26,8 @@ from rtppool_relay.calls.reconciliation import (
 # A slow list is replaced by single requests. Callers wait for the first comparison, so that each request has a limit.
 MAX_LIST_SECONDS = 1.0
 MAX_SINGLE_SECONDS = 1.0
-MAX_REQUESTS_AT_ONCE = 8
+# More would wait for a connection, and their time would run.
+MAX_REQUESTS_AT_ONCE = MAX_CONNECTIONS["checks"]
 _NOT_FOUND = 404
 
 Found = TypeVar("Found")

@@ -15,7 +15,7 @@ def test_loopback_stays_on_this_machine(address: str) -> None:
 
 
 # RFC 5737 and RFC 3849: no machine has these.
-@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "fe80::1%lo", "255.255.255.255"])
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "fe80::2001:db8%lo", "255.255.255.255"])
 def test_addresses_of_other_machines_do_not(address: str) -> None:
     assert not is_local_address(address)
 

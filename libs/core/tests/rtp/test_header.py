@@ -98,6 +98,45 @@ def test_any_bytes_are_read_or_refused_with_a_known_reason(data: bytes) -> None:
         assert 0 <= header.payload_offset <= header.payload_offset + header.payload_bytes <= len(data)
 
 
+def read_by_bits(data: bytes) -> RtpHeader | None:
+    """Read the figure of RFC 3550 section 5.1 bit by bit, and 5.3.1 for the extension; None: it is no whole packet."""
+    if len(data) < 12:
+        return None
+    bits = iter("".join(f"{byte:08b}" for byte in data))
+
+    def take(number: int) -> int:
+        return int("".join(next(bits) for _ in range(number)), 2)
+
+    version, padded, extended, sources, marker, payload_type = take(2), take(1), take(1), take(4), take(1), take(7)
+    sequence, timestamp, ssrc = take(16), take(32), take(32)
+    # RFC 5761 section 4: these payload types are packet types of RTCP.
+    if version != 2 or (marker and 64 <= payload_type < 96):
+        return None
+    rest = data[12 + 4 * sources :]
+    if len(data) < 12 + 4 * sources or (extended and len(rest) < 4):
+        return None
+    extension = 4 + 4 * (rest[2] << 8 | rest[3]) if extended else 0
+    padding = data[-1] if padded else 0
+    payload = len(rest) - extension - padding
+    if payload < 0 or (padded and padding == 0):
+        return None
+    offset = 12 + 4 * sources + extension
+    return RtpHeader(payload_type, sequence, timestamp, ssrc, bool(marker), bool(extended), offset, payload)
+
+
+FIRST_BYTES = st.integers(0x80, 0xBF) | st.integers(0, 255)
+
+
+@given(st.tuples(FIRST_BYTES, st.integers(0, 255)), st.binary(max_size=90), st.integers(0, 20))
+def test_a_header_is_read_as_its_figure_in_the_rfc(starts: tuple[int, int], rest: bytes, small: int) -> None:
+    # A small last byte is a padding that often fits, and zeros are extensions that do.
+    for data in (bytes(starts) + rest, bytes(starts) + rest + bytes([small]), bytes(starts) + bytes(len(rest) + small)):
+        expected = read_by_bits(data)
+        assert (rtp.defect(data, len(data)) is None) is (expected is not None)
+        if expected is not None:
+            assert rtp.parse(data) == expected
+
+
 @given(
     st.builds(
         RtpHeader,

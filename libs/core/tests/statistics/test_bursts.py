@@ -106,6 +106,22 @@ def test_bursts_and_gaps_are_those_of_a_search_wherever_the_stream_begins(
     assert (total.burst_ns, total.gap_ns) == (total.burst_packets * PACKET_NS, total.gap_packets * PACKET_NS)
 
 
+@given(st.sets(st.integers(0, 199), max_size=120), st.integers(200, 240))
+def test_densities_and_burst_ratio_are_those_of_their_definitions(lost: set[int], packets: int) -> None:
+    total = counted(lost, packets)
+    _, burst_packets, burst_lost, _, gap_packets = by_search(lost, packets)
+    in_256 = [
+        min(255, 256 * bad // whole) if whole else None
+        for bad, whole in ((burst_lost, burst_packets), (len(lost) - burst_lost, gap_packets))
+    ]
+    assert [total.burst_density(), total.gap_density(packets)] == in_256
+    # G.107 7.5: the mean run of losses over the mean under random loss, which is 1 / (1 - p).
+    lengths = [end - start + 1 for start, end in runs_of(lost)]
+    random_mean = packets / (packets - len(lost))
+    observed = sum(lengths) / len(lengths) if lengths else random_mean
+    assert total.burst_ratio(packets) == pytest.approx(max(1.0, observed / random_mean))
+
+
 @given(st.sets(st.integers(0, 99), max_size=40))
 def test_losses_told_one_by_one_count_as_those_told_by_runs(lost: set[int]) -> None:
     tracker, total = BurstTracker(0, PACKET_NS), BurstCounts()

@@ -37,8 +37,9 @@ def test_every_row_is_read_once_across_gaps_and_new_streams(
             answered = written % unanswered_one_in != 0
             slot.row(written, 5_000_000 if answered else None, sequence=number, epoch=epoch)
             written += 1
-        # One of three reads is so late that unanswered packets are lost.
-        read += reader.take(LATER if step % 3 == 2 else T0)["index"].tolist()
+        # One of three reads is so late that unanswered packets are lost. Some are followed by a pause.
+        for _ in range(1 + step % 2):
+            read += reader.take(LATER if step % 3 == 2 else T0)["index"].tolist()
         if replaced:
             epoch, sequence = epoch + 1, sequence + 17
     for _ in range(2):
@@ -68,6 +69,30 @@ def test_packets_beyond_a_gap_that_is_wider_than_a_look_are_read_at_the_next_loo
     for number in (*range(100, 110), *range(600, 640)):
         slot.row(number)
     assert reader.take(T0).size + reader.take(T0).size == 50
+
+
+def test_packets_beyond_a_gap_are_read_at_once_where_only_an_older_row_was_read_before_it() -> None:
+    slot = Slot()
+    reader = RowReader(slot.memory, 0)
+    slot.row(1)
+    assert reader.take(T0).size == 1
+    slot.row(0)
+    assert reader.take(T0).size == 1
+    for number in (33, 34, 35):
+        slot.row(number)
+        assert reader.take(T0).size == 1
+
+
+def test_packets_beyond_a_gap_are_read_at_once_after_a_pause_in_which_an_answer_was_due() -> None:
+    slot = Slot()
+    reader = RowReader(slot.memory, 0)
+    for number in range(60):
+        slot.row(number, None if number == 50 else 5_000_000)
+    assert [reader.take(T0).size for _ in range(3)] == [59, 0, 0]
+    for number in range(90, 140):
+        slot.row(number)
+    assert reader.take(T0).size == 50
+    assert reader.take(LATER).size == 1
 
 
 def test_a_stream_that_pauses_while_an_answer_is_due_has_sent_no_more_than_before() -> None:

@@ -198,15 +198,16 @@ class RowReader:
         """Find the rows not taken yet: their places, their indexes, and whether the whole ring was searched.
 
         The rings of a hundred calls exceed a processor's nearer caches. So only the rows that may have been written
-        since the last call are read. The whole ring is read at the start of a stream, and when that part is empty or
-        full: after a gap the next rows lie anywhere.
+        since the last call are read. The whole ring is read at the start of a stream, and when that part has no new
+        row or is full: after a gap the next rows lie anywhere.
         """
         epoch = self.word(Word.EPOCH)
         if epoch == self._epoch and self._next - self._oldest <= MAX_ROWS_BEHIND:
             places = np.arange(self._oldest, self._next + self._ahead) % ROWS_PER_SLOT
             index = self._index[places]
-            if index[-1] < self._next <= index.max():
-                return *self._not_taken(places, index), False
+            found = self._not_taken(places, index)
+            if index[-1] < self._next and found[1].max(initial=0) >= self._next:
+                return *found, False
         self._epoch = epoch
         return *self._not_taken(_EVERYWHERE, self._index.copy()), True
 

@@ -53,6 +53,15 @@ def test_a_shorter_round_trip_is_never_late() -> None:
     assert call(lambda number: 15 if number < 1_500 else 5).late_echo == 0
 
 
+@pytest.mark.parametrize(("per_cent", "late_share"), [(3, 0), (6, 0.94), (30, 0.7)])
+def test_the_sources_baseline_is_that_of_its_earliest_packets_from_5_per_cent_on(
+    per_cent: int, late_share: float
+) -> None:
+    """The early packets are 3.5 ms before the others."""
+    late = call(source_ms=lambda number: 3.5 if number * 37 % 100 >= per_cent else 0).late_source
+    assert late / PACKETS == pytest.approx(late_share, abs=0.01)
+
+
 @pytest.mark.parametrize(("burst", "late"), [(10, 0), (30, 0)])
 def test_a_source_that_sends_in_small_bursts_is_not_late(burst: int, late: int) -> None:
     """Each packet but the first of a burst waits less; the baseline is not the shortest of them."""

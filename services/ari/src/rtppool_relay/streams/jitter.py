@@ -89,10 +89,12 @@ def update_jitter(
 def _estimates(deviations: Floats, positions: Int64s, before: list[float], ordinals: Int64s) -> Floats:
     """Return J after each packet, in ticks. `positions` count the packets of each stream, `before` is its last J."""
     estimates = deviations * GAIN
+    last = int(positions.max(initial=0))
     step, kept = 1, 1 - GAIN
-    while step < positions.size and step <= positions.max():
+    while step <= last:
         # Each estimate holds `step` packets, and takes over those of its predecessor `step` packets before.
         estimates[step:] += np.where(positions[step:] >= step, estimates[:-step], 0.0) * kept
         step, kept = 2 * step, kept * kept
-    sums: Floats = estimates + np.array(before)[ordinals] * np.power(1 - GAIN, positions + 1)
+    of_before = np.power(1 - GAIN, np.arange(1, last + 2))
+    sums: Floats = estimates + np.array(before)[ordinals] * of_before[positions]
     return sums

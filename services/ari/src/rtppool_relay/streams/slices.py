@@ -7,7 +7,7 @@ sum of histograms and are never averaged.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import field, structs
 
@@ -24,6 +24,8 @@ from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.emodel import Estimate, MeasuredPath, estimate
 from rtppool_core.statistics.histogram import PDV_PER_MILLE, Histogram
 from rtppool_core.units import NS_PER_US
+
+JitterName = Literal["jitter", "source_jitter"]
 
 NS_PER_SLICE = 1_000_000_000
 # Lost is known after 2.5 s (see row_reader), and rows are collected at least this often.
@@ -107,11 +109,16 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
         for name in TIMES:
             getattr(self, name).merge(getattr(other, name))
 
-    def add_jitter(self, name: str, sum_us: float, count: int, max_us: float) -> None:
+    def add_jitter(self, name: JitterName, sum_us: float, count: int, max_us: float) -> None:
         """Add J of `count` packets to `jitter` or `source_jitter`."""
-        setattr(self, f"{name}_sum_us", getattr(self, f"{name}_sum_us") + sum_us)
-        setattr(self, f"{name}_count", getattr(self, f"{name}_count") + count)
-        setattr(self, f"max_{name}_us", max(getattr(self, f"max_{name}_us"), max_us))
+        if name == "jitter":
+            self.jitter_sum_us += sum_us
+            self.jitter_count += count
+            self.max_jitter_us = max(self.max_jitter_us, max_us)
+        else:
+            self.source_jitter_sum_us += sum_us
+            self.source_jitter_count += count
+            self.max_source_jitter_us = max(self.max_source_jitter_us, max_us)
 
     def late(self, judge_host: bool = False) -> LateByCause:
         """Return the late packets by cause, and those that the SLA judges, with the host's part or without it."""

@@ -33,7 +33,7 @@ from rtppool_relay.streams.row_reader import (
     Rows,
     read_rows,
 )
-from rtppool_relay.streams.slices import NS_PER_SLICE, Slice
+from rtppool_relay.streams.slices import NS_PER_SLICE, JitterName, Slice
 from rtppool_relay.streams.source_loss import SourceGaps
 from rtppool_relay.streams.stalls import NO_STALLS, Stalls
 from rtppool_relay.streams.steady_clock import SteadyClock
@@ -492,9 +492,12 @@ class _Batch:
         late = measure_lateness(baselines, spans, arrivals, timestamps, rows["marker"] != 0, round_trips, slewed)
         columns.record("source_variation", late.variation_ns)
         self._count_late(columns, rows, Excess(late.source_ns, residences, late.echo_ns))
-        for name, times in (("jitter", returned), ("source_jitter", arrivals)):
-            jitters = [getattr(stream, name) for stream in streams]
-            columns.add_jitter(name, update_jitter(jitters, spans.ordinals, times, timestamps, late.anchors))
+        after_each = update_jitter(
+            [each.jitter for each in streams], spans.ordinals, returned, timestamps, late.anchors
+        )
+        columns.add_jitter("jitter", after_each)
+        jitters = [each.source_jitter for each in streams]
+        columns.add_jitter("source_jitter", update_jitter(jitters, spans.ordinals, arrivals, timestamps, late.anchors))
         seconds = columns.seconds[spans.ends - 1].tolist()
         for stream, second in zip(streams, seconds, strict=True):
             self._add_estimates(stream, second)
@@ -564,7 +567,7 @@ class _MeasuredRows:
             number = int((values if here is None else values[here]).sum())
             setattr(part, name, getattr(part, name) + number)
 
-    def add_jitter(self, name: str, estimates_us: Floats) -> None:
+    def add_jitter(self, name: JitterName, estimates_us: Floats) -> None:
         """Add J of each packet; NaN where it was not compared."""
         compared = ~np.isnan(estimates_us)
         values = np.where(compared, estimates_us, 0.0)

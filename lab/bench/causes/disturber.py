@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -54,9 +57,11 @@ class Disturber:
 
     _process: ReferenceProcess
     _log: Path
+    _plan: tuple[Stall, ...] = ()
 
     async def start(self, stalls: Sequence[Stall]) -> int:
         """Start the plan; return the wall clock at its start, in ns."""
+        self._plan = tuple(stalls)
         for stall in stalls:
             self._process.send(stall.line)
         self._process.send("go")
@@ -71,13 +76,24 @@ class Disturber:
         finally:
             self._log.unlink()
 
+    def continue_all(self) -> None:
+        """Continue all processes of the plan: a run may end in the middle of a stop."""
+        for pid in {pid for stall in self._plan for pid in stall.pids}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
 
 @asynccontextmanager
 async def disturber(program: Path, log: Path) -> AsyncIterator[Disturber]:
     """Run the program for the length of the block. It stalls nothing before `start`."""
     async with running(program, log) as process:
         await process.expect("ready")
-        yield Disturber(process, log)
+        stalls = Disturber(process, log)
+        try:
+            yield stalls
+        finally:
+            await process.end()
+            stalls.continue_all()
 
 
 def joined(logs: Sequence[StallLog]) -> StallLog:

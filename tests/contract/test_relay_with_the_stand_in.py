@@ -158,6 +158,40 @@ async def test_at_the_longest_interval_figures_are_collected_every_second_and_th
         await until(lambda: total.late(judge_host=False).host is not None, "a heartbeat watched a packet")
 
 
+async def test_a_heartbeat_that_is_killed_is_an_absent_witness_until_the_next_one_and_no_call_notices(
+    settings: Settings, stand_in: StandIn
+) -> None:
+    async with running(settings) as relay:
+        await connected(relay, stand_in)
+        heartbeat, host = relay._heartbeat, relay._measurement.host
+        await until(lambda: host.absent is not None and "heartbeat" not in host.absent, "the heartbeat is a witness")
+        caller = stand_in.place_call(APPLICATION)
+        await talking(relay, stand_in, caller)
+        first = heartbeat.pid
+        assert first is not None
+        # It cannot start again before its absence is seen.
+        with patch.object(heartbeat._supervisor, "_spawn", side_effect=OSError("no process")):
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: host.absent is not None and "heartbeat" in host.absent, "the witness is absent")
+            assert host.absent is not None
+            assert host.absent["heartbeat"] == "the heartbeat ended with code -9 and is started again"
+            await talking(relay, stand_in, caller, packets=stand_in.packets(caller)[1] + 20)
+        await until(lambda: host.absent is not None and "heartbeat" not in host.absent, "the next one is a witness")
+        assert heartbeat.pid != first
+
+
+async def test_without_host_witnesses_no_heartbeat_runs_and_no_host_time_is_shown(
+    settings: Settings, stand_in: StandIn
+) -> None:
+    async with running(replace(settings, host_witnesses=False)) as relay:
+        await connected(relay, stand_in)
+        await talking(relay, stand_in, stand_in.place_call(APPLICATION))
+        total = relay._measurement.kinds["calls"].store.total
+        await until(lambda: total.packets > 0, "packets collected")
+        assert relay._heartbeat.pid is None
+        assert relay._measurement.host.absent is None
+
+
 async def test_every_port_takes_a_call_and_the_next_one_gets_the_reason(settings: Settings, stand_in: StandIn) -> None:
     async with running(settings) as relay:
         await connected(relay, stand_in)

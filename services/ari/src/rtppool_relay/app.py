@@ -158,8 +158,7 @@ class Relay:
                     task.cancel()
         finally:
             await self._telephony.close()
-            await self._heartbeat.close()
-            await self._supervisor.close()
+            await asyncio.gather(self._heartbeat.close(), self._supervisor.close())
             await runner.cleanup()
 
     def _periodic_jobs(self) -> tuple[Coroutine[None, None, None], ...]:

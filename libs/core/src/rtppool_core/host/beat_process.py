@@ -53,7 +53,8 @@ class ProcessorBeat:
         self._waiting: list[int] = []
         self._turn = 0
         self._is_contended = False
-        self._delays: dict[int, int] = {}
+        # When each run delay was read last, and its value then.
+        self._delays: dict[int, tuple[int, int]] = {}
         self._schedstats = ProcessFiles("schedstat")
         self._stats = ProcessFiles("stat")
 
@@ -112,18 +113,21 @@ class ProcessorBeat:
         if text is None:
             return
         delay_ns = int(text.split()[1])
-        taken_ns = delay_ns - self._delays.get(pid, delay_ns)
-        self._delays[pid] = delay_ns
-        self._is_contended = taken_ns > CONTENDED_NS
-        if taken_ns > MIN_STALL_NS:
-            self._on_wait(pid, now_ns - taken_ns, now_ns)
+        read_before_ns, delay_before_ns = self._delays.get(pid, (now_ns, delay_ns))
+        self._delays[pid] = now_ns, delay_ns
+        waited_ns = delay_ns - delay_before_ns
+        self._is_contended = waited_ns > CONTENDED_NS
+        if waited_ns > MIN_STALL_NS:
+            self._on_wait(pid, waited_ns, (read_before_ns + now_ns) // 2, now_ns)
 
-    def _on_wait(self, pid: int, start_ns: int, now_ns: int) -> None:
+    def _on_wait(self, pid: int, waited_ns: int, ended_ns: int, now_ns: int) -> None:
+        """Add a wait. The kernel counts it when it ends, between two readings: about in their middle."""
         processor = self._processor_of(pid)
         if processor is None:
             return
+        start_ns = ended_ns - waited_ns
         here_ns = self._ran_here(start_ns, self._read_clocks(now_ns, is_baseline=False), processor, besides=pid)
-        self._add(TakenTime(processor, start_ns, now_ns - here_ns, _raw_offset_ns(), is_wait=True))
+        self._add(TakenTime(processor, start_ns, ended_ns - here_ns, _raw_offset_ns(), is_wait=True))
 
     def _add(self, taken: TakenTime) -> None:
         if taken.end_ns > taken.start_ns:

@@ -60,19 +60,22 @@ class ProcessorBeat:
 
     def run(self, parent: int) -> None:
         """Beat until the parent has ended."""
-        words, monotonic_ns, sleep = self._block.words, time.monotonic_ns, time.sleep
+        words, monotonic_ns, sleep, parent_now = self._block.words, time.monotonic_ns, time.sleep, os.getppid
         usual_ns, max_late_ns = 0, MIN_STALL_NS
         beats = 0
         late_ns = 0
         woke = monotonic_ns()
         due = woke + PERIOD_NS
-        while os.getppid() == parent:
+        while parent_now() == parent:
             words[USUAL] = usual_ns
             self._refresh()
             until = beats + PROCESSES_EVERY
             while beats < until:
                 for _ in range(1 if self._is_contended else WAITS_EVERY):
                     # These lines cost most of the whole: a processor's caches have forgotten them at each beat.
+                    # A due time that is written after the parent's end would look like a stall without an end.
+                    if parent_now() != parent:
+                        return
                     words[DUE] = due
                     sleep((due - woke) * 1e-9)
                     woke = monotonic_ns()

@@ -48,12 +48,17 @@ def cpu_times(proc: Path = Path("/proc")) -> CpuTimes:
     return CpuTimes(sum(times), sum(times) - idle - times[STEAL], times[STEAL], ran_ns, waited_ns)
 
 
+def stolen_percent(before: CpuTimes, now: CpuTimes) -> float:
+    """Return the share of all processors' time that other machines of the host took, in percent."""
+    return 100 * (now.stolen - before.stolen) / max(1, now.total - before.total)
+
+
 def load_since(before: CpuTimes, now: CpuTimes) -> MachineLoad:
     """Return the load between two moments."""
     total, ran_ns = max(1, now.total - before.total), now.ran_ns - before.ran_ns
     waited_ns = now.waited_ns - before.waited_ns
     return MachineLoad(
         round(100 * (now.busy - before.busy) / total),
-        round(100 * (now.stolen - before.stolen) / total),
+        round(stolen_percent(before, now)),
         round(100 * waited_ns / max(1, ran_ns + waited_ns)),
     )

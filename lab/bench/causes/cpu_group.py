@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.base.errors import LabError
+from rtppool_core.units import NS_PER_US
 
 ROOTS = (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup"))
 # The group stands beside all other processes of the machine as one: its threads should wait for the quota alone.
 MAX_WEIGHT = {"cpu.shares": "262144", "cpu.weight": "10000"}
-US_PER_SECOND, NS_PER_US = 1_000_000, 1000
 
 
 @dataclass(frozen=True, slots=True)

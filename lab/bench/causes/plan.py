@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-NS_PER_MS = 1_000_000
-NS_PER_SECOND = 1_000_000_000
+from rtppool_core.units import NS_PER_MS, NS_PER_SECOND
+
 MIN_STALL_MS, MAX_STALL_MS = 5, 100
 # Long enough for the queues of the longest stall to drain.
 MIN_PAUSE_MS, MAX_PAUSE_MS = 120, 480

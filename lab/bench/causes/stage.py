@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from lab.base.machine_load import CpuTimes, cpu_times, stolen_percent
 from lab.bench.causes.cpu_group import CpuGroup, Throttling, cpu_group
 from lab.bench.causes.disturber import Disturber, StallLog, disturber, joined
 from lab.bench.causes.intervals import union
-from lab.bench.causes.machine_steal import Steal
-from lab.bench.causes.plan import NS_PER_SECOND, Means, Stall, random_stalls, regular_stalls
+from lab.bench.causes.plan import Means, Stall, random_stalls, regular_stalls
 from lab.bench.causes.shown import Shown, read_shown
 from lab.bench.causes.timelines import Records, read_records, timelines
 from lab.bench.causes.truth import THRESHOLD_NS, Cause, Timelines, Truth, true_causes, usual_of
@@ -29,6 +29,7 @@ from lab.bench.session import Session
 from lab.bench.subjects.own import OwnRelay, own_relay
 from lab.bench.subjects.relays import reference_relay
 from rtppool_core.process.scheduling import ask_for_short_slices
+from rtppool_core.units import NS_PER_SECOND
 
 CALLS, CALLS_BESIDE = 20, 10
 CONSTANT_EVERY_MS, CONSTANT_STALL_MS = 10.0, 2.0
@@ -100,7 +101,7 @@ class _Reading:
     """The counters at one moment of a run."""
 
     shown: Shown
-    steal: Steal
+    cpu_times: CpuTimes
     throttling: Throttling | None
 
 
@@ -129,7 +130,7 @@ class _Actors:
         """Read all counters."""
         metrics = await self.relay.metrics()
         throttling = self.group.throttling() if self.group else None
-        return _Reading(read_shown(metrics), Steal.read(), throttling)
+        return _Reading(read_shown(metrics), cpu_times(), throttling)
 
 
 async def observe(session: Session, scenario: Scenario, seed: int) -> Observation:
@@ -217,7 +218,7 @@ def _observation(
                 packets=mine.due.size,
                 late_beside=_late(other),
                 packets_beside=other.due.size,
-                steal_per_cent=after.steal.per_cent_since(before.steal),
+                steal_per_cent=stolen_percent(before.cpu_times, after.cpu_times),
                 throttling=throttling,
             )
         )

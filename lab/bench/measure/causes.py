@@ -10,15 +10,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from lab.base.errors import LabError
+from lab.bench.causes import trials
 from lab.bench.causes.plan import Means
-from lab.bench.causes.stage import SECONDS_AROUND, SETTLES_SECONDS, Observation, Scenario, Stretch, observe
+from lab.bench.causes.stage import Observation, Scenario, Stretch
+from lab.bench.causes.trials import Judgement, choose, run_until_valid
 from lab.bench.causes.truth import Cause
-from lab.bench.load.load_generator import SEED
 from lab.bench.results.figures import Figure, Result
 from lab.bench.session import Session
+from rtppool_core.units import NS_PER_MS, NS_PER_SECOND
 
-MAX_ATTEMPTS = 3
 MIN_KNOWN_LATE = 500
 MAX_ERROR_PER_CENT = 5.0
 MAX_THROTTLED_ERROR_PER_CENT = 10.0
@@ -26,7 +26,6 @@ MAX_THROTTLED_ERROR_PER_CENT = 10.0
 MIN_SHOWN_SHARE = 0.9
 # A machine that is not quiet in the quiet stretch makes late packets of its own in the other one.
 MAX_QUIET_SHARE = 0.1
-NS_PER_MS, NS_PER_SECOND = 1_000_000, 1_000_000_000
 
 SCENARIOS = (
     Scenario("source stopped", stopped=(Cause.SOURCE,)),
@@ -46,38 +45,22 @@ SCENARIOS = (
 
 def estimated_seconds(session: Session) -> float:
     """Return the duration of all scenarios, none void."""
-    return len(_chosen(session)) * (2 * session.stretch_seconds + 2 * SETTLES_SECONDS + SECONDS_AROUND)
+    return trials.estimated_seconds(session, SCENARIOS)
 
 
 async def run(session: Session) -> Result:
     """Run each chosen scenario until one run of it is not void."""
     figures: list[Figure] = []
     raw = {}
-    for scenario in _chosen(session):
-        own, notes = await _scenario(session, scenario)
-        figures += own
-        raw[scenario.name] = notes
+    for scenario in choose(session, SCENARIOS):
+        trial = await run_until_valid(session, scenario, Judgement(void_reason, _line, _raw))
+        raw[scenario.name] = trial.notes
+        if trial.observation is not None:
+            figures += figures_of(scenario.name, trial.observation)
+        else:
+            title = f"{scenario.name}: late packets of known cause"
+            figures.append(Figure(title, [], "packets", note=f"void: {trial.void}"))
     return Result(figures, raw)
-
-
-async def _scenario(session: Session, scenario: Scenario) -> tuple[list[Figure], list[dict[str, Any]]]:
-    notes: list[dict[str, Any]] = []
-    reason = ""
-    for attempt in range(MAX_ATTEMPTS):
-        session.say(f"{scenario.name}, run {attempt + 1}")
-        try:
-            observation = await observe(session, scenario, SEED + attempt)
-        except LabError as error:
-            reason = str(error)
-            session.say(f"  void: {reason}")
-            continue
-        reason = void_reason(observation)
-        notes.append({"void": reason, **_raw(observation)})
-        session.say(f"  {_line(observation)}")
-        if not reason:
-            return figures_of(scenario.name, observation), notes
-        session.say(f"  void: {reason}")
-    return [Figure(f"{scenario.name}: late packets of known cause", [], "packets", note=f"void: {reason}")], notes
 
 
 def figures_of(name: str, observation: Observation) -> list[Figure]:
@@ -145,11 +128,6 @@ def _beside(name: str, stretch: Stretch) -> list[Figure]:
     ours = 100 * stretch.truth.late / max(1, stretch.packets)
     beside = 100 * stretch.late_beside / max(1, stretch.packets_beside)
     return [Figure(f"{name}: late through our relay", [ours], "%"), Figure(f"{name}: late through C", [beside], "%")]
-
-
-def _chosen(session: Session) -> list[Scenario]:
-    words = session.scenarios
-    return [each for each in SCENARIOS if not words or any(word in each.name for word in words)]
 
 
 def _counts(by_cause: dict[Cause, int]) -> str:

@@ -6,15 +6,14 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
-from lab.base.errors import LabError
+from lab.bench.causes import trials
 from lab.bench.causes.plan import Means
-from lab.bench.causes.stage import SECONDS_AROUND, SETTLES_SECONDS, Hold, Observation, Scenario, observe
+from lab.bench.causes.stage import Hold, Observation, Scenario
+from lab.bench.causes.trials import Judgement, choose, run_until_valid
 from lab.bench.causes.truth import Cause
-from lab.bench.load.load_generator import SEED
 from lab.bench.results.figures import Figure, Result
 from lab.bench.session import Session
 
-MAX_ATTEMPTS = 3
 MIN_LATE = 500
 MAX_OTHERS_PER_CENT = 5.0
 MAX_STEAL_PER_CENT = 1.0
@@ -24,56 +23,37 @@ CALLS, SLOW_SEND_US = 100, 300
 MANY_CALLS = 1500
 HALF_A_SECOND = Hold(usual_us=200, slow_ppm=100_000, slow_us=500_000)
 
-SCENARIOS = (
-    (Scenario("slow relay, three times its capacity, real-time", calls=CALLS, slow_send_us=SLOW_SEND_US), Cause.RELAY),
-    (
-        Scenario("slow relay, three times its capacity, fair", fair=True, calls=CALLS, slow_send_us=SLOW_SEND_US),
-        Cause.RELAY,
-    ),
-    (Scenario("many calls, three times the capacity, real-time", calls=MANY_CALLS), Cause.RELAY),
-    (Scenario("many calls, three times the capacity, fair", fair=True, calls=MANY_CALLS), Cause.RELAY),
-    (
-        Scenario("echo of 500 ms, processors taken for 2 of 10 ms", host=Means.SPIN, constant=True, hold=HALF_A_SECOND),
-        Cause.ECHO,
-    ),
-)
+# Each with the cause of its late packets.
+SCENARIOS = {
+    Scenario("slow relay, three times its capacity, real-time", calls=CALLS, slow_send_us=SLOW_SEND_US): Cause.RELAY,
+    Scenario(
+        "slow relay, three times its capacity, fair", fair=True, calls=CALLS, slow_send_us=SLOW_SEND_US
+    ): Cause.RELAY,
+    Scenario("many calls, three times the capacity, real-time", calls=MANY_CALLS): Cause.RELAY,
+    Scenario("many calls, three times the capacity, fair", fair=True, calls=MANY_CALLS): Cause.RELAY,
+    Scenario(
+        "echo of 500 ms, processors taken for 2 of 10 ms", host=Means.SPIN, constant=True, hold=HALF_A_SECOND
+    ): Cause.ECHO,
+}
 
 
 def estimated_seconds(session: Session) -> float:
     """Return the duration of all scenarios, none void."""
-    return len(_chosen(session)) * (2 * session.stretch_seconds + 2 * SETTLES_SECONDS + SECONDS_AROUND)
+    return trials.estimated_seconds(session, SCENARIOS)
 
 
 async def run(session: Session) -> Result:
     """Run each chosen scenario until one run of it is not void."""
     figures: list[Figure] = []
     raw = {}
-    for scenario, cause in _chosen(session):
-        own, notes = await _scenario(session, scenario, cause)
-        figures += own
-        raw[scenario.name] = notes
+    for scenario in choose(session, SCENARIOS):
+        trial = await run_until_valid(session, scenario, Judgement(void_reason, _observation_line, _raw))
+        raw[scenario.name] = trial.notes
+        if trial.observation is not None:
+            figures += figures_of(scenario.name, SCENARIOS[scenario], trial.observation)
+        else:
+            figures.append(Figure(f"{scenario.name}: late packets", [], "packets", note=f"void: {trial.void}"))
     return Result(figures, raw)
-
-
-async def _scenario(session: Session, scenario: Scenario, cause: Cause) -> tuple[list[Figure], list[dict[str, Any]]]:
-    notes: list[dict[str, Any]] = []
-    reason = ""
-    for attempt in range(MAX_ATTEMPTS):
-        session.say(f"{scenario.name}, run {attempt + 1}")
-        try:
-            observation = await observe(session, scenario, SEED + attempt)
-        except LabError as error:
-            reason = str(error)
-            session.say(f"  void: {reason}")
-            continue
-        shown = late_by_cause(observation)
-        reason = void_reason(observation)
-        notes.append({"void": reason, **_raw(observation)})
-        session.say(f"  {_line(shown)}; steal {observation.disturbed.steal_per_cent:.1f} %")
-        if not reason:
-            return figures_of(scenario.name, cause, observation), notes
-        session.say(f"  void: {reason}")
-    return [Figure(f"{scenario.name}: late packets", [], "packets", note=f"void: {reason}")], notes
 
 
 def figures_of(name: str, cause: Cause, observation: Observation) -> list[Figure]:
@@ -106,9 +86,8 @@ def void_reason(observation: Observation) -> str:
     return f"steal {steal:.1f} %" if steal >= MAX_STEAL_PER_CENT else ""
 
 
-def _chosen(session: Session) -> list[tuple[Scenario, Cause]]:
-    words = session.scenarios
-    return [each for each in SCENARIOS if not words or any(word in each[0].name for word in words)]
+def _observation_line(observation: Observation) -> str:
+    return f"{_line(late_by_cause(observation))}; steal {observation.disturbed.steal_per_cent:.1f} %"
 
 
 def _line(shown: Counter[Cause]) -> str:

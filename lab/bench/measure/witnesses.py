@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from lab.base.machine_load import cpu_times, stolen_percent
 from lab.base.proc import children_of, cpu_ns
-from lab.bench.causes.machine_steal import Steal
 from lab.bench.load.load import quantile
 from lab.bench.load.load_generator import load_generator
 from lab.bench.load.traffic import PACKETS_PER_TRIP
@@ -17,16 +17,16 @@ from lab.bench.results.median_interval import median_interval
 from lab.bench.session import Session
 from lab.bench.subjects.echoes import reference_echo
 from lab.bench.subjects.own import OwnRelay, own_relay
+from rtppool_core.host.heartbeat import watched_processors
+from rtppool_core.units import NS_PER_SECOND, NS_PER_US
 
 CALLS = 100
 SECONDS_AROUND = 9.0
 MAX_BEAT_PER_CENT = 1.2  # of a processor, for each watched processor
 MAX_ALL_PER_CENT = 3.0
-MAX_WATCHED = 4
 MAX_CPU_RATIO = 1.01
 MAX_P99_RATIO = 1.05
 REAL_TIME_PRIORITY = 1
-NS_PER_US, NS_PER_SECOND = 1000, 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ async def run(session: Session) -> Result:
                 f"{cost.media_us_per_packet:.2f} µs a packet, control {cost.control_per_cent:.2f} %, "
                 f"heartbeat {cost.beats_per_cent:.2f} %, steal {cost.steal_per_cent:.2f} %"
             )
-    return Result(figures_of(found["on"], found["off"], watched_processors()), _raw(found))
+    return Result(figures_of(found["on"], found["off"], len(watched_processors())), _raw(found))
 
 
 def figures_of(on: list[Cost], off: list[Cost], watched: int) -> list[Figure]:
@@ -87,11 +87,6 @@ def figures_of(on: list[Cost], off: list[Cost], watched: int) -> list[Figure]:
     ]
 
 
-def watched_processors() -> int:
-    """Return the number of processors that a heartbeat watches on this machine."""
-    return min(MAX_WATCHED, len(os.sched_getaffinity(0)))
-
-
 async def _run(session: Session, setting: str) -> Cost:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -104,10 +99,10 @@ async def _run(session: Session, setting: str) -> Cost:
         await generator.connect(relay.peers)
         await generator.until_warm()
         groups = _groups(relay)
-        before, steal = {role: cpu_ns(pids) for role, pids in groups.items()}, Steal.read()
+        before, machine_before = {role: cpu_ns(pids) for role, pids in groups.items()}, cpu_times()
         await generator.until_sent()
         busy_ns = {role: cpu_ns(pids) - before[role] for role, pids in groups.items()}
-        stolen = Steal.read().per_cent_since(steal)
+        stolen = stolen_percent(machine_before, cpu_times())
         load = await generator.result()
     per_cent = 100 / (session.pair_seconds * NS_PER_SECOND)
     return Cost(

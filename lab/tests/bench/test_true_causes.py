@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from lab.bench.causes.cpu_group import Throttling, parse_throttling
 from lab.bench.causes.disturber import GAP, RECORD, SPIN, STOP, StallLog, joined
 from lab.bench.causes.intervals import NOTHING, Int64s, Intervals, intersection, union
-from lab.bench.causes.plan import NS_PER_SECOND, Means, Stall, random_stalls, regular_stalls
+from lab.bench.causes.plan import Means, Stall, random_stalls, regular_stalls
 from lab.bench.causes.shown import read_shown
 from lab.bench.causes.truth import Cause, Timelines, Usual, true_causes, usual_of
+from rtppool_core.units import NS_PER_SECOND
 
 MS = 1_000_000
 USUAL = Usual(0, 0)

@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtppool_core.host.intervals import Interval
-from rtppool_relay.streams.stalls import NO_STALLS, UNKNOWN_PROCESSOR, Stalls
+from rtppool_relay.media.rows import UNKNOWN_CPU
+from rtppool_relay.streams.stalls import NO_STALLS, Stalls
 
 MOMENTS = st.integers(0, 40)
 INTERVALS = st.lists(st.tuples(MOMENTS, MOMENTS), max_size=5)
 TRACKS = st.dictionaries(st.integers(0, 3), INTERVALS, max_size=3)
-SPANS = st.lists(st.tuples(MOMENTS, MOMENTS, st.sampled_from([0, 1, 2, 3, 4, UNKNOWN_PROCESSOR])), max_size=12)
+SPANS = st.lists(st.tuples(MOMENTS, MOMENTS, st.sampled_from([0, 1, 2, 3, 4, UNKNOWN_CPU])), max_size=12)
 Tracks = dict[int, list[Interval]]
 Spans = list[tuple[int, int, int]]
 
@@ -57,7 +58,7 @@ def test_waits_of_the_media_process_are_no_stalls_of_others(stalls: Tracks, wait
     assert both.overlap_ns(*columns(spans)).tolist() == alone.overlap_ns(*columns(spans)).tolist()
 
 
-@pytest.mark.parametrize("processor", [0, 7, UNKNOWN_PROCESSOR])
+@pytest.mark.parametrize("processor", [0, 7, UNKNOWN_CPU])
 def test_nothing_stalls_where_nothing_is_watched(processor: int) -> None:
     assert NO_STALLS.overlap_ns(*columns([(0, 10**18, processor)])).tolist() == [0]
     assert NO_STALLS.overlap_with_waits_ns(*columns([(0, 10**18, processor)])).tolist() == [0]

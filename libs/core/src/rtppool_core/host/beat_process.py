@@ -23,7 +23,7 @@ import time
 from collections.abc import Collection
 
 from rtppool_core.host.beats_memory import DUE, MIN_STALL_NS, USUAL, Block, Header, TakenTime, memory_bytes
-from rtppool_core.host.kernel_texts import last_processor
+from rtppool_core.host.kernel_texts import last_processor, run_delay_ns
 from rtppool_core.host.own_processes import OwnProcesses, cpu_clock_of
 from rtppool_core.host.own_time import ClockHistory, Reading
 from rtppool_core.process.scheduling import prioritize
@@ -113,9 +113,9 @@ class ProcessorBeat:
         self._turn = (self._turn + 1) % len(self._waiting)
         pid = self._waiting[self._turn]
         text = self._schedstats.read(pid)
-        if text is None:
+        delay_ns = None if text is None else run_delay_ns(text)
+        if delay_ns is None:
             return
-        delay_ns = int(text.split()[1])
         read_before_ns, delay_before_ns = self._delays.get(pid, (now_ns, delay_ns))
         self._delays[pid] = now_ns, delay_ns
         waited_ns = delay_ns - delay_before_ns
@@ -125,7 +125,7 @@ class ProcessorBeat:
 
     def _on_wait(self, pid: int, waited_ns: int, ended_ns: int, now_ns: int) -> None:
         """Add a wait. The kernel counts it when it ends, between two readings: about in their middle."""
-        processor = self._processor_of(pid)
+        processor = _processor_of(self._stats, pid)
         if processor is None:
             return
         start_ns = ended_ns - waited_ns
@@ -138,7 +138,9 @@ class ProcessorBeat:
 
     def _ran_here(self, start_ns: int, end: Reading, processor: int, besides: int | None = None) -> int:
         """Return how long own processes ran on a processor from `start_ns` on, `besides` left out."""
-        return self._history.ran_ns(start_ns, end, lambda pid: pid != besides and self._processor_of(pid) == processor)
+        return self._history.ran_ns(
+            start_ns, end, lambda pid: pid != besides and _processor_of(self._stats, pid) == processor
+        )
 
     def _read_clocks(self, now_ns: int, *, is_baseline: bool = True) -> Reading:
         try:
@@ -152,10 +154,6 @@ class ProcessorBeat:
             self._block.write_clocks(reading)
         return reading
 
-    def _processor_of(self, pid: int) -> int | None:
-        text = self._stats.read(pid)
-        return None if text is None else last_processor(text.decode(errors="replace"))
-
 
 class ProcessFiles:
     """Open files of /proc by process: reading one again costs less than opening it."""
@@ -164,12 +162,12 @@ class ProcessFiles:
         self._name = name
         self._descriptors: dict[int, int] = {}
 
-    def read(self, pid: int) -> bytes | None:
+    def read(self, pid: int) -> str | None:
         """Return a process's file; None where it has exited."""
         try:
             if pid not in self._descriptors:
                 self._descriptors[pid] = os.open(f"/proc/{pid}/{self._name}", os.O_RDONLY | os.O_CLOEXEC)
-            return os.pread(self._descriptors[pid], MAX_FILE_BYTES, 0)
+            return os.pread(self._descriptors[pid], MAX_FILE_BYTES, 0).decode(errors="replace")
         except OSError:
             return None
 
@@ -243,9 +241,14 @@ class Parent:
     def _reader_of(self, pid: int) -> int:
         """Return the watched processor on which a packet process ran last, or else the first one."""
         watched = [block.processor for block in self._blocks]
-        text = self._stats.read(pid)
-        home = None if text is None else last_processor(text.decode(errors="replace"))
+        home = _processor_of(self._stats, pid)
         return watched[0] if home is None or home not in watched else home
+
+
+def _processor_of(stats: ProcessFiles, pid: int) -> int | None:
+    """Return the processor on which a process ran last; None where it has exited."""
+    text = stats.read(pid)
+    return None if text is None else last_processor(text)
 
 
 def _raw_offset_ns() -> int:

@@ -11,7 +11,7 @@ WITNESSES = ("heartbeat", "steal", "runDelay", "throttling", "pressure")
 
 @dataclass(frozen=True, slots=True)
 class HostFigures:
-    """Host time of a span, in ns. A figure that can't be read is None; `HostWitnesses.absent` has the reason.
+    """Host time of a span, in ns. A figure that can't be read is None; `Counters.absent` has the reason.
 
     `capacity_ns` is the processor time that the machine had: its processors times the span. Stolen time is that of all
     processors. `run_delay_ns` is how long the media processes (or reflecting processes) waited for a processor.

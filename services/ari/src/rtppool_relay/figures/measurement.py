@@ -144,19 +144,20 @@ class Measurement:
 
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
         """Collect every stream."""
+        stalls = self._stalls()
         for kind in KINDS:
-            self._collect(kind, now_ns)
+            self._collect(kind, now_ns, stalls)
         self._update_echo(monotonic_ns)
 
     def collect_probe(self, now_ns: int, monotonic_ns: int) -> None:
         """Collect the probe alone, so that an echo that is gone is noticed soon; call it four times a second."""
-        self._collect("probe", now_ns)
+        self._collect("probe", now_ns, self._stalls())
         self._update_echo(monotonic_ns)
 
-    def _collect(self, kind: StreamKind, now_ns: int) -> None:
+    def _collect(self, kind: StreamKind, now_ns: int, stalls: Stalls) -> None:
         streams = [statistics for of, statistics in self._streams.values() if of == kind]
         if streams:
-            self._take(kind, collect_all(streams, now_ns, stalls=self._stalls()))
+            self._take(kind, collect_all(streams, now_ns, stalls=stalls))
         # A stamp less a reading is no error of ours where the wall clock moved between them.
         moved = self.clock.is_disturbed(self._collected_ns[kind])
         self._collected_ns[kind] = now_ns

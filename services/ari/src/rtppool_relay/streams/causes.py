@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtppool_relay.media.rows import UNKNOWN_CPU
 from rtppool_relay.streams.row_reader import Rows
-from rtppool_relay.streams.stalls import UNKNOWN_PROCESSOR, Stalls
+from rtppool_relay.streams.stalls import Stalls
 
 Int64s = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -64,7 +65,7 @@ def find_host_time(rows: Rows, excess: Excess, stalls: Stalls) -> Excess:
     """Return the host's time within each part of the excess of answered rows. `stalls` are of the clock of the rows."""
     arrivals, sent, returned, left = (np.ascontiguousarray(rows[name]) for name in ("a", "x", "r", "y"))
     on_way_out, on_return, on_way_back = (rows[name].astype(np.int64) for name in ("x_cpu", "r_cpu", "y_cpu"))
-    unknown = np.full(rows.size, UNKNOWN_PROCESSOR)
+    unknown = np.full(rows.size, UNKNOWN_CPU)
     source = stalls.overlap_ns(arrivals - np.maximum(excess.source, 0), arrivals, unknown)
     relay = stalls.overlap_with_waits_ns(arrivals, sent, on_way_out)
     relay += stalls.overlap_with_waits_ns(returned, left, on_way_back)

@@ -24,7 +24,13 @@ _G711 = np.isin(np.arange(256), (PCMU_PAYLOAD_TYPE, PCMA_PAYLOAD_TYPE))
 _BESIDE = np.isin(np.arange(256), (TELEPHONE_EVENT_PAYLOAD_TYPE, COMFORT_NOISE_PAYLOAD_TYPE))
 
 
+def carries_audio(payload_types: NDArray[np.uint8]) -> Flags:
+    """Flag the packets whose timestamp steps by the audio in a packet: neither digits nor comfort noise."""
+    flags: Flags = ~_BESIDE[payload_types]
+    return flags
+
+
 def is_g711(payload_types: NDArray[np.uint8], clock_rates_hz: Int64s) -> tuple[Flags, Flags]:
     """Flag the packets of G.711, and those of another codec."""
     g711: Flags = _G711[payload_types] & (clock_rates_hz == G711_CLOCK_RATE_HZ)
-    return g711, ~(g711 | _BESIDE[payload_types])
+    return g711, carries_audio(payload_types) & ~g711

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 from rtppool_core.host.intervals import Interval, intersection, united
 
-# Of a row that does not name its processor, or whose processor has a number above 254.
-UNKNOWN_PROCESSOR = 255
-
 Int64s = NDArray[np.int64]
 
 

@@ -17,7 +17,7 @@ from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_relay.media.rows import DROP_REASONS, LOST_AFTER_NS, WRITTEN_DTYPE, Word
 from rtppool_relay.streams.causes import Excess, find_causes, find_host_time
-from rtppool_relay.streams.codecs import is_g711
+from rtppool_relay.streams.codecs import carries_audio, is_g711
 from rtppool_relay.streams.columns import StreamSpans, buckets_of, record_all, wrapped_steps
 from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.flow import MediaFlow
@@ -45,8 +45,6 @@ Floats = NDArray[np.float64]
 # RFC 4733: every packet of an event repeats the timestamp of its beginning. Asterisk offers it as 101.
 TELEPHONE_EVENT_PAYLOAD_TYPE = 101
 _COUNTED_WORDS = {name: Word[count.word] for name, count in COUNTS.items() if count.word}
-# RFC 3389: a packet of comfort noise stands for as long a silence as its sender likes.
-COMFORT_NOISE_PAYLOAD_TYPE = 13
 # Of one slot in one collection. Rows of further ones are counted, and not compared with others.
 MAX_EPOCHS = 16
 FOLDED_AFTER_TICKS = 16
@@ -341,9 +339,8 @@ class _Batch:
         """Find the streams whose timestamp took another step than usual from a packet to its successor."""
         rows, owners = self._rows, self._owners
         indexes, timestamps = rows["index"].astype(np.int64), rows["timestamp"].astype(np.int64)
-        types = rows["payload_type"]
-        carries_audio = (types != TELEPHONE_EVENT_PAYLOAD_TYPE) & (types != COMFORT_NOISE_PAYLOAD_TYPE)
-        compared = (np.diff(indexes) == 1) & (owners[1:] == owners[:-1]) & carries_audio[1:] & carries_audio[:-1]
+        audio = carries_audio(rows["payload_type"])
+        compared = (np.diff(indexes) == 1) & (owners[1:] == owners[:-1]) & audio[1:] & audio[:-1]
         steps = wrapped_steps(timestamps[1:], timestamps[:-1])
         usual = np.array([stream.packet_ticks for stream in self._streams])[owners[:-1]]
         for owner in np.unique(owners[:-1][compared & (steps != usual)]).tolist():

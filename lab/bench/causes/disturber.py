@@ -25,7 +25,7 @@ Records = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class StallLog:
-    """The stalls that were made. A thread of a burn did not run in a gap, for whatever reason."""
+    """The stalls that were made. In a gap the first thread of a group with a quota did not run."""
 
     records: Records
 

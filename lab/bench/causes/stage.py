@@ -41,6 +41,8 @@ SECONDS_AROUND = 20.0
 # alone use up less than half of it.
 QUOTA_US, PERIOD_US = 100_000, 150_000
 BURN_NS = 300_000_000
+# The first period of a new quota is short of time.
+QUOTA_SETTLES_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ async def observe(session: Session, scenario: Scenario, seed: int) -> Observatio
     async with _actors(session, scenario, load_seconds, seed, records_file) as actors:
         if actors.group:
             actors.group.limit(QUOTA_US, PERIOD_US)
+            await asyncio.sleep(QUOTA_SETTLES_SECONDS)
         stops, host = _plan(scenario, actors, random.Random(seed), seconds)
         await actors.beside.connect(actors.beside_peers)
         readings = [await actors.read()]

@@ -4,8 +4,9 @@
  * usage: disturb LOG. Reads the plan from standard input, one stall a line, times in ns after the start:
  *   stop BEGIN LENGTH PID...  the processes are stopped (SIGSTOP) and continued
  *   spin BEGIN LENGTH         a thread at SCHED_FIFO 99 takes each processor
- *   burn BEGIN LENGTH         a SCHED_IDLE thread on each processor uses up the quota of its cgroup, until both were
- *                             throttled or LENGTH has passed; the log has the gaps in which a thread did not run
+ *   burn BEGIN LENGTH         a SCHED_IDLE thread on each processor uses up the quota of its cgroup, until all were
+ *                             throttled or LENGTH has passed; the log has the gaps in which a second thread did not
+ *                             run that wakes each 0.2 ms, before all others of the group
  * A line "go" starts it. Prints "ready", "began NS" and "done". LOG: kind (0 stop, 1 spin, 2 gap), process or processor,
  * begin and end in ns of the wall clock.
  */
@@ -15,13 +16,17 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #define MAX_STALLS 65536
 #define MAX_PIDS 8
 #define MAX_RECORDS (1 << 20)
 #define MAX_PROCESSORS 64
 #define LINE_BYTES 512
-#define GAP_NS 500000
+#define WATCH_NS 200000
+#define GAP_NS 600000
+#define NICENESS -20
+#define SHORT_SLICE_NS 100000
 #define THROTTLED_NS 4000000
 
 enum kind { STOP, SPIN, GAP };
@@ -105,17 +110,45 @@ static void *spin(void *at) {
   return at;
 }
 
+static int is_over(int number, int64_t until_ns) {
+  return clock_ns(CLOCK_MONOTONIC) >= until_ns || __atomic_load_n(&throttled[number], __ATOMIC_RELAXED) == processor_count;
+}
+
 static void *burn(void *at) {
-  int processor = *(int *)at;
-  pin(processor);
+  pin(*(int *)at);
   if ((errno = schedule(SCHED_IDLE, 0))) fail("SCHED_IDLE");
   for (int number = 0; number < burns.count; number++) {
     struct stall *stall = &burns.stalls[number];
-    int64_t until = start_ns + stall->begin_ns + stall->length_ns;
+    sleep_until(start_ns + stall->begin_ns);
+    while (!is_over(number, start_ns + stall->begin_ns + stall->length_ns))
+      ;
+  }
+  return at;
+}
+
+/* The first thread of the group that runs when its processor comes back. Older kernels ignore the slice. */
+static void run_first(void) {
+  struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t slice_ns, deadline_ns, period_ns;
+  } attributes = {.size = sizeof attributes, .nice = NICENESS, .slice_ns = SHORT_SLICE_NS};
+  if (syscall(SYS_sched_setattr, 0, &attributes, 0)) fail("sched_setattr");
+}
+
+static void *watch(void *at) {
+  int processor = *(int *)at;
+  pin(processor);
+  run_first();
+  for (int number = 0; number < burns.count; number++) {
+    struct stall *stall = &burns.stalls[number];
     sleep_until(start_ns + stall->begin_ns);
     int counted = 0;
     int64_t before = clock_ns(CLOCK_REALTIME);
-    while (clock_ns(CLOCK_MONOTONIC) < until && __atomic_load_n(&throttled[number], __ATOMIC_RELAXED) < processor_count) {
+    while (!is_over(number, start_ns + stall->begin_ns + stall->length_ns)) {
+      sleep_until(clock_ns(CLOCK_MONOTONIC) + WATCH_NS);
       int64_t now = clock_ns(CLOCK_REALTIME);
       if (now - before > GAP_NS) keep(GAP, processor, before, now);
       if (now - before > THROTTLED_NS && !counted) {
@@ -176,12 +209,13 @@ int main(int count, char **arguments) {
   start_ns = clock_ns(CLOCK_MONOTONIC);
   printf("began %lld\n", (long long)clock_ns(CLOCK_REALTIME));
   fflush(stdout);
-  pthread_t threads[2 * MAX_PROCESSORS + 1];
+  pthread_t threads[3 * MAX_PROCESSORS + 1];
   int started = 0;
   if (stops.count && (errno = pthread_create(&threads[started++], NULL, stop, NULL))) fail("pthread_create");
   for (int each = 0; each < processor_count; each++) {
     if (spins.count && (errno = pthread_create(&threads[started++], NULL, spin, &processors[each]))) fail("pthread_create");
     if (burns.count && (errno = pthread_create(&threads[started++], NULL, burn, &processors[each]))) fail("pthread_create");
+    if (burns.count && (errno = pthread_create(&threads[started++], NULL, watch, &processors[each]))) fail("pthread_create");
   }
   while (started) pthread_join(threads[--started], NULL);
   uint32_t kept = record_count < MAX_RECORDS ? record_count : MAX_RECORDS;

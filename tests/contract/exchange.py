@@ -215,8 +215,8 @@ async def running_exchange(
         await exchange.end()
 
 
-async def until(condition: Callable[[], bool], expected: str) -> None:
-    await wait_until(condition, expected, WAIT_SECONDS)
+async def until(condition: Callable[[], bool], expected: str, within_seconds: float = WAIT_SECONDS) -> None:
+    await wait_until(condition, expected, within_seconds)
 
 
 def talks(exchange: Exchange) -> bool:

@@ -29,9 +29,10 @@ MAX_APPLICATION_CHARS = 1 << 20
 MAX_FAULTS = 100
 # Some 0.1 s of CPU time for each faulty element. A channel has about 120 tokens.
 MAX_SKIPPED_TOKENS = 100_000
+# Between two turns of the event loop.
+MAX_ELEMENTS_A_TURN = 64
+MAX_TOKENS_A_TURN = 4096
 
-_ELEMENTS_BETWEEN_TURNS = 64
-_TOKENS_BETWEEN_TURNS = 4096
 # An ordinary element fits into this window, which is cheaper to copy than the largest element.
 _WINDOW_CHARS = 4096
 _ANY_HEADER = 32 + zlib.MAX_WBITS  # zlib's for "gzip or deflate by its header"
@@ -122,7 +123,7 @@ async def parse_list(body: bytes, parse: Callable[[Any], T], max_element_chars: 
             raise AriFormatError(f"more than {MAX_FAULTS} elements are not accepted; {faults[0]}")
         more = text[end] == ","
         at = _skip_space(text, end + 1)
-        if number % _ELEMENTS_BETWEEN_TURNS == 0:
+        if number % MAX_ELEMENTS_A_TURN == 0:
             await asyncio.sleep(0)
     return Listing(tuple(items), tuple(faults))
 
@@ -161,7 +162,7 @@ async def _find_end(text: str, at: int) -> int:
                 depth = max(0, depth - 1)
         if number >= MAX_SKIPPED_TOKENS:
             raise AriFormatError(f"an element that is not accepted has more than {MAX_SKIPPED_TOKENS} tokens")
-        if number % _TOKENS_BETWEEN_TURNS == 0:
+        if number % MAX_TOKENS_A_TURN == 0:
             await asyncio.sleep(0)
     raise AriFormatError("the list has no end")
 

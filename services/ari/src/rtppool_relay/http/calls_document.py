@@ -22,14 +22,16 @@ MIN_INTERVAL_SECONDS = 1.0
 CHUNK_BYTES = 64 * 1024
 
 Calls = Callable[[], Iterable[Any]]
+CpuSeconds = Callable[[], float]
 
 
 class CallsDocument:
     """Renders live and recent calls at most once in `MIN_INTERVAL_SECONDS`. Requests in between get the same bytes."""
 
-    def __init__(self, live_calls: Calls, recent_calls: Calls) -> None:
+    def __init__(self, live_calls: Calls, recent_calls: Calls, cpu_seconds: CpuSeconds = time.thread_time) -> None:
         self._live_calls = live_calls
         self._recent_calls = recent_calls
+        self._cpu_seconds = cpu_seconds
         self._rendering: asyncio.Task[bytes] | None = None
         self._began_seconds = 0.0
 
@@ -59,19 +61,18 @@ class CallsDocument:
 
     async def _render(self) -> bytes:
         parts = [b'{"live": [']
-        await _append(parts, self._live_calls())
+        await self._append(parts, self._live_calls())
         parts.append(b'], "recent": [')
-        await _append(parts, self._recent_calls())
+        await self._append(parts, self._recent_calls())
         parts.append(b"]}\n")
         return b"".join(parts)
 
-
-async def _append(parts: list[bytes], calls: Iterable[Any]) -> None:
-    slice_began_seconds = time.thread_time()
-    separator = b"\n"
-    for call in calls:
-        parts += (separator, json.dumps(to_json(call)).encode())
-        separator = b",\n"
-        if time.thread_time() >= slice_began_seconds + SLICE_SECONDS:
-            await asyncio.sleep(0)
-            slice_began_seconds = time.thread_time()
+    async def _append(self, parts: list[bytes], calls: Iterable[Any]) -> None:
+        slice_began_seconds = self._cpu_seconds()
+        separator = b"\n"
+        for call in calls:
+            parts += (separator, json.dumps(to_json(call)).encode())
+            separator = b",\n"
+            if self._cpu_seconds() >= slice_began_seconds + SLICE_SECONDS:
+                await asyncio.sleep(0)
+                slice_began_seconds = self._cpu_seconds()

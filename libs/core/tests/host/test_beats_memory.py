@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from array import array
 
 import pytest
 
@@ -72,7 +73,8 @@ def test_blocks_of_processors_do_not_overlap(words: memoryview) -> None:
     for block in blocks:
         for number in range(MAX_EVENTS):
             block.write_event(stall(number, block.processor))
-        block.write_clocks(Reading(1, tuple(range(MAX_OWN)), tuple(range(MAX_OWN))))
+        block.begin_clocks(range(MAX_OWN))
+        block.write_clocks(1, array("q", range(MAX_OWN)))
     for block in blocks:
         assert {block.event(number).processor for number in range(MAX_EVENTS)} == {block.processor}
         assert block.clocks() == Reading(1, tuple(range(MAX_OWN)), tuple(range(MAX_OWN)))
@@ -130,7 +132,8 @@ class TestLookup:
         self, lookup: StallLookup, block: Block, cpu_ns: list[int]
     ) -> None:
         block.words[DUE] = 100 * MS
-        block.write_clocks(Reading(99 * MS, (12, 77), (MS, 40 * MS)))
+        block.begin_clocks((12, 77))
+        block.write_clocks(99 * MS, array("q", (MS, 40 * MS)))
         cpu_ns[0] = 40 * MS
         assert lookup.taken_ns(5, 90 * MS, 120 * MS) == 20 * MS
         cpu_ns[0] = 45 * MS

@@ -5,13 +5,14 @@ process that the kernel did not preempt, or a CPU limit. It has the scheduling o
 as well. A process of its own for each processor keeps a stopped processor from holding the others' interpreter.
 
 Started as `python -m rtppool_core.host.beat_process PLAN`, with a plan as JSON. It inherits the descriptors of the
-memory and of a pipe, and exits when the other end of the pipe is closed. The modules that it imports are few: each
-heartbeat costs about 1 % of its processor, and most of that is the kernel's.
+memory and of a pipe, and exits when the other end of the pipe is closed. Its modules and the lines of a beat are few:
+the caches of a processor have forgotten them at each beat, so every line costs some 10 times what a loop measures.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import mmap
@@ -20,7 +21,9 @@ import select
 import signal
 import sys
 import time
+from array import array
 from collections.abc import Collection
+from typing import NoReturn
 
 from rtppool_core.host.beats_memory import DUE, MIN_STALL_NS, USUAL, Block, Header, TakenTime, memory_bytes
 from rtppool_core.host.kernel_texts import last_processor, run_delay_ns
@@ -29,13 +32,14 @@ from rtppool_core.host.own_time import ClockHistory, Reading
 from rtppool_core.process.scheduling import prioritize
 
 PERIOD_NS = 3_500_000
+PERIOD_SECONDS = PERIOD_NS * 1e-9
 # The usual lateness moves by this with each reading of waits, up or down, and so towards the median: by 3 ms in 30 s.
 USUAL_STEP_NS = 1_400
 REFRESH_SECONDS = 1.0
 # Intervals in beats.
-WAITS_EVERY = 4
-CLOCKS_EVERY = 8
-PROCESSES_EVERY = 128
+WAITS_EVERY = 6
+CLOCKS_EVERY = 12
+PROCESSES_EVERY = 132
 MAX_FILE_BYTES = 1024
 # A packet process that waited longer between two readings is read at every beat.
 CONTENDED_NS = 200_000
@@ -58,50 +62,45 @@ class ProcessorBeat:
         self._schedstats = ProcessFiles("schedstat")
         self._stats = ProcessFiles("stat")
 
-    def run(self, parent: int) -> None:
-        """Beat until the parent has ended."""
-        words, monotonic_ns, sleep, parent_now = self._block.words, time.monotonic_ns, time.sleep, os.getppid
+    def run(self) -> NoReturn:
+        """Beat until a signal ends the process."""
+        words, monotonic_ns, sleep = self._block.words, time.monotonic_ns, time.sleep
         usual_ns, max_late_ns = 0, MIN_STALL_NS
-        beats = 0
-        late_ns = 0
+        beats = late_ns = 0
         woke = monotonic_ns()
-        due = woke + PERIOD_NS
-        while parent_now() == parent:
+        while True:
             words[USUAL] = usual_ns
             self._refresh()
+            self._history.add(self._read_clocks(woke))
             until = beats + PROCESSES_EVERY
             while beats < until:
                 for _ in range(1 if self._is_contended else WAITS_EVERY):
-                    # These lines cost most of the whole: a processor's caches have forgotten them at each beat.
-                    # A due time that is written after the parent's end would look like a stall without an end.
-                    if parent_now() != parent:
-                        return
+                    due = woke + PERIOD_NS
                     words[DUE] = due
-                    sleep((due - woke) * 1e-9)
+                    sleep(PERIOD_SECONDS)
                     woke = monotonic_ns()
                     late_ns = woke - due
                     if late_ns > max_late_ns:
                         self._on_stall(due + usual_ns, woke)
-                        due += late_ns // PERIOD_NS * PERIOD_NS
-                    due += PERIOD_NS
                 beats += WAITS_EVERY
                 usual_ns += USUAL_STEP_NS if late_ns > usual_ns else -USUAL_STEP_NS
                 max_late_ns = usual_ns + MIN_STALL_NS
                 self._read_waits(woke)
                 if not beats % CLOCKS_EVERY:
-                    self._read_clocks(woke)
+                    self._history.add(self._read_clocks(woke))
 
     def _refresh(self) -> None:
         """Read which processes to observe."""
         self._own = tuple(self._header.own)
         self._clock_ids = tuple(map(cpu_clock_of, self._own))
+        self._block.begin_clocks(self._own)
         self._waiting = self._header.assigned_to(self._block.processor)
         self._delays = {pid: delay for pid, delay in self._delays.items() if pid in self._waiting}
         self._schedstats.keep(self._waiting)
         self._stats.keep({*self._own, *self._waiting})
 
     def _on_stall(self, start_ns: int, woke_ns: int) -> None:
-        end = self._read_clocks(woke_ns, is_baseline=False)
+        end = self._read_clocks(woke_ns)
         here_ns = self._ran_here(start_ns, end, self._block.processor)
         self._add(TakenTime(self._block.processor, start_ns, woke_ns - here_ns, _raw_offset_ns(), is_wait=False))
         self._history.add(end)
@@ -129,7 +128,7 @@ class ProcessorBeat:
         if processor is None:
             return
         start_ns = ended_ns - waited_ns
-        here_ns = self._ran_here(start_ns, self._read_clocks(now_ns, is_baseline=False), processor, besides=pid)
+        here_ns = self._ran_here(start_ns, self._read_clocks(now_ns), processor, besides=pid)
         self._add(TakenTime(processor, start_ns, ended_ns - here_ns, _raw_offset_ns(), is_wait=True))
 
     def _add(self, taken: TakenTime) -> None:
@@ -142,17 +141,16 @@ class ProcessorBeat:
             start_ns, end, lambda pid: pid != besides and _processor_of(self._stats, pid) == processor
         )
 
-    def _read_clocks(self, now_ns: int, *, is_baseline: bool = True) -> Reading:
+    def _read_clocks(self, now_ns: int) -> Reading:
         try:
-            clocks = tuple(map(time.clock_gettime_ns, self._clock_ids))
+            clocks = array("q", map(time.clock_gettime_ns, self._clock_ids))
         except OSError:
             # A process has exited. The next refresh finds the others.
-            self._own = self._clock_ids = clocks = ()
-        reading = Reading(now_ns, self._own, clocks)
-        if is_baseline:
-            self._history.add(reading)
-            self._block.write_clocks(reading)
-        return reading
+            self._own = self._clock_ids = ()
+            clocks = array("q")
+            self._block.begin_clocks(())
+        self._block.write_clocks(now_ns, clocks)
+        return Reading(now_ns, self._own, clocks)
 
 
 class ProcessFiles:
@@ -167,7 +165,7 @@ class ProcessFiles:
         try:
             if pid not in self._descriptors:
                 self._descriptors[pid] = os.open(f"/proc/{pid}/{self._name}", os.O_RDONLY | os.O_CLOEXEC)
-            return os.pread(self._descriptors[pid], MAX_FILE_BYTES, 0).decode(errors="replace")
+            return os.pread(self._descriptors[pid], MAX_FILE_BYTES, 0).decode("latin-1")
         except OSError:
             return None
 
@@ -191,10 +189,11 @@ class Parent:
     def run(self, life_descriptor: int) -> int:
         """Run until the pipe is closed or a heartbeat ends. Returns the exit code."""
         wake, on_exit = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        parents_life = os.pipe()
         signal.set_wakeup_fd(on_exit)
         signal.signal(signal.SIGCHLD, _do_nothing)
         self._refresh()
-        self._children = [self._fork(block) for block in self._blocks]
+        self._children = [self._fork(block, parents_life) for block in self._blocks]
         poller = select.poll()
         poller.register(life_descriptor, select.POLLHUP)
         poller.register(wake, select.POLLIN)
@@ -215,18 +214,19 @@ class Parent:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
 
-    def _fork(self, block: Block) -> int:
+    def _fork(self, block: Block, parents_life: tuple[int, int]) -> int:
         parent = os.getpid()
         child = os.fork()
         if child:
             return child
         try:
+            _end_with(parent, *parents_life)
             os.sched_setaffinity(0, {block.processor})
             prioritize(real_time=self._real_time)
             gc.collect()
             gc.freeze()
             gc.disable()
-            ProcessorBeat(block, self._header).run(parent)
+            ProcessorBeat(block, self._header).run()
         except BaseException:  # noqa: BLE001 a forked process must not return into its parent's code
             sys.excepthook(*sys.exc_info())
         finally:
@@ -249,6 +249,23 @@ def _processor_of(stats: ProcessFiles, pid: int) -> int | None:
     """Return the processor on which a process ran last; None where it has exited."""
     text = stats.read(pid)
     return None if text is None else last_processor(text)
+
+
+def _end_with(parent: int, read_end: int, write_end: int) -> None:
+    """Let a signal end this process at the moment at which its parent, the only other writer of a pipe, has ended.
+
+    To ask for the parent at each beat would cost more. Without the signal, a heartbeat that outlives its parent writes
+    due times at which it never wakes: that looks like a stall without an end.
+    """
+    os.close(write_end)
+    # Opened anew: the owner who gets the signal is that of an opening, which a fork shares.
+    own_end = os.open(f"/proc/self/fd/{read_end}", os.O_RDONLY | os.O_NONBLOCK)
+    os.close(read_end)
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(own_end, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(own_end, fcntl.F_SETFL, fcntl.fcntl(own_end, fcntl.F_GETFL) | os.O_ASYNC)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _raw_offset_ns() -> int:

@@ -141,13 +141,19 @@ class Block:
         kind, processor, start, end, offset = self.words[at : at + EVENT_WORDS].tolist()
         return TakenTime(processor, start, end, offset, is_wait=kind == _WAIT)
 
-    def write_clocks(self, reading: Reading) -> None:
-        """Publish CPU times of processes, for those who look at a stall in progress."""
+    def begin_clocks(self, pids: Sequence[int]) -> None:
+        """Say whose CPU times the next clocks are. Until then there are none."""
         words = self.words
-        words[CLOCKS_AT] = reading.at_ns
-        count = words[CLOCK_COUNT] = len(reading.pids)
-        words[PIDS : PIDS + count] = array("q", reading.pids)
-        words[CLOCKS : CLOCKS + count] = array("q", reading.clocks)
+        words[CLOCK_COUNT] = 0
+        words[PIDS : PIDS + len(pids)] = array("q", pids)
+
+    def write_clocks(self, at_ns: int, clocks: array[int]) -> None:
+        """Publish CPU times of these processes, for those who look at a stall in progress."""
+        words = self.words
+        words[CLOCKS_AT] = at_ns
+        count = len(clocks)
+        words[CLOCKS : CLOCKS + count] = clocks
+        words[CLOCK_COUNT] = count
 
     def clocks(self) -> Reading:
         """Return the published CPU times."""

@@ -8,7 +8,7 @@ in bursts usually does not run.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Reading(NamedTuple):
 
     at_ns: int
     pids: tuple[int, ...]
-    clocks: tuple[int, ...]
+    clocks: Sequence[int]
 
     def by_pid(self) -> Mapping[int, int]:
         """Return the clocks by process."""

@@ -120,6 +120,7 @@ def make_window() -> Callable[..., WindowReport]:
             duplicates=0,
             too_late=0,
             round_trip=export_histogram(histogram),
+            source_variation=export_histogram(histogram),
         )
 
     return make

@@ -52,9 +52,35 @@ def window(*round_trips_us: int, **changes: Any) -> WindowReport:
 def test_what_was_not_measured_is_left_out() -> None:
     assert set(merge_windows([window(100, 100)])) == {
         *("samples", "windowSeconds", "p50Microseconds", "p95Microseconds", "p99Microseconds", "maxMicroseconds"),
-        *("pdvMicroseconds", "latePpm", "sourceLatePpm", "lossPpm", "sourceLossPpm", "tooLatePpm", "duplicatePpm"),
+        *("pdvMicroseconds", "lossPpm", "sourceLossPpm", "tooLatePpm", "duplicatePpm"),
         *("reorderedPpm", "dscpChangedPpm", "sourceDscpMismatchPpm"),
     }
+
+
+def test_lateness_is_that_of_packets_that_were_compared_with_the_rtp_clock() -> None:
+    late = LateByCause(source=1, relay=2, echo=0, judged=2)
+    compared = window(100, 100, 100, 100, source_variation=export_histogram(histogram(10)), late=late)
+    merged = merge_windows([compared, window(*[100] * 96)])
+    assert (merged["latePpm"], merged["sourceLatePpm"]) == (500_000, 250_000)
+    assert "latePpm" not in merge_windows([window(100, 100)])
+
+
+def test_a_skew_beyond_the_clamp_at_any_relay_is_marked() -> None:
+    skewed = [window(100, skew_ppm=-3, skew_clamped=False), window(100, skew_ppm=500, skew_clamped=True)]
+    merged = merge_windows(skewed)
+    assert (merged["sourceSkewPpm"], merged["sourceSkewClamped"]) == (500, True)
+    assert merge_windows(skewed[:1])["sourceSkewClamped"] is False
+    assert "sourceSkewClamped" not in merge_windows([window(100)])
+
+
+def test_jitter_is_the_largest_mean_and_the_largest_of_a_packet() -> None:
+    windows = [
+        window(100, jitter_microseconds=10, jitter_max_microseconds=90),
+        window(100, jitter_microseconds=20, jitter_max_microseconds=30, source_jitter_max_microseconds=5),
+    ]
+    merged = merge_windows(windows)
+    assert (merged["jitterMicroseconds"], merged["maxJitterMicroseconds"]) == (20, 90)
+    assert merged["maxSourceJitterMicroseconds"] == 5
 
 
 def test_delay_variation_is_that_of_all_packets() -> None:
@@ -70,10 +96,11 @@ def test_shares_are_of_all_packets_and_answers() -> None:
 
 
 def test_shares_and_times_are_rounded_up_as_in_a_relay() -> None:
-    late = replace(window(), packets=19_999, late=LateByCause(relay=12, echo=8))
+    compared = export_histogram(histogram(10))
+    late = replace(window(), packets=19_999, late=LateByCause(relay=12, echo=8), source_variation=compared)
     assert merge_windows([late])["latePpm"] == 1001
     lost = replace(window(), packets=1_500_000, lost=1, source_lost=1, late=LateByCause(source=1))
-    merged = merge_windows([lost])
+    merged = merge_windows([replace(lost, source_variation=compared)])
     assert [merged[name] for name in ("lossPpm", "sourceLossPpm", "sourceLatePpm", "duplicatePpm")] == [1, 1, 1, 0]
     times = Histogram()
     times.record(18_000_001)
@@ -160,8 +187,11 @@ def test_the_definition_has_every_figure_and_no_other(definition: dict[str, Any]
         lost=2,
         late=LateByCause(host=1),
         jitter_microseconds=1,
+        jitter_max_microseconds=1,
         source_jitter_microseconds=1,
+        source_jitter_max_microseconds=1,
         skew_ppm=1,
+        skew_clamped=False,
         reordering=ReorderingReport(1, 1, 1),
         directed_loss=DirectedLossReport(1, 1, 0),
         bursts=export_bursts(BurstCounts(2, 1, 1, 2, 2, 40, 1, 2, 40), 4),

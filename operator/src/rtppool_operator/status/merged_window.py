@@ -56,9 +56,18 @@ def _losses_and_lateness(windows: list[WindowReport]) -> dict[str, int | None]:
         "lossToEchoPpm": _ppm(sum(loss.to_echo for _, loss in directed), directed_packets),
         "lossFromEchoPpm": _ppm(sum(loss.from_echo for _, loss in directed), directed_packets),
         "lossUndeterminedPpm": _ppm(sum(loss.undetermined for _, loss in directed), directed_packets),
-        "latePpm": _ppm(sum(window.late.counted for window in windows), packets),
-        "sourceLatePpm": _ppm(sum(window.late.source for window in windows), packets),
-        "hostLatePpm": _host_late_ppm(windows),
+        **_lateness(windows),
+    }
+
+
+def _lateness(windows: list[WindowReport]) -> dict[str, int | None]:
+    """Return the shares of late packets. Without a variation of the source, nothing was compared with the RTP clock."""
+    compared = [window for window in windows if window.source_variation is not None]
+    packets = _sum(compared, "packets")
+    return {
+        "latePpm": _ppm(sum(window.late.counted for window in compared), packets),
+        "sourceLatePpm": _ppm(sum(window.late.source for window in compared), packets),
+        "hostLatePpm": _host_late_ppm(compared),
     }
 
 
@@ -70,11 +79,15 @@ def _host_late_ppm(windows: list[WindowReport]) -> int | None:
 
 def _worst_relays(windows: list[WindowReport]) -> dict[str, int | None]:
     skews = [window.skew_ppm for window in windows if window.skew_ppm is not None]
+    clamped = [window.skew_clamped for window in windows if window.skew_clamped is not None]
     extents = (window.reordering.max_extent for window in windows if window.reordering is not None)
     return {
         "jitterMicroseconds": _worst(window.jitter_microseconds for window in windows),
+        "maxJitterMicroseconds": _worst(window.jitter_max_microseconds for window in windows),
         "sourceJitterMicroseconds": _worst(window.source_jitter_microseconds for window in windows),
+        "maxSourceJitterMicroseconds": _worst(window.source_jitter_max_microseconds for window in windows),
         "sourceSkewPpm": max(skews, key=abs, default=None),
+        "sourceSkewClamped": max(clamped, default=None),
         "maxReorderingExtent": _worst(extents),
     }
 

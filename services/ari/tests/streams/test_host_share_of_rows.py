@@ -18,12 +18,13 @@ ARRIVED = T0 + LATE * PACKET_NS
 ON_CPU_1 = {"x_cpu": 1, "y_cpu": 1, "r_cpu": 1, "echo_is_local": 1}
 
 
-def call(stalls: Stalls, **of_late: int) -> Slice:
+def call(stalls: Stalls, *, usual_round_trip_ns: int = 5 * MS, **of_late: int) -> Slice:
     """Measure a call with one late packet, whose media process is on processor 1 like its echo."""
     slot = Slot()
     statistics = slot.statistics()
     for number in range(PACKETS):
-        slot.row(number, **{**ON_CPU_1, **(of_late if number == LATE else {})})
+        row = {**ON_CPU_1, "round_trip_ns": usual_round_trip_ns, **(of_late if number == LATE else {})}
+        slot.row(number, **row)
         if number % 50 == 49:
             statistics.collect(after(number, 0.1), stalls)
     return statistics.total
@@ -91,6 +92,12 @@ def test_a_source_that_stood_still_with_the_machine_is_late_by_the_host() -> Non
 def test_an_echo_of_500_ms_under_constant_stalls_of_2_ms_is_late_by_the_echo() -> None:
     every_20_ms = [(ARRIVED + at * 20 * MS, ARRIVED + at * 20 * MS + 2 * MS) for at in range(-500, 500)]
     total = call(Stalls({0: every_20_ms, 1: every_20_ms}), round_trip_ns=500 * MS)
+    assert late(total) == {"echo": 1, "judged": 1, "judged_with_host": 1}
+
+
+def test_stalls_within_the_usual_time_of_an_echo_excuse_nothing() -> None:
+    every_20_ms = [(ARRIVED + at * 20 * MS, ARRIVED + at * 20 * MS + 2 * MS) for at in range(-500, 500)]
+    total = call(Stalls({0: every_20_ms, 1: every_20_ms}), usual_round_trip_ns=450 * MS, round_trip_ns=475 * MS)
     assert late(total) == {"echo": 1, "judged": 1, "judged_with_host": 1}
 
 

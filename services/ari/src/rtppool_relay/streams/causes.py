@@ -3,10 +3,10 @@
 A packet's excess has three parts: of the source, of the relay and of the echo. The time of a part in which a processor
 was taken away belongs to the host. The rest is the part's own.
 
-The relay's stages are [a, x] and [r, y], and its media process may also wait for a processor there. The echo's stage is
-[x, r] on the processor that received the answer, if the echo is on this machine. An echo reports its own host time with
-the header extension. The source's stage ends at a. Its processor is not known, so only time counts in which all watched
-processors stood still.
+The relay's stages are [a, x] and [r, y], and its media process may also wait for a processor there. The echo's stage
+ends at r and is as long as its excess, so that stalls within its usual time excuse nothing. It is on the processor that
+received the answer, if the echo is on this machine. An echo reports its own host time with the header extension. The
+source's stage ends at a. Its processor is not known, so only time counts in which all watched processors stood still.
 
 The SLA judges packets that arrived within the threshold and left late, and packets to which relay and echo added more
 than the threshold. All others were late before the relay received them.
@@ -69,7 +69,8 @@ def find_host_time(rows: Rows, excess: Excess, stalls: Stalls) -> Excess:
     source = stalls.overlap_ns(arrivals - np.maximum(excess.source, 0), arrivals, unknown)
     relay = stalls.overlap_with_waits_ns(arrivals, sent, on_way_out)
     relay += stalls.overlap_with_waits_ns(returned, left, on_way_back)
-    echo = np.where(rows["echo_is_local"], stalls.overlap_ns(sent, returned, on_return), 0)
+    delayed = np.maximum(sent, returned - np.maximum(excess.echo, 0))
+    echo = np.where(rows["echo_is_local"], stalls.overlap_ns(delayed, returned, on_return), 0)
     echo = np.maximum(echo, rows["echo_host_ns"])
     return Excess(source, np.minimum(relay, np.maximum(excess.relay, 0)), np.clip(echo, 0, np.maximum(excess.echo, 0)))
 

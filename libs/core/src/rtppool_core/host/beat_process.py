@@ -31,10 +31,10 @@ from rtppool_core.host.own_processes import OwnProcesses, cpu_clock_of
 from rtppool_core.host.own_time import ClockHistory, Reading
 from rtppool_core.process.scheduling import prioritize
 
-PERIOD_NS = 3_500_000
+PERIOD_NS = 4_000_000
 PERIOD_SECONDS = PERIOD_NS * 1e-9
 # The usual lateness moves by this with each reading of waits, up or down, and so towards the median: by 3 ms in 30 s.
-USUAL_STEP_NS = 1_400
+USUAL_STEP_NS = 2_400
 REFRESH_SECONDS = 1.0
 # Intervals in beats.
 WAITS_EVERY = 6

@@ -38,7 +38,7 @@ USUAL_STEP_NS = 2_400
 REFRESH_SECONDS = 1.0
 # Intervals in beats.
 WAITS_EVERY = 6
-CLOCKS_EVERY = 12
+CLOCKS_EVERY = 3
 PROCESSES_EVERY = 132
 MAX_FILE_BYTES = 1024
 # A packet process that waited longer between two readings is read at every beat.
@@ -74,7 +74,7 @@ class ProcessorBeat:
             self._history.add(self._read_clocks(woke))
             until = beats + PROCESSES_EVERY
             while beats < until:
-                for _ in range(1 if self._is_contended else WAITS_EVERY):
+                for _ in range(1 if self._is_contended else CLOCKS_EVERY):
                     due = woke + PERIOD_NS
                     words[DUE] = due
                     sleep(PERIOD_SECONDS)
@@ -82,12 +82,12 @@ class ProcessorBeat:
                     late_ns = woke - due
                     if late_ns > max_late_ns:
                         self._on_stall(due + usual_ns, woke)
-                beats += WAITS_EVERY
-                usual_ns += USUAL_STEP_NS if late_ns > usual_ns else -USUAL_STEP_NS
-                max_late_ns = usual_ns + MIN_STALL_NS
-                self._read_waits(woke)
-                if not beats % CLOCKS_EVERY:
-                    self._history.add(self._read_clocks(woke))
+                beats += CLOCKS_EVERY
+                self._history.add(self._read_clocks(woke))
+                if self._is_contended or not beats % WAITS_EVERY:
+                    usual_ns += USUAL_STEP_NS if late_ns > usual_ns else -USUAL_STEP_NS
+                    max_late_ns = usual_ns + MIN_STALL_NS
+                    self._read_waits(woke)
 
     def _refresh(self) -> None:
         """Read which processes to observe."""

@@ -1,8 +1,8 @@
 """CPU time of the product's own processes inside a span, from readings of their clocks at a few moments.
 
 A reading at the span's begin does not exist: it begins unexpectedly. The latest reading before it is some milliseconds
-old, so the usual share of each process is taken off for the time between. That share is a median: a process that works
-in bursts usually does not run.
+old, so the expected share of each process is taken off for the time between. That share is a median: a process that
+works in bursts usually does not run. A process that ran until the latest reading is expected to go on.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-# One reading every few beats, for about two seconds.
-MAX_READINGS = 96
+# One reading every third beat, for about two seconds.
+MAX_READINGS = 168
 # The usual share is that of the last intervals, about half a second.
-MAX_SHARES = 15
+MAX_SHARES = 41
 # A process that ran for less than this share of a span does not explain it.
 MIN_SHARE = 1 / 16
 
@@ -59,7 +59,7 @@ class ClockHistory:
         for pid, clock in end.by_pid().items():
             used_ns = clock - clocks.get(pid, clock)
             if used_ns > span_ns * MIN_SHARE and is_here(pid):
-                used_ns -= round(self._usual_share(pid, at) * unread_ns)
+                used_ns -= round(self._expected_share(pid, at) * unread_ns)
                 ran_ns += used_ns if used_ns > span_ns * MIN_SHARE else 0
         return min(ran_ns, span_ns)
 
@@ -68,8 +68,11 @@ class ClockHistory:
         places = range(len(self._readings) - 1, 0, -1)
         return next((at for at in places if self._readings[at].at_ns <= until_ns), 0)
 
-    def _usual_share(self, pid: int, at: int) -> float:
-        """Return the median share of a processor that a process used between the readings until this place."""
+    def _expected_share(self, pid: int, at: int) -> float:
+        """Return the share of a processor that a process uses after the reading at this place.
+
+        It is that of the interval before, and at least the median of the latest intervals.
+        """
         shares: list[float] = []
         later: tuple[int, int] | None = None
         for reading in islice(reversed(self._readings), len(self._readings) - 1 - at, None):
@@ -79,7 +82,7 @@ class ClockHistory:
             if later is not None and later[0] > reading.at_ns:
                 shares.append((later[1] - clock) / (later[0] - reading.at_ns))
             later = reading.at_ns, clock
-        return min(1.0, median(shares)) if shares else 0.0
+        return min(1.0, max(shares[0], median(shares))) if shares else 0.0
 
 
 def median(values: list[float]) -> float:

@@ -122,7 +122,7 @@ def repair_of(status: str) -> str | None:
 
 def values_for(image_ids: Mapping[str, str]) -> dict[str, Any]:
     """Return the chart's values. The annotation rolls pods out when an image of the same name has changed."""
-    values: dict[str, Any] = {"image": {"tag": TAG}}
+    values: dict[str, Any] = {"image": {"tag": TAG, "pullPolicy": "Never"}}
     for component in COMPONENTS:
         values[component] = {"podAnnotations": {IMAGE_ANNOTATION: image_ids[component]}}
     return values

@@ -142,7 +142,7 @@ class Tooling:
         cluster = kind_cluster_of(self.target)
         if cluster is None or not nodes_of(cluster):
             self.steps.say(
-                f"images: {self.target.context} has no nodes in this engine, so it must be able to pull "
+                f"images: {self.target.context} has no nodes in this engine, so its nodes must already hold "
                 f"{', '.join(IMAGES)}"
             )
             return

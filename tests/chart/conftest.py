@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from chart_values import BASE, set_values
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/rtp-pool"
@@ -81,7 +82,7 @@ Render = Callable[..., Rendered]
 @pytest.fixture(scope="session")
 def try_to_render(helm: Callable[..., Any]) -> Callable[..., subprocess.CompletedProcess[str]]:
     def attempt(values: dict[str, Any] | None = None, *options: str) -> subprocess.CompletedProcess[str]:
-        words = [word for key, value in (values or {}).items() for word in ("--set-json", f"{key}={json.dumps(value)}")]
+        words = set_values({**BASE, **(values or {})})
         done: subprocess.CompletedProcess[str] = helm(
             "template", "rtp", CHART, "--namespace", "voice", *words, *options
         )
@@ -103,6 +104,19 @@ def render(try_to_render: Callable[..., Any]) -> Render:
         return kept[key]
 
     return rendered
+
+
+@pytest.fixture(scope="session")
+def notes(helm: Callable[..., Any]) -> Callable[..., str]:
+    """Return the notes of an installation."""
+
+    def printed(values: dict[str, Any] | None = None) -> str:
+        words = set_values({**BASE, **(values or {})})
+        done = helm("install", "rtp", CHART, "--namespace", "voice", "--dry-run=client", *words)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout.partition("NOTES:")[2])
+
+    return printed
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import jsonschema
 import kubernetes.client
 import pytest
 import yaml
+from chart_values import BASE, set_values
 
 from rtppool_core.contract import pools_file as pool_config
 from rtppool_core.contract.codec import from_json
@@ -411,20 +412,46 @@ def test_every_secret_is_mounted_as_a_volume_that_follows_its_rotation(render: A
             assert "secretKeyRef" not in json.dumps(container), name
 
 
+DIGEST = "sha256:" + "0" * 64
+OWN_REPOSITORIES = {f"{of}.image.repository": f"ghcr.io/mine/{of}" for of in ("echo", "relay", "operator")}
+
+
 @pytest.mark.parametrize(
     ("values", "image"),
     [
-        ({}, "rtp-pool/echo:0.1.0"),
-        ({"image.tag": "dev"}, "rtp-pool/echo:dev"),
-        ({"image.tag": "dev", "echo.image.tag": "own"}, "rtp-pool/echo:own"),
-        ({"image.registry": "registry.example.com/voice/"}, "registry.example.com/voice/rtp-pool/echo:0.1.0"),
-        ({"echo.image.repository": "mine/echo", "image.tag": "1"}, "mine/echo:1"),
+        ({}, "registry.example.com/rtp-pool/echo:0.1.0"),
+        ({"image.tag": "dev"}, "registry.example.com/rtp-pool/echo:dev"),
+        ({"image.tag": "dev", "echo.image.tag": "own"}, "registry.example.com/rtp-pool/echo:own"),
+        ({"image.tag": "1", "echo.image.digest": DIGEST}, f"registry.example.com/rtp-pool/echo@{DIGEST}"),
+        ({"image.registry": "localhost:5000/voice/"}, "localhost:5000/voice/rtp-pool/echo:0.1.0"),
+        ({"global.imageRegistry": "mirror.example.com"}, "mirror.example.com/rtp-pool/echo:0.1.0"),
+        ({"image.registry": "", "image.pullPolicy": "Never"}, "rtp-pool/echo:0.1.0"),
+        ({"image.registry": "", **OWN_REPOSITORIES, "image.tag": "1"}, "ghcr.io/mine/echo:1"),
+        ({"image.tag": "0.1.0+git.abc123"}, "registry.example.com/rtp-pool/echo:0.1.0_git.abc123"),
     ],
 )
 def test_images_can_be_taken_from_elsewhere(render: Any, values: dict[str, Any], image: str) -> None:
     rendered = render(values)
     assert rendered.container("DaemonSet", "rtp-echo")["image"] == image
     assert rendered.container("Pod", "rtp-test-echo")["image"] == image
+
+
+def test_a_version_with_build_metadata_makes_labels_that_kubernetes_accepts(
+    helm: Callable[..., Any], chart: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "chart"
+    shutil.copytree(chart, copy)
+    text = (copy / "Chart.yaml").read_text()
+    (copy / "Chart.yaml").write_text(text.replace("ersion: 0.1.0", "ersion: 0.1.0+git.abc123"))
+    done = helm("template", "rtp", copy, *set_values(BASE))
+    assert done.returncode == 0, done.stderr
+    objects = [document for document in yaml.safe_load_all(done.stdout) if document]
+    labels = {value for o in objects for value in o["metadata"]["labels"].values()}
+    assert {"0.1.0_git.abc123", "rtp-pool-0.1.0_git.abc123"} <= labels
+    assert not [label for label in labels if "+" in label]
+    (echo,) = [o for o in objects if (o["kind"], o["metadata"]["name"]) == ("DaemonSet", "rtp-echo")]
+    image = echo["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == "registry.example.com/rtp-pool/echo:0.1.0_git.abc123"
 
 
 @VARIANTS
@@ -627,32 +654,21 @@ TWO_TIERS = [{"upToCalls": calls, **dict.fromkeys(("p50Microseconds", "p95Micros
     ],
 )
 def test_the_notes_name_tiers_of_the_default_pool_that_are_out_of_reach(
-    helm: Callable[..., Any], chart: Path, values: dict[str, Any], named: list[str]
+    notes: Callable[..., str], values: dict[str, Any], named: list[str]
 ) -> None:
-    words = [word for key, value in values.items() for word in ("--set-json", f"{key}={json.dumps(value)}")]
-    done = helm("install", "rtp", chart, "--namespace", "voice", "--dry-run=client", *words)
-    assert done.returncode == 0, done.stderr
-    lines = [line.strip() for line in done.stdout.partition("NOTES:")[2].splitlines()]
+    lines = [line.strip() for line in notes(values).splitlines()]
     assert [line for line in lines if "can't be reached" in line] == named
 
 
-def test_the_notes_name_the_next_command(helm: Callable[..., Any], chart: Path) -> None:
-    done = helm("install", "rtp", chart, "--namespace", "voice", "--dry-run=client")
-    assert done.returncode == 0, done.stderr
-    notes = done.stdout.partition("NOTES:")[2]
-    assert "kubectl get rtppools --namespace voice --output wide --watch" in notes
-    assert "helm test rtp --namespace voice --logs" in notes
+def test_the_notes_name_the_next_command(notes: Callable[..., str]) -> None:
+    assert "kubectl get rtppools --namespace voice --output wide --watch" in notes()
+    assert "helm test rtp --namespace voice --logs" in notes()
 
 
-def test_the_notes_say_whose_pools_hear_calls(helm: Callable[..., Any], chart: Path) -> None:
-    def notes(*options: str) -> str:
-        done = helm("install", "rtp", chart, "--namespace", "voice", "--dry-run=client", *options)
-        assert done.returncode == 0, done.stderr
-        return str(done.stdout.partition("NOTES:")[2])
-
+def test_the_notes_say_whose_pools_hear_calls(notes: Callable[..., str]) -> None:
     assert "the right to hear every call" in notes()
     assert "Only pools of voice are honoured (operator.poolNamespaces)" in notes()
-    assert "Pools of voice and of lab are honoured" in notes("--set-json", 'operator.poolNamespaces=["lab"]')
+    assert "Pools of voice and of lab are honoured" in notes({"operator.poolNamespaces": ["lab"]})
 
 
 def test_the_notes_of_an_upgrade_name_pools_that_are_no_longer_honoured(
@@ -666,7 +682,8 @@ def test_the_notes_of_an_upgrade_name_pools_that_are_no_longer_honoured(
     (copy / "templates/notes.yaml").write_text(notes)
 
     def rendered(*options: str) -> str:
-        done = helm("template", "rtp", copy, "--namespace", "voice", "--show-only", "templates/notes.yaml", *options)
+        words = ("--show-only", "templates/notes.yaml", *set_values(BASE), *options)
+        done = helm("template", "rtp", copy, "--namespace", "voice", *words)
         assert done.returncode == 0, done.stderr
         return str(yaml.safe_load(done.stdout)["text"])
 

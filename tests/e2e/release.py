@@ -33,7 +33,11 @@ def installed(kube: Kube) -> dict[str, Any]:
     kube.transcript.write("A fresh cluster has two workers.\nThe chart installs echo, relay, operator and a pool:")
     words = ["install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"]
     output = kube.helm(*words, "--values", str(values), "--wait", "--timeout", "180s")
-    kube.transcript.show("helm install rtp-pool charts/rtp-pool --namespace rtp-pool --create-namespace --wait", output)
+    kube.transcript.show(
+        "helm install rtp-pool charts/rtp-pool --namespace rtp-pool --create-namespace "
+        "--set image.pullPolicy=Never --wait",
+        output,
+    )
     pool = wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready", 60)
     wait_for(lambda: kube.pool()["status"].get("latency", {}).get("probe"), "the probe's latency is reported", 30)
     kube.transcript.write("The pool is ready by the probe, before any Asterisk is connected:")

@@ -24,17 +24,24 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- define "rtp-pool.labels" -}}
 {{- $root := index . 0 -}}
 {{ include "rtp-pool.selector" . }}
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | replace "+" "_" | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | quote }}
 {{- end -}}
 
-{{/* A component's image: (list . .Values.echo) */}}
+{{/* A component's image: (list . .Values.echo). A digest takes precedence over every tag. No tag can hold a plus. */}}
 {{- define "rtp-pool.image" -}}
 {{- $root := index . 0 -}}
 {{- $own := (index . 1).image -}}
-{{- $tag := $own.tag | default $root.Values.image.tag | default $root.Chart.AppVersion -}}
-{{- with $root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $own.repository }}:{{ $tag }}
+{{- with include "rtp-pool.registry" $root }}{{ . }}/{{ end }}{{ $own.repository }}
+{{- if $own.digest }}@{{ $own.digest }}
+{{- else }}:{{ $own.tag | default $root.Values.image.tag | default $root.Chart.AppVersion | replace "+" "_" }}
+{{- end -}}
+{{- end -}}
+
+{{/* The registry of every image. The parent chart's takes precedence. */}}
+{{- define "rtp-pool.registry" -}}
+{{- .Values.global.imageRegistry | default .Values.image.registry | trimSuffix "/" -}}
 {{- end -}}
 
 {{/* The Secrets' names. The ARI Secret's name is empty while relays have no credentials. */}}

@@ -37,7 +37,7 @@ async def rendered_permissions(helm: Path) -> list[dict[str, Any]]:
     """
     process = await asyncio.create_subprocess_exec(
         *(str(helm), "template", "rtp", str(CHART), "--namespace", NAMESPACE),
-        *("--show-only", "templates/operator/rbac.yaml"),
+        *("--set", "image.pullPolicy=Never", "--show-only", "templates/operator/rbac.yaml"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -71,7 +71,7 @@ def test_a_setting_of_trust_that_is_unclear_is_refused_by_name(name: str, value:
 
 
 def test_http_listens_for_both_families_by_default_and_on_the_address_that_is_set() -> None:
-    assert read_settings({"POD_NAMESPACE": "voice", "CRD_FILE": str(CRD)}).http_bind == any_address()
-    assert (
-        read_settings({"POD_NAMESPACE": "voice", "CRD_FILE": str(CRD), "HTTP_BIND": "0.0.0.0"}).http_bind == "0.0.0.0"
+    assert read_settings({"POD_NAMESPACE": "voice", "CRD_FILE": str(CRD)}).http_bind == (any_address(),)
+    assert read_settings({"POD_NAMESPACE": "voice", "CRD_FILE": str(CRD), "HTTP_BIND": "0.0.0.0"}).http_bind == (
+        "0.0.0.0",
     )

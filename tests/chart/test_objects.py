@@ -247,8 +247,13 @@ def test_probes_ask_the_paths_that_need_no_token(defaults: Any, name: str) -> No
     assert container["readinessProbe"]["httpGet"] == {"path": "/ready", "port": "http"}
 
 
-def plain(environment: dict[str, Any]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if isinstance(value, str)}
+def plain(environment: dict[str, Any], node: str = "10.0.0.5") -> dict[str, str]:
+    """Return the environment on a node. Kubernetes replaces a reference to another variable by plain text."""
+    of_pod = {"status.hostIP": node, "spec.nodeName": "node-1", "metadata.name": "pod-1", "metadata.namespace": "voice"}
+    return {
+        name: value.replace("$(NODE_IP)", node) if isinstance(value, str) else of_pod[value["fieldRef"]["fieldPath"]]
+        for name, value in environment.items()
+    }
 
 
 def test_the_echo_understands_its_environment(render: Any, defaults: Any) -> None:
@@ -695,8 +700,8 @@ def test_the_notes_of_an_upgrade_name_pools_that_are_no_longer_honoured(
 
 def test_three_values_make_a_release_for_a_cluster_without_ipv4(render: Any) -> None:
     rendered = render({"echo.bindAddress": "::", "relay.bindAddress": "::", "relay.echo.host": "::1"})
-    relay = read_relay_settings({**plain(rendered.environment("DaemonSet", "rtp-relay")), "NODE_IP": "fd00::10"})
-    echo = read_echo_settings(plain(rendered.environment("DaemonSet", "rtp-echo")))
+    relay = read_relay_settings(plain(rendered.environment("DaemonSet", "rtp-relay"), "fd00::10"))
+    echo = read_echo_settings(plain(rendered.environment("DaemonSet", "rtp-echo"), "fd00::10"))
     assert (relay.bind_ip, relay.echo.host, echo.echo_bind) == ("::", "::1", "::")
     assert rendered.find("RtpPool", "default")["spec"]["echo"]["host"] == "::1"
     assert "0.0.0.0" not in json.dumps(rendered.objects)

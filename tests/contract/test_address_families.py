@@ -125,9 +125,9 @@ async def test_the_own_address_is_ipv6_where_only_that_reaches_asterisk_and_the_
 @pytest.mark.parametrize(
     ("asterisk_host", "others", "named"),
     [
-        ("::1", {}, "its address towards Asterisk is ::1"),
-        ("127.0.0.1", {"ADVERTISE_IP": "::1"}, "ADVERTISE_IP"),
-        ("127.0.0.1", {"ECHO_HOST": "::1"}, "its address towards Asterisk is 127.0.0.1"),
+        ("::1", {"ECHO_HOST": "127.0.0.2"}, "its address towards Asterisk is ::1"),
+        ("127.0.0.1", {"ADVERTISE_IP": "::1", "ECHO_HOST": "127.0.0.2"}, "ADVERTISE_IP"),
+        ("127.0.0.1", {"ECHO_HOST": "fd00::1"}, "its address towards Asterisk is 127.0.0.1"),
         ("127.0.0.1", {"ADVERTISE_IP": "::1", "BIND_IP": "127.0.0.1"}, "BIND_IP=127.0.0.1 is IPv4"),
     ],
 )
@@ -150,6 +150,19 @@ async def test_families_that_exclude_each_other_are_a_finding_before_the_first_c
         assert finding["sentence"] in json.dumps(ready, ensure_ascii=False)
         assert status["echo"]["reason"] == finding["sentence"]
         assert status["echo"].get("reachable") is not True
+
+
+async def test_a_relay_and_an_asterisk_of_ipv6_find_the_default_echo_on_the_loopback_of_ipv6() -> None:
+    async with (
+        StandIn("::1", 0, "relay", "secret") as asterisk,
+        echo("::1") as echo_port,
+        running(asterisk, echo_port, NODE_IP="::1", HTTP_BIND="localhost,127.0.0.1") as relay,
+    ):
+        await until(relay.is_connected, "connected")
+        await returned(asterisk, asterisk.place_call(APPLICATION))
+        status = await relay.get("/status")
+        assert status["echo"]["resolvedAddress"] == f"[::1]:{echo_port}"
+        assert "AddressFamilies" not in {finding["code"] for finding in status["preflight"]}
 
 
 async def test_an_echo_that_stops_answering_is_left_for_the_next_address_of_its_name_under_a_live_call(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -47,13 +47,13 @@ class App:
         self._watch_began_seconds = 0.0
         self.http_port = settings.http_port
 
-    async def start(self, host: str, port: int) -> None:
+    async def start(self, addresses: str | Sequence[str], port: int) -> None:
         """Serve HTTP first, so that /ready and /healthz can report problems of the start. Then start the loops.
 
         Raises:
             ListenError: the HTTP port is taken.
         """
-        self._http, self.http_port = await listen(self._web_app(), host, port)
+        self._http, self.http_port = await listen(self._web_app(), addresses, port)
         self._start_task(self.definition.run())
         self._start_task(self.reconciler.run())
 

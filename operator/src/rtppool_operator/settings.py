@@ -29,7 +29,7 @@ class Settings:
     policy: TrustPolicy
     relay_selector: str
     pod_name: str
-    http_bind: str
+    http_bind: tuple[str, ...]
     http_port: int
     relay_token: SecretFile | None
     crd_file: Path
@@ -49,7 +49,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         policy=_policy(env),
         relay_selector=_relay_selector(env),
         pod_name=env.text("POD_NAME", socket.gethostname()),
-        http_bind=env.address("HTTP_BIND", any_address()),
+        http_bind=env.addresses("HTTP_BIND", any_address()),
         http_port=env.integer("HTTP_PORT", 9092, 1, MAX_PORT),
         relay_token=SecretFile("RELAY_TOKEN_FILE", Path(token_file)) if token_file else None,
         crd_file=Path(env.text("CRD_FILE", DEFAULT_CRD_FILE)),

@@ -117,5 +117,37 @@ def test_user_and_password_come_from_files(tmp_path: Path) -> None:
 
 
 def test_http_listens_for_both_families_by_default_and_on_the_address_that_is_set() -> None:
-    assert read_settings({}).http_bind == any_address()
-    assert read_settings({"HTTP_BIND": "0.0.0.0"}).http_bind == "0.0.0.0"
+    assert read_settings({}).http_bind == (any_address(),)
+    assert read_settings({"HTTP_BIND": "0.0.0.0"}).http_bind == ("0.0.0.0",)
+
+
+@pytest.mark.parametrize("node", ["10.0.0.5", "fd00::1", "2001:db8::10"])
+@pytest.mark.parametrize("written", ["$(NODE_IP)", "[$(NODE_IP)]", "{}", "[{}]"])
+@pytest.mark.parametrize("rest", [":8088/ari", "/ari", ""])
+def test_the_nodes_address_stands_in_the_url_with_brackets_where_it_is_ipv6(node: str, written: str, rest: str) -> None:
+    host = f"[{node}]" if ":" in node else node
+    settings = read_settings({"NODE_IP": node, "ARI_URL": f"http://{written.format(node)}{rest}"})
+    assert settings.ari_url == f"http://{host}{rest}"
+
+
+@pytest.mark.parametrize("url", ["http://[fd00::12]:8088/ari", "http://pbx:8088/fd00::1", "http://10.0.0.1/ari"])
+def test_a_url_with_another_host_than_the_nodes_is_not_changed(url: str) -> None:
+    assert read_settings({"NODE_IP": "fd00::1", "ARI_URL": url}).ari_url == url
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"NODE_IP": "10.0.0.5", "ARI_URL": "http://$(NODEIP):8088/ari"}, {"ARI_URL": "http://$(NODE_IP):8088/ari"}],
+)
+def test_a_variable_in_the_url_that_is_not_set_is_reported(variables: dict[str, str]) -> None:
+    (problem,) = problems_of(**variables)
+    assert problem == (
+        f"ARI_URL={variables['ARI_URL']}: names a variable that is not set; accepted is a URL without variables, or "
+        "with $(NODE_IP) where NODE_IP is the node's address"
+    )
+
+
+def test_http_and_calls_ports_are_bound_at_the_nodes_address() -> None:
+    variables = {"NODE_IP": "fd00::1", "BIND_IP": "$(NODE_IP)", "HTTP_BIND": "$(NODE_IP),localhost"}
+    settings = read_settings(variables)
+    assert (settings.bind_ip, settings.http_bind) == ("fd00::1", ("fd00::1", "::1"))

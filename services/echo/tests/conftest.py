@@ -104,7 +104,7 @@ def run_echo() -> Callable[[Settings], contextlib.AbstractAsyncContextManager[Ru
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(echo_bind="0.0.0.0", echo_port=0, http_bind="127.0.0.1", http_port=0)
+    return Settings(echo_bind="0.0.0.0", echo_port=0, http_bind=("127.0.0.1",), http_port=0)
 
 
 @pytest.fixture

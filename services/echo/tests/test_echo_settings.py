@@ -42,5 +42,20 @@ def test_all_bad_settings_are_said_at_once_with_name_value_and_what_is_accepted(
 
 
 def test_http_listens_for_both_families_by_default_and_on_the_address_that_is_set() -> None:
-    assert read_settings({}).http_bind == any_address()
-    assert read_settings({"HTTP_BIND": "0.0.0.0"}).http_bind == "0.0.0.0"
+    assert read_settings({}).http_bind == (any_address(),)
+    assert read_settings({"HTTP_BIND": "0.0.0.0"}).http_bind == ("0.0.0.0",)
+
+
+@pytest.mark.parametrize(
+    ("node", "bind", "bound"),
+    [
+        ("10.0.0.5", "0.0.0.0", "0.0.0.0"),
+        ("fd00::1", "0.0.0.0", "::"),
+        ("fd00::1", "", "::"),
+        ("fd00::1", "$(NODE_IP)", "fd00::1"),
+        ("fd00::1", "127.0.0.1", "127.0.0.1"),
+        ("", "0.0.0.0", "0.0.0.0"),
+    ],
+)
+def test_the_echo_of_a_node_with_an_ipv6_address_listens_on_ipv6(node: str, bind: str, bound: str) -> None:
+    assert read_settings({"NODE_IP": node, "ECHO_BIND": bind}).echo_bind == bound

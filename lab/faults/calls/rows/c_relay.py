@@ -186,7 +186,8 @@ async def _serve(program: str) -> None:
     app.router.add_get("/status", status)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, settings.http_bind, settings.http_port).start()
+    for address in settings.http_bind:
+        await web.TCPSite(runner, address, settings.http_port).start()
     await telephony.run()
 
 

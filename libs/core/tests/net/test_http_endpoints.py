@@ -14,9 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter
 
-from rtppool_core.net.http_endpoints import Health, ListenError, json_response, listen, make_app
+from rtppool_core.net.http_endpoints import Health, ListenError, distinct_addresses, json_response, listen, make_app
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_testing.descriptors import no_free_descriptor
+from rtppool_testing.ports import free_port
 
 Ask = Callable[..., Awaitable[tuple[int, str]]]
 
@@ -173,3 +174,56 @@ async def test_an_answer_that_never_ends_keeps_no_service_from_ending() -> None:
         await runner.cleanup()
         with pytest.raises(aiohttp.ClientError):
             await request
+
+
+@pytest.mark.parametrize(
+    ("listed", "kept"),
+    [
+        (["127.0.0.1", "127.0.0.1"], ("127.0.0.1",)),
+        (["0.0.0.0", "127.0.0.1", "::1"], ("0.0.0.0", "::1")),
+        (["::1", "0:0::1", "::"], ("::",)),
+        (["::", "0.0.0.0"], ("::", "0.0.0.0")),
+    ],
+)
+def test_an_address_that_another_one_receives_is_not_bound_again(listed: list[str], kept: tuple[str, ...]) -> None:
+    assert distinct_addresses(listed) == kept
+
+
+async def _status(host: str, port: int) -> int | None:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/health") as response:
+            return response.status
+    except aiohttp.ClientConnectorError:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("addresses", "answering"),
+    [
+        (["127.0.0.1", "::1"], {"127.0.0.1", "[::1]"}),
+        (["127.0.0.2", "127.0.0.1"], {"127.0.0.1", "127.0.0.2"}),
+        (["::", "127.0.0.1"], {"127.0.0.1", "[::1]"}),
+        (["::", "0.0.0.0"], {"127.0.0.1", "127.0.0.2", "[::1]"}),
+        (["::"], {"127.0.0.1", "127.0.0.2", "[::1]"}),
+    ],
+)
+async def test_all_addresses_of_the_list_answer_on_one_port_and_no_other_does(
+    addresses: list[str], answering: set[str]
+) -> None:
+    runner, port = await listen(make_app(CollectorRegistry(), Health, Health), addresses, 0)
+    hosts = ("127.0.0.1", "127.0.0.2", "[::1]")
+    assert {host for host in hosts if await _status(host, port) == 200} == answering
+    await runner.cleanup()
+    assert [await _status(host, port) for host in hosts] == [None, None, None]
+
+
+async def test_a_second_address_that_is_not_of_this_machine_is_an_error_and_releases_the_first() -> None:
+    app, port = make_app(CollectorRegistry(), Health, Health), free_port()
+    with pytest.raises(ListenError) as caught:
+        await listen(app, ["127.0.0.1", "192.0.2.1"], port)
+    assert str(caught.value) == (
+        f"HTTP_BIND=192.0.2.1: can't listen on 192.0.2.1 port {port} (Cannot assign requested address); accepted are "
+        "addresses of this machine. See: ip address"
+    )
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))

@@ -11,6 +11,7 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -316,7 +317,11 @@ async def test_an_accept_that_fails_is_repeated_until_it_works(
     runner, port = await listen(make_app(CollectorRegistry(), Health, Health), "127.0.0.1", 0)
     (served,) = runner.sites
     assert isinstance(served, BoundedSite)
-    monkeypatch.setattr(served, "_listener", FailingListener(served._listener, number, failures))
+    failing: Any = FailingListener(served._listeners[0], number, failures)
+    monkeypatch.setattr(served, "_listeners", (failing,))
+    loop = asyncio.get_running_loop()
+    loop.remove_reader(failing)
+    loop.add_reader(failing, served._accept, failing)
     site = Site(port)
     assert await site.ask() == b"HTTP/1.1 200 OK"
     for client in site.clients:
@@ -427,3 +432,22 @@ async def test_json_is_not_stored_and_not_guessed_to_be_another_type(site: Site)
     answer = await asyncio.get_running_loop().sock_recv(client, 65536)
     assert b"\r\nCache-Control: no-store\r\n" in answer
     assert b"\r\nX-Content-Type-Options: nosniff\r\n" in answer
+
+
+async def test_the_connections_to_all_addresses_have_one_bound_together() -> None:
+    before = open_descriptors()
+    runner, port = await listen(make_app(CollectorRegistry(), Health, Health), ["127.0.0.1", "127.0.0.2"], 0)
+    site = Site(port)
+    try:
+        for address in ("127.0.0.1", "127.0.0.2"):
+            for _ in range(MAX_CONNECTIONS):
+                site.clients.append(await asyncio.to_thread(socket.create_connection, (address, port)))
+                site.clients[-1].setblocking(False)
+        await until(lambda: site.open_clients() <= MAX_CONNECTIONS, "one bound")
+        assert open_descriptors() - before <= len(site.clients) + MAX_CONNECTIONS + RESERVED_DESCRIPTORS + 2
+        assert await site.ask() == b"HTTP/1.1 200 OK"
+    finally:
+        for client in site.clients:
+            client.close()
+        await runner.cleanup()
+    assert open_descriptors() == before

@@ -101,3 +101,37 @@ def test_a_secret_file_that_can_not_be_read_is_a_problem_without_the_secret(
 
 def test_a_secret_is_taken_as_it_stands() -> None:
     assert Environment({"PASS": " with blanks "}).secret("PASS") == " with blanks "
+
+
+@pytest.mark.parametrize(("node", "loopback"), [("192.0.2.1", "127.0.0.1"), ("2001:db8::1", "::1"), ("", "127.0.0.1")])
+def test_localhost_is_the_loopback_address_of_the_nodes_family(node: str, loopback: str) -> None:
+    env = Environment({"NODE_IP": node, "A": " localhost , 198.51.100.7"})
+    assert env.addresses("A", "::") == (loopback, "198.51.100.7")
+    assert env.addresses("B", "::") == ("::",)
+    env.finish()
+
+
+@pytest.mark.parametrize("node", ["192.0.2.1", "2001:db8::1"])
+def test_a_reference_to_the_nodes_address_is_that_address(node: str) -> None:
+    env = Environment({"NODE_IP": node, "A": "$(NODE_IP)", "B": "$(NODE_IP),10.0.0.0/8"})
+    assert env.address("A", "0.0.0.0") == node
+    assert env.addresses("A", "::") == (node,)
+    assert [str(each.network_address) for each in env.networks("B")] == [node, "10.0.0.0"]
+    env.finish()
+
+
+def test_a_reference_to_the_nodes_address_without_one_is_reported_with_the_remedy() -> None:
+    env = Environment({"A": "$(NODE_IP)", "B": "127.0.0.1,$(NODE_IP)", "C": "127.0.0.1,,::1", "D": "::1," * 8 + "::1"})
+    env.address("A", "0.0.0.0")
+    for name in ("B", "C", "D"):
+        env.addresses(name, "::")
+    with pytest.raises(SettingsError) as caught:
+        env.finish()
+    many = "accepted is at most 8 IPv4 or IPv6 addresses, or localhost, separated by commas"
+    remedy = ", and $(NODE_IP) where NODE_IP is an address"
+    assert caught.value.problems == (
+        f"A=$(NODE_IP): accepted is an IPv4 or IPv6 address{remedy}",
+        f"B=127.0.0.1,$(NODE_IP): {many}{remedy}",
+        f"C=127.0.0.1,,::1: {many}",
+        f"D={'::1,' * 8}::1: {many}",
+    )

@@ -94,7 +94,7 @@ class Relay:
             self._measurement.host, lambda: self._supervisor.pids, KernelCounters(), self._heartbeat
         )
         self._ports = PortManager(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
-        self._resolver = EchoResolver(config.echo, family_of(settings.bind_ip))
+        self._resolver = EchoResolver(config.echo, family_of(settings.bind_ip), settings.node_echo)
         self._call_ports = CallPorts(
             config=self._config,
             bind_ip=settings.bind_ip,
@@ -275,7 +275,7 @@ class Relay:
             "range": str(config.port_range),
             "echo": str(config.echo),
             "pool": config.pool.name if config.pool else "none",
-            "http": host_port(self._settings.http_bind, self._settings.http_port),
+            "http": ", ".join(host_port(each, self._settings.http_port) for each in self._settings.http_bind),
             "stamps": self._status.clock.stamps,
             "ari": self._settings.ari_url if self._settings.ari_user else "not configured",
         }

@@ -16,7 +16,7 @@ from rtppool_core.contract.port_range import MAX_PORT, PortRange
 from rtppool_core.net.hosts import host_problem, shown_host
 from rtppool_core.net.http_endpoints import any_address
 from rtppool_core.process.logs import FORMATS, LEVELS
-from rtppool_core.process.settings import Environment
+from rtppool_core.process.settings import NODE_ADDRESS, Environment
 from rtppool_relay.ari.application_name import MAX_NAME, application_of_node, is_application_name
 from rtppool_relay.ari.credentials import credentials_problem
 from rtppool_relay.ari.tls import CaFileError, tls_context
@@ -38,11 +38,13 @@ class Settings:
 
     `node_ip` is the address that Asterisk gets where neither the pool nor ADVERTISE_IP names one. `ari_tls` is None
     for an `ari_url` of http. `ari_user` and `ari_password` are those at the start: their files may change. `on_stop`:
-    live calls go on to their end (drain), or the next relay on the node adopts them at once (handover).
+    live calls go on to their end (drain), or the next relay on the node adopts them at once (handover). `node_echo` is
+    the address of the node's own echo where that does not listen on loopback.
     """
 
     port_range: PortRange
     echo: EchoTarget
+    node_echo: str | None
     bind_ip: str
     advertise_ip: str
     node_ip: str
@@ -55,7 +57,7 @@ class Settings:
     ari_tls: ssl.SSLContext | None
     application: str
     dscp: int
-    http_bind: str
+    http_bind: tuple[str, ...]
     http_port: int
     http_token_file: Path | None
     pool_config: Path
@@ -78,13 +80,14 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         SettingsError: with a sentence for each setting that is not accepted.
     """
     env = Environment(variables)
-    ari_url = env.text("ARI_URL", DEFAULT_ARI_URL)
+    ari_url = with_node_address(env.text("ARI_URL", DEFAULT_ARI_URL), env.node_address())
     _check_ari_url(env, ari_url)
     node_name = env.text("NODE_NAME", socket.gethostname())
     scheduling = env.choice("MEDIA_SCHEDULING", "auto", SCHEDULING)
     settings = Settings(
         port_range=env.port_range("PORT_RANGE", "10000-10100"),
         echo=_echo(env),
+        node_echo=env.address("NODE_ECHO_HOST", "") or None,
         bind_ip=env.address("BIND_IP", "0.0.0.0"),
         advertise_ip=env.usable_address("ADVERTISE_IP"),
         node_ip=env.usable_address("NODE_IP"),
@@ -97,7 +100,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         ari_tls=_ari_tls(env, ari_url),
         application=_application(env, node_name),
         dscp=env.integer("DSCP", EXPEDITED_FORWARDING, 0, MAX_DSCP),
-        http_bind=env.address("HTTP_BIND", any_address()),
+        http_bind=env.addresses("HTTP_BIND", any_address()),
         http_port=env.integer("HTTP_PORT", 9090, 1, MAX_PORT),
         http_token_file=_path(env, "HTTP_TOKEN_FILE"),
         pool_config=Path(env.text("POOL_CONFIG", f"{MOUNT_PATH}/{FILE_NAME}")),
@@ -157,6 +160,11 @@ def _check_ari_url(env: Environment, text: str) -> None:
     url = _split(text)
     if url is None or url.scheme not in {"http", "https"} or not url.hostname:
         env.problem(f"ARI_URL={_without_secrets(text)}: accepted is http://HOST:8088/ari or https://HOST:8089/ari")
+    elif "$(" in url.hostname:
+        env.problem(
+            f"ARI_URL={_without_secrets(text)}: names a variable that is not set; accepted is a URL without variables, "
+            f"or with {NODE_ADDRESS} where NODE_IP is the node's address"
+        )
     elif (problem := host_problem(url.hostname)) is not None:
         env.problem(
             f"ARI_URL has the host {shown_host(url.hostname)}; accepted is a host name or an address: {problem}"
@@ -190,6 +198,22 @@ def _ari_tls(env: Environment, ari_url: str) -> ssl.SSLContext | None:
             "authority that signed Asterisk's certificate"
         )
         return None
+
+
+def with_node_address(url: str, node_ip: str) -> str:
+    """Put the node's address in the place of `$(NODE_IP)`, in brackets when it is IPv6.
+
+    Kubernetes substitutes $(NODE_IP) as plain text, so the node's address may be there already, without brackets.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not node_ip:
+        return url
+    host = f"[{node_ip}]" if ":" in node_ip else node_ip
+    for written in (f"[{NODE_ADDRESS}]", NODE_ADDRESS, f"[{node_ip}]", node_ip):
+        after = rest.removeprefix(written)
+        if after != rest and re.match(r"(:[0-9]*)?([/?#]|$)", after):
+            return f"{scheme}{separator}{host}{after}"
+    return url
 
 
 def _split(text: str) -> SplitResult | None:

@@ -223,3 +223,41 @@ async def test_addresses_that_are_all_silent_are_used_in_turn_and_their_name_is_
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert used[:5] == ["192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.2", "192.0.2.1"]
+
+
+@pytest.mark.parametrize(
+    ("host", "family", "used"),
+    [
+        ("127.0.0.1", socket.AF_INET6, "::1"),
+        ("::1", socket.AF_INET, "127.0.0.1"),
+        ("127.0.0.1", socket.AF_INET, "127.0.0.1"),
+        ("::1", socket.AF_INET6, "::1"),
+    ],
+)
+async def test_a_loopback_echo_is_in_the_relays_own_family(
+    names: Names, host: str, family: socket.AddressFamily, used: str
+) -> None:
+    names.addresses[host] = [host]
+    echo = resolver(host)
+    echo.retarget(EchoTarget(host, 4000), family)
+    await echo.resolve()
+    assert (echo.address, echo.reason) == ((used, 4000), None)
+
+
+async def test_another_loopback_address_is_no_echo_of_the_other_family(names: Names) -> None:
+    names.addresses["127.0.0.2"] = ["127.0.0.2"]
+    echo = resolver("127.0.0.2")
+    echo.retarget(EchoTarget("127.0.0.2", 4000), socket.AF_INET6)
+    await echo.resolve()
+    assert echo.address is None
+    assert "the echo is IPv4" in (echo.reason or "")
+
+
+async def test_a_loopback_echo_that_listens_elsewhere_on_the_node_is_used_there(names: Names) -> None:
+    names.addresses |= {"127.0.0.1": ["127.0.0.1"], "192.0.2.9": ["192.0.2.9"]}
+    echo = EchoResolver(EchoTarget("127.0.0.1", 4000), socket.AF_INET, "10.0.0.5")
+    await echo.resolve()
+    assert echo.address == ("10.0.0.5", 4000)
+    echo.retarget(EchoTarget("192.0.2.9", 4000), socket.AF_INET)
+    await echo.resolve()
+    assert echo.address == ("192.0.2.9", 4000)

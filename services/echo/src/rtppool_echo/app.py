@@ -115,7 +115,7 @@ class Echo:
         settings = self._settings
         fields = {
             "echo": host_port(settings.echo_bind, self.udp_port),
-            "http": host_port(settings.http_bind, self.http_port),
+            "http": ", ".join(host_port(each, self.http_port) for each in settings.http_bind),
             "workers": settings.workers,
             "dscp": "as received" if settings.dscp is None else settings.dscp,
             "allow": ",".join(map(str, settings.allow)) or "everyone",

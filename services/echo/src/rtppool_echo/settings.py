@@ -42,7 +42,7 @@ class Settings:
     rate: int = 200
     rate_per_address: int = 0
     rtp_only: bool = True
-    http_bind: str = field(default_factory=any_address)
+    http_bind: tuple[str, ...] = field(default_factory=lambda: (any_address(),))
     http_port: int = 9091
     log_level: str = "INFO"
     log_format: str = "text"
@@ -56,7 +56,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     """
     env = Environment(variables)
     settings = Settings(
-        echo_bind=env.address("ECHO_BIND", "0.0.0.0"),
+        echo_bind=_echo_bind(env),
         echo_port=env.integer("ECHO_PORT", 4000, 1, MAX_PORT),
         dscp=env.integer("DSCP", 0, 0, MAX_DSCP) if env.text("DSCP") else None,
         workers=env.integer("ECHO_WORKERS", 1, 1, MAX_WORKERS),
@@ -66,10 +66,16 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         rate=env.integer("ECHO_RATE", 200, 0, MAX_RATE),
         rate_per_address=env.integer("ECHO_RATE_PER_ADDRESS", 0, 0, MAX_RATE),
         rtp_only=env.choice("ECHO_RTP_ONLY", "true", BOOLEANS) == "true",
-        http_bind=env.address("HTTP_BIND", any_address()),
+        http_bind=env.addresses("HTTP_BIND", any_address()),
         http_port=env.integer("HTTP_PORT", 9091, 1, MAX_PORT),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
         log_format=env.choice("LOG_FORMAT", "text", FORMATS),
     )
     env.finish()
     return settings
+
+
+def _echo_bind(env: Environment) -> str:
+    """Return ECHO_BIND. On a node with an IPv6 address, 0.0.0.0 becomes `::`, which receives IPv4 as well."""
+    bind = env.address("ECHO_BIND", "0.0.0.0")
+    return "::" if bind == "0.0.0.0" and ":" in env.usable_address("NODE_IP") else bind

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import errno
 import hmac
+import ipaddress
 import json
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,44 +149,80 @@ def any_address() -> str:
 
 async def listen(
     app: web.Application,
-    host: str,
+    addresses: str | Sequence[str],
     port: int,
     tls: ssl.SSLContext | None = None,
     shutdown_seconds: float = SHUTDOWN_SECONDS,
     *,
     bounded: bool = True,
 ) -> tuple[web.AppRunner, int]:
-    """Serve `app`, over TLS when `tls` is given. The address `::` receives IPv4 connections as well.
+    """Serve `app` on one port of all addresses, over TLS when `tls` is given.
 
-    Returns the runner and the port, which is new when `port` is 0. The runner's `cleanup()` waits up to
-    `shutdown_seconds` for requests in progress. `bounded` is False for a stand-in without the bounds of `BoundedSite`.
+    The address `::` receives IPv4 connections as well, unless the list has an IPv4 address. Returns the runner and the
+    port, which is new when `port` is 0. The runner's `cleanup()` waits up to `shutdown_seconds` for requests in
+    progress. `bounded` is False for a stand-in without the bounds of `BoundedSite`.
 
     Raises:
-        ListenError: the address can't be bound.
+        ListenError: an address can't be bound.
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_seconds)
     await runner.setup()
     try:
-        listener = _listening_socket(host, port)
-    except OSError as error:
+        listeners = _listening_sockets((addresses,) if isinstance(addresses, str) else addresses, port)
+    except ListenError:
         await runner.cleanup()
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        in_use = "; accepted is a free port. Find what holds it with: ss -ltnp"
-        mend = in_use if error.errno == errno.EADDRINUSE else ""
-        raise ListenError(f"HTTP_PORT={port}: can't listen on {host} port {port} ({reason}){mend}") from error
-    await (BoundedSite(runner, listener, tls) if bounded else web.SockSite(runner, listener, ssl_context=tls)).start()
-    return runner, int(listener.getsockname()[1])
+        raise
+    if bounded:
+        await BoundedSite(runner, listeners, tls).start()
+    else:
+        for listener in listeners:
+            await web.SockSite(runner, listener, ssl_context=tls).start()
+    return runner, int(listeners[0].getsockname()[1])
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
-    listener = socket.socket(family_of(host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+def distinct_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Return the addresses without repetitions, and without those that 0.0.0.0 or `::` of the list receives."""
+    parsed = dict.fromkeys(ipaddress.ip_address(address) for address in addresses)
+    unspecified = {address.version for address in parsed if address.is_unspecified}
+    return tuple(str(each) for each in parsed if each.is_unspecified or each.version not in unspecified)
+
+
+def _listening_sockets(addresses: Iterable[str], port: int) -> list[socket.socket]:
+    """Return a listening socket for each address. With port 0 all get the port of the first one."""
+    distinct = distinct_addresses(addresses)
+    has_ipv4 = any(family_of(address) == socket.AF_INET for address in distinct)
+    listeners: list[socket.socket] = []
+    with ExitStack() as opened:
+        for address in distinct:
+            try:
+                listener = _listening_socket(address, port, ipv6_only=has_ipv4)
+            except OSError as error:
+                raise _listen_error(address, port, error) from error
+            opened.callback(listener.close)
+            listeners.append(listener)
+            port = int(listener.getsockname()[1])
+        opened.pop_all()
+    return listeners
+
+
+def _listening_socket(address: str, port: int, *, ipv6_only: bool) -> socket.socket:
+    listener = socket.socket(family_of(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if listener.family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listener.bind((host, port))
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, ipv6_only)
+        listener.bind((address, port))
         listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def _listen_error(address: str, port: int, error: OSError) -> ListenError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    where = f"can't listen on {address} port {port} ({reason})"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ListenError(f"HTTP_BIND={address}: {where}; accepted are addresses of this machine. See: ip address")
+    in_use = "; accepted is a free port. Find what holds it with: ss -ltnp"
+    return ListenError(f"HTTP_PORT={port}: {where}{in_use if error.errno == errno.EADDRINUSE else ''}")

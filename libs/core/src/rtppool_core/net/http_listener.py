@@ -15,6 +15,7 @@ import os
 import resource
 import socket
 import ssl
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import cast
 
@@ -55,36 +56,47 @@ def max_connections(descriptor_limit: int) -> int:
 
 
 class BoundedSite(web.BaseSite):
-    """Accepts connections of a listening socket for a runner's server. `runner.cleanup()` stops it."""
+    """Accepts connections of listening sockets for a runner's server. `runner.cleanup()` stops it.
 
-    def __init__(self, runner: web.AppRunner, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+    All bounds apply to the connections of all sockets together.
+    """
+
+    def __init__(
+        self, runner: web.AppRunner, listeners: Sequence[socket.socket], tls: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__(runner, ssl_context=tls)
-        self._listener = listener
+        self._listeners = tuple(listeners)
+        self._is_serving = True
+        # A turn of the loop calls `_accept` once for each socket.
+        self._max_accepts = max(1, MAX_ACCEPTS_A_TURN // len(self._listeners))
         self._manager = cast("web.Server", runner.server)
         self._loop = asyncio.get_running_loop()
         self._max_connections = max_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._connections: dict[_Connection, None] = {}
         self._set_up: set[asyncio.Task[None]] = set()
         self._reserve: list[int] = []
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[object, asyncio.TimerHandle] = {}
         self._displaced = 0
         self._reported_at_seconds = -REPORT_SECONDS
 
     @property
     def name(self) -> str:
-        """The address and port, for aiohttp's log lines."""
-        return str(self._listener.getsockname())
+        """The addresses and ports, for aiohttp's log lines."""
+        return ", ".join(str(each.getsockname()) for each in self._listeners)
 
     async def start(self) -> None:
         """Begin to accept connections."""
         await super().start()
-        self._loop.add_reader(self._listener, self._accept)
+        for listener in self._listeners:
+            self._loop.add_reader(listener, self._accept, listener)
         self._sweep()
 
     async def stop(self) -> None:
         """Accept no more connections, and release the port and the reserve."""
-        self._loop.remove_reader(self._listener)
-        self._listener.close()
+        self._is_serving = False
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+            listener.close()
         for timer in self._timers.values():
             timer.cancel()
         while self._reserve:
@@ -96,13 +108,13 @@ class BoundedSite(web.BaseSite):
         self._connections.pop(connection, None)
         self._fill_reserve()
 
-    def _accept_later(self, seconds: float) -> None:
-        self._timers["accept"] = self._loop.call_later(seconds, self._loop.add_reader, self._listener, self._accept)
+    def _accept_later(self, listener: socket.socket, seconds: float) -> None:
+        self._timers[listener] = self._loop.call_later(seconds, self._loop.add_reader, listener, self._accept, listener)
 
-    def _accept(self) -> None:
-        for _ in range(MAX_ACCEPTS_A_TURN):
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(self._max_accepts):
             try:
-                accepted, _address = self._listener.accept()
+                accepted, _address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -110,8 +122,8 @@ class BoundedSite(web.BaseSite):
                     continue
                 # The socket stays readable, so the loop must not poll it at once.
                 log.warning("HTTP accepts no connection at present: %s", error.strerror)
-                self._loop.remove_reader(self._listener)
-                self._accept_later(RETRY_ACCEPT_SECONDS)
+                self._loop.remove_reader(listener)
+                self._accept_later(listener, RETRY_ACCEPT_SECONDS)
                 return
             if len(self._connections) >= self._max_connections:
                 self._displace()
@@ -166,7 +178,7 @@ class BoundedSite(web.BaseSite):
             self._displaced, self._reported_at_seconds = 0, now_seconds
 
     def _fill_reserve(self) -> None:
-        while len(self._reserve) < RESERVED_DESCRIPTORS and self._listener.fileno() >= 0:
+        while len(self._reserve) < RESERVED_DESCRIPTORS and self._is_serving:
             try:
                 self._reserve.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
             except OSError:

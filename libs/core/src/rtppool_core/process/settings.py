@@ -9,6 +9,9 @@ from typing import TypeVar
 
 from rtppool_core.contract.port_range import PortRange, PortRangeError
 
+NODE_ADDRESS = "$(NODE_IP)"
+LOCALHOST = "localhost"
+MAX_ADDRESSES = 8
 T = TypeVar("T")
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -71,8 +74,28 @@ class Environment:
         return self._parsed(name, default, read, "one of " + ", ".join(choices))
 
     def address(self, name: str, default: str) -> str:
-        """Return an IPv4 or IPv6 address, not a name."""
-        return self._parsed(name, default, lambda text: str(ipaddress.ip_address(text)), "an IPv4 or IPv6 address")
+        """Return an IPv4 or IPv6 address, not a name. `$(NODE_IP)` is the address in NODE_IP."""
+        return self._parsed(name, default, self._read_address, f"an IPv4 or IPv6 address{self._or_node_address(name)}")
+
+    def addresses(self, name: str, default: str) -> tuple[str, ...]:
+        """Return comma-separated addresses. `localhost` is the loopback address of the family of NODE_IP."""
+
+        def read(text: str) -> tuple[str, ...]:
+            parts = [part.strip() for part in text.split(",")]
+            if len(parts) > MAX_ADDRESSES:
+                raise ValueError
+            return tuple(self.loopback() if part == LOCALHOST else self._read_address(part) for part in parts)
+
+        accepted = f"at most {MAX_ADDRESSES} IPv4 or IPv6 addresses, or localhost, separated by commas"
+        return self._parsed(name, (default,), read, accepted + self._or_node_address(name))
+
+    def loopback(self) -> str:
+        """Return the loopback address of the family of NODE_IP, which is IPv4 while it is not set."""
+        return "::1" if ":" in self.node_address() else "127.0.0.1"
+
+    def node_address(self) -> str:
+        """Return the text of NODE_IP; empty when not set."""
+        return self._variables.get("NODE_IP", "").strip()
 
     def usable_address(self, name: str) -> str:
         """Return an address that packets can be sent to; empty when not set."""
@@ -98,7 +121,8 @@ class Environment:
         """Return comma-separated CIDRs; empty when not set."""
 
         def read(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-            return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+            parts = text.replace(NODE_ADDRESS, self.node_address()).split(",")
+            return tuple(ipaddress.ip_network(part.strip()) for part in parts if part.strip())
 
         return self._parsed(name, (), read, "networks such as 10.0.0.0/8, separated by commas, host bits zero")
 
@@ -129,6 +153,13 @@ class Environment:
         """
         if self._problems:
             raise SettingsError(tuple(self._problems))
+
+    def _read_address(self, text: str) -> str:
+        return str(ipaddress.ip_address(text.replace(NODE_ADDRESS, self.node_address())))
+
+    def _or_node_address(self, name: str) -> str:
+        """Return the end of a sentence for a value that refers to NODE_IP."""
+        return ", and $(NODE_IP) where NODE_IP is an address" if NODE_ADDRESS in self.text(name) else ""
 
     def _parsed(self, name: str, default: T, read: Callable[[str], T], accepted: str) -> T:
         text = self.text(name)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from rtppool_core.contract.pools_file import EchoTarget
 from rtppool_core.net.hosts import RESOLVER_ERRORS, describe_resolver_error
 from rtppool_core.net.udp import family_of, host_port
-from rtppool_relay.ports.own_address import family_name
+from rtppool_relay.ports.own_address import LOOPBACK, family_name
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +23,13 @@ ALL_SILENT_SECONDS = 5.0
 class EchoResolver:
     """The echo's address in one family. While `reason` is set, `address` is the last known one, of `resolved`.
 
-    A name may have several addresses. The one in use stays while the name has it, until `move_on`.
+    A name may have several addresses. The one in use stays while the name has it, until `move_on`. A loopback address
+    is the echo of this machine, in whichever family the relay's sockets have. `node_echo` is its address where it does
+    not listen on loopback.
     """
 
-    def __init__(self, target: EchoTarget, family: socket.AddressFamily) -> None:
+    def __init__(self, target: EchoTarget, family: socket.AddressFamily, node_echo: str | None = None) -> None:
+        self._node_echo = node_echo
         self.target = target
         self.family = family
         self.family_reason = ""
@@ -137,14 +140,20 @@ class EchoResolver:
             return
         if target != self.target:
             return  # retargeted meanwhile: `run` resolves the new target next
-        self._found = tuple(dict.fromkeys((str(each[4][0]), int(each[4][1])) for each in found))
+        self._found = tuple(dict.fromkeys((self._own_echo(str(each[4][0])), int(each[4][1])) for each in found))
         if target != self.resolved:
             self._silent.clear()
         self.resolved, self._failure = target, None
         self._select()
 
     def _usable(self) -> list[tuple[str, int]]:
-        return [address for address in self._found if family_of(address[0]) == self.family]
+        usable = [address for address in self._found if family_of(address[0]) == self.family]
+        if not usable and any(host in LOOPBACK.values() for host, _ in self._found):
+            return [(LOOPBACK[self.family], self._found[0][1])]
+        return usable
+
+    def _own_echo(self, host: str) -> str:
+        return self._node_echo if self._node_echo is not None and host in LOOPBACK.values() else host
 
     def _select(self) -> None:
         usable = self._usable()

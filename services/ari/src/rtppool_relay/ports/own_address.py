@@ -19,6 +19,7 @@ REFRESH_SECONDS = 60.0
 RETRY_SECONDS = 2.0
 # RFC 863. Connecting a UDP socket selects a route and sends nothing.
 DISCARD_PORT = 9
+LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 UNSPECIFIED = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 

@@ -24,6 +24,7 @@ from rtppool_relay.config import RelayConfig
 from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.ports.leased_port import LeasedPort
+from rtppool_relay.ports.own_address import LOOPBACK
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,6 @@ RETRY_SECONDS = 1.0
 MAX_UNREACHABLE_PAUSE_SECONDS = 1.0
 MAX_READS = 64
 MAX_DATAGRAM_BYTES = 2048
-LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
 @dataclass(slots=True)

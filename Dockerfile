@@ -63,7 +63,7 @@ RUN /opt/venv/bin/pip install --no-deps --no-build-isolation ./libs/core ./opera
 FROM ${BASE} AS operator
 COPY --from=init /usr/bin/tini-static /usr/local/bin/tini
 COPY --from=operator-builder /opt/venv /opt/venv
-COPY charts/rtp-pool/crds/rtppools.yaml /opt/rtp-pool/crds/rtppools.yaml
+COPY charts/rtp-pool/files/rtppools.yaml /opt/rtp-pool/crds/rtppools.yaml
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/tini", "-s", "--", "/opt/venv/bin/python", "-m", "rtppool_operator"]

@@ -11,7 +11,7 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHART = REPOSITORY / "charts/rtp-pool"
-DEFINITION_FILE = CHART / "crds/rtppools.yaml"
+DEFINITION_FILE = CHART / "files/rtppools.yaml"
 RECIPES = REPOSITORY / "lab/cluster/recipes"  # of images, nodes and Kubernetes
 REFERENCE = REPOSITORY / "lab/bench/reference"  # programs in C and Go
 INHERITED = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")

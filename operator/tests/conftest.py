@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def definition() -> dict[str, Any]:
-    return read_definition(ROOT / "charts/rtp-pool/crds/rtppools.yaml")
+    return read_definition(ROOT / "charts/rtp-pool/files/rtppools.yaml")
 
 
 @pytest.fixture(scope="session")

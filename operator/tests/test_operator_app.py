@@ -26,7 +26,7 @@ from rtppool_operator.settings import read_settings
 from rtppool_testing.ports import free_port
 from rtppool_testing.waiting import until
 
-CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/crds/rtppools.yaml"
+CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/files/rtppools.yaml"
 OURS = read_definition(CRD)
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/rtppools.rtppool.dev"
 VARIABLES = {"POD_NAMESPACE": "rtp", "POD_NAME": "operator-1", "CRD_FILE": str(CRD), "HTTP_BIND": "127.0.0.1"}

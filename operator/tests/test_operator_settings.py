@@ -12,7 +12,7 @@ from rtppool_core.process.settings import SettingsError
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.settings import Settings, read_settings
 
-CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/crds/rtppools.yaml"
+CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/files/rtppools.yaml"
 
 
 def test_settings_without_a_namespace_or_a_definition_are_refused_together() -> None:

@@ -24,10 +24,11 @@ from rtppool_operator.settings import Settings as OperatorSettings
 from rtppool_operator.settings import read_settings as read_operator_settings
 from rtppool_relay.settings import read_settings as read_relay_settings
 
-CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/crds/rtppools.yaml"
+CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/files/rtppools.yaml"
 MODELS = {
     "ClusterRole": "V1ClusterRole",
     "ClusterRoleBinding": "V1ClusterRoleBinding",
+    "CustomResourceDefinition": "V1CustomResourceDefinition",
     "DaemonSet": "V1DaemonSet",
     "Deployment": "V1Deployment",
     "Job": "V1Job",
@@ -71,6 +72,7 @@ VARIANTS = pytest.mark.parametrize("values", [{}, EVERYTHING, NOTHING], ids=["de
 
 def test_a_default_release_consists_of_these_objects(defaults: Any) -> None:
     assert defaults.names() == {
+        ("CustomResourceDefinition", "rtppools.rtppool.dev"),
         ("ServiceAccount", "rtp-echo"),
         ("ServiceAccount", "rtp-relay"),
         ("ServiceAccount", "rtp-operator"),
@@ -556,7 +558,7 @@ def test_the_default_pool_is_made_once_and_kept(defaults: Any) -> None:
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
 def test_the_default_pool_follows_its_definition(render: Any, chart: Path, values: dict[str, Any]) -> None:
     pool = render(values).find("RtpPool", "default")
-    definition = yaml.safe_load((chart / "crds/rtppools.yaml").read_text())
+    definition = yaml.safe_load((chart / "files/rtppools.yaml").read_text())
     (version,) = definition["spec"]["versions"]
     assert pool["apiVersion"] == f"{definition['spec']['group']}/{version['name']}"
     schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
@@ -588,7 +590,7 @@ def test_the_header_extension_is_asked_for_in_the_relays_environment_and_in_the_
 
 
 def test_the_spec_keys_that_values_accept_are_those_of_the_definition(chart: Path) -> None:
-    definition = yaml.safe_load((chart / "crds/rtppools.yaml").read_text())
+    definition = yaml.safe_load((chart / "files/rtppools.yaml").read_text())
     spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     schema = json.loads((chart / "values.schema.json").read_text())
     accepted = schema["properties"]["defaultPool"]["properties"]["spec"]["properties"]

@@ -26,7 +26,7 @@ COUNTED = [name for name, count in COUNTS.items() if count.word]
 
 
 def latency_fields() -> dict[str, Any]:
-    definition = yaml.safe_load((ROOT / "charts/rtp-pool/crds/rtppools.yaml").read_text())
+    definition = yaml.safe_load((ROOT / "charts/rtp-pool/files/rtppools.yaml").read_text())
     status = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
     return dict(status["properties"]["latency"]["properties"]["calls"]["properties"])
 

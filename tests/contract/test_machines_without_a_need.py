@@ -12,7 +12,7 @@ import pytest
 
 from rtppool_testing.ports import LOOPBACK, free_port, free_range
 
-CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/crds/rtppools.yaml"
+CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/files/rtppools.yaml"
 PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
 # As systemd's MemoryDenyWriteExecute: the process and its children get no executable memory.
 WITHOUT_EXECUTABLE_MEMORY = (

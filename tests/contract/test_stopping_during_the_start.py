@@ -18,7 +18,7 @@ import pytest
 from rtppool_testing.ports import LOOPBACK, free_port, free_range
 
 pytestmark = pytest.mark.timeout(180)
-CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/crds/rtppools.yaml"
+CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/files/rtppools.yaml"
 MAX_CPU_SECONDS = 1.0
 # On a busy machine, processes wait for a processor.
 MAX_WAIT_SECONDS = 60.0

@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/rtppool.md"
-DEFINITION = ROOT / "charts/rtp-pool/crds/rtppools.yaml"
+DEFINITION = ROOT / "charts/rtp-pool/files/rtppools.yaml"
 
 
 @pytest.fixture

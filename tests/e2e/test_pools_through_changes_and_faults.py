@@ -194,7 +194,7 @@ def test_a_definition_older_than_the_chart_is_upgraded_and_a_pool_may_use_what_i
     kube: Kube, usual: Phones
 ) -> None:
     del usual
-    older = yaml.safe_load((CHART / "crds/rtppools.yaml").read_text())
+    older = yaml.safe_load((CHART / "files/rtppools.yaml").read_text())
     older["metadata"]["annotations"]["rtppool.dev/crd-revision"] = "1"
     spec = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     del spec["echo"]["properties"]["extension"]

@@ -16,7 +16,7 @@ apply.
 {{- $capacity = $maxCalls -}}
 {{- $because = printf "maxCalls is %d" $maxCalls -}}
 {{- end -}}
-{{- $definition := .Files.Get "crds/rtppools.yaml" | fromYaml -}}
+{{- $definition := .Files.Get "files/rtppools.yaml" | fromYaml -}}
 {{- $spec := (first $definition.spec.versions).schema.openAPIV3Schema.properties.spec.properties -}}
 {{- $tiers := dig "sla" "tiers" $spec.sla.properties.tiers.default .Values.defaultPool.spec -}}
 {{- range $tiers -}}

@@ -42,7 +42,7 @@ class App:
         self._tasks: list[asyncio.Task[None]] = []
         self._http: web.AppRunner | None = None
         self.reconciler = Reconciler(cluster, self._poller, Leadership(cluster, me), me, settings.policy)
-        self.definition = DefinitionKeeper(cluster, definition)
+        self.definition = DefinitionKeeper(cluster, definition, applies=settings.applies_crd)
         self.watch: KopfWatch | None = None
         self._watch_began_seconds = 0.0
         self.http_port = settings.http_port

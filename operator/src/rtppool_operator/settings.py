@@ -33,6 +33,7 @@ class Settings:
     http_port: int
     relay_token: SecretFile | None
     crd_file: Path
+    applies_crd: bool
     log_level: str
     log_format: str
 
@@ -53,6 +54,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         http_port=env.integer("HTTP_PORT", 9092, 1, MAX_PORT),
         relay_token=SecretFile("RELAY_TOKEN_FILE", Path(token_file)) if token_file else None,
         crd_file=Path(env.text("CRD_FILE", DEFAULT_CRD_FILE)),
+        applies_crd=env.choice("CRD_INSTALL", "true", ("true", "false")) == "true",
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
         log_format=env.choice("LOG_FORMAT", "text", FORMATS),
     )

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from rtppool_core.process.settings import SettingsError
-from rtppool_operator.kube.crd import apply_crd, is_older, read_definition, revision_of
+from rtppool_operator.kube.crd import apply_crd, is_older, read_definition, replacement, revision_of
 
-CRD = Path(__file__).resolve().parents[3] / "charts/rtp-pool/crds/rtppools.yaml"
+CRD = Path(__file__).resolve().parents[3] / "charts/rtp-pool/files/rtppools.yaml"
 OURS = read_definition(CRD)
 
 
@@ -48,6 +48,26 @@ def test_a_newer_or_equal_definition_stands() -> None:
         store = Definitions(standing)
         assert not apply_crd(store, OURS)
         assert store.standing is standing
+
+
+def test_a_definition_that_a_release_or_another_tool_owns_keeps_its_labels_and_annotations() -> None:
+    standing = crd("0")
+    standing["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "Helm"}
+    standing["metadata"]["annotations"] |= {
+        "meta.helm.sh/release-name": "rtp",
+        "kubectl.kubernetes.io/last-applied-configuration": "{}",
+    }
+    applied = replacement(standing, OURS)
+    assert applied["metadata"] == {
+        "name": "rtppools.rtppool.dev",
+        "labels": {"app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"meta.helm.sh/release-name": "rtp", "rtppool.dev/crd-revision": str(revision_of(OURS))},
+    }
+    assert applied["spec"] == OURS["spec"]
+
+
+def test_a_definition_that_the_operator_creates_survives_every_uninstall() -> None:
+    assert replacement(None, OURS)["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 def test_a_revision_that_is_no_number_counts_as_none() -> None:

@@ -16,7 +16,7 @@ from rtppool_operator.kube.crd import REVISION_ANNOTATION, is_established, is_se
 from rtppool_operator.kube.definition_keeper import DefinitionKeeper
 from rtppool_testing.waiting import until
 
-CRD = Path(__file__).resolve().parents[3] / "charts/rtp-pool/crds/rtppools.yaml"
+CRD = Path(__file__).resolve().parents[3] / "charts/rtp-pool/files/rtppools.yaml"
 OURS = read_definition(CRD)
 ESTABLISHED = {"conditions": [{"type": "Established", "status": "True"}]}
 
@@ -80,6 +80,22 @@ async def test_an_older_one_that_can_not_be_replaced_is_worked_with_and_told() -
     store.refuses = False
     await task
     assert (store.applied, keeper.problem) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "state"), [(None, "is missing"), (standing("0"), "has revision 0")], ids=["missing", "older"]
+)
+async def test_a_definition_of_an_administrator_is_waited_for_and_never_applied(
+    found: dict[str, Any] | None, state: str
+) -> None:
+    store = Store(found)
+    keeper = DefinitionKeeper(store, OURS, applies=False)
+    task = asyncio.create_task(keeper.run())
+    await until(lambda: f"the CRD rtppools.rtppool.dev {state}" in (keeper.problem or ""))
+    assert "crds.install is false" in (keeper.problem or "")
+    store.standing = standing("99")
+    await task
+    assert (store.applied, keeper.problem) == (0, None)
 
 
 async def test_a_server_that_is_away_at_the_start_is_waited_for_and_told_once(caplog: pytest.LogCaptureFixture) -> None:

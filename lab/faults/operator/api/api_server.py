@@ -61,6 +61,7 @@ class ApiServer:
     """etcd and kube-apiserver. Objects survive a restart of the server. Requests of `audited` are logged."""
 
     def __init__(self, programs: Programs, folder: Path, accounts: tuple[Account, ...], audited: Account) -> None:
+        self.administrator = administrator()
         self._programs = programs
         self._folder = folder
         # Below the kernel's ephemeral ports: while a killed server starts again, no connection may get its port.
@@ -69,7 +70,10 @@ class ApiServer:
         self._server: Process | None = None
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tokens.csv").write_text(
-            "".join(f'{each.token},{each.user},{each.user},"{",".join(each.groups)}"\n' for each in accounts)
+            "".join(
+                f'{each.token},{each.user},{each.user},"{",".join(each.groups)}"\n'
+                for each in (self.administrator, *accounts)
+            )
         )
         (folder / "tokens.csv").chmod(0o600)
         (folder / "audit-policy.yaml").write_text(_audit_policy(audited))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-DONE = 200
+DONE, CREATED = 200, 201
 Right = tuple[str, str, str, str]
 """Scope (`cluster` or a namespace), API group, resource with its subresource, verb."""
 
@@ -53,8 +53,12 @@ def read_audit(lines: Iterable[str]) -> Audit:
         use = _use(event["verb"], reference)
         if event.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid":
             denied.add(use)
-        else:
-            used[use] = used.get(use, 0) + 1
+            continue
+        used[use] = used.get(use, 0) + 1
+        if use.verb == "patch" and event.get("responseStatus", {}).get("code") == CREATED:
+            # An apply that creates its object is checked for both verbs.
+            creation = replace(use, verb="create")
+            used[creation] = used.get(creation, 0) + 1
     return Audit(used, frozenset(denied))
 
 

@@ -15,7 +15,11 @@ from lab.base.places import CHART, DEFINITION_FILE
 from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable
 from lab.faults.operator.api.resources import DEFINITION, DEFINITIONS, NAMESPACE, NAMESPACES, OTHER_NAMESPACE, POOLS
 
+RELEASE = "rtp"
 ACCOUNT = "rtp-operator"
+UPGRADE_ACCOUNT = "rtp-crd-upgrade"
+OPERATOR_ROLES = "templates/operator/rbac.yaml"
+UPGRADE_ROLES = "templates/operator/crd-upgrade.yaml"
 REVISION_ANNOTATION = "rtppool.dev/crd-revision"
 ESTABLISHED_SECONDS = 20.0
 CONFLICT = 409
@@ -29,15 +33,24 @@ _LISTS = {
 }
 
 
-async def rendered_permissions(helm: Path) -> list[dict[str, Any]]:
-    """Return the operator's account, roles and bindings as the chart renders them.
+async def rendered_permissions(helm: Path, template: str) -> list[dict[str, Any]]:
+    """Return the account, roles and bindings of a template as the chart renders it.
+
+    Raises:
+        LabError: helm fails.
+    """
+    return [each for each in await rendered(helm, "--show-only", template) if each["kind"] in _LISTS]
+
+
+async def rendered(helm: Path, *words: str) -> list[dict[str, Any]]:
+    """Return the objects of the chart. `words` are further arguments of `helm template`.
 
     Raises:
         LabError: helm fails.
     """
     process = await asyncio.create_subprocess_exec(
-        *(str(helm), "template", "rtp", str(CHART), "--namespace", NAMESPACE),
-        *("--set", "image.pullPolicy=Never", "--show-only", "templates/operator/rbac.yaml"),
+        *(str(helm), "template", RELEASE, str(CHART), "--namespace", NAMESPACE),
+        *("--set", "image.pullPolicy=Never,httpToken.existingSecret=http-token", *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -61,14 +74,18 @@ def older_definition() -> dict[str, Any]:
     return older
 
 
+async def create_namespaces(api: ApiClient) -> None:
+    """Create the namespaces of a run."""
+    for name in (NAMESPACE, OTHER_NAMESPACE):
+        await api.create(NAMESPACES, {"metadata": {"name": name}})
+
+
 async def install(api: ApiClient, permissions: list[dict[str, Any]], document: Mapping[str, Any]) -> None:
-    """Create namespaces, roles and the definition `document`, and wait until pools are served.
+    """Create roles and the definition `document`, and wait until pools are served.
 
     Raises:
         LabError: pools are not served in time.
     """
-    for name in (NAMESPACE, OTHER_NAMESPACE):
-        await api.create(NAMESPACES, {"metadata": {"name": name}})
     for each in permissions:
         place = _LISTS[each["kind"]].format(namespace=each["metadata"].get("namespace"))
         try:

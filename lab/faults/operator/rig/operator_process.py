@@ -32,7 +32,7 @@ class OperatorProcess:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"{pod}.log"
         self._kubeconfig = folder / f"{pod}.kubeconfig"
-        self._kubeconfig.write_text(_kubeconfig(account, server_url, certificate))
+        self._kubeconfig.write_text(kubeconfig(account, server_url, certificate))
         self._kubeconfig.chmod(0o600)
 
     def start(self, settings: Mapping[str, str] | None = None) -> None:
@@ -103,7 +103,8 @@ class OperatorProcess:
         return None
 
 
-def _kubeconfig(account: Account, server_url: str, certificate: Path | None) -> str:
+def kubeconfig(account: Account, server_url: str, certificate: Path | None) -> str:
+    """Return the text of a kubeconfig for one account."""
     cluster = {"server": server_url} | ({"certificate-authority": str(certificate)} if certificate is not None else {})
     return json.dumps(
         {

@@ -18,9 +18,18 @@ from lab.base.steps import Steps
 from lab.base.waiting import wait_until
 from lab.cluster.programs.builds import Programs as ClusterPrograms
 from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable
-from lab.faults.operator.api.api_server import Account, ApiServer, Programs, administrator, service_account
+from lab.faults.operator.api.api_server import Account, ApiServer, Programs, service_account
 from lab.faults.operator.api.faulty_proxy import FaultyProxy
-from lab.faults.operator.api.installation import ACCOUNT, definition, install, rendered_permissions
+from lab.faults.operator.api.installation import (
+    ACCOUNT,
+    OPERATOR_ROLES,
+    UPGRADE_ACCOUNT,
+    UPGRADE_ROLES,
+    create_namespaces,
+    definition,
+    install,
+    rendered_permissions,
+)
 from lab.faults.operator.api.resources import CONFIG_MAP, NAMESPACE, NODES, POOLS, Document
 from lab.faults.operator.relays.fake_relays import FakeRelays
 from lab.faults.operator.rig.converged import Snapshot, differences
@@ -41,6 +50,7 @@ class Rig:
     relays: FakeRelays
     proxy: FaultyProxy
     account: Account
+    upgrade_account: Account
     permissions: list[Document]
     operators: list[OperatorProcess] = field(default_factory=list)
     _pods_made: int = 0
@@ -139,27 +149,37 @@ async def make_rig(
     chance: random.Random,
     document: Document | None = None,
     answer_seconds: float = 0.0,
+    *,
+    bare: bool = False,
 ) -> AsyncIterator[Rig]:
     """Set up a rig for the length of the block. `document` is the installed definition (None: this tree's).
+
+    A `bare` rig has namespaces only, without roles and definition.
 
     Raises:
         LabError: the rig cannot be set up.
     """
-    admin, account = administrator(), service_account(NAMESPACE, ACCOUNT)
-    server = ApiServer(programs, folder, (admin, account), account)
+    account, upgrade_account = (service_account(NAMESPACE, name) for name in (ACCOUNT, UPGRADE_ACCOUNT))
+    server = ApiServer(programs, folder, (account, upgrade_account), account)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(server.close)
-        permissions, _ = await asyncio.gather(rendered_permissions(programs.helm), server.start())
-        api = ApiClient(server, admin)
+        permissions, of_upgrade, _ = await asyncio.gather(
+            rendered_permissions(programs.helm, OPERATOR_ROLES),
+            rendered_permissions(programs.helm, UPGRADE_ROLES),
+            server.start(),
+        )
+        api = ApiClient(server, server.administrator)
         stack.push_async_callback(api.close)
-        await install(api, permissions, document or definition())
+        await create_namespaces(api)
+        if not bare:
+            await install(api, [*permissions, *of_upgrade], document or definition())
         relays = FakeRelays(api, chance, answer_seconds)
         stack.push_async_callback(relays.close)
         await relays.start()
         proxy = FaultyProxy(server)
         stack.push_async_callback(proxy.close)
         await proxy.start()
-        rig = Rig(folder, server, api, relays, proxy, account, permissions)
+        rig = Rig(folder, server, api, relays, proxy, account, upgrade_account, permissions)
         stack.push_async_callback(_end_operators, rig)
         yield rig
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(180)
 
 ROOT = Path(__file__).resolve().parents[4]
 EXAMPLES = ROOT / "examples"
-SCHEMA = spec_schema(yaml.safe_load((ROOT / "charts/rtp-pool/crds/rtppools.yaml").read_text()))
+SCHEMA = spec_schema(yaml.safe_load((ROOT / "charts/rtp-pool/files/rtppools.yaml").read_text()))
 HOSTS = [
     *("127.0.0.1", "10.1.2.3", "1.2.3", "300.1.1.1", "01.2.3.4", "1.2.3.4.", "0.0.0.0", "255.255.255.255", "224.0.0.1"),
     *("::1", "::", "fe80::1", "fe80::1%eth0", "ff02::1", "::ffff:1.2.3.4", "2001:db8:::1", "[::1]", "64:ff9b::1.2.3.4"),

@@ -86,5 +86,10 @@ def test_a_watch_counts_when_it_begins_and_once() -> None:
     assert table(audit) == ["rtppool.dev/rtppools watch: 1"]
 
 
+def test_an_apply_that_creates_its_object_uses_two_rights() -> None:
+    created = json.dumps(json.loads(event("patch", POOLS)) | {"responseStatus": {"code": 201}})
+    assert table(read_audit([created])) == ["rtppool.dev/rtppools create: 1", "rtppool.dev/rtppools patch: 1"]
+
+
 def test_discovery_needs_no_role() -> None:
     assert read_audit([event("get", None)]).used == {}

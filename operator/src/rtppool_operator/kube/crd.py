@@ -1,6 +1,6 @@
 """The definition of RtpPool (the CRD), applied where the cluster's is missing or older.
 
-Helm installs `crds/` and never upgrades it. So the image has a copy: a pre-upgrade Job applies it
+The image has a copy, because the CRD of the cluster may belong to no release. A pre-upgrade Job applies it
 (`python -m rtppool_operator.kube.crd`), and so does the operator at its start. A newer revision stays.
 """
 
@@ -29,8 +29,9 @@ from rtppool_operator.settings import DEFAULT_CRD_FILE
 log = logging.getLogger(__name__)
 
 REVISION_ANNOTATION = "rtppool.dev/crd-revision"
-# Helm's own, so that a later `helm install` does not meet a conflict.
+# Helm's own, so that no later `helm upgrade` or rollback meets a conflict.
 FIELD_MANAGER = "helm"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # The API server serves a new definition within a second or two.
 SERVED_WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.2
@@ -61,6 +62,39 @@ def revision_of(document: Mapping[str, Any] | None) -> int:
 def is_older(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> bool:
     """Return whether our definition should replace the cluster's."""
     return revision_of(standing) < revision_of(ours)
+
+
+def replacement(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Return our definition with the labels and annotations of the cluster's.
+
+    An apply removes the fields of its manager that it does not have. Without the annotations of a release, Helm would
+    delete the CRD with its next upgrade.
+    """
+    if standing is None:
+        return dict(ours)
+    metadata: dict[str, Any] = {"name": CRD_NAME}
+    for kind in ("labels", "annotations"):
+        kept = {name: value for name, value in (standing["metadata"].get(kind) or {}).items() if name != LAST_APPLIED}
+        if kind == "annotations":
+            kept[REVISION_ANNOTATION] = str(revision_of(ours))
+        metadata |= {kind: kept} if kept else {}
+    return {**ours, "metadata": metadata}
+
+
+def check_revision(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
+    """Return True where the cluster's definition is not older than ours.
+
+    Raises:
+        ClusterError: it is missing or older, or the API server can't be reached.
+    """
+    standing = store.definition()
+    if is_older(standing, ours):
+        state = "is missing" if standing is None else f"has revision {revision_of(standing)}"
+        raise ClusterError(
+            f"the CRD {CRD_NAME} {state}; this release needs revision {revision_of(ours)} and must not apply it "
+            "(crds.install is false), so an administrator does"
+        )
+    return True
 
 
 def is_established(document: Mapping[str, Any] | None) -> bool:
@@ -99,7 +133,7 @@ def apply_crd(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
     if not is_older(standing, ours):
         log.info("the definition of RtpPool is up to date", extra={"fields": fields})
         return False
-    store.apply_definition(ours, FIELD_MANAGER)
+    store.apply_definition(replacement(standing, ours), FIELD_MANAGER)
     log.info("the definition of RtpPool was applied", extra={"fields": fields})
     return True
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rtppool_operator.kube.cluster import ClusterError
-from rtppool_operator.kube.crd import DefinitionStore, apply_crd, is_served
+from rtppool_operator.kube.crd import DefinitionStore, apply_crd, check_revision, is_served
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +19,15 @@ APPLIED, READ = "applied", "read"
 
 
 class DefinitionKeeper:
-    """Retries until our definition is in force. `served` is set as soon as pools can be watched, by any definition."""
+    """Retries until our definition is in force. `served` is set as soon as pools can be watched, by any definition.
 
-    def __init__(self, store: DefinitionStore, ours: Mapping[str, Any]) -> None:
+    Without `applies`, an administrator applies the definition, and the keeper waits for it.
+    """
+
+    def __init__(self, store: DefinitionStore, ours: Mapping[str, Any], *, applies: bool = True) -> None:
         self._store = store
         self._ours = ours
+        self._applies = applies
         self.served = asyncio.Event()
         # By action, so that two alternating problems are logged once each.
         self._problems = {APPLIED: "the definition of RtpPool was not read yet"}
@@ -46,6 +50,8 @@ class DefinitionKeeper:
                 await asyncio.sleep(SLOW_RETRY_SECONDS if self.served.is_set() else RETRY_SECONDS)
 
     def _apply(self) -> bool:
+        if not self._applies:
+            return check_revision(self._store, self._ours)
         apply_crd(self._store, self._ours)
         return True
 

@@ -1,0 +1,51 @@
+"""Helm on the rig's API server, which runs no pod. Jobs and test pods are left out."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from lab.base.errors import LabError
+from lab.base.places import CHART, inherited_variables
+from lab.faults.operator.api.api_server import ApiServer
+from lab.faults.operator.api.installation import RELEASE
+from lab.faults.operator.api.resources import NAMESPACE
+from lab.faults.operator.rig.operator_process import kubeconfig
+
+VALUES = ("--set", "image.pullPolicy=Never")
+
+
+class Release:
+    """The release of the chart, as an administrator."""
+
+    def __init__(self, helm: Path, server: ApiServer, folder: Path) -> None:
+        self._helm = helm
+        self._variables = {**inherited_variables(), "HELM_CACHE_HOME": str(folder), "HELM_CONFIG_HOME": str(folder)}
+        self._kubeconfig = folder / "helm.kubeconfig"
+        self._kubeconfig.write_text(kubeconfig(server.administrator, server.url, server.certificate))
+        self._kubeconfig.chmod(0o600)
+
+    async def install(self, *words: str) -> str:
+        """Install the chart. `words` are further arguments."""
+        return await self.run("install", RELEASE, str(CHART), *VALUES, "--no-hooks", *words)
+
+    async def upgrade(self, *words: str) -> str:
+        """Upgrade the release. `words` are further arguments, and earlier values are dropped."""
+        return await self.run("upgrade", RELEASE, str(CHART), *VALUES, "--no-hooks", *words)
+
+    async def run(self, *words: str) -> str:
+        """Run helm in the release's namespace and return its output.
+
+        Raises:
+            LabError: helm fails.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *(str(self._helm), *words, "--namespace", NAMESPACE, "--kubeconfig", str(self._kubeconfig)),
+            env=self._variables,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        printed, errors = await process.communicate()
+        if process.returncode != 0:
+            raise LabError(f"helm {' '.join(words)}: {errors.decode(errors='replace').strip()}")
+        return printed.decode()

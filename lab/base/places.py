@@ -19,9 +19,10 @@ INHERITED = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The folders and files below the cache folder `root`."""
+    """The folders and files below the cache folder `root`. `cluster` is empty for the cluster of `make up`."""
 
     root: Path
+    cluster: str = ""
 
     @property
     def programs(self) -> Path:
@@ -56,7 +57,7 @@ class Places:
     @property
     def kubeconfig(self) -> Path:
         """The kubeconfig of the lab's own cluster. The user's is never written."""
-        return self.root / "kubeconfig"
+        return self.root / f"kubeconfig{self._of_cluster}"
 
     @property
     def lock(self) -> Path:
@@ -66,7 +67,16 @@ class Places:
     @property
     def record(self) -> Path:
         """The record of the cluster that the lab made."""
-        return self.root / "cluster.json"
+        return self.root / f"cluster{self._of_cluster}.json"
+
+    @property
+    def kind_config(self) -> Path:
+        """The configuration that the cluster was created from."""
+        return self.root / f"kind{self._of_cluster}.json"
+
+    @property
+    def _of_cluster(self) -> str:
+        return f"-{self.cluster}" if self.cluster else ""
 
     def make_workshop(self, name: str) -> Path:
         """Make an empty folder in which one process builds a program, beside the place where it is kept."""

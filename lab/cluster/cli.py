@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from lab.base.errors import LabError
 from lab.base.turns import hold_lock
+from lab.cluster.kind.shape import MAIN, ONE_NODE
 from lab.cluster.programs.builds import VERSIONS
 from lab.cluster.tooling import Tooling, make_tooling
 
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     verb: Callable[[Tooling, argparse.Namespace], None] = options.verb
     try:
-        verb(make_tooling(), options)
+        verb(make_tooling(options.family), options)
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
@@ -36,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
         description="A kind cluster with the product on it. Missing parts are made and kept in "
         "${RTPPOOL_CACHE:-~/.cache/rtp-pool}.",
         epilog="KUBE_CONTEXT names another cluster to use.",
+    )
+    top.add_argument(
+        "--family",
+        choices=[MAIN.family, *ONE_NODE],
+        default=MAIN.family,
+        help="ipv6 or dual: a cluster of one node with addresses of that family, beside the one of `make up`",
     )
     verbs = top.add_subparsers(required=True, metavar="VERB")
     _verb(verbs, "up", "engine, programs, images, cluster, product; safe to run again", alone(Tooling.up))

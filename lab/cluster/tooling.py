@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.base.errors import LabError
@@ -19,9 +19,10 @@ from lab.cluster.images.node_image import NEEDED_PROGRAMS, NodeImage, NodeImages
 from lab.cluster.images.phone_images import ASTERISK, SIPP, PhoneImages
 from lab.cluster.images.phone_roots import PhoneRoots
 from lab.cluster.images.product_images import COMPONENTS, ProductImages, image_of
-from lab.cluster.kind.guard import CLUSTER, VARIABLE, Target, choose_target, kind_cluster_of
+from lab.cluster.kind.guard import VARIABLE, Target, choose_target, kind_cluster_of, own_target
 from lab.cluster.kind.kind_cluster import KindCluster
 from lab.cluster.kind.node_loading import NodeLoading, nodes_of
+from lab.cluster.kind.shape import MAIN, ONE_NODE, Shape
 from lab.cluster.product import NAMESPACE, Product
 from lab.cluster.programs.builds import Programs
 
@@ -39,9 +40,18 @@ class Tooling:
     docker: Docker
     programs: Programs
     target: Target
+    shape: Shape = MAIN
 
     def up(self) -> None:
         """Bring up a cluster with the product on it, Ready."""
+        self.nodes_up()
+        product = self._product()
+        product.up({name: self.docker.image_id(image_of(name)) or "" for name in COMPONENTS})
+        print(product.shown())
+        print(next_commands(self.target, self.places))
+
+    def nodes_up(self) -> None:
+        """Bring up a cluster whose nodes have all images."""
         self.engine_up()
         if self.target.own:
             self.cluster().check_name_is_free()
@@ -50,10 +60,6 @@ class Tooling:
             self.cluster().check_may_touch()
             self._build_images()
         self._load()
-        product = self._product()
-        product.up({name: self.docker.image_id(image_of(name)) or "" for name in COMPONENTS})
-        print(product.shown())
-        print(next_commands(self.target, self.places))
 
     def down(self) -> None:
         """Delete the lab's own cluster; programs and images are kept."""
@@ -92,10 +98,10 @@ class Tooling:
         print("engine: running")
         cluster = self.cluster()
         if self.target.own and not cluster.exists():
-            print(f"cluster {CLUSTER}: none")
+            print(f"cluster {self.shape.name}: none")
             return
         if self.target.own and not cluster.is_alive():
-            print(f"cluster {CLUSTER}: does not answer, or its nodes have new addresses; up creates it again")
+            print(f"cluster {self.shape.name}: does not answer, or its nodes have new addresses; up creates it again")
             return
         cluster.check_may_touch()
         print(f"context: {self.target.context}")
@@ -153,15 +159,21 @@ class Tooling:
 
     def cluster(self) -> KindCluster:
         """Return the cluster to use."""
-        return KindCluster(self.programs, self.machine, self.places, self.steps, self.target)
+        return KindCluster(self.programs, self.machine, self.places, self.steps, self.target, self.shape)
 
     def _product(self) -> Product:
         return Product(self.programs, self.places, self.steps, self.target)
 
 
-def make_tooling() -> Tooling:
-    """Compose the tooling from the environment."""
+def make_tooling(family: str = MAIN.family) -> Tooling:
+    """Compose the tooling from the environment.
+
+    Other families than that of `make up` have a cluster of one node each, whatever the environment names.
+    """
+    shape = ONE_NODE.get(family, MAIN)
     places = find_places(os.environ)
+    if shape is not MAIN:
+        places = replace(places, cluster=family)
     steps = Steps(places.logs)
     return Tooling(
         machine=inspect_machine(),
@@ -169,7 +181,10 @@ def make_tooling() -> Tooling:
         steps=steps,
         docker=Docker(steps),
         programs=Programs(places, steps),
-        target=choose_target(os.environ.get(VARIABLE), places.kubeconfig),
+        target=choose_target(os.environ.get(VARIABLE), places.kubeconfig)
+        if shape is MAIN
+        else own_target(shape, places.kubeconfig),
+        shape=shape,
     )
 
 

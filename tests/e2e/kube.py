@@ -87,7 +87,7 @@ class Kube:
         """Return a document of the relay on `node`, requested inside its pod with its token."""
         code = (
             "import os, urllib.request as u; t = open(os.environ['HTTP_TOKEN_FILE']).read().strip(); "
-            f"r = u.Request('http://127.0.0.1:' + os.environ['HTTP_PORT'] + '{path}', "
+            f"r = u.Request('http://localhost:' + os.environ['HTTP_PORT'] + '{path}', "
             "headers={'Authorization': 'Bearer ' + t}); print(u.urlopen(r, timeout=5).read().decode())"
         )
         pod = self.relay_pods()[node]

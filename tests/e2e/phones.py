@@ -19,8 +19,9 @@ CALLER_RTP_PORT = 30000
 CAPTURE = "/tmp/call.pcap"  # noqa: S108 in the caller's own container
 ULAW_SAMPLES = 160
 
-# pcap's global and per-packet headers (draft-ietf-opsawg-pcap), Ethernet, IPv4 without options, UDP
-_GLOBAL_BYTES, _ETHERNET_BYTES, _IP_BYTES, _UDP_BYTES = 24, 14, 20, 8
+# pcap's global and per-packet headers (draft-ietf-opsawg-pcap), Ethernet, UDP, IPv4 without options, IPv6
+_GLOBAL_BYTES, _ETHERNET_BYTES, _UDP_BYTES = 24, 14, 8
+_IP_BYTES = {4: 20, 6: 40}
 _RECORD = struct.Struct("<IIII")
 
 
@@ -41,13 +42,19 @@ class Phones:
     password: str
 
 
-def deploy(kube: Kube, node: str) -> Phones:
-    """Deploy Asterisk on every worker and the caller on `node`. Return when ARI listens."""
+def deploy(kube: Kube, node: str, *, ipv6: bool = False) -> Phones:
+    """Deploy Asterisk on every worker and the caller on `node`. Return when ARI listens.
+
+    With `ipv6`, Asterisk listens on IPv6 as well.
+    """
     password = secrets.token_urlsafe(18)
     kube.kubectl("delete", "namespace", PHONES, "--ignore-not-found", "--wait", seconds=120)
     kube.kubectl("create", "namespace", PHONES)
     files = {path.name: path.read_text() for path in (HERE / "asterisk").glob("*.conf")}
     files["ari.conf"] = files["ari.conf"].replace("@ARI_PASSWORD@", password)
+    if ipv6:
+        files["http.conf"] = files["http.conf"].replace("0.0.0.0", "::")
+        files["pjsip.conf"] += "\n[udp6]\ntype = transport\nprotocol = udp\nbind = [::]:5060\n"
     _apply(kube, {"kind": "Secret", "metadata": {"name": "asterisk"}, "stringData": files})
     scenario = {"call.xml": (HERE / "sipp/call.xml").read_text()}
     _apply(kube, {"kind": "ConfigMap", "metadata": {"name": "scenario"}, "data": scenario})
@@ -60,13 +67,14 @@ def deploy(kube: Kube, node: str) -> Phones:
     return Phones(node, "relay", password)
 
 
-def start_call(kube: Kube, seconds: int) -> None:
-    """Start a call and a packet capture in the background of the caller's container."""
+def start_call(kube: Kube, seconds: int, host: str = "127.0.0.1") -> None:
+    """Start a call to a loopback address and a packet capture in the background of the caller's container."""
+    own = host.strip("[]")
     tone = "head -c 16000 /dev/urandom >/tmp/tone.ul"
     capture = f"tcpdump -i lo -U -Z root -w {CAPTURE} udp port {CALLER_RTP_PORT}"
     watch = f"{capture} >/tmp/tcpdump.log 2>&1 & echo $! >/tmp/tcpdump.pid"
     call = (
-        "sipp -sf /scenario/call.xml -s 1000 127.0.0.1:5060 -i 127.0.0.1 -p 5070 -mi 127.0.0.1 "
+        f"sipp -sf /scenario/call.xml -s 1000 {host}:5060 -i {own} -p 5070 -mi {own} "
         f"-mp {CALLER_RTP_PORT} -m 1 -l 1 -d {seconds * 1000} -nostdin -timeout {seconds + 20} -timeout_error"
     )
     script = (
@@ -121,7 +129,8 @@ def _packets(capture: bytes) -> Iterator[tuple[int, int, bytes]]:
     while at + _RECORD.size <= len(capture):
         length = _RECORD.unpack_from(capture, at)[2]
         at += _RECORD.size
-        udp = capture[at + _ETHERNET_BYTES + _IP_BYTES : at + length]
+        ip = capture[at + _ETHERNET_BYTES : at + length]
+        udp = ip[_IP_BYTES[ip[0] >> 4] :]
         source, target = struct.unpack_from("!HH", udp)
         yield source, target, udp[_UDP_BYTES:]
         at += length

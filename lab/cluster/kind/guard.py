@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.base.errors import LabError
+from lab.cluster.kind.shape import MAIN, Shape
 
-CLUSTER = "rtp-pool"
-OWN_CONTEXT = f"kind-{CLUSTER}"
 VARIABLE = "KUBE_CONTEXT"
 
 
@@ -52,7 +51,12 @@ def choose_target(named: str | None, own_kubeconfig: Path) -> Target:
     """Return the context that the user named, else the lab's own. A kubeconfig's current context never counts."""
     if named:
         return Target(named, None, own=False)
-    return Target(OWN_CONTEXT, own_kubeconfig, own=True)
+    return own_target(MAIN, own_kubeconfig)
+
+
+def own_target(shape: Shape, kubeconfig: Path) -> Target:
+    """Return a cluster of the lab."""
+    return Target(shape.context, kubeconfig, own=True)
 
 
 def kind_cluster_of(target: Target) -> str | None:
@@ -95,7 +99,7 @@ def check_may_touch(target: Target, record: Record | None, uid: str) -> None:
         )
 
 
-def check_may_delete(record: Record | None) -> None:
+def check_may_delete(record: Record | None, shape: Shape = MAIN) -> None:
     """Refuse to delete a cluster of the lab's name without a record of it.
 
     Raises:
@@ -103,7 +107,7 @@ def check_may_delete(record: Record | None) -> None:
     """
     if record is None:
         raise LabError(
-            f"cluster {CLUSTER}: a kind cluster of this name exists without a record that it was made here, so it is "
-            f"not deleted. Delete it by hand (kind delete cluster --name {CLUSTER}), or use it as it is: "
-            f"{VARIABLE}={OWN_CONTEXT}"
+            f"cluster {shape.name}: a kind cluster of this name exists without a record that it was made here, so it "
+            f"is not deleted. Delete it by hand (kind delete cluster --name {shape.name}), or use it as it is: "
+            f"{VARIABLE}={shape.context}"
         )

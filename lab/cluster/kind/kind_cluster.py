@@ -11,23 +11,28 @@ from lab.base.places import Places
 from lab.base.steps import Steps, ask
 from lab.cluster.host.machine import Machine
 from lab.cluster.images.node_image import NodeImage
-from lab.cluster.kind.guard import CLUSTER, Record, Target, check_may_delete, check_may_touch, read_record
-from lab.cluster.kind.kind_config import WORKERS, kind_config
+from lab.cluster.kind.guard import Record, Target, check_may_delete, check_may_touch, read_record
+from lab.cluster.kind.kind_config import kind_config
 from lab.cluster.kind.pod_network import Node, join_pod_networks, read_nodes
+from lab.cluster.kind.shape import MAIN, Shape
 from lab.cluster.programs.builds import Programs
 
-NODES = 1 + WORKERS
 READY_SECONDS = 120.0
-NODE_LABEL = f"label=io.x-k8s.kind.cluster={CLUSTER}"
 ADDRESS = '{.status.addresses[?(@.type=="InternalIP")].address}'
 ADDRESSES = f'--output=jsonpath={{range .items[*]}}{{.metadata.name}} {ADDRESS}{{"\\n"}}{{end}}'
 READINESS = '--output=jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'
 
 
-def addresses_by_node(lines: str) -> dict[str, str]:
-    """Parse lines of a node's name, as Docker (with a leading slash) or Kubernetes prints it, and its address."""
+def addresses_by_node(lines: str) -> dict[str, set[str]]:
+    """Parse lines of a node's name, as Docker (with a leading slash) or Kubernetes prints it, and its addresses."""
     pairs = (line.split() for line in lines.splitlines() if line.strip())
-    return {name.lstrip("/"): " ".join(rest) for name, *rest in pairs}
+    return {name.lstrip("/"): set(rest) for name, *rest in pairs}
+
+
+def have_their_addresses(containers: str, nodes: str) -> bool:
+    """Return whether each node's container has all addresses of the node. A container may have others as well."""
+    now, joined = addresses_by_node(containers), addresses_by_node(nodes)
+    return now.keys() == joined.keys() and all(joined[name] and joined[name] <= now[name] for name in now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class KindCluster:
     places: Places
     steps: Steps
     target: Target
+    shape: Shape = MAIN
 
     def up(self, image: NodeImage) -> None:
         """Create the cluster unless it is alive, and wait until all nodes are ready.
@@ -47,7 +53,7 @@ class KindCluster:
             LabError: it cannot be created, or a cluster of the same name has no record.
         """
         if self.exists() and not self.is_alive():
-            check_may_delete(self.record())
+            check_may_delete(self.record(), self.shape)
             self.steps.say("cluster: left behind by an earlier engine and without an answer; it is created again")
             self.down()
         if not self.exists():
@@ -56,16 +62,16 @@ class KindCluster:
         if image.made:
             join_pod_networks(self._nodes())
         self._wait_for_nodes()
-        self.steps.say(f"cluster: {NODES} nodes ready")
+        self.steps.say(f"cluster: {self.shape.nodes} nodes ready")
 
     def down(self) -> None:
         """Delete the lab's cluster, if it exists."""
         if self.exists():
-            check_may_delete(self.record())
+            check_may_delete(self.record(), self.shape)
             self.steps.run(
                 "delete cluster",
                 [
-                    *(self.programs.path("kind"), "delete", "cluster", "--name", CLUSTER),
+                    *(self.programs.path("kind"), "delete", "cluster", "--name", self.shape.name),
                     *("--kubeconfig", self.places.kubeconfig),
                 ],
                 expected_seconds=10,
@@ -80,11 +86,11 @@ class KindCluster:
             LabError: a cluster of this name exists without a record.
         """
         if self.exists():
-            check_may_delete(self.record())
+            check_may_delete(self.record(), self.shape)
 
     def exists(self) -> bool:
         """Return whether containers of the cluster exist, running or not."""
-        return bool(ask(["docker", "ps", "--all", "--quiet", "--filter", NODE_LABEL]).stdout.strip())
+        return bool(ask(["docker", "ps", "--all", "--quiet", "--filter", self._label]).stdout.strip())
 
     def record(self) -> Record | None:
         """Return the record of the cluster, or None."""
@@ -96,12 +102,12 @@ class KindCluster:
 
         An engine that was stopped may restart the containers with other addresses. Nodes never recover from that.
         """
-        containers = ask(["docker", "ps", "--quiet", "--filter", NODE_LABEL]).stdout.split()
-        if len(containers) != NODES:
+        containers = ask(["docker", "ps", "--quiet", "--filter", self._label]).stdout.split()
+        if len(containers) != self.shape.nodes:
             return False
-        template = "{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        template = "{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}}{{end}}"
         now = ask(["docker", "inspect", "--format", template, *containers]).stdout
-        return addresses_by_node(now) == addresses_by_node(self.kubectl("get", "nodes", ADDRESSES).stdout)
+        return have_their_addresses(now, self.kubectl("get", "nodes", ADDRESSES).stdout)
 
     def kubectl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run kubectl on the cluster."""
@@ -120,17 +126,21 @@ class KindCluster:
         record = self.record()
         check_may_touch(self.target, record, uid)
         if self.target.own and record is not None and not record.uid:
-            self.places.record.write_text(Record(CLUSTER, uid).to_text())
+            self.places.record.write_text(Record(self.shape.name, uid).to_text())
+
+    @property
+    def _label(self) -> str:
+        return f"label=io.x-k8s.kind.cluster={self.shape.name}"
 
     def _create(self, image: NodeImage) -> None:
         """Create the cluster after writing its record, so that a partly created cluster is the lab's as well."""
-        self.places.record.write_text(Record(CLUSTER, "").to_text())
-        config = self.places.root / "kind.json"
-        config.write_text(kind_config(self.machine, made_node_image=image.made))
+        self.places.record.write_text(Record(self.shape.name, "").to_text())
+        config = self.places.kind_config
+        config.write_text(kind_config(self.machine, self.shape, made_node_image=image.made))
         self.steps.run(
             "create cluster",
             [
-                *(self.programs.path("kind"), "create", "cluster", "--name", CLUSTER, "--image", image.name),
+                *(self.programs.path("kind"), "create", "cluster", "--name", self.shape.name, "--image", image.name),
                 *("--config", config, "--kubeconfig", self.places.kubeconfig),
             ],
             expected_seconds=50,
@@ -140,17 +150,18 @@ class KindCluster:
     def _nodes(self) -> list[Node]:
         """Wait until every node has joined and has a pod network; return the nodes."""
         deadline = time.monotonic() + READY_SECONDS
-        while len(nodes := read_nodes(self.kubectl("get", "nodes", "--output=json").stdout)) != NODES:
+        while len(nodes := read_nodes(self.kubectl("get", "nodes", "--output=json").stdout)) != self.shape.nodes:
             if time.monotonic() > deadline:
-                raise LabError(f"cluster: {len(nodes)} of {NODES} nodes have a pod network")
+                raise LabError(f"cluster: {len(nodes)} of {self.shape.nodes} nodes have a pod network")
             time.sleep(0.5)
         return nodes
 
     def _wait_for_nodes(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while (states := self.kubectl("get", "nodes", READINESS).stdout.split()) != ["True"] * NODES:
+        while (states := self.kubectl("get", "nodes", READINESS).stdout.split()) != ["True"] * self.shape.nodes:
             if time.monotonic() > deadline:
                 raise LabError(
-                    f"cluster: readiness of the nodes is {states}, {NODES} times True is needed. See kubectl get nodes"
+                    f"cluster: readiness of the nodes is {states}, {self.shape.nodes} times True is needed. "
+                    "See kubectl get nodes"
                 )
             time.sleep(1)

@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 from lab.cluster.host.machine import Machine
+from lab.cluster.kind.shape import Shape
 
-WORKERS = 2
 
-
-def kind_config(machine: Machine, *, made_node_image: bool) -> str:
-    """Return one control plane and two workers, patched for the limits of this machine and of the node image.
+def kind_config(machine: Machine, shape: Shape, *, made_node_image: bool) -> str:
+    """Return a control plane and the workers of `shape`, patched for the limits of this machine and of the node image.
 
     kind reads YAML, of which JSON is a subset.
     """
@@ -32,7 +31,8 @@ def kind_config(machine: Machine, *, made_node_image: bool) -> str:
         {
             "kind": "Cluster",
             "apiVersion": "kind.x-k8s.io/v1alpha4",
-            "nodes": [{"role": "control-plane"}] + [{"role": "worker"}] * WORKERS,
+            "nodes": [{"role": "control-plane"}] + [{"role": "worker"}] * shape.workers,
+            "networking": {"ipFamily": shape.family},
             "kubeadmConfigPatches": [json.dumps(patch) for patch in patches],
         },
         indent=2,

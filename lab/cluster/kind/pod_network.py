@@ -15,11 +15,11 @@ MAX_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node with its part of the pod network."""
+    """A node with its part of the pod network: an address and a network of each family."""
 
     name: str
-    address: str
-    pods: str
+    addresses: tuple[str, ...]
+    pods: tuple[str, ...]
 
 
 def read_nodes(printed: str) -> list[Node]:
@@ -27,21 +27,25 @@ def read_nodes(printed: str) -> list[Node]:
     found = []
     for item in json.loads(printed or '{"items": []}')["items"]:
         addresses = [a["address"] for a in item["status"].get("addresses", []) if a["type"] == "InternalIP"]
-        pods = item["spec"].get("podCIDR")
+        pods = item["spec"].get("podCIDRs")
         if addresses and pods:
-            found.append(Node(item["metadata"]["name"], addresses[0], pods))
+            found.append(Node(item["metadata"]["name"], tuple(addresses), tuple(pods)))
     return found
 
 
-def bridge_configuration(pods: str) -> str:
-    """Return the CNI configuration of a node with the pod network `pods`."""
+def bridge_configuration(pods: Sequence[str]) -> str:
+    """Return the CNI configuration of a node with the pod networks `pods`, one of each family."""
     bridge = {
         "type": "bridge",
         "bridge": "cni0",
         "isGateway": True,
         "ipMasq": True,
         "hairpinMode": True,
-        "ipam": {"type": "host-local", "ranges": [[{"subnet": pods}]], "routes": [{"dst": "0.0.0.0/0"}]},
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": subnet}] for subnet in pods],
+            "routes": [{"dst": "::/0" if _is_ipv6(subnet) else "0.0.0.0/0"} for subnet in pods],
+        },
     }
     plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
     return json.dumps({"cniVersion": "0.4.0", "name": "bridge", "plugins": plugins})
@@ -49,11 +53,25 @@ def bridge_configuration(pods: str) -> str:
 
 def script_for(node: Node, nodes: Sequence[Node]) -> str:
     """Return the idempotent shell script for a node."""
-    routes = [f"ip route replace {other.pods} via {other.address}" for other in nodes if other != node]
+    routes = [route for other in nodes if other != node for route in _routes_to(other)]
     # A rename, because containerd watches the folder and must not read a partial file.
     configuration = f"echo '{bridge_configuration(node.pods)}' >/run/cni.conflist"
     place = f"mkdir -p /etc/cni/net.d && mv /run/cni.conflist {CONFIGURATION}"
     return "\n".join(["set -e", *routes, configuration, place])
+
+
+def _routes_to(other: Node) -> list[str]:
+    """Return the commands that route the pods of another node over its address of the same family."""
+    return [
+        f"ip route replace {subnet} via {address}"
+        for subnet in other.pods
+        for address in other.addresses
+        if _is_ipv6(address) == _is_ipv6(subnet)
+    ]
+
+
+def _is_ipv6(text: str) -> bool:
+    return ":" in text
 
 
 def join_pod_networks(nodes: Sequence[Node]) -> None:

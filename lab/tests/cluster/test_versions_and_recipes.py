@@ -12,6 +12,7 @@ from lab.cluster.host.machine import Machine
 from lab.cluster.images.bases import recipe_of
 from lab.cluster.images.node_image import runs_public_nodes
 from lab.cluster.kind.kind_config import kind_config
+from lab.cluster.kind.shape import MAIN
 from lab.cluster.programs import builds as programs
 from lab.cluster.programs import go_toolchain
 
@@ -55,13 +56,13 @@ def test_different_parts_are_different_recipes(one: list[str], other: list[str])
 
 
 def test_one_control_plane_and_two_workers_are_asked_for() -> None:
-    config = json.loads(kind_config(ABLE, made_node_image=False))
+    config = json.loads(kind_config(ABLE, MAIN, made_node_image=False))
     assert [node["role"] for node in config["nodes"]] == ["control-plane", "worker", "worker"]
     assert config["kubeadmConfigPatches"] == []
 
 
 def test_a_bounded_machine_gets_a_kubelet_that_does_not_ask_for_more() -> None:
-    config = json.loads(kind_config(BOUNDED, made_node_image=True))
+    config = json.loads(kind_config(BOUNDED, MAIN, made_node_image=True))
     patches = {patch["kind"]: patch for patch in map(json.loads, config["kubeadmConfigPatches"])}
     assert patches["KubeletConfiguration"]["failCgroupV1"] is False
     assert patches["KubeletConfiguration"]["featureGates"] == {"KubeletInUserNamespace": True}

@@ -1,0 +1,134 @@
+"""One-node clusters of IPv6 and of both families: install, `helm test`, port-forward, and a SIP call.
+
+They stand beside the cluster of `make up`, which they leave alone, and are deleted afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kube import CHART, NAMESPACE, RELEASE, Kube, Transcript, has_condition, wait_for
+from long_call import ended, talking
+from phones import CallerCapture, deploy, end_of_call, payload, start_call
+
+from lab.base.errors import LabError
+from lab.base.turns import hold_lock
+from lab.cluster.images.product_images import COMPONENTS, image_of
+from lab.cluster.kind.shape import ONE_NODE
+from lab.cluster.product import values_for
+from lab.cluster.tooling import Tooling, make_tooling
+
+CALL_SECONDS = 5
+CREDENTIALS = "asterisk-ari"
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A cluster with the product, its only node, and that node's address."""
+
+    name: str
+    kube: Kube
+    node: str
+    address: str
+
+    @property
+    def loopback(self) -> str:
+        return "[::1]" if ":" in self.address else "127.0.0.1"
+
+
+@pytest.fixture(scope="module", params=sorted(ONE_NODE))
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
+    """Create a cluster, install the release with an Asterisk at the node's address, and yield it Ready."""
+    tooling = make_tooling(request.param)
+    try:
+        with hold_lock(tooling.places.lock, tooling.steps.say):
+            tooling.nodes_up()
+        yield _install(request.param, tooling, tmp_path_factory.mktemp("values") / "values.json")
+    except LabError as error:
+        pytest.fail(str(error))
+    finally:
+        with hold_lock(tooling.places.lock, tooling.steps.say):
+            tooling.cluster().down()
+
+
+def _install(name: str, tooling: Tooling, values: Path) -> Family:
+    kubectl, helm = tooling.programs.path("kubectl"), tooling.programs.path("helm")
+    arguments = (tuple(tooling.target.kubectl_arguments()), tuple(tooling.target.helm_arguments()))
+    kube = Kube(str(kubectl), str(helm), *arguments, Transcript())
+    (node,) = kube.get("nodes")["items"]
+    address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+    family = Family(name, kube, node["metadata"]["name"], address)
+    phones = deploy(kube, family.node, ipv6=True)
+    kube.kubectl("create", "namespace", NAMESPACE)
+    credentials = ("--from-literal", f"username={phones.user}", "--from-literal", f"password={phones.password}")
+    kube.kubectl("create", "secret", "generic", CREDENTIALS, "--namespace", NAMESPACE, *credentials)
+    images = {component: tooling.docker.image_id(image_of(component)) or "" for component in COMPONENTS}
+    ari = {"ari": {"url": "http://$(NODE_IP):8088/ari", "existingSecret": CREDENTIALS}}
+    values.write_text(json.dumps(values_for(images) | ari))
+    words = ["install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", str(values)]
+    kube.helm(*words, "--wait", "--timeout", "180s")
+    wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready", 60)
+    wait_for(lambda: has_condition(kube, "AsteriskConnected", "True"), "Asterisk is connected", 30)
+    return family
+
+
+def test_the_node_has_the_cluster_s_family(family: Family) -> None:
+    node = family.kube.get("node", family.node)
+    families = {":" in subnet for subnet in node["spec"]["podCIDRs"]}
+    assert families == ({True} if family.name == "ipv6" else {True, False})
+
+
+def test_helm_test_sends_its_packets(family: Family) -> None:
+    family.kube.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout", "120s")
+
+
+def test_relay_and_echo_are_of_the_node_s_family(family: Family) -> None:
+    status = family.kube.relay_json(family.node, "/status")
+    assert status["echo"]["resolvedAddress"] == f"{family.loopback}:4000"
+    assert [finding for finding in status["preflight"] if finding["code"] == "AddressFamilies"] == []
+
+
+@pytest.mark.parametrize(("component", "port"), [("echo", 9091), ("relay", 9090), ("operator", 9092)])
+def test_a_port_forward_reaches_each_pod(family: Family, component: str, port: int) -> None:
+    kube = family.kube
+    selector = f"app.kubernetes.io/component={component}"
+    (pod,) = kube.get("pods", "--namespace", NAMESPACE, "--selector", selector)["items"]
+    words = ["port-forward", "--namespace", NAMESPACE, f"pod/{pod['metadata']['name']}", f":{port}"]
+    command = [kube.kubectl_path, *kube.kubectl_arguments, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
+        try:
+            assert forward.stdout is not None
+            found = re.search(r"127\.0\.0\.1:(\d+)", forward.stdout.readline())
+            assert found is not None
+            with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/health", timeout=20) as answer:
+                assert json.load(answer)["healthy"] is True
+        finally:
+            forward.terminate()
+
+
+def test_a_call_gets_its_own_voice_back(family: Family) -> None:
+    kube = family.kube
+    start_call(kube, CALL_SECONDS, family.loopback)
+    live = wait_for(lambda: talking(kube, family.node), "the relay lists the call as talking", 20)
+    caller = end_of_call(kube, CALL_SECONDS + 30)
+    record = wait_for(lambda: ended(kube, family.node, 0), "the call's record", 10)
+    _check_voice(caller, record)
+    assert live["asterisk"].startswith(f"[{family.address}]:" if ":" in family.address else f"{family.address}:")
+
+
+def _check_voice(caller: CallerCapture, record: dict[str, Any]) -> None:
+    sent, returned = [[payload(each) for each in way] for way in (caller.sent, caller.received)]
+    assert len(sent) >= CALL_SECONDS * 50 * 0.9
+    assert len(returned) >= len(sent) * 0.97
+    assert sum(voice in set(sent) for voice in returned) >= len(returned) * 0.99
+    assert record["figures"]["answered"] >= len(sent) * 0.95

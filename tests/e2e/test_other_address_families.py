@@ -52,6 +52,8 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     tooling = make_tooling(request.param)
     try:
         with hold_lock(tooling.places.lock, tooling.steps.say):
+            tooling.engine_up()
+            tooling.cluster().down()
             tooling.nodes_up()
         yield _install(request.param, tooling, tmp_path_factory.mktemp("values") / "values.json")
     except LabError as error:

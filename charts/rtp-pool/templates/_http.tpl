@@ -8,3 +8,32 @@
 {{- fail (printf "httpBindAddress is [%s]; accepted is a list with $(NODE_IP), 0.0.0.0 or ::, because kubelet and operator reach a pod at its node's address" (join ", " .Values.httpBindAddress)) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The name that the certificate in http.tlsSecret must have. Pods are reached by address, so their clients check this name. */}}
+{{- define "rtp-pool.tlsName" -}}
+{{- .Values.http.serverName | default (printf "%s.%s.svc" (include "rtp-pool.fullname" .) .Release.Namespace) -}}
+{{- end -}}
+
+{{/* The environment, the mount and the volume of the certificate. The operator also reads the authority. */}}
+{{- define "rtp-pool.tlsEnvironment" -}}
+{{- if .Values.http.tlsSecret }}
+- {name: HTTP_TLS_DIR, value: /var/run/secrets/rtp-pool/tls}
+{{- end }}
+{{- end -}}
+{{- define "rtp-pool.tlsMount" -}}
+{{- if .Values.http.tlsSecret }}
+# A directory, because a file mounted by subPath never changes.
+- {name: http-tls, mountPath: /var/run/secrets/rtp-pool/tls, readOnly: true}
+{{- end }}
+{{- end -}}
+{{- define "rtp-pool.tlsVolume" -}}
+{{- if .Values.http.tlsSecret }}
+- name: http-tls
+  secret: {secretName: {{ .Values.http.tlsSecret | quote }}, defaultMode: 0440}
+{{- end }}
+{{- end -}}
+
+{{/* The end of a probe's httpGet. The kubelet checks no certificate. */}}
+{{- define "rtp-pool.probeScheme" -}}
+{{- if .Values.http.tlsSecret }}, scheme: HTTPS{{ end -}}
+{{- end -}}

@@ -55,18 +55,18 @@ imagePullSecrets:
 {{/* Probes on the paths that need no token. A failed liveness probe ends calls, so its threshold is generous. */}}
 {{- define "rtp-pool.probes" -}}
 startupProbe:
-  httpGet: {path: /health, port: http}
+  httpGet: {path: /health, port: http{{ include "rtp-pool.probeScheme" . }}}
   initialDelaySeconds: 1
   periodSeconds: 1
   timeoutSeconds: 2
   failureThreshold: 60
 livenessProbe:
-  httpGet: {path: /health, port: http}
+  httpGet: {path: /health, port: http{{ include "rtp-pool.probeScheme" . }}}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 3
 readinessProbe:
-  httpGet: {path: /ready, port: http}
+  httpGet: {path: /ready, port: http{{ include "rtp-pool.probeScheme" . }}}
   periodSeconds: 2
   timeoutSeconds: 2
   failureThreshold: 2
@@ -78,9 +78,12 @@ readinessProbe:
 - {name: LOG_FORMAT, value: {{ .Values.logs.format | quote }}}
 {{- end -}}
 
-{{/* Annotations for Prometheus' discovery of pods. The argument is the port. */}}
+{{/* Annotations for Prometheus' discovery of pods: (list . port) */}}
 {{- define "rtp-pool.scrape" -}}
 prometheus.io/scrape: "true"
 prometheus.io/path: /metrics
-prometheus.io/port: {{ . | quote }}
+{{- if (index . 0).Values.http.tlsSecret }}
+prometheus.io/scheme: https
+{{- end }}
+prometheus.io/port: {{ index . 1 | quote }}
 {{- end -}}

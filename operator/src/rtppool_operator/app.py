@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import sys
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -36,7 +37,7 @@ class App:
 
     def __init__(self, cluster: Cluster, definition: Mapping[str, Any], settings: Settings) -> None:
         me = f"{settings.policy.namespace}/{settings.pod_name}"
-        self._poller = Poller(settings.relay_token)
+        self._poller = Poller(settings.relay_token, settings.relay_authority)
         self._cluster = cluster
         self._identity = me
         self._tasks: list[asyncio.Task[None]] = []
@@ -47,13 +48,15 @@ class App:
         self._watch_began_seconds = 0.0
         self.http_port = settings.http_port
 
-    async def start(self, addresses: str | Sequence[str], port: int) -> None:
+    async def start(
+        self, addresses: str | Sequence[str], port: int, tls: Callable[[], ssl.SSLContext] | None = None
+    ) -> None:
         """Serve HTTP first, so that /ready and /healthz can report problems of the start. Then start the loops.
 
         Raises:
             ListenError: the HTTP port is taken.
         """
-        self._http, self.http_port = await listen(self._web_app(), addresses, port)
+        self._http, self.http_port = await listen(self._web_app(), addresses, port, tls)
         self._start_task(self.definition.run())
         self._start_task(self.reconciler.run())
 
@@ -145,7 +148,8 @@ async def start(variables: Mapping[str, str]) -> App:
     definition = read_definition(settings.crd_file)
     cluster = await asyncio.to_thread(connect, definition, settings.policy, settings.relay_selector)
     app = App(cluster, definition, settings)
-    await app.start(settings.http_bind, settings.http_port)
+    tls = settings.http_tls.context if settings.http_tls else None
+    await app.start(settings.http_bind, settings.http_port, tls)
     log.info("operator started", extra={"fields": {"namespace": settings.policy.namespace, "http": settings.http_port}})
     return app
 

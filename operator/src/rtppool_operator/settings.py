@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rtppool_core.contract.port_range import MAX_PORT
 from rtppool_core.net.http_endpoints import any_address
+from rtppool_core.net.tls_files import ServerCertificate, TrustedAuthority
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_core.process.settings import Environment
@@ -31,7 +32,9 @@ class Settings:
     pod_name: str
     http_bind: tuple[str, ...]
     http_port: int
+    http_tls: ServerCertificate | None
     relay_token: SecretFile | None
+    relay_authority: TrustedAuthority | None
     crd_file: Path
     applies_crd: bool
     log_level: str
@@ -52,7 +55,9 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         pod_name=env.text("POD_NAME", socket.gethostname()),
         http_bind=env.addresses("HTTP_BIND", any_address()),
         http_port=env.integer("HTTP_PORT", 9092, 1, MAX_PORT),
+        http_tls=env.server_certificate("HTTP_TLS_DIR"),
         relay_token=SecretFile("RELAY_TOKEN_FILE", Path(token_file)) if token_file else None,
+        relay_authority=env.trusted_authority("RELAY_CA_FILE", "RELAY_TLS_NAME"),
         crd_file=Path(env.text("CRD_FILE", DEFAULT_CRD_FILE)),
         applies_crd=env.choice("CRD_INSTALL", "true", ("true", "false")) == "true",
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),

@@ -11,6 +11,7 @@ import aiohttp
 
 from rtppool_core.contract.codec import Contract, ContractError, decode
 from rtppool_core.contract.report import VERSION, Report
+from rtppool_core.net.tls_files import TrustedAuthority
 from rtppool_core.net.udp import host_port
 from rtppool_core.process.secret_file import SecretFile, SecretFileError
 from rtppool_operator.pools.cluster_view import RelayPod
@@ -38,10 +39,12 @@ class Poller:
     def __init__(
         self,
         token: SecretFile | None,
+        authority: TrustedAuthority | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
     ) -> None:
         self._token = token
+        self._authority = authority
         self._monotonic = monotonic
         self._unix = unix
         self._session: aiohttp.ClientSession | None = None
@@ -83,7 +86,9 @@ class Poller:
                 report = await self._report(relay, headers)
             except Exception as error:  # noqa: BLE001 no response of a relay may stop the polls of the others
                 self.failed_polls += 1
-                self.failures[relay.uid] = Failure(_reason(relay, error), isinstance(error, IncompatibleReportError))
+                self.failures[relay.uid] = Failure(
+                    self._reason(relay, error), isinstance(error, IncompatibleReportError)
+                )
                 return
         if began < self._polled_at.get(relay.uid, began):
             # A later poll has already brought a newer report.
@@ -95,6 +100,10 @@ class Poller:
     async def _report(self, relay: RelayPod, headers: dict[str, str]) -> Report:
         if relay.address is None:
             raise OSError("the pod has no address yet")
+        tls: dict[str, Any] = {}
+        if self._authority is not None:
+            # Relays are reached by address, and one certificate serves all of them.
+            tls = {"ssl": self._authority.context(), "server_hostname": self._authority.server_name}
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
@@ -103,14 +112,29 @@ class Poller:
                 headers={"Accept-Encoding": "identity"},
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        url = f"http://{host_port(relay.address, relay.port)}/status"
-        async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+        url = f"{'https' if tls else 'http'}://{host_port(relay.address, relay.port)}/status"
+        async with self._session.get(url, headers=headers, allow_redirects=False, **tls) as response:
             if response.status != 200:  # noqa: PLR2004 HTTP's OK
                 raise OSError(f"it answered {response.status}")
             body = await _bounded(response)
         report = read_report(body)
         check_node(report, relay.node)
         return report
+
+    def _reason(self, relay: RelayPod, error: BaseException) -> str:
+        where = f"{relay.address}:{relay.port}"
+        if isinstance(error, TimeoutError):
+            return f"{where} did not answer within {TIMEOUT_SECONDS:.0f} s"
+        if isinstance(error, aiohttp.ClientConnectorCertificateError) and self._authority is not None:
+            problem = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+            return f"{where}: its certificate is not accepted ({problem}); {self._authority.requirement}"
+        if isinstance(error, aiohttp.ClientConnectorSSLError):
+            return (
+                f"{where} does not speak TLS ({error.os_error.reason or error.os_error}); is http.tlsSecret set for it?"
+            )
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return f"{where} can't be connected ({error.os_error.strerror or 'refused'})"
+        return f"{where}: {str(error) or type(error).__name__}"
 
     def _headers(self) -> dict[str, str]:
         if self._token is None:
@@ -145,12 +169,3 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > MAX_REPORT_BYTES:
             raise OSError(f"its report is larger than {MAX_REPORT_BYTES} bytes")
     return bytes(body)
-
-
-def _reason(relay: RelayPod, error: BaseException) -> str:
-    where = f"{relay.address}:{relay.port}"
-    if isinstance(error, TimeoutError):
-        return f"{where} did not answer within {TIMEOUT_SECONDS:.0f} s"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"{where} can't be connected ({error.os_error.strerror or 'refused'})"
-    return f"{where}: {str(error) or type(error).__name__}"

@@ -134,9 +134,9 @@ class Relay:
         """Serve until `stop`, then drain the calls or hand them over."""
         # During a hand-over calls wait for the next relay, so an open HTTP request must not delay the end.
         shutdown_seconds = HAND_OVER_SHUTDOWN_SECONDS if self._settings.on_stop == "handover" else SHUTDOWN_SECONDS
-        runner, _ = await listen(
-            self._http_app(), self._settings.http_bind, self._settings.http_port, shutdown_seconds=shutdown_seconds
-        )
+        settings = self._settings
+        tls = settings.http_tls.context if settings.http_tls else None
+        runner, _ = await listen(self._http_app(), settings.http_bind, settings.http_port, tls, shutdown_seconds)
         try:
             await asyncio.gather(self._supervisor.start(), self._jobs.attempt("resolving the echo", self._resolve_echo))
             if self._settings.host_witnesses:

@@ -15,6 +15,7 @@ from rtppool_core.contract.pools_file import FILE_NAME, MOUNT_PATH, EchoTarget
 from rtppool_core.contract.port_range import MAX_PORT, PortRange
 from rtppool_core.net.hosts import host_problem, shown_host
 from rtppool_core.net.http_endpoints import any_address
+from rtppool_core.net.tls_files import ServerCertificate
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import NODE_ADDRESS, Environment
 from rtppool_relay.ari.application_name import MAX_NAME, application_of_node, is_application_name
@@ -59,6 +60,7 @@ class Settings:
     dscp: int
     http_bind: tuple[str, ...]
     http_port: int
+    http_tls: ServerCertificate | None
     http_token_file: Path | None
     pool_config: Path
     media_workers: int
@@ -102,6 +104,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         dscp=env.integer("DSCP", EXPEDITED_FORWARDING, 0, MAX_DSCP),
         http_bind=env.addresses("HTTP_BIND", any_address()),
         http_port=env.integer("HTTP_PORT", 9090, 1, MAX_PORT),
+        http_tls=env.server_certificate("HTTP_TLS_DIR"),
         http_token_file=_path(env, "HTTP_TOKEN_FILE"),
         pool_config=Path(env.text("POOL_CONFIG", f"{MOUNT_PATH}/{FILE_NAME}")),
         media_workers=env.integer("MEDIA_WORKERS", 1, 1, MAX_MEDIA_WORKERS),

@@ -87,7 +87,9 @@ class Echo:
         registry.register(EchoMetrics(self._counters, self._sockets, self.supervisor, self.watch))
         app = make_app(registry, healthy=self.supervisor.health, ready=self._ready)
         try:
-            runner, self.http_port = await listen(app, self._settings.http_bind, self._settings.http_port)
+            settings = self._settings
+            tls = settings.http_tls.context if settings.http_tls else None
+            runner, self.http_port = await listen(app, settings.http_bind, settings.http_port, tls)
             try:
                 await self.supervisor.start()
                 if self.watch is not None:

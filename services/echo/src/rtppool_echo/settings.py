@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from rtppool_core.contract.port_range import MAX_PORT
 from rtppool_core.net.http_endpoints import any_address
+from rtppool_core.net.tls_files import ServerCertificate
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment
 
@@ -44,6 +45,7 @@ class Settings:
     rtp_only: bool = True
     http_bind: tuple[str, ...] = field(default_factory=lambda: (any_address(),))
     http_port: int = 9091
+    http_tls: ServerCertificate | None = None
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -68,6 +70,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         rtp_only=env.choice("ECHO_RTP_ONLY", "true", BOOLEANS) == "true",
         http_bind=env.addresses("HTTP_BIND", any_address()),
         http_port=env.integer("HTTP_PORT", 9091, 1, MAX_PORT),
+        http_tls=env.server_certificate("HTTP_TLS_DIR"),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
         log_format=env.choice("LOG_FORMAT", "text", FORMATS),
     )

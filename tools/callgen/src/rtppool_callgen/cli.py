@@ -72,7 +72,7 @@ def _load(options: argparse.Namespace) -> int:
     async def start(stop: Stop) -> None:
         chosen = load_options(options)
         with tempfile.TemporaryDirectory(prefix="rtp-pool-load-") as folder:
-            reader = RelayReader(chosen.relay_url, chosen.relay_token)
+            reader = RelayReader(chosen.relay_url, chosen.relay_token, chosen.relay_authority)
             callers = chosen.make_callers(Path(folder), stop)
             report = await run_load(chosen.load, callers, reader, console, stop)
         codes.append(report.verdict.exit_code)

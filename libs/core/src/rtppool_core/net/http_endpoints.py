@@ -151,12 +151,12 @@ async def listen(
     app: web.Application,
     addresses: str | Sequence[str],
     port: int,
-    tls: ssl.SSLContext | None = None,
+    tls: Callable[[], ssl.SSLContext] | None = None,
     shutdown_seconds: float = SHUTDOWN_SECONDS,
     *,
     bounded: bool = True,
 ) -> tuple[web.AppRunner, int]:
-    """Serve `app` on one port of all addresses, over TLS when `tls` is given.
+    """Serve `app` on one port of all addresses, over TLS when `tls` returns a context for each connection.
 
     The address `::` receives IPv4 connections as well, unless the list has an IPv4 address. Returns the runner and the
     port, which is new when `port` is 0. The runner's `cleanup()` waits up to `shutdown_seconds` for requests in
@@ -176,7 +176,7 @@ async def listen(
         await BoundedSite(runner, listeners, tls).start()
     else:
         for listener in listeners:
-            await web.SockSite(runner, listener, ssl_context=tls).start()
+            await web.SockSite(runner, listener, ssl_context=tls() if tls else None).start()
     return runner, int(listeners[0].getsockname()[1])
 
 

@@ -9,13 +9,14 @@ while the rest of the process has none left.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
 import resource
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import cast
 
@@ -62,9 +63,10 @@ class BoundedSite(web.BaseSite):
     """
 
     def __init__(
-        self, runner: web.AppRunner, listeners: Sequence[socket.socket], tls: ssl.SSLContext | None = None
+        self, runner: web.AppRunner, listeners: Sequence[socket.socket], tls: Callable[[], ssl.SSLContext] | None = None
     ) -> None:
-        super().__init__(runner, ssl_context=tls)
+        super().__init__(runner)
+        self._tls = tls
         self._listeners = tuple(listeners)
         self._is_serving = True
         # A turn of the loop calls `_accept` once for each socket.
@@ -101,6 +103,10 @@ class BoundedSite(web.BaseSite):
             timer.cancel()
         while self._reserve:
             os.close(self._reserve.pop())
+        for connection in list(self._connections):
+            if not connection.is_open and self._may_close(connection):
+                connection.abort()
+        await asyncio.gather(*self._set_up)
         await super().stop()
 
     def forget(self, connection: _Connection) -> None:
@@ -147,8 +153,12 @@ class BoundedSite(web.BaseSite):
         task.add_done_callback(self._set_up.discard)
 
     async def _connect(self, connection: _Connection, accepted: socket.socket) -> None:
+        bounds = {"ssl_handshake_timeout": MAX_IDLE_SECONDS, "ssl_shutdown_timeout": MAX_LINGER_SECONDS}
         try:
-            await self._loop.connect_accepted_socket(lambda: connection, accepted, ssl=self._ssl_context)
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(lambda: connection, accepted)
+            else:
+                await self._loop.connect_accepted_socket(lambda: connection, accepted, ssl=self._tls(), **bounds)
         except (OSError, ValueError, MemoryError) as error:  # the client has gone, or its handshake failed
             log.debug("an HTTP connection was not set up: %s", error)
             accepted.close()
@@ -156,13 +166,17 @@ class BoundedSite(web.BaseSite):
 
     def _displace(self) -> bool:
         """Close the connection that is least likely to be missed. Returns False while all are being set up."""
-        candidates = sorted((each for each in self._connections if each.is_open), key=_Connection.rank)
+        candidates = sorted((each for each in self._connections if self._may_close(each)), key=_Connection.rank)
         chosen = next((each for each in candidates if not each.has_unread_input()), next(iter(candidates), None))
         if chosen is None:
             return False
         self._displaced += 1
         chosen.abort()
         return True
+
+    def _may_close(self, connection: _Connection) -> bool:
+        """Return whether a connection can be closed. Without TLS, its set-up ends in the turn after its acceptance."""
+        return connection.is_open or (self._tls is not None and connection.is_in_handshake)
 
     def _sweep(self) -> None:
         """Close overdue connections, refill the reserve, and report displaced connections once a minute."""
@@ -204,6 +218,7 @@ class _Connection(web.RequestHandler):
         self._socket = accepted
         # aiohttp forgets the transport when it closes, also while the client has not read everything.
         self._own_transport: asyncio.Transport | None = None
+        self._is_refused = False
         self._progress = (self._request_count, self._is_idle)
         self._progress_at_seconds = loop.time()
 
@@ -213,12 +228,19 @@ class _Connection(web.RequestHandler):
         return self._own_transport is not None and self._socket.fileno() >= 0
 
     @property
+    def is_in_handshake(self) -> bool:
+        """Whether the connection is being set up, and was not refused meanwhile."""
+        return self._own_transport is None and not self._is_refused and self._socket.fileno() >= 0
+
+    @property
     def _is_idle(self) -> bool:
         """Whether no complete request is waiting or in progress."""
         return self._waiter is not None and not self._waiter.done()
 
     def rank(self) -> int:
         """Rank the reasons to keep a connection: it is idle and never asked, asked before, does not read, is served."""
+        if self.is_in_handshake:
+            return 0
         if self._is_idle:
             return 0 if self._request_count == 0 else 1
         return 2 if self.writing_paused else 3
@@ -238,9 +260,16 @@ class _Connection(web.RequestHandler):
         return self.is_open and now_seconds >= self._progress_at_seconds + MAX_REQUEST_SECONDS
 
     def abort(self) -> None:
-        """Close the connection at once, with its descriptor, and drop unsent bytes."""
-        if self._own_transport is not None:
-            self._own_transport.abort()
+        """Close the connection at once, with its descriptor, and drop unsent bytes.
+
+        A TLS handshake reads the end of the connection instead, because asyncio still has the descriptor.
+        """
+        if self._own_transport is None:
+            self._is_refused = True
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            return
+        self._own_transport.abort()
         self._close_descriptor()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

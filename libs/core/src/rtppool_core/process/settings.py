@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from rtppool_core.contract.port_range import PortRange, PortRangeError
+from rtppool_core.net.hosts import host_problem
+from rtppool_core.net.tls_files import ServerCertificate, TlsFileError, TrustedAuthority
 
 NODE_ADDRESS = "$(NODE_IP)"
 LOCALHOST = "localhost"
@@ -140,6 +142,23 @@ class Environment:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             self.problem(f"{name}_FILE={path}: can't be read ({reason}); accepted is the path of a readable text file")
             return ""
+
+    def server_certificate(self, name: str) -> ServerCertificate | None:
+        """Return the certificate in a folder; None when not set, for a server without TLS."""
+        text = self.text(name)
+        try:
+            return ServerCertificate(name, Path(text)) if text else None
+        except TlsFileError as error:
+            self.problem(str(error))
+            return None
+
+    def trusted_authority(self, name: str, server_name: str) -> TrustedAuthority | None:
+        """Return the authority in the file `name` and the server's name in `server_name`; None when not set."""
+        path, server = self.text(name), self.text(server_name)
+        if path and host_problem(server or ".") is not None:
+            self.problem(f"{server_name}={server}: accepted with {name} is a name that the servers' certificates have")
+            return None
+        return TrustedAuthority(name, Path(path), server) if path else None
 
     def problem(self, sentence: str) -> None:
         """Note an error that only the service can detect, such as two settings that contradict each other."""

@@ -20,6 +20,7 @@ from rtppool_callgen.load.run import Load
 from rtppool_callgen.local.system import LocalSystem
 from rtppool_callgen.plan.plan import LoadPlan
 from rtppool_core.contract.port_range import PortRange, PortRangeError
+from rtppool_core.net.tls_files import TrustedAuthority
 from rtppool_core.process.service import Stop
 from rtppool_core.process.settings import Environment
 
@@ -38,6 +39,7 @@ class LoadOptions:
     load: Load
     relay_url: str
     relay_token: str
+    relay_authority: TrustedAuthority | None
     make_callers: MakeCallers
 
 
@@ -48,8 +50,9 @@ def add_load_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
         help="a constant load for some time, with a report, a chart, and an exit code by the SLA",
         description=(
             "Exit code 0: Met, and every call went as planned; 1: Violated, or calls are missing; 2: invalid options; "
-            "3: nothing was measured. Environment: RELAY_TOKEN or RELAY_TOKEN_FILE for the relay's token, ARI_USER "
-            "and ARI_PASS or ARI_PASS_FILE for the user of --callers ari."
+            "3: nothing was measured. Environment: RELAY_TOKEN or RELAY_TOKEN_FILE for the relay's token, "
+            "RELAY_CA_FILE and RELAY_TLS_NAME for a relay with TLS, ARI_USER and ARI_PASS or ARI_PASS_FILE for the "
+            "user of --callers ari."
         ),
     )
     plan = parser.add_argument_group("the load")
@@ -118,19 +121,24 @@ def load_options(options: argparse.Namespace) -> LoadOptions:
     """
     environment = Environment(os.environ)
     token = environment.secret("RELAY_TOKEN")
+    authority = environment.trusted_authority("RELAY_CA_FILE", "RELAY_TLS_NAME")
     environment.finish()
     plan, relay_url = _plan(options), options.relay_url or RELAY_URL
     load = Load(plan, options.output)
     if options.callers == "stand-in":
         http_port, echo_http_port, admission = options.http_port, options.echo_http_port, options.admission
         system = LocalSystem(http_port, echo_http_port, options.port_range, options.echo_port, admission)
-        return LoadOptions(load, system.address, "", lambda folder, stop: StandInCallers(plan, system, folder, stop))
+        return LoadOptions(
+            load, system.address, "", None, lambda folder, stop: StandInCallers(plan, system, folder, stop)
+        )
     if options.callers == "ari":
         ari = AriCallers(plan, _asterisk(options.ari_url or ARI_URL), options.endpoint, options.application)
-        return LoadOptions(load, relay_url, token, lambda _folder, _stop: ari)
+        return LoadOptions(load, relay_url, token, authority, lambda _folder, _stop: ari)
     sipp = SippSettings(options.sip_target, options.scenario, tuple(options.sipp), tuple(options.sipp_argument))
     asterisk = _asterisk(options.ari_url) if options.ari_url else None
-    return LoadOptions(load, relay_url, token, lambda folder, _stop: SippCallers(plan, sipp, folder, asterisk))
+    return LoadOptions(
+        load, relay_url, token, authority, lambda folder, _stop: SippCallers(plan, sipp, folder, asterisk)
+    )
 
 
 def _asterisk(url: str) -> AsteriskClient:

@@ -9,6 +9,7 @@ import aiohttp
 
 from rtppool_core.contract.codec import ContractError, from_json
 from rtppool_core.contract.report import Report
+from rtppool_core.net.tls_files import TlsFileError, TrustedAuthority
 
 READ_SECONDS = 5.0
 # Two hundred records and as many live calls are about half a MiB.
@@ -21,9 +22,13 @@ class RelayUnreadable(Exception):  # noqa: N818 an outcome, with a remedy
 
 
 class RelayReader:
-    """Use as `async with`. `token` is the content of the relay's HTTP_TOKEN_FILE, empty without one."""
+    """Use as `async with`. `token` is the content of the relay's HTTP_TOKEN_FILE, empty without one.
 
-    def __init__(self, url: str, token: str) -> None:
+    Without an `authority`, a URL with https needs a certificate for its host that this machine trusts.
+    """
+
+    def __init__(self, url: str, token: str, authority: TrustedAuthority | None = None) -> None:
+        self._authority = authority if url.lower().startswith("https://") else None
         self.url = url.rstrip("/")
         self._token = token
         self._http: aiohttp.ClientSession | None = None
@@ -61,15 +66,29 @@ class RelayReader:
         if self._http is None:
             raise RuntimeError("RelayReader is used outside of its async with")
         try:
-            async with self._http.get(self.url + path) as response:
+            async with self._http.get(self.url + path, **self._tls()) as response:
                 if response.status == UNAUTHORIZED:
                     raise RelayUnreadable(f"{self.url} requires its token; set RELAY_TOKEN or RELAY_TOKEN_FILE")
                 if not response.ok:
                     raise RelayUnreadable(f"{self.url}{path} answers {response.status}")
                 return self._object(path, await self._body(path, response))
+        except TlsFileError as error:
+            raise RelayUnreadable(str(error)) from error
         except (aiohttp.ClientError, TimeoutError) as error:
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):
+                raise RelayUnreadable(self._certificate_problem(error)) from error
             reason = str(error) or f"no answer within {READ_SECONDS:g} s"
             raise RelayUnreadable(f"{self.url}{path} can't be read: {reason}") from error
+
+    def _tls(self) -> dict[str, Any]:
+        if self._authority is None:
+            return {}
+        return {"ssl": self._authority.context(), "server_hostname": self._authority.server_name}
+
+    def _certificate_problem(self, error: aiohttp.ClientConnectorCertificateError) -> str:
+        problem = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+        remedy = self._authority.requirement if self._authority else "set RELAY_CA_FILE and RELAY_TLS_NAME"
+        return f"{self.url}: its certificate is not accepted ({problem}); {remedy}"
 
     async def _body(self, path: str, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()

@@ -96,7 +96,9 @@ class StandIn:
         await self.player.__aenter__()
         app = make_ari(self.switchboard, self.hub, self, self._user, lambda: self._password, self._interfere)
         try:
-            self._runner, self._port = await listen(app, self._host, self._port, self._tls, bounded=False)
+            tls = self._tls
+            context = (lambda: tls) if tls is not None else None
+            self._runner, self._port = await listen(app, self._host, self._port, context, bounded=False)
         except BaseException:
             await self.player.__aexit__()
             raise

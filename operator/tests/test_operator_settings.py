@@ -51,6 +51,9 @@ def test_the_trust_between_namespaces_is_read() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("DEFAULT_POOL", "{"),
+        ("DEFAULT_POOL", '{"name": "default", "managed": "yes", "spec": {}}'),
+        ("CRD_INSTALL", "perhaps"),
         ("POOL_NAMESPACES", "*"),
         ("POOL_NAMESPACES", "voice,Upper"),
         ("FOREIGN_POOLS_MAY_TAKE_NODES", "perhaps"),

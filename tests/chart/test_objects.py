@@ -19,6 +19,7 @@ from rtppool_core.contract import pools_file as pool_config
 from rtppool_core.contract.codec import from_json
 from rtppool_core.contract.port_range import PortRange
 from rtppool_echo.settings import read_settings as read_echo_settings
+from rtppool_operator.pools.default_pool import DefaultPool
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.settings import Settings as OperatorSettings
 from rtppool_operator.settings import read_settings as read_operator_settings
@@ -86,7 +87,6 @@ def test_a_default_release_consists_of_these_objects(defaults: Any) -> None:
         ("RoleBinding", "rtp-operator"),
         ("Role", "voice-rtp-operator"),
         ("RoleBinding", "voice-rtp-operator"),
-        ("RtpPool", "default"),
         ("Pod", "rtp-test-echo"),
         ("ServiceAccount", "rtp-crd-upgrade"),
         ("ClusterRole", "voice-rtp-crd-upgrade"),
@@ -100,7 +100,6 @@ def test_every_field_is_one_that_kubernetes_knows(render: Any, values: dict[str,
     unknown = [
         f"{o['kind']}/{o['metadata']['name']}{place}"
         for o in render(values)
-        if o["kind"] != "RtpPool"
         for place in unknown_fields(o, MODELS[o["kind"]])
     ]
     assert unknown == []
@@ -549,21 +548,41 @@ def test_pods_can_be_placed(render: Any) -> None:
         assert spec["imagePullSecrets"] == [{"name": "registry"}], name
 
 
-def test_the_default_pool_is_made_once_and_kept(defaults: Any) -> None:
-    pool = defaults.find("RtpPool", "default")
-    assert pool["metadata"]["annotations"] == {"helm.sh/hook": "post-install", "helm.sh/resource-policy": "keep"}
-    assert pool["spec"] == {"portRange": {"start": 10000, "end": 10100}, "echo": {"host": "127.0.0.1", "port": 4000}}
+def default_pool(rendered: Any) -> DefaultPool:
+    """The values of the default pool, as the operator reads them."""
+    found = operator_settings(rendered).default_pool
+    assert found is not None
+    return found
+
+
+def test_the_default_pool_is_no_object_of_the_chart(defaults: Any) -> None:
+    assert not [o for o in defaults if o["kind"] == "RtpPool"]
+    assert default_pool(defaults) == DefaultPool(
+        "default",
+        managed=True,
+        spec={"portRange": {"start": 10000, "end": 10100}, "echo": {"host": "127.0.0.1", "port": 4000}},
+    )
+
+
+def test_values_name_the_default_pool_and_decide_whether_they_win(render: Any) -> None:
+    values = default_pool(render({"defaultPool.name": "voice", "defaultPool.managed": False}))
+    assert (values.name, values.managed) == ("voice", False)
+
+
+def test_without_a_default_pool_the_operator_has_no_values_and_no_right_to_write_a_spec(render: Any) -> None:
+    rendered = render({"defaultPool.create": False})
+    assert operator_settings(rendered).default_pool is None
+    assert not [rule for rule in rendered.find("Role", "rtp-operator")["rules"] if "rtppools" in rule["resources"]]
 
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
 def test_the_default_pool_follows_its_definition(render: Any, chart: Path, values: dict[str, Any]) -> None:
-    pool = render(values).find("RtpPool", "default")
+    spec = default_pool(render(values)).spec
     definition = yaml.safe_load((chart / "files/rtppools.yaml").read_text())
     (version,) = definition["spec"]["versions"]
-    assert pool["apiVersion"] == f"{definition['spec']['group']}/{version['name']}"
     schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    jsonschema.validate(pool["spec"], {**schema, "additionalProperties": False})
-    entry = {"name": "default", "namespace": "voice", "uid": "u", "generation": 1, "nodes": [], **pool["spec"]}
+    jsonschema.validate(spec, {**schema, "additionalProperties": False})
+    entry = {"name": "default", "namespace": "voice", "uid": "u", "generation": 1, "nodes": [], **spec}
     assert from_json(pool_config.PoolEntry, entry).port_range == PortRange(10000, 10100)
 
 
@@ -571,7 +590,7 @@ def test_the_pool_takes_range_and_echo_from_the_same_values_as_the_relay(render:
     rendered = render(
         {"portRange": {"start": 20000, "end": 20009}, "echo.port": 5000, "relay.echo.host": "echo.example.com"}
     )
-    spec = rendered.find("RtpPool", "default")["spec"]
+    spec = default_pool(rendered).spec
     environment = rendered.environment("DaemonSet", "rtp-relay")
     assert spec == {"portRange": {"start": 20000, "end": 20009}, "echo": {"host": "echo.example.com", "port": 5000}}
     assert (environment["PORT_RANGE"], environment["ECHO_HOST"], environment["ECHO_PORT"]) == (
@@ -586,7 +605,7 @@ def test_the_header_extension_is_asked_for_in_the_relays_environment_and_in_the_
     environment = rendered.environment("DaemonSet", "rtp-relay")
     assert environment["ECHO_EXTENSION"] == "true"
     assert read_relay_settings(plain(environment)).echo.extension is True
-    assert rendered.find("RtpPool", "default")["spec"]["echo"]["extension"] is True
+    assert default_pool(rendered).spec["echo"]["extension"] is True
 
 
 def test_the_spec_keys_that_values_accept_are_those_of_the_definition(chart: Path) -> None:
@@ -705,5 +724,5 @@ def test_three_values_make_a_release_for_a_cluster_without_ipv4(render: Any) -> 
     relay = read_relay_settings(plain(rendered.environment("DaemonSet", "rtp-relay"), "fd00::10"))
     echo = read_echo_settings(plain(rendered.environment("DaemonSet", "rtp-echo"), "fd00::10"))
     assert (relay.bind_ip, relay.echo.host, echo.echo_bind) == ("::", "::1", "::")
-    assert rendered.find("RtpPool", "default")["spec"]["echo"]["host"] == "::1"
+    assert default_pool(rendered).spec["echo"]["host"] == "::1"
     assert "0.0.0.0" not in json.dumps(rendered.objects)

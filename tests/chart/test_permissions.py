@@ -56,6 +56,14 @@ PERMISSIONS = (
     Permission("release", "", "configmaps", ("get", "patch"), "The relays' configuration.", (CONFIG_MAP_NAME,)),
     Permission("release", "", "configmaps", ("create",), "Creation can't be granted by name."),
     Permission(
+        "release",
+        GROUP,
+        PLURAL,
+        ("get", "patch", "create"),
+        "The default pool, made from the chart's values. The operator writes the spec of no other pool.",
+        ("default",),
+    ),
+    Permission(
         "kube-system",
         "coordination.k8s.io",
         "leases",

@@ -169,7 +169,10 @@ def test_a_node_is_drained_with_the_operator_on_it_and_its_call_goes_on(kube: Ku
     wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready", 60)
 
 
-def test_a_pool_deleted_while_the_operator_is_down_goes_at_once_and_cuts_no_call(kube: Kube, usual: Phones) -> None:
+def test_a_pool_deleted_while_the_operator_is_down_goes_at_once_is_made_again_and_cuts_no_call(
+    kube: Kube, usual: Phones
+) -> None:
+    deleted = kube.pool()["metadata"]["uid"]
     with long_call(kube, usual, 60) as call:
         kube.kubectl("scale", OPERATOR, "--namespace", NAMESPACE, "--replicas=0")
         kube.kubectl(
@@ -186,7 +189,7 @@ def test_a_pool_deleted_while_the_operator_is_down_goes_at_once_and_cuts_no_call
         kube.kubectl("delete", "rtppool", "default", "--namespace", NAMESPACE, "--wait", "--timeout=10s", seconds=15)
         assert talking(kube, usual.node)
         kube.kubectl("scale", OPERATOR, "--namespace", NAMESPACE, "--replicas=1")
-        wait_for(lambda: without_pool(kube), "relays run without a pool", 40)
+        wait_for(lambda: on_other_pool(kube, deleted), "relays run on the pool that the operator has made", 60)
     call.assert_whole()
 
 
@@ -229,10 +232,10 @@ def names_rival(kube: Kube) -> bool | None:
     return True
 
 
-def without_pool(kube: Kube) -> bool | None:
-    pools = {node: kube.relay_json(node, "/status").get("pool") for node in kube.relay_pods()}
-    if any(pools.values()):
-        raise AssertionError(f"relays still have {pools}")
+def on_other_pool(kube: Kube, deleted: str) -> bool | None:
+    reports = {node: kube.relay_json(node, "/status").get("pool") for node in kube.relay_pods()}
+    if not all(pool and pool["uid"] != deleted for pool in reports.values()):
+        raise AssertionError(f"relays run on {reports}")
     return True
 
 

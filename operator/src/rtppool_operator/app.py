@@ -42,7 +42,9 @@ class App:
         self._identity = me
         self._tasks: list[asyncio.Task[None]] = []
         self._http: web.AppRunner | None = None
-        self.reconciler = Reconciler(cluster, self._poller, Leadership(cluster, me), me, settings.policy)
+        self.reconciler = Reconciler(
+            cluster, self._poller, Leadership(cluster, me), me, settings.policy, default_pool=settings.default_pool
+        )
         self.definition = DefinitionKeeper(cluster, definition, applies=settings.applies_crd)
         self.watch: KopfWatch | None = None
         self._watch_began_seconds = 0.0
@@ -128,7 +130,8 @@ class App:
 
     def _ready(self) -> Health:
         missing = self.definition.problem if not self.definition.served.is_set() else None
-        return Health(tuple(each for each in (missing, self.reconciler.problem) if each is not None))
+        problems = (missing, self.reconciler.problem, self.reconciler.default_pool_problem)
+        return Health(tuple(each for each in problems if each is not None))
 
 
 async def start(variables: Mapping[str, str]) -> App:

@@ -14,12 +14,14 @@ from rtppool_core.net.tls_files import ServerCertificate, TrustedAuthority
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_core.process.settings import Environment
+from rtppool_operator.pools.default_pool import ACCEPTED, DefaultPool
 from rtppool_operator.pools.rules import LABEL_KEY, LABEL_VALUE
 from rtppool_operator.pools.trust import HostList, TrustPolicy
 
 DEFAULT_CRD_FILE = "/opt/rtp-pool/crds/rtppools.yaml"
 # The chart adds the release's name. Every pod with these labels gets the token.
 DEFAULT_RELAY_SELECTOR = "app.kubernetes.io/name=rtp-pool,app.kubernetes.io/component=relay"
+MAX_SHOWN = 60
 NAMESPACE_NAME = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
@@ -37,6 +39,7 @@ class Settings:
     relay_authority: TrustedAuthority | None
     crd_file: Path
     applies_crd: bool
+    default_pool: DefaultPool | None
     log_level: str
     log_format: str
 
@@ -60,6 +63,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         relay_authority=env.trusted_authority("RELAY_CA_FILE", "RELAY_TLS_NAME"),
         crd_file=Path(env.text("CRD_FILE", DEFAULT_CRD_FILE)),
         applies_crd=env.choice("CRD_INSTALL", "true", ("true", "false")) == "true",
+        default_pool=_default_pool(env),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
         log_format=env.choice("LOG_FORMAT", "text", FORMATS),
     )
@@ -97,6 +101,17 @@ def _echo_hosts(env: Environment) -> HostList:
         accepted = "addresses, networks such as 10.0.0.0/8 with host bits zero, and host names, separated by commas"
         env.problem(f"ALLOWED_ECHO_HOSTS={text}: accepted are {accepted}")
         return HostList()
+
+
+def _default_pool(env: Environment) -> DefaultPool | None:
+    text = env.text("DEFAULT_POOL")
+    if not text:
+        return None
+    try:
+        return DefaultPool.parse(text)
+    except ValueError:
+        env.problem(f"DEFAULT_POOL={text:.{MAX_SHOWN}}: accepted is {ACCEPTED} (the chart sets it)")
+        return None
 
 
 def _relay_selector(env: Environment) -> str:

@@ -153,9 +153,12 @@ def test_a_pod_that_does_not_run_is_none(missing: str) -> None:
 
 async def test_a_configuration_that_lost_its_file_exists_all_the_same(api: ApiStandIn, cluster: Cluster) -> None:
     api.documents[CONFIG_MAP] = {"data": {"other": "x"}}
-    assert await asyncio.to_thread(cluster.written) == ""
+    assert await asyncio.to_thread(cluster.configuration) == ("", None)
+    recorded = {"metadata": {"annotations": {"rtppool.dev/default-pool": "default"}}, "data": {"pools.json": "{}"}}
+    api.documents[CONFIG_MAP] = recorded
+    assert await asyncio.to_thread(cluster.configuration) == ("{}", "default")
     del api.documents[CONFIG_MAP]
-    assert await asyncio.to_thread(cluster.written) is None
+    assert await asyncio.to_thread(cluster.configuration) == (None, None)
 
 
 @pytest.mark.parametrize("answer", ["not json", "[]", '{"items": 3}', "[" * 200_000])

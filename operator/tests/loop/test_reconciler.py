@@ -89,6 +89,12 @@ class MemoryCluster:
         assert reporter == "ns/me"
         self.events.append(event)
 
+    def apply_default_pool(self, document: Mapping[str, Any]) -> None:
+        raise AssertionError(f"no values, and yet {document} was applied")
+
+    def record_default_pool(self, name: str) -> None:
+        raise AssertionError(f"no values, and yet {name} was recorded")
+
     def lease(self, namespace: str, name: str) -> Any | None:
         return self.leases.get(f"{namespace}/{name}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import sys
 from collections.abc import AsyncIterator
@@ -133,20 +134,25 @@ def _lines(operator: OperatorProcess, text: str) -> int:
     return operator.log.read_text().count(text)
 
 
-async def _made(rig: Rig, name: str = "again") -> bool:
+async def _exists(rig: Rig) -> bool:
+    return await rig.api.find(pool_path(NAMESPACE, "default")) is not None
+
+
+async def _made(rig: Rig) -> bool:
     try:
-        await rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, name, 10_000, 10_100))
+        await rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "again", 10_000, 10_100))
     except ApiRefused:
         return False
     return True
 
 
 async def test_the_operator_uses_every_right_that_it_has_and_was_denied_nothing(older_rig: Rig) -> None:
-    """Exercise definition, lease, configuration, status, events and annotations."""
+    """Exercise definition, default pool, lease, configuration, status, events and annotations."""
     await without_definition(older_rig)
     operator = older_rig.operator()
-    operator.start()
-    await older_rig.until("a pool can be made", CONVERGED, lambda: _made(older_rig, "default"))
+    values = {"name": "default", "managed": True, "spec": {"portRange": {"start": 10_000, "end": 10_100}}}
+    operator.start({"DEFAULT_POOL": json.dumps(values)})
+    await older_rig.until("the default pool is there", CONVERGED, lambda: _exists(older_rig))
     await older_rig.converge(CONVERGED)
     await older_rig.api.patch(pool_path(NAMESPACE, "default"), {"spec": {"maxCalls": 7}})
     await older_rig.converge(CONVERGED)

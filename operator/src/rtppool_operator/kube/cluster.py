@@ -18,6 +18,8 @@ from kubernetes.client import ApiException
 
 from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
+from rtppool_operator.pools.default_pool import FIELD_MANAGER as VALUES_MANAGER
+from rtppool_operator.pools.default_pool import without_hook
 from rtppool_operator.pools.event import PoolEvent
 from rtppool_operator.pools.parsing import parse_pool, parse_without_spec
 from rtppool_operator.pools.schema import spec_schema
@@ -34,6 +36,8 @@ FIRST_REFUSAL, FIRST_FAILURE = 400, 500
 # The pause after a response of 429: its Retry-After, up to a limit that keeps a wrong value from stopping the operator.
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
 FIELD_MANAGER = "rtp-pool-operator"
+# On the ConfigMap of the relays, which an uninstall keeps.
+DEFAULT_POOL_ANNOTATION = f"{GROUP}/default-pool"
 MAX_EVENT = 1024
 MAX_REASON = 300
 LISTS = 4
@@ -95,12 +99,13 @@ class Cluster:
         listed = self._lists.submit(self._pools)
         relays = self._lists.submit(self.relays)
         nodes = self._lists.submit(self.nodes)
-        written = self._lists.submit(self.written)
+        written = self._lists.submit(self.configuration)
         pools, versions = listed.result()
         found = nodes.result()
         if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
             found = self.nodes_with_addresses()
-        return ClusterView(pools, relays.result(), found, written.result(), versions)
+        text, default_pool = written.result()
+        return ClusterView(pools, relays.result(), found, text, versions, default_pool)
 
     def _pools(self) -> tuple[tuple[Pool, ...], Mapping[str, str]]:
         """Return pools of all namespaces, and their resource versions by uid."""
@@ -138,11 +143,14 @@ class Cluster:
         response = self._list("list nodes", self._core.list_node, resource_version="0")
         return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", response)}
 
-    def written(self) -> str | None:
-        """Return `pools.json`; None without the ConfigMap."""
+    def configuration(self) -> tuple[str | None, str | None]:
+        """Return `pools.json` (None without the ConfigMap), and the recorded name of the default pool."""
         request = f"get configmap {CONFIG_MAP_NAME}"
         found = self._get(request, self._core.read_namespaced_config_map, CONFIG_MAP_NAME, self._namespace)
-        return None if found is None else (found.get("data") or {}).get(FILE_NAME, "")
+        if found is None:
+            return None, None
+        recorded = ((found.get("metadata") or {}).get("annotations") or {}).get(DEFAULT_POOL_ANNOTATION)
+        return (found.get("data") or {}).get(FILE_NAME, ""), recorded
 
     def write(self, text: str, *, exists: bool) -> None:
         """Write `pools.json`."""
@@ -167,6 +175,46 @@ class Cluster:
             self._namespace,
             body,
             field_manager=FIELD_MANAGER,
+        )
+
+    def record_default_pool(self, name: str) -> None:
+        """Record the name of a default pool that exists."""
+        self._write(
+            f"patch configmap {CONFIG_MAP_NAME}",
+            self._core.patch_namespaced_config_map,
+            CONFIG_MAP_NAME,
+            self._namespace,
+            {"metadata": {"annotations": {DEFAULT_POOL_ANNOTATION: name}}},
+            field_manager=FIELD_MANAGER,
+            _headers={"Accept": ONLY_METADATA_BACK},
+        )
+
+    def apply_default_pool(self, document: Mapping[str, Any]) -> None:
+        """Create the default pool, or take over the fields of the document, with those of the chart's former hook."""
+        name = document["metadata"]["name"]
+        key = (GROUP, VERSION, self._namespace, PLURAL, name)
+        request = f"rtppool {self._namespace}/{name}"
+        standing = self._get(f"get {request}", self._custom.get_namespaced_custom_object, *key)
+        fields = without_hook(standing["metadata"].get("managedFields") or []) if standing is not None else None
+        if standing is not None and fields is not None:
+            body = [
+                {"op": "test", "path": "/metadata/resourceVersion", "value": standing["metadata"]["resourceVersion"]},
+                {"op": "replace", "path": "/metadata/managedFields", "value": fields},
+            ]
+            self._patch_pool(f"take over {request}", key, body, "application/json-patch+json", FIELD_MANAGER)
+        self._patch_pool(f"apply {request}", key, document, "application/apply-patch+yaml", VALUES_MANAGER, force=True)
+
+    def _patch_pool(
+        self, request: str, key: tuple[str, ...], body: Any, content_type: str, manager: str, **options: Any
+    ) -> None:
+        self._write(
+            request,
+            self._custom.patch_namespaced_custom_object,
+            *key,
+            body,
+            field_manager=manager,
+            _content_type=content_type,
+            **options,
         )
 
     def refresh(self, relay: RelayPod, revision: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from rtppool_operator.kube.cluster import ClusterError
 from rtppool_operator.kube.writer import Writer
+from rtppool_operator.loop.default_pool_keeper import DefaultPoolStore
 from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
 from rtppool_operator.pools.desired import Desired, desired_state, pods_to_refresh
 from rtppool_operator.pools.event import PoolEvent
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 ANNOTATIONS_AT_ONCE = 16
 
 
-class ClusterAccess(Protocol):
+class ClusterAccess(DefaultPoolStore, Protocol):
     """The operator's access to the cluster. Every call blocks and may raise `ClusterError`."""
 
     def read_view(self) -> ClusterView:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rtppool_operator.loop.default_pool_keeper import ACTION
 from rtppool_operator.loop.reconciler import LEASE, Reconciler
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
 # Every action has a sample from the start, so that its first failure is an increase.
-FAILING_ACTIONS = (LEASE, CONFIGURE, POLL, REPORT, "configuration", "annotation", "status", "event")
+FAILING_ACTIONS = (LEASE, CONFIGURE, POLL, REPORT, "configuration", "annotation", "status", "event", ACTION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership
 from rtppool_operator.kube.watch_health import WatchHealth
 from rtppool_operator.kube.writer import NotLeadingError, Writer
 from rtppool_operator.loop.configure import ClusterAccess, Configurator, Snapshot
+from rtppool_operator.loop.default_pool_keeper import DefaultPoolKeeper
 from rtppool_operator.loop.report import StatusReporter
+from rtppool_operator.pools.default_pool import DefaultPool
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.observed import POLL_SECONDS
 from rtppool_operator.relays.polling import Poller
@@ -52,6 +54,8 @@ class Reconciler:
         policy: TrustPolicy,
         monotonic: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
+        *,
+        default_pool: DefaultPool | None = None,
     ) -> None:
         self.counts = WorkCounters()
         self.watch = WatchHealth()
@@ -63,6 +67,7 @@ class Reconciler:
         writer = Writer(self._executor, leadership.leads, self.counts)
         self._progress = RelayProgress()
         self._configurator = Configurator(cluster, writer, self._progress, self.counts, policy, monotonic)
+        self._default_pool = DefaultPoolKeeper(cluster, writer, default_pool, policy.namespace, monotonic)
         self._reporter = StatusReporter(cluster, writer, poller, self._progress, me, self.counts, monotonic, unix)
         self._problems: dict[str, str] = {CONFIGURE: "the cluster was not read yet"}
         self._done_at = dict.fromkeys((CONFIGURE, POLL, REPORT), monotonic())
@@ -76,6 +81,11 @@ class Reconciler:
     def problem(self) -> str | None:
         """Why the operator does not reconcile; None when it does."""
         return self._problems.get(LEASE) or next(iter(self._problems.values()), None)
+
+    @property
+    def default_pool_problem(self) -> str | None:
+        """Why the values of the default pool do not apply; None when they do."""
+        return self._default_pool.problem
 
     def stalled_seconds(self) -> float:
         """Return the time since the last round of the loop that is furthest behind, failed rounds included."""
@@ -201,6 +211,8 @@ class Reconciler:
             uids = {pool.uid for pool in snapshot.view.pools}
             self._generations = {uid: seen for uid, seen in self._generations.items() if uid in uids}
             self.counts.pools, self.counts.relays = len(snapshot.view.pools), len(snapshot.view.relays)
+            if await self._default_pool.run_round(snapshot.view):
+                self._wake.set()
         if changed:
             self._reports_due.set()
         self.counts.cycles += 1

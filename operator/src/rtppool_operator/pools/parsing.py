@@ -11,7 +11,7 @@ from jsonschema import Draft4Validator
 from rtppool_core.contract.codec import ContractError, from_json
 from rtppool_operator.pools.rules import check_rules
 from rtppool_operator.pools.schema import Refusal, check_schema
-from rtppool_operator.pools.spec import Pool, PoolSpec
+from rtppool_operator.pools.spec import VALUES_DIGEST, Pool, PoolSpec
 
 
 def parse_pool(document: Mapping[str, Any], schema: Draft4Validator) -> Pool:
@@ -36,6 +36,7 @@ def parse_without_spec(document: Mapping[str, Any]) -> Pool:
         created=metadata["creationTimestamp"],
         spec=None,
         status=document.get("status") or {},
+        values_digest=(metadata.get("annotations") or {}).get(VALUES_DIGEST),
     )
 
 

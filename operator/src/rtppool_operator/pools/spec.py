@@ -23,6 +23,8 @@ VERSION = "v1alpha1"
 PLURAL = "rtppools"
 KIND = "RtpPool"
 CRD_NAME = f"{PLURAL}.{GROUP}"
+# On the default pool: the digest of the chart's values that it has.
+VALUES_DIGEST = f"{GROUP}/values-digest"
 
 
 class Advertise(Contract, frozen=True):
@@ -54,6 +56,7 @@ class Pool:
     """One object. An invalid spec is None, with the reason in `problem`. So is one of a pool that is not honoured.
 
     `selector` is the object's nodeSelector, also of an invalid spec, because it ranks the pool among others.
+    `values_digest` is the annotation of the default pool.
     """
 
     namespace: str
@@ -65,6 +68,7 @@ class Pool:
     problem: str | None = None
     status: Mapping[str, Any] = field(default_factory=dict)
     selector: Mapping[str, Any] = field(default_factory=dict)
+    values_digest: str | None = None
 
     @property
     def key(self) -> str:

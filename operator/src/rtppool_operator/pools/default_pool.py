@@ -1,0 +1,101 @@
+"""The default pool, as the chart's values describe it. The operator applies it with a field manager of its own.
+
+The values win on their own fields once for each change of them. So an edit with kubectl lasts until the values change,
+also over restarts of the operator, and fields that the values do not have stay with their other managers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rtppool_operator.pools.cluster_view import ClusterView
+from rtppool_operator.pools.spec import GROUP, KIND, VALUES_DIGEST, VERSION
+
+FIELD_MANAGER = "rtp-pool-values"
+DIGEST_DIGITS = 16
+# As the API server accepts it.
+POOL_NAME = r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+ACCEPTED = 'a JSON object with "name", "managed" and "spec"'
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultPool:
+    """Name and spec of the pool. One that is not `managed` is made once and never changed."""
+
+    name: str
+    managed: bool
+    spec: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> DefaultPool:
+        """Read the JSON of the chart.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{error}; accepted is {ACCEPTED}") from error
+        match document:
+            case {"name": str(name), "managed": bool(managed), "spec": dict(spec)} if re.fullmatch(POOL_NAME, name):
+                return cls(name, managed, spec)
+        raise ValueError(f"accepted is {ACCEPTED}")
+
+    @property
+    def digest(self) -> str:
+        """The digest of the values, which the pool has as an annotation."""
+        return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()[:DIGEST_DIGITS]
+
+    def document(self, namespace: str) -> dict[str, Any]:
+        """Return the object to apply.
+
+        It has no label `app.kubernetes.io/instance`, because Argo CD prunes objects with the label of an application.
+        """
+        metadata: dict[str, Any] = {
+            "name": self.name,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/name": "rtp-pool", "app.kubernetes.io/managed-by": "rtp-pool-operator"},
+        }
+        if self.managed:
+            metadata["annotations"] = {VALUES_DIGEST: self.digest}
+        return {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "spec": dict(self.spec)}
+
+    def exists(self, view: ClusterView, namespace: str) -> bool:
+        """Return whether the cluster has the pool."""
+        return any((pool.namespace, pool.name) == (namespace, self.name) for pool in view.pools)
+
+    def is_due(self, view: ClusterView, namespace: str) -> bool:
+        """Return whether to apply the values: the pool is missing, or it has other values.
+
+        A pool that is not managed is due only if it never existed.
+        """
+        found = [pool for pool in view.pools if (pool.namespace, pool.name) == (namespace, self.name)]
+        if self.managed:
+            return not found or found[0].values_digest != self.digest
+        return not found and view.default_pool != self.name
+
+
+def without_hook(managed_fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """Return the managed fields with those of the chart's former hook as ours; None without such a hook.
+
+    Version 0.1.0 made the pool by a `post-install` hook of Helm, or by Argo CD. Without the transfer, a field that
+    leaves the values would stay in the pool, owned by a manager that never applies again.
+    """
+    owns_hook = [_owns_hook(entry) for entry in managed_fields]
+    ours = any(entry.get("manager") == FIELD_MANAGER for entry in managed_fields)
+    if ours or not any(owns_hook):
+        return None
+    at = owns_hook.index(True)
+    taken = {**managed_fields[at], "manager": FIELD_MANAGER, "operation": "Apply"}
+    return [taken if number == at else dict(entry) for number, entry in enumerate(managed_fields)]
+
+
+def _owns_hook(entry: Mapping[str, Any]) -> bool:
+    metadata = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
+    return "f:helm.sh/hook" in (metadata.get("f:annotations") or {}) and not entry.get("subresource")

@@ -87,7 +87,7 @@ def test_a_default_release_consists_of_these_objects(defaults: Any) -> None:
         ("RoleBinding", "rtp-operator"),
         ("Role", "voice-rtp-operator"),
         ("RoleBinding", "voice-rtp-operator"),
-        ("Pod", "rtp-test-echo"),
+        ("Pod", "rtp-test"),
         ("ServiceAccount", "rtp-crd-upgrade"),
         ("ClusterRole", "voice-rtp-crd-upgrade"),
         ("ClusterRoleBinding", "voice-rtp-crd-upgrade"),
@@ -133,7 +133,7 @@ def test_that_check_finds_a_misspelt_field() -> None:
 @VARIANTS
 def test_every_pod_is_as_unprivileged_as_can_be(render: Any, values: dict[str, Any]) -> None:
     pods = render(values).pods()
-    assert set(pods) == {"rtp-echo", "rtp-relay", "rtp-operator", "rtp-test-echo", "rtp-crd-upgrade"}
+    assert set(pods) == {"rtp-echo", "rtp-relay", "rtp-operator", "rtp-test", "rtp-crd-upgrade"}
     for pod in pods.values():
         context = pod["spec"]["securityContext"]
         assert context["runAsNonRoot"] is True
@@ -182,11 +182,11 @@ def test_packet_processes_ask_for_real_time_priority_only_if_they_are_to(
     assert {name: variables[name] for name in told} == told
 
 
-def test_only_the_operator_and_its_upgrade_job_hold_an_api_token(defaults: Any) -> None:
+def test_only_programs_of_the_operator_hold_an_api_token(defaults: Any) -> None:
     holders = {
         name for name, pod in defaults.pods().items() if pod["spec"].get("automountServiceAccountToken", True) is True
     }
-    assert holders == {"rtp-operator", "rtp-crd-upgrade"}
+    assert holders == {"rtp-operator", "rtp-crd-upgrade", "rtp-test"}
     for component in ("echo", "relay"):
         assert defaults.find("ServiceAccount", f"rtp-{component}")["automountServiceAccountToken"] is False
     bound = {
@@ -195,7 +195,7 @@ def test_only_the_operator_and_its_upgrade_job_hold_an_api_token(defaults: Any) 
         if o["kind"].endswith("RoleBinding") or o["kind"] == "RoleBinding"
         for s in o["subjects"]
     }
-    assert bound == holders
+    assert bound == {defaults.pods()[name]["spec"]["serviceAccountName"] for name in holders}
 
 
 def test_media_pods_are_on_the_nodes_network_and_can_still_resolve_cluster_names(defaults: Any) -> None:
@@ -439,7 +439,7 @@ OWN_REPOSITORIES = {f"{of}.image.repository": f"ghcr.io/mine/{of}" for of in ("e
 def test_images_can_be_taken_from_elsewhere(render: Any, values: dict[str, Any], image: str) -> None:
     rendered = render(values)
     assert rendered.container("DaemonSet", "rtp-echo")["image"] == image
-    assert rendered.container("Pod", "rtp-test-echo")["image"] == image
+    assert rendered.container("Pod", "rtp-test")["image"] == rendered.container("Deployment", "rtp-operator")["image"]
 
 
 def test_a_version_with_build_metadata_makes_labels_that_kubernetes_accepts(
@@ -632,23 +632,20 @@ def test_an_upgrade_applies_the_definition_before_anything_else(defaults: Any) -
         assert int(annotations["helm.sh/hook-weight"]) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
 
 
-@pytest.mark.parametrize(
-    ("values", "target"),
-    [
-        ({}, "127.0.0.1:4000"),
-        ({"echo.port": 5000}, "127.0.0.1:5000"),
-        ({"echo.bindAddress": "192.0.2.1"}, "192.0.2.1:4000"),
-        ({"echo.bindAddress": "2001:db8::1"}, "[2001:db8::1]:4000"),
-        ({"echo.bindAddress": "::"}, "127.0.0.1:4000"),
-    ],
-)
-def test_helm_test_sends_packets_to_the_nodes_own_echo(render: Any, values: dict[str, Any], target: str) -> None:
-    pod = render(values).find("Pod", "rtp-test-echo")
-    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
-    (container,) = pod["spec"]["containers"]
-    assert container["command"] == ["/opt/venv/bin/python", "-m", "rtppool_echo.check"]
-    assert container["args"] == [target, "--packets", "50"]
-    assert pod["spec"]["hostNetwork"] is True
+def test_helm_test_asks_the_relays_as_the_operator_does(render: Any) -> None:
+    for values in ({}, {"httpToken.enabled": False}, {"http.tlsSecret": "tls"}):
+        rendered = render(values)
+        pod = rendered.find("Pod", "rtp-test")
+        assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+        operator = rendered.pod("Deployment", "rtp-operator")["spec"]
+        assert pod["spec"]["serviceAccountName"] == operator["serviceAccountName"]
+        assert pod["spec"].get("volumes") == operator.get("volumes")
+        container = rendered.container("Pod", "rtp-test")
+        assert container["command"] == ["/opt/venv/bin/python", "-m", "rtppool_operator.check"]
+        own, other = rendered.environment("Pod", "rtp-test"), rendered.environment("Deployment", "rtp-operator")
+        assert own.items() <= other.items()
+        assert {"POD_NAMESPACE", "RELAY_SELECTOR"} <= own.keys()
+        assert {name for name in other if name.startswith("RELAY_")} <= own.keys()
 
 
 SPEC = "defaultPool.spec"

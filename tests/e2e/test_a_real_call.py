@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -134,8 +135,10 @@ def test_a_fresh_install_has_a_relay_and_its_ports_on_both_workers(kube: Kube, i
 def test_the_chart_s_own_test_sends_packets(kube: Kube, installed: dict[str, Any]) -> None:
     del installed
     output = kube.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout", "60s")
-    assert "50" in output
-    kube.transcript.write("The chart's own test sends packets to an echo:")
+    for node in kube.relay_pods():
+        for way in ("through the relay to the echo", "to the node's own echo"):
+            assert re.search(rf"ok +node {node}: {way} at \S+: sent 10, returned 10", output)
+    kube.transcript.write("The chart's own test has every node send packets:")
     kube.transcript.show("helm test rtp-pool -n rtp-pool --logs", output)
 
 

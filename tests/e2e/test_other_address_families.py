@@ -91,7 +91,10 @@ def test_the_node_has_the_cluster_s_family(family: Family) -> None:
 
 
 def test_helm_test_sends_its_packets(family: Family) -> None:
-    family.kube.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout", "120s")
+    output = family.kube.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout", "120s")
+    own = re.escape(f"{family.loopback}:4000")
+    assert re.search(rf"ok +node {family.node}: to the node's own echo at {own}: sent 10, returned 10", output)
+    assert re.search(rf"ok +node {family.node}: through the relay to the echo at \S+: sent 10, returned 10", output)
 
 
 def test_relay_and_echo_are_of_the_node_s_family(family: Family) -> None:

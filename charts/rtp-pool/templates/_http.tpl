@@ -37,3 +37,30 @@
 {{- define "rtp-pool.probeScheme" -}}
 {{- if .Values.http.tlsSecret }}, scheme: HTTPS{{ end -}}
 {{- end -}}
+
+{{/* The environment, the mounts and the volumes of a program that asks relays: the token, and the authority of TLS. */}}
+{{- define "rtp-pool.relayAccess" -}}
+{{- if .Values.httpToken.enabled }}
+- {name: RELAY_TOKEN_FILE, value: /var/run/secrets/rtp-pool/http/token}
+{{- end }}
+{{- if .Values.http.tlsSecret }}
+- {name: RELAY_CA_FILE, value: /var/run/secrets/rtp-pool/tls/ca.crt}
+- {name: RELAY_TLS_NAME, value: {{ include "rtp-pool.tlsName" . | quote }}}
+{{- end }}
+{{- end -}}
+{{- define "rtp-pool.relayAccessMounts" -}}
+{{- include "rtp-pool.tlsMount" . }}
+{{- if .Values.httpToken.enabled }}
+- {name: http-token, mountPath: /var/run/secrets/rtp-pool/http, readOnly: true}
+{{- end }}
+{{- end -}}
+{{- define "rtp-pool.relayAccessVolumes" -}}
+{{- include "rtp-pool.tlsVolume" . }}
+{{- if .Values.httpToken.enabled }}
+- name: http-token
+  secret:
+    secretName: {{ include "rtp-pool.tokenSecret" . }}
+    defaultMode: 0440
+    items: [{key: token, path: token}]
+{{- end }}
+{{- end -}}

@@ -58,11 +58,3 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- define "rtp-pool.echoTargetPort" -}}
 {{- .Values.relay.echo.port | default .Values.echo.port | int -}}
 {{- end -}}
-
-{{/* The address of the node's own echo for a program on the node. */}}
-{{- define "rtp-pool.echoTestTarget" -}}
-{{- $bind := .Values.echo.bindAddress -}}
-{{- if has $bind (list "0.0.0.0" "::") }}{{ $bind = "127.0.0.1" }}{{ end -}}
-{{- if contains ":" $bind }}{{ $bind = printf "[%s]" $bind }}{{ end -}}
-{{- $bind }}:{{ .Values.echo.port }}
-{{- end -}}

@@ -18,7 +18,8 @@ from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.report import HistogramExport, Report, WindowReport, Windows
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_operator.pools.cluster_view import RelayPod
-from rtppool_operator.relays.polling import MAX_POLLS_IN_FLIGHT, MAX_REPORT_BYTES, Poller, read_report
+from rtppool_operator.relays.polling import MAX_POLLS_IN_FLIGHT, Poller, read_report
+from rtppool_operator.relays.relay_http import MAX_BODY_BYTES
 
 MakeReport = Callable[..., Report]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -117,10 +118,10 @@ async def test_a_report_at_the_bound_of_its_size_is_read_and_a_longer_one_is_not
     relay: Relay, poller: Poller, make_report: MakeReport
 ) -> None:
     report = json.dumps(to_json(make_report())).encode()
-    relay.answer = lambda: web.Response(body=report.ljust(MAX_REPORT_BYTES))
+    relay.answer = lambda: web.Response(body=report.ljust(MAX_BODY_BYTES))
     await poller.poll([relay.pod()])
     assert poller.failures == {}
-    relay.answer = lambda: web.Response(body=report.ljust(MAX_REPORT_BYTES + 1))
+    relay.answer = lambda: web.Response(body=report.ljust(MAX_BODY_BYTES + 1))
     await poller.poll([relay.pod()])
     assert "its report is larger than 4194304 bytes" in poller.failures["uid-a"].reason
 

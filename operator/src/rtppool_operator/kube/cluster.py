@@ -121,15 +121,16 @@ class Cluster:
 
     def relays(self) -> tuple[RelayPod, ...]:
         """Return running relay pods. Pods that are being deleted count: they still have calls."""
+        pods = self.list_pods(self._relay_selector)
+        return tuple(relay for pod in pods if (relay := relay_of(pod)) is not None)
+
+    def list_pods(self, selector: str) -> list[dict[str, Any]]:
+        """Return pods of the operator's namespace by labels."""
         request = f"list pods in {self._namespace}"
         response = self._list(
-            request,
-            self._core.list_namespaced_pod,
-            self._namespace,
-            label_selector=self._relay_selector,
-            resource_version="0",
+            request, self._core.list_namespaced_pod, self._namespace, label_selector=selector, resource_version="0"
         )
-        return tuple(relay for pod in _items(request, response) if (relay := relay_of(pod)) is not None)
+        return _items(request, response)
 
     def nodes(self) -> Mapping[str, Node]:
         """Return all nodes by name, without addresses."""

@@ -42,6 +42,7 @@ from rtppool_relay.media.supervisor import MediaSupervisor
 from rtppool_relay.pools_file import CHECK_SECONDS, PoolsFileWatcher
 from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.ports.echo_resolver import EchoResolver
+from rtppool_relay.ports.packet_check import PacketChecks
 from rtppool_relay.ports.port_manager import PortManager
 from rtppool_relay.ports.preflight_watch import PreflightWatch
 from rtppool_relay.ports.probe import Probe
@@ -107,6 +108,8 @@ class Relay:
             admission=settings.admission,
             steady_ns=self._compare_clocks,
         )
+        self._probe = Probe(self._call_ports, self._config)
+        self._checks = PacketChecks(settings.node_name, self._probe, self._resolver, settings.node_echo_target)
         self._lifecycle = Lifecycle(ticked_at_seconds=time.monotonic())
         self._telephony = Telephony(settings, self._call_ports, self._call_ports.observe_address, self._jobs)
         clock = examine_kernel_stamps()
@@ -182,7 +185,7 @@ class Relay:
             repeat("releasing free memory", RELEASE_SECONDS, release_free_pages),
             keep_running("finding the own address", lambda: ports.own_address.run(ports.apply_config)),
             keep_running("resolving the echo", lambda: self._resolver.run(ports.move_to_echo)),
-            keep_running("the probe", Probe(ports, self._config).run),
+            keep_running("the probe", self._probe.run),
         )
 
     def _http_app(self) -> web.Application:
@@ -193,7 +196,9 @@ class Relay:
             registry,
             healthy=lambda: self._status.healthy(time.monotonic()),
             ready=self._status.ready,
-            routes=make_routes(self._snapshot, self._telephony.iterate_calls, self._telephony.recent_calls),
+            routes=make_routes(
+                self._snapshot, self._telephony.iterate_calls, self._telephony.recent_calls, self._checks.run
+            ),
             token=SecretFile("HTTP_TOKEN_FILE", token_file).value if token_file else None,
         )
 

@@ -40,12 +40,14 @@ class Settings:
     `node_ip` is the address that Asterisk gets where neither the pool nor ADVERTISE_IP names one. `ari_tls` is None
     for an `ari_url` of http. `ari_user` and `ari_password` are those at the start: their files may change. `on_stop`:
     live calls go on to their end (drain), or the next relay on the node adopts them at once (handover). `node_echo` is
-    the address of the node's own echo where that does not listen on loopback.
+    the address of the node's own echo where that does not listen on loopback. `node_echo_target` is its address and
+    port, None where the node may have no echo.
     """
 
     port_range: PortRange
     echo: EchoTarget
     node_echo: str | None
+    node_echo_target: tuple[str, int] | None
     bind_ip: str
     advertise_ip: str
     node_ip: str
@@ -86,10 +88,13 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     _check_ari_url(env, ari_url)
     node_name = env.text("NODE_NAME", socket.gethostname())
     scheduling = env.choice("MEDIA_SCHEDULING", "auto", SCHEDULING)
+    node_echo = env.address("NODE_ECHO_HOST", "") or None
+    node_echo_port = env.integer("NODE_ECHO_PORT", 0, 1, MAX_PORT)
     settings = Settings(
         port_range=env.port_range("PORT_RANGE", "10000-10100"),
         echo=_echo(env),
-        node_echo=env.address("NODE_ECHO_HOST", "") or None,
+        node_echo=node_echo,
+        node_echo_target=(node_echo or env.loopback(), node_echo_port) if node_echo_port else None,
         bind_ip=env.address("BIND_IP", "0.0.0.0"),
         advertise_ip=env.usable_address("ADVERTISE_IP"),
         node_ip=env.usable_address("NODE_IP"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from snapshots import MET, VIOLATED, with_report
 from yarl import URL
 
+from rtppool_core.contract.packet_check import Burst, PacketCheck
 from rtppool_relay.http.page.page import SlaPage
 from rtppool_relay.http.routes import MAX_ACCEPT_CHARACTERS, make_routes, prefer, weigh
 from rtppool_relay.http.sla_document import sla_document
@@ -18,6 +19,10 @@ from rtppool_relay.http.sla_document import sla_document
 OFFERED = ("application/json; charset=utf-8", "text/html; charset=utf-8")
 JSON, HTML = OFFERED
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+async def no_check() -> PacketCheck:
+    return PacketCheck("node-1", Burst("127.0.0.1:4000"))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +107,7 @@ def test_the_higher_weight_wins_in_any_order(json_weight: int, html_weight: int)
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
     app = web.Application()
-    for path, handler in make_routes(lambda: VIOLATED, list, list).items():
+    for path, handler in make_routes(lambda: VIOLATED, list, list, no_check).items():
         app.router.add_get(path, handler)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -142,7 +147,7 @@ async def test_the_form_follows_the_accept_header_and_caches_learn_of_it(
 async def test_half_a_surrogate_pair_in_a_name_breaks_no_page() -> None:
     broken = with_report(MET, node="worker-\ud800")
     app = web.Application()
-    app.router.add_get("/sla", make_routes(lambda: broken, list, list)["/sla"])
+    app.router.add_get("/sla", make_routes(lambda: broken, list, list, no_check)["/sla"])
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

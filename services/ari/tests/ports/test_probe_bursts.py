@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -37,15 +38,18 @@ class Leased:
         self.is_bound = False
 
 
-def probe_on(receiver: socket.socket, interval_seconds: int, *, reachable: bool) -> Probe:
+def probe_on(
+    receiver: socket.socket, interval_seconds: int, *, reachable: bool, enabled: bool = True, free: bool = True
+) -> Probe:
     port = receiver.getsockname()[1]
     ports: Any = SimpleNamespace(
-        open_probe=lambda: Leased(port),
+        open_probe=lambda: Leased(port) if free else None,
+        port_released=asyncio.Event(),
         manager=SimpleNamespace(end_probe=lambda: None),
         measurement=SimpleNamespace(echo=SimpleNamespace(reachable=reachable)),
         addresses=SimpleNamespace(bound=lambda: "127.0.0.1"),
     )
-    settings = ProbeSettings(interval_seconds=interval_seconds)
+    settings = ProbeSettings(enabled=enabled, interval_seconds=interval_seconds)
     config: Any = SimpleNamespace(
         probe=settings, port_range=PortRange(port, port), excluded_ports=frozenset(), clock_rate_hz=CLOCK_RATE_HZ
     )
@@ -72,3 +76,60 @@ async def test_bursts_follow_the_interval_while_the_echo_answers() -> None:
 async def test_a_burst_follows_about_every_second_while_the_echo_is_unreachable() -> None:
     with udp_socket() as receiver:
         assert await bursts_in(12.0, probe_on(receiver, 20, reachable=False), receiver) == 11
+
+
+@contextlib.asynccontextmanager
+async def answering(receiver: socket.socket, lost: int = 0) -> AsyncIterator[None]:
+    """Return packets to their sender, without the first `lost` of every burst."""
+    received = 0
+
+    def answer() -> None:
+        nonlocal received
+        packet, sender = receiver.recvfrom(2048)
+        if received % PACKETS_PER_BURST >= lost:
+            receiver.sendto(packet, sender)
+        received += 1
+
+    asyncio.get_running_loop().add_reader(receiver, answer)
+    yield
+    asyncio.get_running_loop().remove_reader(receiver)
+
+
+@contextlib.asynccontextmanager
+async def running(probe: Probe) -> AsyncIterator[None]:
+    task = asyncio.create_task(probe.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_a_burst_that_is_asked_for_follows_at_once_also_while_the_probe_is_off(enabled: bool) -> None:
+    with udp_socket() as receiver:
+        probe = probe_on(receiver, 60, reachable=True, enabled=enabled)
+        async with answering(receiver), running(probe):
+            await asyncio.sleep(30)
+            began = asyncio.get_running_loop().time()
+            outcome = await probe.burst()
+            assert (outcome.sent, len(outcome.round_trips_ns)) == (PACKETS_PER_BURST, PACKETS_PER_BURST)
+            assert asyncio.get_running_loop().time() - began < 2
+
+
+async def test_packets_that_do_not_come_back_are_lost_after_a_second() -> None:
+    with udp_socket() as receiver:
+        probe = probe_on(receiver, 60, reachable=True)
+        async with answering(receiver, lost=3), running(probe):
+            outcome = await probe.burst()
+            assert (outcome.sent, outcome.lost) == (PACKETS_PER_BURST, 3)
+
+
+async def test_a_burst_that_is_not_waited_for_any_more_is_forgotten_while_no_port_is_free() -> None:
+    with udp_socket() as receiver:
+        probe = probe_on(receiver, 60, reachable=True, free=False)
+        async with running(probe):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(5):
+                    await probe.burst()
+            assert probe._waiting == []

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 from urllib.request import parse_http_list
 
@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.helpers import parse_mimetype
 
 from rtppool_core.contract.codec import to_json
+from rtppool_core.contract.packet_check import PacketCheck
 from rtppool_core.net.http_endpoints import Handler, json_response
 from rtppool_relay.http.calls_document import Calls, CallsDocument
 from rtppool_relay.http.page.page import SlaPage
@@ -31,12 +32,16 @@ def make_routes(
     snapshot: Callable[[], Snapshot],
     live_calls: Calls,
     recent_calls: Calls,
+    check_packets: Callable[[], Awaitable[PacketCheck]],
 ) -> dict[str, Handler]:
-    """Make the handlers of `/status`, `/sla` and `/calls`."""
+    """Make the handlers of `/status`, `/sla`, `/calls` and `/check`."""
     page = SlaPage.load()
 
     async def status(_request: web.Request) -> web.StreamResponse:
         return json_response(to_json(snapshot().report))
+
+    async def check(_request: web.Request) -> web.StreamResponse:
+        return json_response(to_json(await check_packets()))
 
     async def sla(request: web.Request) -> web.StreamResponse:
         accept = ",".join(request.headers.getall("Accept", ()))[:MAX_ACCEPT_CHARACTERS]
@@ -49,7 +54,8 @@ def make_routes(
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    return {"/status": status, "/sla": sla, "/calls": CallsDocument(live_calls, recent_calls).answer}
+    calls = CallsDocument(live_calls, recent_calls).answer
+    return {"/status": status, "/sla": sla, "/calls": calls, "/check": check}
 
 
 def prefer(accept: str, offered: Sequence[str]) -> str:

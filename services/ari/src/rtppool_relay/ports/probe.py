@@ -7,6 +7,7 @@ call at once. It measures while there are no calls, and detects an echo that doe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import secrets
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtppool_core.contract.pools_file import ProbeSettings
+from rtppool_core.net.echo_check import Outcome
 from rtppool_core.net.udp import family_of
 from rtppool_core.process.periodic import describe_failure
 from rtppool_core.rtp.header import PCMU_PAYLOAD_TYPE, RtpHeader, build
@@ -34,6 +36,7 @@ SILENCE = bytes([0xFF]) * 160  # 20 ms of µ-law silence
 RETRY_SECONDS = 1.0
 # Callers are refused while the echo is unreachable, so its return must be noticed, also where bursts are rare.
 MAX_UNREACHABLE_PAUSE_SECONDS = 1.0
+MAX_ANSWER_SECONDS = 1.0
 MAX_READS = 64
 MAX_DATAGRAM_BYTES = 2048
 
@@ -61,12 +64,25 @@ class Probe:
     def __init__(self, call_ports: CallPorts, config: Callable[[], RelayConfig]) -> None:
         self._call_ports = call_ports
         self._config = config
+        self._waiting: list[asyncio.Future[Outcome]] = []
+        self._asked = asyncio.Event()
+
+    async def burst(self) -> Outcome:
+        """Return the outcome of the next burst, which follows at once. It waits for a free port without end."""
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append(outcome)
+        self._asked.set()
+        try:
+            return await outcome
+        finally:
+            if outcome in self._waiting:
+                self._waiting.remove(outcome)
 
     async def run(self) -> None:
         """Probe for ever, whenever it is enabled and a port is free."""
         while True:
             settings = self._config().probe
-            leased = self._call_ports.open_probe() if settings.enabled else None
+            leased = self._call_ports.open_probe() if settings.enabled or self._waiting else None
             if leased is None:
                 await self._wait_for_a_port()
                 continue
@@ -97,24 +113,42 @@ class Probe:
             stream = _Stream(secrets.randbits(32), secrets.randbits(16), config.clock_rate_hz)
             while leased.is_bound and self._applies(leased, settings):
                 started = loop.time()
+                self._asked.clear()
+                burst = _Burst(player, stream)
                 for number in range(PACKETS_PER_BURST):
                     await asyncio.sleep(max(0.0, started + number * PACKET_SECONDS - loop.time()))
-                    _send(player, stream.next_packet(time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)))
-                    _discard_received(player)
+                    burst.send()
+                    burst.receive()
+                await self._answer(burst)
                 await self._wait_for_next_burst(started + settings.interval_seconds)
 
+    async def _answer(self, burst: _Burst) -> None:
+        """Wait for the last packets of the burst, if a caller waits for its outcome, and return that to it."""
+        loop = asyncio.get_running_loop()
+        until_seconds = loop.time() + MAX_ANSWER_SECONDS
+        while self._waiting and burst.outcome.lost and loop.time() < until_seconds:
+            await asyncio.sleep(PACKET_SECONDS)
+            burst.receive()
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(burst.outcome)
+
     async def _wait_for_next_burst(self, due_seconds: float) -> None:
-        """Return when the next burst is due by the loop's clock, or earlier while the echo is unreachable."""
+        """Return when the next burst is due by the loop's clock, is asked for, or the echo is unreachable."""
         loop = asyncio.get_running_loop()
         while (left_seconds := due_seconds - loop.time()) > 0:
-            await asyncio.sleep(min(left_seconds, MAX_UNREACHABLE_PAUSE_SECONDS))
-            if self._call_ports.measurement.echo.reachable is False:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left_seconds, MAX_UNREACHABLE_PAUSE_SECONDS)):
+                    await self._asked.wait()
+            if self._asked.is_set() or self._call_ports.measurement.echo.reachable is False:
                 return
 
     def _applies(self, leased: LeasedPort, settings: ProbeSettings) -> bool:
         config = self._config()
         return (
             config.probe == settings
+            and (settings.enabled or bool(self._waiting))
             and leased.port in config.port_range
             and leased.port not in config.excluded_ports
             and leased.statistics.clock_rate_hz == config.clock_rate_hz
@@ -133,17 +167,33 @@ def _loopback_socket(bound_address: str) -> socket.socket:
     return player
 
 
-def _send(player: socket.socket, packet: bytes) -> None:
-    try:
-        player.send(packet)
-    except OSError as error:
-        # A media process that restarts refuses packets for a moment; the relay counts them as lost.
-        log.debug("probe packet not sent: %s", error)
+class _Burst:
+    """The packets of one burst. `outcome` counts those that came back unchanged."""
 
+    def __init__(self, player: socket.socket, stream: _Stream) -> None:
+        self._player = player
+        self._stream = stream
+        self._sent: dict[bytes, int] = {}
+        self.outcome = Outcome()
 
-def _discard_received(player: socket.socket) -> None:
-    for _ in range(MAX_READS):
+    def send(self) -> None:
+        """Send the next packet of the stream."""
+        packet = self._stream.next_packet(time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW))
+        self._sent[packet] = time.monotonic_ns()
+        self.outcome.sent += 1
         try:
-            player.recv(MAX_DATAGRAM_BYTES)
-        except OSError:
-            return
+            self._player.send(packet)
+        except OSError as error:
+            # A media process that restarts refuses packets for a moment; the relay counts them as lost.
+            log.debug("probe packet not sent: %s", error)
+
+    def receive(self) -> None:
+        """Count the packets that have come back."""
+        for _ in range(MAX_READS):
+            try:
+                answer = self._player.recv(MAX_DATAGRAM_BYTES)
+            except OSError:
+                return
+            sent_at_ns = self._sent.pop(answer, None)
+            if sent_at_ns is not None:
+                self.outcome.round_trips_ns[len(self.outcome.round_trips_ns)] = time.monotonic_ns() - sent_at_ns

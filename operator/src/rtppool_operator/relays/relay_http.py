@@ -1,0 +1,95 @@
+"""Requests to relays: with the token, over TLS where the release uses it, and bounded in time and size."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+
+from rtppool_core.net.tls_files import TrustedAuthority
+from rtppool_core.net.udp import host_port
+from rtppool_core.process.secret_file import SecretFile, SecretFileError
+from rtppool_operator.pools.cluster_view import RelayPod
+
+OK = 200
+MAX_BODY_BYTES = 4 << 20
+
+
+class RelayHttp:
+    """One session for all relays. A request takes at most `timeout_seconds`."""
+
+    def __init__(self, token: SecretFile | None, authority: TrustedAuthority | None, timeout_seconds: float) -> None:
+        self._token = token
+        self._authority = authority
+        self._timeout_seconds = timeout_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def headers(self) -> dict[str, str]:
+        """Return the headers with the current token."""
+        if self._token is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {await asyncio.to_thread(self._token.value)}"}
+        except SecretFileError:
+            # The relays' 401 becomes the pools' condition. The log has the cause.
+            return {}
+
+    async def get(self, relay: RelayPod, path: str, headers: dict[str, str]) -> bytes:
+        """Return a document of a relay.
+
+        Raises:
+            Exception: there is none; `reason` makes a sentence of it.
+        """
+        if relay.address is None:
+            raise OSError("the pod has no address yet")
+        tls: dict[str, Any] = {}
+        if self._authority is not None:
+            # Relays are reached by address, and one certificate serves all of them.
+            tls = {"ssl": self._authority.context(), "server_hostname": self._authority.server_name}
+        url = f"{'https' if tls else 'http'}://{host_port(relay.address, relay.port)}{path}"
+        async with self._open().get(url, headers=headers, allow_redirects=False, **tls) as response:
+            if response.status != OK:
+                raise OSError(f"it answered {response.status}")
+            return await _bounded(response)
+
+    def reason(self, relay: RelayPod, error: BaseException) -> str:
+        """Return the failure of a request as a sentence."""
+        where = f"{relay.address}:{relay.port}"
+        if isinstance(error, TimeoutError):
+            return f"{where} did not answer within {self._timeout_seconds:.0f} s"
+        if isinstance(error, aiohttp.ClientConnectorCertificateError) and self._authority is not None:
+            problem = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
+            return f"{where}: its certificate is not accepted ({problem}); {self._authority.requirement}"
+        if isinstance(error, aiohttp.ClientConnectorSSLError):
+            cause = error.os_error.reason or error.os_error
+            return f"{where} does not speak TLS ({cause}); is http.tlsSecret set for it?"
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return f"{where} can't be connected ({error.os_error.strerror or 'refused'})"
+        return f"{where}: {str(error) or type(error).__name__}"
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
+                # Relays compress nothing, and a small compressed body can be a large one.
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise OSError(f"its report is larger than {MAX_BODY_BYTES} bytes")
+    return bytes(body)

@@ -1,0 +1,61 @@
+"""Packets on request, for `helm test`: through the relay to its echo, and from its process to the node's own echo."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import statistics
+
+from rtppool_core.contract.packet_check import Burst, PacketCheck
+from rtppool_core.net.echo_check import Outcome, check
+from rtppool_core.net.udp import family_of, host_port
+from rtppool_core.units import NS_PER_US
+from rtppool_relay.ports.echo_resolver import EchoResolver
+from rtppool_relay.ports.probe import PACKETS_PER_BURST, Probe
+
+MAX_BURST_SECONDS = 5.0
+ANSWER_SECONDS = 1.0
+
+
+class PacketChecks:
+    """Runs one check at a time. `node_echo` is the address of the node's own echo, None where it is not known."""
+
+    def __init__(self, node: str, probe: Probe, resolver: EchoResolver, node_echo: tuple[str, int] | None) -> None:
+        self._node = node
+        self._probe = probe
+        self._resolver = resolver
+        self._node_echo = node_echo
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> PacketCheck:
+        """Send packets on both ways, and return the answers."""
+        async with self._turn:
+            through_relay = await self._through_relay()
+            own = None if self._node_echo is None else await asyncio.to_thread(_to_echo, *self._node_echo)
+        return PacketCheck(self._node, through_relay, own)
+
+    async def _through_relay(self) -> Burst:
+        target = str(self._resolver.target)
+        try:
+            async with asyncio.timeout(MAX_BURST_SECONDS):
+                outcome = await self._probe.burst()
+        except TimeoutError:
+            no_port = f"no port was free for the probe within {MAX_BURST_SECONDS:g} s"
+            return Burst(target, problem=self._resolver.reason or no_port)
+        return _burst(target, outcome)
+
+
+def _to_echo(host: str, port: int) -> Burst:
+    target = host_port(host, port)
+    try:
+        with socket.socket(family_of(host), socket.SOCK_DGRAM) as sock:
+            sock.connect((host, port))
+            return _burst(target, check(sock, PACKETS_PER_BURST, ANSWER_SECONDS))
+    except OSError as error:
+        return Burst(target, problem=error.strerror or str(error))
+
+
+def _burst(target: str, outcome: Outcome) -> Burst:
+    times_ns = outcome.round_trips_ns.values()
+    median = round(statistics.median(times_ns) / NS_PER_US) if times_ns else None
+    return Burst(target, outcome.sent, len(times_ns), median, outcome.error or None)

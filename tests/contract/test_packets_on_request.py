@@ -1,0 +1,116 @@
+"""`/check` of a running relay, and `helm test` over it: packets through the relay, and to the node's own echo."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import patch
+
+import aiohttp
+import pytest
+
+from rtppool_core.contract.codec import from_json
+from rtppool_core.contract.packet_check import PacketCheck
+from rtppool_core.process.service import Stop
+from rtppool_operator.check import check_release
+from rtppool_operator.kube.release_pods import ReleasePod
+from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.relays.relay_http import RelayHttp
+from rtppool_relay.app import Relay
+from rtppool_relay.settings import read_settings
+from rtppool_testing.echo import echo
+from rtppool_testing.ports import free_port, free_range
+from rtppool_testing.waiting import until
+
+pytestmark = pytest.mark.timeout(120)
+TEN = {"sent": 10, "answered": 10}
+
+
+@asynccontextmanager
+async def running(echo_port: int, node_echo_port: int, **others: str) -> AsyncIterator[int]:
+    """Run a relay and yield its HTTP port."""
+    port = free_port()
+    variables = {
+        "NODE_NAME": "node-1",
+        "HTTP_BIND": "127.0.0.1",
+        "HTTP_PORT": str(port),
+        "ECHO_PORT": str(echo_port),
+        "NODE_ECHO_PORT": str(node_echo_port),
+        "PORT_RANGE": str(free_range(4)),
+        "POOL_CONFIG": "/nowhere/pools.json",
+        "HOST_WITNESSES": "off",
+    }
+    relay = Relay(read_settings(variables | others))
+    # The relay's niceness would stay with the test process for all tests to come.
+    with patch.object(relay._supervisor, "yield_to_media"):
+        task = asyncio.create_task(relay.run(Stop()))
+        try:
+            await until(lambda: relay._lifecycle.ports_tried, "the relay serves")
+            yield port
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def check(port: int) -> dict[str, Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/check") as response,
+    ):
+        return dict(json.loads(await response.text()))
+
+
+async def helm_test(port: int, *pods: ReleasePod) -> list[tuple[bool, str]]:
+    relay = RelayPod("relay-1", "uid-1", "node-1", "127.0.0.1", port)
+    http = RelayHttp(None, None, 20)
+    verdicts = await check_release([ReleasePod("relay", "relay-1", "node-1", relay=relay), *pods], http, "voice")
+    await http.close()
+    return [(verdict.failed, verdict.line) for verdict in verdicts]
+
+
+async def test_a_relay_sends_packets_through_itself_and_to_the_echo_of_its_node() -> None:
+    async with echo() as far, echo() as own, running(far, own) as port:
+        answer = await check(port)
+        assert answer["node"] == "node-1"
+        assert answer["throughRelay"].items() >= ({"target": f"127.0.0.1:{far}"} | TEN).items()
+        assert answer["nodeEcho"].items() >= ({"target": f"127.0.0.1:{own}"} | TEN).items()
+        assert from_json(PacketCheck, answer).through_relay.ok
+        assert answer["throughRelay"]["medianMicroseconds"] > 0
+
+
+async def test_checks_at_the_same_time_have_their_own_packets() -> None:
+    async with echo() as far, running(far, far) as port:
+        answers = await asyncio.gather(*(check(port) for _ in range(4)))
+        assert [answer["throughRelay"]["answered"] for answer in answers] == [10] * 4
+
+
+async def test_helm_test_names_the_node_whose_own_echo_is_silent_and_what_to_do() -> None:
+    async with echo() as far, running(far, silent := free_port()) as port:
+        through, own = await helm_test(port, ReleasePod("echo", "echo-1", "node-1"))
+        assert through[0] is False
+        assert own[0] is True
+        assert own[1].startswith(f"node node-1: to the node's own echo at 127.0.0.1:{silent}: sent 1")
+        assert "(connection refused: no echo listens there). see kubectl logs of the node's echo" in own[1]
+        # Without an echo pod on the node, its relay is not asked to reach one.
+        assert len(await helm_test(port)) == 1
+
+
+async def test_helm_test_names_the_node_whose_relay_gets_no_answers() -> None:
+    async with echo() as own, running(silent := free_port(), own) as port:
+        through, beside = await helm_test(port, ReleasePod("echo", "echo-1", "node-1"))
+        line = (
+            f"node node-1: through the relay to the echo at 127.0.0.1:{silent}: sent 10, returned 0. see the condition"
+        )
+        assert through[0] is True
+        assert through[1].startswith(line)
+        assert beside[0] is False
+
+
+async def test_helm_test_names_an_echo_whose_name_has_no_address() -> None:
+    async with echo() as own, running(own, own, ECHO_HOST="echo.invalid") as port:
+        ((failed, line),) = await helm_test(port)
+        assert failed
+        assert "can't be resolved" in line

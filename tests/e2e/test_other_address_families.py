@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from kube import CHART, NAMESPACE, RELEASE, Kube, Transcript, has_condition, wait_for
 from long_call import ended, talking
 from phones import CallerCapture, deploy, end_of_call, payload, start_call
@@ -129,6 +130,35 @@ def test_a_call_gets_its_own_voice_back(family: Family) -> None:
     record = wait_for(lambda: ended(kube, family.node, 0), "the call's record", 10)
     _check_voice(caller, record)
     assert live["asterisk"].startswith(f"[{family.address}]:" if ":" in family.address else f"{family.address}:")
+
+
+@pytest.mark.parametrize("family", ["dual"], indirect=True)
+def test_the_notes_warn_in_a_namespace_that_refuses_the_pods(family: Family) -> None:
+    kube = family.kube
+    kube.kubectl("create", "namespace", "guarded")
+    kube.kubectl("label", "namespace", "guarded", "pod-security.kubernetes.io/enforce=baseline")
+    words = ["install", "other", str(CHART), "--namespace", "guarded", "--set", "image.pullPolicy=Never"]
+    notes = kube.helm(*words, "--dry-run=server").partition("NOTES:")[2]
+    assert "WARNING: namespace guarded enforces the Pod Security level baseline" in notes
+    assert "kubectl label namespace guarded pod-security.kubernetes.io/enforce=privileged" in notes
+
+
+@pytest.mark.parametrize("family", ["dual"], indirect=True)
+def test_probes_operator_and_helm_test_follow_to_tls(family: Family, tmp_path: Path) -> None:
+    """Runs last on its cluster, because the other tests ask over plain HTTP."""
+    kube, authority = family.kube, trustme.CA()
+    issued = authority.issue_cert(f"{RELEASE}.{NAMESPACE}.svc")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    issued.private_key_pem.write_to_path(tmp_path / "tls.key")
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    files = [f"--from-file={tmp_path / name}" for name in ("tls.crt", "tls.key", "ca.crt")]
+    kind = ("--type", "kubernetes.io/tls")
+    kube.kubectl("create", "secret", "generic", "rtp-tls", "--namespace", NAMESPACE, *kind, *files)
+    words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values"]
+    kube.helm(*words, "--set", "http.tlsSecret=rtp-tls", "--wait", "--timeout", "180s")
+    wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready over TLS", 60)
+    output = kube.helm("test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout", "120s")
+    assert "sent 10, returned 10" in output
 
 
 def _check_voice(caller: CallerCapture, record: dict[str, Any]) -> None:

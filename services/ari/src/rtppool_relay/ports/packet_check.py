@@ -18,7 +18,10 @@ ANSWER_SECONDS = 1.0
 
 
 class PacketChecks:
-    """Runs one check at a time. `node_echo` is the address of the node's own echo, None where it is not known."""
+    """Runs one check at a time. Requests that arrive meanwhile share the next one, so that a flood sends no flood.
+
+    `node_echo` is the address of the node's own echo, None where it is not known.
+    """
 
     def __init__(self, node: str, probe: Probe, resolver: EchoResolver, node_echo: tuple[str, int] | None) -> None:
         self._node = node
@@ -26,10 +29,17 @@ class PacketChecks:
         self._resolver = resolver
         self._node_echo = node_echo
         self._turn = asyncio.Lock()
+        self._next: asyncio.Task[PacketCheck] | None = None
 
     async def run(self) -> PacketCheck:
-        """Send packets on both ways, and return the answers."""
+        """Send packets on both ways from now on, and return the answers."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._check())
+        return await asyncio.shield(self._next)
+
+    async def _check(self) -> PacketCheck:
         async with self._turn:
+            self._next = None
             through_relay = await self._through_relay()
             own = None if self._node_echo is None else await asyncio.to_thread(_to_echo, *self._node_echo)
         return PacketCheck(self._node, through_relay, own)

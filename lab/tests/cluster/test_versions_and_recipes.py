@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.base.places import RECIPES, find_places
+from lab.base.places import RECIPES, REPOSITORY, find_places
 from lab.cluster import versions
 from lab.cluster.host.engine import dockerd_command
 from lab.cluster.host.machine import Machine
@@ -94,3 +94,13 @@ def test_everything_is_kept_in_the_folder_that_the_user_names(tmp_path: Path) ->
 def test_without_a_name_it_is_the_users_cache_folder(tmp_path: Path) -> None:
     assert find_places({"XDG_CACHE_HOME": str(tmp_path)}).root == tmp_path / "rtp-pool"
     assert find_places({}).root == Path.home().resolve() / ".cache/rtp-pool"
+
+
+def test_each_path_that_the_images_copy_exists_and_is_sent_to_the_engine() -> None:
+    sent = [line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    lines = [line.split() for line in (REPOSITORY / "Dockerfile").read_text().splitlines()]
+    copied = [words[1] for words in lines if words[:1] == ["COPY"] and not words[1].startswith("--from")]
+    assert copied
+    for path in copied:
+        assert (REPOSITORY / path).exists(), path
+        assert any(each == path or each.startswith(f"{path}/") for each in sent), path

@@ -7,7 +7,7 @@ import socket
 import statistics
 
 from rtppool_core.contract.packet_check import Burst, PacketCheck
-from rtppool_core.net.echo_check import Outcome, check
+from rtppool_core.net.echo_check import check
 from rtppool_core.net.udp import family_of, host_port
 from rtppool_core.units import NS_PER_US
 from rtppool_relay.ports.echo_resolver import EchoResolver
@@ -52,7 +52,8 @@ class PacketChecks:
         except TimeoutError:
             no_port = f"no port was free for the probe within {MAX_BURST_SECONDS:g} s"
             return Burst(target, problem=self._resolver.reason or no_port)
-        return _burst(target, outcome)
+        # The probe reads answers every 20 ms. The round trips of its packets are in the pool's status.
+        return Burst(target, outcome.sent, len(outcome.round_trips_ns))
 
 
 def _to_echo(host: str, port: int) -> Burst:
@@ -60,12 +61,9 @@ def _to_echo(host: str, port: int) -> Burst:
     try:
         with socket.socket(family_of(host), socket.SOCK_DGRAM) as sock:
             sock.connect((host, port))
-            return _burst(target, check(sock, PACKETS_PER_BURST, ANSWER_SECONDS))
+            outcome = check(sock, PACKETS_PER_BURST, ANSWER_SECONDS)
     except OSError as error:
         return Burst(target, problem=error.strerror or str(error))
-
-
-def _burst(target: str, outcome: Outcome) -> Burst:
     times_ns = outcome.round_trips_ns.values()
     median = round(statistics.median(times_ns) / NS_PER_US) if times_ns else None
     return Burst(target, outcome.sent, len(times_ns), median, outcome.error or None)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from chart_values import BASE, set_values
+from chart_values import completed, set_values
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/rtp-pool"
@@ -82,7 +82,7 @@ Render = Callable[..., Rendered]
 @pytest.fixture(scope="session")
 def try_to_render(helm: Callable[..., Any]) -> Callable[..., subprocess.CompletedProcess[str]]:
     def attempt(values: dict[str, Any] | None = None, *options: str) -> subprocess.CompletedProcess[str]:
-        words = set_values({**BASE, **(values or {})})
+        words = set_values(completed(values))
         done: subprocess.CompletedProcess[str] = helm(
             "template", "rtp", CHART, "--namespace", "voice", *words, *options
         )
@@ -111,7 +111,7 @@ def notes(helm: Callable[..., Any]) -> Callable[..., str]:
     """Return the notes of an installation."""
 
     def printed(values: dict[str, Any] | None = None) -> str:
-        words = set_values({**BASE, **(values or {})})
+        words = set_values(completed(values))
         done = helm("install", "rtp", CHART, "--namespace", "voice", "--dry-run=client", *words)
         assert done.returncode == 0, done.stderr
         return str(done.stdout.partition("NOTES:")[2])

@@ -77,7 +77,6 @@ def test_a_default_release_consists_of_these_objects(defaults: Any) -> None:
         ("ServiceAccount", "rtp-echo"),
         ("ServiceAccount", "rtp-relay"),
         ("ServiceAccount", "rtp-operator"),
-        ("Secret", "rtp-http-token"),
         ("DaemonSet", "rtp-echo"),
         ("DaemonSet", "rtp-relay"),
         ("Deployment", "rtp-operator"),
@@ -308,10 +307,9 @@ def test_relay_and_operator_have_the_same_token(defaults: Any) -> None:
         spec = defaults.pod(kind, name)["spec"]
         volume = next(v for v in spec["volumes"] if v["name"] == "http-token")
         mount = next(m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "http-token")
-        assert volume["secret"]["secretName"] == "rtp-http-token"
+        assert volume["secret"]["secretName"] == "http-token"
         assert mount["readOnly"] is True
         assert path == Path(mount["mountPath"]) / volume["secret"]["items"][0]["path"]
-    assert set(defaults.find("Secret", "rtp-http-token")["data"]) == {"token"}
 
 
 def test_an_own_token_secret_is_used_instead(render: Any) -> None:
@@ -331,7 +329,7 @@ def test_without_a_token_nothing_mounts_one(render: Any) -> None:
 def test_without_credentials_the_relay_has_no_ari_setting_and_no_secret(defaults: Any) -> None:
     environment = defaults.environment("DaemonSet", "rtp-relay")
     assert not [name for name in environment if name.startswith("ARI_")]
-    assert [o["metadata"]["name"] for o in defaults if o["kind"] == "Secret"] == ["rtp-http-token"]
+    assert [o["metadata"]["name"] for o in defaults if o["kind"] == "Secret"] == []
 
 
 def test_credentials_of_the_values_go_into_a_secret_and_nowhere_else(render: Any) -> None:

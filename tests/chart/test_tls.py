@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chart_values import BASE, set_values
 
 PODS = (("DaemonSet", "rtp-echo"), ("DaemonSet", "rtp-relay"), ("Deployment", "rtp-operator"))
 FOLDER = "/var/run/secrets/rtp-pool/tls"
@@ -46,7 +47,7 @@ def test_the_operator_checks_the_relays_by_authority_and_name(render: Any, defau
 
 
 def notes(helm: Any, chart: Path, *options: str) -> str:
-    words = ("install", "rtp", chart, "--namespace", "voice", "--dry-run=client", "--set", "image.pullPolicy=Never")
+    words = ("install", "rtp", chart, "--namespace", "voice", "--dry-run=client", *set_values(BASE))
     done = helm(*words, *options)
     assert done.returncode == 0, done.stderr
     return str(done.stdout).partition("NOTES:")[2]

@@ -112,6 +112,19 @@ def test_a_contradiction_is_refused_with_a_sentence(try_to_render: Any, values: 
     assert "s3cret" not in done.stderr
 
 
+def test_a_token_that_each_rendering_would_generate_anew_is_refused_with_a_sentence(try_to_render: Any) -> None:
+    done = try_to_render({"httpToken.existingSecret": ""})
+    assert done.returncode != 0
+    for words in ("httpToken.existingSecret is empty", "renders without a cluster", "httpToken.enabled false"):
+        assert words in done.stderr
+    assert try_to_render({"httpToken.enabled": False}).returncode == 0
+
+
+def test_two_renderings_without_a_cluster_are_the_same(try_to_render: Any) -> None:
+    values = {"ari.user": "asterisk", "ari.password": "s3cret", "ari.url": "http://127.0.0.1:8088/ari"}
+    assert try_to_render(values).stdout == try_to_render(values).stdout
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

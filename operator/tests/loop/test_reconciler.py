@@ -140,7 +140,7 @@ async def reconciler(cluster: MemoryCluster, later: list[float]) -> AsyncIterato
         return time.monotonic() + later[0]
 
     leadership = Leadership(cluster, "ns/me", monotonic)
-    made = Reconciler(cluster, Poller(None, monotonic), leadership, "ns/me", TrustPolicy("voice"), monotonic)
+    made = Reconciler(cluster, Poller(None, monotonic=monotonic), leadership, "ns/me", TrustPolicy("voice"), monotonic)
     yield made
     await made.close()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from chart_values import completed, set_values
+from strict_yaml import load_all
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/rtp-pool"
@@ -100,7 +100,7 @@ def render(try_to_render: Callable[..., Any]) -> Render:
         if key not in kept:
             done = try_to_render(values, *options)
             assert done.returncode == 0, done.stderr
-            kept[key] = Rendered(tuple(document for document in yaml.safe_load_all(done.stdout) if document))
+            kept[key] = Rendered(tuple(document for document in load_all(done.stdout) if document))
         return kept[key]
 
     return rendered

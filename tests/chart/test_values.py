@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from chart_values import BASE, set_values
+from values_schema import is_generated, shown, with_generated
 
 
 def test_the_chart_passes_lint(helm: Callable[..., Any], chart: Path) -> None:
@@ -24,14 +25,17 @@ def paths(value: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[
             yield from paths(held, (*place, name))
 
 
-FREE = {"resources.requests", "resources.limits", "nodeSelector", "affinity", "podAnnotations"}
+FREE = (
+    *("commonLabels", "podLabels", "podAnnotations", "annotations", "nodeSelector"),
+    *("resources.requests", "resources.limits", "global"),
+)
 
 
 def test_an_unknown_key_is_refused_by_name_wherever_it_stands(try_to_render: Any, chart: Path) -> None:
     values = yaml.safe_load((chart / "values.yaml").read_text())
     for place in paths(values):
         path = ".".join([*place, "surprise"])
-        if place == ("global",) or any(path.endswith(f"{free}.surprise") for free in FREE):
+        if path.endswith(tuple(f"{free}.surprise" for free in FREE)):
             continue
         done = try_to_render({path: 1})
         assert done.returncode != 0, path
@@ -40,21 +44,58 @@ def test_an_unknown_key_is_refused_by_name_wherever_it_stands(try_to_render: Any
 
 
 def test_every_key_of_the_schema_has_a_default_and_the_other_way_round(chart: Path) -> None:
-    def keys(schema: dict[str, Any], place: str = "") -> Iterator[str]:
-        for name, below in schema.get("properties", {}).items():
-            if place == "defaultPool.spec.":
-                continue
-            yield place + name
-            yield from keys(below if isinstance(below, dict) else {}, f"{place}{name}.")
+    schema = json.loads((chart / "values.schema.json").read_text())
 
-    def held(value: dict[str, Any], place: str = "") -> Iterator[str]:
+    def keys(below: dict[str, Any], place: str = "") -> Iterator[str]:
+        name = below.get("$ref", "").rpartition("/")[2]
+        if is_generated(name):
+            return
+        held = schema["$defs"][name] if name else below
+        for key, deeper in held.get("properties", {}).items():
+            yield place + key
+            yield from keys(deeper, f"{place}{key}.")
+
+    def defaults(value: dict[str, Any], place: str = "") -> Iterator[str]:
         for name, below in value.items():
             yield place + name
-            if isinstance(below, dict) and name != "resources":
-                yield from held(below, f"{place}{name}.")
+            if isinstance(below, dict) and name not in {"requests", "limits", "podSecurityContext", "securityContext"}:
+                yield from defaults(below, f"{place}{name}.")
 
-    schema = json.loads((chart / "values.schema.json").read_text())
-    assert set(keys(schema)) == set(held(yaml.safe_load((chart / "values.yaml").read_text())))
+    assert set(keys(schema)) == set(defaults(yaml.safe_load((chart / "values.yaml").read_text())))
+
+
+def test_the_generated_parts_of_the_schema_are_those_of_the_crd_and_of_kubernetes(chart: Path) -> None:
+    text = (chart / "values.schema.json").read_text()
+    assert text == shown(with_generated(json.loads(text))), "run .venv/bin/python tools/values_schema.py"
+
+
+def test_a_null_is_refused_by_the_name_of_its_key(try_to_render: Any, chart: Path) -> None:
+    """A null takes the default away. All keys of one object are tried at once, because the schema names each."""
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    free = (
+        "global",
+        "resources",
+        "requests",
+        "limits",
+        "podSecurityContext",
+        "securityContext",
+        "seccompProfile",
+        "capabilities",
+    )
+    for place in paths(values):
+        if place and place[-1] in free:
+            continue
+        held = values
+        for name in place:
+            held = held[name]
+        nulls = [name for name, default in held.items() if default is not None]
+        if not nulls:
+            continue
+        done = try_to_render({".".join([*place, name]): None for name in nulls})
+        assert done.returncode != 0, place
+        assert "missing propert" in done.stderr, done.stderr
+        for name in nulls:
+            assert f"'{name}'" in done.stderr, (place, done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +126,10 @@ def test_every_key_of_the_schema_has_a_default_and_the_other_way_round(chart: Pa
                 "hanging up takes 15 s more; accepted is 75 or above"
             ),
         ),
+        (
+            {"echo.httpPort": 9095, "operator.networkPolicy.apiServerPorts": []},
+            "at '/operator/networkPolicy/apiServerPorts': minItems: got 0, want 1",
+        ),
         ({"ari.user": "asterisk"}, "ari.user is asterisk, but ari.password is empty; accepted are both"),
         ({"ari.password": "s3cret"}, "ari.password is set, but ari.user is empty; accepted are both"),
         (
@@ -96,7 +141,7 @@ def test_every_key_of_the_schema_has_a_default_and_the_other_way_round(chart: Pa
             "ari.caSecret is one and ari.caConfigMap is other; accepted is one of both",
         ),
         (
-            {"ari.caSecret": "authority"},
+            {"ari.caSecret": "authority", "ari.existingSecret": "pbx"},
             "ari.url is http://127.0.0.1:8088/ari, which does not use TLS; accepted is https://",
         ),
         (
@@ -123,48 +168,3 @@ def test_a_token_that_each_rendering_would_generate_anew_is_refused_with_a_sente
 def test_two_renderings_without_a_cluster_are_the_same(try_to_render: Any) -> None:
     values = {"ari.user": "asterisk", "ari.password": "s3cret", "ari.url": "http://127.0.0.1:8088/ari"}
     assert try_to_render(values).stdout == try_to_render(values).stdout
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("portRange.start", 80),
-        ("portRange.end", 70000),
-        ("portRange.start", "10000"),
-        ("echo.port", 0),
-        ("echo.dscp", 64),
-        ("echo.workers", 0),
-        ("echo.allow", ["10.0.0.0/8,evil"]),
-        ("echo.rate", -1),
-        ("echo.ratePerAddress", 1000001),
-        ("echo.rtpOnly", "perhaps"),
-        ("relay.echo.host", "a b"),
-        ("relay.echo.extension", "yes"),
-        ("relay.dscp", -1),
-        ("ari.url", "http://user:password@host:8088/ari"),
-        ("ari.url", "ftp://host"),
-        ("ari.url", "http://host:8088/ari?api_key=user:password"),
-        ("ari.url", "http://host:8088/ari#user"),
-        ("ari.application", "a,b"),
-        ("ari.application", "a" * 74),
-        ("ari.applicationPerNode", "yes"),
-        ("ari.caSecret", "Upper"),
-        ("ari.caKey", "../ca.crt"),
-        ("relay.onStop", "Handover"),
-        ("logs.level", "LOUD"),
-        ("operator.poolNamespaces", ["*"]),
-        ("operator.poolNamespaces", ["a,b"]),
-        ("operator.foreignPoolsMayTakeNodes", "yes"),
-        ("operator.allowedEchoHosts", ["10.0.0.0/8,evil"]),
-        ("operator.allowedEchoHosts", ["*.example.com"]),
-        ("operator.allowedAdvertiseAddresses", ["echo.example.com"]),
-        ("operator.networkPolicy.from", "all"),
-        ("image.pullPolicy", "Sometimes"),
-        ("fullnameOverride", "Upper"),
-        ("defaultPool.spec", {"portRange": {"start": 1, "end": 2}}),
-    ],
-)
-def test_an_impossible_value_is_refused_by_its_place(try_to_render: Any, key: str, value: Any) -> None:
-    done = try_to_render({key: value})
-    assert done.returncode != 0
-    assert f"at '/{key.replace('.', '/')}" in done.stderr

@@ -1,14 +1,3 @@
-{{/* Rules for the addresses at which HTTP is served. */}}
-{{- define "rtp-pool.refuseHttpAddresses" -}}
-{{- $reached := false -}}
-{{- range .Values.httpBindAddress -}}
-{{- if has . (list "$(NODE_IP)" "0.0.0.0" "::") }}{{ $reached = true }}{{ end -}}
-{{- end -}}
-{{- if not $reached -}}
-{{- fail (printf "httpBindAddress is [%s]; accepted is a list with $(NODE_IP), 0.0.0.0 or ::, because kubelet and operator reach a pod at its node's address" (join ", " .Values.httpBindAddress)) -}}
-{{- end -}}
-{{- end -}}
-
 {{/* The name that the certificate in http.tlsSecret must have. Pods are reached by address, so their clients check this name. */}}
 {{- define "rtp-pool.tlsName" -}}
 {{- .Values.http.serverName | default (printf "%s.%s.svc" (include "rtp-pool.fullname" .) .Release.Namespace) -}}
@@ -59,7 +48,7 @@
 {{- if .Values.httpToken.enabled }}
 - name: http-token
   secret:
-    secretName: {{ include "rtp-pool.tokenSecret" . }}
+    secretName: {{ include "rtp-pool.tokenSecret" . | quote }}
     defaultMode: 0440
     items: [{key: token, path: token}]
 {{- end }}

@@ -7,7 +7,7 @@
 {{- define "rtp-pool.selector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: rtp-pool
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
@@ -20,12 +20,23 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- join "," $pairs -}}
 {{- end -}}
 
-{{/* All labels: (list . "echo") */}}
+{{/* The labels of a pod: (list . "echo" .Values.echo). No chart version, so that an upgrade alone restarts no pod. */}}
+{{- define "rtp-pool.podLabels" -}}
+{{- include "rtp-pool.selector" . }}
+{{- with mergeOverwrite (deepCopy (index . 0).Values.commonLabels) (index . 2).podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* All labels of an object: (list . "echo") */}}
 {{- define "rtp-pool.labels" -}}
 {{- $root := index . 0 -}}
 {{ include "rtp-pool.selector" . }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | replace "+" "_" | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | quote }}
 {{- end -}}
 
@@ -52,6 +63,13 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- if .Values.ari.existingSecret }}{{ .Values.ari.existingSecret }}
 {{- else if .Values.ari.user }}{{ include "rtp-pool.fullname" . }}-ari
 {{- end -}}
+{{- end -}}
+
+{{/* A component's service account: (list . "echo") */}}
+{{- define "rtp-pool.serviceAccount" -}}
+{{- $root := index . 0 -}}
+{{- $account := (index $root.Values (index . 1)).serviceAccount -}}
+{{- $account.name | default (ternary (printf "%s-%s" (include "rtp-pool.fullname" $root) (index . 1)) "default" $account.create) -}}
 {{- end -}}
 
 {{/* The echo's port for relays and for the default pool. */}}

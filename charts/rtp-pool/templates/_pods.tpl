@@ -1,37 +1,20 @@
-{{/* The security context of every pod of this chart. */}}
-{{- define "rtp-pool.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
-{{- end -}}
-
-{{- define "rtp-pool.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
-{{- end -}}
-
 {{/* The security context of a container that forwards packets. Only root can use a capability of a container, so realTime
-makes it root with this one capability. `add` continues the capabilities at the end of containerSecurity. */}}
+makes it root with this one capability. */}}
 {{- define "rtp-pool.packetSecurity" -}}
-{{- include "rtp-pool.containerSecurity" . }}
-{{- if .Values.realTime }}
-  add: [SYS_NICE]
-runAsNonRoot: false
-runAsUser: 0
-{{- end }}
+{{- $context := deepCopy .Values.securityContext -}}
+{{- if .Values.realTime -}}
+{{- $capabilities := get $context "capabilities" | default dict -}}
+{{- $add := append (get $capabilities "add" | default list) "SYS_NICE" | uniq -}}
+{{- $_ := set $context "capabilities" (set $capabilities "add" $add) -}}
+{{- $_ := mergeOverwrite $context (dict "runAsNonRoot" false "runAsUser" 0) -}}
+{{- end -}}
+{{- toYaml $context -}}
 {{- end -}}
 
-{{/* Placement of a component's pods, from its own part of the values. */}}
+{{/* Placement of a component's pods, from its own part of the values. The images are for Linux. */}}
 {{- define "rtp-pool.placement" -}}
-{{- with .nodeSelector }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+  {{- merge (dict "kubernetes.io/os" "linux") .nodeSelector | toYaml | nindent 2 }}
 {{- with .tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
@@ -40,9 +23,18 @@ tolerations:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .priorityClassName }}
-priorityClassName: {{ . }}
+{{- with get . "topologySpreadConstraints" }}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Annotations of a pod: (list OWN VALUES). The values take precedence. */}}
+{{- define "rtp-pool.podAnnotations" -}}
+{{- mergeOverwrite (index . 0) (index . 1).podAnnotations | toYaml -}}
 {{- end -}}
 
 {{- define "rtp-pool.pullSecrets" -}}
@@ -85,5 +77,5 @@ prometheus.io/path: /metrics
 {{- if (index . 0).Values.http.tlsSecret }}
 prometheus.io/scheme: https
 {{- end }}
-prometheus.io/port: {{ index . 1 | quote }}
+prometheus.io/port: {{ index . 1 | int | quote }}
 {{- end -}}

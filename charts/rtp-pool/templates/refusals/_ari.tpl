@@ -1,0 +1,55 @@
+{{/* Refuse settings of ARI that relays can't use or would ignore. */}}
+{{- define "rtp-pool.refuseAri" -}}
+{{- $ari := .Values.ari -}}
+{{- range $key := list "userKey" "passwordKey" "caKey" -}}
+{{- if not (regexMatch "^[-._A-Za-z0-9]{1,253}$" (get $ari $key)) -}}
+{{- fail (printf "ari.%s is %q; accepted is a key of a Secret: letters, digits, dots, hyphens and underscores" $key (get $ari $key)) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq $ari.userKey $ari.passwordKey -}}
+{{- fail (printf "ari.userKey and ari.passwordKey are both %s; accepted are two keys" $ari.userKey) -}}
+{{- end -}}
+{{- if not (regexMatch "^[A-Za-z0-9._-]{1,73}$" $ari.application) -}}
+{{- fail (printf "ari.application is %q; accepted are 1 to 73 letters, digits, dots, hyphens and underscores" $ari.application) -}}
+{{- end -}}
+{{- if or (contains ":" $ari.user) (not (regexMatch "^[^\\x00-\\x1f\\x7f]*$" $ari.user)) (ne (trim $ari.user) $ari.user) -}}
+{{- fail (printf "ari.user is %q; accepted is the name of a user in ari.conf, without a colon, a line break or spaces around it" $ari.user) -}}
+{{- end -}}
+{{- include "rtp-pool.refuseAriUrl" . -}}
+{{- if not (include "rtp-pool.ariSecret" .) -}}
+{{- $defaults := dict "url" "http://127.0.0.1:8088/ari" "application" "rtp-pool" "applicationPerNode" false "userKey" "username" "passwordKey" "password" "caSecret" "" "caConfigMap" "" "caKey" "ca.crt" -}}
+{{- range $key, $default := $defaults -}}
+{{- if ne (get $ari $key) $default -}}
+{{- fail (printf "ari.%s is %v, but relays have no credentials of Asterisk and ignore it; accepted is ari.existingSecret, or ari.user and ari.password, as well" $key (get $ari $key)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A password in the URL must not appear in the sentence. */}}
+{{- define "rtp-pool.refuseAriUrl" -}}
+{{- $url := .Values.ari.url -}}
+{{- $accepted := "accepted is http://HOST:8088/ari or https://HOST:8089/ari" -}}
+{{- if regexMatch "[@?#]" $url -}}
+{{- fail (printf "ari.url has user, query or fragment; %s, with the credentials in ari.user and ari.password or in ari.existingSecret" $accepted) -}}
+{{- end -}}
+{{- if not (regexMatch "^https?://([^\\s:/\\[\\]]+|\\[[^\\s\\[\\]]+\\])(:[0-9]{1,5})?(/[^\\s]*)?/ari/?$" $url) -}}
+{{- fail (printf "ari.url is %s; %s" $url $accepted) -}}
+{{- end -}}
+{{- $place := regexReplaceAll "^https?://" $url "" | splitList "/" | first -}}
+{{- $port := regexFind ":[0-9]+$" $place | trimPrefix ":" -}}
+{{- $host := trimSuffix (printf ":%s" $port) $place | trimPrefix "[" | trimSuffix "]" -}}
+{{- if and $port (or (lt (atoi $port) 1) (gt (atoi $port) 65535)) -}}
+{{- fail (printf "ari.url has the port %s; accepted is a port from 1 to 65535" $port) -}}
+{{- end -}}
+{{- if not (or (eq $host "$(NODE_IP)") (include "rtp-pool.isHost" $host)) -}}
+{{- fail (printf "ari.url has the host %s; accepted is a host name, an address of one host (IPv6 in brackets), or $(NODE_IP) for the address of each node" $host) -}}
+{{- end -}}
+{{- if or (has $host (list "localhost" "$(NODE_IP)")) (eq (include "rtp-pool.kindOfAddress" $host) "loopback") -}}
+{{- range $of := list "echo" "relay" -}}
+{{- if eq $port (index $.Values $of "httpPort" | int | toString) -}}
+{{- fail (printf "ari.url has port %s of the node, which is %s.httpPort; accepted are two ports" $port $of) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,143 @@
+{{/* Refuse pods that the API server refuses, or that can't run with their resources. */}}
+{{- define "rtp-pool.refusePods" -}}
+{{- range $of := list "echo" "relay" "operator" -}}
+{{- $values := index $.Values $of -}}
+{{- include "rtp-pool.refuseTolerations" (list (printf "%s.tolerations" $of) $values.tolerations) -}}
+{{- include "rtp-pool.refuseExtras" (list $of $values) -}}
+{{- include "rtp-pool.refuseResources" (list $of $values.resources) -}}
+{{- end -}}
+{{- if and (get .Values.podSecurityContext "runAsNonRoot") (eq (get .Values.podSecurityContext "runAsUser" | toString) "0") -}}
+{{- fail "podSecurityContext has runAsNonRoot true and runAsUser 0; accepted is one of both" -}}
+{{- end -}}
+{{- if not (or .Values.operator.serviceAccount.create .Values.operator.serviceAccount.name) -}}
+{{- fail "operator.serviceAccount.create is false and its name is empty; accepted is the name of an account, because the account default must not have the operator's rights" -}}
+{{- end -}}
+{{- $seconds := toString .Values.relay.metricsIntervalSeconds -}}
+{{- if not (and (regexMatch "^[0-9]{1,2}([.][0-9]+)?$" $seconds) (ge (float64 $seconds) 0.2) (le (float64 $seconds) 10.0)) -}}
+{{- fail (printf "relay.metricsIntervalSeconds is %s; accepted is a number from 0.2 to 10" $seconds) -}}
+{{- end -}}
+{{- range $of := list "echo" "relay" -}}
+{{- $strategy := index $.Values $of "updateStrategy" -}}
+{{- if not (regexMatch "^([1-9][0-9]{0,4}|[1-9][0-9]?%|100%)$" (toString $strategy.maxUnavailable)) -}}
+{{- fail (printf "%s.updateStrategy.maxUnavailable is %v; accepted is a number of nodes from 1, or a share from 1%% to 100%%" $of $strategy.maxUnavailable) -}}
+{{- end -}}
+{{- if and $.Values.realTime (dig "limits" "cpu" "" (index $.Values $of "resources")) -}}
+{{- fail (printf "%s.resources.limits.cpu is %v and realTime is true, but a limit stops real-time processes like all others; accepted is one of both" $of (dig "limits" "cpu" "" (index $.Values $of "resources"))) -}}
+{{- end -}}
+{{- end -}}
+{{- /* What a process needs: docs/performance.md. One media process more than mediaWorkers stands by. */ -}}
+{{- $processes := add1 (int .Values.relay.mediaWorkers) -}}
+{{- include "rtp-pool.refuseMemory" (list "relay" .Values.relay.resources (add 192 (mul 64 $processes)) (printf "for relay.mediaWorkers %d" (int .Values.relay.mediaWorkers))) -}}
+{{- include "rtp-pool.refuseMemory" (list "echo" .Values.echo.resources (add 40 (mul 24 (int .Values.echo.workers))) (printf "for echo.workers %d" (int .Values.echo.workers))) -}}
+{{- include "rtp-pool.refuseMemory" (list "operator" .Values.operator.resources 128 "for a small cluster") -}}
+{{- end -}}
+
+{{/* (list COMPONENT RESOURCES MEBIBYTES WHY) */}}
+{{- define "rtp-pool.refuseMemory" -}}
+{{- $limit := dig "limits" "memory" "" (index . 1) -}}
+{{- if $limit -}}
+{{- if lt (include "rtp-pool.readQuantity" $limit | float64) (mul 1048576 (index . 2) | float64) -}}
+{{- fail (printf "%s.resources.limits.memory is %v; accepted is %dMi or above %s, because the kernel kills a pod above its limit" (index . 0) $limit (index . 2) (index . 3)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rtp-pool.refuseResources" -}}
+{{- $of := first . -}}
+{{- $resources := last . -}}
+{{- range $part := list "limits" "requests" -}}
+{{- range $name, $quantity := get $resources $part | default dict -}}
+{{- if not (or (has $name (list "cpu" "memory" "ephemeral-storage")) (hasPrefix "hugepages-" $name) (regexMatch "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$" $name)) -}}
+{{- fail (printf "%s.resources.%s has %s; accepted are cpu, memory, ephemeral-storage, hugepages-SIZE and names with a domain" $of $part $name) -}}
+{{- end -}}
+{{- $read := include "rtp-pool.readQuantity" $quantity -}}
+{{- if not $read -}}
+{{- fail (printf "%s.resources.%s.%s is %v; accepted is a quantity such as 500m, 2 or 256Mi" $of $part $name $quantity) -}}
+{{- end -}}
+{{- $limit := dig "limits" $name "" $resources -}}
+{{- if and (eq $part "requests") $limit -}}
+{{- if gt (float64 $read) (include "rtp-pool.readQuantity" $limit | float64) -}}
+{{- fail (printf "%s.resources.requests.%s is %v, above the limit %v; accepted is a request up to the limit" $of $name $quantity $limit) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rtp-pool.refuseTolerations" -}}
+{{- $place := first . -}}
+{{- range $at, $toleration := last . -}}
+{{- $exists := eq (get . "operator") "Exists" -}}
+{{- if and (not (get . "key")) (not $exists) -}}
+{{- fail (printf "%s[%d] is %s, without a key; accepted is a key, or operator Exists for every taint" $place $at (toJson .)) -}}
+{{- end -}}
+{{- if and (get . "key") (not (include "rtp-pool.isLabelKey" .key)) -}}
+{{- fail (printf "%s[%d].key is %s; accepted is the key of a taint" $place $at .key) -}}
+{{- end -}}
+{{- if and $exists (get . "value") -}}
+{{- fail (printf "%s[%d] is %s; accepted is a value with operator Equal, and none with Exists" $place $at (toJson .)) -}}
+{{- end -}}
+{{- if and (hasKey . "tolerationSeconds") (ne (get . "effect") "NoExecute") -}}
+{{- fail (printf "%s[%d] is %s; accepted are tolerationSeconds with effect NoExecute" $place $at (toJson .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The variables, volumes and folders of the chart. tests/chart/test_escape_hatches.py compares them with the pods. */}}
+{{- define "rtp-pool.ownParts" -}}
+variables:
+- ADMISSION ALLOWED_ADVERTISE_ADDRESSES ALLOWED_ECHO_HOSTS APP_NAME APP_PER_NODE ARI_CA_FILE ARI_PASS ARI_PASS_FILE ARI_URL
+- ARI_USER ARI_USER_FILE BIND_IP CRD_INSTALL DEFAULT_POOL DRAIN_GRACE_SEC DSCP ECHO_ALLOW ECHO_BIND ECHO_EXTENSION ECHO_HOST ECHO_PORT ECHO_RATE
+- ECHO_RATE_PER_ADDRESS ECHO_RTP_ONLY ECHO_SCHEDULING ECHO_WORKERS FOREIGN_POOLS_MAY_TAKE_NODES HOST_WITNESSES HTTP_BIND
+- HTTP_PORT HTTP_TLS_DIR HTTP_TOKEN_FILE LOG_FORMAT LOG_LEVEL MEDIA_SCHEDULING MEDIA_WORKERS METRICS_INTERVAL_SEC
+- NODE_ECHO_HOST NODE_ECHO_PORT NODE_IP NODE_NAME ON_STOP POD_NAME POD_NAMESPACE POOL_NAMESPACES PORT_RANGE RELAY_CA_FILE RELAY_SELECTOR RELAY_TLS_NAME RELAY_TOKEN_FILE
+volumes: [ari, ari-ca, http-tls, http-token, pools]
+folders: [/etc/rtp-pool, /opt, /var/run/secrets/rtp-pool]
+{{- end -}}
+
+{{/* (list COMPONENT VALUES): additions to a container must not collide with the chart's own parts. */}}
+{{- define "rtp-pool.refuseExtras" -}}
+{{- $of := first . -}}
+{{- $values := last . -}}
+{{- $own := include "rtp-pool.ownParts" . | fromYaml -}}
+{{- $names := join " " $own.variables | splitList " " -}}
+{{- range $at, $variable := $values.extraEnv -}}
+{{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_.-]*$" $variable.name) -}}
+{{- fail (printf "%s.extraEnv[%d].name is %q; accepted is the name of a variable" $of $at $variable.name) -}}
+{{- end -}}
+{{- if has $variable.name $names -}}
+{{- fail (printf "%s.extraEnv[%d].name is %s, which the chart or an earlier entry sets; accepted are other names" $of $at $variable.name) -}}
+{{- end -}}
+{{- if and (get $variable "value") (get $variable "valueFrom") -}}
+{{- fail (printf "%s.extraEnv[%d] has value and valueFrom; accepted is one of both" $of $at) -}}
+{{- end -}}
+{{- $names = append $names $variable.name -}}
+{{- end -}}
+{{- $volumes := list -}}
+{{- range $at, $volume := $values.extraVolumes -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" $volume.name) -}}
+{{- fail (printf "%s.extraVolumes[%d].name is %q; accepted are at most 63 lower-case letters, digits and hyphens" $of $at $volume.name) -}}
+{{- end -}}
+{{- if has $volume.name (concat $own.volumes $volumes) -}}
+{{- fail (printf "%s.extraVolumes[%d].name is %s, which the chart or an earlier entry has; accepted are other names" $of $at $volume.name) -}}
+{{- end -}}
+{{- if ne (len $volume) 2 -}}
+{{- fail (printf "%s.extraVolumes[%d] has %s; accepted are a name and one source, for example configMap" $of $at (keys $volume | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- $volumes = append $volumes $volume.name -}}
+{{- end -}}
+{{- $paths := list -}}
+{{- range $at, $mount := $values.extraVolumeMounts -}}
+{{- if not (has $mount.name $volumes) -}}
+{{- fail (printf "%s.extraVolumeMounts[%d].name is %q; accepted is the name of one of %s.extraVolumes" $of $at $mount.name $of) -}}
+{{- end -}}
+{{- $path := $mount.mountPath -}}
+{{- $taken := or (not (regexMatch "^/[^:]+$" $path)) (has $path $paths) -}}
+{{- $folder := printf "%s/" (trimSuffix "/" $path) -}}
+{{- range $own.folders }}{{ if or (hasPrefix (printf "%s/" .) $folder) (hasPrefix $folder (printf "%s/" .)) }}{{ $taken = true }}{{ end }}{{ end -}}
+{{- if $taken -}}
+{{- fail (printf "%s.extraVolumeMounts[%d].mountPath is %s; accepted is an absolute path that neither the image nor another mount has: none of %s" $of $at $path (join ", " $own.folders)) -}}
+{{- end -}}
+{{- $paths = append $paths $path -}}
+{{- end -}}
+{{- end -}}

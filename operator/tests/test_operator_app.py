@@ -125,12 +125,43 @@ async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(app: App
     assert (await answer(app, "/health"))[0] == 200
 
 
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/rtp-pool-operator"
+
+
+@pytest.mark.parametrize(
+    ("holder", "status", "says"),
+    [
+        ("rtp/operator-2", 200, ""),
+        ("rtp/other-1-2", 503, "operator rtp/other-1-2 holds the lease"),
+        ("lab/operator-2", 503, "operator lab/operator-2 holds the lease"),
+    ],
+)
+async def test_an_operator_is_ready_while_a_replica_leads_and_not_while_another_release_does(
+    api: ApiStandIn, app: App, holder: str, status: int, says: str
+) -> None:
+    api.documents[LEASE] = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": holder}}
+    await app.start("127.0.0.1", 0)
+    await until(lambda: app.definition.served.is_set() and "holds the lease" in (app.reconciler.problem or ""))
+    ready, body = await answer(app, "/ready")
+    assert ready == status
+    assert says in str(body)
+    assert (await answer(app, "/healthz"))[0] == 200
+
+
+async def test_an_operator_that_stands_by_is_not_ready_while_the_api_server_is_away(api: ApiStandIn, app: App) -> None:
+    api.documents[LEASE] = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "rtp/operator-2"}}
+    await app.start("127.0.0.1", 0)
+    await until(lambda: app.definition.served.is_set() and app.reconciler.stands_by)
+    api.instead = lambda request: refusal(500, "away") if "leases" in request.path else None
+    await until(lambda: not app.reconciler.stands_by)
+    assert (await answer(app, "/ready"))[0] == 503
+
+
 async def test_its_lease_is_given_up_at_the_end(api: ApiStandIn) -> None:
     app = await make_app()
-    lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/rtp-pool-operator"
     await app.start("127.0.0.1", 0)
     await until(lambda: app.reconciler.problem is None)
-    api.documents[lease] = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "rtp/operator-1"}}
+    api.documents[LEASE] = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "rtp/operator-1"}}
     await app.stop()
     assert api.bodies[-1]["spec"]["holderIdentity"] == ""
 

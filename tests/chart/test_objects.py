@@ -640,6 +640,30 @@ def test_the_notes_say_whose_pools_hear_calls(notes: Callable[..., str]) -> None
     assert "Pools of voice and of lab are honoured" in notes({"operator.poolNamespaces": ["lab"]})
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"portRange": {"start": 20000, "end": 20256}}, "portRange has 257 ports"),
+        (
+            {"ari.existingSecret": "pbx", "ari.url": "http://pbx.example.com:8088/ari"},
+            "relays send the password of Asterisk to http://pbx.example.com:8088/ari in clear",
+        ),
+    ],
+)
+def test_the_notes_warn_of_what_works_on_some_clusters_only(
+    notes: Callable[..., str], values: dict[str, Any], sentence: str
+) -> None:
+    assert sentence in notes(values)
+    assert "WARNING" not in notes()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8088/ari", "http://$(NODE_IP):8088/ari", "https://pbx:8089/ari"])
+def test_a_password_that_stays_on_the_node_or_is_encrypted_needs_no_warning(
+    notes: Callable[..., str], url: str
+) -> None:
+    assert "in clear" not in notes({"ari.existingSecret": "pbx", "ari.url": url})
+
+
 def test_the_notes_of_an_upgrade_name_pools_that_are_no_longer_honoured(
     helm: Callable[..., Any], chart: Path, tmp_path: Path
 ) -> None:

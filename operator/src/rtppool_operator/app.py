@@ -129,8 +129,11 @@ class App:
         return (problem,) if problem is not None else ()
 
     def _ready(self) -> Health:
+        """Return ready for an operator that stands by for a replica: a rollout and an eviction wait for it."""
         missing = self.definition.problem if not self.definition.served.is_set() else None
-        problems = (missing, self.reconciler.problem, self.reconciler.default_pool_problem)
+        reconciler = self.reconciler
+        own = () if reconciler.stands_by else (reconciler.problem, reconciler.default_pool_problem)
+        problems = (missing, *own)
         return Health(tuple(each for each in problems if each is not None))
 
 

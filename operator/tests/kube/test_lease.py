@@ -15,6 +15,7 @@ from rtppool_operator.kube.lease import (
     MAX_WRITE_SECONDS,
     Leadership,
     LeaseState,
+    are_replicas,
     may_take,
 )
 
@@ -34,6 +35,22 @@ def test_a_lease_is_taken_when_it_is_free_mine_or_over(
     held: LeaseState | None, unchanged_seconds: float, taken: bool
 ) -> None:
     assert may_take(held, "me", unchanged_seconds) is taken
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("voice/rtp-operator-6d4b-x7k2", True),
+        ("voice/rtp-operator-79cf-aaaa", True),
+        ("lab/rtp-operator-6d4b-x7k2", False),
+        ("voice/other-operator-6d4b-x7k2", False),
+        ("voice/operator-6d4b-x7k2", False),
+        ("by hand", False),
+        ("", False),
+    ],
+)
+def test_operators_of_one_deployment_are_replicas(other: str, same: bool) -> None:
+    assert are_replicas(other, "voice/rtp-operator-6d4b-q1w2") is same
 
 
 class Store:

@@ -45,7 +45,7 @@
 {{- if not (or (eq $host "$(NODE_IP)") (include "rtp-pool.isHost" $host)) -}}
 {{- fail (printf "ari.url has the host %s; accepted is a host name, an address of one host (IPv6 in brackets), or $(NODE_IP) for the address of each node" $host) -}}
 {{- end -}}
-{{- if or (has $host (list "localhost" "$(NODE_IP)")) (eq (include "rtp-pool.kindOfAddress" $host) "loopback") -}}
+{{- if include "rtp-pool.isOnTheNode" $url -}}
 {{- range $of := list "echo" "relay" -}}
 {{- if eq $port (index $.Values $of "httpPort" | int | toString) -}}
 {{- fail (printf "ari.url has port %s of the node, which is %s.httpPort; accepted are two ports" $port $of) -}}

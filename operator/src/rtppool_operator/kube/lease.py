@@ -39,6 +39,11 @@ def may_take(state: LeaseState | None, me: str, unchanged_seconds: float) -> boo
     return unchanged_seconds > state.duration_seconds
 
 
+def are_replicas(one: str, other: str) -> bool:
+    """Return whether two operators, `NAMESPACE/POD` each, are of one Deployment, which names pods NAME-HASH-POD."""
+    return one.rsplit("-", 2)[0] == other.rsplit("-", 2)[0]
+
+
 class LeaseStore(Protocol):
     """A store of Leases as JSON."""
 
@@ -50,7 +55,10 @@ class LeaseStore(Protocol):
 
 
 class Leadership:
-    """Takes and renews the Lease for `me` (`NAMESPACE/POD`). `hold` blocks, `leads` does not."""
+    """Takes and renews the Lease for `me` (`NAMESPACE/POD`). `hold` blocks, `leads` does not.
+
+    `holder` is the other operator that the last `hold` found; empty when there was none.
+    """
 
     def __init__(
         self,
@@ -63,6 +71,7 @@ class Leadership:
         self._me = me
         self._monotonic = monotonic
         self._now = now
+        self.holder = ""
         self._until = float("-inf")
         self._seen: tuple[str, float] = ("", float("-inf"))
 
@@ -83,7 +92,9 @@ class Leadership:
             self._seen = (state.version, self._monotonic())
         if state is not None and not may_take(state, self._me, self._monotonic() - self._seen[1]):
             self._until = float("-inf")
+            self.holder = state.holder
             return f"operator {state.holder} holds the lease"
+        self.holder = ""
         if not self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, self._me), exists=bool(lease)):
             return "the lease changed before this operator could take it"
         # From before the request: the Lease can't end earlier than that for another operator.

@@ -17,7 +17,7 @@ from typing import Any
 
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.cluster import ClusterError
-from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership
+from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership, are_replicas
 from rtppool_operator.kube.watch_health import WatchHealth
 from rtppool_operator.kube.writer import NotLeadingError, Writer
 from rtppool_operator.loop.configure import ClusterAccess, Configurator, Snapshot
@@ -76,6 +76,8 @@ class Reconciler:
         self._generations: dict[str, int] = {}
         self._first_snapshot = asyncio.Event()
         self._other_led = False
+        self._me = me
+        self._stands_by = False
 
     @property
     def problem(self) -> str | None:
@@ -86,6 +88,11 @@ class Reconciler:
     def default_pool_problem(self) -> str | None:
         """Why the values of the default pool do not apply; None when they do."""
         return self._default_pool.problem
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether a replica of this operator leads, and this one is able to take over."""
+        return self._stands_by
 
     def stalled_seconds(self) -> float:
         """Return the time since the last round of the loop that is furthest behind, failed rounds included."""
@@ -146,7 +153,12 @@ class Reconciler:
 
     async def _hold(self) -> None:
         led = self._leadership.leads()
-        reason = await asyncio.to_thread(self._leadership.hold)
+        try:
+            reason = await asyncio.to_thread(self._leadership.hold)
+        except ClusterError:
+            self._stands_by = False
+            raise
+        self._stands_by = reason is not None and are_replicas(self._leadership.holder, self._me)
         if reason is not None:
             self._other_led = True
             raise NotLeadingError(f"{reason}; this operator waits, because one operator serves a cluster")

@@ -22,7 +22,7 @@ run: .venv/.ready ## Echo, relay and an Asterisk stand-in on this machine, with 
 
 test: .venv/.ready ## Every test that needs no cluster (WORKERS=4)
 	@$(V)/python -m rtppool_relay.packets.compile_ahead
-	@HELM="$$($(CLUSTER) program helm)" KUBECTL="$$($(CLUSTER) program kubectl)" $(V)/python -m pytest -n $(WORKERS) --dist worksteal
+	@HELM="$$($(CLUSTER) program helm)" HELM3="$$($(CLUSTER) program helm3)" KUBECTL="$$($(CLUSTER) program kubectl)" $(V)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: .venv/.ready ## Lint, types, imports between packages, writing rules
 	$(V)/ruff check .

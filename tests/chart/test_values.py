@@ -13,9 +13,27 @@ from chart_values import BASE, set_values
 from values_schema import is_generated, shown, with_generated
 
 
-def test_the_chart_passes_lint(helm: Callable[..., Any], chart: Path) -> None:
-    done = helm("lint", "--strict", chart, *set_values(BASE))
+def test_the_chart_passes_lint(each_helm: Callable[..., Any], chart: Path) -> None:
+    done = each_helm("lint", "--strict", chart, *set_values(BASE))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_helm_3_and_4_render_the_defaults_and_refuse_the_same_values(
+    each_helm: Callable[..., Any], chart: Path
+) -> None:
+    words = ("template", "rtp", chart, *set_values(BASE))
+    done = each_helm(*words)
+    assert done.returncode == 0, done.stderr
+    for values, sentence in (
+        ({"echo.allow": ["10.0.0.5/8"]}, "echo.allow[0] is 10.0.0.5/8; accepted is an address"),
+        ({"relay.resources.limits.memory": "64Mi"}, "above the limit 64Mi"),
+        ({"defaultPool.spec.excludedPorts": [5]}, "1024"),
+        ({"portRange": None}, "portRange"),
+        ({"echo.port": None}, "port"),
+    ):
+        refused = each_helm(*words, *set_values(values))
+        assert refused.returncode != 0, values
+        assert sentence in refused.stderr.replace(",", "")
 
 
 def paths(value: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

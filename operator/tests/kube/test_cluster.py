@@ -161,6 +161,11 @@ async def test_a_configuration_that_lost_its_file_exists_all_the_same(api: ApiSt
     assert await asyncio.to_thread(cluster.configuration) == (None, None)
 
 
+async def test_an_empty_list_of_metadata_is_null(api: ApiStandIn, cluster: Cluster) -> None:
+    api.documents[NODES] = {"kind": "PartialObjectMetadataList", "items": None}
+    assert await asyncio.to_thread(cluster.nodes) == {}
+
+
 @pytest.mark.parametrize("answer", ["not json", "[]", '{"items": 3}', "[" * 200_000])
 async def test_an_answer_that_is_none_is_an_error_of_the_cluster(
     api: ApiStandIn, cluster: Cluster, answer: str

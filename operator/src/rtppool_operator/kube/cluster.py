@@ -431,7 +431,11 @@ def _document(request: str, response: bytes) -> dict[str, Any]:
 
 
 def _items(request: str, response: bytes) -> list[dict[str, Any]]:
-    items = _document(request, response).get("items")
+    document = _document(request, response)
+    items = document.get("items")
+    if items is None and "items" in document:
+        # The API server writes null for an empty list of metadata.
+        return []
     if not isinstance(items, list):
         raise ClusterError(f"{request}: the response is not a list")
     return items

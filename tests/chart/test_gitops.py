@@ -74,3 +74,20 @@ def test_the_page_begins_with_the_command_that_makes_the_secret_of_every_example
 def test_the_values_of_the_application_render(render: Any) -> None:
     application = yaml.safe_load((ROOT / "examples/argocd/application.yaml").read_text())
     assert ("Deployment", "rtp-operator") in names(render(application["spec"]["source"]["helm"]["valuesObject"]))
+
+
+def test_the_only_hooks_are_those_of_the_page(render: Any) -> None:
+    hooks: dict[str, set[str]] = {}
+    for each in render():
+        if (kind := each["metadata"].get("annotations", {}).get("helm.sh/hook")) is not None:
+            hooks.setdefault(kind, set()).add(each["kind"])
+    assert hooks == {
+        "pre-upgrade": {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Job"},
+        "test": {"Pod"},
+    }
+    assert all(f"| `{kind}` |" in PAGE for kind in hooks)
+
+
+def test_a_job_that_kubectl_applied_is_gone_before_the_next_version(render: Any) -> None:
+    """A Job is immutable."""
+    assert render().find("Job", "rtp-crd-upgrade")["spec"]["ttlSecondsAfterFinished"] == 300

@@ -53,8 +53,8 @@ bench: .venv/.ready ## What a packet costs and whether the figures are true (BEN
 up: .venv/.ready ## A kind cluster with the product on it
 	@$(CLUSTER) up
 
-down: .venv/.ready ## Take that cluster away
-	@$(CLUSTER) down
+down: .venv/.ready ## Take that cluster away, and those that an interrupted make e2e left
+	@for family in ipv4 ipv6 dual; do $(CLUSTER) --family $$family down || exit 1; done
 
 lock: ## Resolve requirements/*.txt anew
 	requirements/lock

@@ -7,7 +7,7 @@ CLUSTER := $(V)/python -m lab.cluster
 OPERATOR_CHAOS := $(V)/python -m lab.faults.operator
 TYPED := libs/core/src libs/testing/src services/echo/src services/ari/src operator/src tools/callgen/src
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check e2e chaos bench up down clean lock
+.PHONY: help setup run test check scan e2e chaos bench up down clean lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,10 +28,13 @@ check: .venv/.ready ## Lint, types, imports between packages, writing rules
 	$(V)/ruff check .
 	$(V)/ruff format --check .
 	$(V)/mypy $(TYPED)
-	$(V)/mypy tools/make_venv.py tools/check_style.py
+	$(V)/mypy tools/make_venv.py tools/check_style.py tools/values_schema.py tools/scan_chart.py
 	$(V)/mypy --package lab
 	$(V)/lint-imports
 	$(V)/python tools/check_style.py
+
+scan: .venv/.ready ## The rendered chart under checkov, with a reason for every exception
+	@HELM="$$($(CLUSTER) program helm)" $(V)/python tools/scan_chart.py
 
 e2e: .venv/.ready ## A cluster with the product, real Asterisk and SIPp, and the tests on it
 	$(CLUSTER) up

@@ -91,6 +91,7 @@ WORKING: dict[str, Mapping[str, Any]] = {
     "quantities as numbers": {
         "relay.resources": {"requests": {"cpu": 0.5}, "limits": {"cpu": 2, "memory": 1073741824}}
     },
+    "TLS": {"http.tlsSecret": "certificate", "http.serverName": "rtp.example.com"},
     "no token": {"httpToken.enabled": False},
     "digests": {f"{of}.image.digest": f"sha256:{'0' * 64}" for of in ALL},
     "no user of the image": {
@@ -198,7 +199,15 @@ def test_accepted_values_make_programs_that_start_and_objects_that_the_api_serve
 
 def read_programs(rendered: Any, node: str) -> None:
     """Read the environment of every program with its own reader of settings."""
-    files = {"HTTP_TOKEN_FILE", "RELAY_TOKEN_FILE", "ARI_CA_FILE", "ARI_USER_FILE", "ARI_PASS_FILE"}
+    files = {
+        "HTTP_TLS_DIR",
+        "RELAY_CA_FILE",
+        "HTTP_TOKEN_FILE",
+        "RELAY_TOKEN_FILE",
+        "ARI_CA_FILE",
+        "ARI_USER_FILE",
+        "ARI_PASS_FILE",
+    }
 
     def on_node(kind: str, name: str) -> dict[str, str]:
         of_pod = {

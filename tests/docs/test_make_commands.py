@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("help", "setup", "run", "test", "check", "e2e", "chaos", "bench", "up", "down", "lock", "clean")
+COMMANDS = ("help", "setup", "run", "test", "check", "scan", "e2e", "chaos", "bench", "up", "down", "lock", "clean")
 
 
 def make(*arguments: str) -> str:

@@ -136,6 +136,17 @@ async def test_a_definition_that_was_deleted_by_hand_and_made_by_the_operator_su
     assert (await stage.rig.api.get(PATH))["metadata"]["uid"] == made["metadata"]["uid"]
 
 
+async def test_a_newer_definition_is_neither_replaced_nor_deleted_by_an_upgrade(stage: Stage) -> None:
+    await stage.release.install()
+    newer = {"metadata": {"annotations": {REVISION: "999"}}, "spec": {"names": {"categories": ["all", "voice"]}}}
+    await stage.rig.api.patch(DEFINITION, newer, fieldManager="kubectl-edit")
+    uid = (await stage.metadata())["uid"]
+    for _ in range(2):
+        await stage.release.upgrade()
+        metadata = await stage.metadata()
+        assert (metadata["uid"], metadata["annotations"][REVISION]) == (uid, "999")
+
+
 async def test_an_uninstall_deletes_the_definition_where_the_values_say_so(stage: Stage) -> None:
     await stage.release.install("--set", "crds.keep=false")
     await stage.release.run("uninstall", RELEASE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kube import CHART, NAMESPACE, RELEASE, Kube, has_condition, message, wait_for
+from kube import CHART, NAMESPACE, PHONES, RELEASE, Kube, has_condition, message, wait_for
 from phones import Phones, deploy
 
 from lab.base.places import find_places
@@ -23,12 +23,17 @@ class Misconfigured:
     refused: dict[str, Any]
 
 
+def remove_everything(kube: Kube) -> None:
+    """Delete the release, its namespace and the phones, and all that an uninstall keeps."""
+    kube.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout", "120s")
+    kube.kubectl("delete", "namespace", NAMESPACE, PHONES, "--ignore-not-found", "--wait", seconds=180)
+    kube.kubectl("delete", "crd", "rtppools.rtppool.dev", "--ignore-not-found", "--wait")
+
+
 @pytest.fixture(scope="session")
 def installed(kube: Kube) -> dict[str, Any]:
     """Install the release and return its pool once it is Ready."""
-    kube.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout", "120s")
-    kube.kubectl("delete", "namespace", NAMESPACE, "phones", "--ignore-not-found", "--wait", seconds=180)
-    kube.kubectl("delete", "crd", "rtppools.rtppool.dev", "--ignore-not-found", "--wait")
+    remove_everything(kube)
     values = find_places(os.environ).root / "values.json"
     kube.transcript.write("A fresh cluster has two workers.\nThe chart installs echo, relay, operator and a pool:")
     words = ["install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"]
@@ -51,7 +56,7 @@ def installed(kube: Kube) -> dict[str, Any]:
 def misconfigured(kube: Kube, installed: dict[str, Any]) -> Misconfigured:
     """Give relays credentials before Asterisk exists, then deploy an Asterisk that refuses the password."""
     del installed
-    _give_relays(kube, "relay", "not the password")
+    give_relays(kube, "relay", "not the password")
     words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values"]
     kube.helm(*words, "--set", "ari.existingSecret=asterisk-ari", "--wait", "--timeout", "180s")
     kube.transcript.write("A Secret holds the credentials for Asterisk, and a value of the chart names it:")
@@ -74,7 +79,7 @@ def phones(kube: Kube, misconfigured: Misconfigured) -> Phones:
     path = '{.status.conditions[?(@.type=="AsteriskConnected")].message}'
     words = ["get", "rtppool", "default", "-n", NAMESPACE, "-o", f"jsonpath={path}"]
     kube.show(f"kubectl get rtppool default -n rtp-pool -o jsonpath='{path}'", *words)
-    _give_relays(kube, ready.user, ready.password)
+    give_relays(kube, ready.user, ready.password)
     kube.transcript.write(
         "The Secret gets the right password, and a rollout makes the relays read it (each waits for its calls to end):"
     )
@@ -100,7 +105,7 @@ def _reported_by_both(kube: Kube, reason: str, sentence: str) -> dict[str, Any] 
     return pool
 
 
-def _give_relays(kube: Kube, user: str, password: str) -> None:
+def give_relays(kube: Kube, user: str, password: str) -> None:
     """Write the credentials to the Secret of the chart's value `ari.existingSecret`."""
     secret = {
         "apiVersion": "v1",

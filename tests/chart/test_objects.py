@@ -12,6 +12,8 @@ import jsonschema
 import pytest
 import yaml
 from chart_values import BASE, set_values
+from kubernetes_objects import errors
+from strict_yaml import load_all
 
 from rtppool_core.contract import pools_file as pool_config
 from rtppool_core.contract.codec import from_json
@@ -411,6 +413,15 @@ def test_a_version_with_build_metadata_makes_labels_that_kubernetes_accepts(
     (echo,) = [o for o in objects if (o["kind"], o["metadata"]["name"]) == ("DaemonSet", "rtp-echo")]
     image = echo["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image == "registry.example.com/rtp-pool/echo:0.1.0_git.abc123"
+
+
+def test_names_of_digits_stay_texts(helm: Callable[..., Any], chart: Path) -> None:
+    done = helm("template", "123", chart, "--namespace", "1e3", *set_values(BASE))
+    assert done.returncode == 0, done.stderr
+    for o in (document for document in load_all(done.stdout) if document):
+        assert errors("1.37.0", o) == []
+        texts = [o["metadata"].get("namespace", ""), *o["metadata"]["labels"].values()]
+        assert all(isinstance(text, str) for text in texts), o["metadata"]
 
 
 @VARIANTS

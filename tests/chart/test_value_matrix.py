@@ -248,7 +248,7 @@ REFUSED: list[tuple[Mapping[str, Any], str]] = [
         "relay.resources.limits.memory is 64Mi; accepted is 320Mi",
     ),
     ({"relay.mediaWorkers": 64}, "accepted is 4352Mi or above for relay.mediaWorkers 64"),
-    ({"echo.workers": 64}, "echo.resources.limits.memory is 256Mi; accepted is 1576Mi or above for echo.workers 64"),
+    ({"echo.workers": 64}, "echo.resources.limits.memory is 256Mi; accepted is 1072Mi or above for echo.workers 64"),
     (
         {"operator.resources": {"requests": {"memory": "1"}, "limits": {"memory": "64Mi"}}},
         "operator.resources.limits.memory is 64Mi",

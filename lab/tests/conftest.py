@@ -31,7 +31,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(scope="session")
 def programs() -> Programs:
-    """Return etcd, kube-apiserver and helm; the first build takes minutes."""
+    """Return etcd, kube-apiserver, helm and kubectl; the first build takes minutes."""
     try:
         return find_programs()
     except LabError as error:

@@ -32,6 +32,7 @@ class Programs:
     etcd: Path
     api_server: Path
     helm: Path
+    kubectl: Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Helm on the rig's API server, which runs no pod. Jobs and test pods are left out."""
+"""Helm and kubectl on the rig's API server, which runs no pod. Jobs and test pods are left out."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab.base.errors import LabError
@@ -21,7 +22,7 @@ class Release:
     def __init__(self, helm: Path, server: ApiServer, folder: Path) -> None:
         self._helm = helm
         self._variables = {**inherited_variables(), "HELM_CACHE_HOME": str(folder), "HELM_CONFIG_HOME": str(folder)}
-        self._kubeconfig = folder / "helm.kubeconfig"
+        self._kubeconfig = folder / "administrator.kubeconfig"
         self._kubeconfig.write_text(kubeconfig(server.administrator, server.url, server.certificate))
         self._kubeconfig.chmod(0o600)
 
@@ -39,13 +40,26 @@ class Release:
         Raises:
             LabError: helm fails.
         """
+        return await self._run([self._helm, *words, "--namespace", NAMESPACE])
+
+    async def apply(self, kubectl: Path, *words: str) -> str:
+        """Apply a rendering without a cluster by kubectl. `words` are further arguments of `helm template`.
+
+        Raises:
+            LabError: helm or kubectl fails.
+        """
+        template = ("template", RELEASE, str(CHART), *VALUES, "--no-hooks", *words)
+        return await self._run([kubectl, "apply", "--filename", "-"], await self.run(*template))
+
+    async def _run(self, command: Sequence[str | Path], given: str = "") -> str:
         process = await asyncio.create_subprocess_exec(
-            *(str(self._helm), *words, "--namespace", NAMESPACE, "--kubeconfig", str(self._kubeconfig)),
+            *(*map(str, command), "--kubeconfig", str(self._kubeconfig)),
             env=self._variables,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        printed, errors = await process.communicate()
+        printed, errors = await process.communicate(given.encode())
         if process.returncode != 0:
-            raise LabError(f"helm {' '.join(words)}: {errors.decode(errors='replace').strip()}")
+            raise LabError(f"{' '.join(map(str, command))}: {errors.decode(errors='replace').strip()}")
         return printed.decode()

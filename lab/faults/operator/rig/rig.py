@@ -139,7 +139,7 @@ def find_programs() -> Programs:
     """
     places = find_places(os.environ)
     found = ClusterPrograms(places, Steps(places.logs))
-    return Programs(*(found.path(name) for name in ("etcd", "kube-apiserver", "helm")))
+    return Programs(*(found.path(name) for name in ("etcd", "kube-apiserver", "helm", "kubectl")))
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Helm on a real API server: the CRD as an object of a release, the generated token, and values that reach the pool."""
+"""Helm and kubectl on a real API server: the CRD as an object, the generated token, and values that reach the pool."""
 
 from __future__ import annotations
 
@@ -75,6 +75,17 @@ async def test_values_of_an_upgrade_reach_the_pool_whose_uid_stays_and_the_token
     assert changed["metadata"]["uid"] == first["metadata"]["uid"]
     assert (await stage.rig.api.get(TOKEN))["data"]["token"] == token
     assert "UDP 20000-20010" in await stage.release.run("get", "notes", RELEASE)
+
+
+async def test_kubectl_applies_a_rendering_and_a_later_one_with_other_values(stage: Stage, programs: Programs) -> None:
+    token = ("--set", "httpToken.existingSecret=rtp-http-token")
+    await stage.release.apply(programs.kubectl, *token)
+    operator = await stage.operator()
+    first = await stage.until_pool(10_000, 10_100)
+    await stage.release.apply(programs.kubectl, *token, "--set", "portRange.start=20000,portRange.end=20010")
+    await operator.end()
+    await stage.operator()
+    assert (await stage.until_pool(20_000, 20_010))["metadata"]["uid"] == first["metadata"]["uid"]
 
 
 async def test_the_notes_say_when_the_pool_that_users_own_has_another_range_than_the_values(stage: Stage) -> None:

@@ -204,6 +204,14 @@ REFUSED: list[tuple[Mapping[str, Any], str]] = [
     ({"ari.user": "a:b", "ari.password": "s3cret"}, 'ari.user is "a:b"; accepted is the name of a user'),
     ({"ari.user": "a\nb", "ari.password": "s3cret"}, 'ari.user is "a\\nb"'),
     ({"ari.user": " a", "ari.password": "s3cret"}, 'ari.user is " a"'),
+    (
+        {**ARI, "relay.bindAddress": "127.0.0.1", "ari.url": "http://pbx:8088/ari"},
+        "ari.url is http://pbx:8088/ari, an Asterisk that can't send to a loopback address of the relay",
+    ),
+    (
+        {"relay.bindAddress": "127.0.0.1", f"{SPEC}.advertise": {"source": "NodeExternalIP"}},
+        "relay.bindAddress is 127.0.0.1 and defaultPool.spec.advertise has Asterisk send to another address",
+    ),
     # The operator
     ({"operator.poolNamespaces": ["*"]}, 'operator.poolNamespaces[0] is "*"; accepted is the name of a namespace'),
     ({"operator.poolNamespaces": ["a,b"]}, 'operator.poolNamespaces[0] is "a,b"'),

@@ -16,6 +16,17 @@
 {{- fail (printf "ari.user is %q; accepted is the name of a user in ari.conf, without a colon, a line break or spaces around it" $ari.user) -}}
 {{- end -}}
 {{- include "rtp-pool.refuseAriUrl" . -}}
+{{- $bind := .Values.relay.bindAddress -}}
+{{- if eq (include "rtp-pool.kindOfAddress" $bind) "loopback" -}}
+{{- $accepted := "accepted is 0.0.0.0, :: or $(NODE_IP) for relay.bindAddress" -}}
+{{- if not (include "rtp-pool.isOnTheNode" $ari.url) -}}
+{{- fail (printf "relay.bindAddress is %s and ari.url is %s, an Asterisk that can't send to a loopback address of the relay; %s" $bind $ari.url $accepted) -}}
+{{- end -}}
+{{- $advertise := get .Values.defaultPool.spec "advertise" | default dict -}}
+{{- if or (eq (get $advertise "source") "NodeExternalIP") (and (hasKey $advertise "address") (ne (include "rtp-pool.kindOfAddress" (get $advertise "address")) "loopback")) -}}
+{{- fail (printf "relay.bindAddress is %s and defaultPool.spec.advertise has Asterisk send to another address; %s" $bind $accepted) -}}
+{{- end -}}
+{{- end -}}
 {{- if not (include "rtp-pool.ariSecret" .) -}}
 {{- $defaults := dict "url" "http://127.0.0.1:8088/ari" "application" "rtp-pool" "applicationPerNode" false "userKey" "username" "passwordKey" "password" "caSecret" "" "caConfigMap" "" "caKey" "ca.crt" -}}
 {{- range $key, $default := $defaults -}}

@@ -94,9 +94,6 @@ WORKING: dict[str, Mapping[str, Any]] = {
     "TLS": {"http.tlsSecret": "certificate", "http.serverName": "rtp.example.com"},
     "no token": {"httpToken.enabled": False},
     "digests": {f"{of}.image.digest": f"sha256:{'0' * 64}" for of in ALL},
-    "no user of the image": {
-        "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
-    },
     "additions": {
         **{f"{of}.extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}] for of in ALL},
         **{f"{of}.extraVolumes": VOLUME for of in ALL},
@@ -124,7 +121,12 @@ WORKING: dict[str, Mapping[str, Any]] = {
         "operator.allowedEchoHosts": ["127.0.0.1", "10.1.0.0/16", "fd00::/8", "echo.example.com"],
         "operator.allowedAdvertiseAddresses": ["192.0.2.0/24"],
     },
+    "a trusted name in another spelling": {
+        "operator.allowedEchoHosts": ["Echo.example.com."],
+        "relay.echo.host": "echo.example.com",
+    },
     "a pool of one's own": {
+        "operator.allowedAdvertiseAddresses": ["192.0.2.0/24"],
         "defaultPool.spec": {
             "excludedPorts": [10050],
             "maxCalls": 50,
@@ -135,7 +137,7 @@ WORKING: dict[str, Mapping[str, Any]] = {
             "probe": {"intervalSeconds": 5},
             "drain": {"timeoutSeconds": 60},
             "paused": True,
-        }
+        },
     },
     "no pool": {"defaultPool.create": False},
 }
@@ -178,6 +180,10 @@ ON_PURPOSE: dict[str, tuple[Mapping[str, Any], str]] = {
     "more than 256 ports": (
         {"portRange": {"start": 20000, "end": 21000}},
         "A pod with a thousand hostPorts is unwieldy: the notes say that the scheduler sees the ends only.",
+    ),
+    "files without a group of their own": (
+        {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}},
+        "OpenShift sets user and group of its range: docs/security.md.",
     ),
     "a privileged container": (
         {"securityContext": {"allowPrivilegeEscalation": True, "privileged": True}},
@@ -232,6 +238,7 @@ def read_programs(rendered: Any, node: str) -> None:
     if operator.default_pool is not None:
         read = read_spec(operator.default_pool.spec, spec_schema_of(ROOT))
         assert not isinstance(read, Refusal), read
+        assert operator.policy.echo_hosts.allows(operator.default_pool.spec["echo"]["host"])
     if relay.echo.host in {"127.0.0.1", "::1"}:
         assert relay.echo.port == echo.echo_port
 

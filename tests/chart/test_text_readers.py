@@ -181,6 +181,16 @@ def test_they_agree_about_drawn_addresses_and_networks(read: Callable[[list[str]
     check(read([drawn_text(draw) for _ in range(400)]))
 
 
+def test_an_address_is_in_the_networks_that_hold_it(read: Callable[[list[str]], list[dict[str, str]]]) -> None:
+    networks = [text for text in NETWORKS if is_network(text)] + ["127.0.0.1", "::1"]
+    addresses = [text for text in ADDRESSES if address_of(text) is not None]
+    pairs = {f"{network},{address}": (network, address) for network in networks for address in addresses}
+    for answer in read(list(pairs)):
+        network, address = pairs[answer["text"]]
+        holds = ipaddress.ip_address(address) in ipaddress.ip_network(network)
+        assert (answer["isInNetwork"] == "yes") == holds, (network, address)
+
+
 def test_a_quantity_is_read_as_kubernetes_reads_it(read: Callable[[list[str]], list[dict[str, str]]]) -> None:
     answers = {answer["text"]: answer["readQuantity"] for answer in read(list(QUANTITIES))}
     assert {text: float(answer) if answer else None for text, answer in answers.items()} == QUANTITIES

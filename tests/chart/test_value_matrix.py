@@ -228,6 +228,22 @@ REFUSED: list[tuple[Mapping[str, Any], str]] = [
     ({"operator.networkPolicy.from": "all"}, "at '/operator/networkPolicy/from': got string, want array"),
     ({"operator.networkPolicy.from": [{"podSelectr": {}}]}, "additional properties 'podSelectr' not allowed"),
     ({"operator.topologySpreadConstraints": [{"maxSkew": 1}]}, "missing properties 'topologyKey', 'whenUnsatisfiable'"),
+    (
+        {"operator.allowedEchoHosts": ["10.0.0.0/8", "fd00::/8", "echo"]},
+        "relay.echo.host is 127.0.0.1, which operator.allowedEchoHosts lacks, so the operator would not accept",
+    ),
+    (
+        {"operator.allowedEchoHosts": ["127.0.0.0/8"], "relay.echo.host": "echo"},
+        "relay.echo.host is echo, which operator.allowedEchoHosts lacks",
+    ),
+    (
+        {
+            "operator.allowedAdvertiseAddresses": ["192.0.2.0/25"],
+            f"{SPEC}.advertise": {"source": "Static", "address": "192.0.2.128"},
+        },
+        "defaultPool.spec.advertise.address is 192.0.2.128, which operator.allowedAdvertiseAddresses lacks",
+    ),
+    ({"securityContext.runAsUser": 0}, "have runAsNonRoot true and runAsUser 0"),
     # Pods
     (
         {"relay.tolerations": [{"oprator": "Exists"}]},
@@ -266,7 +282,7 @@ REFUSED: list[tuple[Mapping[str, Any], str]] = [
         "relay.resources.limits.cpu is 100m and realTime is true",
     ),
     ({"realTime": True, "echo.resources.limits.cpu": 1}, "echo.resources.limits.cpu is 1 and realTime is true"),
-    ({"podSecurityContext.runAsUser": 0}, "podSecurityContext has runAsNonRoot true and runAsUser 0"),
+    ({"podSecurityContext.runAsUser": 0}, "have runAsNonRoot true and runAsUser 0"),
     ({"podSecurityContext.runAsUsr": 1}, "additional properties 'runAsUsr' not allowed"),
     ({"relay.updateStrategy.maxUnavailable": "0%"}, "relay.updateStrategy.maxUnavailable is 0%; accepted is a number"),
     ({"echo.updateStrategy.maxUnavailable": 0}, "echo.updateStrategy.maxUnavailable is 0"),

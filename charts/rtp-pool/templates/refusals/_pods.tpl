@@ -6,8 +6,9 @@
 {{- include "rtp-pool.refuseExtras" (list $of $values) -}}
 {{- include "rtp-pool.refuseResources" (list $of $values.resources) -}}
 {{- end -}}
-{{- if and (get .Values.podSecurityContext "runAsNonRoot") (eq (get .Values.podSecurityContext "runAsUser" | toString) "0") -}}
-{{- fail "podSecurityContext has runAsNonRoot true and runAsUser 0; accepted is one of both" -}}
+{{- $context := mergeOverwrite (deepCopy .Values.podSecurityContext) .Values.securityContext -}}
+{{- if and (get $context "runAsNonRoot") (eq (get $context "runAsUser" | toString) "0") -}}
+{{- fail "podSecurityContext and securityContext have runAsNonRoot true and runAsUser 0; accepted is one of both" -}}
 {{- end -}}
 {{- if not (or .Values.operator.serviceAccount.create .Values.operator.serviceAccount.name) -}}
 {{- fail "operator.serviceAccount.create is false and its name is empty; accepted is the name of an account, because the account default must not have the operator's rights" -}}

@@ -77,6 +77,27 @@ compares them with the product's own.
 {{- end -}}
 {{- end -}}
 
+{{/* "yes" for a text NETWORK,ADDRESS whose address is in the network. */}}
+{{- define "rtp-pool.isInNetwork" -}}
+{{- $pair := splitList "," . -}}
+{{- $halves := first $pair | splitList "/" -}}
+{{- $network := include "rtp-pool.readAddress" (first $halves) | default "{}" | fromJson -}}
+{{- $address := include "rtp-pool.readAddress" (last $pair) | default "{}" | fromJson -}}
+{{- if and $network $address (eq (get $network "family" | int) (get $address "family" | int)) -}}
+{{- $width := ternary 8 16 (eq (int $network.family) 4) -}}
+{{- $prefix := mul $width (len $network.parts) | int -}}
+{{- if eq (len $halves) 2 }}{{ $prefix = last $halves | atoi }}{{ end -}}
+{{- $same := true -}}
+{{- range $at, $part := $network.parts -}}
+{{- $free := sub (mul $width (add1 $at)) $prefix | min $width | max 0 | int -}}
+{{- $step := 1 -}}
+{{- range until $free }}{{ $step = mul $step 2 }}{{ end -}}
+{{- if ne (div (int64 $part) $step) (div (index $address.parts $at | int64) $step) }}{{ $same = false }}{{ end -}}
+{{- end -}}
+{{- if $same }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* "yes" for a host name. A name whose last part is a number is a mistyped address. */}}
 {{- define "rtp-pool.isHostName" -}}
 {{- $part := "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?" -}}

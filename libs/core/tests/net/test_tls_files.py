@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.serialization import (
 from prometheus_client import CollectorRegistry
 
 from rtppool_core.net.http_endpoints import Health, listen, make_app
-from rtppool_core.net.http_listener import MAX_CONNECTIONS
+from rtppool_core.net.http_listener import MAX_CONNECTIONS, RESERVED_DESCRIPTORS
 from rtppool_core.net.tls_files import ServerCertificate, TlsFileError, TrustedAuthority
 from rtppool_core.process.settings import Environment, SettingsError
+from rtppool_testing.descriptors import no_free_descriptor
 
 NAME = "rtp-pool.voice.svc"
 
@@ -226,3 +227,27 @@ def _read_all(client: socket.socket) -> bytes:
         while part := client.recv(4096):
             received += part
     return bytes(received)
+
+
+async def test_handshakes_without_a_free_descriptor_in_the_process_never_shut_out_a_request(
+    mount: Mount, port: int
+) -> None:
+    context = trust(mount).context()
+    clients = [socket.socket() for _ in range(10 * RESERVED_DESCRIPTORS)]
+    loop = asyncio.get_running_loop()
+    try:
+        with no_free_descriptor():
+            for client in clients:
+                client.setblocking(False)
+                await loop.sock_connect(client, ("127.0.0.1", port))
+            assert (await asyncio.to_thread(_ask_over, clients[-1], context)).startswith(b"HTTP/1.1 200")
+    finally:
+        for client in clients:
+            client.close()
+
+
+def _ask_over(client: socket.socket, context: ssl.SSLContext) -> bytes:
+    client.settimeout(20)
+    with context.wrap_socket(client, server_hostname=NAME) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection.recv(4096)

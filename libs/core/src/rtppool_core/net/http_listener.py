@@ -106,7 +106,7 @@ class BoundedSite(web.BaseSite):
         for connection in list(self._connections):
             if not connection.is_open and self._may_close(connection):
                 connection.abort()
-        await asyncio.gather(*self._set_up)
+        await asyncio.gather(*self._set_up, return_exceptions=True)
         await super().stop()
 
     def forget(self, connection: _Connection) -> None:

@@ -529,8 +529,9 @@ def test_the_default_pool_is_no_object_of_the_chart(defaults: Any) -> None:
 
 
 def test_values_name_the_default_pool_and_decide_whether_they_win(render: Any) -> None:
-    values = default_pool(render({"defaultPool.name": "voice", "defaultPool.managed": False}))
-    assert (values.name, values.managed) == ("voice", False)
+    given = {"defaultPool.name": "voice", "defaultPool.managed": False, "commonLabels": {"team": "voice"}}
+    values = default_pool(render(given))
+    assert (values.name, values.managed, values.labels) == ("voice", False, {"team": "voice"})
 
 
 def test_without_a_default_pool_the_operator_has_no_values_and_no_right_to_write_a_spec(render: Any) -> None:

@@ -85,11 +85,21 @@ def test_the_object_has_the_digest_only_where_values_win_and_never_the_label_tha
         '{"name": "Upper", "managed": true, "spec": {}}',
         '{"name": "a..b", "managed": true, "spec": {}}',
         '{"name": "default", "managed": true, "spec": []}',
+        '{"name": "default", "managed": true, "spec": {}, "labels": ["team"]}',
+        '{"name": "default", "managed": true, "spec": {}, "labels": {"team": 3}}',
     ],
 )
 def test_values_of_another_form_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="accepted is a JSON object"):
         DefaultPool.parse(text)
+
+
+def test_labels_of_the_values_are_on_the_pool_and_their_change_is_one_of_the_values() -> None:
+    labelled = DefaultPool.parse(
+        json.dumps({"name": "default", "managed": True, "spec": SPEC, "labels": {"team": "a"}})
+    )
+    assert labelled.document("voice")["metadata"]["labels"].items() >= {("team", "a")}
+    assert labelled.digest != MANAGED.digest
 
 
 def test_values_are_read_as_the_chart_writes_them() -> None:

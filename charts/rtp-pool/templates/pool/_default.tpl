@@ -9,7 +9,7 @@ break every later upgrade, and Argo CD would delete a hook at each sync. Range a
 {{- $_ := set $echo "extension" true -}}
 {{- end -}}
 {{- $spec := merge (dict "portRange" $range "echo" $echo) .Values.defaultPool.spec -}}
-{{- dict "name" .Values.defaultPool.name "managed" .Values.defaultPool.managed "spec" $spec | toJson -}}
+{{- dict "name" .Values.defaultPool.name "managed" .Values.defaultPool.managed "spec" $spec "labels" .Values.commonLabels | toJson -}}
 {{- end -}}
 
 {{/* One sentence where the values do not reach the range of the cluster's default pool, which hostPorts then miss. */}}

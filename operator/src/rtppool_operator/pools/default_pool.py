@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rtppool_operator.pools.cluster_view import ClusterView
@@ -20,16 +20,18 @@ FIELD_MANAGER = "rtp-pool-values"
 DIGEST_DIGITS = 16
 # As the API server accepts it.
 POOL_NAME = r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-ACCEPTED = 'a JSON object with "name", "managed" and "spec"'
+ACCEPTED = 'a JSON object with "name", "managed", "spec" and "labels"'
+OWN_LABELS = {"app.kubernetes.io/name": "rtp-pool", "app.kubernetes.io/managed-by": "rtp-pool-operator"}
 
 
 @dataclass(frozen=True, slots=True)
 class DefaultPool:
-    """Name and spec of the pool. One that is not `managed` is made once and never changed."""
+    """Name, spec and labels of the pool. One that is not `managed` is made once and never changed."""
 
     name: str
     managed: bool
     spec: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> DefaultPool:
@@ -44,13 +46,13 @@ class DefaultPool:
             raise ValueError(f"{error}; accepted is {ACCEPTED}") from error
         match document:
             case {"name": str(name), "managed": bool(managed), "spec": dict(spec)} if re.fullmatch(POOL_NAME, name):
-                return cls(name, managed, spec)
+                return cls(name, managed, spec, _labels(document.get("labels", {})))
         raise ValueError(f"accepted is {ACCEPTED}")
 
     @property
     def digest(self) -> str:
         """The digest of the values, which the pool has as an annotation."""
-        return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()[:DIGEST_DIGITS]
+        return hashlib.sha256(json.dumps([self.spec, self.labels], sort_keys=True).encode()).hexdigest()[:DIGEST_DIGITS]
 
     def document(self, namespace: str) -> dict[str, Any]:
         """Return the object to apply.
@@ -60,7 +62,7 @@ class DefaultPool:
         metadata: dict[str, Any] = {
             "name": self.name,
             "namespace": namespace,
-            "labels": {"app.kubernetes.io/name": "rtp-pool", "app.kubernetes.io/managed-by": "rtp-pool-operator"},
+            "labels": {**self.labels, **OWN_LABELS},
         }
         if self.managed:
             metadata["annotations"] = {VALUES_DIGEST: self.digest}
@@ -94,6 +96,12 @@ def without_hook(managed_fields: Sequence[Mapping[str, Any]]) -> list[dict[str, 
     at = owns_hook.index(True)
     taken = {**managed_fields[at], "manager": FIELD_MANAGER, "operation": "Apply"}
     return [taken if number == at else dict(entry) for number, entry in enumerate(managed_fields)]
+
+
+def _labels(document: Any) -> dict[str, str]:
+    if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
+        raise ValueError(f"accepted is {ACCEPTED}")
+    return document
 
 
 def _owns_hook(entry: Mapping[str, Any]) -> bool:

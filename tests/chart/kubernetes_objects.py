@@ -20,17 +20,24 @@ VERSIONS = tuple(f"1.{minor}.0" for minor in range(31, 38))
 
 def errors(version: str, o: dict[str, Any]) -> list[str]:
     """Return what an API server of this version refuses in an object."""
+    return list(errors_in(version, json.dumps(o)))
+
+
+@cache
+def errors_in(version: str, text: str) -> tuple[str, ...]:
+    """Return the same for an object as JSON. Most objects are the same in many renderings."""
+    o = json.loads(text)
     group, _, name = o["apiVersion"].rpartition("/")
     kind = "-".join([o["kind"].lower(), *([group.partition(".")[0]] if group else []), name])
-    return [f"{o['kind']} {error.json_path}: {error.message}" for error in validator(version, kind).iter_errors(o)]
+    found = validator(version, kind).iter_errors(o)
+    return tuple(f"{o['kind']} {error.json_path}: {error.message}" for error in found)
 
 
 @cache
 def validator(version: str, kind: str) -> Draft202012Validator:
     """Return the strict schema of a kind. kubernetes_validate reads 2 MB for each object, and this once a kind."""
-    registry = Registry().with_resource("_definitions.json", definitions(version))
     schema = json.loads(folder(version).joinpath(f"{kind}.json").read_text(encoding="utf-8"))
-    return Draft202012Validator(schema, registry=definitions(version) @ registry)
+    return Draft202012Validator(schema, registry=definitions(version) @ Registry())
 
 
 @cache

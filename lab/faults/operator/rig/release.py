@@ -30,6 +30,10 @@ class Release:
         """Install the chart. `words` are further arguments."""
         return await self.run("install", RELEASE, str(CHART), *VALUES, "--no-hooks", *words)
 
+    async def install_with_hooks(self, chart: Path) -> str:
+        """Install a chart whose hooks need no pod."""
+        return await self.run("install", RELEASE, str(chart), *VALUES)
+
     async def upgrade(self, *words: str) -> str:
         """Upgrade the release. `words` are further arguments, and earlier values are dropped."""
         return await self.run("upgrade", RELEASE, str(CHART), *VALUES, "--no-hooks", *words)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from lab.base.previous_version import previous_commit, unpack
 from lab.faults.operator.api.api_server import Programs
 from lab.faults.operator.api.installation import RELEASE, definition, older_definition, wait_established
-from lab.faults.operator.api.resources import DEFINITION, DEFINITIONS, NAMESPACE, pool, pool_path, pools_of
+from lab.faults.operator.api.resources import CONFIG_MAPS, DEFINITION, DEFINITIONS, NAMESPACE, pool, pool_path, pools_of
 from lab.faults.operator.rig.operator_process import OperatorProcess
 from lab.faults.operator.rig.release import Release
 from lab.faults.operator.rig.rig import Rig, make_rig
@@ -23,6 +24,18 @@ OWNER = "meta.helm.sh/release-name"
 REVISION = "rtppool.dev/crd-revision"
 PATH = pool_path(NAMESPACE, "default")
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/rtp-operator"
+OBJECTS = {
+    "rtppools": pools_of(NAMESPACE),
+    "configmaps": CONFIG_MAPS,
+    "leases": "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases",
+    "customresourcedefinitions": DEFINITIONS,
+    "secrets": f"/api/v1/namespaces/{NAMESPACE}/secrets",
+    "serviceaccounts": f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts",
+    "deployments": f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments",
+    "daemonsets": f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets",
+    "roles": f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles",
+    "rolebindings": f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/rolebindings",
+}
 TOKEN = f"/api/v1/namespaces/{NAMESPACE}/secrets/rtp-http-token"
 
 
@@ -75,6 +88,45 @@ async def test_values_of_an_upgrade_reach_the_pool_whose_uid_stays_and_the_token
     assert changed["metadata"]["uid"] == first["metadata"]["uid"]
     assert (await stage.rig.api.get(TOKEN))["data"]["token"] == token
     assert "UDP 20000-20010" in await stage.release.run("get", "notes", RELEASE)
+
+
+async def test_the_previous_version_is_upgraded_rolled_back_and_uninstalled_and_its_pool_stays(
+    stage: Stage, tmp_path: Path
+) -> None:
+    previous = tmp_path / "previous"
+    unpack(previous_commit(), previous)
+    await stage.release.install_with_hooks(previous / "charts/rtp-pool")
+    uid = (await stage.until_pool(10_000, 10_100))["metadata"]["uid"]
+    definition_uid = (await stage.metadata())["uid"]
+    await stage.release.upgrade("--set", "portRange.start=20000,portRange.end=20010")
+    operator = await stage.operator()
+    taken = await stage.until_pool(20_000, 20_010)
+    assert not [name for name in taken["metadata"]["annotations"] if name.startswith("helm.sh/")]
+    await operator.end()
+    await stage.release.run("rollback", RELEASE, "1", "--no-hooks")
+    assert (await stage.rig.api.get(PATH))["metadata"]["uid"] == uid
+    await stage.release.upgrade()
+    await stage.operator()
+    assert (await stage.until_pool(10_000, 10_100))["metadata"]["uid"] == uid
+    await stage.release.run("uninstall", RELEASE)
+    assert (await stage.rig.api.get(PATH))["metadata"]["uid"] == uid
+    assert (await stage.metadata())["uid"] == definition_uid
+
+
+async def test_an_uninstall_leaves_the_objects_of_the_page_and_no_others(stage: Stage) -> None:
+    await stage.release.install()
+    operator = await stage.operator()
+    await stage.until_pool(10_000, 10_100)
+    await operator.end()
+    await stage.release.run("uninstall", RELEASE)
+    left = {
+        f"{kind}/{each['metadata']['name']}"
+        for kind, path in OBJECTS.items()
+        for each in await stage.rig.api.items(path)
+        if any(word in each["metadata"]["name"] for word in ("rtp", "default"))
+    }
+    page = {"rtppools/default", "configmaps/rtp-relay-config", "leases/rtp-pool-operator"}
+    assert left == page | {"customresourcedefinitions/rtppools.rtppool.dev"}
 
 
 async def test_kubectl_applies_a_rendering_and_a_later_one_with_other_values(stage: Stage, programs: Programs) -> None:

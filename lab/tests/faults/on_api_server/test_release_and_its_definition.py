@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lab.base.errors import LabError
 from lab.base.previous_version import previous_commit, unpack
 from lab.faults.operator.api.api_server import Programs
 from lab.faults.operator.api.installation import RELEASE, definition, older_definition, wait_established
@@ -94,7 +95,10 @@ async def test_the_previous_version_is_upgraded_rolled_back_and_uninstalled_and_
     stage: Stage, tmp_path: Path
 ) -> None:
     previous = tmp_path / "previous"
-    unpack(previous_commit(), previous)
+    try:
+        unpack(previous_commit(), previous)
+    except LabError as error:
+        pytest.skip(f"not run: {error}")
     await stage.release.install_with_hooks(previous / "charts/rtp-pool")
     uid = (await stage.until_pool(10_000, 10_100))["metadata"]["uid"]
     definition_uid = (await stage.metadata())["uid"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lab.cluster.images.bases import Bases
 from lab.cluster.images.node_image import NEEDED_PROGRAMS, NodeImage, NodeImages
 from lab.cluster.images.phone_images import ASTERISK, SIPP, PhoneImages
 from lab.cluster.images.phone_roots import PhoneRoots
+from lab.cluster.images.previous_images import PreviousVersion, previous_images
 from lab.cluster.images.product_images import COMPONENTS, ProductImages, image_of
 from lab.cluster.kind.guard import VARIABLE, Target, choose_target, kind_cluster_of, own_target
 from lab.cluster.kind.kind_cluster import KindCluster
@@ -80,6 +82,12 @@ class Tooling:
         self.engine_up()
         self._build_images()
         self._load()
+
+    def previous_version(self) -> Path:
+        """Build the images of the previous version, load them into the nodes, and return its chart."""
+        chart = PreviousVersion(self.docker, self._bases(), self.places).up()
+        self._load(previous_images())
+        return chart
 
     def phones(self) -> None:
         """Unpack Asterisk, SIPp and baresip, and print their folder."""
@@ -144,15 +152,15 @@ class Tooling:
         self.engine_up()
         PhoneImages(self.docker, self._bases()).up_all()
 
-    def _load(self) -> None:
+    def _load(self, images: Sequence[str] = IMAGES) -> None:
         cluster = kind_cluster_of(self.target)
         if cluster is None or not nodes_of(cluster):
             self.steps.say(
                 f"images: {self.target.context} has no nodes in this engine, so its nodes must already hold "
-                f"{', '.join(IMAGES)}"
+                f"{', '.join(images)}"
             )
             return
-        NodeLoading(self.docker, self.places, self.steps).load(cluster, IMAGES)
+        NodeLoading(self.docker, self.places, self.steps).load(cluster, images)
 
     def _bases(self) -> Bases:
         return Bases(self.docker, self.machine, self.places, self.steps)

@@ -128,6 +128,10 @@ async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(app: App
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/rtp-pool-operator"
 
 
+def led_by(api: ApiStandIn, holder: str, version: int) -> None:
+    api.documents[LEASE] = {"metadata": {"resourceVersion": str(version)}, "spec": {"holderIdentity": holder}}
+
+
 @pytest.mark.parametrize(
     ("holder", "status", "says"),
     [
@@ -139,9 +143,12 @@ LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/rtp-pool-ope
 async def test_an_operator_is_ready_while_a_replica_leads_and_not_while_another_release_does(
     api: ApiStandIn, app: App, holder: str, status: int, says: str
 ) -> None:
-    api.documents[LEASE] = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": holder}}
+    led_by(api, holder, 7)
     await app.start("127.0.0.1", 0)
     await until(lambda: app.definition.served.is_set() and "holds the lease" in (app.reconciler.problem or ""))
+    assert (await answer(app, "/ready"))[0] == 503, "the holder was not seen to renew the lease"
+    led_by(api, holder, 8)
+    await until(lambda: app.reconciler.stands_by or status != 200)
     ready, body = await answer(app, "/ready")
     assert ready == status
     assert says in str(body)
@@ -149,9 +156,11 @@ async def test_an_operator_is_ready_while_a_replica_leads_and_not_while_another_
 
 
 async def test_an_operator_that_stands_by_is_not_ready_while_the_api_server_is_away(api: ApiStandIn, app: App) -> None:
-    api.documents[LEASE] = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "rtp/operator-2"}}
+    led_by(api, "rtp/operator-2", 7)
     await app.start("127.0.0.1", 0)
-    await until(lambda: app.definition.served.is_set() and app.reconciler.stands_by)
+    await until(lambda: app.definition.served.is_set() and "holds the lease" in (app.reconciler.problem or ""))
+    led_by(api, "rtp/operator-2", 8)
+    await until(lambda: app.reconciler.stands_by)
     api.instead = lambda request: refusal(500, "away") if "leases" in request.path else None
     await until(lambda: not app.reconciler.stands_by)
     assert (await answer(app, "/ready"))[0] == 503

@@ -213,10 +213,9 @@ async def test_at_most_a_second_is_waited_for_the_first_comparison(
 ) -> None:
     monkeypatch.setattr(entrance, "MAX_WAIT_SECONDS", 0.1)
     fail(exchange, "slow", "/channels", "/bridges", OUR_APPLICATION, BY_CHANNEL, BY_BRIDGE, "/asterisk/info")
+    # The exchange runs once it is connected, and each request of the comparison would take longer than that wait.
     async with running_exchange(30.0, exchange) as second:
         assert second.session.report().state == "Connected"
-        # The comparison is given up and not waited for: its requests would take 30 s.
-        assert second.comparison.findings() != ()
         exchange.stand_in.place_call(APPLICATION)
         await until(lambda: bool(exchange.stand_in.ended), "the caller is given back")
         assert exchange.stand_in.ended[0].refused == "NotReady"

@@ -163,7 +163,9 @@ async def test_another_range_and_another_echo_under_live_calls_lose_no_packet(
             await applied(relay, 3)
             await talking(stand_in, [*callers, newcomer], packets=20)
             assert (await relay.get("/status"))["echo"]["port"] == other_echo_port
-            assert "live calls send to another echo" in (tmp_path / "relay.log").read_text()
+            await until(
+                lambda: "live calls send to another echo" in (tmp_path / "relay.log").read_text(), "the log says so"
+            )
 
             for media in list(stand_in._media_of.values()):
                 stand_in.player.pause(media)

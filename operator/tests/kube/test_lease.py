@@ -114,6 +114,16 @@ def test_of_two_operators_one_holds_and_the_other_waits_for_its_end(
     assert one.hold() == "operator ns/two holds the lease"
 
 
+def test_a_holder_is_known_once_it_was_seen_to_renew(two: tuple[Leadership, Leadership]) -> None:
+    one, other = two
+    assert one.hold() is None
+    assert other.hold() == "operator ns/one holds the lease"
+    assert other.holder == ""
+    assert one.hold() is None
+    assert other.hold() == "operator ns/one holds the lease"
+    assert other.holder == "ns/one"
+
+
 def test_an_operator_that_could_not_renew_writes_nothing_long_before_another_may(
     two: tuple[Leadership, Leadership], clock: list[float], store: Store
 ) -> None:

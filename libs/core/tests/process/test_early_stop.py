@@ -13,8 +13,9 @@ from rtppool_core.process.early_stop import STOP_SIGNALS, exit_on_signals, stop_
 
 GUARDED = "from rtppool_core.process.early_stop import exit_on_signals; exit_on_signals(); "
 PARENT = GUARDED + (
-    "import subprocess, sys, threading, time; "
-    "start = lambda: print(subprocess.Popen(['sleep', '60']).pid, flush=True) or time.sleep(60); "
+    "import os, subprocess, sys, threading, time; "
+    # One write each: the two writes of `print` may have another thread's in between.
+    "start = lambda: os.write(1, b'%d\\n' % subprocess.Popen(['sleep', '60']).pid) and time.sleep(60); "
     "threading.Thread(target=start, daemon=True).start(); start()"
 )
 

@@ -57,7 +57,8 @@ class LeaseStore(Protocol):
 class Leadership:
     """Takes and renews the Lease for `me` (`NAMESPACE/POD`). `hold` blocks, `leads` does not.
 
-    `holder` is the other operator that the last `hold` found; empty when there was none.
+    `holder` is the other operator that the last `hold` found; empty when there was none, and until it was seen to renew
+    the Lease. An operator that was killed leaves a Lease that nobody renews.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Leadership:
         self.holder = ""
         self._until = float("-inf")
         self._seen: tuple[str, float] = ("", float("-inf"))
+        self._was_changed = False
 
     def leads(self) -> bool:
         """Return whether a write that starts now ends within our Lease."""
@@ -89,10 +91,11 @@ class Leadership:
         lease = self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
         state = _state_of(lease)
         if state is not None and state.version != self._seen[0]:
+            self._was_changed = self._seen[0] != ""
             self._seen = (state.version, self._monotonic())
         if state is not None and not may_take(state, self._me, self._monotonic() - self._seen[1]):
             self._until = float("-inf")
-            self.holder = state.holder
+            self.holder = state.holder if self._was_changed else ""
             return f"operator {state.holder} holds the lease"
         self.holder = ""
         if not self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, self._me), exists=bool(lease)):

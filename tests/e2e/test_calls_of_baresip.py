@@ -31,6 +31,8 @@ TALK_SECONDS = 6
 HOLD_SECONDS = 5
 LEVEL_TOLERANCE = 0.06
 CODECS = list(RATES_HZ)
+# Facts of the machine and of other programs on it, which no call causes.
+OF_THE_MACHINE = {"ProcessorStolen", "ProcessorBusy", "CpuLimit"}
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
@@ -117,9 +119,10 @@ async def test_asterisk_s_rtcp_arrives_and_the_caller_is_the_one_that_ends_the_c
 async def test_nothing_of_it_is_a_finding(talks: Talks) -> None:
     calls, status = talks.status["calls"], talks.status
     assert (calls["wentSilent"], calls["wentOneWay"], calls["refused"], calls["cut"]) == (0, 0, {}, 0), talks.log
-    assert status["preflight"] == []
-    warnings = [line for line in talks.log.splitlines() if '"level": "WARNING"' in line or '"level": "ERROR"' in line]
-    assert warnings == []
+    assert [each for each in status["preflight"] if each["code"] not in OF_THE_MACHINE] == []
+    lines = [json.loads(line) for line in talks.log.splitlines() if line.startswith("{")]
+    warnings = [line for line in lines if line["level"] in {"WARNING", "ERROR"}]
+    assert [line for line in warnings if line.get("code") not in OF_THE_MACHINE] == []
 
 
 async def _talk(rig: Rig, phone: Softphone) -> dict[str, Any]:

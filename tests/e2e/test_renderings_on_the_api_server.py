@@ -19,7 +19,7 @@ DRY_RUN = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-
 LEFT_OUT = ("Pod",)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def namespace(kube: Kube) -> Iterator[str]:
     name = "renderings"
     kube.kubectl("create", "namespace", name)

@@ -121,7 +121,7 @@ def some_spec(chance: random.Random) -> dict[str, Any]:
 
 
 async def test_every_example_is_judged_alike_and_what_is_refused_for_the_same_field(bare_rig: Rig) -> None:
-    for path in sorted(EXAMPLES.glob("*/*.yaml")):
+    for path in sorted((*EXAMPLES.glob("valid/*.yaml"), *EXAMPLES.glob("invalid/*.yaml"))):
         spec = yaml.safe_load(path.read_text())["spec"]
         said, read = await refusal(bare_rig, spec), read_spec(spec, SCHEMA)
         if path.parent.name == "valid":

@@ -8,14 +8,13 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import patch
 
 import aiohttp
 import pytest
+from in_process import in_process
 
 from rtppool_callgen.stand_in.rtp_player import MediaLeg, RtpPlayer
 from rtppool_callgen.stand_in.stand_in import StandIn
-from rtppool_core.process.service import Stop
 from rtppool_relay.app import Relay
 from rtppool_relay.calls import sound
 from rtppool_relay.settings import read_settings
@@ -78,14 +77,8 @@ async def running(asterisk: StandIn, echo_port: int, **others: str) -> AsyncIter
         "ADMISSION": "off",
     }
     relay = Relay(read_settings(variables | others))
-    # The relay's niceness would stay with the test process for all tests to come.
-    with patch.object(relay._supervisor, "yield_to_media"):
-        task = asyncio.create_task(relay.run(Stop()))
-        try:
-            yield RunningRelay(relay, port)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    async with in_process(relay):
+        yield RunningRelay(relay, port)
 
 
 def by_name(url: str) -> str:

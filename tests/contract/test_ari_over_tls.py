@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from rtppool_core.process.settings import SettingsError
 from rtppool_relay.ari.errors import AriUnreachable
 from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.settings import read_settings
+from rtppool_testing.certificates import server_context, write_authority
 
 APPLICATION = "rtp-pool"
 
@@ -26,17 +26,13 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
-    path = tmp_path / "ca.crt"
-    authority.cert_pem.write_to_path(path)
-    return path
+    return write_authority(authority, tmp_path)
 
 
 @asynccontextmanager
 async def asterisk(authority: trustme.CA, name: str) -> AsyncIterator[StandIn]:
     """Run a stand-in whose certificate is for `name`."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    async with StandIn("127.0.0.1", 0, "relay", "secret", tls=context) as stand_in:
+    async with StandIn("127.0.0.1", 0, "relay", "secret", tls=server_context(authority, name)) as stand_in:
         yield stand_in
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from unittest.mock import patch
 
 import aiohttp
 import pytest
 import trustme
+from in_process import in_process
 
 from rtppool_core.net.tls_files import TrustedAuthority
-from rtppool_core.process.service import Stop
 from rtppool_echo.app import Echo
 from rtppool_echo.settings import read_settings as read_echo_settings
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.polling import Poller
 from rtppool_relay.app import Relay
 from rtppool_relay.settings import read_settings as read_relay_settings
+from rtppool_testing.certificates import write_secret
 from rtppool_testing.echo import echo
 from rtppool_testing.ports import free_port, free_range
 from rtppool_testing.waiting import until
@@ -29,23 +27,9 @@ NAME = "rtp.voice.svc"
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """Write the keys of a Secret as cert-manager does, and return their folder."""
-    authority = trustme.CA()
-    issued = authority.issue_cert(NAME)
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
-    issued.private_key_pem.write_to_path(tmp_path / "tls.key")
-    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    """Return a folder with the keys of a Secret."""
+    write_secret(trustme.CA(), NAME, tmp_path)
     return tmp_path
-
-
-@asynccontextmanager
-async def running(program: Relay | Echo) -> AsyncIterator[None]:
-    task = asyncio.create_task(program.run(Stop()))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def common(secret: Path, http_port: int) -> dict[str, str]:
@@ -69,14 +53,12 @@ async def test_the_operator_reads_the_report_of_a_relay_with_tls(secret: Path) -
             await poller.poll([pod])
             return pod.uid in poller.last_reports
 
-        # The relay's niceness would stay with the test process for all tests to come.
-        with patch.object(relay._supervisor, "yield_to_media"):
-            async with running(relay):
-                for _ in range(200):
-                    if await is_reported():
-                        break
-                    await asyncio.sleep(0.1)
-                assert poller.last_reports[pod.uid].report.node == "node-1", poller.failures
+        async with in_process(relay):
+            for _ in range(200):
+                if await is_reported():
+                    break
+                await asyncio.sleep(0.1)
+            assert poller.last_reports[pod.uid].report.node == "node-1", poller.failures
         await poller.close()
 
 
@@ -84,7 +66,7 @@ async def test_an_echo_with_tls_answers_no_plain_http(secret: Path) -> None:
     port = free_port()
     served = Echo(read_echo_settings(common(secret, port) | {"ECHO_PORT": str(free_port()), "ECHO_SCHEDULING": "fair"}))
     trusted = TrustedAuthority("RELAY_CA_FILE", secret / "ca.crt", NAME)
-    async with running(served), aiohttp.ClientSession() as session:
+    async with in_process(served), aiohttp.ClientSession() as session:
         await until(lambda: served.http_port != 0 and served._not_serving is None, "the echo serves")
         address = f"127.0.0.1:{port}/ready"
         async with session.get(f"https://{address}", ssl=trusted.context(), server_hostname=NAME) as response:

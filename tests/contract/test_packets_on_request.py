@@ -7,14 +7,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import patch
 
 import aiohttp
 import pytest
+from in_process import in_process
 
 from rtppool_core.contract.codec import from_json
 from rtppool_core.contract.packet_check import PacketCheck
-from rtppool_core.process.service import Stop
 from rtppool_operator.check import check_release
 from rtppool_operator.kube.release_pods import ReleasePod
 from rtppool_operator.pools.cluster_view import RelayPod
@@ -44,15 +43,9 @@ async def running(echo_port: int, node_echo_port: int, **others: str) -> AsyncIt
         "HOST_WITNESSES": "off",
     }
     relay = Relay(read_settings(variables | others))
-    # The relay's niceness would stay with the test process for all tests to come.
-    with patch.object(relay._supervisor, "yield_to_media"):
-        task = asyncio.create_task(relay.run(Stop()))
-        try:
-            await until(lambda: relay._lifecycle.ports_tried, "the relay serves")
-            yield port
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    async with in_process(relay):
+        await until(lambda: relay._lifecycle.ports_tried, "the relay serves")
+        yield port
 
 
 async def check(port: int) -> dict[str, Any]:

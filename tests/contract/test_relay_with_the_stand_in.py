@@ -14,11 +14,11 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from in_process import in_process
 
 from rtppool_callgen.stand_in.rtp_source import RtpSource
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
-from rtppool_core.process.service import Stop
 from rtppool_relay.app import Relay
 from rtppool_relay.calls import sound
 from rtppool_relay.calls.ids import CallIds
@@ -82,14 +82,8 @@ def settings(stand_in: StandIn, echo_port: int) -> Settings:
 async def running(settings: Settings) -> AsyncIterator[Relay]:
     """Run a relay that ends as a killed process does: no call is torn down in Asterisk."""
     relay = Relay(settings)
-    # The relay's niceness would stay with the test process for all tests to come.
-    with patch.object(relay._supervisor, "yield_to_media"):
-        task = asyncio.create_task(relay.run(Stop()))
-        try:
-            yield relay
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    async with in_process(relay):
+        yield relay
 
 
 async def connected(relay: Relay, stand_in: StandIn) -> None:

@@ -26,6 +26,7 @@ from lab.cluster.images.product_images import COMPONENTS, image_of
 from lab.cluster.kind.shape import ONE_NODE
 from lab.cluster.product import values_for
 from lab.cluster.tooling import Tooling, make_tooling
+from rtppool_testing.certificates import write_secret
 
 CALL_SECONDS = 5
 CREDENTIALS = "asterisk-ari"
@@ -146,11 +147,8 @@ def test_the_notes_warn_in_a_namespace_that_refuses_the_pods(family: Family) -> 
 @pytest.mark.parametrize("family", ["dual"], indirect=True)
 def test_probes_operator_and_helm_test_follow_to_tls(family: Family, tmp_path: Path) -> None:
     """Runs last on its cluster, because the other tests ask over plain HTTP."""
-    kube, authority = family.kube, trustme.CA()
-    issued = authority.issue_cert(f"{RELEASE}.{NAMESPACE}.svc")
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
-    issued.private_key_pem.write_to_path(tmp_path / "tls.key")
-    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    kube = family.kube
+    write_secret(trustme.CA(), f"{RELEASE}.{NAMESPACE}.svc", tmp_path)
     files = [f"--from-file={tmp_path / name}" for name in ("tls.crt", "tls.key", "ca.crt")]
     kind = ("--type", "kubernetes.io/tls")
     kube.kubectl("create", "secret", "generic", "rtp-tls", "--namespace", NAMESPACE, *kind, *files)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from rtppool_core.contract.report import Report
 from rtppool_core.net.tls_files import TrustedAuthority
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.polling import Poller
+from rtppool_testing.certificates import server_context, write_authority
 
 NAME = "rtp-pool.voice.svc"
 MakeReport = Callable[..., Report]
@@ -28,9 +28,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
-    path = tmp_path / "ca.crt"
-    authority.cert_pem.write_to_path(path)
-    return path
+    return write_authority(authority, tmp_path)
 
 
 @pytest.fixture
@@ -40,8 +38,7 @@ async def relay(authority: trustme.CA, make_report: MakeReport) -> AsyncIterator
 
     app = web.Application()
     app.router.add_get("/status", status)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(NAME).configure_cert(context)
+    context = server_context(authority, NAME)
     runner = web.AppRunner(app, shutdown_timeout=0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()

@@ -94,11 +94,12 @@ async def test_values_of_an_upgrade_reach_the_pool_whose_uid_stays_and_the_token
 async def test_the_previous_version_is_upgraded_rolled_back_and_uninstalled_and_its_pool_stays(
     stage: Stage, tmp_path: Path
 ) -> None:
-    previous = tmp_path / "previous"
     try:
-        unpack(previous_commit(), previous)
+        commit = previous_commit()
     except LabError as error:
         pytest.skip(f"not run: {error}")
+    previous = tmp_path / "previous"
+    unpack(commit, previous)
     await stage.release.install_with_hooks(previous / "charts/rtp-pool")
     uid = (await stage.until_pool(10_000, 10_100))["metadata"]["uid"]
     definition_uid = (await stage.metadata())["uid"]

@@ -25,6 +25,7 @@ from rtppool_core.net.http_endpoints import Health, listen, make_app
 from rtppool_core.net.http_listener import MAX_CONNECTIONS, RESERVED_DESCRIPTORS
 from rtppool_core.net.tls_files import ServerCertificate, TlsFileError, TrustedAuthority
 from rtppool_core.process.settings import Environment, SettingsError
+from rtppool_testing.certificates import write_secret
 from rtppool_testing.descriptors import no_free_descriptor
 
 NAME = "rtp-pool.voice.svc"
@@ -41,13 +42,10 @@ class Mount:
             (folder / name).symlink_to(f"..data/{name}")
 
     def write(self, authority: trustme.CA, name: str = NAME, key_of: trustme.LeafCert | None = None) -> None:
-        issued = authority.issue_cert(name)
         self._versions += 1
         version = self.folder / f"..version{self._versions}"
         version.mkdir()
-        issued.cert_chain_pems[0].write_to_path(version / "tls.crt")
-        (key_of or issued).private_key_pem.write_to_path(version / "tls.key")
-        authority.cert_pem.write_to_path(version / "ca.crt")
+        write_secret(authority, name, version, key_of)
         link = self.folder / "..new"
         link.symlink_to(version.name)
         link.replace(self.folder / "..data")

@@ -12,17 +12,14 @@ from aiohttp import web
 from rtppool_callgen.load.relay_reader import RelayReader, RelayUnreadable
 from rtppool_core.net.http_endpoints import listen
 from rtppool_core.net.tls_files import ServerCertificate, TrustedAuthority
+from rtppool_testing.certificates import write_secret
 
 NAME = "rtp-pool.voice.svc"
 
 
 @pytest.fixture
 async def relay(tmp_path: Path) -> AsyncIterator[str]:
-    authority = trustme.CA()
-    issued = authority.issue_cert(NAME)
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
-    issued.private_key_pem.write_to_path(tmp_path / "tls.key")
-    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    write_secret(trustme.CA(), NAME, tmp_path)
 
     async def status(_request: web.Request) -> web.StreamResponse:
         return web.json_response({})

@@ -1,69 +1,150 @@
-# Three images from one file: docker build --target echo|relay|operator .
+# Four images from one file: docker build --target echo|relay|operator|callgen .
+# `skaffold dev` builds echo-dev, relay-dev and operator-dev: the sources as they are, as the last layer.
 # Where the public base can't be pulled, use another Debian one with Python 3.13: --build-arg BASE=IMAGE
-# A base of known content is pinned the same way: --build-arg BASE=python:3.13-slim@sha256:DIGEST
-ARG BASE=python:3.13-slim
+# The digest names the images of all architectures, as of 2026-09. Dependabot proposes the next one.
+ARG BASE=python:3.13-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
-# The init of the three images. As process 1 it ends a program that is stopped before it handles signals: the kernel
+# The init of the images. As process 1 it ends a program that is stopped before it handles signals: the kernel
 # discards a signal to a process 1 without a handler. Linked statically, it handles signals a moment after its start.
 FROM ${BASE} AS init
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends tini
 
-# Each service has a virtual environment of its own, without the packages of the other services. A builder installs the
-# pinned packages first, because they change less often than the code. The images contain no pip and no setuptools.
 FROM ${BASE} AS base
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3 -m venv /opt/venv
 WORKDIR /src
 
-FROM base AS echo-builder
-COPY requirements/echo.txt requirements/echo.txt
-RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/echo.txt
-COPY libs/core libs/core
-COPY services/echo services/echo
-RUN /opt/venv/bin/pip install --no-deps --no-build-isolation ./libs/core ./services/echo \
- && /opt/venv/bin/pip uninstall --yes setuptools pip
+# The relay's packet path is Python that becomes machine code: numba compiles it here, for any CPU of this architecture.
+# The library needs the C library alone. This stage depends on the rooms that it is made of, and on no other code.
+FROM base AS packet-path
+RUN apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends binutils
+COPY requirements/packet-path.txt requirements/packet-path.txt
+RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/packet-path.txt
+COPY libs/core/src/rtppool_core/__init__.py libs/core/src/rtppool_core/units.py rtppool_core/
+COPY libs/core/src/rtppool_core/host rtppool_core/host
+COPY libs/core/src/rtppool_core/net rtppool_core/net
+COPY libs/core/src/rtppool_core/process rtppool_core/process
+COPY libs/core/src/rtppool_core/rtp rtppool_core/rtp
+COPY services/ari/src/rtppool_relay/__init__.py rtppool_relay/__init__.py
+COPY services/ari/src/rtppool_relay/media rtppool_relay/media
+COPY services/ari/src/rtppool_relay/packets rtppool_relay/packets
+RUN /opt/venv/bin/python -m rtppool_relay.packets.build_library
 
-FROM ${BASE} AS echo
+# For each program:
+# - NAME-packages has the pinned packages in a virtual environment of its own, without pip.
+# - NAME-runtime is the image without our code: an upgrade, and an edit, replace the last layer alone.
+# - NAME-dev has the sources as they are. Python compiles them at each start, because the file system is read-only.
+
+FROM base AS echo-packages
+COPY requirements/echo.txt requirements/echo.txt
+RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/echo.txt \
+ && /opt/venv/bin/pip uninstall --yes pip
+
+FROM ${BASE} AS echo-runtime
+LABEL org.opencontainers.image.title="rtp-pool echo" \
+      org.opencontainers.image.description="Returns each RTP packet to its sender" \
+      org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=init /usr/bin/tini-static /usr/local/bin/tini
-COPY --from=echo-builder /opt/venv /opt/venv
-# All bytecode is compiled at build time, because the root file system is read-only at run time.
+COPY --from=echo-packages /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 EXPOSE 4000/udp 9091/tcp
 ENTRYPOINT ["/usr/local/bin/tini", "-s", "--", "/opt/venv/bin/python", "-m", "rtppool_echo"]
 
-FROM base AS relay-builder
-COPY requirements/relay.txt requirements/relay.txt
-RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/relay.txt
-COPY libs/core libs/core
-COPY services/ari services/ari
-RUN /opt/venv/bin/pip install --no-deps --no-build-isolation ./libs/core ./services/ari \
- && /opt/venv/bin/pip uninstall --yes setuptools pip \
- && /opt/venv/bin/python -m rtppool_relay.packets.compile_ahead
+FROM echo-runtime AS echo-dev
+COPY libs/core/src services/echo/src /opt/venv/lib/python3.13/site-packages/
 
-FROM ${BASE} AS relay
+FROM base AS relay-packages
+COPY requirements/relay.txt requirements/relay.txt
+RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/relay.txt \
+ && /opt/venv/bin/pip uninstall --yes pip
+
+FROM ${BASE} AS relay-runtime
+LABEL org.opencontainers.image.title="rtp-pool relay" \
+      org.opencontainers.image.description="Leases a UDP port to each call and measures the latency of its media" \
+      org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=init /usr/bin/tini-static /usr/local/bin/tini
-COPY --from=relay-builder /opt/venv /opt/venv
+COPY --from=relay-packages /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
-# The packet path was compiled above, for any CPU of this architecture. This step fails if the image lacks a part of it.
-RUN ["/opt/venv/bin/python", "-m", "rtppool_relay.packets.compile_ahead", "--kept"]
 EXPOSE 10000-10100/udp 9090/tcp
 ENTRYPOINT ["/usr/local/bin/tini", "-s", "--", "/opt/venv/bin/python", "-m", "rtppool_relay"]
 
-FROM base AS operator-builder
-COPY requirements/operator.txt requirements/operator.txt
-RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/operator.txt
-COPY libs/core libs/core
-COPY operator operator
-RUN /opt/venv/bin/pip install --no-deps --no-build-isolation ./libs/core ./operator \
- && /opt/venv/bin/pip uninstall --yes setuptools pip
+FROM relay-runtime AS relay-dev
+COPY --from=packet-path /src/rtppool_relay/packets/packet_path.so /opt/venv/lib/python3.13/site-packages/rtppool_relay/packets/
+COPY libs/core/src services/ari/src /opt/venv/lib/python3.13/site-packages/
 
-FROM ${BASE} AS operator
+FROM base AS operator-packages
+COPY requirements/operator.txt requirements/operator.txt
+RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/operator.txt \
+ && /opt/venv/bin/pip uninstall --yes pip
+
+FROM ${BASE} AS operator-runtime
+LABEL org.opencontainers.image.title="rtp-pool operator" \
+      org.opencontainers.image.description="Configures relays from RtpPool objects and publishes their figures" \
+      org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=init /usr/bin/tini-static /usr/local/bin/tini
-COPY --from=operator-builder /opt/venv /opt/venv
+COPY --from=operator-packages /opt/venv /opt/venv
 COPY charts/rtp-pool/files/rtppools.yaml /opt/rtp-pool/crds/rtppools.yaml
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/tini", "-s", "--", "/opt/venv/bin/python", "-m", "rtppool_operator"]
+
+FROM operator-runtime AS operator-dev
+COPY libs/core/src operator/src /opt/venv/lib/python3.13/site-packages/
+
+FROM base AS callgen-packages
+COPY requirements/callgen.txt requirements/callgen.txt
+RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/callgen.txt \
+ && /opt/venv/bin/pip uninstall --yes pip
+
+FROM ${BASE} AS callgen-runtime
+LABEL org.opencontainers.image.title="rtp-pool call generator" \
+      org.opencontainers.image.description="Places synthetic calls and judges the figures of a relay" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=init /usr/bin/tini-static /usr/local/bin/tini
+COPY --from=callgen-packages /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=/tmp
+# Report and chart are written here, unless --output names another folder.
+WORKDIR /tmp
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/tini", "-s", "--", "/opt/venv/bin/python", "-m", "rtppool_callgen"]
+
+# The images: our code is installed by pip as packages, with all bytecode.
+FROM base AS code
+COPY requirements/build.txt requirements/build.txt
+RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/build.txt
+COPY libs/core libs/core
+
+FROM code AS echo-code
+COPY services/echo services/echo
+RUN /opt/venv/bin/pip install --no-deps --no-build-isolation --target /opt/code ./libs/core ./services/echo
+
+FROM echo-runtime AS echo
+COPY --from=echo-code /opt/code /opt/venv/lib/python3.13/site-packages/
+
+FROM code AS relay-code
+COPY services/ari services/ari
+COPY --from=packet-path /src/rtppool_relay/packets/packet_path.so services/ari/src/rtppool_relay/packets/
+RUN /opt/venv/bin/pip install --no-deps --no-build-isolation --target /opt/code ./libs/core ./services/ari
+
+FROM relay-runtime AS relay
+COPY --from=relay-code /opt/code /opt/venv/lib/python3.13/site-packages/
+# This step fails if the image lacks the library, or has one that was built from other source.
+RUN ["/opt/venv/bin/python", "-c", "import rtppool_relay.packets.machine_code"]
+
+FROM code AS operator-code
+COPY operator operator
+RUN /opt/venv/bin/pip install --no-deps --no-build-isolation --target /opt/code ./libs/core ./operator
+
+FROM operator-runtime AS operator
+COPY --from=operator-code /opt/code /opt/venv/lib/python3.13/site-packages/
+
+FROM code AS callgen-code
+COPY tools/callgen tools/callgen
+RUN /opt/venv/bin/pip install --no-deps --no-build-isolation --target /opt/code ./libs/core ./tools/callgen
+
+FROM callgen-runtime AS callgen
+COPY --from=callgen-code /opt/code /opt/venv/lib/python3.13/site-packages/

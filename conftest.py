@@ -13,6 +13,27 @@ from rtppool_testing.lost_exceptions import lost_exceptions
 # An example's time depends on the machine's other load. pytest-timeout bounds each test.
 hypothesis.settings.register_profile("rtp-pool", deadline=None)
 hypothesis.settings.load_profile("rtp-pool")
+FULL = "full"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --full."""
+    parser.addoption("--full", action="store_true", help="also run the tests that are marked full: the longer run")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the run, because deselected tests are not shown with -n."""
+    return "run: the longer one" if config.getoption("--full") else "run: the short one; --full adds tests marked full"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect tests of the longer run, and report them as deselected, unless --full is given."""
+    if config.getoption("--full"):
+        return
+    left_out = [item for item in items if item.get_closest_marker(FULL)]
+    if left_out:
+        items[:] = [item for item in items if not item.get_closest_marker(FULL)]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -42,14 +42,90 @@ FIELDS = {
     "io.k8s.api.core.v1.VolumeProjection": ("configMap", "downwardAPI", "secret", "serviceAccountToken"),
     "io.k8s.api.core.v1.EnvVarSource": ("configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef"),
 }
-# Words that only the API server checks.
-WORDS = {
-    "io.k8s.api.core.v1.Toleration": {
-        "effect": ["NoSchedule", "PreferNoSchedule", "NoExecute"],
-        "operator": ["Exists", "Equal"],
+CORE = "io.k8s.api.core.v1."
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+ID = {"minimum": 0, "maximum": 2_147_483_647}
+MODE = {"minimum": 0, "maximum": 0o777}
+TEXT = {"minLength": 1}
+PROFILE = {"type": {"enum": ["Unconfined", "RuntimeDefault", "Localhost"]}}
+# Bounds that only the API server checks.
+BOUNDS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    f"{CORE}Toleration": {
+        "effect": {"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]},
+        "operator": {"enum": ["Exists", "Equal"]},
     },
-    "io.k8s.api.core.v1.TopologySpreadConstraint": {"whenUnsatisfiable": ["DoNotSchedule", "ScheduleAnyway"]},
+    f"{CORE}TopologySpreadConstraint": {
+        "whenUnsatisfiable": {"enum": ["DoNotSchedule", "ScheduleAnyway"]},
+        "maxSkew": {"minimum": 1},
+        "minDomains": {"minimum": 1},
+        "nodeAffinityPolicy": {"enum": ["Honor", "Ignore"]},
+        "nodeTaintsPolicy": {"enum": ["Honor", "Ignore"]},
+        "topologyKey": TEXT,
+    },
+    f"{CORE}NodeSelector": {"nodeSelectorTerms": {"minItems": 1}},
+    f"{CORE}NodeSelectorRequirement": {"operator": {"enum": ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]}},
+    f"{META}LabelSelectorRequirement": {"operator": {"enum": ["In", "NotIn", "Exists", "DoesNotExist"]}},
+    f"{CORE}PreferredSchedulingTerm": {"weight": {"minimum": 1, "maximum": 100}},
+    f"{CORE}WeightedPodAffinityTerm": {"weight": {"minimum": 1, "maximum": 100}},
+    f"{CORE}PodAffinityTerm": {"topologyKey": TEXT},
+    f"{CORE}SeccompProfile": PROFILE,
+    f"{CORE}AppArmorProfile": PROFILE,
+    f"{CORE}PodSecurityContext": {
+        "runAsUser": ID,
+        "runAsGroup": ID,
+        "fsGroup": ID,
+        "supplementalGroups": {"items": {"type": "integer", **ID}},
+        "fsGroupChangePolicy": {"enum": ["OnRootMismatch", "Always"]},
+        "supplementalGroupsPolicy": {"enum": ["Merge", "Strict"]},
+        "seLinuxChangePolicy": {"enum": ["Recursive", "MountOption"]},
+    },
+    f"{CORE}SecurityContext": {"runAsUser": ID, "runAsGroup": ID, "procMount": {"enum": ["Default"]}},
+    f"{CORE}ConfigMapVolumeSource": {"name": TEXT, "defaultMode": MODE},
+    f"{CORE}ConfigMapProjection": {"name": TEXT},
+    f"{CORE}SecretVolumeSource": {"secretName": TEXT, "defaultMode": MODE},
+    f"{CORE}SecretProjection": {"name": TEXT},
+    f"{CORE}ProjectedVolumeSource": {"defaultMode": MODE, "sources": {"minItems": 1}},
+    f"{CORE}DownwardAPIVolumeSource": {"defaultMode": MODE},
+    f"{CORE}KeyToPath": {"mode": MODE},
+    f"{CORE}ServiceAccountTokenProjection": {"expirationSeconds": {"minimum": 600}},
+    f"{CORE}PersistentVolumeClaimVolumeSource": {"claimName": TEXT},
+    f"{CORE}EmptyDirVolumeSource": {"medium": {"enum": ["", "Memory"]}},
+    f"{CORE}HostPathVolumeSource": {
+        "path": TEXT,
+        "type": {
+            "enum": [
+                *("", "Directory", "DirectoryOrCreate", "File", "FileOrCreate"),
+                *("Socket", "CharDevice", "BlockDevice"),
+            ]
+        },
+    },
+    f"{CORE}VolumeMount": {"mountPropagation": {"enum": ["None", "HostToContainer"]}},
+    f"{CORE}ConfigMapKeySelector": {"name": TEXT},
+    f"{CORE}SecretKeySelector": {"name": TEXT},
+    f"{CORE}ResourceFieldSelector": {
+        "resource": {
+            "enum": [f"{part}.{name}" for part in ("limits", "requests") for name in ("cpu", "memory")]
+            + [f"{part}.ephemeral-storage" for part in ("limits", "requests")]
+        }
+    },
 }
+# Fields that only the API server requires.
+REQUIRED: Mapping[str, Mapping[str, Any]] = {
+    f"{CORE}ConfigMapVolumeSource": {"required": ["name"]},
+    f"{CORE}ConfigMapProjection": {"required": ["name"]},
+    f"{CORE}SecretVolumeSource": {"required": ["secretName"]},
+    f"{CORE}SecretProjection": {"required": ["name"]},
+    f"{CORE}ProjectedVolumeSource": {"required": ["sources"]},
+    f"{CORE}VolumeProjection": {"minProperties": 1, "maxProperties": 1},
+    f"{CORE}ConfigMapKeySelector": {"required": ["key", "name"]},
+    f"{CORE}SecretKeySelector": {"required": ["key", "name"]},
+    f"{CORE}EnvVarSource": {"minProperties": 1, "maxProperties": 1},
+    f"{CORE}NodeSelectorTerm": {"minProperties": 1},
+    f"{CORE}SeccompProfile": {"required": ["type"]},
+    "io.k8s.api.networking.v1.NetworkPolicyPeer": {"minProperties": 1},
+}
+# The images are for Linux.
+NOT_OF_LINUX = ("windowsOptions",)
 # The chart's own values, with names of their own.
 CHART_FIELDS = ("portRange", "echo")
 # Wishes of the API server that JSON Schema draft 7 doesn't have.
@@ -122,13 +198,16 @@ def kubernetes_kinds() -> dict[str, Any]:
 
 
 def narrowed(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a definition with the fields that the chart takes, and the words that they take."""
+    """Return a definition with the fields that the chart takes, and with the API server's own bounds."""
     properties = {
-        field: held for field, held in schema.get("properties", {}).items() if field in FIELDS.get(name, [field])
+        field: held
+        for field, held in schema.get("properties", {}).items()
+        if field in FIELDS.get(name, [field]) and field not in NOT_OF_LINUX
     }
-    for field, words in WORDS.get(name, {}).items():
-        properties[field] = {"enum": words}
-    return {**schema, "properties": properties} if properties else dict(schema)
+    for field, bounds in BOUNDS.get(name, {}).items():
+        properties[field] = {**bounds} if "enum" in bounds else {**properties[field], **bounds}
+    narrowed = {**schema, **REQUIRED.get(name, {})}
+    return {**narrowed, "properties": properties} if properties else narrowed
 
 
 def plain(schema: Any, due: list[str]) -> Any:

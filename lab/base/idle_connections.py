@@ -17,9 +17,10 @@ from lab.base.places import LOOPBACK
 
 HALF_A_HEADER = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Half: "
 OPENED_AT_ONCE = 100
-PAUSE_SECONDS = 0.01
 OTHER_DESCRIPTORS = 500
 ANSWER_SECONDS = 1.0
+# For a connection: while the server's queue is full, the kernel tries again after 1, 3 and 7 seconds.
+ACCEPT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Answers:
 async def idle_connections(port: int, count: int) -> AsyncIterator[list[socket.socket]]:
     """Hold connections to a port of this machine for the length of the block; half of them sent half a header.
 
-    A connection that the server ends stays in the list, as its client would keep it.
+    All of them were accepted before the block. A connection that the server ends stays in the list, as its client would
+    keep it.
 
     Raises:
         LabError: this process may not open that many descriptors.
@@ -51,12 +53,14 @@ async def idle_connections(port: int, count: int) -> AsyncIterator[list[socket.s
     held: list[socket.socket] = []
     try:
         for at in range(0, count, OPENED_AT_ONCE):
-            opened = [_connecting(port) for _ in range(min(OPENED_AT_ONCE, count - at))]
+            opened = [socket.socket() for _ in range(min(OPENED_AT_ONCE, count - at))]
             held += opened
-            await asyncio.sleep(PAUSE_SECONDS)
+            await _connect(opened, port)
             for each in opened[::2]:
                 with contextlib.suppress(OSError):
                     each.send(HALF_A_HEADER)
+        # The server accepts connections in their order, so those before an answered one wait no longer in its queue.
+        await ask(port, ["/health"], 1, within_seconds=ACCEPT_SECONDS)
         yield held
     finally:
         for each in held:
@@ -88,8 +92,19 @@ async def ask(
     return Answers(answered, times * len(paths), slowest)
 
 
-def _connecting(port: int) -> socket.socket:
-    connection = socket.socket()
-    connection.setblocking(False)  # noqa: FBT003 the standard library's signature
-    connection.connect_ex((LOOPBACK, port))
-    return connection
+async def _connect(connections: Sequence[socket.socket], port: int) -> None:
+    """Connect all, and go on without those that the server refused.
+
+    Raises:
+        LabError: the server's queue had no room for one of them.
+    """
+    loop = asyncio.get_running_loop()
+    for each in connections:
+        each.setblocking(False)  # noqa: FBT003 the standard library's signature
+    try:
+        async with asyncio.timeout(ACCEPT_SECONDS):
+            await asyncio.gather(
+                *(loop.sock_connect(each, (LOOPBACK, port)) for each in connections), return_exceptions=True
+            )
+    except TimeoutError as error:
+        raise LabError(f"port {port} accepted no connection within {ACCEPT_SECONDS:.0f} s") from error

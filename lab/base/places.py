@@ -36,8 +36,8 @@ class Places:
 
     @property
     def logs(self) -> Path:
-        """One file for each step."""
-        return self.root / "logs"
+        """One file for each step. Clusters that are created side by side have folders of their own."""
+        return self.root / "logs" / self.cluster
 
     @property
     def roots(self) -> Path:
@@ -73,6 +73,11 @@ class Places:
     def kind_config(self) -> Path:
         """The configuration that the cluster was created from."""
         return self.root / f"kind{self._of_cluster}.json"
+
+    @property
+    def image_archive(self) -> Path:
+        """The images on their way into the cluster's nodes."""
+        return self.root / f"images{self._of_cluster}.tar"
 
     @property
     def _of_cluster(self) -> str:

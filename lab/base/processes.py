@@ -28,15 +28,24 @@ class Process:
     def __init__(self, name: str, command: Sequence[str | Path], variables: Mapping[str, str], log: Path) -> None:
         self.name = name
         self.log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)],
-                env=dict(variables),
+        self._command = ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)]
+        self._variables = dict(variables)
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                self._command,
+                env=self._variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def restart(self) -> None:
+        """Start the same program again. The former process has ended."""
+        self._process = self._start()
 
     @property
     def pid(self) -> int:

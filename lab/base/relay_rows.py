@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from lab.base.errors import LabError
-from rtppool_relay.media.rows import ROWS_NAME, SLOT_BYTES, SLOTS
+from rtppool_relay.media.sizes import ROWS_NAME, SLOT_BYTES, SLOTS
 
 
 def map_rows(pid: int) -> mmap.mmap:

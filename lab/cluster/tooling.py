@@ -23,7 +23,7 @@ from lab.cluster.images.previous_images import PreviousVersion, previous_images
 from lab.cluster.images.product_images import COMPONENTS, ProductImages, image_of
 from lab.cluster.kind.guard import VARIABLE, Target, choose_target, kind_cluster_of, own_target
 from lab.cluster.kind.kind_cluster import KindCluster
-from lab.cluster.kind.node_loading import NodeLoading, nodes_of
+from lab.cluster.kind.node_loading import NodeLoading, roles_of
 from lab.cluster.kind.shape import MAIN, ONE_NODE, Shape
 from lab.cluster.product import NAMESPACE, Product
 from lab.cluster.programs.builds import Programs
@@ -154,7 +154,7 @@ class Tooling:
 
     def _load(self, images: Sequence[str] = IMAGES) -> None:
         cluster = kind_cluster_of(self.target)
-        if cluster is None or not nodes_of(cluster):
+        if cluster is None or not roles_of(cluster):
             self.steps.say(
                 f"images: {self.target.context} has no nodes in this engine, so its nodes must already hold "
                 f"{', '.join(images)}"

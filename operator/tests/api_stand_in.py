@@ -40,6 +40,7 @@ class ApiStandIn:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     instead: Instead = field(default_factory=lambda: _nothing)
     watches: list[web.StreamResponse] = field(default_factory=list)
+    other_watches: dict[str, list[web.StreamResponse]] = field(default_factory=dict)
     pools: dict[str, dict[str, Any]] = field(default_factory=dict)
     version: int = 1
     bodies: list[Any] = field(default_factory=list)
@@ -97,8 +98,8 @@ class ApiStandIn:
         await self.emit("MODIFIED" if known else "ADDED", self.pools[name])
         return self.pools[name]
 
-    async def emit(self, kind: str, document: dict[str, Any]) -> None:
-        for watch in list(self.watches):
+    async def emit(self, kind: str, document: dict[str, Any], path: str = POOLS) -> None:
+        for watch in list(self.watches if path == POOLS else self.other_watches.get(path, [])):
             # A client that has just gone lists again when it comes back.
             with contextlib.suppress(ConnectionResetError):
                 await watch.write(json.dumps({"type": kind, "object": document}).encode() + b"\n")
@@ -111,22 +112,24 @@ class ApiStandIn:
         if other is not None:
             return other
         if request.path == POOLS and request.query.get("watch"):
-            return await self._watch(request)
+            return await self._watch(request, self.watches)
         if request.path == POOLS:
             return web.json_response({**_list("RtpPoolList", [*self.pools.values()], self.version)})
         document = self.documents.get(request.path)
         if document is None:
             return refusal(404, "not found")
+        if request.query.get("watch"):
+            return await self._watch(request, self.other_watches.setdefault(request.path, []))
         return web.json_response(_select(document, request.query.get("labelSelector")))
 
-    async def _watch(self, request: web.Request) -> web.StreamResponse:
+    async def _watch(self, request: web.Request, watches: list[web.StreamResponse]) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        self.watches.append(response)
+        watches.append(response)
         try:
             await self._ended.wait()
         finally:
-            self.watches.remove(response)
+            watches.remove(response)
         return response
 
 
@@ -179,3 +182,24 @@ DISCOVERY: dict[str, Any] = {
         ],
     },
 }
+
+
+RELAY_LABELS = {
+    "app.kubernetes.io/name": "rtp-pool",
+    "app.kubernetes.io/instance": "calls",
+    "app.kubernetes.io/component": "relay",
+}
+
+
+def relay_pod(name: str = "relay-a", **metadata: Any) -> dict[str, Any]:
+    """A relay's running pod on node a."""
+    return {
+        "metadata": {"name": name, "uid": f"uid-{name}", "labels": RELAY_LABELS, "resourceVersion": "2", **metadata},
+        "spec": {
+            "nodeName": "a",
+            "containers": [
+                {"name": "relay", "ports": [{"containerPort": 10000}, {"name": "http", "containerPort": 9090}]}
+            ],
+        },
+        "status": {"phase": "Running", "podIP": "192.0.2.1"},
+    }

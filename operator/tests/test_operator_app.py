@@ -17,8 +17,7 @@ from aiohttp import web
 from api_stand_in import DISCOVERY, ApiStandIn, make_list, refusal
 
 from rtppool_operator import handlers
-from rtppool_operator.app import App
-from rtppool_operator.kube.cluster import connect
+from rtppool_operator.app import App, build
 from rtppool_operator.kube.crd import read_definition
 from rtppool_operator.kube.kopf_watch import APP, SEEN, KopfWatch
 from rtppool_operator.kube.watch_health import DEAD_AFTER_SECONDS
@@ -52,16 +51,16 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     }
     stand_in = ApiStandIn(documents=documents, instead=written)
     await stand_in.begin()
-    monkeypatch.setattr(
-        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(stand_in.kubeconfig(tmp_path))
-    )
+    kubeconfig = str(stand_in.kubeconfig(tmp_path))
+    for client in ("kubernetes.config", "kubernetes.aio.config"):
+        monkeypatch.setattr(f"{client}.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", kubeconfig)
     yield stand_in
     await stand_in.end()
 
 
 async def make_app() -> App:
     settings = read_settings(VARIABLES)
-    return App(await asyncio.to_thread(connect, OURS, settings.policy, settings.relay_selector), OURS, settings)
+    return await build(OURS, settings)
 
 
 @pytest.fixture
@@ -273,3 +272,35 @@ async def test_the_token_goes_to_relays_of_this_release_and_to_no_foreign_pod(
     await app.stop()
     for runner in runners:
         await runner.cleanup()
+
+
+async def test_the_page_needs_the_relays_token_and_metrics_and_probes_do_not(api: ApiStandIn, tmp_path: Path) -> None:
+    assert api.port
+    token = tmp_path / "token"
+    token.write_text("open-sesame")
+    settings = read_settings({**VARIABLES, "RELAY_TOKEN_FILE": str(token)})
+    app = await build(OURS, settings)
+    await app.start("127.0.0.1", 0)
+    base = f"http://127.0.0.1:{app.http_port}"
+    async with aiohttp.ClientSession() as session:
+        for path, status in (("/", 401), ("/static/pools.js", 401), ("/metrics", 200), ("/health", 200)):
+            async with session.get(base + path) as response:
+                assert (path, response.status) == (path, status)
+        for path in ("/", "/static/base.css", "/static/pools.js", "/static/pools.css"):
+            async with session.get(base + path, headers={"Authorization": "Bearer open-sesame"}) as response:
+                assert (path, response.status) == (path, 200)
+    await app.stop()
+
+
+async def test_the_page_shows_the_pools_of_the_cluster(api: ApiStandIn, app: App) -> None:
+    await app.start("127.0.0.1", 0)
+    app.watch_pools()
+    await api.put_pool("default")
+    url = f"http://127.0.0.1:{app.http_port}/"
+
+    async def is_shown() -> bool:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            assert response.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'")
+            return "default</h2>" in await response.text()
+
+    await until(is_shown)

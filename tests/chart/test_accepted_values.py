@@ -77,7 +77,14 @@ WORKING: dict[str, Mapping[str, Any]] = {
     "Asterisk at an IPv6 address": {**ARI, "ari.url": "http://[fd00::9]:8088/ari/"},
     "Asterisk with a prefix": {**ARI, "ari.url": "http://127.0.0.1:8088/asterisk/ari"},
     "credentials in values": {"ari.user": "asterisk", "ari.password": "s3cret: #'\"", "ari.userKey": "on"},
-    "keys that YAML reads as other types": {**ARI, "ari.userKey": "0123", "ari.passwordKey": "true", "ari.caKey": "1"},
+    "keys that YAML reads as other types": {
+        **ARI,
+        "ari.userKey": "0123",
+        "ari.passwordKey": "true",
+        "ari.url": "https://pbx:8089/ari",
+        "ari.caSecret": "ca",
+        "ari.caKey": "1",
+    },
     "names that YAML reads as other types": {
         "httpToken.existingSecret": "123",
         "relay.priorityClassName": "1e3",
@@ -111,6 +118,10 @@ WORKING: dict[str, Mapping[str, Any]] = {
         "operator.topologySpreadConstraints": [
             {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
         ],
+    },
+    "a dashboard": {
+        "metrics.dashboard.enabled": True,
+        "metrics.dashboard.annotations": {"grafana_folder": "Telephony"},
     },
     "network policies": {
         "operator.networkPolicy.enabled": True,
@@ -151,6 +162,10 @@ ON_PURPOSE: dict[str, tuple[Mapping[str, Any], str]] = {
     "an echo address of the family that a node may lack": (
         {"relay.echo.host": "fd00::9"},
         "The chart does not know the nodes' families: EchoReachable says so.",
+    ),
+    "an address that no host has": (
+        {"relay.echo.host": "240.0.0.1"},
+        "The CRD takes every unicast address: EchoReachable says so.",
     ),
     "ephemeral ports": (
         {"portRange": {"start": 40000, "end": 40100}},

@@ -356,6 +356,25 @@ def test_what_a_relay_does_when_it_is_stopped_changes_nothing_of_its_time(
     )
 
 
+def test_callers_numbers_are_masked_without_a_secret(defaults: Any) -> None:
+    environment = defaults.environment("DaemonSet", "rtp-relay")
+    assert environment["CALLER_NUMBERS"] == "masked"
+    assert "CALLER_HASH_KEY_FILE" not in environment
+    assert "caller-hash" not in json.dumps(defaults.pod("DaemonSet", "rtp-relay"))
+
+
+def test_the_key_of_callers_hashes_is_a_file_of_its_secret(render: Any) -> None:
+    rendered = render({"relay.callerNumbers.form": "Hashed", "relay.callerNumbers.hashKeySecret": "hash"})
+    environment = rendered.environment("DaemonSet", "rtp-relay")
+    assert environment["CALLER_NUMBERS"] == "hashed"
+    spec = rendered.pod("DaemonSet", "rtp-relay")["spec"]
+    (volume,) = (each for each in spec["volumes"] if each["name"] == "caller-hash")
+    assert volume["secret"]["secretName"] == "hash"
+    (mount,) = (each for each in spec["containers"][0]["volumeMounts"] if each["name"] == "caller-hash")
+    path = volume["secret"]["items"][0]["path"]
+    assert environment["CALLER_HASH_KEY_FILE"] == f"{mount['mountPath']}/{path}"
+
+
 def test_changed_credentials_change_the_secret_and_no_other_object(render: Any) -> None:
     def others(user: str, password: str) -> list[dict[str, Any]]:
         rendered = render({"ari.user": user, "ari.password": password, "httpToken.existingSecret": "mine"})
@@ -488,7 +507,7 @@ def test_another_chart_version_alone_changes_no_pod(defaults: Any) -> None:
         assert "rtp-pool-0.1.0" not in json.dumps(pod["metadata"])
 
 
-def test_pods_with_an_open_metrics_path_say_where_to_scrape(render: Any, defaults: Any) -> None:
+def test_every_pod_says_where_to_scrape_it(render: Any, defaults: Any) -> None:
     def scraped(rendered: Any, name: str) -> dict[str, str]:
         annotations = rendered.pod("DaemonSet", name)["metadata"]["annotations"]
         return {key: value for key, value in annotations.items() if key.startswith("prometheus.io/")}
@@ -498,8 +517,7 @@ def test_pods_with_an_open_metrics_path_say_where_to_scrape(render: Any, default
         "prometheus.io/path": "/metrics",
         "prometheus.io/port": "9091",
     }
-    assert scraped(defaults, "rtp-relay") == {}
-    assert scraped(render({"httpToken.enabled": False}), "rtp-relay")["prometheus.io/port"] == "9090"
+    assert scraped(defaults, "rtp-relay") == {**scraped(defaults, "rtp-echo"), "prometheus.io/port": "9090"}
     assert scraped(render({"metrics.scrapeAnnotations": False}), "rtp-echo") == {}
 
 
@@ -644,6 +662,7 @@ def test_the_notes_name_tiers_of_the_default_pool_that_are_out_of_reach(
 def test_the_notes_name_the_next_command(notes: Callable[..., str]) -> None:
     assert "kubectl get rtppools --namespace voice --output wide --watch" in notes()
     assert "helm test rtp --namespace voice --logs" in notes()
+    assert "kubectl port-forward --namespace voice deployment/rtp-operator 9092" in notes()
 
 
 def test_the_notes_say_whose_pools_hear_calls(notes: Callable[..., str]) -> None:

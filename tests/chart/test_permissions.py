@@ -41,7 +41,7 @@ PERMISSIONS = (
         "Pools of all namespaces, because a pool that is not honoured has a status as well.",
     ),
     Permission("cluster", GROUP, f"{PLURAL}/status", ("patch",), "Statuses only, never a spec."),
-    Permission("cluster", "", "nodes", ("list",), "Labels for nodeSelector, and the ExternalIP to advertise."),
+    Permission("cluster", "", "nodes", ("list", "watch"), "Labels for nodeSelector, and the ExternalIP to advertise."),
     Permission("cluster", "", "events", ("create",), "Events are created in their pool's namespace."),
     Permission(
         "cluster",
@@ -51,7 +51,7 @@ PERMISSIONS = (
         "The CRD, where it is missing or older. An apply has the name, so even its creation is granted by name.",
         (CRD_NAME,),
     ),
-    Permission("release", "", "pods", ("list",), "The relays' nodes and addresses."),
+    Permission("release", "", "pods", ("list", "watch"), "The relays' nodes and addresses."),
     Permission("release", "", "pods/status", ("patch",), "Annotations of a pod. This right can't change its image."),
     Permission("release", "", "configmaps", ("get", "patch"), "The relays' configuration.", (CONFIG_MAP_NAME,)),
     Permission("release", "", "configmaps", ("create",), "Creation can't be granted by name."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,25 @@ def test_it_is_valid_by_skaffolds_schema(skaffold: dict[str, Any]) -> None:
     assert skaffold["apiVersion"] == "skaffold/v4beta13"
 
 
-def test_it_builds_every_target_of_the_dockerfile(skaffold: dict[str, Any]) -> None:
-    stages = re.split(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]
-    # A stage that starts a program is an image. The others are parts of images.
-    targets = {name for name, body in zip(stages[::2], stages[1::2], strict=True) if "\nENTRYPOINT" in body}
-    assert targets == {"echo", "relay", "operator"}
-    assert {artifact["docker"]["target"] for artifact in skaffold["build"]["artifacts"]} == targets
-    assert {artifact["image"] for artifact in skaffold["build"]["artifacts"]} == {
-        f"rtp-pool/{name}" for name in targets
+def test_it_builds_every_image_that_the_chart_installs(skaffold: dict[str, Any], chart: Path) -> None:
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    installed = {
+        name for name, part in values.items() if isinstance(part, dict) and "repository" in part.get("image", {})
     }
+    targets = {artifact["image"]: artifact["docker"]["target"] for artifact in skaffold["build"]["artifacts"]}
+    assert targets == {f"rtp-pool/{name}": f"{name}-dev" for name in installed}
+    assert installed == {"echo", "relay", "operator"}
+
+
+@pytest.mark.parametrize("name", ["echo", "relay", "operator"])
+def test_the_last_layer_of_a_development_image_is_the_code(name: str) -> None:
+    stages = re.split(r"^(?=FROM )", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    (stage,) = (each for each in stages if each.startswith(f"FROM {name}-runtime AS {name}-dev\n"))
+    *_, last = stage.strip().splitlines()
+    assert re.fullmatch(r"COPY libs/core/src \S+/src /opt/venv/lib/python3.13/site-packages/", last)
+    # Docker's former builder makes all stages above. Code above the last layer would build the following layers anew.
+    above = "".join(stages[: stages.index(stage)])
+    assert set(re.findall(r"^COPY (\S+/src) ", above, re.MULTILINE)) <= {"libs/core/src"}
 
 
 def test_it_installs_the_chart_with_the_images_that_it_built(skaffold: dict[str, Any], chart: Path) -> None:
@@ -49,3 +60,21 @@ def test_it_installs_the_chart_with_the_images_that_it_built(skaffold: dict[str,
         assert field in values[component][image], key
         assert re.fullmatch(rf"{{{{\.IMAGE_(REPO|TAG)_rtp_pool_{component}}}}}.*", template), template
     assert len(release["setValueTemplates"]) == 2 * len(skaffold["build"]["artifacts"])
+
+
+def security_contexts(rendered: Any) -> dict[str, dict[str, Any]]:
+    return {
+        f"{name}/{container['name']}": container["securityContext"]
+        for name, pod in rendered.pods().items()
+        for container in (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"])
+    }
+
+
+def test_development_changes_no_right_of_a_container_and_every_file_system_is_read_only(
+    skaffold: dict[str, Any], render: Callable[..., Any]
+) -> None:
+    (release,) = skaffold["deploy"]["helm"]["releases"]
+    production, development = security_contexts(render()), security_contexts(render(release["setValues"]))
+    assert {name.rpartition("/")[2] for name in production} >= {"echo", "relay", "operator"}
+    assert development == production
+    assert [name for name, rights in production.items() if rights["readOnlyRootFilesystem"] is not True] == []

@@ -151,6 +151,13 @@ REFUSED: list[tuple[Mapping[str, Any], str]] = [
     ({"relay.metricsIntervalSeconds": 11}, "relay.metricsIntervalSeconds is 11"),
     ({"relay.echo.extension": "yes"}, "at '/relay/echo/extension': got string, want boolean"),
     ({"relay.dscp": -1}, "at '/relay/dscp': minimum: got -1, want 0"),
+    ({"relay.callerNumbers.form": "masked"}, "at '/relay/callerNumbers/form': value must be one of 'Masked', 'Hashed'"),
+    ({"relay.callerNumbers.form": "Hashed"}, "relay.callerNumbers.hashKeySecret is empty; accepted is the name of a"),
+    ({"relay.callerNumbers.hashKeySecret": "hash"}, "hash, but relay.callerNumbers.form is Masked; accepted is Hashed"),
+    (
+        {"relay.callerNumbers.form": "Hashed", "relay.callerNumbers.hashKeySecret": "a..b"},
+        f"relay.callerNumbers.hashKeySecret is a..b; {OBJECT}",
+    ),
     ({"relay.onStop": "Handover"}, "at '/relay/onStop': value must be one of 'Drain', 'HandOver'"),
     ({"logs.level": "info"}, "at '/logs/level': value must be one of 'DEBUG', 'INFO', 'WARNING', 'ERROR'"),
     # ARI
@@ -265,13 +272,13 @@ REFUSED: list[tuple[Mapping[str, Any], str]] = [
     ({"relay.resources.limits.memory": "256"}, "above the limit 256; accepted is a request up to the limit"),
     (
         {"relay.resources": {"requests": {"memory": "1"}, "limits": {"memory": "256"}}},
-        "relay.resources.limits.memory is 256; accepted is 320Mi or above",
+        "relay.resources.limits.memory is 256; accepted is 160Mi or above",
     ),
     (
         {"relay.resources": {"requests": {"memory": "1"}, "limits": {"memory": "64Mi"}}},
-        "relay.resources.limits.memory is 64Mi; accepted is 320Mi",
+        "relay.resources.limits.memory is 64Mi; accepted is 160Mi",
     ),
-    ({"relay.mediaWorkers": 64}, "accepted is 4352Mi or above for relay.mediaWorkers 64"),
+    ({"relay.mediaWorkers": 64}, "accepted is 2176Mi or above for relay.mediaWorkers 64"),
     ({"echo.workers": 64}, "echo.resources.limits.memory is 256Mi; accepted is 1072Mi or above for echo.workers 64"),
     (
         {"operator.resources": {"requests": {"memory": "1"}, "limits": {"memory": "64Mi"}}},
@@ -335,6 +342,267 @@ REFUSED: list[tuple[Mapping[str, Any], str]] = [
     ),
     ({"httpBindAddress": ["$(NODE_IP)", "$(NODE_IP)"]}, "httpBindAddress[1] is $(NODE_IP), which is there twice"),
     ({"httpBindAddress": ["0.0.0.0", "localhost"]}, "httpBindAddress has 0.0.0.0, which covers the others"),
+    # Values of the same kinds that the review did not have. Those of Kubernetes are in test_parts_of_kubernetes.py.
+    (
+        {"commonLabels": {"helm.sh/chart": "mine"}},
+        "commonLabels has helm.sh/chart, which the chart sets on every object; accepted are",
+    ),
+    (
+        {"operator.serviceAccount.annotations": {"helm.sh/hook": "keep"}},
+        "operator.serviceAccount.annotations has helm.sh/hook, by which Helm would take an",
+    ),
+    (
+        {"imagePullSecrets": [{"name": "a"}, {"name": "a"}]},
+        "imagePullSecrets[1].name is a, which is there twice; accepted is each Secret once",
+    ),
+    ({"commonLabels": {"x" * 254 + "/a": "d"}}, "which no label can be"),
+    (
+        {"echo.serviceAccount.name": "x", "relay.serviceAccount.name": "x"},
+        "relay.serviceAccount.name is x, the account of echo; accepted is a name of its own, or",
+    ),
+    (
+        {"operator.serviceAccount.name": "x", "relay.serviceAccount.name": "x"},
+        "operator.serviceAccount.name is x, the account of relay; accepted is a name of its own,",
+    ),
+    (
+        {"operator.serviceAccount.name": "default"},
+        "operator.serviceAccount.name is default, which every namespace has; accepted is another",
+    ),
+    (
+        {"relay.serviceAccount.name": "default"},
+        "relay.serviceAccount.name is default, which every namespace has; accepted is another",
+    ),
+    (
+        {"operator.serviceAccount": {"create": False, "name": "default"}},
+        "operator.serviceAccount.create is false and its name is empty or default; accepted is",
+    ),
+    (
+        {"relay.serviceAccount.name": "rtp-crd-upgrade"},
+        "relay.serviceAccount.name is rtp-crd-upgrade, the account of the Job that upgrades the",
+    ),
+    (
+        {"operator.serviceAccount.name": "rtp-crd-upgrade"},
+        "operator.serviceAccount.name is rtp-crd-upgrade, the account of the Job that upgrades",
+    ),
+    (
+        {"relay.extraEnv": [{"name": "ADVERTISE_IP", "value": "banana"}]},
+        "relay.extraEnv[0].value of ADVERTISE_IP is banana; accepted is an address of one host",
+    ),
+    (
+        {"relay.extraEnv": [{"name": "ADVERTISE_IP", "value": "0.0.0.0"}]},
+        "relay.extraEnv[0].value of ADVERTISE_IP is 0.0.0.0; accepted is an address of one host",
+    ),
+    (
+        {"relay.resources": {"requests": {"memory": "128m"}}},
+        "relay.resources.requests.memory is 128m, in thousandths; accepted is a whole number",
+    ),
+    (
+        {"relay.resources": {"requests": {"cpu": "100M"}}},
+        "relay.resources.requests.cpu is 100M; accepted is a number of processors such as 500m",
+    ),
+    (
+        {"relay.resources": {"requests": {"cpu": "100Gi"}}},
+        "relay.resources.requests.cpu is 100Gi; accepted is a number of processors such as 500m",
+    ),
+    (
+        {"relay.resources": {"requests": {"hugepages-2Mi": "4Mi"}}},
+        "relay.resources.requests.hugepages-2Mi is 4Mi and its limit is ; accepted is the same",
+    ),
+    (
+        {"relay.resources": {"requests": {"example.com/gpu": "1"}}},
+        "relay.resources.requests.example.com/gpu is 1 and its limit is ; accepted is the same",
+    ),
+    (
+        {"relay.resources": {"limits": {"example.com/gpu": "0.5"}}},
+        "relay.resources.limits.example.com/gpu is 0.5 and its limit is 0.5; accepted is the",
+    ),
+    (
+        {"relay.resources": {"limits": {"hugepages-banana": "1"}}},
+        "relay.resources.limits has hugepages-banana; accepted is hugepages-SIZE, such as",
+    ),
+    (
+        {"relay.resources": {"limits": {"memory": "1Gi", "cpu": "10m"}, "requests": {"cpu": "10m"}}},
+        "relay.resources.limits.cpu is 10m; accepted is 100m or above, because a start takes 2 s",
+    ),
+    ({"allowPorts": [0]}, "allowPorts[0] is 0; accepted is a port, or a range such as 30000-30063"),
+    ({"allowPorts": ["0"]}, "allowPorts[0] is 0; accepted is a port, or a range such as 30000-30063"),
+    (
+        {"echo.allow": ["::ffff:10.0.0.0/104"]},
+        "echo.allow[0] is ::ffff:10.0.0.0/104; accepted is an address, or a network such as",
+    ),
+    ({"echo.allow": ["::"]}, "echo.allow[0] is ::; accepted is an address, or a network such as 10.0.0.0/8 with host"),
+    (
+        {"echo.allow": ["224.0.0.0/4"]},
+        "echo.allow[0] is 224.0.0.0/4; accepted is an address, or a network such as 10.0.0.0/8",
+    ),
+    ({"echo.bindAddress": "::0"}, "echo.bindAddress is ::0, on all nodes; accepted is 0.0.0.0, ::, $(NODE_IP) for the"),
+    (
+        {"echo.bindAddress": "0:0:0:0:0:0:0:0"},
+        "echo.bindAddress is 0:0:0:0:0:0:0:0, on all nodes; accepted is 0.0.0.0, ::, $(NODE_IP)",
+    ),
+    (
+        {"relay.bindAddress": "::0"},
+        "relay.bindAddress is ::0, on all nodes; accepted is 0.0.0.0, ::, $(NODE_IP) for the",
+    ),
+    (
+        {"relay.bindAddress": "0:0:0:0:0:0:0:0"},
+        "relay.bindAddress is 0:0:0:0:0:0:0:0, on all nodes; accepted is 0.0.0.0, ::, $(NODE_IP)",
+    ),
+    (
+        {"relay.echo.host": "localhost.", "relay.echo.port": 4001},
+        "relay.echo.port is 4001 and echo.port is 4000, and relay.echo.host localhost. is the",
+    ),
+    (
+        {"relay.echo.host": "LOCALHOST", "relay.echo.port": 4001},
+        "relay.echo.port is 4001 and echo.port is 4000, and relay.echo.host LOCALHOST is the",
+    ),
+    (
+        {"echo.bindAddress": "::1", "relay.echo.host": "LOCALHOST"},
+        "relay.echo.host is LOCALHOST and echo.bindAddress is ::1; accepted is 127.0.0.1 for",
+    ),
+    (
+        {**ARI, "ari.url": "http://[127.0.0.1]:8088/ari"},
+        "ari.url has the host 127.0.0.1; accepted is a host name, an address of one host (IPv6",
+    ),
+    (
+        {**ARI, "ari.url": "http://[pbx]:8088/ari"},
+        "ari.url has the host pbx; accepted is a host name, an address of one host (IPv6 in",
+    ),
+    (
+        {**ARI, "ari.url": "http://a:8088/$(NODE_IP)/ari"},
+        "ari.url is http://a:8088/$(NODE_IP)/ari; accepted is http://HOST:8088/ari or",
+    ),
+    (
+        {**ARI, "ari.url": "http://host:8088//ari"},
+        "ari.url is http://host:8088//ari; accepted is http://HOST:8088/ari or",
+    ),
+    (
+        {**ARI, "ari.url": "http://host:8088/../ari"},
+        "ari.url is http://host:8088/../ari; accepted is http://HOST:8088/ari or",
+    ),
+    (
+        {**ARI, "ari.url": "http://host:8088/%2e%2e/ari"},
+        "ari.url is http://host:8088/%2e%2e/ari; accepted is http://HOST:8088/ari or",
+    ),
+    (
+        {**ARI, "ari.url": "http://localhost.:9090/ari"},
+        "ari.url has port 9090 of the node, which is relay.httpPort; accepted are two ports",
+    ),
+    (
+        {**ARI, "ari.url": "http://LOCALHOST:9090/ari"},
+        "ari.url has port 9090 of the node, which is relay.httpPort; accepted are two ports",
+    ),
+    (
+        {**ARI, "ari.url": "http://[0:0:0:0:0:0:0:1]:9090/ari"},
+        "ari.url has port 9090 of the node, which is relay.httpPort; accepted are two ports",
+    ),
+    (
+        {**ARI, "ari.url": "http://$(NODE_IP):8088/$(NODE_NAME)/ari"},
+        "ari.url is http://$(NODE_IP):8088/$(NODE_NAME)/ari; accepted is http://HOST:8088/ari or",
+    ),
+    (
+        {**ARI, "ari.userKey": "."},
+        'ari.userKey is "."; accepted is a key of a Secret: letters, digits, dots, hyphens and',
+    ),
+    (
+        {**ARI, "ari.userKey": ".."},
+        'ari.userKey is ".."; accepted is a key of a Secret: letters, digits, dots, hyphens and',
+    ),
+    (
+        {**ARI, "ari.userKey": "..a"},
+        'ari.userKey is "..a"; accepted is a key of a Secret: letters, digits, dots, hyphens and',
+    ),
+    (
+        {**ARI, "ari.passwordKey": "."},
+        'ari.passwordKey is "."; accepted is a key of a Secret: letters, digits, dots, hyphens',
+    ),
+    ({**ARI, "ari.caKey": "."}, 'ari.caKey is "."; accepted is a key of a Secret: letters, digits, dots, hyphens and'),
+    (
+        {"ari.user": "a", "ari.password": " s3cret"},
+        "ari.password has a line break, a control character or spaces around it; accepted is the",
+    ),
+    (
+        {"ari.user": "a", "ari.password": "s3cret "},
+        "ari.password has a line break, a control character or spaces around it; accepted is the",
+    ),
+    (
+        {"ari.user": "a", "ari.password": "s3\ncret"},
+        "ari.password has a line break, a control character or spaces around it; accepted is the",
+    ),
+    (
+        {"ari.user": "a", "ari.password": "s3cret\n"},
+        "ari.password has a line break, a control character or spaces around it; accepted is the",
+    ),
+    (
+        {"ari.user": "a", "ari.password": "s3\x00cret"},
+        "ari.password has a line break, a control character or spaces around it; accepted is the",
+    ),
+    (
+        {"ari.user": "\u200ba", "ari.password": "s3cret"},
+        'ari.user is "\\u200ba"; accepted is the name of a user in ari.conf, without a colon, a',
+    ),
+    (
+        {"operator.allowedAdvertiseAddresses": ["::ffff:1.2.3.4"]},
+        'operator.allowedAdvertiseAddresses[0] is "::ffff:1.2.3.4"; accepted is an address, or a',
+    ),
+    (
+        {"http.tlsSecret": "c", "http.serverName": "10.0.0.1"},
+        "http.serverName is 10.0.0.1; accepted is a DNS name of the certificate, without a",
+    ),
+    (
+        {"http.serverName": "rtp.example.com"},
+        "http.serverName is rtp.example.com, but http.tlsSecret is empty and HTTP uses no TLS;",
+    ),
+    (
+        {"image.registry": "r..example.com"},
+        "image.registry is r..example.com; accepted is HOST[:PORT][/PATH] without a scheme, for",
+    ),
+    (
+        {"image.registry": "r.example.com/a..b"},
+        "image.registry is r.example.com/a..b; accepted is HOST[:PORT][/PATH] without a scheme,",
+    ),
+    (
+        {"image.registry": "r.example.com/a._b"},
+        "image.registry is r.example.com/a._b; accepted is HOST[:PORT][/PATH] without a scheme,",
+    ),
+    (
+        {"image.registry": "r.example.com/a___b"},
+        "image.registry is r.example.com/a___b; accepted is HOST[:PORT][/PATH] without a scheme,",
+    ),
+    (
+        {"image.registry": "r-.example.com"},
+        "image.registry is r-.example.com; accepted is HOST[:PORT][/PATH] without a scheme, for",
+    ),
+    (
+        {"echo.image.repository": "-a/b"},
+        "echo.image.repository is -a/b; accepted is [HOST/]PATH in lower case, without a tag,",
+    ),
+    (
+        {"echo.image.repository": "a..b"},
+        "echo.image.repository is a..b; accepted is [HOST/]PATH in lower case, without a tag,",
+    ),
+    (
+        {"echo.image.repository": "a._b"},
+        "echo.image.repository is a._b; accepted is [HOST/]PATH in lower case, without a tag,",
+    ),
+    (
+        {"echo.image.repository": "a___b"},
+        "echo.image.repository is a___b; accepted is [HOST/]PATH in lower case, without a tag,",
+    ),
+    (
+        {"echo.image.repository": "r.example.com:99999/a"},
+        "echo.image.repository is r.example.com:99999/a; accepted is [HOST/]PATH in lower case,",
+    ),
+    (
+        {"echo.image.repository": "r_x.example.com/a"},
+        "echo.image.repository is r_x.example.com/a; accepted is [HOST/]PATH in lower case,",
+    ),
+    ({"echo.image.repository": "a" * 256}, "echo.image.repository is"),
+    ({**ARI, "ari.caKey": "other.crt"}, "ari.caKey is other.crt, but ari.caSecret and ari.caConfigMap are empty"),
+    (
+        {"echo.tolerations": [{"key": "a", "value": "b c"}]},
+        "echo.tolerations[0].value is b c; accepted is the value of a",
+    ),
 ]
 
 

@@ -45,7 +45,7 @@ def paths(value: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[
 
 FREE = (
     *("commonLabels", "podLabels", "podAnnotations", "annotations", "nodeSelector"),
-    *("resources.requests", "resources.limits", "global"),
+    *("resources.requests", "resources.limits", "global", "podMonitor.labels", "rules.labels"),
 )
 
 

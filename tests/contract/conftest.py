@@ -12,6 +12,7 @@ from ari_under_test import Ari, Receiver, source_address
 
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_relay.ari.rest import AriClient
+from rtppool_testing.echo import echo
 
 
 @pytest.fixture
@@ -34,6 +35,12 @@ async def ari() -> AsyncIterator[Ari]:
 async def stand_in() -> AsyncIterator[StandIn]:
     async with StandIn("127.0.0.1", 0, "relay", "secret") as running:
         yield running
+
+
+@pytest.fixture
+async def echo_port() -> AsyncIterator[int]:
+    async with echo() as port:
+        yield port
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_a_first_media_process_that_ends_at_once_is_reported_with_its_last_line_
     assert ended.returncode == 1
     assert ended.stderr == (
         "rtp-relay: the first media process can't start: OSError: libLLVM.so: wrong ELF class; the whole error is "
-        "shown by: python -m rtppool_relay.packets.compile_ahead\n"
+        "shown by: python -m rtppool_relay.packets.machine_code\n"
     )
 
 

@@ -19,7 +19,8 @@ from rtppool_testing.ports import LOOPBACK, free_range
 from rtppool_testing.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
-CALLS = 20
+# Player, echo and callers share the loop of a test with many others beside it. Answers after 2 s count as lost.
+CALLS = 5
 
 
 async def hung_up(stand_in: StandIn) -> None:

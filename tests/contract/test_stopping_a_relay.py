@@ -15,18 +15,11 @@ from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_callgen.stand_in.switchboard import SwitchboardError
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.net.http_endpoints import listen
-from rtppool_testing.echo import echo
 from rtppool_testing.ports import LOOPBACK, free_range
 from rtppool_testing.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 CALLS = 20
-
-
-@pytest.fixture
-async def echo_port() -> AsyncIterator[int]:
-    async with echo() as port:
-        yield port
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 
+from rtppool_core.contract.report import FINDING_CODES
 from rtppool_relay.calls.sound import SoundState
 from rtppool_relay.calls.table import TABLE, CallEvent, CallState
 from rtppool_relay.ports.interface import RefusalReason
@@ -111,3 +112,13 @@ def test_the_tests_load_the_modules_of_the_page() -> None:
 def test_the_page_has_every_state_of_a_calls_media() -> None:
     for state in SoundState:
         assert f"| `{state.value}` |" in PAGE
+
+
+def test_the_page_lists_every_finding_of_preflight_in_order() -> None:
+    table = PAGE.partition("| code | finding | remedy |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(FINDING_CODES)
+
+
+def test_every_finding_in_the_relay_s_source_has_a_listed_code() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "services/ari/src").rglob("*.py"))
+    assert set(re.findall(r'Finding\(\s*"(\w+)"', source)) == set(FINDING_CODES)

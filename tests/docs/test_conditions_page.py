@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 from rtppool_operator.status.reasons import READY_NEEDS, REASONS
+from rtppool_operator.status.remedies import REMEDIES, find_remedy
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/conditions.md"
 ROW = re.compile(r"^\| `(\w+)` \| `(\w+)` \| (True|False|Unknown) \| ([^|]+) \| ([^|]+) \|$")
+LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
 def rows() -> list[tuple[str, ...]]:
@@ -41,3 +43,24 @@ def test_every_row_has_cause_and_remedy_in_sentences() -> None:
 def test_the_page_names_the_conditions_that_ready_needs() -> None:
     last = rows()[-1][3]
     assert all(f"`{kind}`" in last for kind in READY_NEEDS)
+
+
+def plain(text: str) -> str:
+    return LINK.sub(lambda link: f"docs/{link[1]}" if link[1].endswith(".md") else link[1], text).replace("`", "")
+
+
+def test_the_operators_page_has_the_remedies_of_this_page() -> None:
+    own = {(kind, reason): text for kind, texts in REMEDIES.items() for reason, text in texts.items()}
+    refers = ("As for `", "See `")
+    page = {
+        (kind, reason): plain(advice)
+        for kind, reason, *_, advice in rows()
+        if advice != "-" and kind != "Ready" and not advice.startswith(refers)
+    }
+    assert own == page
+
+
+def test_a_reason_that_several_conditions_share_has_its_remedy_everywhere() -> None:
+    for kind, reason, *_, advice in rows():
+        if advice == "As for `Programmed`.":
+            assert find_remedy(kind, reason) == REMEDIES["Programmed"][reason]

@@ -1,6 +1,7 @@
 """One-node clusters of IPv6 and of both families: install, `helm test`, port-forward, and a SIP call.
 
-They stand beside the cluster of `make up`, which they leave alone, and are deleted afterwards.
+They stand beside the cluster of `make up`, which they leave alone. Both are created and installed at the same time,
+and deleted afterwards.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from long_call import ended, talking
 from phones import CallerCapture, deploy, end_of_call, payload, start_call
 
 from lab.base.errors import LabError
+from lab.base.parallel import side_by_side
 from lab.base.turns import hold_lock
 from lab.cluster.images.product_images import COMPONENTS, image_of
 from lab.cluster.kind.shape import ONE_NODE
@@ -48,21 +51,35 @@ class Family:
         return "[::1]" if ":" in self.address else "127.0.0.1"
 
 
-@pytest.fixture(scope="module", params=sorted(ONE_NODE))
-def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
-    """Create a cluster, install the release with an Asterisk at the node's address, and yield it Ready."""
-    tooling = make_tooling(request.param)
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Family]]:
+    """Create both clusters, install the release with an Asterisk at each node's address, and yield them Ready."""
+    toolings = {name: make_tooling(name) for name in sorted(ONE_NODE)}
+    any_tooling = next(iter(toolings.values()))
+    lock, steps, folder = any_tooling.places.lock, any_tooling.steps, tmp_path_factory.mktemp("values")
+    ready: dict[str, Family] = {}
+
+    def bring_up(name: str, tooling: Tooling) -> None:
+        tooling.cluster().down()
+        tooling.nodes_up()
+        ready[name] = _install(name, tooling, folder / f"{name}.json")
+
     try:
-        with hold_lock(tooling.places.lock, tooling.steps.say):
-            tooling.engine_up()
-            tooling.cluster().down()
-            tooling.nodes_up()
-        yield _install(request.param, tooling, tmp_path_factory.mktemp("values") / "values.json")
+        with hold_lock(lock, steps.say):
+            any_tooling.engine_up()
+            side_by_side(steps, *(partial(bring_up, *each) for each in toolings.items()))
+        yield ready
     except LabError as error:
         pytest.fail(str(error))
     finally:
-        with hold_lock(tooling.places.lock, tooling.steps.say):
-            tooling.cluster().down()
+        with hold_lock(lock, steps.say):
+            side_by_side(steps, *(tooling.cluster().down for tooling in toolings.values()))
+
+
+@pytest.fixture(params=sorted(ONE_NODE))
+def family(request: pytest.FixtureRequest, families: dict[str, Family]) -> Family:
+    """Return the cluster of each family."""
+    return families[request.param]
 
 
 def _install(name: str, tooling: Tooling, values: Path) -> Family:

@@ -27,7 +27,7 @@ from lab.cluster.tooling import make_tooling
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 CALL_SECONDS = 75
-# docs/gitops.md lists them, beside the Secret of this test and an object of every namespace.
+# docs/install.md lists them, beside the Secret of this test and an object of every namespace.
 KEPT = {"rtppool.rtppool.dev/default", "configmap/rtp-relay-config"}
 OWN = {"secret/asterisk-ari", "configmap/kube-root-ca.crt", "serviceaccount/default"}
 KINDS = "all,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,rtppools"

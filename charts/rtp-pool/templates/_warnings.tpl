@@ -18,5 +18,7 @@ of this release waits, and its relays stay Pending on nodes where the other rele
 
 {{/* "yes" for a URL at the node itself. */}}
 {{- define "rtp-pool.isOnTheNode" -}}
-{{- if regexMatch "^https?://(127[.][0-9.]+|localhost|\\[::1\\]|\\$\\(NODE_IP\\))(:[0-9]+)?/" . }}yes{{ end -}}
+{{- $place := regexReplaceAll "^https?://" . "" | splitList "/" | first -}}
+{{- $host := regexReplaceAll ":[0-9]*$" $place "" | trimPrefix "[" | trimSuffix "]" -}}
+{{- if or (eq $host "$(NODE_IP)") (include "rtp-pool.isLoopbackHost" $host) }}yes{{ end -}}
 {{- end -}}

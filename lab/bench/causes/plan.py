@@ -9,9 +9,20 @@ from enum import StrEnum
 
 from rtppool_core.units import NS_PER_MS, NS_PER_SECOND
 
-MIN_STALL_MS, MAX_STALL_MS = 5, 100
-# Long enough for the queues of the longest stall to drain.
-MIN_PAUSE_MS, MAX_PAUSE_MS = 120, 480
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Bounds of stalls and of the pauses between them, long enough for the queues of the longest stall to drain."""
+
+    min_stall_ms: float
+    max_stall_ms: float
+    min_pause_ms: float
+    max_pause_ms: float
+
+
+USUAL_LENGTHS = Lengths(5, 100, 120, 480)
+# Little longer than the time after which a packet is late.
+SHORT_LENGTHS = Lengths(4, 6, 15, 45)
 
 
 class Means(StrEnum):
@@ -38,14 +49,19 @@ class Stall:
 
 
 def random_stalls(
-    means: Means, chance: random.Random, from_seconds: float, seconds: float, pids: Sequence[int] = ()
+    means: Means,
+    chance: random.Random,
+    from_seconds: float,
+    seconds: float,
+    pids: Sequence[int] = (),
+    lengths: Lengths = USUAL_LENGTHS,
 ) -> list[Stall]:
-    """Return stalls of 5 to 100 ms with pauses between them, all within a stretch of the plan."""
+    """Return stalls with pauses between them, all within a stretch of the plan."""
     found: list[Stall] = []
     at = from_seconds * NS_PER_SECOND
     while True:
-        at += chance.uniform(MIN_PAUSE_MS, MAX_PAUSE_MS) * NS_PER_MS
-        length = chance.uniform(MIN_STALL_MS, MAX_STALL_MS) * NS_PER_MS
+        at += chance.uniform(lengths.min_pause_ms, lengths.max_pause_ms) * NS_PER_MS
+        length = chance.uniform(lengths.min_stall_ms, lengths.max_stall_ms) * NS_PER_MS
         if at + length > (from_seconds + seconds) * NS_PER_SECOND:
             return found
         found.append(Stall(means, round(at), round(length), tuple(pids)))

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from lab.base.machine_load import CpuTimes, cpu_times, stolen_percent
 from lab.bench.causes.cpu_group import CpuGroup, Throttling, cpu_group
 from lab.bench.causes.disturber import Disturber, StallLog, disturber, joined
 from lab.bench.causes.intervals import union
-from lab.bench.causes.plan import Means, Stall, random_stalls, regular_stalls
+from lab.bench.causes.plan import SHORT_LENGTHS, USUAL_LENGTHS, Means, Stall, random_stalls, regular_stalls
 from lab.bench.causes.shown import Shown, read_shown
 from lab.bench.causes.timelines import Records, read_records, timelines
 from lab.bench.causes.truth import THRESHOLD_NS, Cause, Timelines, Truth, true_causes, usual_of
@@ -61,8 +61,10 @@ AT_ONCE = Hold(0, 0, 0)
 class Scenario:
     """The processes that are stopped, and how the host is stalled.
 
-    `fair`: no process has real-time priority. `constant`: the host is stalled for 2 ms in each 10. `slow_send_us` is
-    CPU time that each send of the relay takes in addition. The echo holds packets for `hold`.
+    `fair`: no process has real-time priority. `constant`: the host is stalled for 2 ms in each 10. `short`: its stalls
+    are little longer than the time after which a packet is late. `slow_send_us` is CPU time that each send of the relay
+    takes in addition. The echo holds packets for `hold`. `apart`: the media process has a processor to itself, and the
+    programs around it share the others.
     """
 
     name: str
@@ -70,9 +72,11 @@ class Scenario:
     stopped: tuple[Cause, ...] = ()
     host: Means | None = None
     constant: bool = False
+    short: bool = False
     calls: int = CALLS
     slow_send_us: int = 0
     hold: Hold = AT_ONCE
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +193,8 @@ def _host_stalls(scenario: Scenario, chance: random.Random, first: float, second
         return []
     if scenario.constant:
         return regular_stalls(scenario.host, CONSTANT_EVERY_MS, CONSTANT_STALL_MS, first, seconds)
-    return random_stalls(scenario.host, chance, first, seconds)
+    lengths = SHORT_LENGTHS if scenario.short else USUAL_LENGTHS
+    return random_stalls(scenario.host, chance, first, seconds, lengths=lengths)
 
 
 def _observation(
@@ -263,7 +268,19 @@ async def _actors(
             if group:
                 burner = await enter(disturber(programs.disturb, folder / "burn.records"))
         outside = await enter(disturber(programs.disturb, folder / "stalls.records"))
+        around = (reflector.pid, generator.pid, beside.pid, c_relay.pid)
         if not scenario.fair:
-            for pid in (reflector.pid, generator.pid, beside.pid, c_relay.pid):
+            for pid in around:
                 os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(REAL_TIME_PRIORITY))
+        if scenario.apart:
+            _set_apart(relay.media_pids(), around)
         yield _Actors(relay, generator, beside, peers, reflector, burner, outside, group)
+
+
+def _set_apart(media: Sequence[int], around: Sequence[int]) -> None:
+    """Give the last processor to the media processes, and all others to the programs around the relay."""
+    *others, last = sorted(os.sched_getaffinity(0))
+    for pid in media:
+        os.sched_setaffinity(pid, {last})
+    for pid in around:
+        os.sched_setaffinity(pid, others)

@@ -61,10 +61,14 @@ class Usual:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Late packets of known cause, by cause; late packets of the machine's own; late packets in all."""
+    """Late packets of known cause, by cause; late packets of the machine's own; late packets in all.
+
+    `largest` has all late packets by their cause, also where no stall is logged.
+    """
 
     known: dict[Cause, int]
     unknown: int
+    largest: dict[Cause, int]
 
     @property
     def late(self) -> int:
@@ -87,8 +91,11 @@ def true_causes(packets: Timelines, usual: Usual, host: Intervals, disturbed: In
     near = disturbed.longer(QUEUE_NS).overlap_ns(packets.due, packets.returned) > 0
     without_host = parts[:3].sum(axis=0) <= THRESHOLD_NS
     cause = np.where(without_host, 3, np.argmax(parts, axis=0))
-    known = {name: int(np.count_nonzero(late & near & (cause == at))) for at, name in enumerate(Cause)}
-    return Truth(known, int(np.count_nonzero(late & ~near)))
+    known, largest = (
+        {name: int(np.count_nonzero(kept & (cause == at))) for at, name in enumerate(Cause)}
+        for kept in (late & near, late)
+    )
+    return Truth(known, int(np.count_nonzero(late & ~near)), largest)
 
 
 def _parts(packets: Timelines, usual: Usual, host: Intervals) -> Int64s:

@@ -6,7 +6,8 @@ import numpy as np
 
 from lab.base.errors import LabError
 from lab.base.relay_rows import map_rows
-from rtppool_relay.media.rows import HEADER_BYTES, ROWS_PER_SLOT, SLOTS, WORDS, WRITTEN_DTYPE, Word, slot_offset
+from rtppool_relay.media.rows import WORDS, WRITTEN_DTYPE, Word, slot_offset
+from rtppool_relay.media.sizes import HEADER_BYTES, ROWS_PER_SLOT, SLOTS
 from rtppool_relay.streams.row_reader import Rows, read_rows
 
 

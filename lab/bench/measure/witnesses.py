@@ -1,4 +1,7 @@
-"""The cost of the witnesses of host time: alternating pairs of runs at 100 calls, with the witnesses on and off."""
+"""The cost of the witnesses of host time: alternating pairs of runs at 100 calls, with the witnesses on and off.
+
+After each `PAIRS_A_LOOP` pairs, a run has a C program in the heartbeat's place that only sleeps and wakes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from lab.base.proc import children_of, cpu_ns
 from lab.bench.load.load import quantile
 from lab.bench.load.load_generator import load_generator
 from lab.bench.load.traffic import PACKETS_PER_TRIP
+from lab.bench.programs.reference_process import running
 from lab.bench.results.figures import Figure, Result, ratios
 from lab.bench.results.median_interval import median_interval
 from lab.bench.session import Session
@@ -19,6 +23,7 @@ from lab.bench.subjects.echoes import reference_echo
 from lab.bench.subjects.own import OwnRelay, own_relay
 from rtppool_core.host.heartbeat import watched_processors
 from rtppool_core.units import NS_PER_SECOND, NS_PER_US
+from rtppool_relay.packets.beat_process import PERIOD_NS
 
 CALLS = 100
 SECONDS_AROUND = 9.0
@@ -27,6 +32,8 @@ MAX_ALL_PER_CENT = 3.0
 MAX_CPU_RATIO = 1.01
 MAX_P99_RATIO = 1.05
 REAL_TIME_PRIORITY = 1
+PAIRS_A_LOOP = 5
+LOOP = "C loop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +49,16 @@ class Cost:
 
 
 def estimated_seconds(session: Session) -> float:
-    """Return the duration of all pairs."""
-    return 2 * session.pairs * (session.pair_seconds + SECONDS_AROUND)
+    """Return the duration of all runs."""
+    return (2 * session.pairs + -(-session.pairs // PAIRS_A_LOOP)) * (session.pair_seconds + SECONDS_AROUND)
 
 
 async def run(session: Session) -> Result:
     """Run the pairs; every other one begins with the witnesses off."""
-    found: dict[str, list[Cost]] = {"on": [], "off": []}
+    found: dict[str, list[Cost]] = {"on": [], "off": [], LOOP: []}
     for number in range(session.pairs):
-        for setting in ("on", "off") if number % 2 == 0 else ("off", "on"):
+        pair = ("on", "off") if number % 2 == 0 else ("off", "on")
+        for setting in (*pair, LOOP) if number % PAIRS_A_LOOP == 0 else pair:
             cost = await _run(session, setting)
             found[setting].append(cost)
             session.say(
@@ -58,10 +66,10 @@ async def run(session: Session) -> Result:
                 f"{cost.media_us_per_packet:.2f} µs a packet, control {cost.control_per_cent:.2f} %, "
                 f"heartbeat {cost.beats_per_cent:.2f} %, steal {cost.steal_per_cent:.2f} %"
             )
-    return Result(figures_of(found["on"], found["off"], len(watched_processors())), _raw(found))
+    return Result(figures_of(found["on"], found["off"], found[LOOP], len(watched_processors())), _raw(found))
 
 
-def figures_of(on: list[Cost], off: list[Cost], watched: int) -> list[Figure]:
+def figures_of(on: list[Cost], off: list[Cost], loops: list[Cost], watched: int) -> list[Figure]:
     """Return the costs, and the ratios pair by pair."""
     p99 = ratios([each.p99_us for each in on], [each.p99_us for each in off])
     interval = median_interval(p99)
@@ -74,6 +82,9 @@ def figures_of(on: list[Cost], off: list[Cost], watched: int) -> list[Figure]:
     title = f"witnesses at {CALLS} calls"
     return [
         Figure(f"{title}: heartbeat, % of a processor", [each / watched for each in beats], target=MAX_BEAT_PER_CENT),
+        Figure(
+            f"{title}: a C loop of the same period, % of a processor", [each.beats_per_cent / watched for each in loops]
+        ),
         Figure(f"{title}: in all, % of a processor", whole, target=MAX_ALL_PER_CENT),
         Figure(f"{title}: CPU per packet of the media process, on ÷ off", media, target=MAX_CPU_RATIO),
         Figure(f"{title}: p99, on ÷ off", p99),
@@ -92,13 +103,20 @@ async def _run(session: Session, setting: str) -> Cost:
         enter = stack.enter_async_context
         echo = await enter(reference_echo(session.programs))
         generator = await enter(load_generator(session.programs.load, session.folder, CALLS, session.pair_seconds))
-        relay = await enter(own_relay(generator.ports, session.folder, {"HOST_WITNESSES": setting}))
+        witnesses = "on" if setting == "on" else "off"
+        relay = await enter(own_relay(generator.ports, session.folder, {"HOST_WITNESSES": witnesses}))
+        loops = [
+            await enter(running(session.programs.beat, processor, PERIOD_NS // NS_PER_US))
+            for processor in (watched_processors() if setting == LOOP else ())
+        ]
+        for loop in loops:
+            await loop.expect("ready")
         # As the media process: the ordinary load of the machine is no part of this comparison.
         for pid in (*echo(), generator.pid):
             os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(REAL_TIME_PRIORITY))
         await generator.connect(relay.peers)
         await generator.until_warm()
-        groups = _groups(relay)
+        groups = _groups(relay, [loop.pid for loop in loops])
         before, machine_before = {role: cpu_ns(pids) for role, pids in groups.items()}, cpu_times()
         await generator.until_sent()
         busy_ns = {role: cpu_ns(pids) - before[role] for role, pids in groups.items()}
@@ -115,11 +133,11 @@ async def _run(session: Session, setting: str) -> Cost:
     )
 
 
-def _groups(relay: OwnRelay) -> dict[str, list[int]]:
-    """Return the relay's processes by role; all that are neither control nor media belong to the heartbeat."""
+def _groups(relay: OwnRelay, loops: list[int]) -> dict[str, list[int]]:
+    """Return the processes by role; those of the relay that are neither control nor media belong to the heartbeat."""
     own = relay.processes()
     known = {pid for pids in own.values() for pid in pids}
-    return {**own, "beats": [pid for pid in _descendants(relay.control_pid) if pid not in known]}
+    return {**own, "beats": [*loops, *(pid for pid in _descendants(relay.control_pid) if pid not in known)]}
 
 
 def _descendants(pid: int) -> Iterable[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lab.base.compiler import compile_c, run_compiler
 from lab.base.places import REFERENCE
 
-C_PROGRAMS = ("relay", "echo", "load", "saturate", "reflector", "flood", "disturb")
+C_PROGRAMS = ("relay", "echo", "load", "saturate", "reflector", "flood", "disturb", "beat")
 LIBRARY = "slow_send"
 GO_PROGRAM = "relay"
 
@@ -25,6 +25,7 @@ class Programs:
     reflector: Path
     flood: Path
     disturb: Path
+    beat: Path
     slow_send: Path
     go_relay: Path | None
 

@@ -24,6 +24,8 @@ from lab.base.waiting import wait_until
 from lab.bench.places import ECHO_HTTP_PORT, ECHO_PORT, FIRST_RELAY_PORT, RELAY_HTTP_PORT
 from lab.bench.subjects.generator_player import GeneratorPlayer
 from rtppool_callgen.stand_in.stand_in import StandIn
+from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, SlaLimits, encode
+from rtppool_core.contract.port_range import PortRange
 
 APPLICATION = "rtp-pool"
 NODE = "bench"
@@ -113,6 +115,23 @@ async def own_echo(folder: Path, settings: Mapping[str, str] | None = None) -> A
     own = echo_settings(port=ECHO_PORT, http_port=ECHO_HTTP_PORT)
     async with _service("echo", own, settings, ECHO_HTTP_PORT, folder) as process:
         yield process
+
+
+def pool_with(folder: Path, calls: int, sla: SlaLimits) -> Path:
+    """Write a pools file with these limits, and return its path for `POOL_CONFIG`."""
+    entry = PoolEntry(
+        name="bench",
+        namespace="bench",
+        uid="bench",
+        generation=1,
+        nodes=(NodeAssignment(NODE, LOOPBACK),),
+        port_range=PortRange(FIRST_RELAY_PORT, FIRST_RELAY_PORT + calls),
+        echo=EchoTarget(LOOPBACK, ECHO_PORT),
+        sla=sla,
+    )
+    path = folder / "pools.json"
+    path.write_text(encode(PoolsDocument((entry,))))
+    return path
 
 
 @asynccontextmanager

@@ -87,14 +87,15 @@ class Docker:
         arguments: Mapping[str, str] | None = None,
         recipe: str = "",
         target: str = "",
+        labels: Mapping[str, str] | None = None,
         host_network: bool = False,
     ) -> None:
         """Build an image. With `host_network` its steps use this machine's network."""
         command: list[str | Path] = ["docker", "build", "--tag", image, "--file", dockerfile]
         for name, value in (arguments or {}).items():
             command += ["--build-arg", f"{name}={value}"]
-        if recipe:
-            command += ["--label", f"{RECIPE_LABEL}={recipe}"]
+        for name, value in {**({RECIPE_LABEL: recipe} if recipe else {}), **(labels or {})}.items():
+            command += ["--label", f"{name}={value}"]
         if target:
             command += ["--target", target]
         if host_network:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.base.errors import LabError
-from lab.base.places import Places
+from lab.base.places import REPOSITORY, Places
 from lab.base.steps import Steps
 from lab.cluster import versions
 from lab.cluster.host.apt import install
@@ -61,7 +62,7 @@ class Bases:
 
     def python(self) -> Base:
         """Return Python 3.13 on Debian, the base of the product's images."""
-        return self._base(versions.PYTHON_IMAGE, f"{PREFIX}/python:3.13", versions.PYTHON_SUITE, PYTHON_PACKAGES)
+        return self._base(public_base(), f"{PREFIX}/python:3.13", versions.PYTHON_SUITE, PYTHON_PACKAGES)
 
     def _base(self, public: str, made: str, suite: str, packages: Sequence[str]) -> Base:
         recipe = recipe_of(suite, *packages, self._authorities(), *UNWANTED, *SETTINGS.values())
@@ -111,6 +112,18 @@ class Bases:
             marker.unlink()
         if (root / "usr/bin/python3").is_symlink():
             (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+
+
+def public_base() -> str:
+    """Return the base that the Dockerfile names, so that its digest has one place.
+
+    Raises:
+        LabError: the Dockerfile names none.
+    """
+    found = re.search(r"^ARG BASE=(\S+)$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
+    if found is None:
+        raise LabError("Dockerfile: has no line ARG BASE=IMAGE")
+    return found[1]
 
 
 def recipe_of(*parts: str | bytes) -> str:

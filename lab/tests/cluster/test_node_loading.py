@@ -1,4 +1,4 @@
-from lab.cluster.kind.node_loading import full_name, loaded_images, outdated
+from lab.cluster.kind.node_loading import full_name, loaded_images, outdated, worker_nodes
 
 LISTED = """\
 REF                             TYPE          DIGEST      SIZE      PLATFORMS   LABELS
@@ -24,3 +24,9 @@ def test_only_images_that_are_missing_or_another_are_loaded() -> None:
     }
     assert outdated(wanted, loaded_images(LISTED)) == ["docker.io/rtp-pool/relay:dev", "new"]
     assert outdated({}, loaded_images(LISTED)) == []
+
+
+def test_workers_get_images_and_a_control_plane_only_as_the_only_node() -> None:
+    roles = {"a-control-plane": "control-plane", "a-worker": "worker", "a-worker2": "worker"}
+    assert worker_nodes(roles) == ["a-worker", "a-worker2"]
+    assert worker_nodes({"a-control-plane": "control-plane"}) == ["a-control-plane"]

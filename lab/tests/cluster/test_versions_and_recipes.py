@@ -103,4 +103,4 @@ def test_each_path_that_the_images_copy_exists_and_is_sent_to_the_engine() -> No
     assert copied
     for path in copied:
         assert (REPOSITORY / path).exists(), path
-        assert any(each == path or each.startswith(f"{path}/") for each in sent), path
+        assert any(f"{each}/".startswith(f"{path}/") or f"{path}/".startswith(f"{each}/") for each in sent), path

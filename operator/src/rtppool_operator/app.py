@@ -13,16 +13,20 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from rtppool_core.net.http_endpoints import Health, json_response, listen, make_app
+from rtppool_core.net.http_endpoints import OPEN_PATHS, Health, json_response, listen, make_app
+from rtppool_core.pages.static_files import StaticFiles, page_response
 from rtppool_core.process import logs
-from rtppool_operator.kube.cluster import Cluster, connect
+from rtppool_operator.kube.cluster import Cluster, Throttle, connect
 from rtppool_operator.kube.crd import read_definition
 from rtppool_operator.kube.definition_keeper import DefinitionKeeper
 from rtppool_operator.kube.kopf_watch import KopfWatch
 from rtppool_operator.kube.lease import Leadership
+from rtppool_operator.kube.object_list import connect_asynchronously
 from rtppool_operator.kube.watch_health import INACTIVITY_SECONDS
+from rtppool_operator.kube.watches import ClusterWatches
 from rtppool_operator.loop.metrics import MetricsContext, OperatorMetrics
 from rtppool_operator.loop.reconciler import Reconciler
+from rtppool_operator.page.page import PACKAGE, PoolsPage
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.settings import Settings, read_settings
 
@@ -35,9 +39,16 @@ WATCH_CHECK_SECONDS = 5.0
 class App:
     """The operator. Under `kopf run` it has no `watch`, because kopf runs outside of it."""
 
-    def __init__(self, cluster: Cluster, definition: Mapping[str, Any], settings: Settings) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        watches: ClusterWatches,
+        definition: Mapping[str, Any],
+        settings: Settings,
+    ) -> None:
         me = f"{settings.policy.namespace}/{settings.pod_name}"
         self._poller = Poller(settings.relay_token, settings.relay_authority)
+        self._watches = watches
         self._cluster = cluster
         self._identity = me
         self._tasks: list[asyncio.Task[None]] = []
@@ -49,6 +60,9 @@ class App:
         self.watch: KopfWatch | None = None
         self._watch_began_seconds = 0.0
         self.http_port = settings.http_port
+        self._page = PoolsPage("http" if settings.relay_authority is None else "https")
+        # The token of the relays, whose figures the page repeats.
+        self._page_token = settings.relay_token.value if settings.relay_token is not None else None
 
     async def start(
         self, addresses: str | Sequence[str], port: int, tls: Callable[[], ssl.SSLContext] | None = None
@@ -60,6 +74,7 @@ class App:
         """
         self._http, self.http_port = await listen(self._web_app(), addresses, port, tls)
         self._start_task(self.definition.run())
+        self._start_task(self._watches.run(self.reconciler.jobs))
         self._start_task(self.reconciler.run())
 
     def watch_pools(self) -> None:
@@ -107,6 +122,7 @@ class App:
         registry = CollectorRegistry()
         context = MetricsContext(
             throttled=lambda: self._cluster.throttled,
+            resync_corrections=lambda: self._watches.corrections,
             definition_problem=lambda: self.definition.problem,
             watch_restarts=lambda: self.watch.restarts if self.watch is not None else 0,
         )
@@ -116,7 +132,18 @@ class App:
             problems = (*self._loop_problems(), *self._watch_problems())
             return json_response({"healthy": not problems, "problems": list(problems)}, 503 if problems else 200)
 
-        return make_app(registry, lambda: Health(self._loop_problems()), self._ready, {"/healthz": healthz})
+        async def page(_request: web.Request) -> web.StreamResponse:
+            problems = tuple(each for each in (self.reconciler.problem, self.reconciler.default_pool_problem) if each)
+            return page_response(self._page.render(self.reconciler.views, problems))
+
+        return make_app(
+            registry,
+            lambda: Health(self._loop_problems()),
+            self._ready,
+            {"/healthz": healthz, "/": page, **StaticFiles([PACKAGE]).routes()},
+            self._page_token,
+            open_paths=OPEN_PATHS | {"/metrics"},
+        )
 
     def _loop_problems(self) -> tuple[str, ...]:
         silent = self.reconciler.stalled_seconds()
@@ -137,6 +164,19 @@ class App:
         return Health(tuple(each for each in problems if each is not None))
 
 
+async def build(definition: Mapping[str, Any], settings: Settings) -> App:
+    """Connect to the cluster, and build the operator.
+
+    Raises:
+        ClusterError: no cluster is configured.
+    """
+    throttle = Throttle()
+    client = await connect_asynchronously()
+    watches = ClusterWatches(client, settings.policy.namespace, settings.relay_selector, throttle)
+    cluster = await asyncio.to_thread(connect, definition, settings.policy, throttle, watches)
+    return App(cluster, watches, definition, settings)
+
+
 async def start(variables: Mapping[str, str]) -> App:
     """Start the operator from its environment.
 
@@ -151,9 +191,7 @@ async def start(variables: Mapping[str, str]) -> App:
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     # kopf warns that it receives no signals. The operator stops it.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
-    definition = read_definition(settings.crd_file)
-    cluster = await asyncio.to_thread(connect, definition, settings.policy, settings.relay_selector)
-    app = App(cluster, definition, settings)
+    app = await build(read_definition(settings.crd_file), settings)
     tls = settings.http_tls.context if settings.http_tls else None
     await app.start(settings.http_bind, settings.http_port, tls)
     log.info("operator started", extra={"fields": {"namespace": settings.policy.namespace, "http": settings.http_port}})

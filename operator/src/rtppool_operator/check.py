@@ -64,9 +64,7 @@ async def check_release(pods: Sequence[ReleasePod], http: RelayHttp, namespace: 
 async def run(settings: Settings) -> int:
     """Check the release of these settings, and print the verdicts. Returns the exit code."""
     namespace = settings.policy.namespace
-    cluster = await asyncio.to_thread(
-        connect, read_definition(settings.crd_file), settings.policy, settings.relay_selector
-    )
+    cluster = await asyncio.to_thread(connect, read_definition(settings.crd_file), settings.policy)
     pods = await asyncio.to_thread(read_release_pods, cluster, settings.relay_selector)
     http = RelayHttp(settings.relay_token, settings.relay_authority, MAX_CHECK_SECONDS)
     try:

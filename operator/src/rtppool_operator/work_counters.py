@@ -33,7 +33,10 @@ class Durations:
 
 @dataclass(slots=True)
 class WorkCounters:
-    """Totals since the start, and the last round in the last three. `errors` are by action."""
+    """Totals since the start, and the last round in the others. `errors` are by action.
+
+    `conditions` has the status of each condition (`True`, `False`, `Unknown`) by type, by `namespace/name` of the pool.
+    """
 
     cycles: int = 0
     failed_cycles: int = 0
@@ -49,3 +52,4 @@ class WorkCounters:
     pools: int = 0
     relays: int = 0
     last_cycle_seconds: float | None = None
+    conditions: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -9,50 +9,44 @@ from typing import Any
 import kubernetes
 import pytest
 from aiohttp import web
-from api_stand_in import GROUP_VERSION, POOLS, ApiStandIn, make_list, refusal
+from api_stand_in import GROUP_VERSION, POOLS, ApiStandIn, make_list, refusal, relay_pod
 
 from rtppool_core.contract.pools_file import REFRESH_ANNOTATION
-from rtppool_operator.kube.cluster import Cluster, ClusterError, relay_of
+from rtppool_operator.kube.cluster import Cluster, ClusterError, Throttle, relay_of
 from rtppool_operator.pools.cluster_view import Node, RelayPod
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.pools.trust import TrustPolicy
 
 MakePool = Callable[..., Pool]
-PODS = "/api/v1/namespaces/rtp/pods"
 NODES = "/api/v1/nodes"
 CONFIG_MAP = "/api/v1/namespaces/rtp/configmaps/rtp-relay-config"
 STATUS = f"{GROUP_VERSION}/namespaces/voice/rtppools/default/status"
 POLICY = TrustPolicy("rtp", pool_namespaces=frozenset({"voice"}))
-SELECTOR = "app.kubernetes.io/name=rtp-pool,app.kubernetes.io/instance=calls,app.kubernetes.io/component=relay"
 RELAY = RelayPod("relay-a", "uid-a", "a", "192.0.2.1", 9090)
 
 
-def labels_of(selector: str) -> dict[str, str]:
-    return dict(pair.split("=") for pair in selector.split(","))
+class Kept:
+    """What watches keep: one relay, and its node."""
+
+    def relays(self) -> tuple[RelayPod, ...]:
+        return (RELAY,)
+
+    def nodes(self) -> dict[str, Node]:
+        return {"a": Node("a", {"zone": "1"})}
+
+    def annotated(self, relay: RelayPod, revision: str) -> None:
+        raise AssertionError(f"no round writes {revision} to {relay.name} here")
 
 
-def pod(name: str = "relay-a", **metadata: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"name": name, "uid": f"uid-{name}", "labels": labels_of(SELECTOR), **metadata},
-        "spec": {
-            "nodeName": "a",
-            "containers": [
-                {"name": "relay", "ports": [{"containerPort": 10000}, {"name": "http", "containerPort": 9090}]}
-            ],
-        },
-        "status": {"phase": "Running", "podIP": "192.0.2.1"},
-    }
-
-
-NODE = {"metadata": {"name": "a", "labels": {"zone": "1"}}}
-NODE_WITH_ADDRESS = {**NODE, "status": {"addresses": [{"type": "ExternalIP", "address": "198.51.100.1"}]}}
+NODE_WITH_ADDRESS = {
+    "metadata": {"name": "a", "labels": {"zone": "1"}},
+    "status": {"addresses": [{"type": "ExternalIP", "address": "198.51.100.1"}]},
+}
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[ApiStandIn]:
-    stand_in = ApiStandIn(
-        documents={PODS: make_list(pod()), NODES: make_list(NODE), CONFIG_MAP: {"data": {"pools.json": "{}"}}}
-    )
+    stand_in = ApiStandIn(documents={NODES: make_list(NODE_WITH_ADDRESS), CONFIG_MAP: {"data": {"pools.json": "{}"}}})
     await stand_in.begin()
     yield stand_in
     await stand_in.end()
@@ -67,7 +61,8 @@ def clock() -> list[float]:
 def cluster(api: ApiStandIn, clock: list[float], definition: dict[str, Any]) -> Cluster:
     configuration = kubernetes.client.Configuration(host=f"http://127.0.0.1:{api.port}")
     configuration.retries = False
-    return Cluster(kubernetes.client.ApiClient(configuration), definition, POLICY, SELECTOR, lambda: clock[0])
+    throttle = Throttle(lambda: clock[0])
+    return Cluster(kubernetes.client.ApiClient(configuration), definition, POLICY, throttle, Kept())
 
 
 async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStandIn, cluster: Cluster) -> None:
@@ -75,24 +70,19 @@ async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStan
     view = await asyncio.to_thread(cluster.read_view)
     assert [pool.key for pool in view.pools] == ["voice/default"]
     assert view.versions == {"uid-default": document["metadata"]["resourceVersion"]}
-    assert view.relays == (RelayPod("relay-a", "uid-relay-a", "a", "192.0.2.1", 9090),)
+    assert view.relays == (RELAY,)
     assert view.nodes == {"a": Node("a", {"zone": "1"})}
     assert view.written == "{}"
 
 
-async def test_nodes_are_asked_for_their_labels_alone_unless_a_pool_needs_their_addresses(
-    api: ApiStandIn, cluster: Cluster
-) -> None:
+async def test_nodes_are_listed_only_where_a_pool_needs_their_addresses(api: ApiStandIn, cluster: Cluster) -> None:
     await asyncio.to_thread(cluster.read_view)
-    assert [accept for _, path, accept in api.requests if path == NODES] == [
-        "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
-    ]
+    assert api.count("GET", NODES) == 0
     document = await api.put_pool("default")
     document["spec"]["advertise"] = {"source": "NodeExternalIP"}
-    api.documents[NODES] = make_list(NODE_WITH_ADDRESS)
     view = await asyncio.to_thread(cluster.read_view)
     assert view.nodes["a"].external_address == "198.51.100.1"
-    assert "PartialObjectMetadataList" not in api.requests[-1][2]
+    assert api.count("GET", NODES) == 1
 
 
 async def test_a_pool_that_is_not_honoured_does_not_make_the_reads_larger(api: ApiStandIn, cluster: Cluster) -> None:
@@ -101,7 +91,7 @@ async def test_a_pool_that_is_not_honoured_does_not_make_the_reads_larger(api: A
     document["spec"]["advertise"] = {"source": "NodeExternalIP"}
     view = await asyncio.to_thread(cluster.read_view)
     assert [pool.key for pool in view.pools] == ["tenant/default"], "its status is written"
-    assert ["PartialObjectMetadataList" in accept for _, path, accept in api.requests if path == NODES] == [True]
+    assert api.count("GET", NODES) == 0
 
 
 async def test_the_spec_of_a_pool_that_is_not_honoured_is_not_read(api: ApiStandIn, cluster: Cluster) -> None:
@@ -109,18 +99,6 @@ async def test_the_spec_of_a_pool_that_is_not_honoured_is_not_read(api: ApiStand
     document["metadata"]["namespace"], document["spec"] = "tenant", {"portRange": "a million times this"}
     view = await asyncio.to_thread(cluster.read_view)
     assert [(pool.spec, pool.problem, pool.generation) for pool in view.pools] == [(None, None, 1)]
-
-
-async def test_only_pods_of_this_release_are_relays(api: ApiStandIn, cluster: Cluster) -> None:
-    ours = labels_of(SELECTOR)
-    foreign = {
-        "sentry": {**ours, "app.kubernetes.io/name": "sentry"},
-        "other-release": {**ours, "app.kubernetes.io/instance": "other"},
-        "echo": {**ours, "app.kubernetes.io/component": "echo"},
-    }
-    api.documents[PODS] = make_list(pod(), *(pod(name, labels=labels) for name, labels in foreign.items()))
-    view = await asyncio.to_thread(cluster.read_view)
-    assert [relay.name for relay in view.relays] == ["relay-a"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +110,7 @@ async def test_only_pods_of_this_release_are_relays(api: ApiStandIn, cluster: Cl
     ],
 )
 def test_a_pod_that_ends_is_still_a_relay(changes: dict[str, Any], seen: bool) -> None:
-    relay = relay_of(pod(**changes))
+    relay = relay_of(relay_pod(**changes))
     assert (relay is not None) is seen
     assert relay is not None
     assert relay.terminating is ("deletionTimestamp" in changes)
@@ -141,7 +119,7 @@ def test_a_pod_that_ends_is_still_a_relay(changes: dict[str, Any], seen: bool) -
 
 @pytest.mark.parametrize("missing", ["nodeName", "ports", "phase"])
 def test_a_pod_that_does_not_run_is_none(missing: str) -> None:
-    document = pod()
+    document = relay_pod()
     if missing == "nodeName":
         del document["spec"]["nodeName"]
     elif missing == "ports":
@@ -161,17 +139,12 @@ async def test_a_configuration_that_lost_its_file_exists_all_the_same(api: ApiSt
     assert await asyncio.to_thread(cluster.configuration) == (None, None)
 
 
-async def test_an_empty_list_of_metadata_is_null(api: ApiStandIn, cluster: Cluster) -> None:
-    api.documents[NODES] = {"kind": "PartialObjectMetadataList", "items": None}
-    assert await asyncio.to_thread(cluster.nodes) == {}
-
-
 @pytest.mark.parametrize("answer", ["not json", "[]", '{"items": 3}', "[" * 200_000])
 async def test_an_answer_that_is_none_is_an_error_of_the_cluster(
     api: ApiStandIn, cluster: Cluster, answer: str
 ) -> None:
-    api.instead = lambda request: web.Response(text=answer) if request.path == PODS else None
-    with pytest.raises(ClusterError, match="list pods in rtp: the response is not "):
+    api.instead = lambda request: web.Response(text=answer) if request.path == POOLS else None
+    with pytest.raises(ClusterError, match="list rtppools: the response is not "):
         await asyncio.to_thread(cluster.read_view)
 
 

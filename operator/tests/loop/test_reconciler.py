@@ -68,6 +68,9 @@ class MemoryCluster:
         relays = tuple(replace(pod, revision=revision) if pod == relay else pod for pod in self.view.relays)
         self.view = replace(self.view, relays=relays)
 
+    def annotated(self, relay: RelayPod, revision: str) -> None:
+        assert (relay.name, revision) in self.refreshed
+
     def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if pool.name in self.refused:
             raise ClusterError(f"patch status of {pool.key}: 422 status.capacity is no integer", 422)

@@ -6,7 +6,8 @@ import mmap
 from collections import Counter
 
 from rtppool_relay.media.port_sockets import PortSockets, bind_pair
-from rtppool_relay.media.rows import SLOT_BYTES, Word
+from rtppool_relay.media.rows import Word
+from rtppool_relay.media.sizes import SLOT_BYTES
 from rtppool_relay.packets.attach import CallSettings, attach
 from rtppool_relay.packets.memory import Media, lay_out
 from rtppool_relay.packets.packet_path import drain_queued, from_asterisk, from_echo

@@ -8,16 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from rtppool_relay.media.clock_readings import ClockReading
-from rtppool_relay.media.rows import (
-    HEADER_BYTES,
-    RAW_UNIT_NS,
-    RAW_UNITS,
-    ROWS_PER_SLOT,
-    SLOT_BYTES,
-    UNKNOWN_CPU,
-    WRITTEN_DTYPE,
-    Word,
-)
+from rtppool_relay.media.rows import RAW_UNIT_NS, RAW_UNITS, UNKNOWN_CPU, WRITTEN_DTYPE, Word
+from rtppool_relay.media.sizes import HEADER_BYTES, ROWS_PER_SLOT, SLOT_BYTES
 from rtppool_relay.streams.row_reader import RowReader
 from rtppool_relay.streams.statistics import StreamStatistics
 from rtppool_relay.streams.steady_clock import SteadyClock

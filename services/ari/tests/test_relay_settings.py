@@ -7,6 +7,7 @@ import pytest
 from rtppool_core.contract.pools_file import EchoTarget
 from rtppool_core.net.http_endpoints import any_address
 from rtppool_core.process.settings import SettingsError
+from rtppool_relay.caller_numbers import CallerNumbers
 from rtppool_relay.settings import read_settings
 
 
@@ -73,6 +74,25 @@ def test_an_application_name_that_asterisk_would_parse_is_rejected(name: str) ->
 def test_an_address_that_asterisk_cannot_send_to_is_rejected(name: str, address: str) -> None:
     (problem,) = problems_of(**{name: address})
     assert problem.startswith(f"{name}={address}: accepted is an address of this machine (not 0.0.0.0, ::")
+
+
+def test_callers_numbers_are_masked_unless_the_setting_says_otherwise() -> None:
+    assert read_settings({}).caller_numbers == CallerNumbers("masked")
+    assert read_settings({"CALLER_NUMBERS": "Plain"}).caller_numbers == CallerNumbers("plain")
+
+
+def test_hashes_of_callers_numbers_have_a_key_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("a key of 16 byte\n")
+    settings = read_settings({"CALLER_NUMBERS": "hashed", "CALLER_HASH_KEY_FILE": str(tmp_path / "key")})
+    assert settings.caller_numbers == CallerNumbers("hashed", b"a key of 16 byte")
+    assert "a key of 16 byte" not in repr(settings)
+
+
+@pytest.mark.parametrize("key", ["", "fifteen letters"])
+def test_hashes_of_callers_numbers_without_a_long_key_are_rejected(key: str) -> None:
+    (problem,) = problems_of(CALLER_NUMBERS="hashed", CALLER_HASH_KEY=key)
+    assert problem.startswith(f"CALLER_NUMBERS=hashed: CALLER_HASH_KEY has {len(key)} bytes; accepted are 16 or more")
+    assert not key or key not in problem
 
 
 def test_a_relay_may_have_an_application_of_its_own_node() -> None:

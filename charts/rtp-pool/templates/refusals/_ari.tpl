@@ -2,8 +2,8 @@
 {{- define "rtp-pool.refuseAri" -}}
 {{- $ari := .Values.ari -}}
 {{- range $key := list "userKey" "passwordKey" "caKey" -}}
-{{- if not (regexMatch "^[-._A-Za-z0-9]{1,253}$" (get $ari $key)) -}}
-{{- fail (printf "ari.%s is %q; accepted is a key of a Secret: letters, digits, dots, hyphens and underscores" $key (get $ari $key)) -}}
+{{- if not (include "rtp-pool.isDataKey" (get $ari $key)) -}}
+{{- fail (printf "ari.%s is %q; accepted is a key of a Secret: letters, digits, dots, hyphens and underscores, without .. at their start" $key (get $ari $key)) -}}
 {{- end -}}
 {{- end -}}
 {{- if eq $ari.userKey $ari.passwordKey -}}
@@ -12,8 +12,15 @@
 {{- if not (regexMatch "^[A-Za-z0-9._-]{1,73}$" $ari.application) -}}
 {{- fail (printf "ari.application is %q; accepted are 1 to 73 letters, digits, dots, hyphens and underscores" $ari.application) -}}
 {{- end -}}
-{{- if or (contains ":" $ari.user) (not (regexMatch "^[^\\x00-\\x1f\\x7f]*$" $ari.user)) (ne (trim $ari.user) $ari.user) -}}
-{{- fail (printf "ari.user is %q; accepted is the name of a user in ari.conf, without a colon, a line break or spaces around it" $ari.user) -}}
+{{- $unprintable := "[\\p{C}\\p{Zl}\\p{Zp}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{202f}\\x{205f}\\x{3000}]" -}}
+{{- if or (contains ":" $ari.user) (regexMatch $unprintable $ari.user) (ne (trim $ari.user) $ari.user) -}}
+{{- fail (printf "ari.user is %q; accepted is the name of a user in ari.conf, without a colon, a character that is not printable or spaces around it" $ari.user) -}}
+{{- end -}}
+{{- if or (regexMatch "[\\x00-\\x1f\\x7f]" $ari.password) (ne (trim $ari.password) $ari.password) -}}
+{{- fail "ari.password has a line break, a control character or spaces around it; accepted is the password in ari.conf, which is one line there, without spaces around it" -}}
+{{- end -}}
+{{- if and (ne $ari.caKey "ca.crt") (include "rtp-pool.ariSecret" .) (not (or $ari.caSecret $ari.caConfigMap)) -}}
+{{- fail (printf "ari.caKey is %s, but ari.caSecret and ari.caConfigMap are empty and relays ignore it; accepted is one of both as well" $ari.caKey) -}}
 {{- end -}}
 {{- include "rtp-pool.refuseAriUrl" . -}}
 {{- $bind := .Values.relay.bindAddress -}}
@@ -44,21 +51,27 @@
 {{- if regexMatch "[@?#]" $url -}}
 {{- fail (printf "ari.url has user, query or fragment; %s, with the credentials in ari.user and ari.password or in ari.existingSecret" $accepted) -}}
 {{- end -}}
-{{- if not (regexMatch "^https?://([^\\s:/\\[\\]]+|\\[[^\\s\\[\\]]+\\])(:[0-9]{1,5})?(/[^\\s]*)?/ari/?$" $url) -}}
+{{- if not (regexMatch "^https?://([^\\s:/\\[\\]]+|\\[[^\\s\\[\\]]+\\])(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/ari/?$" $url) -}}
 {{- fail (printf "ari.url is %s; %s" $url $accepted) -}}
 {{- end -}}
-{{- $place := regexReplaceAll "^https?://" $url "" | splitList "/" | first -}}
+{{- $parts := regexReplaceAll "^https?://" $url "" | splitList "/" -}}
+{{- if or (has "." $parts) (has ".." $parts) -}}
+{{- fail (printf "ari.url is %s; %s, without . and .. in its path" $url $accepted) -}}
+{{- end -}}
+{{- $place := first $parts -}}
 {{- $port := regexFind ":[0-9]+$" $place | trimPrefix ":" -}}
 {{- $host := trimSuffix (printf ":%s" $port) $place | trimPrefix "[" | trimSuffix "]" -}}
 {{- if and $port (or (lt (atoi $port) 1) (gt (atoi $port) 65535)) -}}
 {{- fail (printf "ari.url has the port %s; accepted is a port from 1 to 65535" $port) -}}
 {{- end -}}
-{{- if not (or (eq $host "$(NODE_IP)") (include "rtp-pool.isHost" $host)) -}}
+{{- $brackets := hasPrefix "[" $place -}}
+{{- $fits := or (include "rtp-pool.isHost" $host) (eq $host "$(NODE_IP)") -}}
+{{- if not (and $fits (or (not $brackets) (contains ":" $host) (eq $host "$(NODE_IP)"))) -}}
 {{- fail (printf "ari.url has the host %s; accepted is a host name, an address of one host (IPv6 in brackets), or $(NODE_IP) for the address of each node" $host) -}}
 {{- end -}}
 {{- if include "rtp-pool.isOnTheNode" $url -}}
 {{- range $of := list "echo" "relay" -}}
-{{- if eq $port (index $.Values $of "httpPort" | int | toString) -}}
+{{- if eq (atoi $port) (index $.Values $of "httpPort" | int) -}}
 {{- fail (printf "ari.url has port %s of the node, which is %s.httpPort; accepted are two ports" $port $of) -}}
 {{- end -}}
 {{- end -}}

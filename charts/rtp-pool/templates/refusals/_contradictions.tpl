@@ -45,6 +45,14 @@
 {{- fail "ari.password is set, but ari.user is empty; accepted are both, or ari.existingSecret" -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.relay.callerNumbers -}}
+{{- if and (eq .form "Hashed") (not .hashKeySecret) -}}
+{{- fail "relay.callerNumbers.form is Hashed, but relay.callerNumbers.hashKeySecret is empty; accepted is the name of a Secret with 16 or more bytes under key, or the form Masked" -}}
+{{- end -}}
+{{- if and .hashKeySecret (ne .form "Hashed") -}}
+{{- fail (printf "relay.callerNumbers.hashKeySecret is %s, but relay.callerNumbers.form is %s; accepted is Hashed, or no Secret" .hashKeySecret .form) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.httpToken.existingSecret (not .Values.httpToken.enabled) -}}
 {{- fail (printf "httpToken.existingSecret is %s, but httpToken.enabled is false; accepted is true, or no Secret" .Values.httpToken.existingSecret) -}}
 {{- end -}}

@@ -3,7 +3,7 @@
 {{- include "rtp-pool.refuseBindAddress" (list "echo.bindAddress" .Values.echo.bindAddress) -}}
 {{- include "rtp-pool.refuseBindAddress" (list "relay.bindAddress" .Values.relay.bindAddress) -}}
 {{- range $at, $network := .Values.echo.allow -}}
-{{- if not (include "rtp-pool.isNetwork" $network) -}}
+{{- if not (include "rtp-pool.isNetworkOfHosts" $network) -}}
 {{- fail (printf "echo.allow[%d] is %s; accepted is an address, or a network such as 10.0.0.0/8 with host bits zero" $at $network) -}}
 {{- end -}}
 {{- end -}}
@@ -21,7 +21,7 @@
 {{/* One value serves all nodes, so an address can be that of no single node. */}}
 {{- define "rtp-pool.refuseBindAddress" -}}
 {{- $text := last . -}}
-{{- if not (or (eq $text "$(NODE_IP)") (has (include "rtp-pool.kindOfAddress" $text) (list "unspecified" "loopback"))) -}}
+{{- if not (or (has $text (list "$(NODE_IP)" "0.0.0.0" "::")) (eq (include "rtp-pool.kindOfAddress" $text) "loopback")) -}}
 {{- fail (printf "%s is %s, on all nodes; accepted is 0.0.0.0, ::, $(NODE_IP) for the address of each node, or a loopback address" (first .) $text) -}}
 {{- end -}}
 {{- end -}}
@@ -36,10 +36,11 @@
 {{- $bind := .Values.relay.bindAddress -}}
 {{- $echoBind := .Values.echo.bindAddress -}}
 {{- $everywhere := has (include "rtp-pool.kindOfAddress" $echoBind) (list "unspecified") -}}
-{{- if and (eq (include "rtp-pool.kindOfAddress" $bind) "loopback") (ne $kind "loopback") -}}
+{{- if and (eq (include "rtp-pool.kindOfAddress" $bind) "loopback") (not (include "rtp-pool.isLoopbackHost" $host)) -}}
 {{- fail (printf "relay.bindAddress is %s and relay.echo.host is %s, which a loopback address can't reach; accepted is 127.0.0.1 for relay.echo.host, or another relay.bindAddress" $bind $host) -}}
 {{- end -}}
-{{- if or (eq $kind "loopback") (eq $host "localhost") -}}
+{{- $loopback := include "rtp-pool.isLoopbackHost" $host -}}
+{{- if $loopback -}}
 {{- if not (or $everywhere (has $host (list "127.0.0.1" "::1"))) -}}
 {{- fail (printf "relay.echo.host is %s and echo.bindAddress is %s; accepted is 127.0.0.1 for relay.echo.host, which is the node's own echo wherever it listens" $host $echoBind) -}}
 {{- end -}}

@@ -1,5 +1,13 @@
 {{/* Rules for the addresses at which HTTP is served. */}}
 {{- define "rtp-pool.refuseHttpAddresses" -}}
+{{- with .Values.http -}}
+{{- if and .serverName (not .tlsSecret) -}}
+{{- fail (printf "http.serverName is %s, but http.tlsSecret is empty and HTTP uses no TLS; accepted are both, or none" .serverName) -}}
+{{- end -}}
+{{- if and .serverName (not (include "rtp-pool.isHostName" .serverName)) -}}
+{{- fail (printf "http.serverName is %s; accepted is a DNS name of the certificate, without a wildcard" .serverName) -}}
+{{- end -}}
+{{- end -}}
 {{- $reached := false -}}
 {{- range .Values.httpBindAddress -}}
 {{- if has . (list "$(NODE_IP)" "0.0.0.0" "::") }}{{ $reached = true }}{{ end -}}

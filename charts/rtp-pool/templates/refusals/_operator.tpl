@@ -6,12 +6,12 @@
 {{- end -}}
 {{- end -}}
 {{- range $at, $host := .Values.operator.allowedEchoHosts -}}
-{{- if not (or (include "rtp-pool.isNetwork" $host) (include "rtp-pool.isHostName" $host)) -}}
+{{- if not (or (include "rtp-pool.isNetworkOfHosts" $host) (include "rtp-pool.isHostName" $host)) -}}
 {{- fail (printf "operator.allowedEchoHosts[%d] is %q; accepted is an address, a network such as 10.0.0.0/8 with host bits zero, or a host name" $at $host) -}}
 {{- end -}}
 {{- end -}}
 {{- range $at, $network := .Values.operator.allowedAdvertiseAddresses -}}
-{{- if not (include "rtp-pool.isNetwork" $network) -}}
+{{- if not (include "rtp-pool.isNetworkOfHosts" $network) -}}
 {{- fail (printf "operator.allowedAdvertiseAddresses[%d] is %q; accepted is an address, or a network such as 192.0.2.0/24 with host bits zero" $at $network) -}}
 {{- end -}}
 {{- end -}}

@@ -10,9 +10,6 @@
 {{- if and (get $context "runAsNonRoot") (eq (get $context "runAsUser" | toString) "0") -}}
 {{- fail "podSecurityContext and securityContext have runAsNonRoot true and runAsUser 0; accepted is one of both" -}}
 {{- end -}}
-{{- if not (or .Values.operator.serviceAccount.create .Values.operator.serviceAccount.name) -}}
-{{- fail "operator.serviceAccount.create is false and its name is empty; accepted is the name of an account, because the account default must not have the operator's rights" -}}
-{{- end -}}
 {{- $seconds := toString .Values.relay.metricsIntervalSeconds -}}
 {{- if not (and (regexMatch "^[0-9]{1,2}([.][0-9]+)?$" $seconds) (ge (float64 $seconds) 0.2) (le (float64 $seconds) 10.0)) -}}
 {{- fail (printf "relay.metricsIntervalSeconds is %s; accepted is a number from 0.2 to 10" $seconds) -}}
@@ -27,13 +24,19 @@
 {{- end -}}
 {{- end -}}
 {{- /*
-Memory without calls, measured: a relay has 45 MB, 68 MB for each media process and 90 MB that these share. One media
-process more than mediaWorkers stands by. An echo has 28 MB, and 15 MB for each worker.
+Memory, measured in the images: a relay has 63 MB, 30 MB for each media process and 39 MB for the heartbeat, of which
+these share 40 MB. A hundred calls take 30 MB more. One media process more than mediaWorkers stands by. An echo has 28 MB, and 15 MB for each worker.
 */ -}}
 {{- $processes := add1 (int .Values.relay.mediaWorkers) -}}
-{{- include "rtp-pool.refuseMemory" (list "relay" .Values.relay.resources (add 192 (mul 64 $processes)) (printf "for relay.mediaWorkers %d" (int .Values.relay.mediaWorkers))) -}}
+{{- include "rtp-pool.refuseMemory" (list "relay" .Values.relay.resources (add 96 (mul 32 $processes)) (printf "for relay.mediaWorkers %d" (int .Values.relay.mediaWorkers))) -}}
 {{- include "rtp-pool.refuseMemory" (list "echo" .Values.echo.resources (add 48 (mul 16 (int .Values.echo.workers))) (printf "for echo.workers %d" (int .Values.echo.workers))) -}}
 {{- include "rtp-pool.refuseMemory" (list "operator" .Values.operator.resources 128 "for a small cluster") -}}
+{{- range $of := list "echo" "relay" "operator" -}}
+{{- $limit := dig "limits" "cpu" "" (index $.Values $of "resources") -}}
+{{- if and $limit (lt (include "rtp-pool.readQuantity" $limit | float64) 0.1) -}}
+{{- fail (printf "%s.resources.limits.cpu is %v; accepted is 100m or above, because a start takes 2 s of a processor and its probe waits for 60 s" $of $limit) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* (list COMPONENT RESOURCES MEBIBYTES WHY) */}}
@@ -59,6 +62,18 @@ process more than mediaWorkers stands by. An echo has 28 MB, and 15 MB for each 
 {{- fail (printf "%s.resources.%s.%s is %v; accepted is a quantity such as 500m, 2 or 256Mi" $of $part $name $quantity) -}}
 {{- end -}}
 {{- $limit := dig "limits" $name "" $resources -}}
+{{- if and (ne $name "cpu") (contains "m" (toString $quantity)) -}}
+{{- fail (printf "%s.resources.%s.%s is %v, in thousandths; accepted is a whole number such as 2 or 256Mi" $of $part $name $quantity) -}}
+{{- end -}}
+{{- if and (eq $name "cpu") (gt (float64 $read) 1024.0) -}}
+{{- fail (printf "%s.resources.%s.cpu is %v; accepted is a number of processors such as 500m or 2, at most 1024" $of $part $quantity) -}}
+{{- end -}}
+{{- if and (not (has $name (list "cpu" "memory" "ephemeral-storage"))) (or (ne (dig "limits" $name "" $resources | toString) (toString $quantity)) (ne (float64 $read) (floor $read))) -}}
+{{- fail (printf "%s.resources.%s.%s is %v and its limit is %v; accepted is the same whole number for both, because this resource can't be shared" $of $part $name $quantity $limit) -}}
+{{- end -}}
+{{- if and (hasPrefix "hugepages-" $name) (not (include "rtp-pool.readQuantity" (trimPrefix "hugepages-" $name))) -}}
+{{- fail (printf "%s.resources.%s has %s; accepted is hugepages-SIZE, such as hugepages-2Mi" $of $part $name) -}}
+{{- end -}}
 {{- if and (eq $part "requests") $limit -}}
 {{- if gt (float64 $read) (include "rtp-pool.readQuantity" $limit | float64) -}}
 {{- fail (printf "%s.resources.requests.%s is %v, above the limit %v; accepted is a request up to the limit" $of $name $quantity $limit) -}}
@@ -78,6 +93,9 @@ process more than mediaWorkers stands by. An echo has 28 MB, and 15 MB for each 
 {{- if and (get . "key") (not (include "rtp-pool.isLabelKey" .key)) -}}
 {{- fail (printf "%s[%d].key is %s; accepted is the key of a taint" $place $at .key) -}}
 {{- end -}}
+{{- if not (include "rtp-pool.isLabelValue" (get . "value")) -}}
+{{- fail (printf "%s[%d].value is %s; accepted is the value of a taint" $place $at .value) -}}
+{{- end -}}
 {{- if and $exists (get . "value") -}}
 {{- fail (printf "%s[%d] is %s; accepted is a value with operator Equal, and none with Exists" $place $at (toJson .)) -}}
 {{- end -}}
@@ -91,12 +109,12 @@ process more than mediaWorkers stands by. An echo has 28 MB, and 15 MB for each 
 {{- define "rtp-pool.ownParts" -}}
 variables:
 - ADMISSION ALLOWED_ADVERTISE_ADDRESSES ALLOWED_ECHO_HOSTS APP_NAME APP_PER_NODE ARI_CA_FILE ARI_PASS ARI_PASS_FILE ARI_URL
-- ARI_USER ARI_USER_FILE BIND_IP CRD_INSTALL DEFAULT_POOL DRAIN_GRACE_SEC DSCP ECHO_ALLOW ECHO_BIND ECHO_EXTENSION ECHO_HOST ECHO_PORT ECHO_RATE
+- ARI_USER ARI_USER_FILE BIND_IP CALLER_HASH_KEY CALLER_HASH_KEY_FILE CALLER_NUMBERS CRD_INSTALL DEFAULT_POOL DRAIN_GRACE_SEC DSCP ECHO_ALLOW ECHO_BIND ECHO_EXTENSION ECHO_HOST ECHO_PORT ECHO_RATE
 - ECHO_RATE_PER_ADDRESS ECHO_RTP_ONLY ECHO_SCHEDULING ECHO_WORKERS FOREIGN_POOLS_MAY_TAKE_NODES HOST_WITNESSES HTTP_BIND
 - HTTP_PORT HTTP_TLS_DIR HTTP_TOKEN_FILE LOG_FORMAT LOG_LEVEL MEDIA_SCHEDULING MEDIA_WORKERS METRICS_INTERVAL_SEC
 - NODE_ECHO_HOST NODE_ECHO_PORT NODE_IP NODE_NAME ON_STOP POD_NAME POD_NAMESPACE POOL_NAMESPACES PORT_RANGE RELAY_CA_FILE RELAY_SELECTOR RELAY_TLS_NAME RELAY_TOKEN_FILE
-volumes: [ari, ari-ca, http-tls, http-token, pools]
-folders: [/etc/rtp-pool, /opt, /var/run/secrets/rtp-pool]
+volumes: [ari, ari-ca, caller-hash, http-tls, http-token, pools]
+folders: [/bin, /dev, /etc/rtp-pool, /lib, /lib64, /opt, /proc, /sbin, /sys, /usr, /var/run/secrets/rtp-pool]
 {{- end -}}
 
 {{/* (list COMPONENT VALUES): additions to a container must not collide with the chart's own parts. */}}
@@ -111,6 +129,9 @@ folders: [/etc/rtp-pool, /opt, /var/run/secrets/rtp-pool]
 {{- end -}}
 {{- if has $variable.name $names -}}
 {{- fail (printf "%s.extraEnv[%d].name is %s, which the chart or an earlier entry sets; accepted are other names" $of $at $variable.name) -}}
+{{- end -}}
+{{- if and (eq $variable.name "ADVERTISE_IP") (get $variable "value") (not (has (include "rtp-pool.kindOfAddress" $variable.value) (list "unicast" "loopback"))) (ne $variable.value "$(NODE_IP)") -}}
+{{- fail (printf "%s.extraEnv[%d].value of ADVERTISE_IP is %s; accepted is an address of one host" $of $at $variable.value) -}}
 {{- end -}}
 {{- if and (get $variable "value") (get $variable "valueFrom") -}}
 {{- fail (printf "%s.extraEnv[%d] has value and valueFrom; accepted is one of both" $of $at) -}}
@@ -136,12 +157,12 @@ folders: [/etc/rtp-pool, /opt, /var/run/secrets/rtp-pool]
 {{- fail (printf "%s.extraVolumeMounts[%d].name is %q; accepted is the name of one of %s.extraVolumes" $of $at $mount.name $of) -}}
 {{- end -}}
 {{- $path := $mount.mountPath -}}
-{{- $taken := or (not (regexMatch "^/[^:]+$" $path)) (has $path $paths) -}}
 {{- $folder := printf "%s/" (trimSuffix "/" $path) -}}
+{{- $taken := or (not (regexMatch "^(/[^/:]+)+/?$" $path)) (has "." (splitList "/" $path)) (has ".." (splitList "/" $path)) (has $folder $paths) -}}
 {{- range $own.folders }}{{ if or (hasPrefix (printf "%s/" .) $folder) (hasPrefix $folder (printf "%s/" .)) }}{{ $taken = true }}{{ end }}{{ end -}}
 {{- if $taken -}}
 {{- fail (printf "%s.extraVolumeMounts[%d].mountPath is %s; accepted is an absolute path that neither the image nor another mount has: none of %s" $of $at $path (join ", " $own.folders)) -}}
 {{- end -}}
-{{- $paths = append $paths $path -}}
+{{- $paths = append $paths $folder -}}
 {{- end -}}
 {{- end -}}

@@ -40,7 +40,7 @@ are free. 9090 is not here, because Cockpit alone has it, on some distributions.
 {{- range $at, $entry := .Values.allowPorts -}}
 {{- $ends := splitList "-" (toString $entry) -}}
 {{- $fits := regexMatch "^[0-9]{1,5}(-[0-9]{1,5})?$" (toString $entry) -}}
-{{- if $fits }}{{ $fits = and (le (first $ends | atoi) (last $ends | atoi)) (le (last $ends | atoi) 65535) }}{{ end -}}
+{{- if $fits }}{{ $fits = and (ge (first $ends | atoi) 1) (le (first $ends | atoi) (last $ends | atoi)) (le (last $ends | atoi) 65535) }}{{ end -}}
 {{- if not $fits -}}
 {{- fail (printf "allowPorts[%d] is %v; accepted is a port, or a range such as 30000-30063" $at $entry) -}}
 {{- end -}}

@@ -113,9 +113,26 @@ compares them with the product's own.
 {{- end -}}
 {{- end -}}
 
+{{/* "yes" for a loopback address, and for localhost. */}}
+{{- define "rtp-pool.isLoopbackHost" -}}
+{{- if or (eq (include "rtp-pool.kindOfAddress" .) "loopback") (eq (lower . | trimSuffix ".") "localhost") }}yes{{ end -}}
+{{- end -}}
+
+{{/* "yes" for a network of senders or hosts. 0.0.0.0 and :: are no host's address, and IPv4 inside IPv6 is read as IPv4. */}}
+{{- define "rtp-pool.isNetworkOfHosts" -}}
+{{- $address := splitList "/" . | first -}}
+{{- $kind := include "rtp-pool.kindOfAddress" $address -}}
+{{- if and (include "rtp-pool.isNetwork" .) (or (has $kind (list "unicast" "loopback")) (and (eq $kind "unspecified") (contains "/" .))) }}yes{{ end -}}
+{{- end -}}
+
 {{/* "yes" for the name of a Kubernetes object. */}}
 {{- define "rtp-pool.isObjectName" -}}
 {{- if and (le (len .) 253) (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" .) }}yes{{ end -}}
+{{- end -}}
+
+{{/* "yes" for a key of a Secret or a ConfigMap. */}}
+{{- define "rtp-pool.isDataKey" -}}
+{{- if and (regexMatch "^[-._A-Za-z0-9]{1,253}$" .) (ne . ".") (not (hasPrefix ".." .)) }}yes{{ end -}}
 {{- end -}}
 
 {{/* "yes" for a key of labels and annotations. */}}

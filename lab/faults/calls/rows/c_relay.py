@@ -23,7 +23,8 @@ from rtppool_core.process import logs
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_relay.calls.telephony import Telephony
 from rtppool_relay.figures.call_figures import CallFigures
-from rtppool_relay.media.rows import ROWS_NAME, SLOT_BYTES, SLOTS, Word, slot_offset
+from rtppool_relay.media.rows import Word, slot_offset
+from rtppool_relay.media.sizes import ROWS_NAME, SLOT_BYTES, SLOTS
 from rtppool_relay.ports.interface import Refused
 from rtppool_relay.settings import read_settings
 from rtppool_relay.streams.flow import MediaFlow

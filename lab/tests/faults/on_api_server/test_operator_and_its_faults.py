@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,11 @@ MAX_LINES_WHILE_IT_WAITS = 12
 LEASE_AND_CONVERGED = 60.0
 
 
+def of_full(value: Any, name: str | None = None) -> Any:
+    """Return a parameter of the longer run."""
+    return pytest.param(value, marks=pytest.mark.full, id=name)
+
+
 async def move(rig: Rig, path: str, start: int) -> None:
     await rig.persist(lambda: rig.api.patch(path, {"spec": {"portRange": {"start": start, "end": start + 50}}}))
 
@@ -45,7 +51,7 @@ async def condition(rig: Rig, path: str, kind: str) -> dict[str, str]:
     return next(each for each in found["status"]["conditions"] if each["type"] == kind)
 
 
-@pytest.mark.parametrize("after_seconds", [0.0, 0.05, 0.15, 0.3, 0.6, 1.2])
+@pytest.mark.parametrize("after_seconds", [0.0, of_full(0.05), 0.15, of_full(0.3), of_full(0.6), 1.2])
 async def test_an_operator_killed_at_any_point_of_an_edit_s_way_finishes_it_when_it_is_back(
     stage: Stage, after_seconds: float
 ) -> None:
@@ -120,7 +126,7 @@ async def test_an_operator_that_is_cut_off_alone_is_followed_by_the_other_and_do
         await proxy.close()
 
 
-@pytest.mark.parametrize("fault", ["API server paused", "API server killed", "etcd paused"])
+@pytest.mark.parametrize("fault", ["API server paused", "API server killed", of_full("etcd paused")])
 async def test_a_missing_api_server_takes_nothing_from_relays_and_edits_come_through_after_it(
     stage: Stage, fault: str
 ) -> None:
@@ -154,7 +160,7 @@ async def test_an_edit_comes_through_a_watch_that_has_gone_silent(stage: Stage) 
         await stage.rig.converge(CONVERGED)
 
 
-@pytest.mark.parametrize("status", [409, 429, 500])
+@pytest.mark.parametrize("status", [409, of_full(429), 500])
 async def test_writes_that_are_refused_are_made_when_they_are_taken_again(stage: Stage, status: int) -> None:
     refusal = Refusal(status, WRITES)
     stage.rig.proxy.faults.refusals.append(refusal)
@@ -165,7 +171,7 @@ async def test_writes_that_are_refused_are_made_when_they_are_taken_again(stage:
     await stage.rig.converge(CONVERGED)
 
 
-@pytest.mark.parametrize("status", [429, 500])
+@pytest.mark.parametrize("status", [429, of_full(500)])
 async def test_reads_that_are_refused_are_made_again(stage: Stage, status: int) -> None:
     refusal = Refusal(status, frozenset({"get", "list", "watch"}))
     stage.rig.proxy.faults.refusals.append(refusal)
@@ -175,7 +181,7 @@ async def test_reads_that_are_refused_are_made_again(stage: Stage, status: int) 
     await stage.rig.converge(CONVERGED)
 
 
-@pytest.mark.parametrize("status", [409, 422, 500])
+@pytest.mark.parametrize("status", [of_full(409), 422, of_full(500)])
 async def test_a_pool_whose_status_is_never_taken_holds_no_other_pool_up(stage: Stage, status: int) -> None:
     stage.rig.proxy.faults.refusals.append(Refusal(status, WRITES, path=f"{DEFAULT}/status$"))
     await move(stage.rig, DEFAULT, 12_000)
@@ -201,7 +207,7 @@ async def test_a_pod_that_can_t_be_annotated_holds_no_other_relay_up(stage: Stag
     await stage.rig.converge(CONVERGED)
 
 
-@pytest.mark.parametrize("mode", ["garbage", "silent", "slow", "refusing"])
+@pytest.mark.parametrize("mode", ["garbage", "silent", of_full("slow"), of_full("refusing")])
 async def test_a_relay_that_says_nothing_that_counts_makes_its_own_pool_unknown_and_no_other(
     stage: Stage, mode: Mode
 ) -> None:
@@ -235,7 +241,11 @@ async def test_a_configmap_that_is_deleted_comes_back_as_it_was(stage: Stage) ->
     assert (await stage.rig.api.get(CONFIG_MAP))["data"] == before
 
 
-@pytest.mark.parametrize("text", HAND_WRITTEN, ids=["empty-list", "no-json", "empty", "nested", "other-version"])
+@pytest.mark.parametrize(
+    "text",
+    [pytest.param(HAND_WRITTEN[0], id="empty-list"), pytest.param(HAND_WRITTEN[1], id="no-json")]
+    + [of_full(*each) for each in zip(HAND_WRITTEN[2:], ("empty", "nested", "other-version"), strict=True)],
+)
 async def test_a_configmap_that_is_edited_by_hand_is_put_right(stage: Stage, text: str) -> None:
     before = (await stage.rig.api.get(CONFIG_MAP))["data"]
     await stage.rig.api.patch(CONFIG_MAP, {"data": {FILE_NAME: text}})

@@ -91,6 +91,7 @@ async def test_values_of_an_upgrade_reach_the_pool_whose_uid_stays_and_the_token
     assert "UDP 20000-20010" in await stage.release.run("get", "notes", RELEASE)
 
 
+@pytest.mark.full
 async def test_the_previous_version_is_upgraded_rolled_back_and_uninstalled_and_its_pool_stays(
     stage: Stage, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ async def test_the_previous_version_is_upgraded_rolled_back_and_uninstalled_and_
     assert (await stage.metadata())["uid"] == definition_uid
 
 
+@pytest.mark.full
 async def test_an_uninstall_leaves_the_objects_of_the_page_and_no_others(stage: Stage) -> None:
     await stage.release.install()
     operator = await stage.operator()
@@ -134,6 +136,7 @@ async def test_an_uninstall_leaves_the_objects_of_the_page_and_no_others(stage: 
     assert left == page | {"customresourcedefinitions/rtppools.rtppool.dev"}
 
 
+@pytest.mark.full
 async def test_kubectl_applies_a_rendering_and_a_later_one_with_other_values(stage: Stage, programs: Programs) -> None:
     token = ("--set", "httpToken.existingSecret=rtp-http-token")
     await stage.release.apply(programs.kubectl, *token)

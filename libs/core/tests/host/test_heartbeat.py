@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_core.host.beat_process import PERIOD_NS
-from rtppool_core.host.beats_memory import MIN_STALL_NS, TakenTime
+from rtppool_core.host.beat_process import PYTHON_PERIOD_NS
+from rtppool_core.host.beat_words import MIN_STALL_NS
+from rtppool_core.host.beats_memory import TakenTime
 from rtppool_core.host.heartbeat import Heartbeat, watched_processors
 from rtppool_core.host.intervals import overlap_ns, united
 from rtppool_testing.waiting import until
@@ -127,7 +128,7 @@ async def test_a_heartbeat_that_stands_still_shows_the_whole_stall_but_the_time_
     (child,) = children_of(heartbeat.pid)
     begin, end = await stop(child, 0.2)
     await until(lambda: events.stalled_ns(begin, end) > 0, "the stall is written")
-    assert events.stalled_ns(begin, end) >= end - begin - PERIOD_NS - MIN_STALL_NS
+    assert events.stalled_ns(begin, end) >= end - begin - PYTHON_PERIOD_NS - MIN_STALL_NS
 
 
 async def test_a_stall_is_visible_while_it_lasts(heartbeat: Heartbeat, processor: int) -> None:
@@ -149,7 +150,7 @@ async def test_a_foreign_process_of_higher_priority_is_a_stall_of_the_time_that_
 ) -> None:
     events = Events(heartbeat)
     for begin, end in await bursts_of(start("-c", BURSTS)):
-        assert events.stalled_ns(begin, end) >= end - begin - PERIOD_NS - MIN_STALL_NS
+        assert events.stalled_ns(begin, end) >= end - begin - PYTHON_PERIOD_NS - MIN_STALL_NS
 
 
 @needs_real_time
@@ -241,8 +242,8 @@ async def test_a_heartbeat_beats_on_its_own_processor_with_the_scheduling_of_an_
 
 
 @needs_real_time
-async def test_a_heartbeat_of_real_time_packet_processes_has_their_priority(processor: int) -> None:
+async def test_a_heartbeat_of_real_time_packet_processes_preempts_them(processor: int) -> None:
     async with beating(processor, real_time=True) as heartbeat:
         (child,) = children_of(heartbeat.pid)
         assert os.sched_getscheduler(child) == os.SCHED_RR
-        assert os.sched_getparam(child).sched_priority == os.sched_get_priority_min(os.SCHED_RR)
+        assert os.sched_getparam(child).sched_priority == os.sched_get_priority_min(os.SCHED_RR) + 1

@@ -42,6 +42,7 @@ def start() -> Iterator[Start]:
         ("/opt/venv/bin/python\0-m\0rtppool_relay.packets.process\0004\0005\0", True),
         ("python\0-X\0dev\0-m\0rtppool_echo\0", True),
         ("python\0-m\0rtppool_core.host.beat_process\0{}\0", False),
+        ("python\0-m\0rtppool_relay.packets.beat_process\0{}\0", False),
         ("vi\0rtppool_relay\0", False),
         ("pytest\0-m\0e2e\0", False),
         ("", False),
@@ -70,6 +71,27 @@ async def test_a_process_is_included_on_request_while_it_runs(start: Start) -> N
     assert idle in processes.busiest([idle])
     os.kill(idle, 9)
     await until(lambda: idle not in processes.busiest([idle]) or not Path(f"/proc/{idle}/cmdline").read_bytes())
+
+
+async def test_a_process_of_another_network_namespace_belongs_to_another_installation(
+    start: Start, tmp_path: Path
+) -> None:
+    near, far, untold = (start("-c", BURN) for _ in range(3))
+    namespaces = {"self": "net:[1]", str(near): "net:[1]", str(far): "net:[2]", str(untold): None}
+    for name, namespace in namespaces.items():
+        (tmp_path / name / "ns").mkdir(parents=True)
+        (tmp_path / name / "cmdline").write_text(f"python\0-m\0{PROGRAM}\0")
+        if namespace is not None:
+            (tmp_path / name / "ns/net").symlink_to(namespace)
+    processes = OwnProcesses([PROGRAM], proc=str(tmp_path))
+    found: set[int] = set()
+
+    def found_both() -> bool:
+        found.update(processes.busiest([]))
+        return {near, untold} <= found
+
+    await until(found_both)
+    assert far not in found
 
 
 async def test_a_process_that_replaces_its_program_soon_after_its_start_is_found(start: Start) -> None:

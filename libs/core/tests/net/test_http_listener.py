@@ -258,7 +258,8 @@ async def test_http_answers_without_a_free_descriptor_in_the_process(
             client.setblocking(False)
             await loop.sock_connect(client, ("127.0.0.1", open_site.port))
             assert await open_site.ask(client=client) == b"HTTP/1.1 200 OK"
-    assert caplog.messages == []
+    # A sweep reports the connections that made room, where one falls into this test.
+    assert set(caplog.messages) <= {"HTTP connections were closed, so that new ones are accepted"}
 
 
 async def test_idle_connections_without_a_free_descriptor_in_the_process_never_shut_out_a_request(

@@ -26,6 +26,7 @@ def configured() -> Iterator[Say]:
         return stream
 
     yield configure
+    logs.configure("INFO", "text", io.StringIO())
     root.handlers, root.level = handlers, level
 
 
@@ -51,6 +52,23 @@ def test_a_traceback_stays_inside_its_json_line(configured: Say) -> None:
         logging.getLogger("rtp").exception("failed")
     (line,) = stream.getvalue().splitlines()
     assert "ValueError: invalid literal for int() with base 10: 'broken'" in json.loads(line)["traceback"]
+
+
+@pytest.mark.parametrize("name", logs.OWN_LOGGERS)
+def test_at_debug_our_modules_log_everything_and_libraries_from_info_on(configured: Say, name: str) -> None:
+    stream = configured("DEBUG", "text")
+    logging.getLogger(f"{name}.room").debug("ours")
+    for library in ("asyncio", "aiohttp.client", "kubernetes.client.rest", "kopf.objects", "rtppool"):
+        logging.getLogger(library).debug("noise")
+    logging.getLogger("asyncio").info("a fact")
+    assert [line.rpartition(": ")[2] for line in stream.getvalue().splitlines()] == ["ours", "a fact"]
+
+
+def test_a_program_that_leaves_debug_logs_no_more_than_its_level(configured: Say) -> None:
+    configured("DEBUG", "text")
+    stream = configured("INFO", "text")
+    logging.getLogger("rtppool_core.room").debug("quiet")
+    assert stream.getvalue() == ""
 
 
 def test_what_is_below_the_level_is_not_said(configured: Say) -> None:

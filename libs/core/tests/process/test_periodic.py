@@ -9,13 +9,8 @@ from collections.abc import Coroutine, Iterator
 
 import pytest
 
-from rtppool_core.process.periodic import (
-    MAX_CAUSES,
-    RECOVERED_SECONDS,
-    REPORT_AGAIN_SECONDS,
-    PeriodicJobs,
-    is_shortage,
-)
+from rtppool_core.process.periodic import MAX_CAUSES, RECOVERED_SECONDS, REPORT_AGAIN_SECONDS, PeriodicJobs
+from rtppool_core.process.shortage import is_shortage
 
 
 class Scripted:

@@ -19,6 +19,12 @@ prioritize(real_time=sys.argv[1] == "real-time")
 print(os.sched_getscheduler(0))
 """
 MAY = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
+ASK_HIGHER = """
+import os
+from rtppool_core.process.scheduling import ask_for_real_time
+print(ask_for_real_time(above_lowest=1), os.sched_getparam(0).sched_priority)
+"""
+MAY_HIGHER = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(2))"
 
 
 def policy_after(wish: str, permission: str) -> int:
@@ -45,3 +51,9 @@ def test_this_process_is_ordinary_and_one_that_is_gone_is_not_real_time() -> Non
     gone.wait()
     assert not is_real_time(os.getpid())
     assert not is_real_time(gone.pid)
+
+
+def test_a_priority_above_the_lowest_is_had_where_it_is_permitted() -> None:
+    permitted = subprocess.run([sys.executable, "-c", MAY_HIGHER], capture_output=True, check=False).returncode == 0  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", ASK_HIGHER], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.split() == (["True", "2"] if permitted else ["False", "0"])

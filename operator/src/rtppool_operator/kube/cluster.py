@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import kubernetes
 import urllib3
@@ -25,7 +25,6 @@ from rtppool_operator.pools.parsing import parse_pool, parse_without_spec
 from rtppool_operator.pools.schema import spec_schema
 from rtppool_operator.pools.spec import CRD_NAME, GROUP, KIND, PLURAL, VERSION, Pool
 from rtppool_operator.pools.trust import TrustPolicy
-from rtppool_operator.settings import DEFAULT_RELAY_SELECTOR
 
 RELAY_PORT_NAME = "http"
 CONNECT_SECONDS = 3
@@ -40,12 +39,10 @@ FIELD_MANAGER = "rtp-pool-operator"
 DEFAULT_POOL_ANNOTATION = f"{GROUP}/default-pool"
 MAX_EVENT = 1024
 MAX_REASON = 300
-LISTS = 4
+READS = 2
 CONNECTIONS = 32
-# Ownership needs a node's labels alone: a tenth of the bytes.
-ONLY_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 # The response to a write is not used, and a whole pod has 20 kB. An edit of a pool annotates hundreds of pods.
-ONLY_METADATA_BACK = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
+ONLY_METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
 
 
 class ClusterError(Exception):
@@ -66,16 +63,49 @@ class ClusterError(Exception):
         return self.status is not None and FIRST_REFUSAL <= self.status < FIRST_FAILURE and self.status != TOO_MANY
 
 
+class Throttle:
+    """The pause that an overloaded API server asks for by a response of 429. `count` is their number."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._until_seconds = 0.0
+        self.count = 0
+
+    def check(self, request: str) -> None:
+        """Raise ClusterError during a pause."""
+        if self._monotonic() < self._until_seconds:
+            raise ClusterError(f"{request}: the API server is overloaded and asked for a pause", TOO_MANY)
+
+    def pause(self, retry_after: str) -> None:
+        """Begin a pause of as many seconds as the header names."""
+        self.count += 1
+        seconds = min(float(retry_after), MAX_PAUSE_SECONDS) if retry_after.isdecimal() else PAUSE_SECONDS
+        self._until_seconds = self._monotonic() + seconds
+
+
+class Watched(Protocol):
+    """Objects that watches keep. A read raises ClusterError while they are out of date."""
+
+    def relays(self) -> tuple[RelayPod, ...]:
+        """Return running relay pods. Pods that are being deleted count: they still have calls."""
+
+    def nodes(self) -> Mapping[str, Node]:
+        """Return all nodes by name, without addresses."""
+
+    def annotated(self, relay: RelayPod, revision: str) -> None:
+        """Show an annotation that was written, before the watch shows it."""
+
+
 class Cluster:
-    """One cluster, with the relays of one namespace. `throttled` counts responses of 429."""
+    """One cluster, with the relays of one namespace. `read_view` needs `watched`."""
 
     def __init__(
         self,
         client: kubernetes.client.ApiClient,
         definition: Mapping[str, Any],
         policy: TrustPolicy,
-        relay_selector: str = DEFAULT_RELAY_SELECTOR,
-        monotonic: Callable[[], float] = time.monotonic,
+        throttle: Throttle | None = None,
+        watched: Watched | None = None,
     ) -> None:
         self._core = kubernetes.client.CoreV1Api(client)
         self._custom = kubernetes.client.CustomObjectsApi(client)
@@ -83,29 +113,32 @@ class Cluster:
         self._leases = kubernetes.client.CoordinationV1Api(client)
         self._policy = policy
         self._namespace = policy.namespace
-        self._relay_selector = relay_selector
         self._schema = spec_schema(definition)
-        self._monotonic = monotonic
-        self._lists = ThreadPoolExecutor(LISTS, thread_name_prefix="list")
-        self._paused_until = 0.0
-        self.throttled = 0
+        self._throttle = throttle or Throttle()
+        self._watched = watched
+        self._reads = ThreadPoolExecutor(READS, thread_name_prefix="read")
+
+    @property
+    def throttled(self) -> int:
+        """The number of responses of 429."""
+        return self._throttle.count
 
     def read_view(self) -> ClusterView:
-        """Read pools, relays, nodes and the configuration in parallel.
+        """Read pools and the configuration in parallel, and add what watches keep.
 
         Raises:
-            ClusterError: one of the reads failed.
+            ClusterError: one of the reads failed, or a watch has nothing current.
         """
-        listed = self._lists.submit(self._pools)
-        relays = self._lists.submit(self.relays)
-        nodes = self._lists.submit(self.nodes)
-        written = self._lists.submit(self.configuration)
+        if self._watched is None:
+            raise ClusterError("this program does not watch the cluster")
+        listed = self._reads.submit(self._pools)
+        written = self._reads.submit(self.configuration)
         pools, versions = listed.result()
-        found = nodes.result()
+        relays, found = self._watched.relays(), self._watched.nodes()
         if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
             found = self.nodes_with_addresses()
         text, default_pool = written.result()
-        return ClusterView(pools, relays.result(), found, text, versions, default_pool)
+        return ClusterView(pools, relays, found, text, versions, default_pool)
 
     def _pools(self) -> tuple[tuple[Pool, ...], Mapping[str, str]]:
         """Return pools of all namespaces, and their resource versions by uid."""
@@ -119,11 +152,6 @@ class Cluster:
             return parse_pool(item, self._schema)
         return parse_without_spec(item)
 
-    def relays(self) -> tuple[RelayPod, ...]:
-        """Return running relay pods. Pods that are being deleted count: they still have calls."""
-        pods = self.list_pods(self._relay_selector)
-        return tuple(relay for pod in pods if (relay := relay_of(pod)) is not None)
-
     def list_pods(self, selector: str) -> list[dict[str, Any]]:
         """Return pods of the operator's namespace by labels."""
         request = f"list pods in {self._namespace}"
@@ -131,13 +159,6 @@ class Cluster:
             request, self._core.list_namespaced_pod, self._namespace, label_selector=selector, resource_version="0"
         )
         return _items(request, response)
-
-    def nodes(self) -> Mapping[str, Node]:
-        """Return all nodes by name, without addresses."""
-        response = self._list(
-            "list nodes", self._core.list_node, resource_version="0", _headers={"Accept": ONLY_METADATA}
-        )
-        return {node["metadata"]["name"]: node_of(node) for node in _items("list nodes", response)}
 
     def nodes_with_addresses(self) -> Mapping[str, Node]:
         """Return all nodes by name. Only pools that advertise an ExternalIP need these ten times as many bytes."""
@@ -163,7 +184,7 @@ class Cluster:
                 self._namespace,
                 {"data": {FILE_NAME: text}},
                 field_manager=FIELD_MANAGER,
-                _headers={"Accept": ONLY_METADATA_BACK},
+                _headers={"Accept": ONLY_METADATA},
             )
             return
         body = {
@@ -187,7 +208,7 @@ class Cluster:
             self._namespace,
             {"metadata": {"annotations": {DEFAULT_POOL_ANNOTATION: name}}},
             field_manager=FIELD_MANAGER,
-            _headers={"Accept": ONLY_METADATA_BACK},
+            _headers={"Accept": ONLY_METADATA},
         )
 
     def apply_default_pool(self, document: Mapping[str, Any]) -> None:
@@ -228,11 +249,16 @@ class Cluster:
                 self._namespace,
                 {"metadata": {"annotations": {REFRESH_ANNOTATION: revision}}},
                 field_manager=FIELD_MANAGER,
-                _headers={"Accept": ONLY_METADATA_BACK},
+                _headers={"Accept": ONLY_METADATA},
             )
         except ClusterError as error:
             if error.status != NOT_FOUND:
                 raise
+
+    def annotated(self, relay: RelayPod, revision: str) -> None:
+        """Show an annotation that was written, before the watch shows it."""
+        if self._watched is not None:
+            self._watched.annotated(relay, revision)
 
     def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Replace a pool's status, and return it as stored: an older definition drops unknown fields.
@@ -262,7 +288,7 @@ class Cluster:
             if error.status in {NOT_FOUND, CONFLICT} or (error.status == UNPROCESSABLE and error.unnamed):
                 return None
             raise
-        written = _document(request, response).get("status")
+        written = read_document(request, response).get("status")
         return written if isinstance(written, Mapping) else {}
 
     def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
@@ -337,24 +363,20 @@ class Cluster:
         self, request: str, call: Any, *arguments: Any, seconds: tuple[int, int] = READ_SECONDS
     ) -> dict[str, Any] | None:
         try:
-            return _document(request, self._call(request, call, seconds, *arguments))
+            return read_document(request, self._call(request, call, seconds, *arguments))
         except ClusterError as error:
             if error.status == NOT_FOUND:
                 return None
             raise
 
     def _list(self, request: str, call: Any, *arguments: Any, **options: Any) -> bytes:
-        self._check_throttle(request)
+        self._throttle.check(request)
         return self._call(request, call, READ_SECONDS, *arguments, **options)
 
     def _write(self, request: str, call: Any, *arguments: Any, **options: Any) -> bytes:
-        self._check_throttle(request)
+        # Leases and the definition are exempt: few, and a lease can't wait.
+        self._throttle.check(request)
         return self._call(request, call, WRITE_SECONDS, *arguments, **options)
-
-    def _check_throttle(self, request: str) -> None:
-        """Reject the request during a pause. Leases and the definition are exempt: few, and a lease can't wait."""
-        if self._monotonic() < self._paused_until:
-            raise ClusterError(f"{request}: the API server is overloaded and asked for a pause", TOO_MANY)
 
     def _call(self, request: str, call: Any, seconds: tuple[int, int], *arguments: Any, **options: Any) -> bytes:
         try:
@@ -362,17 +384,32 @@ class Cluster:
             return bytes(response.data)
         except ApiException as error:
             if error.status == TOO_MANY:
-                self.throttled += 1
-                self._paused_until = self._monotonic() + _pause_seconds(error)
+                self._throttle.pause((error.headers or {}).get("Retry-After", ""))
             raise ClusterError(f"{request}: {_reason(error)}", error.status, unnamed=_is_unnamed(error)) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(f"{request}: the API server can't be reached ({error})"[:MAX_REASON]) from error
 
 
 def connect(
-    definition: Mapping[str, Any], policy: TrustPolicy, relay_selector: str = DEFAULT_RELAY_SELECTOR
+    definition: Mapping[str, Any],
+    policy: TrustPolicy,
+    throttle: Throttle | None = None,
+    watched: Watched | None = None,
 ) -> Cluster:
     """Connect to the cluster of this pod, or else of the user's kubeconfig.
+
+    Raises:
+        ClusterError: there is neither.
+    """
+    configuration = load_configuration()
+    # The next round retries. The client's own retries would log each attempt and hide the error.
+    configuration.retries = False
+    configuration.connection_pool_maxsize = CONNECTIONS
+    return Cluster(kubernetes.client.ApiClient(configuration), definition, policy, throttle, watched)
+
+
+def load_configuration() -> kubernetes.client.Configuration:
+    """Return the configuration for the cluster of this pod, or else of the user's kubeconfig.
 
     Raises:
         ClusterError: there is neither.
@@ -385,10 +422,7 @@ def connect(
             kubernetes.config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except kubernetes.config.ConfigException as error:
         raise ClusterError(f"no cluster is configured, by a service account or by KUBECONFIG: {error}") from error
-    # The next round retries. The client's own retries would log each attempt and hide the error.
-    configuration.retries = False
-    configuration.connection_pool_maxsize = CONNECTIONS
-    return Cluster(kubernetes.client.ApiClient(configuration), definition, policy, relay_selector)
+    return configuration
 
 
 def relay_of(pod: Mapping[str, Any]) -> RelayPod | None:
@@ -420,7 +454,12 @@ def node_of(node: Mapping[str, Any]) -> Node:
     return Node(node["metadata"]["name"], node["metadata"].get("labels") or {}, external)
 
 
-def _document(request: str, response: bytes) -> dict[str, Any]:
+def read_document(request: str, response: bytes) -> dict[str, Any]:
+    """Return a response, which is a JSON object.
+
+    Raises:
+        ClusterError: it is not.
+    """
     try:
         document = json.loads(response)
     except (ValueError, RecursionError) as error:
@@ -431,7 +470,7 @@ def _document(request: str, response: bytes) -> dict[str, Any]:
 
 
 def _items(request: str, response: bytes) -> list[dict[str, Any]]:
-    document = _document(request, response)
+    document = read_document(request, response)
     items = document.get("items")
     if items is None and "items" in document:
         # The API server writes null for an empty list of metadata.
@@ -441,23 +480,19 @@ def _items(request: str, response: bytes) -> list[dict[str, Any]]:
     return items
 
 
-def _body(error: ApiException) -> Mapping[str, Any]:
+def read_refusal(body: str | bytes | None) -> Mapping[str, Any]:
+    """Return the Status in the body of a rejection; empty without one."""
     try:
-        body = json.loads(error.body or "")
+        document = json.loads(body or "")
     except (ValueError, TypeError, RecursionError):
         return {}
-    return body if isinstance(body, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _is_unnamed(error: ApiException) -> bool:
-    details = _body(error).get("details")
+    details = read_refusal(error.body).get("details")
     return not isinstance(details, dict) or not (details.get("causes") or details.get("name"))
 
 
-def _pause_seconds(error: ApiException) -> float:
-    value = (error.headers or {}).get("Retry-After", "")
-    return min(float(value), MAX_PAUSE_SECONDS) if value.isdecimal() else PAUSE_SECONDS
-
-
 def _reason(error: ApiException) -> str:
-    return f"{error.status} {_body(error).get('message') or error.reason}"[:MAX_REASON]
+    return f"{error.status} {read_refusal(error.body).get('message') or error.reason}"[:MAX_REASON]

@@ -37,6 +37,9 @@ class ClusterAccess(DefaultPoolStore, Protocol):
     def refresh(self, relay: RelayPod, revision: str) -> None:
         """Annotate a relay's pod."""
 
+    def annotated(self, relay: RelayPod, revision: str) -> None:
+        """Show an annotation that was written, before a watch shows it. Does not block."""
+
     def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Replace a pool's status, and return it as stored; None when nothing was written."""
 
@@ -110,9 +113,13 @@ class Configurator:
             for relay, annotation in self._progress.nudges_due(view.relays, self._monotonic())
             if relay.uid not in new
         ]
-        calls = [partial(self._cluster.refresh, relay, annotation) for relay, annotation in (*fresh, *again)]
+        wanted = (*fresh, *again)
+        calls = [partial(self._cluster.refresh, relay, annotation) for relay, annotation in wanted]
         results = await self._writer.write_all("annotation", calls, ANNOTATIONS_AT_ONCE)
         done = [not isinstance(result, ClusterError) for result in results]
+        for (relay, annotation), is_done in zip(wanted, done, strict=True):
+            if is_done:
+                self._cluster.annotated(relay, annotation)
         self._counts.annotations += sum(done[: len(fresh)])
         self._counts.nudges += sum(done[len(fresh) :])
 

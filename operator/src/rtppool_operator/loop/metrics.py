@@ -14,6 +14,7 @@ from rtppool_operator.loop.reconciler import LEASE, Reconciler
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
+_CONDITION_VALUES = {"True": 1.0, "False": 0.0}
 # Every action has a sample from the start, so that its first failure is an increase.
 FAILING_ACTIONS = (LEASE, CONFIGURE, POLL, REPORT, "configuration", "annotation", "status", "event", ACTION)
 
@@ -25,6 +26,7 @@ class MetricsContext:
     throttled: Callable[[], int] = lambda: 0
     definition_problem: Callable[[], str | None] = lambda: None
     watch_restarts: Callable[[], int] = lambda: 0
+    resync_corrections: Callable[[], int] = lambda: 0
 
 
 class OperatorMetrics(Collector):
@@ -66,6 +68,7 @@ class OperatorMetrics(Collector):
         yield from self._totals(counts)
         yield _rounds(counts)
         yield from self._gauges(counts)
+        yield self._conditions(counts)
 
     def _totals(self, counts: WorkCounters) -> Iterable[Metric]:
         around = self._context
@@ -76,6 +79,11 @@ class OperatorMetrics(Collector):
             ("status_writes", "Writes of a pool's status.", counts.status_writes),
             ("events", "Events created on pools.", counts.events),
             ("api_throttled", "Responses of the API server that it is overloaded (429).", around.throttled()),
+            (
+                "resync_corrections",
+                "Pods and nodes that a list showed otherwise than the watch before it.",
+                around.resync_corrections(),
+            ),
             ("watch_restarts", "Unexpected ends of the watch of pools.", around.watch_restarts()),
         ):
             family = CounterMetricFamily(f"rtp_operator_{name}", text)
@@ -107,6 +115,19 @@ class OperatorMetrics(Collector):
             if number is not None:
                 gauge.add_metric([], number)
             yield gauge
+
+    def _conditions(self, counts: WorkCounters) -> Metric:
+        family = GaugeMetricFamily(
+            "rtp_operator_pool_condition",
+            "1 while a condition of a pool is True, 0 while it is False; absent while it is unknown.",
+            labels=["pool", "condition"],
+        )
+        if self._leading():
+            for pool, conditions in counts.conditions.items():
+                for kind, status in conditions.items():
+                    if status in _CONDITION_VALUES:
+                        family.add_metric([pool, kind], _CONDITION_VALUES[status])
+        return family
 
     def _leading(self) -> float:
         return float(self._reconciler.problem is None)

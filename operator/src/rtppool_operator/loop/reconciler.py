@@ -28,6 +28,7 @@ from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.observed import POLL_SECONDS
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import RelayProgress
+from rtppool_operator.status.pool_view import PoolView
 from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,11 @@ class Reconciler:
     def problem(self) -> str | None:
         """Why the operator does not reconcile; None when it does."""
         return self._problems.get(LEASE) or next(iter(self._problems.values()), None)
+
+    @property
+    def views(self) -> tuple[PoolView, ...]:
+        """The pools with their relays; none while another operator leads."""
+        return self._reporter.views if self._leadership.leads() else ()
 
     @property
     def default_pool_problem(self) -> str | None:

@@ -14,7 +14,7 @@ from rtppool_operator.loop.configure import ClusterAccess, Snapshot
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.relays.observed import POLL_SECONDS, observe
+from rtppool_operator.relays.observed import POLL_SECONDS, PoolObservation, observe
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import RelayProgress
 from rtppool_operator.status.conditions import add_times, conditions
@@ -22,6 +22,7 @@ from rtppool_operator.status.events import EventLimiter
 from rtppool_operator.status.figures import figures, rfc3339
 from rtppool_operator.status.log_lines import condition_change_lines
 from rtppool_operator.status.memory import StatusMemory
+from rtppool_operator.status.pool_view import PoolView
 from rtppool_operator.work_counters import POLL, WorkCounters
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ EVENTS_AT_ONCE = 4
 @dataclass(frozen=True, slots=True)
 class _Computed:
     pool: Pool
+    observation: PoolObservation
     before: list[dict[str, Any]]
     status: dict[str, Any]
 
@@ -64,6 +66,12 @@ class StatusReporter:
         self._broken: set[str] = set()
         self._held: dict[str, float] = {}
         self._polled_at_seconds = float("-inf")
+        self._views: dict[str, PoolView] = {}
+
+    @property
+    def views(self) -> tuple[PoolView, ...]:
+        """The pools as the last rounds have seen them, by name."""
+        return tuple(sorted(self._views.values(), key=lambda view: view.observation.claim.pool.key))
 
     def held_until_seconds(self) -> float | None:
         """Return when the first status that waits for its second after the last write is due; None without one."""
@@ -104,6 +112,9 @@ class StatusReporter:
         now = min(self._monotonic(), self._polled_at_seconds + POLL_SECONDS)
         counted = [relay for relay in relays if not relay.terminating or self._answers(relay, now)]
         computed = [each for claim in claims if (each := self._computed(claim, counted, now)) is not None]
+        self._views = {uid: view for uid, view in self._views.items() if uid in uids}
+        self._views |= {each.pool.uid: PoolView(each.observation, each.status) for each in computed}
+        self._count_conditions(computed, {claim.pool.key for claim in snapshot.desired.claims.values()})
         await self._write(computed, snapshot.began_seconds)
         await self._write_events(computed)
 
@@ -133,7 +144,15 @@ class StatusReporter:
                 log.exception("the status can't be computed", extra={"fields": {"pool": pool.key}})
             return None
         self._broken.discard(pool.uid)
-        return _Computed(pool, [dict(each) for each in before], status)
+        return _Computed(pool, observation, [dict(each) for each in before], status)
+
+    def _count_conditions(self, computed: list[_Computed], keys: set[str]) -> None:
+        """Keep the conditions of every pool that still exists, for /metrics."""
+        counted = self._counts.conditions
+        for key in counted.keys() - keys:
+            del counted[key]
+        for each in computed:
+            counted[each.pool.key] = {held["type"]: held["status"] for held in each.status["conditions"]}
 
     async def _write(self, computed: list[_Computed], read_at_seconds: float) -> None:
         now = self._monotonic()

@@ -6,6 +6,7 @@ from functools import partial
 
 from rtppool_core.process.early_stop import exit_on_signals
 from rtppool_core.process.host_check import require_executable_memory, require_linux
+from rtppool_core.process.quick_imports import quick_imports
 
 NAME = "rtp-relay"
 
@@ -14,18 +15,20 @@ def main() -> int:
     """Run the relay and return its exit code."""
     exit_on_signals()
     require_linux(NAME)
-    require_executable_memory(NAME)
     # Imported under the signal handlers, and where the system has all that they need.
     from rtppool_core.process.descriptor_limit import raise_descriptor_limit  # noqa: PLC0415
-    from rtppool_relay.media.launch import start_first_media_process  # noqa: PLC0415
+    from rtppool_relay.media.launch import LIBRARY, start_first_media_process  # noqa: PLC0415
 
+    if not LIBRARY.exists():
+        require_executable_memory(NAME)  # for numba
     raise_descriptor_limit()  # child processes inherit it
     # Read early, before settings are parsed and validated.
     fair = os.environ.get("MEDIA_SCHEDULING", "").strip().lower() == "fair"
     first = start_first_media_process(real_time=not fair)
-    # Imported while the media process starts, which takes as long.
-    from rtppool_core.process.service import run  # noqa: PLC0415
-    from rtppool_relay.app import serve  # noqa: PLC0415
+    # Imported while the media process starts.
+    with quick_imports():
+        from rtppool_core.process.service import run  # noqa: PLC0415
+        from rtppool_relay.app import serve  # noqa: PLC0415
 
     return run(NAME, partial(serve, first=first), exit_before_serving=True)
 

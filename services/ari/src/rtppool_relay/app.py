@@ -31,13 +31,14 @@ from rtppool_relay.config import ConfigState, RelayConfig, from_environment
 from rtppool_relay.figures.host_findings import find_host_time
 from rtppool_relay.figures.host_watch import READ_SECONDS, HostWatch
 from rtppool_relay.figures.measurement import Measurement
+from rtppool_relay.http.live.live_page import LivePage
 from rtppool_relay.http.metrics import RelayMetrics
 from rtppool_relay.http.routes import make_routes
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.http.status import Lifecycle, StatusView
 from rtppool_relay.media.clock_readings import read_clocks
 from rtppool_relay.media.kernel_stamps import examine_kernel_stamps
-from rtppool_relay.media.launch import FirstMediaProcess
+from rtppool_relay.media.launch import HEARTBEAT, FirstMediaProcess
 from rtppool_relay.media.supervisor import MediaSupervisor
 from rtppool_relay.pools_file import CHECK_SECONDS, PoolsFileWatcher
 from rtppool_relay.ports.call_ports import CallPorts
@@ -59,6 +60,7 @@ REFRESH_CREDENTIALS_SECONDS = 5.0
 TRY_PORTS_SECONDS = 2.0
 CHECK_HOST_SECONDS = 5.0
 MAX_RESOLVE_SECONDS = 0.5
+MAX_ADOPT_SECONDS = 1.5
 HAND_OVER_SHUTDOWN_SECONDS = 0.05
 TRY_PORTS = "trying the ports"
 
@@ -90,7 +92,7 @@ class Relay:
         self._measurement = Measurement(SteadyClock(), self._stalls)
         self._measurement.keep_window(config.sla.window_seconds)
         # A heartbeat that is not started costs nothing.
-        self._heartbeat = Heartbeat(watched_processors(), real_time=settings.real_time)
+        self._heartbeat = Heartbeat(watched_processors(), real_time=settings.real_time, module=HEARTBEAT)
         self._host_watch = HostWatch(
             self._measurement.host, lambda: self._supervisor.pids, KernelCounters(), self._heartbeat
         )
@@ -121,6 +123,7 @@ class Relay:
             in_cluster="KUBERNETES_SERVICE_HOST" in os.environ,
             host_findings=lambda: find_host_time(self._measurement.host),
         )
+        self._live = LivePage(self._measurement, self._call_ports, self._telephony, self._snapshot)
         self._status = StatusView(
             relay=os.uname().nodename,
             node=settings.node_name,
@@ -142,14 +145,12 @@ class Relay:
         runner, _ = await listen(self._http_app(), settings.http_bind, settings.http_port, tls, shutdown_seconds)
         try:
             await asyncio.gather(self._supervisor.start(), self._jobs.attempt("resolving the echo", self._resolve_echo))
-            if self._settings.host_witnesses:
-                await self._heartbeat.start()
-            self._supervisor.yield_to_media()
             stop.begin_serving()
             self._log_start()
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(job) for job in self._periodic_jobs()]
                 telephony = group.create_task(self._jobs.keep_running("calls of Asterisk", self._telephony.run))
+                yielding = group.create_task(self._jobs.attempt("yielding to packets", self._yield_to_packets))
                 await stop.asked.wait()
                 self._lifecycle.draining = True
                 deadline_seconds = self._drain_seconds()
@@ -157,12 +158,25 @@ class Relay:
                     await self._hand_over(telephony)
                 else:
                     await drain(self._telephony, deadline_seconds, stop.urgent)
-                for task in (*tasks, telephony):
+                for task in (*tasks, telephony, yielding):
                     task.cancel()
         finally:
+            self._live.stream.close()
             await self._telephony.close()
             await asyncio.gather(self._heartbeat.close(), self._supervisor.close())
             await runner.cleanup()
+
+    async def _yield_to_packets(self) -> None:
+        """Start the heartbeat and become nicer than the media processes, as soon as no call waits for this process.
+
+        Calls of a former relay are silent until they are adopted. Meanwhile this process has all the time that it gets.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MAX_ADOPT_SECONDS):
+                await self._telephony.wait_for_first_attempt()
+        if self._settings.host_witnesses:
+            await self._heartbeat.start()
+        self._supervisor.yield_to_media()
 
     def _periodic_jobs(self) -> tuple[Coroutine[None, None, None], ...]:
         repeat, keep_running = self._jobs.repeat, self._jobs.keep_running
@@ -197,7 +211,11 @@ class Relay:
             healthy=lambda: self._status.healthy(time.monotonic()),
             ready=self._status.ready,
             routes=make_routes(
-                self._snapshot, self._telephony.iterate_calls, self._telephony.recent_calls, self._checks.run
+                self._snapshot,
+                self._telephony.iterate_calls,
+                self._telephony.recent_calls,
+                self._checks.run,
+                self._live.routes(),
             ),
             token=SecretFile("HTTP_TOKEN_FILE", token_file).value if token_file else None,
         )
@@ -238,8 +256,10 @@ class Relay:
         self._tried_range, self._lifecycle.ports_tried = ports, True
         self._preflight.check()
 
-    def _collect_figures(self) -> None:
-        self._measurement.tick(self._compare_clocks(), time.monotonic_ns())
+    async def _collect_figures(self) -> None:
+        now_ns = self._compare_clocks()
+        self._measurement.tick(now_ns, time.monotonic_ns())
+        await self._jobs.attempt("publishing live figures", lambda: self._live.tick(now_ns))
 
     def _stalls(self) -> Stalls:
         return self._host_watch.stalls(self._measurement.clock.steady_ns)

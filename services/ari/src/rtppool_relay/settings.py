@@ -21,9 +21,11 @@ from rtppool_core.process.settings import NODE_ADDRESS, Environment
 from rtppool_relay.ari.application_name import MAX_NAME, application_of_node, is_application_name
 from rtppool_relay.ari.credentials import credentials_problem
 from rtppool_relay.ari.tls import CaFileError, tls_context
+from rtppool_relay.caller_numbers import FORMS as CALLER_FORMS
+from rtppool_relay.caller_numbers import MIN_KEY_BYTES, CallerNumbers
 
 OnStop = Literal["drain", "handover"]
-ON_STOP = ("drain", "handover")
+ON_STOP: tuple[OnStop, ...] = ("drain", "handover")
 TRUE_OR_FALSE = ("true", "false")
 ON_OR_OFF = ("on", "off")
 DEFAULT_ARI_URL = "http://127.0.0.1:8088/ari"
@@ -70,6 +72,7 @@ class Settings:
     real_time_expected: bool
     admission: bool
     host_witnesses: bool
+    caller_numbers: CallerNumbers
     metrics_interval_seconds: float
     on_stop: OnStop
     drain_grace_seconds: float
@@ -117,8 +120,9 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         real_time_expected=scheduling == "realtime",
         admission=env.choice("ADMISSION", "on", ON_OR_OFF) == "on",
         host_witnesses=env.choice("HOST_WITNESSES", "on", ON_OR_OFF) == "on",
+        caller_numbers=_caller_numbers(env),
         metrics_interval_seconds=env.seconds("METRICS_INTERVAL_SEC", 1, 0.2, 10),
-        on_stop="handover" if env.choice("ON_STOP", "drain", ON_STOP) == "handover" else "drain",
+        on_stop=env.choice("ON_STOP", "drain", ON_STOP),
         drain_grace_seconds=env.seconds("DRAIN_GRACE_SEC", 3600, 0, 86_400),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
         log_format=env.choice("LOG_FORMAT", "text", FORMATS),
@@ -149,6 +153,17 @@ def _check_together(env: Environment, settings: Settings) -> None:
         )
     if (problem := credentials_problem(settings.ari_user, settings.ari_password)) is not None:
         env.problem(problem)
+
+
+def _caller_numbers(env: Environment) -> CallerNumbers:
+    form = env.choice("CALLER_NUMBERS", "masked", CALLER_FORMS)
+    key = env.secret("CALLER_HASH_KEY").encode()
+    if form == "hashed" and len(key) < MIN_KEY_BYTES:
+        env.problem(
+            f"CALLER_NUMBERS=hashed: CALLER_HASH_KEY has {len(key)} bytes; accepted are {MIN_KEY_BYTES} or more in "
+            "CALLER_HASH_KEY_FILE or CALLER_HASH_KEY, because short keys and the numbers behind hashes can be guessed"
+        )
+    return CallerNumbers(form, key)
 
 
 def _path(env: Environment, name: str) -> Path | None:

@@ -15,7 +15,7 @@ from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_relay.ari.errors import AriUnreachable
 from rtppool_relay.ari.messages import AriEvent
 from rtppool_relay.ari.rest import HANDSHAKE_SECONDS, AriClient
-from rtppool_relay.ari.session import AriSession
+from rtppool_relay.ari.session import MAX_COMPARE_SECONDS, AriSession
 
 pytestmark = pytest.mark.looptime
 
@@ -144,5 +144,25 @@ async def test_callers_are_served_within_five_seconds_of_a_silent_asterisk_s_ret
     while session.report().state != "Connected":
         await asyncio.sleep(0.01)
     assert loop.time() - back_at <= 5.0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("asterisk", "calls", "seconds"),
+    [
+        (SilentUntil(0), SlowComparison(), MAX_COMPARE_SECONDS),
+        (SilentUntil(0), NoCalls(), 0),
+        (SilentUntil(60), NoCalls(), HANDSHAKE_SECONDS),
+    ],
+)
+async def test_the_first_attempt_ends_when_calls_are_adopted_or_with_its_failure(
+    asterisk: SilentUntil, calls: NoCalls, seconds: float
+) -> None:
+    session = session_of(asterisk, calls, lambda low, _: low)
+    began = asyncio.get_running_loop().time()
+    task = asyncio.create_task(session.run())
+    await session.first_attempt_ended.wait()
+    assert asyncio.get_running_loop().time() - began == pytest.approx(seconds, abs=1e-3)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

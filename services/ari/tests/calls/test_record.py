@@ -13,24 +13,11 @@ from rtppool_relay.calls.record import (
     CallDurations,
     CallRecord,
     log_fields,
-    mask_number,
 )
 from rtppool_relay.calls.table import CUTS, CallEvent, CallState
 from rtppool_relay.figures.call_figures import CallFigures
 
 NS_PER_US = 1_000
-
-
-def test_a_number_shows_its_last_two_digits_only() -> None:
-    assert mask_number("4940123456") == "********56"
-
-
-def test_a_short_number_shows_nothing() -> None:
-    assert mask_number("1000") == "****"
-
-
-def test_no_number_is_no_number() -> None:
-    assert mask_number("") is None
 
 
 def test_refusals_are_counted_by_reason() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from rtppool_core.host.figures import WITNESSES, HostFigures
 from rtppool_core.host.witnesses import KernelCounters
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.figures.host_findings import STOLEN, THROTTLED, WAITING, find_host_time
-from rtppool_relay.figures.host_time import HostTime
+from rtppool_relay.figures.host_time import MAX_START_READINGS, HostTime
 from rtppool_relay.figures.host_watch import HostWatch
 from rtppool_relay.streams.stalls import Stalls
 
@@ -29,6 +30,7 @@ class ScriptedBeats:
         self.events: list[TakenTime] = []
         self.now: list[TakenTime] = []
         self.observed: list[int] = []
+        self.overwritten = 0
 
     def observe(self, packet_pids: Collection[int]) -> None:
         self.observed = list(packet_pids)
@@ -74,6 +76,18 @@ def test_stalls_and_waits_are_handed_over_in_the_clock_of_the_rows() -> None:
         assert overlap_ms(stalls, wait, 0, with_waits=True) == 3
 
 
+def test_the_unseen_time_before_a_stall_is_handed_over_and_not_added_up() -> None:
+    beats, host = ScriptedBeats(), HostTime()
+    watch = HostWatch(host, list, KernelCounters(), beats)
+    watch.read(NS_PER_SECOND)
+    stall = replace(taken(1, 0, 5), unseen_ns=3 * MS)
+    beats.events = [stall]
+    stalls = watch.stalls(lambda raw_ns: raw_ns)
+    assert (overlap_ms(stalls, stall, 1), overlap_ms(stalls.at_most, stall, 1)) == (5, 8)
+    watch.read(2 * NS_PER_SECOND)
+    assert host.latest().stalled_ns == {0: 0, 1: 5 * MS}
+
+
 def test_a_stall_in_progress_is_handed_over_and_not_added_up() -> None:
     beats, host = ScriptedBeats(), HostTime()
     watch = HostWatch(host, list, KernelCounters(), beats)
@@ -104,6 +118,18 @@ def test_a_heartbeat_that_ended_is_a_reason_and_its_processors_are_not_watched()
     assert host.absent is not None
     assert host.absent["heartbeat"] == "the heartbeat has not started yet"
     assert host.latest().stalled_ns is None
+
+
+def test_a_second_whose_stalls_were_overwritten_unread_says_so_and_the_next_does_not() -> None:
+    beats, host = ScriptedBeats(), HostTime()
+    watch = HostWatch(host, list, KernelCounters(), beats)
+    watch.read(NS_PER_SECOND)
+    beats.overwritten = 12
+    watch.read(2 * NS_PER_SECOND)
+    assert host.absent is not None
+    assert host.absent["heartbeat"] == "12 stalls were overwritten before they were read"
+    watch.read(3 * NS_PER_SECOND)
+    assert "heartbeat" not in host.absent
 
 
 def test_events_that_no_row_can_lie_in_are_forgotten() -> None:
@@ -183,3 +209,12 @@ def test_missing_witnesses_are_named_with_their_reasons_and_an_absent_limit_is_n
     (finding,) = find_host_time(seen(HostFigures(), absent))
     assert (finding.code, "steal (no column)" in finding.sentence) == ("HostWitnesses", True)
     assert "throttling" not in finding.sentence
+
+
+def test_a_witness_that_is_only_starting_is_no_finding() -> None:
+    host, starting = HostTime(), {"heartbeat": "the heartbeat has not started yet"}
+    for second in range(30):
+        host.add(second, HostFigures(), starting if second % 15 < MAX_START_READINGS else {})
+        assert find_host_time(host) == ()
+    host.add(30, HostFigures(), starting)
+    assert host.absent == starting

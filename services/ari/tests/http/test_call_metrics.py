@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client.core import Metric
 
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.contract.report import (
+    FINDING_CODES,
     AriReport,
     CallsReport,
     ClockReport,
     EchoReport,
+    Finding,
     MediaReport,
+    PoolReference,
     PortsReport,
     Report,
     SlaReport,
@@ -25,9 +30,11 @@ from rtppool_relay.streams.slices import Slice
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 MS = 1_000_000
+FINDINGS = "rtp_relay_preflight_findings"
+NO_CALLS = CallsReport(0, 0, 0, 0, 0, {})
 
 
-def samples_of(calls: CallsReport) -> dict[tuple[str, ...], float]:
+def samples_of(calls: CallsReport, **changes: Any) -> dict[tuple[str, ...], float]:
     report = Report(
         relay="rtp-relay-x7",
         node="worker-1",
@@ -43,6 +50,7 @@ def samples_of(calls: CallsReport) -> dict[tuple[str, ...], float]:
         echo=EchoReport("127.0.0.1", 4000),
         sla=SlaReport("Unknown", "NoCalls", 0),
         windows=Windows(),
+        **changes,
     )
     snapshot = Snapshot(report, SlaLimits(), (), Slice(), Slice())
     families: list[Metric] = list(
@@ -61,6 +69,21 @@ def test_reasons_are_the_events_that_can_end_a_call_that_was_taken() -> None:
     names = {event.value for event in CallEvent}
     assert set(ENDS) <= names
     assert len(ENDS) == len(set(ENDS))
+
+
+def test_findings_of_preflight_are_counted_by_code_and_every_code_is_born_at_zero() -> None:
+    found = samples_of(NO_CALLS)
+    assert {key[1]: value for key, value in found.items() if key[0] == FINDINGS} == dict.fromkeys(FINDING_CODES, 0)
+    twice = (Finding("JobFailed", "one"), Finding("JobFailed", "other"), Finding("Newer", "of a later version"))
+    found = samples_of(NO_CALLS, preflight=twice)
+    assert (found[FINDINGS, "JobFailed"], found[FINDINGS, "Newer"], found[FINDINGS, "CpuLimit"]) == (2, 1, 0)
+
+
+def test_the_configuration_is_that_of_a_pool_and_accepted_or_not() -> None:
+    names = ("rtp_relay_pool_applied",), ("rtp_relay_config_rejected",)
+    assert [samples_of(NO_CALLS)[name] for name in names] == [0, 0]
+    found = samples_of(NO_CALLS, pool=PoolReference("default", "voice", "u"), config_error="portRange is missing")
+    assert [found[name] for name in names] == [1, 1]
 
 
 def test_ends_are_told_by_reason_and_calls_without_sound_are_counted() -> None:

@@ -106,6 +106,16 @@ def test_a_windows_gauges_are_in_seconds_ratios_and_packets() -> None:
     assert (f"{name}_pdv_seconds", "source") not in found
 
 
+def test_quantiles_of_the_window_are_a_summary_the_type_that_may_have_them() -> None:
+    window = Slice(packets=990, answered=990)
+    window.round_trip.add_buckets([(bucket_of(MS), 900), (bucket_of(3 * MS), 90)], MS, 3 * MS)
+    (quantiles,) = (each for each in window_metrics(window) if each.name == "rtp_relay_window_rtt_seconds")
+    assert quantiles.type == "summary"
+    found = {sample.labels["quantile"]: sample.value for sample in quantiles.samples}
+    assert found == pytest.approx({"0.5": 0.001, "0.95": 0.003, "0.99": 0.003}, rel=0.02)
+    assert not next(iter(window_metrics(Slice()))).samples
+
+
 def test_what_the_echo_tells_is_counted_in_every_bucket_above_it() -> None:
     measurement = Measurement(SteadyClock())
     measurement.kinds["calls"].durations["network_round_trip"].observe(np.array([MS, 30 * MS], np.int64))

@@ -12,7 +12,9 @@ from snapshots import MET, VIOLATED, with_report
 from yarl import URL
 
 from rtppool_core.contract.packet_check import Burst, PacketCheck
-from rtppool_relay.http.page.page import SlaPage
+from rtppool_core.pages.static_files import CONTENT_SECURITY_POLICY
+from rtppool_core.pages.templates import Templates
+from rtppool_relay.http.page.page import PACKAGE, render_report
 from rtppool_relay.http.routes import MAX_ACCEPT_CHARACTERS, make_routes, prefer, weigh
 from rtppool_relay.http.sla_document import sla_document
 
@@ -138,9 +140,8 @@ async def test_the_form_follows_the_accept_header_and_caches_learn_of_it(
         if content_type == "application/json":
             assert await answer.json() == sla_document(VIOLATED)
         else:
-            page = SlaPage.load()
-            assert await answer.text() == page.render(VIOLATED)
-            assert answer.headers["Content-Security-Policy"] == page.content_security_policy
+            assert await answer.text() == render_report(Templates(PACKAGE), VIOLATED)
+            assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
@@ -173,3 +174,17 @@ async def test_an_accept_header_of_any_bytes_gets_the_document(address: str, acc
     writer.write(b"GET /sla HTTP/1.0\r\nAccept: %s\r\n\r\n" % accept)
     assert (await reader.readline()).startswith(b"HTTP/1.0 200")
     writer.close()
+
+
+async def test_the_live_page_is_at_the_root_and_names_its_node(address: str) -> None:
+    async with aiohttp.ClientSession() as http, http.get(address) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/html")
+        assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "<title>Live: worker-1</title>" in await answer.text()
+
+
+@pytest.mark.parametrize("name", ["base.css", "components.css", "live.css", "live.js", "stream.js"])
+async def test_the_pages_files_are_the_relays_own(address: str, name: str) -> None:
+    async with aiohttp.ClientSession() as http, http.get(f"{address}/static/{name}") as answer:
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -15,9 +17,11 @@ import numpy as np
 import pytest
 from media_call import MediaCall
 
+from rtppool_relay.media.launch import start_media_process
 from rtppool_relay.media.media_process import ANSWER_SECONDS, MediaFault, MediaProcess
 from rtppool_relay.media.port_sockets import bind_another_echo, can_bind
-from rtppool_relay.media.rows import SLOT_BYTES, Word
+from rtppool_relay.media.rows import Word
+from rtppool_relay.media.sizes import SLOT_BYTES
 from rtppool_relay.media.supervisor import CONTROL_NICENESS, MAX_SILENT_PINGS, MediaSupervisor
 from rtppool_relay.streams.row_reader import RowReader
 from rtppool_testing.allocations import allocated
@@ -142,6 +146,30 @@ def test_control_yields_to_media_processes_and_to_those_to_come() -> None:
     with ThreadPoolExecutor(1) as thread:
         own, before, after = thread.submit(lambda: asyncio.run(nicenesses_after_a_kill())).result(30)
     assert (own, before, after) == (CONTROL_NICENESS, 0, 0)
+
+
+async def test_a_process_that_is_being_started_when_the_start_is_cancelled_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cancelled = threading.Event()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_late(theirs: socket.socket, rows_descriptor: int, *, real_time: bool) -> subprocess.Popen[bytes]:
+        cancelled.wait()
+        started.append(start_media_process(theirs, rows_descriptor, real_time=real_time))
+        return started[-1]
+
+    monkeypatch.setattr("rtppool_relay.media.supervisor.start_media_process", start_late)
+    supervisor = MediaSupervisor(1)
+    start = asyncio.create_task(supervisor.start())
+    await until(lambda: bool(supervisor._starter._threads), "a thread starts the process")
+    start.cancel()
+    cancelled.set()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert len(started) == 1
+    assert started[0].returncode is not None
+    await supervisor.close()
 
 
 async def test_as_many_calls_as_a_large_range_holds_outlive_a_killed_process(supervisor: MediaSupervisor) -> None:

@@ -1,4 +1,4 @@
-"""numba's cache on disk must not outlive its source code."""
+"""Machine code on disk, of numba's cache or as a library, must not outlive its source code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import rtppool_core
 import rtppool_relay
 from rtppool_core.rtp import header as rtp
-from rtppool_relay.packets import compiled
+from rtppool_relay.packets import sources
 from rtppool_relay.packets.packet_path import _defect_at
 
 PACKAGES = {name: Path(module.__file__ or "").parent for name, module in
@@ -36,12 +36,12 @@ def imported(file: Path) -> set[Path]:
 
 def test_compiled_code_is_valid_for_every_file_that_it_is_made_of() -> None:
     reached: set[Path] = set()
-    waiting = {PACKAGES["rtppool_relay"] / "packets/packet_path.py"}
+    waiting = {PACKAGES["rtppool_relay"] / "packets/entry_points.py"}
     while waiting:
         file = waiting.pop()
         reached.add(file)
         waiting |= imported(file) - reached
-    assert reached == {folder / f"{name}.py" for folder, names in compiled.SOURCES.items() for name in names}
+    assert reached == {folder / f"{name}.py" for folder, names in sources.SOURCES.items() for name in names}
 
 
 @settings(deadline=None)  # the first call may compile

@@ -16,7 +16,7 @@ import pytest
 from packet_line import Line
 
 from rtppool_relay.media.launch import command_sockets
-from rtppool_relay.media.rows import SLOT_BYTES, SLOTS
+from rtppool_relay.media.sizes import SLOT_BYTES, SLOTS
 from rtppool_relay.packets.process import MediaLoop
 from rtppool_testing.descriptors import no_free_descriptor
 from rtppool_testing.packets import rtp_packet

@@ -16,14 +16,16 @@ from rtppool_relay.media.rows import Word
 from rtppool_testing.sockets import received
 
 MODULUS, MAX_DROPOUT, MAX_MISORDER = 1 << 16, 3000, 100
-# Steps from the highest number: in order, with a gap, back, and out of range. None follows the last stray packet.
+# Steps from the highest number: in order, with a gap, back, and out of range. None follows the last stray packet, which
+# is one short of the range's end: its follower would look reordered to A.1, and to a relay its timestamp is a jump's.
+LAST_STRAY = MODULUS - MAX_MISORDER - 1
 STEPS = (
     st.just(1)
     | st.just(1)
     | st.integers(1, MAX_DROPOUT - 1)
     | st.integers(-MAX_MISORDER + 1, 0)
-    | st.integers(MAX_DROPOUT, MODULUS - MAX_MISORDER)
-    | st.sampled_from([MAX_DROPOUT - 1, MAX_DROPOUT, MODULUS - MAX_MISORDER, None])
+    | st.integers(MAX_DROPOUT, LAST_STRAY)
+    | st.sampled_from([MAX_DROPOUT - 1, MAX_DROPOUT, LAST_STRAY, None])
 )
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtppool_core.contract.port_range import PortRange
-from rtppool_relay.ports.port_manager import PortManager, PortsExhausted
+from rtppool_relay.ports.port_manager import MAX_MAPPED_PORTS, PortManager, PortsExhausted
 
 
 def manager(size: int = 3, rest: float = 5.0, excluded: frozenset[int] = frozenset()) -> PortManager:
@@ -230,3 +230,18 @@ def test_a_lost_lease_counts_as_leaked_and_one_that_was_given_back_meanwhile_doe
     assert ports.lease(10) == port
     assert not ports.take_back(port, number)
     assert ports.report().leaked == 1
+
+
+def test_the_map_has_each_port_of_the_range_in_order_and_draining_ports_beside_it() -> None:
+    ports = manager(6, excluded=frozenset({10005}))
+    leased = [ports.lease(0) for _ in range(3)]
+    ports.release(leased[0], now_seconds=1)
+    ports.quarantine(10003, "port 10003 can't be bound")
+    assert ports.map() == [("resting", 1), ("leased", 2), ("quarantined", 1), ("free", 1), ("excluded", 1)]
+    ports.resize(PortRange(10002, 10004), frozenset({10002}), 5.0)
+    assert ports.map() == [("draining", 1), ("quarantined", 1), ("free", 1)]
+    assert ports.draining() == [10001, 10002]
+
+
+def test_a_range_that_is_too_wide_to_draw_has_no_map() -> None:
+    assert manager(MAX_MAPPED_PORTS + 1).map() is None

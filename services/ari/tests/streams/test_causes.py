@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from row_slot import MS, Slot, after
 
-from rtppool_relay.streams.causes import Causes, Excess, find_causes
+from rtppool_relay.streams.causes import Causes, Excess, HostShare, find_causes
 from rtppool_relay.streams.slices import Slice
 
 THRESHOLD = 3 * MS
@@ -21,9 +21,13 @@ def excess(*packets: Parts) -> Excess:
     return Excess(*(np.array([round(packet[part] * MS) for packet in packets], np.int64) for part in range(3)))
 
 
-def judge_one(parts: Parts, host: Parts = NOTHING) -> tuple[str | None, bool, bool]:
-    """Return the cause of one packet, and whether it is judged without and with the host's time."""
-    causes = find_causes(excess(parts), excess(host), np.array([THRESHOLD]))
+def judge_one(parts: Parts, host: Parts = NOTHING, at_most: Parts | None = None) -> tuple[str | None, bool, bool]:
+    """Return the cause of one packet, and whether it is judged without and with the host's time.
+
+    `host` was seen, and `at_most` is the most that it may be; the same where it is left out.
+    """
+    share = HostShare(excess(host), excess(host if at_most is None else at_most))
+    causes = find_causes(excess(parts), share, np.array([THRESHOLD]))
     named = [name for name in ("source", "relay", "echo", "host") if getattr(causes, name)[0]]
     assert len(named) <= 1
     return named[0] if named else None, bool(causes.judged[0]), bool(causes.judged_with_host[0])
@@ -73,6 +77,21 @@ def test_the_hosts_part_is_taken_off_before_a_cause_is_named(
     assert judge_one(parts, host) == expected
 
 
+@pytest.mark.parametrize(
+    ("parts", "host", "at_most", "expected"),
+    [
+        ((0, 5, 0), (0, 1, 0), (0, 4, 0), ("host", False, True)),  # a stall that was seen after 3 ms
+        ((0, 8, 0), (0, 1, 0), (0, 4, 0), ("relay", True, True)),  # 4 ms are left at least, which is late
+        ((0, 0, 500), (0, 0, 60), (0, 0, 240), ("echo", True, True)),  # a slow echo under constant stalls
+        ((0, 0, 500), (0, 0, 60), (0, 0, 499), ("host", False, True)),
+    ],
+)
+def test_unseen_time_before_a_stall_makes_no_packet_late_by_others_and_names_no_largest_part(
+    parts: Parts, host: Parts, at_most: Parts, expected: tuple[str, bool, bool]
+) -> None:
+    assert judge_one(parts, host, at_most) == expected
+
+
 PART = st.integers(-5 * MS, 20 * MS)
 SHARE = st.floats(0, 1)
 
@@ -83,7 +102,8 @@ def test_each_late_packet_has_one_cause_and_is_judged_by_the_same_rule_with_the_
 ) -> None:
     parts = np.array([parts for parts, _ in packets], np.int64)
     host = np.array([[int(max(part, 0) * share) for part, share in zip(*each, strict=True)] for each in packets])
-    causes = find_causes(Excess(*parts.T), Excess(*host.T), np.full(len(packets), THRESHOLD))
+    share = HostShare(Excess(*host.T), Excess(*host.T))
+    causes = find_causes(Excess(*parts.T), share, np.full(len(packets), THRESHOLD))
     for at, ((source, relay, echo), hosts) in enumerate(zip(parts.tolist(), host.tolist(), strict=True)):
         total, taken = source + relay + echo, sum(hosts)
         owns = {"source": source - hosts[0], "relay": relay - hosts[1], "echo": echo - hosts[2]}

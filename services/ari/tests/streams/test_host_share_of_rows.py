@@ -55,6 +55,15 @@ def test_a_stall_of_the_media_process_processor_is_the_hosts(on: tuple[int, ...]
     assert late(call(stalls(0, 26, on=on), residence_ns=20 * MS)) == BY_HOST
 
 
+def test_the_unseen_time_before_a_stall_of_its_processor_is_the_hosts_where_the_stall_was_seen() -> None:
+    """The packet is 2 ms in the relay before it goes to the echo, and 2 ms after."""
+    seen: dict[int, list[Interval]] = {0: [], 1: interval(1.5, 2)}
+    unseen = {1: interval(-1, 1.5)}
+    assert late(call(Stalls(seen), residence_ns=4 * MS))["relay"] == 1
+    assert late(call(Stalls(seen, unseen=unseen), residence_ns=4 * MS)) == BY_HOST
+    assert late(call(Stalls({0: [], 1: []}, unseen=unseen), residence_ns=4 * MS))["relay"] == 1
+
+
 def test_a_stall_of_another_processor_is_not() -> None:
     assert late(call(stalls(0, 10, on=(0,)), residence_ns=10 * MS)) == {"relay": 1, "judged": 1, "judged_with_host": 1}
 

@@ -58,6 +58,16 @@ def test_waits_of_the_media_process_are_no_stalls_of_others(stalls: Tracks, wait
     assert both.overlap_ns(*columns(spans)).tolist() == alone.overlap_ns(*columns(spans)).tolist()
 
 
+@given(TRACKS, TRACKS, TRACKS, SPANS)
+def test_a_stall_is_at_most_as_long_as_with_the_unseen_time_before_it(
+    stalls: Tracks, waits: Tracks, unseen: Tracks, spans: Spans
+) -> None:
+    at_most = Stalls(stalls, waits, unseen).at_most
+    longest = {each: [*seen, *unseen.get(each, [])] for each, seen in stalls.items()}
+    expected = [len(set(range(start, end)) & moments_of(longest, processor)) for start, end, processor in spans]
+    assert at_most.overlap_ns(*columns(spans)).tolist() == expected
+
+
 @pytest.mark.parametrize("processor", [0, 7, UNKNOWN_CPU])
 def test_nothing_stalls_where_nothing_is_watched(processor: int) -> None:
     assert NO_STALLS.overlap_ns(*columns([(0, 10**18, processor)])).tolist() == [0]

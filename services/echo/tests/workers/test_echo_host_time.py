@@ -10,8 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from rtppool_core.host.beats_memory import DUE, Block, TakenTime, make_memory, memory_bytes
+from rtppool_core.host.beat_words import DUE
+from rtppool_core.host.beats_memory import Block, TakenTime, make_memory, memory_bytes
 from rtppool_echo.workers.host_time import host_time_of, no_host_time
+from rtppool_testing.beats import write_event
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -41,7 +43,7 @@ def test_a_stall_of_the_processor_is_the_host_time_of_a_packet_held_meanwhile() 
     with memory_of([AT]) as (descriptor, words):
         block = Block(words, 0, AT)
         block.words[DUE] = time.monotonic_ns() + 3600 * SECOND
-        block.write_event(stall(ends_ago_ns=0, length_ns=20 * MS))
+        write_event(block, stall(ends_ago_ns=0, length_ns=20 * MS))
         taken_ns = host_time_of(descriptor, [AT])
         assert taken_ns(3600 * SECOND) == 20 * MS
         assert taken_ns(0) == 0
@@ -51,7 +53,7 @@ def test_a_stall_that_ended_before_the_packet_came_is_not_its_host_time() -> Non
     with memory_of([AT]) as (descriptor, words):
         block = Block(words, 0, AT)
         block.words[DUE] = time.monotonic_ns() + 3600 * SECOND
-        block.write_event(stall(ends_ago_ns=3600 * SECOND, length_ns=20 * MS))
+        write_event(block, stall(ends_ago_ns=3600 * SECOND, length_ns=20 * MS))
         assert host_time_of(descriptor, [AT])(SECOND) == 0
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 
+from rtppool_core.contract.port_range import PortRange, PortRangeError
 from rtppool_core.process.settings import Environment
 
 MAX_CALLS = 4096
@@ -22,6 +23,14 @@ def calls(lowest: int) -> Callable[[str], int]:
 def port(text: str) -> int:
     """Parse a port; 0 is any."""
     return _bounded("port", text, 0, MAX_PORT)
+
+
+def port_range(text: str) -> str:
+    """Parse a range of ports, such as 10000-10100."""
+    try:
+        return str(PortRange.parse(text))
+    except PortRangeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def rate(text: str) -> float:

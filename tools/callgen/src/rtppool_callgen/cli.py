@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rtppool_callgen.arguments import calls, port, rate, seconds
+from rtppool_callgen.arguments import calls, port, port_range, rate, seconds
 from rtppool_callgen.callers.serve import Serving, serve
 from rtppool_callgen.demo.run import Demo, run_demo
 from rtppool_callgen.load.options import add_load_command, load_options, problems_of
@@ -44,7 +44,8 @@ def main(arguments: Sequence[str]) -> int:
         if problems := problems_of(options):
             loading.error("; ".join(problems))
         return _load(options)
-    return _demo(Demo(options.calls, options.seconds, LocalSystem(options.http_port, options.echo_http_port)))
+    system = LocalSystem(options.http_port, options.echo_http_port, options.port_range, options.echo_port)
+    return _demo(Demo(options.calls, options.seconds, system))
 
 
 def _demo(demo: Demo) -> int:
@@ -86,6 +87,10 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.add_argument("--seconds", type=float, default=0, help="duration; 0 runs until Ctrl-C (default 0)")
     demo.add_argument("--http-port", type=port, default=9090, help="the relay's HTTP_PORT (default 9090)")
     demo.add_argument("--echo-http-port", type=port, default=9091, help="the echo's HTTP_PORT (default 9091)")
+    demo.add_argument(
+        "--port-range", type=port_range, default="10000-10100", help="the relay's PORT_RANGE (default 10000-10100)"
+    )
+    demo.add_argument("--echo-port", type=port, default=4000, help="the echo's ECHO_PORT (default 4000)")
 
 
 def _add_serving(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:

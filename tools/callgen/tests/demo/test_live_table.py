@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from rtppool_callgen.cli import main
-from rtppool_callgen.demo.live_table import live_table, summary
+from rtppool_callgen.demo.controls import Key
+from rtppool_callgen.demo.live_table import keys_line, live_table, second_line, summary
 from rtppool_callgen.demo.relay_view import RelayView, relay_view
 from rtppool_callgen.formats import milliseconds
 
@@ -20,6 +21,18 @@ WINDOW = {
     "latePpm": 3188,
     "lossPpm": 0,
     "late": {"source": 1, "relay": 9, "echo": 1},
+}
+
+SECOND = {
+    "kind": "calls",
+    "packets": 254,
+    "lost": 1,
+    "late_source": 5,
+    "late_relay": 0,
+    "late_echo": 238,
+    "late_host": None,
+    "p50": 20_580,
+    "p99": 22_680,
 }
 
 
@@ -61,7 +74,7 @@ def text(shown: RenderableType) -> str:
 
 
 def test_the_worst_call_stands_first_and_what_was_not_measured_is_a_dash() -> None:
-    lines = text(live_table(view(), "http://127.0.0.1:9090")).splitlines()
+    lines = text(live_table(view(), "http://127.0.0.1:9090", SECOND)).splitlines()
     rows = [line.split() for line in lines if "standin-" in line]
     assert [row[0] for row in rows] == ["standin-2", "standin-1", "standin-3"]
     assert rows[0] == ["standin-2", "10002", "talking", "50", "0.10", "0.90", "3", "4", "-", "1", "Met"]
@@ -69,17 +82,17 @@ def test_the_worst_call_stands_first_and_what_was_not_measured_is_a_dash() -> No
 
 
 def test_rows_that_do_not_fit_are_counted() -> None:
-    assert "… and 2 more calls" in text(live_table(view(), "http://127.0.0.1:9090", rows=1))
+    assert "… and 2 more calls" in text(live_table(view(), "http://127.0.0.1:9090", SECOND, rows=1))
 
 
 def test_a_refusal_is_shown_with_its_reason() -> None:
-    shown = text(live_table(view(), "http://127.0.0.1:9090"))
+    shown = text(live_table(view(), "http://127.0.0.1:9090", SECOND))
     assert "1 refused" in shown
     assert "refused (1 NoFreePort): all 101 ports are leased" in shown
 
 
 def test_the_address_of_the_verdict_is_shown() -> None:
-    assert "http://127.0.0.1:9090/sla" in text(live_table(view(), "http://127.0.0.1:9090"))
+    assert "http://127.0.0.1:9090/sla" in text(live_table(view(), "http://127.0.0.1:9090", SECOND))
 
 
 def test_the_summary_says_verdict_limit_and_figures() -> None:
@@ -90,12 +103,32 @@ def test_the_summary_says_verdict_limit_and_figures() -> None:
     assert "p99 0.41 ms" in shown
 
 
+def test_the_latest_second_has_round_trip_causes_and_loss() -> None:
+    assert second_line(SECOND) == (
+        "now (calls): round trip p50 20.58 ms, p99 22.68 ms, late source 5, relay 0, echo 238, lost 1 of 254"
+    )
+
+
+def test_what_the_latest_second_did_not_measure_is_a_dash() -> None:
+    assert second_line({"kind": "probe", "packets": 5}) == "now (probe): round trip p50 -, p99 -, late -, lost - of 5"
+    assert second_line({}) == "now: no packets"
+
+
+def test_a_switch_that_is_on_is_marked() -> None:
+    async def nothing() -> None: ...
+
+    keys = (Key("d", "delay", nothing, lambda: True), Key("q", "quit", nothing))
+    line = keys_line(keys)
+    assert line.plain.split() == ["keys", "d", "delay", "q", "quit"]
+    assert [line.plain[span.start : span.end] for span in line.spans if span.style == "reverse"] == ["delay"]
+
+
 SHARE = "0.61 % late; the hypervisor took 3.0 s of this machine's 122 s of CPU; all late packets lie in those seconds."
 
 
 def test_the_host_s_share_closes_the_summary_with_its_consequence() -> None:
     sla = {"host": {"sentence": SHARE, "stolenMilliseconds": 3020, "cpuSeconds": 122.0}}
-    for shown in (summary(view(sla=sla), 60), live_table(view(sla=sla), "http://127.0.0.1:9090")):
+    for shown in (summary(view(sla=sla), 60), live_table(view(sla=sla), "http://127.0.0.1:9090", SECOND)):
         words = " ".join(text(shown).split())
         assert SHARE in words
         assert "can't be kept on a virtual machine whose hypervisor takes its processors" in words
@@ -114,19 +147,20 @@ def test_late_packets_are_shown_by_four_causes() -> None:
     )
     calls = {"live": [call(1, 300)]}
     calls["live"][0]["figures"]["late"]["host"] = 8
-    row = next(line.split() for line in text(live_table(view(calls=calls), "a")).splitlines() if "standin-1" in line)
+    shown = text(live_table(view(calls=calls), "a", SECOND)).splitlines()
+    row = next(line.split() for line in shown if "standin-1" in line)
     assert row[6:10] == ["3", "4", "8", "1"]
 
 
 def test_without_calls_the_probe_is_shown_as_the_probe() -> None:
     sla = {"calls": None, "probe": WINDOW, "result": "Unknown", "reason": "NoCalls", "violations": []}
-    assert "probe: 3000 packets" in text(live_table(view(sla=sla), "http://127.0.0.1:9090"))
+    assert "probe: 3000 packets" in text(live_table(view(sla=sla), "http://127.0.0.1:9090", SECOND))
 
 
 def test_an_echo_that_does_not_answer_is_said() -> None:
     status = {"echo": {"host": "192.0.2.9", "port": 4000, "reachable": False}}
     assert "the echo at 192.0.2.9:4000 does not answer" in text(
-        live_table(view(status=status), "http://127.0.0.1:9090")
+        live_table(view(status=status), "http://127.0.0.1:9090", SECOND)
     )
 
 

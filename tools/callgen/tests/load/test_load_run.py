@@ -129,14 +129,13 @@ def test_interrupted_it_reports_what_there_is(tmp_path: Path, monkeypatch: pytes
     assert report["verdict"]["sentence"] in said
 
 
-def test_a_relay_that_can_not_start_is_a_report_with_its_own_words(
+def test_an_echo_that_can_not_start_is_a_report_with_its_own_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
-        taken.listen()
         port = str(taken.getsockname()[1])
-        code, said = run(capsys, tmp_path, "--concurrent", "1", "--duration", "30", "--http-port", port)
+        code, said = run(capsys, tmp_path, "--concurrent", "1", "--duration", "30", "--echo-port", port)
     assert code == 3
-    assert f"HTTP_PORT={port}" in said
-    assert f"HTTP_PORT={port}" in reported(tmp_path)["verdict"]["sentence"]
+    assert f"UDP 127.0.0.1:{port} can't be bound" in said
+    assert f"UDP 127.0.0.1:{port} can't be bound" in reported(tmp_path)["verdict"]["sentence"]

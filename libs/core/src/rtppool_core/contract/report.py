@@ -445,6 +445,14 @@ class HostReport(Contract, frozen=True):
     sentence: str | None = None
 
 
+# Every code that a relay of this version reports, in the order of docs/asterisk.md.
+FINDING_CODES = (
+    *("EphemeralRange", "PortsNotBound", "ReceiveBuffer", "FileLimit", "ReceiveStamps", "ProcessorStolen", "CpuLimit"),
+    *("ProcessorBusy", "HostWitnesses", "RealTimeRefused", "AddressFamilies", "HostUnread", "ComparisonIncomplete"),
+    *("JobFailed", "AsteriskRange", "NodePorts", "AdvertisedAddress", "AsteriskSource"),
+)
+
+
 class Finding(Contract, frozen=True):
     """A condition of the relay's host that costs calls or packets: a CamelCase code and a sentence with the remedy.
 

@@ -1,12 +1,13 @@
 """The heartbeat: one small process for each watched processor, forked from one parent.
 
 A heartbeat sleeps until its next beat is due. When it wakes late, something else had its processor: the hypervisor, a
-process that the kernel did not preempt, or a CPU limit. It has the scheduling of the packet processes, so they waited
+process that the kernel did not preempt, or a CPU limit. The packet processes have no better scheduling, so they waited
 as well. A process of its own for each processor keeps a stopped processor from holding the others' interpreter.
 
-Started as `python -m rtppool_core.host.beat_process PLAN`, with a plan as JSON. It inherits the descriptors of the
-memory and of a pipe, and exits when the other end of the pipe is closed. Its modules and the lines of a beat are few:
-the caches of a processor have forgotten them at each beat, so every line costs some 10 times what a loop measures.
+Started as `python -m MODULE PLAN`, with a plan as JSON; this module beats in plain Python. It inherits the descriptors
+of the memory and of a pipe, and exits when the other end of the pipe is closed. Its modules are few, and so are the
+lines of a beat in Python: the caches of a processor have forgotten them, so each costs some 10 times as much as in a
+loop.
 """
 
 from __future__ import annotations
@@ -21,136 +22,74 @@ import select
 import signal
 import sys
 import time
-from array import array
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import NoReturn
 
-from rtppool_core.host.beats_memory import DUE, MIN_STALL_NS, USUAL, Block, Header, TakenTime, memory_bytes
-from rtppool_core.host.kernel_texts import last_processor, run_delay_ns
-from rtppool_core.host.own_processes import OwnProcesses, cpu_clock_of
-from rtppool_core.host.own_time import ClockHistory, Reading
-from rtppool_core.process.scheduling import prioritize
+from rtppool_core.host import beat_words as at
+from rtppool_core.host.beat_calls import MAX_FILE_BYTES, processor_of
+from rtppool_core.host.beat_loop import beat
+from rtppool_core.host.beats_memory import Block, Header, WaitingProcess, memory_bytes
+from rtppool_core.host.own_processes import OwnProcesses
+from rtppool_core.process.scheduling import ask_for_real_time, prioritize
 
-PERIOD_NS = 4_000_000
-PERIOD_SECONDS = PERIOD_NS * 1e-9
-# The usual lateness moves by this with each reading of waits, up or down, and so towards the median: by 3 ms in 30 s.
-USUAL_STEP_NS = 2_400
 REFRESH_SECONDS = 1.0
-# Intervals in beats.
-WAITS_EVERY = 6
-CLOCKS_EVERY = 3
-PROCESSES_EVERY = 132
-MAX_FILE_BYTES = 1024
-# A packet process that waited longer between two readings is read at every beat.
-CONTENDED_NS = 200_000
+# In Python a beat costs about twice that of machine code, which has a shorter period.
+PYTHON_PERIOD_NS = 5_000_000
+PYTHON_CLOCKS_EVERY = 3
+# How often waits are read while nothing happens, and the lists of processes. A wait needs a reading of the clocks.
+WAITS_NS = 30_000_000
+PROCESSES_NS = 540_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The loop of a heartbeat in one of its forms: it runs on the words of a block (`beat_loop.beat`).
+
+    CPU clocks are read at every `clocks_every`th beat. The longer ago that is, the less is known of who ran in a stall.
+    """
+
+    loop: Callable[[memoryview], int]
+    period_ns: int
+    clocks_every: int
 
 
 class ProcessorBeat:
     """One processor's heartbeat."""
 
-    def __init__(self, block: Block, header: Header) -> None:
+    def __init__(self, block: Block, header: Header, beat: Beat) -> None:
         self._block = block
         self._header = header
-        self._history = ClockHistory()
-        self._own: tuple[int, ...] = ()
-        self._clock_ids: tuple[int, ...] = ()
+        self._beat = beat
         self._waiting: list[int] = []
-        self._turn = 0
-        self._is_contended = False
-        # When each run delay was read last, and its value then.
-        self._delays: dict[int, tuple[int, int]] = {}
-        self._schedstats = ProcessFiles("schedstat")
-        self._stats = ProcessFiles("stat")
+        self._run_delays = ProcessFiles("schedstat")
+        self._states = ProcessFiles("stat")
 
     def run(self) -> NoReturn:
         """Beat until a signal ends the process."""
-        words, monotonic_ns, sleep = self._block.words, time.monotonic_ns, time.sleep
-        usual_ns, max_late_ns = 0, MIN_STALL_NS
-        beats = late_ns = 0
-        woke = monotonic_ns()
+        words, loop, period_ns = self._block.words, self._beat.loop, self._beat.period_ns
+        words[at.PROCESSOR], words[at.PERIOD] = self._block.processor, period_ns
+        words[at.CLOCKS_EVERY] = self._beat.clocks_every
+        words[at.WAITS_EVERY] = WAITS_NS // (period_ns * self._beat.clocks_every) * self._beat.clocks_every
+        words[at.USUAL] = words[at.IS_CONTENDED] = words[at.WAIT_COUNT] = 0
+        words[at.WOKE] = time.monotonic_ns()
         while True:
-            words[USUAL] = usual_ns
             self._refresh()
-            self._history.add(self._read_clocks(woke))
-            until = beats + PROCESSES_EVERY
-            while beats < until:
-                for _ in range(1 if self._is_contended else CLOCKS_EVERY):
-                    due = woke + PERIOD_NS
-                    words[DUE] = due
-                    sleep(PERIOD_SECONDS)
-                    woke = monotonic_ns()
-                    late_ns = woke - due
-                    if late_ns > max_late_ns:
-                        self._on_stall(due + usual_ns, woke)
-                beats += CLOCKS_EVERY
-                self._history.add(self._read_clocks(woke))
-                if self._is_contended or not beats % WAITS_EVERY:
-                    usual_ns += USUAL_STEP_NS if late_ns > usual_ns else -USUAL_STEP_NS
-                    max_late_ns = usual_ns + MIN_STALL_NS
-                    self._read_waits(woke)
+            words[at.BEATS_LEFT] = PROCESSES_NS // period_ns
+            loop(words)
 
     def _refresh(self) -> None:
         """Read which processes to observe."""
-        self._own = tuple(self._header.own)
-        self._clock_ids = tuple(map(cpu_clock_of, self._own))
-        self._block.begin_clocks(self._own)
-        self._waiting = self._header.assigned_to(self._block.processor)
-        self._delays = {pid: delay for pid, delay in self._delays.items() if pid in self._waiting}
-        self._schedstats.keep(self._waiting)
-        self._stats.keep({*self._own, *self._waiting})
+        own, waiting = self._header.own, self._header.assigned_to(self._block.processor)
+        self._states.keep({*own, *waiting})
+        self._block.observe(own, {pid: self._states.descriptor(pid) for pid in own})
+        if waiting != self._waiting:
+            self._waiting = waiting
+            self._run_delays.keep(waiting)
+            self._block.read_waits_of([self._waiting_process(pid) for pid in waiting])
 
-    def _on_stall(self, start_ns: int, woke_ns: int) -> None:
-        end = self._read_clocks(woke_ns)
-        here_ns = self._ran_here(start_ns, end, self._block.processor)
-        self._add(TakenTime(self._block.processor, start_ns, woke_ns - here_ns, _raw_offset_ns(), is_wait=False))
-        self._history.add(end)
-
-    def _read_waits(self, now_ns: int) -> None:
-        """Read the run delay of one packet process; those of a processor take turns."""
-        if not self._waiting:
-            return
-        self._turn = (self._turn + 1) % len(self._waiting)
-        pid = self._waiting[self._turn]
-        text = self._schedstats.read(pid)
-        delay_ns = None if text is None else run_delay_ns(text)
-        if delay_ns is None:
-            return
-        read_before_ns, delay_before_ns = self._delays.get(pid, (now_ns, delay_ns))
-        self._delays[pid] = now_ns, delay_ns
-        waited_ns = delay_ns - delay_before_ns
-        self._is_contended = waited_ns > CONTENDED_NS
-        if waited_ns > MIN_STALL_NS:
-            self._on_wait(pid, waited_ns, (read_before_ns + now_ns) // 2, now_ns)
-
-    def _on_wait(self, pid: int, waited_ns: int, ended_ns: int, now_ns: int) -> None:
-        """Add a wait. The kernel counts it when it ends, between two readings: about in their middle."""
-        processor = _processor_of(self._stats, pid)
-        if processor is None:
-            return
-        start_ns = ended_ns - waited_ns
-        here_ns = self._ran_here(start_ns, self._read_clocks(now_ns), processor, besides=pid)
-        self._add(TakenTime(processor, start_ns, ended_ns - here_ns, _raw_offset_ns(), is_wait=True))
-
-    def _add(self, taken: TakenTime) -> None:
-        if taken.end_ns > taken.start_ns:
-            self._block.write_event(taken)
-
-    def _ran_here(self, start_ns: int, end: Reading, processor: int, besides: int | None = None) -> int:
-        """Return how long own processes ran on a processor from `start_ns` on, `besides` left out."""
-        return self._history.ran_ns(
-            start_ns, end, lambda pid: pid != besides and _processor_of(self._stats, pid) == processor
-        )
-
-    def _read_clocks(self, now_ns: int) -> Reading:
-        try:
-            clocks = array("q", map(time.clock_gettime_ns, self._clock_ids))
-        except OSError:
-            # A process has exited. The next refresh finds the others.
-            self._own = self._clock_ids = ()
-            clocks = array("q")
-            self._block.begin_clocks(())
-        self._block.write_clocks(now_ns, clocks)
-        return Reading(now_ns, self._own, clocks)
+    def _waiting_process(self, pid: int) -> WaitingProcess:
+        return WaitingProcess(pid, self._states.descriptor(pid), self._run_delays.descriptor(pid))
 
 
 class ProcessFiles:
@@ -160,14 +99,14 @@ class ProcessFiles:
         self._name = name
         self._descriptors: dict[int, int] = {}
 
-    def read(self, pid: int) -> str | None:
-        """Return a process's file; None where it has exited."""
-        try:
-            if pid not in self._descriptors:
+    def descriptor(self, pid: int) -> int:
+        """Return a process's open file; `UNREAD` where it has exited."""
+        if pid not in self._descriptors:
+            try:
                 self._descriptors[pid] = os.open(f"/proc/{pid}/{self._name}", os.O_RDONLY | os.O_CLOEXEC)
-            return os.pread(self._descriptors[pid], MAX_FILE_BYTES, 0).decode("latin-1")
-        except OSError:
-            return None
+            except OSError:
+                return at.UNREAD
+        return self._descriptors[pid]
 
     def keep(self, pids: Collection[int]) -> None:
         """Close the files of all other processes."""
@@ -178,12 +117,15 @@ class ProcessFiles:
 class Parent:
     """Starts a heartbeat for each processor, and keeps the lists of processes in the header."""
 
-    def __init__(self, words: memoryview, processors: list[int], programs: list[str], *, real_time: bool) -> None:
+    def __init__(
+        self, words: memoryview, processors: list[int], programs: list[str], beat: Beat, *, real_time: bool
+    ) -> None:
         self._header = Header(words)
-        self._blocks = [Block(words, at, processor) for at, processor in enumerate(processors)]
+        self._blocks = [Block(words, number, processor) for number, processor in enumerate(processors)]
+        self._beat = beat
         self._real_time = real_time
         self._own = OwnProcesses(programs)
-        self._stats = ProcessFiles("stat")
+        self._states = ProcessFiles("stat")
         self._children: list[int] = []
 
     def run(self, life_descriptor: int) -> int:
@@ -222,11 +164,13 @@ class Parent:
         try:
             _end_with(parent, *parents_life)
             os.sched_setaffinity(0, {block.processor})
-            prioritize(real_time=self._real_time)
+            # Above the packet processes: one of them that does not stop to compute would look like a stall otherwise.
+            if not (self._real_time and ask_for_real_time(above_lowest=1)):
+                prioritize(real_time=self._real_time)
             gc.collect()
             gc.freeze()
             gc.disable()
-            ProcessorBeat(block, self._header).run()
+            ProcessorBeat(block, self._header, self._beat).run()
         except BaseException:  # noqa: BLE001 a forked process must not return into its parent's code
             sys.excepthook(*sys.exc_info())
         finally:
@@ -235,20 +179,14 @@ class Parent:
     def _refresh(self) -> None:
         packet_pids = self._header.packet_pids
         self._header.own = self._own.busiest([*packet_pids, os.getppid()])
-        self._stats.keep(packet_pids)
+        self._states.keep(packet_pids)
         self._header.assign({pid: self._reader_of(pid) for pid in packet_pids})
 
     def _reader_of(self, pid: int) -> int:
         """Return the watched processor on which a packet process ran last, or else the first one."""
         watched = [block.processor for block in self._blocks]
-        home = _processor_of(self._stats, pid)
-        return watched[0] if home is None or home not in watched else home
-
-
-def _processor_of(stats: ProcessFiles, pid: int) -> int | None:
-    """Return the processor on which a process ran last; None where it has exited."""
-    text = stats.read(pid)
-    return None if text is None else last_processor(text)
+        home = processor_of(None, self._states.descriptor(pid))
+        return home if home in watched else watched[0]
 
 
 def _end_with(parent: int, read_end: int, write_end: int) -> None:
@@ -268,21 +206,17 @@ def _end_with(parent: int, read_end: int, write_end: int) -> None:
         os._exit(1)
 
 
-def _raw_offset_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - time.monotonic_ns()
-
-
 def _do_nothing(_number: int, _frame: object) -> None:
     """Let the signal only wake the parent."""
 
 
-def main() -> int:
-    """Run the parent. Returns the exit code."""
+def run(form: Beat) -> int:
+    """Run the parent with heartbeats of this form. Returns the exit code."""
     plan = json.loads(sys.argv[1])
     processors = [int(processor) for processor in plan["processors"]]
     words = memoryview(mmap.mmap(plan["memory"], memory_bytes(len(processors)))).cast("q")
-    return Parent(words, processors, plan["programs"], real_time=plan["real_time"]).run(plan["life"])
+    return Parent(words, processors, plan["programs"], form, real_time=plan["real_time"]).run(plan["life"])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(Beat(beat, PYTHON_PERIOD_NS, PYTHON_CLOCKS_EVERY)))

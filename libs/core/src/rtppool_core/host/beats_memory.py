@@ -1,7 +1,7 @@
 """The memory that heartbeats write and others read: a header, and one block for each watched processor.
 
-A block holds the next beat's due time and a ring of stalls and waits, closed by a count that is written last. While a
-heartbeat does not run, its due time is 0. All times are of CLOCK_MONOTONIC, in ns.
+A block holds the next beat's due time, and rings of events and readings that are closed by counts. While a heartbeat
+does not run, its due time is 0. All times are of CLOCK_MONOTONIC, in ns.
 
 The header lists the packet processes, each with the processor whose heartbeat reads its waits, and the busiest
 processes of the product.
@@ -10,51 +10,61 @@ processes of the product.
 from __future__ import annotations
 
 import os
-from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
-from rtppool_core.host.own_time import Reading
+from rtppool_core.host.beat_words import (
+    BLOCK_WORDS,
+    CLOCK_IDS,
+    DELAYS,
+    DESCRIPTORS,
+    DUE,
+    EVENT_COUNT,
+    EVENT_WORDS,
+    HEADER_WORDS,
+    MAX_EVENTS,
+    MAX_OWN,
+    MAX_PACKET,
+    MAX_READINGS,
+    MIN_STALL_NS,
+    OWN_COUNT,
+    OWN_PIDS,
+    PACKET_COUNT,
+    PACKET_PIDS,
+    PIDS,
+    READERS,
+    READING_COUNT,
+    STATES,
+    UNREAD,
+    USUAL,
+    WAIT,
+    WAIT_COUNT,
+    WAITING_PIDS,
+    WAITING_STATES,
+    WORD_BYTES,
+    event_at,
+    reading_at,
+)
+from rtppool_core.host.own_processes import cpu_clock_of
 
-# Shorter lateness is usual for a process that sleeps.
-MIN_STALL_NS = 1_000_000
-
-WORD_BYTES = 8
 MEMORY_NAME = "rtppool-heartbeats"
 
-# The header.
-MAX_OWN = 8
-MAX_PACKET = 64
-_OWN_COUNT = 0
-_OWN_PIDS = 1
-_PACKET_COUNT = _OWN_PIDS + MAX_OWN
-_PACKET_PIDS = _PACKET_COUNT + 1
-_READERS = _PACKET_PIDS + MAX_PACKET
-HEADER_WORDS = 512
 
-# A block. The clocks are CPU times of processes at `CLOCKS_AT`.
-DUE = 0
-USUAL = 1
-EVENT_COUNT = 2
-CLOCKS_AT = 3
-CLOCK_COUNT = 4
-PIDS = 5
-CLOCKS = PIDS + MAX_OWN
-_EVENTS = 32
-# Three seconds of a heartbeat that is late at every beat.
-MAX_EVENTS = 1024
-EVENT_WORDS = 5
-BLOCK_WORDS = 8192
+class Reading(NamedTuple):
+    """CPU clocks of processes at one moment, in ns."""
 
-_STALL = 0
-_WAIT = 1
+    at_ns: int
+    clocks: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class TakenTime:
     """Time that was taken from a processor: a stall of it, or a wait of a packet process for it.
 
-    `raw_offset_ns` is CLOCK_MONOTONIC_RAW less CLOCK_MONOTONIC at the end.
+    `raw_offset_ns` is CLOCK_MONOTONIC_RAW less CLOCK_MONOTONIC at the end. A stall was seen from `start_ns` on, and may
+    have begun up to `unseen_ns` before, after the beat before.
     """
 
     processor: int
@@ -62,6 +72,7 @@ class TakenTime:
     end_ns: int
     raw_offset_ns: int
     is_wait: bool
+    unseen_ns: int = 0
 
 
 def memory_bytes(processors: int) -> int:
@@ -76,6 +87,14 @@ def make_memory(processors: int) -> int:
     return descriptor
 
 
+class WaitingProcess(NamedTuple):
+    """A packet process whose waits are read: its id, and its open files of state and run delay, or `UNREAD`."""
+
+    pid: int
+    state: int
+    run_delay: int
+
+
 class Header:
     """The processes that heartbeats observe."""
 
@@ -85,29 +104,29 @@ class Header:
     @property
     def own(self) -> list[int]:
         """The busiest processes of the product."""
-        return self._list(_OWN_COUNT, _OWN_PIDS)
+        return self._list(OWN_COUNT, OWN_PIDS)
 
     @own.setter
     def own(self, pids: Sequence[int]) -> None:
-        self._write(_OWN_COUNT, _OWN_PIDS, pids[:MAX_OWN])
+        self._write(OWN_COUNT, OWN_PIDS, pids[:MAX_OWN])
 
     @property
     def packet_pids(self) -> list[int]:
         """The packet processes."""
-        return self._list(_PACKET_COUNT, _PACKET_PIDS)
+        return self._list(PACKET_COUNT, PACKET_PIDS)
 
     @packet_pids.setter
     def packet_pids(self, pids: Sequence[int]) -> None:
-        self._write(_PACKET_COUNT, _PACKET_PIDS, pids[:MAX_PACKET])
+        self._write(PACKET_COUNT, PACKET_PIDS, pids[:MAX_PACKET])
 
     def assign(self, readers: Mapping[int, int]) -> None:
         """Give each packet process to the heartbeat of a processor."""
         for at, pid in enumerate(self.packet_pids):
-            self._words[_READERS + at] = readers.get(pid, -1)
+            self._words[READERS + at] = readers.get(pid, -1)
 
     def assigned_to(self, processor: int) -> list[int]:
         """Return the packet processes whose waits this processor's heartbeat reads."""
-        return [pid for at, pid in enumerate(self.packet_pids) if self._words[_READERS + at] == processor]
+        return [pid for at, pid in enumerate(self.packet_pids) if self._words[READERS + at] == processor]
 
     def _list(self, count: int, first: int) -> list[int]:
         return self._words[first : first + self._words[count]].tolist()
@@ -126,41 +145,61 @@ class Block:
         self.words = words[start : start + BLOCK_WORDS]
         self.processor = processor
 
-    def write_event(self, taken: TakenTime) -> None:
-        """Add an event, and then count it."""
-        count = self.words[EVENT_COUNT]
-        at = _EVENTS + count % MAX_EVENTS * EVENT_WORDS
-        kind = _WAIT if taken.is_wait else _STALL
-        for place, value in enumerate((kind, taken.processor, taken.start_ns, taken.end_ns, taken.raw_offset_ns), at):
-            self.words[place] = value
-        self.words[EVENT_COUNT] = count + 1
-
     def event(self, number: int) -> TakenTime:
         """Return an event by its number since the memory was made."""
-        at = _EVENTS + number % MAX_EVENTS * EVENT_WORDS
-        kind, processor, start, end, offset = self.words[at : at + EVENT_WORDS].tolist()
-        return TakenTime(processor, start, end, offset, is_wait=kind == _WAIT)
+        at = event_at(number)
+        kind, processor, start, end, offset, unseen = self.words[at : at + EVENT_WORDS].tolist()
+        return TakenTime(processor, start, end, offset, is_wait=kind == WAIT, unseen_ns=unseen)
 
-    def begin_clocks(self, pids: Sequence[int]) -> None:
-        """Say whose CPU times the next clocks are. Until then there are none."""
-        words = self.words
-        words[CLOCK_COUNT] = 0
-        words[PIDS : PIDS + len(pids)] = array("q", pids)
+    def observe(self, pids: Sequence[int], states: Mapping[int, int] = MappingProxyType({})) -> None:
+        """Have the CPU clocks of these processes read from now on. A process keeps its place.
 
-    def write_clocks(self, at_ns: int, clocks: array[int]) -> None:
-        """Publish CPU times of these processes, for those who look at a stall in progress."""
-        words = self.words
-        words[CLOCKS_AT] = at_ns
-        count = len(clocks)
-        words[CLOCKS : CLOCKS + count] = clocks
-        words[CLOCK_COUNT] = count
+        `states` are their open files of the kernel's state, `UNREAD` for none.
+        """
+        places = self.words[PIDS : PIDS + MAX_OWN].tolist()
+        for place in range(MAX_OWN):
+            if places[place] and places[place] not in pids:
+                places[place] = self._give(place, 0)
+        for pid in pids:
+            if pid not in places and 0 in places:
+                place = places.index(0)
+                places[place] = self._give(place, pid)
+        for place, pid in enumerate(places):
+            self.words[STATES + place] = states.get(pid, UNREAD)
 
-    def clocks(self) -> Reading:
-        """Return the published CPU times."""
+    def _give(self, place: int, pid: int) -> int:
+        """Give a place to a process, or to none (0), and forget the readings of the process before."""
         words = self.words
-        count = words[CLOCK_COUNT]
-        pids, clocks = words[PIDS : PIDS + count].tolist(), words[CLOCKS : CLOCKS + count].tolist()
-        return Reading(words[CLOCKS_AT], tuple(pids), tuple(clocks))
+        words[PIDS + place] = words[CLOCK_IDS + place] = 0
+        for number in range(MAX_READINGS):
+            words[reading_at(number) + 1 + place] = UNREAD
+        if pid:
+            words[PIDS + place], words[CLOCK_IDS + place] = pid, cpu_clock_of(pid)
+        return pid
+
+    def read_waits_of(self, waiting: Sequence[WaitingProcess]) -> None:
+        """Have the run delays of these processes read from now on."""
+        words = self.words
+        words[WAIT_COUNT] = 0
+        for place, process in enumerate(waiting):
+            words[WAITING_PIDS + place], words[WAITING_STATES + place] = process.pid, process.state
+            words[DESCRIPTORS + place], words[DELAYS + place] = process.run_delay, UNREAD
+        words[WAIT_COUNT] = len(waiting)
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield the readings of CPU clocks, the youngest first."""
+        words = self.words
+        count = words[READING_COUNT]
+        pids = words[PIDS : PIDS + MAX_OWN].tolist()
+        clocks_of = [(place, pid) for place, pid in enumerate(pids, 1) if pid]
+        for number in range(count - 1, max(-1, count - 1 - MAX_READINGS), -1):
+            at = reading_at(number)
+            clocks = {pid: clock for place, pid in clocks_of if (clock := words[at + place]) != UNREAD}
+            yield Reading(words[at], clocks)
+
+    def latest_clocks(self) -> Mapping[int, int]:
+        """Return the CPU times of the product's processes as they were last read."""
+        return next((reading.clocks for reading in self.readings()), {})
 
     def clear(self) -> None:
         """Forget a heartbeat that has ended: its processor is not watched."""
@@ -173,17 +212,17 @@ class EventReader:
     def __init__(self, block: Block) -> None:
         self._block = block
         self._next = block.words[EVENT_COUNT]
-        self.overrun = 0
+        self.overwritten = 0
 
     def new(self) -> list[TakenTime]:
-        """Return the new events, oldest first. Events that were overwritten unread are counted in `overrun`."""
+        """Return the new events, oldest first. Events that were overwritten unread are counted in `overwritten`."""
         block, first = self._block, self._next
         self._next = count = block.words[EVENT_COUNT]
         events = {number: block.event(number) for number in range(max(first, count - MAX_EVENTS), count)}
         # The heartbeat may have written meanwhile, and may be writing the next one.
         oldest = block.words[EVENT_COUNT] - MAX_EVENTS + 1
         kept = [event for number, event in events.items() if number >= oldest]
-        self.overrun += count - first - len(kept)
+        self.overwritten += count - first - len(kept)
         return kept
 
 

@@ -13,8 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from rtppool_core.host.beat_loop import unseen_before_stall_ns
+from rtppool_core.host.beat_words import DUE
 from rtppool_core.host.beats_memory import (
-    DUE,
     Block,
     EventReader,
     Header,
@@ -28,6 +29,7 @@ from rtppool_core.process.early_stop import stop_signals_blocked
 from rtppool_core.process.supervisor import BackOff, ChildProcess, Supervisor
 
 MAX_PROCESSORS = 4
+PYTHON_BEAT = "rtppool_core.host.beat_process"
 BACK_OFF = BackOff(first_seconds=1.0, max_seconds=60.0, reset_seconds=300.0)
 
 log = logging.getLogger(__name__)
@@ -41,14 +43,23 @@ def watched_processors() -> list[int]:
 class Heartbeat:
     """A heartbeat for each of `processors`. `real_time`: it asks for real-time priority, as packet processes do.
 
-    Time in which processes of `programs` hold a processor is not taken time.
+    Time in which processes of `programs` hold a processor is not taken time. `module` runs as the heartbeat; that of
+    this package beats in plain Python.
 
     Call `start` from the event loop while the process has the niceness of the packet processes, and `close` at the end.
     """
 
-    def __init__(self, processors: Sequence[int], *, real_time: bool, programs: Sequence[str] = PROGRAMS) -> None:
+    def __init__(
+        self,
+        processors: Sequence[int],
+        *,
+        real_time: bool,
+        programs: Sequence[str] = PROGRAMS,
+        module: str = PYTHON_BEAT,
+    ) -> None:
         self.processors = tuple(processors)
         self.memory_descriptor = make_memory(len(processors))
+        self._module = module
         self._plan = {
             "processors": list(processors),
             "memory": self.memory_descriptor,
@@ -71,7 +82,8 @@ class Heartbeat:
 
     async def close(self) -> None:
         """End the heartbeat."""
-        await self._supervisor.close()
+        # By force: it has nothing to finish, and reads its pipe only after its imports.
+        await self._supervisor.close(0)
         await asyncio.to_thread(self._starter.shutdown)
         os.close(self.memory_descriptor)
 
@@ -103,6 +115,11 @@ class Heartbeat:
         """Return the stalls and waits since the last call."""
         return [event for reader in self._readers for event in reader.new()]
 
+    @property
+    def overwritten(self) -> int:
+        """The stalls and waits so far that were overwritten before they were read."""
+        return sum(reader.overwritten for reader in self._readers)
+
     def in_progress(self, now_ns: int, raw_offset_ns: int) -> list[TakenTime]:
         """Return the stalls that last until now, less the CPU time of the product's processes meanwhile.
 
@@ -115,12 +132,14 @@ class Heartbeat:
                 continue
             end_ns = now_ns - _used_ns(block)
             if end_ns > stall[0]:
-                found.append(TakenTime(block.processor, stall[0], end_ns, raw_offset_ns, is_wait=False))
+                unseen_ns = unseen_before_stall_ns(block.words)
+                taken = TakenTime(block.processor, stall[0], end_ns, raw_offset_ns, is_wait=False, unseen_ns=unseen_ns)
+                found.append(taken)
         return found
 
     async def _spawn(self) -> ChildProcess:
         theirs, ours = os.pipe()
-        start = partial(_start, {**self._plan, "life": theirs}, (self.memory_descriptor, theirs))
+        start = partial(_start, self._module, {**self._plan, "life": theirs}, (self.memory_descriptor, theirs))
         try:
             process = await asyncio.get_running_loop().run_in_executor(self._starter, start)
         except BaseException:
@@ -139,15 +158,15 @@ class Heartbeat:
 
 def _used_ns(block: Block) -> int:
     """Return the CPU time of the product's processes since a heartbeat last read their clocks."""
-    clocks = block.clocks().by_pid()
+    clocks = block.latest_clocks()
     now = {pid: cpu_ns(pid) for pid in clocks}
     return sum(max(0, clock - clocks[pid]) for pid, clock in now.items() if clock is not None)
 
 
-def _start(plan: Mapping[str, object], descriptors: tuple[int, int]) -> subprocess.Popen[bytes]:
+def _start(module: str, plan: Mapping[str, object], descriptors: tuple[int, int]) -> subprocess.Popen[bytes]:
     with stop_signals_blocked():
         return subprocess.Popen(  # noqa: S603 our own interpreter and module
-            [sys.executable, "-m", "rtppool_core.host.beat_process", json.dumps(plan)],
+            [sys.executable, "-m", module, json.dumps(plan)],
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
         )

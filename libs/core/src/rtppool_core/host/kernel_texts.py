@@ -12,7 +12,7 @@ from rtppool_core.units import NS_PER_SECOND, NS_PER_US
 # proc_stat(5): the columns after a processor's name.
 _STEAL = 7
 # proc_pid_stat(5): fields after the command's closing parenthesis, which may hold blanks itself.
-_PROCESSOR = 36
+LAST_PROCESSOR = 36
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _PROCESSOR_LINE = re.compile(r"cpu\d+$")
 
@@ -59,7 +59,7 @@ def run_delay_ns(schedstat: str) -> int | None:
 def last_processor(proc_pid_stat: str) -> int | None:
     """Return the processor on which a thread ran last, from /proc/PID/stat."""
     fields = proc_pid_stat.rpartition(")")[2].split()
-    return int(fields[_PROCESSOR]) if len(fields) > _PROCESSOR else None
+    return int(fields[LAST_PROCESSOR]) if len(fields) > LAST_PROCESSOR else None
 
 
 def throttling(cpu_stat: str) -> Throttling | None:

@@ -1,4 +1,8 @@
-"""The running processes of the product, found by their command lines in /proc."""
+"""The running processes of this installation: the product's command lines in /proc, within one network namespace.
+
+Another installation's processes take processors as any neighbour does. Those that meet share a network namespace, as
+they send packets to each other.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from itertools import pairwise
 PROC = "/proc"
 # The programs of the product, by their modules.
 PROGRAMS = ("rtppool_relay", "rtppool_echo", "rtppool_callgen", "rtppool_operator")
+# A heartbeat takes next to nothing, and only the time of others tells it anything.
+_HEARTBEAT = ".beat_process"
 # A process that used less since the last call explains no stall.
 _MIN_USED_NS = 1_000_000
 # A process that is young may still replace its program (execve).
@@ -19,7 +25,8 @@ _MAX_EXAMINATIONS = 3
 def is_own_command(command_line: bytes, programs: Sequence[str] = PROGRAMS) -> bool:
     """Return whether a command line, as /proc/PID/cmdline has it, runs one of these programs."""
     words = command_line.decode(errors="replace").split("\0")
-    return any(option == "-m" and module.startswith(tuple(programs)) for option, module in pairwise(words))
+    modules = (module for option, module in pairwise(words) if option == "-m")
+    return any(module.startswith(tuple(programs)) and not module.endswith(_HEARTBEAT) for module in modules)
 
 
 def cpu_clock_of(pid: int) -> int:
@@ -33,6 +40,7 @@ class OwnProcesses:
     def __init__(self, programs: Sequence[str] = PROGRAMS, proc: str = PROC) -> None:
         self._programs = programs
         self._proc = proc
+        self._namespace = _network_of("self", proc)
         self._examined: dict[int, int] = {}
         self._own: set[int] = set()
         self._clocks: dict[int, int] = {}
@@ -63,8 +71,20 @@ class OwnProcesses:
                 command_line = file.read()
         except OSError:
             return
-        if is_own_command(command_line, self._programs):
+        if is_own_command(command_line, self._programs) and self._is_near(pid):
             self._own.add(pid)
+
+    def _is_near(self, pid: int) -> bool:
+        """Return whether a process is in this network namespace, or in an unknown one."""
+        return _network_of(str(pid), self._proc) in {self._namespace, None}
+
+
+def _network_of(name: str, proc: str) -> str | None:
+    """Return the network namespace of a process; None where the kernel refuses, as for one with more rights."""
+    try:
+        return os.readlink(f"{proc}/{name}/ns/net")  # noqa: PTH115 a process without pathlib
+    except OSError:
+        return None
 
 
 def cpu_ns(pid: int) -> int | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from rtppool_core.host.beats_memory import DUE, EVENT_COUNT, MAX_EVENTS, Block, stall_in_progress
+from rtppool_core.host.beat_words import DUE, EVENT_COUNT, MAX_EVENTS
+from rtppool_core.host.beats_memory import Block, stall_in_progress
 from rtppool_core.host.intervals import Interval, overlap_ns, united
 
 
@@ -55,5 +56,5 @@ class StallLookup:
 
     def _ran_ns(self, block: Block) -> int:
         """Return the CPU time of the asking process since a heartbeat last read it; 0 where none reads it."""
-        clock_ns = block.clocks().by_pid().get(self._pid)
+        clock_ns = block.latest_clocks().get(self._pid)
         return 0 if clock_ns is None else max(0, self._own_cpu_ns() - clock_ns)

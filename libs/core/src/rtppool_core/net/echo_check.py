@@ -29,20 +29,31 @@ class Outcome:
     error: str = ""
 
     @property
+    def answered(self) -> int:
+        """Packets with an unchanged answer."""
+        return len(self.round_trips_ns)
+
+    @property
     def lost(self) -> int:
         """Packets without an unchanged answer."""
-        return self.sent - len(self.round_trips_ns)
+        return self.sent - self.answered
+
+    @property
+    def median_ns(self) -> float | None:
+        """The median round trip, None without an answer."""
+        return statistics.median(self.round_trips_ns.values()) if self.round_trips_ns else None
 
     def sentence(self, target: str) -> str:
         """Return the outcome as one line of text."""
-        text = f"echo {target}: sent {self.sent}, answered {len(self.round_trips_ns)}, lost {self.lost}"
+        text = f"echo {target}: sent {self.sent}, answered {self.answered}, lost {self.lost}"
         if self.changed:
             text += f", {self.changed} answers with other bytes"
-        if self.round_trips_ns:
-            times_ms = sorted(nanoseconds / 1e6 for nanoseconds in self.round_trips_ns.values())
+        median_ns = self.median_ns
+        if median_ns is not None:
+            times_ns = self.round_trips_ns.values()
             text += (
-                f"; round trip min {times_ms[0]:.3f} ms, median {statistics.median(times_ms):.3f} ms, "
-                f"max {times_ms[-1]:.3f} ms"
+                f"; round trip min {min(times_ns) / 1e6:.3f} ms, median {median_ns / 1e6:.3f} ms, "
+                f"max {max(times_ns) / 1e6:.3f} ms"
             )
         return f"{text}; {self.error}" if self.error else text
 

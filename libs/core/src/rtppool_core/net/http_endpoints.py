@@ -68,12 +68,13 @@ def make_app(
     ready: Callable[[], Health],
     routes: Mapping[str, Handler] | None = None,
     token: Callable[[], str] | None = None,
+    open_paths: frozenset[str] = OPEN_PATHS,
 ) -> web.Application:
-    """Serve `/health`, `/ready`, `/metrics` and GET `routes`. A token protects all paths but `OPEN_PATHS`.
+    """Serve `/health`, `/ready`, `/metrics` and GET `routes`. A token protects all paths but `open_paths`.
 
     `token` returns the token in force, or raises OSError. An empty token opens nothing.
     """
-    app = web.Application(middlewares=[_bound_headers, *([_token_middleware(token)] if token else [])])
+    app = web.Application(middlewares=[_bound_headers, *([_token_middleware(token, open_paths)] if token else [])])
     app.router.add_get("/health", _health_handler("healthy", healthy))
     app.router.add_get("/ready", _health_handler("ready", ready))
     app.router.add_get("/metrics", make_aiohttp_handler(registry))
@@ -101,10 +102,10 @@ async def _bound_headers(request: web.Request, handler: Handler) -> web.StreamRe
     return await handler(request)
 
 
-def _token_middleware(token: Callable[[], str]) -> Any:
+def _token_middleware(token: Callable[[], str], open_paths: frozenset[str]) -> Any:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in OPEN_PATHS:
+        if request.path in open_paths:
             return await handler(request)
         try:
             expected = token().encode()

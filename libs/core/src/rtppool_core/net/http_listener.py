@@ -30,7 +30,8 @@ MIN_CONNECTIONS = 8
 # Calls need most descriptors, so HTTP gets this part of the limit at most.
 LIMIT_PART = 8
 RESERVED_DESCRIPTORS = 8
-BACKLOG = 1024
+# A client that finds the queue full tries again after a second. In a flood, most of a probe's time is the wait in it.
+BACKLOG = 4096
 # A connection whose request has arrived is served before this many newer ones can displace it.
 MAX_ACCEPTS_A_TURN = 8
 RETRY_ACCEPT_SECONDS = 0.1
@@ -45,6 +46,8 @@ MAX_LINGER_SECONDS = 1.0
 MAX_LINE_BYTES = 8190
 MAX_HEADERS = 128
 MAX_REASON_CHARACTERS = 200
+# A connection without unread input, of the lowest rank.
+NOT_MISSED = (False, 0)
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,12 @@ def max_connections(descriptor_limit: int) -> int:
     if descriptor_limit == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
     return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, descriptor_limit // LIMIT_PART))
+
+
+def note_progress(request: web.BaseRequest) -> None:
+    """Note that the client of an answer without an end has read: the answer may last on. Call it after each part."""
+    if isinstance(request.protocol, _Connection):
+        request.protocol.note_progress()
 
 
 class BoundedSite(web.BaseSite):
@@ -166,13 +175,26 @@ class BoundedSite(web.BaseSite):
 
     def _displace(self) -> bool:
         """Close the connection that is least likely to be missed. Returns False while all are being set up."""
-        candidates = sorted((each for each in self._connections if self._may_close(each)), key=_Connection.rank)
-        chosen = next((each for each in candidates if not each.has_unread_input()), next(iter(candidates), None))
+        chosen = self._least_missed()
         if chosen is None:
             return False
         self._displaced += 1
         chosen.abort()
         return True
+
+    def _least_missed(self) -> _Connection | None:
+        """Return the first connection of the lowest rank, of those with all input read if there are any.
+
+        In a flood that is one of the oldest, so the search ends early.
+        """
+        chosen, lowest = None, None
+        for each in filter(self._may_close, self._connections):
+            cost = (each.has_unread_input(), each.rank())
+            if lowest is None or cost < lowest:
+                chosen, lowest = each, cost
+            if cost == NOT_MISSED:
+                break
+        return chosen
 
     def _may_close(self, connection: _Connection) -> bool:
         """Return whether a connection can be closed. Without TLS, its set-up ends in the turn after its acceptance."""
@@ -258,6 +280,10 @@ class _Connection(web.RequestHandler):
         if progress != self._progress:
             self._progress, self._progress_at_seconds = progress, now_seconds
         return self.is_open and now_seconds >= self._progress_at_seconds + MAX_REQUEST_SECONDS
+
+    def note_progress(self) -> None:
+        """Begin the time of the request anew."""
+        self._progress_at_seconds = asyncio.get_running_loop().time()
 
     def abort(self) -> None:
         """Close the connection at once, with its descriptor, and drop unsent bytes.

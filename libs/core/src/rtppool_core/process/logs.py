@@ -18,6 +18,8 @@ from rtppool_core.process.log_limit import LimitedHandler
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FORMATS = ("text", "json")
+# The parents of all loggers of our code.
+OWN_LOGGERS = ("rtppool_core", "rtppool_relay", "rtppool_echo", "rtppool_operator", "rtppool_callgen")
 
 # Container runtimes split lines of more than 16 KiB.
 MAX_LINE_CHARACTERS = 8192
@@ -103,10 +105,13 @@ class TextFormatter(logging.Formatter):
 
 
 def configure(level: str, log_format: str, stream: TextIO) -> None:
-    """Send the records of this process to `stream`, in one of `FORMATS`."""
+    """Send the records of this process to `stream`, in one of `FORMATS`. Libraries do not log at DEBUG."""
     handler = LimitedHandler(stream)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    debug = level == "DEBUG"
+    logging.basicConfig(level=logging.INFO if debug else level, handlers=[handler], force=True)
+    for name in OWN_LOGGERS:
+        logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.NOTSET)
     # A line per request is noise: metrics are scraped and the status is polled all day.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 

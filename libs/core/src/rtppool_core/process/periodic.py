@@ -27,9 +27,6 @@ REPORT_AGAIN_SECONDS = 60.0
 # Causes of one job that are remembered. A job with more causes forgets the oldest one, and reports it again.
 MAX_CAUSES = 16
 
-# The kernel had no resources for a request that is otherwise valid. A later attempt may succeed.
-SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.EAGAIN})
-
 _REMEDIES: Mapping[int, str] = {
     errno.EMFILE: "raise the limit of open files (ulimit -n, LimitNOFILE), or close idle connections to its HTTP port",
     errno.ENFILE: "raise fs.file-max on the node",
@@ -146,11 +143,6 @@ class PeriodicJobs:
             state.logged = False
             fields = {"job": name, "failures": state.failures}
             log.info("%s works again", name, extra={"fields": fields, "cause": name})
-
-
-def is_shortage(error: BaseException) -> bool:
-    """Return whether the process or the kernel ran out of descriptors, memory, buffers or processes."""
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in SHORTAGES)
 
 
 def describe_failure(error: BaseException) -> str:

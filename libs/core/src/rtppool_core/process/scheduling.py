@@ -1,8 +1,8 @@
 """Scheduling of a process that forwards packets, so that it runs soon after it wakes.
 
 Real-time priority (SCHED_RR, sched(7)) takes the processor from any ordinary thread at once. It needs CAP_SYS_NICE or
-a limit RLIMIT_RTPRIO of 1 or more. The process gets the lowest real-time priority, and the kernel reserves a twentieth
-of every second for ordinary threads.
+a limit RLIMIT_RTPRIO of 1 or more. A packet process gets the lowest real-time priority, and the kernel reserves a
+twentieth of every second for ordinary threads.
 
 Without permission, the process asks for short slices. Linux (EEVDF) lets the running thread finish its slice, 3 ms by
 default, which makes a packet late. Among waiting threads it prefers the one whose slice would end first. Since 6.12 a
@@ -32,10 +32,14 @@ def prioritize(*, real_time: bool) -> None:
         ask_for_short_slices()
 
 
-def ask_for_real_time() -> bool:
-    """Ask for real-time priority of the calling thread and its children. Returns False where the kernel refuses."""
+def ask_for_real_time(above_lowest: int = 0) -> bool:
+    """Ask for real-time priority of the calling thread and its children. Returns False where the kernel refuses.
+
+    `above_lowest` is how much higher the priority is than the lowest one, which packet processes have.
+    """
+    priority = os.sched_get_priority_min(os.SCHED_RR) + above_lowest
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(priority))
     except OSError:
         return False
     return True

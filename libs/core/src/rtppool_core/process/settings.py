@@ -15,6 +15,7 @@ NODE_ADDRESS = "$(NODE_IP)"
 LOCALHOST = "localhost"
 MAX_ADDRESSES = 8
 T = TypeVar("T")
+Choice = TypeVar("Choice", bound=str)
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -67,10 +68,10 @@ class Environment:
 
         return self._parsed(name, default, read, f"seconds, from {lowest:g} to {highest:g}")
 
-    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+    def choice(self, name: str, default: Choice, choices: tuple[Choice, ...]) -> Choice:
         """Return one of `choices`, in upper or lower case."""
 
-        def read(text: str) -> str:
+        def read(text: str) -> Choice:
             return next(choice for choice in choices if choice.lower() == text.lower())
 
         return self._parsed(name, default, read, "one of " + ", ".join(choices))

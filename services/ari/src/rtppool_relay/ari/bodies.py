@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import aiohttp
 
 from rtppool_relay.ari.errors import AriFormatError
+from rtppool_relay.caller_numbers import without_digits
 
 # The channels of 4,096 calls have some 4 MB. The bounds hold for the decompressed bytes and for those on the wire.
 MAX_LIST_BYTES = 8 << 20
@@ -27,6 +28,7 @@ MAX_ELEMENT_CHARS = 1 << 16
 # An application is one element with the ids of all its channels.
 MAX_APPLICATION_CHARS = 1 << 20
 MAX_FAULTS = 100
+MAX_SHOWN = 40
 # Some 0.1 s of CPU time for each faulty element. A channel has about 120 tokens.
 MAX_SKIPPED_TOKENS = 100_000
 # Between two turns of the event loop.
@@ -69,7 +71,10 @@ async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 
 
 async def read_error_text(response: aiohttp.ClientResponse) -> str:
-    """Return the beginning of an error's body, as far as it arrives soon. The status alone is an answer, too."""
+    """Return the beginning of an error's body without numbers, as far as it arrives soon.
+
+    The status alone is an answer, too.
+    """
     text = bytearray()
     try:
         async with asyncio.timeout(ERROR_BODY_SECONDS):
@@ -79,7 +84,7 @@ async def read_error_text(response: aiohttp.ClientResponse) -> str:
                     break
     except (aiohttp.ClientError, OSError, TimeoutError):
         pass
-    return text.decode("utf-8", "replace")
+    return without_digits(text.decode("utf-8", "replace"))
 
 
 def parse_json(text: str) -> Any:
@@ -106,7 +111,7 @@ async def parse_list(body: bytes, parse: Callable[[Any], T], max_element_chars: 
     text = body.decode("utf-8", "replace")
     at = _skip_space(text, 0)
     if text[at : at + 1] != "[":
-        raise AriFormatError(f"the answer is no JSON list, but begins with {text[at : at + 40]!r}")
+        raise AriFormatError(f"the answer is no JSON list, but begins with {_begin(text, at)}")
     items: list[T] = []
     faults: list[str] = []
     at = _skip_space(text, at + 1)
@@ -140,7 +145,7 @@ def _parse_element(text: str, at: int, max_chars: int) -> tuple[Any, int]:
         else:
             end = _skip_space(text, at + length)
             if text[end : end + 1] not in {",", "]"}:
-                raise ValueError(f"behind it comes {text[end : end + 40]!r}")
+                raise ValueError(f"behind it comes {_begin(text, end)}")
             return document, end
     raise AssertionError("the last window returns or raises")
 
@@ -165,6 +170,10 @@ async def _find_end(text: str, at: int) -> int:
         if number % MAX_TOKENS_A_TURN == 0:
             await asyncio.sleep(0)
     raise AriFormatError("the list has no end")
+
+
+def _begin(text: str, at: int) -> str:
+    return repr(without_digits(text[at : at + MAX_SHOWN]))
 
 
 def _skip_space(text: str, at: int) -> int:

@@ -5,11 +5,13 @@ Field names are those of the ARI models `Channel`, `Bridge` and `Message` of Ast
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from rtppool_relay.ari.bodies import parse_json
 from rtppool_relay.ari.errors import AriFormatError
+from rtppool_relay.caller_numbers import without_digits
 
 MAX_SHOWN = 200
 # A longer event is not a pressed key.
@@ -17,6 +19,7 @@ MAX_DIGIT_MILLISECONDS = 60_000
 MAX_SHOWN_NAMES = 10
 # Asterisk's ids have at most 149 characters, its channel names 79.
 MAX_TEXT_CHARS = 512
+_TYPE = re.compile(r'"type"\s*:\s*"([A-Za-z]{1,40})"', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Channel:
     id: str
     name: str
     application: str | None = None
-    caller_number: str = ""
+    caller_number: str = field(default="", repr=False)
     media_address: str | None = None
     media_port: str | None = None
     has_dialplan: bool = True
@@ -183,7 +186,10 @@ def parse_event(text: str) -> AriEvent | None:
     try:
         fields = _object(parse_json(text))
     except AriFormatError as error:
-        raise AriFormatError(f"an event is {error}: {_shown(text)}") from error
+        # Its text is not shown: it may hold the caller's name and number.
+        found = _TYPE.search(text)
+        kind = found[1] if found else "unknown"
+        raise AriFormatError(f"an event of type {kind} with {len(text)} characters is {error}") from error
     match fields.get("type"):
         case "StasisStart":
             replaced = _optional(_inner(fields, "replace_channel"), "id")
@@ -207,7 +213,7 @@ def parse_event(text: str) -> AriEvent | None:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return repr(value[:MAX_SHOWN])
+        return repr(without_digits(value[:MAX_SHOWN]))
     if isinstance(value, dict):
         return f"an object with {sorted(value)[:MAX_SHOWN_NAMES]}"[:MAX_SHOWN]
     return f"{type(value).__name__}"

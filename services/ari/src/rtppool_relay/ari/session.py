@@ -89,6 +89,8 @@ class AriSession:
         self._since_ns = wall_ns()
         self._connections = 0
         self._rights_problem: str | None = None
+        # Set when the first attempt has failed, or has adopted the calls of a former relay.
+        self.first_attempt_ended = asyncio.Event()
 
     def report(self) -> AriReport:
         """Return the state of the connection."""
@@ -230,6 +232,7 @@ class AriSession:
 
     def _set_state(self, state: AriState, reason: str | None) -> None:
         """Set the state, and log one line for each change."""
+        self.first_attempt_ended.set()
         if (state, reason) == (self._state, self._reason):
             return
         if state != self._state:

@@ -18,7 +18,6 @@ from rtppool_relay.calls.table import CUTS, CallEvent, CallState
 from rtppool_relay.figures.call_figures import CallFigures
 from rtppool_relay.streams.slices import microseconds
 
-SHOWN_DIGITS = 2
 # From an echo on the same node to the limit of a call's set-up. 5 ms and 40 ms are promises.
 EDGES_MICROSECONDS = (
     *(500, 1_000, 2_000, 3_000, 5_000, 8_000, 10_000, 15_000, 20_000, 30_000, 40_000, 50_000),
@@ -32,7 +31,7 @@ class CallRecord(msgspec.Struct, rename="camel"):
     Attributes:
         adopted: found in Asterisk, where an earlier relay set it up.
         shared: a third channel was in the bridge, so the figures include Asterisk's 20 ms of mixing.
-        caller_number: masked.
+        caller_number: in the form that `CallerNumbers` shows.
         asterisk: host and port of Asterisk's side of the RTP stream.
         media_reason: the likely reason for silent media, as a sentence.
         setup_milliseconds: from StasisStart until both channels are in the bridge.
@@ -139,15 +138,6 @@ class CallCounters:
             return
         self.ended_by[by.value] = self.ended_by.get(by.value, 0) + 1
         self.cut += by in CUTS
-
-
-def mask_number(number: str) -> str | None:
-    """Hide all but the last digits of a caller's number. Return None for an empty one."""
-    if not number:
-        return None
-    if len(number) <= SHOWN_DIGITS * 2:
-        return "*" * len(number)
-    return "*" * (len(number) - SHOWN_DIGITS) + number[-SHOWN_DIGITS:]
 
 
 def log_fields(record: CallRecord) -> dict[str, Any]:

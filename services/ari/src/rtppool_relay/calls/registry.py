@@ -24,7 +24,7 @@ from rtppool_relay.ari.messages import (
 from rtppool_relay.calls.ids import CallIds, Part, call_of, is_media_of_any_relay
 from rtppool_relay.calls.presence import Presence
 from rtppool_relay.calls.reconciliation import Calls, KnownCall, Pair, Stage
-from rtppool_relay.calls.record import CallRecord, log_fields, mask_number
+from rtppool_relay.calls.record import CallRecord, log_fields
 from rtppool_relay.calls.returns import Returns
 from rtppool_relay.calls.runner import REFUSED_VARIABLE, CallContext, CallRunner
 from rtppool_relay.calls.sound import SoundState
@@ -90,6 +90,17 @@ class CallRegistry:
         for name, runner in list(self._live.items()):
             if self._live.get(name) is runner:
                 yield runner.update_figures()
+
+    def live_records(self) -> Iterator[CallRecord]:
+        """Yield the live calls, oldest first, without their figures of this moment, which cost a millisecond each."""
+        for runner in self._live.values():
+            yield runner.record
+
+    def find(self, call: str) -> CallRecord | None:
+        """Return a live call with its figures at this moment, or a recent one; None where there is none."""
+        if (runner := self._live.get(call)) is not None:
+            return runner.update_figures()
+        return next((record for record in reversed(self._recent) if record.call == call), None)
 
     def recent_calls(self) -> list[CallRecord]:
         """Return the last ended calls, newest first."""
@@ -204,8 +215,8 @@ class CallRegistry:
         await self._idle.wait()
 
     async def cut_all(self) -> int:
-        """End all calls now and return their number."""
-        runners = list(self._live.values())
+        """End all calls now and return the number of those that were not ending already."""
+        runners = [runner for runner in self._live.values() if not runner.is_leaving]
         for runner in runners:
             runner.feed(CallEvent.CUT)
         try:
@@ -246,7 +257,7 @@ class CallRegistry:
                 channel_id=channel.id,
                 state=CallState.ENDED,
                 started_unix_ms=now_ms,
-                caller_number=mask_number(channel.caller_number),
+                caller_number=context.caller_numbers.shown(channel.caller_number),
                 ended_unix_ms=now_ms,
                 refused="Overloaded",
                 refusal=refusal,

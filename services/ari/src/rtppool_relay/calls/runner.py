@@ -13,9 +13,10 @@ from rtppool_core.units import NS_PER_MS, NS_PER_SECOND, NS_PER_US
 from rtppool_relay.ari.errors import AriError, AriRefused, AriUnreachable
 from rtppool_relay.ari.messages import Channel
 from rtppool_relay.ari.rest import AriClient
+from rtppool_relay.caller_numbers import CallerNumbers
 from rtppool_relay.calls.entrance import Entrance
 from rtppool_relay.calls.ids import CallIds
-from rtppool_relay.calls.record import CallCounters, CallRecord, mask_number
+from rtppool_relay.calls.record import CallCounters, CallRecord
 from rtppool_relay.calls.returns import give_back
 from rtppool_relay.calls.sound import NO_SOUND, OBSERVED, SoundState, SoundTrack
 from rtppool_relay.calls.table import LEAVING, SET_UP, TABLE, CallEvent, CallState
@@ -54,6 +55,7 @@ class CallContext:
     wall_ns: Callable[[], int]
     draining: Callable[[], bool]
     old_ids: tuple[CallIds, ...] = ()
+    caller_numbers: CallerNumbers = field(default_factory=CallerNumbers)
     entrance: Entrance = field(default_factory=Entrance)
     adoptions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_ADOPTIONS_AT_ONCE))
 
@@ -84,12 +86,13 @@ class CallRunner:
             channel_id=caller.id,
             state=CallState.NEW,
             started_unix_ms=context.wall_ns() // NS_PER_MS,
-            caller_number=mask_number(caller.caller_number),
+            caller_number=context.caller_numbers.shown(caller.caller_number),
         )
         self.ids = ids if ids is not None else context.ids
         self.left_behind = False
         self.unreturned: tuple[str, str] | None = None
         self._context = context
+        self._caller_number = caller.caller_number
         self._retire = retire
         self._started_seconds = context.monotonic()
         self._left_ns: int | None = None
@@ -383,9 +386,9 @@ class CallRunner:
     async def _read_sip_call_id(self) -> None:
         """Read the SIP Call-ID, which callers on other channels lack. A failure must not cost the call."""
         try:
-            self.record.sip_call_id = await self._context.client.variable(
-                self.record.channel_id, "CHANNEL(pjsip,call-id)"
-            )
+            context, call_id = self._context, "CHANNEL(pjsip,call-id)"
+            found = await context.client.variable(self.record.channel_id, call_id)
+            self.record.sip_call_id = found and context.caller_numbers.hide_in(found, self._caller_number)
         except AriError as error:
             log.debug("call %s: no SIP Call-ID: %s", self.record.call, error)
 

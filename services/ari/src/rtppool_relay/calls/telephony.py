@@ -72,6 +72,7 @@ class Telephony:
                 wall_ns=time.time_ns,
                 draining=lambda: self._draining,
                 old_ids=(CallIds.of_node(settings.node_name),),
+                caller_numbers=settings.caller_numbers,
             )
         )
         self._comparison = Comparison(self._calls)
@@ -91,6 +92,11 @@ class Telephony:
         await self._configured.wait()
         await self._session.run()
 
+    async def wait_for_first_attempt(self) -> None:
+        """Return when calls of a former relay have been adopted, or the first connection has failed."""
+        if self._configured.is_set():
+            await self._session.first_attempt_ended.wait()
+
     def refresh_credentials(self) -> None:
         """Use credentials that have changed in their files, also the first ones. Call it every few seconds."""
         if self._credentials.refresh():
@@ -106,6 +112,14 @@ class Telephony:
     def iterate_calls(self) -> Iterator[CallRecord]:
         """Yield the live calls, oldest first, each with its figures at that moment."""
         return self._calls.iterate_calls()
+
+    def live_records(self) -> Iterator[CallRecord]:
+        """Yield the live calls, oldest first, without their figures of this moment."""
+        return self._calls.live_records()
+
+    def find_call(self, call: str) -> CallRecord | None:
+        """Return a live or a recent call; None where there is none."""
+        return self._calls.find(call)
 
     def live_calls(self) -> list[CallRecord]:
         """Return the live calls, oldest first."""

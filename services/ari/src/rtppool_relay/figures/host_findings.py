@@ -44,7 +44,7 @@ def _findings(host: HostTime, latest: HostFigures) -> Iterator[Finding]:
         yield THROTTLED
     if latest.run_delay_ns and latest.run_delay_ns * 100 >= host.latest_ns() * MIN_WAITING_PER_CENT:
         yield WAITING
-    missing = [f"{name} ({reason})" for name, reason in (host.absent or {}).items() if name in NEEDED]
+    missing = [f"{name} ({reason})" for name, reason in host.missing().items() if name in NEEDED]
     if missing:
         yield Finding(
             "HostWitnesses",

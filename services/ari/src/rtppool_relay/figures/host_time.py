@@ -20,6 +20,9 @@ MIN_RUN_DELAY_ABOVE_USUAL_NS = 10 * NS_PER_MS
 # The media process waits for a tenth of the time: such a second is never usual.
 MAX_USUAL_RUN_DELAY_NS = 100 * NS_PER_MS
 
+# Readings come once a second. A heartbeat starts when calls of a former relay are adopted, and again after its end.
+MAX_START_READINGS = 10
+
 
 class HostTime:
     """Host time of the window's seconds (Unix time of the measurement's clock), and its sum since the relay started.
@@ -33,6 +36,7 @@ class HostTime:
         self._by_second: dict[int, HostFigures] = {}
         self.total = HostFigures()
         self.absent: Mapping[str, str] | None = None
+        self._absent_readings: dict[str, int] = {}
 
     def keep_window(self, seconds: int) -> None:
         """Keep the seconds of a window of this length from now on."""
@@ -46,6 +50,12 @@ class HostTime:
         }
         self.total = self.total.plus(figures)
         self.absent = dict(absent)
+        self._absent_readings = {name: self._absent_readings.get(name, 0) + 1 for name in absent}
+
+    def missing(self) -> Mapping[str, str]:
+        """Return the reason of each witness that has been absent for longer than the start of one takes."""
+        absent = self.absent or {}
+        return {name: absent[name] for name, readings in self._absent_readings.items() if readings > MAX_START_READINGS}
 
     def latest(self) -> HostFigures:
         """Return the sum of the latest seconds, as many as a window has."""

@@ -37,6 +37,10 @@ class Beats(Protocol):
     def new_events(self) -> list[TakenTime]:
         """Return the stalls and waits since the last call."""
 
+    @property
+    def overwritten(self) -> int:
+        """The stalls and waits so far that were overwritten before they were read."""
+
     def in_progress(self, now_ns: int, raw_offset_ns: int) -> list[TakenTime]:
         """Return the stalls that last until now."""
 
@@ -54,6 +58,7 @@ class HostWatch:
         self._before: Counters | None = None
         self._events: deque[TakenTime] = deque()
         self._stalled_ns: Counter[int] = Counter()
+        self._overwritten = 0
 
     def read(self, now_ns: int) -> None:
         """Read the counters; `now_ns` is the measurement's clock. The time belongs to the second of its middle."""
@@ -90,16 +95,27 @@ class HostWatch:
         return HostFigures(stalled_ns={each: stalled[each] for each in sorted(watched)} if watched else None)
 
     def _absent(self, counters: Counters) -> Mapping[str, str]:
-        absence = self._heartbeat.absence
+        absence = self._heartbeat.absence or self._overwritten_clause()
         return {**counters.absent, **({} if absence is None else {"heartbeat": absence})}
+
+    def _overwritten_clause(self) -> str | None:
+        """Return a clause where stalls since the last call are unknown."""
+        new = self._heartbeat.overwritten - self._overwritten
+        self._overwritten += new
+        return f"{new} stalls were overwritten before they were read" if new else None
 
 
 def stalls_of(watched: Sequence[int], events: Sequence[TakenTime], steady_ns: Callable[[int], int]) -> Stalls:
     """Return events as stalls and waits of processors, in the time of a clock."""
     stalls: dict[int, list[Interval]] = {processor: [] for processor in watched}
     waits: defaultdict[int, list[Interval]] = defaultdict(list)
+    unseen: defaultdict[int, list[Interval]] = defaultdict(list)
     for event in events:
         end_ns = steady_ns(event.end_ns + event.raw_offset_ns)
-        interval = end_ns - (event.end_ns - event.start_ns), end_ns
-        (waits[event.processor] if event.is_wait else stalls.setdefault(event.processor, [])).append(interval)
-    return Stalls(stalls, waits)
+        start_ns = end_ns - (event.end_ns - event.start_ns)
+        if event.is_wait:
+            waits[event.processor].append((start_ns, end_ns))
+        else:
+            stalls.setdefault(event.processor, []).append((start_ns, end_ns))
+            unseen[event.processor].append((start_ns - event.unseen_ns, start_ns))
+    return Stalls(stalls, waits, unseen)

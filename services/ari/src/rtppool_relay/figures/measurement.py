@@ -18,7 +18,7 @@ from rtppool_relay.figures.echo_health import EchoHealth
 from rtppool_relay.figures.host_time import HostTime
 from rtppool_relay.media.clock_readings import ClockReading
 from rtppool_relay.media.rows import DROP_REASONS, Word
-from rtppool_relay.streams.slices import SliceStore
+from rtppool_relay.streams.slices import Slice, SliceStore
 from rtppool_relay.streams.stalls import NO_STALLS, Stalls
 from rtppool_relay.streams.statistics import Collected, StreamStatistics, collect_all
 from rtppool_relay.streams.steady_clock import SteadyClock
@@ -40,14 +40,21 @@ class KindFigures:
         default_factory=lambda: {name: durations_of(name) for name, times in TIMES.items() if times.metric}
     )
     counted: Counter[Word] = field(default_factory=Counter)
+    _latest: Slice = field(default_factory=Slice)
 
     def add(self, collected: Collected) -> None:
         """Add the figures of one collection."""
         for second, part in collected.by_second.items():
             self.store.add(second, part)
+            self._latest.add(part)
         self.counted.update(collected.counted)
         for name, values_ns in collected.times:
             self.durations[name].observe(values_ns)
+
+    def take_latest(self) -> Slice:
+        """Return the figures that became known since the last call."""
+        taken, self._latest = self._latest, Slice()
+        return taken
 
 
 @dataclass(slots=True)

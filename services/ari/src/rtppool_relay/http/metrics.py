@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rtppool_core.contract.report import DurationsReport, Report
+from rtppool_core.contract.report import FINDING_CODES, DurationsReport, Report
 from rtppool_core.host.metrics import host_metrics
 from rtppool_relay.calls.table import CUTS, CallEvent
 from rtppool_relay.figures.measurement import Measurement
@@ -44,6 +45,7 @@ class RelayMetrics(Collector):
         yield from _connections(report)
         yield from _media(report)
         yield from _verdict(report)
+        yield from _configuration(report)
         yield from window_metrics(snapshot.calls)
         yield from host_metrics(self._measurement.host.total, "rtp_relay", "media")
         yield _failures(self._job_failures())
@@ -65,6 +67,18 @@ def _verdict(report: Report) -> Iterable[Metric]:
     if report.sla.result != "Unknown":
         verdict.add_metric([], float(report.sla.result == "Met"))
     yield verdict
+
+
+def _configuration(report: Report) -> Iterable[Metric]:
+    pooled = GaugeMetricFamily("rtp_relay_pool_applied", "1 while the relay runs the configuration of a pool.")
+    pooled.add_metric([], float(report.pool is not None))
+    rejected = GaugeMetricFamily("rtp_relay_config_rejected", "1 while the relay rejects the pools file.")
+    rejected.add_metric([], float(report.config_error is not None))
+    findings = GaugeMetricFamily("rtp_relay_preflight_findings", "Present findings of preflight.", labels=["code"])
+    present = Counter(each.code for each in report.preflight)
+    for code in dict.fromkeys((*FINDING_CODES, *present)):
+        findings.add_metric([code], present[code])
+    yield from (pooled, rejected, findings)
 
 
 def _ports(report: Report) -> Iterable[Metric]:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.request import parse_http_list
 
@@ -16,8 +17,10 @@ from aiohttp.helpers import parse_mimetype
 from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.packet_check import PacketCheck
 from rtppool_core.net.http_endpoints import Handler, json_response
+from rtppool_core.pages.static_files import StaticFiles, page_response
+from rtppool_core.pages.templates import Templates
 from rtppool_relay.http.calls_document import Calls, CallsDocument
-from rtppool_relay.http.page.page import SlaPage
+from rtppool_relay.http.page.page import PACKAGE, render_live, render_report
 from rtppool_relay.http.sla_document import sla_document
 from rtppool_relay.http.snapshot import Snapshot
 
@@ -33,12 +36,18 @@ def make_routes(
     live_calls: Calls,
     recent_calls: Calls,
     check_packets: Callable[[], Awaitable[PacketCheck]],
+    live: Mapping[str, Handler] = MappingProxyType({}),
 ) -> dict[str, Handler]:
-    """Make the handlers of `/status`, `/sla`, `/calls` and `/check`."""
-    page = SlaPage.load()
+    """Make the handlers of `/`, `/status`, `/sla`, `/calls`, `/check` and the files of pages, beside `live`."""
+    templates = Templates(PACKAGE)
+    files = StaticFiles([PACKAGE])
 
     async def status(_request: web.Request) -> web.StreamResponse:
         return json_response(to_json(snapshot().report))
+
+    async def page(_request: web.Request) -> web.StreamResponse:
+        report = snapshot().report
+        return page_response(render_live(templates, report.relay, report.node))
 
     async def check(_request: web.Request) -> web.StreamResponse:
         return json_response(to_json(await check_packets()))
@@ -46,7 +55,7 @@ def make_routes(
     async def sla(request: web.Request) -> web.StreamResponse:
         accept = ",".join(request.headers.getall("Accept", ()))[:MAX_ACCEPT_CHARACTERS]
         if prefer(accept, (JSON, HTML)) == HTML:
-            response = _page_response(page.render(snapshot()), page.content_security_policy)
+            response = page_response(render_report(templates, snapshot()))
         else:
             response = json_response(sla_document(snapshot()))
         # A cache must not answer one client with the form that another client preferred.
@@ -55,7 +64,7 @@ def make_routes(
         return response
 
     calls = CallsDocument(live_calls, recent_calls).answer
-    return {"/status": status, "/sla": sla, "/calls": calls, "/check": check}
+    return {"/": page, "/status": status, "/sla": sla, "/calls": calls, "/check": check, **files.routes(), **live}
 
 
 def prefer(accept: str, offered: Sequence[str]) -> str:
@@ -108,17 +117,3 @@ def _parse_range(item: str) -> tuple[MediaRange, str]:
     weight = parameters.pop("q", "1")
     subtype = f"{mime.subtype}+{mime.suffix}" if mime.suffix else mime.subtype
     return MediaRange(mime.type, subtype, frozenset(parameters.items())), weight
-
-
-def _page_response(page: str, content_security_policy: str) -> web.Response:
-    """Make the page's response. Half a surrogate pair, which JSON can carry and UTF-8 cannot, becomes a `?`."""
-    return web.Response(
-        body=page.encode("utf-8", "replace"),
-        content_type="text/html",
-        charset="utf-8",
-        headers={
-            "Content-Security-Policy": content_security_policy,
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )

@@ -15,12 +15,12 @@ US_PER_SECOND = 1e6
 
 
 def window_metrics(window: Slice) -> Iterable[Metric]:
-    """Yield gauges. A gauge that was not measured has no sample."""
+    """Yield a summary and gauges. A figure that was not measured has no sample."""
     quality = window.estimate()
     bursts = window.bursts
     outside = window.expected - bursts.burst_packets
-    yield _gauge(
-        *("rtp_relay_window_rtt_seconds", "Round trips of calls in the SLA's window.", "quantile"),
+    yield _summary(
+        *("rtp_relay_window_rtt_seconds", "Round trips of calls in the SLA's window."),
         {label: _seconds(window.round_trip.quantile_ns(per_mille)) for per_mille, label in QUANTILES},
     )
     yield _gauge(
@@ -76,6 +76,15 @@ def window_metrics(window: Slice) -> Iterable[Metric]:
         *("rtp_relay_window_estimated_mos", "MOS of the E-model (G.107), estimated.", None),
         {"": quality.mos if quality else None},
     )
+
+
+def _summary(name: str, text: str, values: dict[str, float | None]) -> Metric:
+    """Return a summary, the only type whose samples may have the label `quantile`. It has no sum and no count."""
+    family = Metric(name, text, "summary")
+    for quantile, value in values.items():
+        if value is not None:
+            family.add_sample(name, {"quantile": quantile}, value)
+    return family
 
 
 def _gauge(name: str, text: str, label: str | None, values: dict[str, float | None]) -> Metric:

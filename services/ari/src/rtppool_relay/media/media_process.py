@@ -12,7 +12,8 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from rtppool_core.process.periodic import describe_failure, is_shortage
+from rtppool_core.process.periodic import describe_failure
+from rtppool_core.process.shortage import is_shortage
 from rtppool_core.process.supervisor import END_SECONDS, ChildProcess
 
 ANSWER_SECONDS = 2.0

@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass
 
 from rtppool_core.net.udp import ask_for_stamps_both_ways, bind_error, family_of, mark
-from rtppool_core.process.periodic import is_shortage
+from rtppool_core.process.shortage import is_shortage
 
 RECEIVE_BUFFER_BYTES = 256 * 1024
 

@@ -23,13 +23,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS_PER_SLOT = 1024  # 20 s at 50 packets a second
-ROW_BYTES = 128  # one cache line for every packet, one more for the echo's extension
-HEADER_BYTES = 4096  # a page, so that rows of neighbours never share one
-SLOT_BYTES = HEADER_BYTES + ROWS_PER_SLOT * ROW_BYTES
-SLOTS = 4096
-# Name of the memfd, visible among a process's descriptors.
-ROWS_NAME = "rtp-relay-rows"
+from rtppool_relay.media.sizes import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES
 
 # A row's layout. From Asterisk: a (the kernel's stamp of arrival), x (just before the send), SSRC, timestamp, epoch,
 # the header's second byte, TOS, bytes, ordinal, index. From the echo: r, y. `x_raw` and `y_raw` are x and y by

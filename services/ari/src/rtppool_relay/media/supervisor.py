@@ -29,7 +29,8 @@ from rtppool_core.process.supervisor import Supervisor
 from rtppool_relay.media.launch import FirstMediaProcess, command_sockets, make_rows, start_media_process
 from rtppool_relay.media.media_process import ANSWER_SECONDS, MAX_MISSED_PINGS, MediaFault, MediaProcess
 from rtppool_relay.media.port_sockets import PortSockets
-from rtppool_relay.media.rows import SLOT_BYTES, SLOTS, read_ordinals, slot_offset
+from rtppool_relay.media.rows import read_ordinals, slot_offset
+from rtppool_relay.media.sizes import SLOT_BYTES, SLOTS
 
 PING_SECONDS = 0.5
 # A process that misses so many pings is killed, if it forwards nothing either: its calls are silent for 4 s by then.
@@ -42,7 +43,7 @@ COMPILE_SECONDS = 180.0
 END_SECONDS = 1.0
 # A third of the weight: a media process that wakes goes first, and calls are still set up on a busy node.
 CONTROL_NICENESS = 5
-HINT = "the whole error is shown by: python -m rtppool_relay.packets.compile_ahead"
+HINT = "the whole error is shown by: python -m rtppool_relay.packets.machine_code"
 # This many certainly fit into a socket's buffer.
 MAX_CONCURRENT_COMMANDS = 32
 # Kept: a block of this size for each call would leave holes all over the heap.
@@ -285,8 +286,9 @@ class MediaSupervisor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        supervisors = (*(worker.supervisor for worker in self._workers), self._standby)
-        await asyncio.gather(*(supervisor.close(END_SECONDS) for supervisor in supervisors))
+        workers = (worker.supervisor.close(END_SECONDS) for worker in self._workers)
+        # By force: it has no calls, and reads its commands only after its imports.
+        await asyncio.gather(*workers, self._standby.close(0))
         await asyncio.to_thread(self._starter.shutdown)
         os.close(self._rows_descriptor)
         if self._first is not None:
@@ -331,11 +333,13 @@ class MediaSupervisor:
         log.warning("the media process that stood by ended; another is started", extra={"fields": {"code": code}})
 
     async def _start_compiled(self) -> MediaProcess:
-        process = await self._start_process()
+        starting = asyncio.ensure_future(self._start_process())
         try:
+            # Shielded: a process that is being started is not lost when the wait for it is cancelled.
+            process = await asyncio.shield(starting)
             await self._until_compiled(process)
         except BaseException as error:
-            await process.end(END_SECONDS)
+            await (await starting).end(END_SECONDS)
             if isinstance(error, MediaFault):
                 cause = self._last_line_of_first() or error
                 raise StartError(f"the first media process can't start: {cause}; {HINT}") from error

@@ -11,17 +11,17 @@ import numpy as np
 from rtppool_core.net.local_address import is_local_address
 from rtppool_core.net.udp import ask_for_stamps_both_ways, ask_for_tos
 from rtppool_relay.media.rows import SEQUENCE_OFFSET_WORD, Word, latest_ordinal
-from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps
+from rtppool_relay.packets.machine_code import collect_stamps, expect
 from rtppool_relay.packets.memory import (
     ASTERISK_LEG,
     DESCRIPTORS,
     ECHO_LEG,
     LOCAL_ECHO_LEG,
     MAX_ADDRESS_BYTES,
+    ONE_IN,
     UNKNOWN,
     Media,
 )
-from rtppool_relay.packets.packet_path import expect
 
 
 class TooManyDescriptorsError(Exception):

@@ -1,6 +1,6 @@
-"""Compilation of all code of a media process: `python -m rtppool_relay.packets.compile_ahead`, at image build.
+"""Compilation of all machine code: `python -m rtppool_relay.packets.compile_ahead`, by `make setup`.
 
-A media process does the same before its first answer. Where the cache has the machine code, that loads it.
+A media process compiles its part before its first answer. Where the cache has the machine code, that loads it.
 """
 
 from __future__ import annotations
@@ -9,31 +9,35 @@ import sys
 import time
 from typing import Any
 
-from rtppool_relay.media.rows import SLOT_BYTES
-from rtppool_relay.packets.departure_stamps import collect_stamps
-from rtppool_relay.packets.memory import lay_out
-from rtppool_relay.packets.packet_path import drain_queued, expect, forward
+import numpy as np
 
-_NO_DESCRIPTOR = -1
-# Machine code depends on the arrays' types: the rows of a single slot would be one contiguous array.
-_SLOTS = 2
+from rtppool_core.host.beat_words import BLOCK_WORDS
+from rtppool_relay.packets.departure_stamps import collect_stamps
+from rtppool_relay.packets.entry_points import NO_DESCRIPTOR, scratch_media
+from rtppool_relay.packets.heartbeat import beat
+from rtppool_relay.packets.packet_path import drain_queued, expect, forward
 
 
 def compile_ahead() -> None:
-    """Call each entry point once, on scratch memory and without a valid descriptor."""
-    media = lay_out(bytearray(_SLOTS * SLOT_BYTES), _SLOTS, _NO_DESCRIPTOR, _NO_DESCRIPTOR)
-    media.calls["asterisk"] = _NO_DESCRIPTOR
+    """Call each function of a media process once, on scratch memory and without a valid descriptor."""
+    media = scratch_media()
     expect(media, 0, 0)
-    collect_stamps(media, _NO_DESCRIPTOR)
+    collect_stamps(media, NO_DESCRIPTOR)
     drain_queued(media, 0)
     forward(media)
+
+
+def compile_heartbeat() -> None:
+    """Call a heartbeat's loop once, for no beat."""
+    beat(np.zeros(BLOCK_WORDS, np.int64))
 
 
 def main() -> int:
     """Compile and print the duration. With `--kept` return 1 when the cache missed a function."""
     started = time.monotonic()
     compile_ahead()
-    called: tuple[Any, ...] = (collect_stamps, drain_queued, expect, forward)
+    compile_heartbeat()
+    called: tuple[Any, ...] = (beat, collect_stamps, drain_queued, expect, forward)
     compiled_now = sum(function.stats.cache_misses.total() for function in called)
     print(f"packet path: {compiled_now} functions compiled, in {time.monotonic() - started:.1f} s")  # noqa: T201
     return 1 if compiled_now and "--kept" in sys.argv[1:] else 0

@@ -1,18 +1,16 @@
 """Compilation with numba, at the first call of a function, and a cache of the machine code beside the source.
 
-numba's own cache depends on a function's file alone. But constants and functions imported from other files are part of
-its machine code, too. So this cache depends on all files of `SOURCES`: a changed line in one of them compiles all
-functions again (some seconds, once).
+numba's own cache depends on a function's file alone. This cache depends on all files of `SOURCES`: a changed line in
+one of them compiles all functions again (some seconds, once).
 
-The machine code fits every CPU of its architecture, so that one image serves every node. Only media processes import
-this module.
+The machine code fits every CPU of its architecture, so that one image serves every node. It allocates no memory, and
+numba refuses a function that would: so the code needs no part of numba's runtime.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -20,36 +18,18 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core.caching import InTreeCacheLocator
 
-import rtppool_core
+from rtppool_relay.packets.sources import source_stamp
 
 F = TypeVar("F", bound=Callable[..., object])
 
 _HERE = Path(__file__).parent
 _KEPT_IN = _HERE / "__pycache__"
-# The files of compiled functions and all their imports from our packages; a test compares them.
-SOURCES: Mapping[Path, tuple[str, ...]] = {
-    _HERE: ("compiled", "departure_stamps", "memory", "packet_path", "system_calls"),
-    _HERE.parent / "media": ("rows",),
-    Path(rtppool_core.__file__).parent: (
-        "net/udp", "rtp/echo_extension", "rtp/header", "rtp/serial", "units",
-    ),
-}  # fmt: skip
-
-
-@cache
-def source_stamp() -> str:
-    """Return a hash of all files of `SOURCES`."""
-    stamp = hashlib.sha256()
-    for folder, names in SOURCES.items():
-        for name in names:
-            stamp.update((folder / f"{name}.py").read_bytes())
-    return stamp.hexdigest()
 
 
 class PackageCacheLocator(InTreeCacheLocator):
-    """Cache in `__pycache__`. An image has it read-only, with everything compiled ahead."""
+    """Cache in `__pycache__`."""
 
-    def get_source_stamp(self) -> str:
+    def get_source_stamp(self) -> int:
         """Return `source_stamp()`."""
         return source_stamp()
 
@@ -61,6 +41,7 @@ class PackageCacheLocator(InTreeCacheLocator):
         """Do nothing: `compiled` checks whether the folder is writable."""
 
 
+_njit: Any = numba.njit
 # numba's settings, which it otherwise reads from the environment.
 _settings: Any = numba.config
 _settings.CPU_NAME = "generic"
@@ -74,9 +55,14 @@ def _can_keep() -> bool:
         _KEPT_IN.mkdir(exist_ok=True)
     except OSError:
         return False
-    return os.access(_KEPT_IN, os.W_OK) or any(_KEPT_IN.glob("*.nbi"))
+    return os.access(_KEPT_IN, os.W_OK)
 
 
 def compiled(function: F) -> F:
     """Return the function, compiled at its first call for the types of its arguments."""
-    return cast("F", numba.njit(cache=_can_keep())(function))
+    return cast("F", _njit(cache=_can_keep(), _nrt=False)(function))
+
+
+def exported(function: F) -> F:
+    """Return the function for a library: not of the cache, which has no LLVM module of a function."""
+    return cast("F", _njit(_nrt=False)(function))

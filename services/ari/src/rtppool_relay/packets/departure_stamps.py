@@ -27,7 +27,6 @@ from rtppool_relay.packets.memory import (
 )
 from rtppool_relay.packets.system_calls import recvmsg, send, sendmsg, setsockopt
 
-ONE_IN = 100
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _FROM_ERROR_QUEUE = int(socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
 _SOL_SOCKET = int(socket.SOL_SOCKET)

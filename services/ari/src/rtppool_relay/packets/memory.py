@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from rtppool_core.net import udp
 from rtppool_core.rtp.echo_extension import EXTENSION_BYTES, UNFILLED
-from rtppool_relay.media.rows import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES, WRITTEN_DTYPE
+from rtppool_relay.media.rows import WRITTEN_DTYPE
+from rtppool_relay.media.sizes import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES
 
 MAX_DATAGRAM = 2048
 # The offset of a packet from Asterisk in the buffer: moving its header alone makes room for the echo's extension.
@@ -25,6 +26,8 @@ DESCRIPTORS = 16384
 MAX_EVENTS = 256
 # Departures of one socket that wait for their stamps. On most devices the stamp is queued when the send returns.
 MAX_PENDING = 8
+# The kernel stamps one departure of a stream in so many.
+ONE_IN = 100
 UNKNOWN = -1
 
 # An echo's leg is local where its address is one of this machine's.
@@ -106,6 +109,8 @@ ERROR_KIND = socket.IPPROTO_IP | udp.IP_RECVERR << 32
 ERROR_KIND_V6 = socket.IPPROTO_IPV6 | udp.IPV6_RECVERR << 32
 STAMP_REQUEST = (socket.CMSG_LEN(4), STAMP_KIND, udp.TIMESTAMPING_TX_SOFTWARE)
 MAX_ADDRESS_BYTES = 28
+# An array of two dimensions takes five words.
+MAX_DESCRIPTION_WORDS = 128
 
 Words = NDArray[np.int64]
 Records = NDArray[np.void]
@@ -139,6 +144,8 @@ class Media(NamedTuple):
     events_address: int
     unfilled: NDArray[np.uint8]
     request: Words  # the control message that asks for a stamp
+    description: Words  # all of this as 64-bit words, see `_describe`
+    description_address: int
 
 
 def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
@@ -150,6 +157,7 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
     control, request = np.zeros(CONTROL_WORDS, np.int64), np.array(STAMP_REQUEST)
     clock, events = np.zeros(2, np.int64), np.zeros(MAX_EVENTS, EVENT_DTYPE)
     options = np.zeros(2, np.uint32)
+    description = np.zeros(MAX_DESCRIPTION_WORDS, np.int64)
     sockets = np.zeros(DESCRIPTORS, SOCKET_DTYPE)
     sockets["slot"] = UNKNOWN
     vectors["base"] = data.ctypes.data
@@ -164,7 +172,7 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
     messages["name"][FROM_ASTERISK_WITH_SENDER] = sender.ctypes.data
     messages["control"][STAMPED_SEND] = request.ctypes.data
     messages["control_bytes"][STAMPED_SEND] = request.nbytes
-    return Media(
+    media = Media(
         epoll,
         commands,
         np.zeros(slots, CALL_DTYPE),
@@ -190,4 +198,14 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
         events.ctypes.data,
         np.frombuffer(UNFILLED, np.uint8).copy(),
         request,
+        description,
+        description.ctypes.data,
     )
+    words = [word for field in media for word in _describe(field)]
+    description[: len(words)] = words
+    return media
+
+
+def _describe(field: int | np.ndarray[Any, Any]) -> tuple[int, ...]:
+    """Return a number itself, and the address, shape and strides of an array: the form in which a library gets them."""
+    return (field,) if isinstance(field, int) else (field.ctypes.data, *field.shape, *field.strides)

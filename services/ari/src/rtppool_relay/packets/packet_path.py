@@ -34,13 +34,13 @@ from rtppool_relay.media.rows import (
     RAW_UNIT_BITS,
     RAW_UNIT_NS,
     RAW_UNITS,
-    ROWS_PER_SLOT,
     SEQUENCE_OFFSET_WORD,
     UNKNOWN_CPU,
     Word,
 )
+from rtppool_relay.media.sizes import ROWS_PER_SLOT
 from rtppool_relay.packets.compiled import compiled
-from rtppool_relay.packets.departure_stamps import ONE_IN, collect_stamps, send_packet
+from rtppool_relay.packets.departure_stamps import collect_stamps, send_packet
 from rtppool_relay.packets.memory import (
     ASTERISK_LEG,
     FROM_ASTERISK,
@@ -50,6 +50,7 @@ from rtppool_relay.packets.memory import (
     MAX_DATAGRAM,
     MAX_EVENTS,
     MAX_SOURCES,
+    ONE_IN,
     START,
     UNKNOWN,
     Media,
@@ -535,9 +536,9 @@ def expect(media: Media, slot: int, highest: int) -> None:
 def _extend(media: Media) -> None:
     """Insert the echo's extension between header and payload of the packet at `START`, which begins at 0 then."""
     data = media.data
-    data[:_HEADER_BYTES] = data[START : START + _HEADER_BYTES]
+    _copy(data, START, data, 0, _HEADER_BYTES)
     data[0] = _EXTENDED_FIRST_BYTE
-    data[_HEADER_BYTES : START + _HEADER_BYTES] = media.unfilled
+    _copy(media.unfilled, 0, data, _HEADER_BYTES, _EXTENSION_BYTES)
 
 
 @compiled
@@ -554,5 +555,12 @@ def _take_out_extension(media: Media, slot: int, index: int) -> None:
         received_ns = _u32(data, _RECEIVED_OFFSET) << 32 | _u32(data, _RECEIVED_OFFSET + 4)
         held_ns = (_u32(data, _SENT_OFFSET) << 32 | _u32(data, _SENT_OFFSET + 4)) - received_ns
         row.echo_residence_ns = min(max(held_ns, 0), MAX_ECHO_RESIDENCE_NS)
-    data[START : START + _HEADER_BYTES] = data[:_HEADER_BYTES]
+    _copy(data, 0, data, START, _HEADER_BYTES)
     data[START] = _PLAIN_FIRST_BYTE
+
+
+@compiled
+def _copy(source: Bytes, start: int, target: Bytes, at: int, count: int) -> None:
+    """Copy bytes that do not overlap, without the memory that a slice may take."""
+    for place in range(count):
+        target[at + place] = source[start + place]

@@ -19,14 +19,13 @@ import sys
 import time
 from typing import Any
 
-from rtppool_core.process.periodic import is_shortage
 from rtppool_core.process.scheduling import prioritize
+from rtppool_core.process.shortage import is_shortage
 from rtppool_relay.media.launch import REAL_TIME
-from rtppool_relay.media.rows import SLOT_BYTES, SLOTS
+from rtppool_relay.media.sizes import SLOT_BYTES, SLOTS
 from rtppool_relay.packets.attach import CallSettings, attach, attach_echo, detach_socket
-from rtppool_relay.packets.compile_ahead import compile_ahead
+from rtppool_relay.packets.machine_code import drain_queued, forward
 from rtppool_relay.packets.memory import lay_out
-from rtppool_relay.packets.packet_path import drain_queued, forward
 
 MAX_COMMAND_BYTES = 4096
 # One more than any command has, so that too many are noticed.
@@ -189,7 +188,6 @@ def main() -> int:
     command_descriptor, rows_descriptor = int(sys.argv[1]), int(sys.argv[2])
     real_time = REAL_TIME in sys.argv[3:]
     memory = memoryview(mmap.mmap(rows_descriptor, SLOTS * SLOT_BYTES))
-    compile_ahead()
     prioritize(real_time=real_time)
     loop = MediaLoop(socket.socket(fileno=command_descriptor), memory)
     gc.collect()

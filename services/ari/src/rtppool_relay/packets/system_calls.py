@@ -36,21 +36,22 @@ _SOL_SOCKET = int(socket.SOL_SOCKET)
 _SO_INCOMING_CPU = udp.SO_INCOMING_CPU
 
 
-def _external(name: str, result: Any, *arguments: Any) -> Callable[..., int]:
+def external(name: str, result: Any, *arguments: Any) -> Callable[..., int]:
+    """Return a function of the C library, by the types of its result and arguments."""
     function: Callable[..., int] = types.ExternalFunction(name, result(*arguments))
     return function
 
 
-recvmsg = _external("recvmsg", types.intp, types.int32, types.uintp, types.int32)
-sendmsg = _external("sendmsg", types.intp, types.int32, types.uintp, types.int32)
-send = _external("send", types.intp, types.int32, types.uintp, types.uintp, types.int32)
-epoll_wait = _external("epoll_wait", types.int32, types.int32, types.uintp, types.int32, types.int32)
-setsockopt = _external("setsockopt", types.int32, types.int32, types.int32, types.int32, types.uintp, types.uint32)
-getsockopt = _external("getsockopt", types.int32, types.int32, types.int32, types.int32, types.uintp, types.uintp)
+recvmsg = external("recvmsg", types.intp, types.int32, types.uintp, types.int32)
+sendmsg = external("sendmsg", types.intp, types.int32, types.uintp, types.int32)
+send = external("send", types.intp, types.int32, types.uintp, types.uintp, types.int32)
+epoll_wait = external("epoll_wait", types.int32, types.int32, types.uintp, types.int32, types.int32)
+setsockopt = external("setsockopt", types.int32, types.int32, types.int32, types.int32, types.uintp, types.uint32)
+getsockopt = external("getsockopt", types.int32, types.int32, types.int32, types.int32, types.uintp, types.uintp)
 # Of the C library's memory, without a system call (rseq), from glibc 2.35 on.
-sched_getcpu = _external("sched_getcpu", types.int32)
-clock_gettime = _external("clock_gettime", types.int32, types.int32, types.uintp)
-_error_location = _external("__errno_location", types.uintp)
+sched_getcpu = external("sched_getcpu", types.int32)
+clock_gettime = external("clock_gettime", types.int32, types.int32, types.uintp)
+_error_location = external("__errno_location", types.uintp)
 
 Codegen = tuple[Any, Any]
 

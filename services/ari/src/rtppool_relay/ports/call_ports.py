@@ -6,10 +6,11 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from rtppool_core.net.udp import BindError, family_of, host_port
-from rtppool_core.process.periodic import describe_failure, is_shortage
+from rtppool_core.process.periodic import describe_failure
+from rtppool_core.process.shortage import is_shortage
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.config import RelayConfig
 from rtppool_relay.figures.measurement import Measurement, StreamKind
@@ -24,6 +25,7 @@ from rtppool_relay.ports.leased_port import LeasedPort, PortContext
 from rtppool_relay.ports.own_address import OwnAddress, PortAddresses
 from rtppool_relay.ports.port_manager import PortManager, PortsExhausted
 from rtppool_relay.ports.trial_binds import try_ports
+from rtppool_relay.streams.statistics import StreamStatistics
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,12 @@ class CallPorts:
     def active_calls(self) -> int:
         """The number of ports leased to calls."""
         return sum(1 for port in self._live.values() if port.kind == "calls" and not port.is_ended)
+
+    def live_streams(self) -> Iterator[tuple[int, StreamStatistics]]:
+        """Yield the port and the statistics of each live call."""
+        for port in self._live.values():
+            if port.kind == "calls" and not port.is_ended:
+                yield port.port, port.statistics
 
     def apply_config(self) -> None:
         """Choose the address family, resolve the configured echo in it, and follow the probe's settings."""

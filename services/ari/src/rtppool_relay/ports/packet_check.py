@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import statistics
 
 from rtppool_core.contract.packet_check import Burst, PacketCheck
 from rtppool_core.net.echo_check import check
@@ -48,12 +47,12 @@ class PacketChecks:
         target = str(self._resolver.target)
         try:
             async with asyncio.timeout(MAX_BURST_SECONDS):
-                outcome = await self._probe.burst()
+                counts = await self._probe.burst()
         except TimeoutError:
             no_port = f"no port was free for the probe within {MAX_BURST_SECONDS:g} s"
             return Burst(target, problem=self._resolver.reason or no_port)
         # The probe reads answers every 20 ms. The round trips of its packets are in the pool's status.
-        return Burst(target, outcome.sent, len(outcome.round_trips_ns))
+        return Burst(target, counts.sent, counts.answered)
 
 
 def _to_echo(host: str, port: int) -> Burst:
@@ -64,6 +63,6 @@ def _to_echo(host: str, port: int) -> Burst:
             outcome = check(sock, PACKETS_PER_BURST, ANSWER_SECONDS)
     except OSError as error:
         return Burst(target, problem=error.strerror or str(error))
-    times_ns = outcome.round_trips_ns.values()
-    median = round(statistics.median(times_ns) / NS_PER_US) if times_ns else None
-    return Burst(target, outcome.sent, len(times_ns), median, outcome.error or None)
+    median_ns = outcome.median_ns
+    median_us = None if median_ns is None else round(median_ns / NS_PER_US)
+    return Burst(target, outcome.sent, outcome.answered, median_us, outcome.error or None)

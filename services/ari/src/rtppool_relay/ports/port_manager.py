@@ -11,12 +11,17 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal
 
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import PortsReport, Quarantine
 
 MIN_REST_SECONDS = 2.0
 MAX_REPORTED_QUARANTINE = 16
+# A map of more ports than these shows nothing, and costs time.
+MAX_MAPPED_PORTS = 2048
+
+PortUse = Literal["free", "leased", "resting", "quarantined", "excluded", "draining"]
 
 
 class PortsExhausted(Exception):  # noqa: N818 an ordinary answer under load, not an error
@@ -173,6 +178,33 @@ class PortManager:
             quarantine=tuple(Quarantine(port, reason) for port, reason in quarantine),
             leaked=self._leaked,
         )
+
+    def map(self) -> list[tuple[PortUse, int]] | None:
+        """Return the use of the range's ports in order, as runs of equal ports; None for a range that is too wide."""
+        if len(self._range) > MAX_MAPPED_PORTS:
+            return None
+        resting = {rest.port for rest in self._resting}
+        runs: list[tuple[PortUse, int]] = []
+        for port in self._range:
+            use = self._use(port, resting)
+            if runs and runs[-1][0] == use:
+                runs[-1] = use, runs[-1][1] + 1
+            else:
+                runs.append((use, 1))
+        return runs
+
+    def draining(self) -> list[int]:
+        """Return the leased ports outside the range."""
+        return sorted(port for port in self._leased if not self._is_usable(port))
+
+    def _use(self, port: int, resting: set[int]) -> PortUse:
+        if port in self._leased:
+            return "leased" if port not in self._excluded else "draining"
+        if port in self._excluded:
+            return "excluded"
+        if port in self._quarantined:
+            return "quarantined"
+        return "resting" if port in resting else "free"
 
     def _total(self) -> int:
         return len(self._range) - len([port for port in self._excluded if port in self._range])

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtppool_core.contract.pools_file import ProbeSettings
-from rtppool_core.net.echo_check import Outcome
 from rtppool_core.net.udp import family_of
 from rtppool_core.process.periodic import describe_failure
 from rtppool_core.rtp.header import PCMU_PAYLOAD_TYPE, RtpHeader, build
@@ -58,25 +57,33 @@ class _Stream:
         return build(RtpHeader(PCMU_PAYLOAD_TYPE, self.sequence, timestamp, self.ssrc), SILENCE)
 
 
+@dataclass(frozen=True, slots=True)
+class BurstCounts:
+    """The packets of one burst, and those that came back unchanged."""
+
+    sent: int
+    answered: int
+
+
 class Probe:
     """The probe's loop; `config` returns the configuration in force."""
 
     def __init__(self, call_ports: CallPorts, config: Callable[[], RelayConfig]) -> None:
         self._call_ports = call_ports
         self._config = config
-        self._waiting: list[asyncio.Future[Outcome]] = []
+        self._waiting: list[asyncio.Future[BurstCounts]] = []
         self._asked = asyncio.Event()
 
-    async def burst(self) -> Outcome:
-        """Return the outcome of the next burst, which follows at once. It waits for a free port without end."""
-        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append(outcome)
+    async def burst(self) -> BurstCounts:
+        """Return the counts of the next burst, which follows at once. It waits for a free port without end."""
+        counts: asyncio.Future[BurstCounts] = asyncio.get_running_loop().create_future()
+        self._waiting.append(counts)
         self._asked.set()
         try:
-            return await outcome
+            return await counts
         finally:
-            if outcome in self._waiting:
-                self._waiting.remove(outcome)
+            if counts in self._waiting:
+                self._waiting.remove(counts)
 
     async def run(self) -> None:
         """Probe for ever, whenever it is enabled and a port is free."""
@@ -123,16 +130,16 @@ class Probe:
                 await self._wait_for_next_burst(started + settings.interval_seconds)
 
     async def _answer(self, burst: _Burst) -> None:
-        """Wait for the last packets of the burst, if a caller waits for its outcome, and return that to it."""
+        """Wait for the last packets of the burst, if a caller waits for its counts, and return them to it."""
         loop = asyncio.get_running_loop()
         until_seconds = loop.time() + MAX_ANSWER_SECONDS
-        while self._waiting and burst.outcome.lost and loop.time() < until_seconds:
+        while self._waiting and burst.unanswered and loop.time() < until_seconds:
             await asyncio.sleep(PACKET_SECONDS)
             burst.receive()
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             if not each.done():
-                each.set_result(burst.outcome)
+                each.set_result(burst.counts())
 
     async def _wait_for_next_burst(self, due_seconds: float) -> None:
         """Return when the next burst is due by the loop's clock, is asked for, or the echo is unreachable."""
@@ -168,19 +175,23 @@ def _loopback_socket(bound_address: str) -> socket.socket:
 
 
 class _Burst:
-    """The packets of one burst. `outcome` counts those that came back unchanged."""
+    """The packets of one burst. `unanswered` are those that have not come back unchanged."""
 
     def __init__(self, player: socket.socket, stream: _Stream) -> None:
         self._player = player
         self._stream = stream
-        self._sent: dict[bytes, int] = {}
-        self.outcome = Outcome()
+        self._sent = 0
+        self.unanswered: set[bytes] = set()
+
+    def counts(self) -> BurstCounts:
+        """Return the counts until now."""
+        return BurstCounts(self._sent, self._sent - len(self.unanswered))
 
     def send(self) -> None:
         """Send the next packet of the stream."""
         packet = self._stream.next_packet(time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW))
-        self._sent[packet] = time.monotonic_ns()
-        self.outcome.sent += 1
+        self.unanswered.add(packet)
+        self._sent += 1
         try:
             self._player.send(packet)
         except OSError as error:
@@ -191,9 +202,6 @@ class _Burst:
         """Count the packets that have come back."""
         for _ in range(MAX_READS):
             try:
-                answer = self._player.recv(MAX_DATAGRAM_BYTES)
+                self.unanswered.discard(self._player.recv(MAX_DATAGRAM_BYTES))
             except OSError:
                 return
-            sent_at_ns = self._sent.pop(answer, None)
-            if sent_at_ns is not None:
-                self.outcome.round_trips_ns[len(self.outcome.round_trips_ns)] = time.monotonic_ns() - sent_at_ns

@@ -8,6 +8,9 @@ ends at r and is as long as its excess, so that stalls within its usual time exc
 received the answer, if the echo is on this machine. An echo reports its own host time with the header extension. The
 source's stage ends at a. Its processor is not known, so only time counts in which all watched processors stood still.
 
+A stall is seen from the first beat on that was due in it. A packet that was delayed by it may have waited since before,
+so the unseen time before a stall is never what makes such a packet late by another cause.
+
 The SLA judges packets that arrived within the threshold and left late, and packets to which relay and echo added more
 than the threshold. All others were late before the relay received them.
 """
@@ -50,6 +53,14 @@ class Excess:
 
 
 @dataclass(frozen=True, slots=True)
+class HostShare:
+    """The host's time within each part of the excess of packets: what was seen, and what it is at most."""
+
+    seen: Excess
+    at_most: Excess
+
+
+@dataclass(frozen=True, slots=True)
 class Causes:
     """Flags of late packets: one cause each, and whether the SLA judges them, without and with the host's time."""
 
@@ -61,8 +72,17 @@ class Causes:
     judged_with_host: Flags
 
 
-def find_host_time(rows: Rows, excess: Excess, stalls: Stalls) -> Excess:
-    """Return the host's time within each part of the excess of answered rows. `stalls` are of the clock of the rows."""
+def find_host_time(rows: Rows, excess: Excess, stalls: Stalls) -> HostShare:
+    """Return the host's time within each part of the excess of answered rows. `stalls` are of the clock of the rows.
+
+    Unseen time counts only in a part in which a stall was seen.
+    """
+    seen, most = _overlap(rows, excess, stalls), _overlap(rows, excess, stalls.at_most)
+    parts = ((seen.source, most.source), (seen.relay, most.relay), (seen.echo, most.echo))
+    return HostShare(seen, Excess(*(np.where(least > 0, longest, 0) for least, longest in parts)))
+
+
+def _overlap(rows: Rows, excess: Excess, stalls: Stalls) -> Excess:
     arrivals, sent, returned, left = (np.ascontiguousarray(rows[name]) for name in ("a", "x", "r", "y"))
     on_way_out, on_return, on_way_back = (rows[name].astype(np.int64) for name in ("x_cpu", "r_cpu", "y_cpu"))
     unknown = np.full(rows.size, UNKNOWN_CPU)
@@ -75,15 +95,15 @@ def find_host_time(rows: Rows, excess: Excess, stalls: Stalls) -> Excess:
     return Excess(source, np.minimum(relay, np.maximum(excess.relay, 0)), np.clip(echo, 0, np.maximum(excess.echo, 0)))
 
 
-def find_causes(excess: Excess, host: Excess, thresholds_ns: Int64s) -> Causes:
+def find_causes(excess: Excess, host: HostShare, thresholds_ns: Int64s) -> Causes:
     """Name the cause of each late packet. `host` is the host's time within each part, at most the part itself.
 
-    A packet that would not be late without the host's time is late by the host. The largest part causes the others,
-    and the host only where its time exceeds every other part.
+    A packet that would not be late without the most of the host's time is late by the host. The largest part causes the
+    others, and the host only where the time that was seen exceeds every other part.
     """
-    own, hosts = excess.less(host), host.total
+    own, hosts = excess.less(host.seen), host.seen.total
     late = excess.total > thresholds_ns
-    late_by_others = own.total > thresholds_ns
+    late_by_others = excess.less(host.at_most).total > thresholds_ns
     largest = np.maximum(np.maximum(own.source, own.relay), own.echo)
     by_host = ~late_by_others | (hosts > largest)
     by_source = ~by_host & (own.source == largest)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_relay.media.rows import ROWS_PER_SLOT
+from rtppool_relay.media.sizes import ROWS_PER_SLOT
 
 Int64s = NDArray[np.int64]
 Flags = NDArray[np.bool_]

@@ -17,17 +17,15 @@ from rtppool_relay.media.rows import (
     DEPARTURE_ERRORS,
     DEPARTURE_ERRORS_OFFSET_WORDS,
     DSCP_BITS,
-    HEADER_BYTES,
     LOST_AFTER_NS,
     ORDINALS,
-    ROW_BYTES,
-    ROWS_PER_SLOT,
     WORDS,
     WRITTEN_DTYPE,
     Word,
     latest_ordinal,
     slot_offset,
 )
+from rtppool_relay.media.sizes import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 # The form for computing: times in ns of the wall clock, `r` and `y` 0 in unanswered rows. `y_cpu`, `r_cpu` and

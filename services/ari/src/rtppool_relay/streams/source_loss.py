@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_relay.media.rows import ROWS_PER_SLOT
+from rtppool_relay.media.sizes import ROWS_PER_SLOT
 
 # RFC 3550 A.1 takes 100 packets (2 s) as the longest misorder.
 FILLED_WITHIN_NS = 2_000_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,17 @@ class Stalls:
     """Time in which processors stood still, in ns of one clock. Immutable.
 
     `stalls` has an entry for each watched processor, also where it did not stall. `waits` are the times in which a
-    media process waited for a processor, by the processor that it then got.
+    media process waited for a processor, by the processor that it then got. `unseen` are times right before stalls,
+    in which nobody saw whether a processor stood still already.
     """
 
     def __init__(
         self,
         stalls: Mapping[int, Sequence[Interval]] | None = None,
         waits: Mapping[int, Sequence[Interval]] | None = None,
+        unseen: Mapping[int, Sequence[Interval]] | None = None,
     ) -> None:
+        self._intervals = stalls or {}, waits or {}, unseen or {}
         by_processor = {processor: united(intervals) for processor, intervals in (stalls or {}).items()}
         of_waits = {processor: united(intervals) for processor, intervals in (waits or {}).items()}
         common = reduce(intersection, by_processor.values()) if by_processor else []
@@ -39,6 +42,12 @@ class Stalls:
     def watching(self) -> bool:
         """Whether any processor is watched."""
         return bool(self._stalls_and_waits)
+
+    @cached_property
+    def at_most(self) -> Stalls:
+        """The same stalls, as if each had begun with the unseen time before it."""
+        stalls, waits, unseen = self._intervals
+        return Stalls({each: [*seen, *unseen.get(each, ())] for each, seen in stalls.items()}, waits)
 
     def overlap_ns(self, starts: Int64s, ends: Int64s, processors: Int64s) -> Int64s:
         """Return how much of each span lies in stalls of its processor.

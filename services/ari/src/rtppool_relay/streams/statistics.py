@@ -48,6 +48,8 @@ _COUNTED_WORDS = {name: Word[count.word] for name, count in COUNTS.items() if co
 # Of one slot in one collection. Rows of further ones are counted, and not compared with others.
 MAX_EPOCHS = 16
 FOLDED_AFTER_TICKS = 16
+# Of the round trips that wait for the live page, which takes them every second.
+MAX_LATEST_TICKS = 16
 LATE_COUNTS = ("source", "relay", "echo", "host", "judged", "judged_with_host")
 
 
@@ -94,6 +96,7 @@ class StreamStatistics:
     gaps: SourceGaps = field(default_factory=SourceGaps)
     losses: LossBursts = field(default_factory=LossBursts)
     _unfolded: dict[str, list[Int64s]] = field(default_factory=dict)
+    _latest_round_trips: list[Int64s] = field(default_factory=list)
     _epoch: int | None = None
     _first_index: int = 0
     _packet_time: PacketTime = field(init=False)
@@ -114,10 +117,17 @@ class StreamStatistics:
 
     def keep(self, name: str, values_ns: Int64s) -> None:
         """Add values to the call's histogram of this name, several ticks at once, as a call is seldom read."""
+        if name == "round_trip" and len(self._latest_round_trips) < MAX_LATEST_TICKS:
+            self._latest_round_trips.append(values_ns)
         held = self._unfolded.setdefault(name, [])
         held.append(values_ns)
         if len(held) >= FOLDED_AFTER_TICKS:
             self._fold(name)
+
+    def take_latest_round_trips(self) -> list[Int64s]:
+        """Return the round trips (ns) that became known since the last call, in one array a tick."""
+        taken, self._latest_round_trips = self._latest_round_trips, []
+        return taken
 
     def _fold(self, name: str) -> None:
         held = self._unfolded.pop(name)

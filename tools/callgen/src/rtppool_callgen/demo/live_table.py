@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rtppool_callgen.demo.controls import Key
 from rtppool_callgen.demo.relay_view import MAX_ROWS, CallRow, RelayView
 from rtppool_callgen.formats import milliseconds
 
 STOLEN_FROM = "A limit of 0.1 % at 3 ms can't be kept on a virtual machine whose hypervisor takes its processors."
+CAUSES = ("source", "relay", "echo", "host")
 _COLOURS = {"Met": "green", "Violated": "red", "Unknown": "yellow"}
 
 
-def live_table(view: RelayView, address: str, rows: int = MAX_ROWS) -> RenderableType:
-    """Return the live table with at most `rows` calls, worst p99 first."""
-    parts: list[RenderableType] = [Text(headline(view)), verdict_line(view), _calls_table(view, rows)]
+def live_table(view: RelayView, address: str, second: Mapping[str, Any], rows: int = MAX_ROWS) -> RenderableType:
+    """Return the live table with at most `rows` calls, worst p99 first. `second` is the latest second of calls."""
+    parts: list[RenderableType] = [Text(f"live page {address}/   report {address}/sla   Ctrl-C ends it", style="dim")]
+    parts += [Text(headline(view)), verdict_line(view), Text(second_line(second)), _calls_table(view, rows)]
     hidden = len(view.calls) - rows
     if hidden > 0:
         parts.append(Text(f"… and {hidden} more calls, all at {address}/calls", style="dim"))
     parts += [Text(line, style="yellow") for line in (*host_lines(view), *problem_lines(view))]
-    parts.append(Text(f"verdict {address}/sla   all calls {address}/calls   Ctrl-C ends it", style="dim"))
     return Group(*parts)
+
+
+def second_line(second: Mapping[str, Any]) -> str:
+    """Return the figures of the latest second. What was not measured is a dash."""
+    if not second:
+        return "now: no packets"
+    late = {cause: second.get(f"late_{cause}") for cause in CAUSES}
+    causes = _causes({cause: packets for cause, packets in late.items() if packets is not None})
+    lost = "-" if second.get("lost") is None else second["lost"]
+    return (
+        f"now ({second['kind']}): round trip p50 {milliseconds(second.get('p50'))}, "
+        f"p99 {milliseconds(second.get('p99'))}, late {causes or '-'}, lost {lost} of {second['packets']}"
+    )
+
+
+def keys_line(keys: Sequence[Key]) -> Text:
+    """Return the keys. A switch that is on is in reverse."""
+    line = Text("keys  ")
+    for key in keys:
+        line.append(f" {key.key} ", style="bold").append(key.label, style="reverse" if key.is_on() else "")
+        line.append("  ")
+    return line
 
 
 def headline(view: RelayView) -> str:
@@ -63,7 +87,7 @@ def window_line(window: Mapping[str, Any]) -> str:
 
 def _causes(late: Mapping[str, int]) -> str:
     """Return the late packets by cause, without `host` where no witness watched."""
-    return ", ".join(f"{cause} {late[cause]}" for cause in ("source", "relay", "echo", "host") if cause in late)
+    return ", ".join(f"{cause} {late[cause]}" for cause in CAUSES if cause in late)
 
 
 def host_lines(view: RelayView) -> list[str]:

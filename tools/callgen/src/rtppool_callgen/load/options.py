@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rtppool_callgen.arguments import calls, port, rate, read_credentials, seconds
+from rtppool_callgen.arguments import calls, port, port_range, rate, read_credentials, seconds
 from rtppool_callgen.callers.ari import AriCallers
 from rtppool_callgen.callers.asterisk_client import AsteriskClient
 from rtppool_callgen.callers.interface import Callers
 from rtppool_callgen.callers.sipp import SippCallers, SippSettings
 from rtppool_callgen.callers.stand_in import StandInCallers
 from rtppool_callgen.load.run import Load
-from rtppool_callgen.local.system import LocalSystem
+from rtppool_callgen.local.system import LOOPBACK, LocalSystem, RunningRelay, StandInAddress
 from rtppool_callgen.plan.plan import LoadPlan
-from rtppool_core.contract.port_range import PortRange, PortRangeError
 from rtppool_core.net.tls_files import TrustedAuthority
 from rtppool_core.process.service import Stop
 from rtppool_core.process.settings import Environment
@@ -52,7 +51,7 @@ def add_load_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
             "Exit code 0: Met, and every call went as planned; 1: Violated, or calls are missing; 2: invalid options; "
             "3: nothing was measured. Environment: RELAY_TOKEN or RELAY_TOKEN_FILE for the relay's token, "
             "RELAY_CA_FILE and RELAY_TLS_NAME for a relay with TLS, ARI_USER and ARI_PASS or ARI_PASS_FILE for the "
-            "user of --callers ari."
+            "user of --callers ari, and of the stand-in with --relay-url."
         ),
     )
     plan = parser.add_argument_group("the load")
@@ -64,10 +63,10 @@ def add_load_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
     plan.add_argument(
         "--output", type=Path, default=Path("build/load"), help="for report and chart (default build/load)"
     )
-    own = parser.add_argument_group("--callers stand-in: starts echo, relay and stand-in on this machine")
-    own.add_argument(
-        "--port-range", type=_port_range, default=PORT_RANGE, help=f"its PORT_RANGE (default {PORT_RANGE})"
+    own = parser.add_argument_group(
+        "--callers stand-in: starts echo, relay and stand-in on this machine; with --relay-url, the stand-in alone"
     )
+    own.add_argument("--port-range", type=port_range, default=PORT_RANGE, help=f"its PORT_RANGE (default {PORT_RANGE})")
     own.add_argument("--http-port", type=port, default=9090, help="the relay's HTTP_PORT (default 9090)")
     own.add_argument("--echo-port", type=port, default=4000, help="the echo's ECHO_PORT (default 4000)")
     own.add_argument("--echo-http-port", type=port, default=9091, help="the echo's HTTP_PORT (default 9091)")
@@ -78,10 +77,17 @@ def add_load_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
         help="the relay's ADMISSION; off accepts calls beyond its capacity (default on)",
     )
     real = parser.add_argument_group("--callers ari and sipp: use a running relay and a running Asterisk")
-    real.add_argument("--relay-url", type=_url, help=f"the relay's base URL (default {RELAY_URL})")
+    real.add_argument(
+        "--relay-url",
+        type=_url,
+        help=f"the relay's base URL (default {RELAY_URL}; for --callers stand-in a relay of its own)",
+    )
     ari = parser.add_argument_group("--callers ari: Asterisk originates the calls")
     ari.add_argument(
-        "--ari-url", type=_url, help=f"Asterisk's ARI (default {ARI_URL}); with sipp it is searched for orphans"
+        "--ari-url",
+        type=_url,
+        help=f"Asterisk's ARI (default {ARI_URL}); with sipp it is searched for orphans; "
+        "with stand-in and --relay-url it is served for that relay, which has it as ARI_URL",
     )
     ari.add_argument("--endpoint", help="the called endpoint, such as Local/s@talkers or PJSIP/1000@trunk")
     ari.add_argument("--application", default="rtp-pool", help="the relay's APP_NAME (default rtp-pool)")
@@ -102,8 +108,8 @@ def add_load_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
 def problems_of(options: argparse.Namespace) -> list[str]:
     """Return a sentence for each missing or contradictory option."""
     problems = list(_plan(options).problems())
-    if options.callers == "stand-in" and options.relay_url:
-        problems.append("--relay-url applies to --callers ari or sipp; the stand-in has a relay of its own")
+    if options.callers == "stand-in" and options.ari_url:
+        problems += _stand_in_problems(options)
     if options.callers == "ari" and not options.endpoint:
         problems.append("--callers ari requires --endpoint, such as Local/s@talkers")
     if options.callers == "sipp" and not options.sip_target:
@@ -125,6 +131,11 @@ def load_options(options: argparse.Namespace) -> LoadOptions:
     environment.finish()
     plan, relay_url = _plan(options), options.relay_url or RELAY_URL
     load = Load(plan, options.output)
+    if options.callers == "stand-in" and options.relay_url:
+        relay = RunningRelay(_stand_in_address(options.ari_url or ARI_URL), options.application)
+        return LoadOptions(
+            load, relay_url, token, authority, lambda folder, stop: StandInCallers(plan, relay, folder, stop)
+        )
     if options.callers == "stand-in":
         http_port, echo_http_port, admission = options.http_port, options.echo_http_port, options.admission
         system = LocalSystem(http_port, echo_http_port, options.port_range, options.echo_port, admission)
@@ -139,6 +150,21 @@ def load_options(options: argparse.Namespace) -> LoadOptions:
     return LoadOptions(
         load, relay_url, token, authority, lambda folder, _stop: SippCallers(plan, sipp, folder, asterisk)
     )
+
+
+def _stand_in_problems(options: argparse.Namespace) -> list[str]:
+    parts = urlsplit(options.ari_url)
+    if not options.relay_url:
+        return ["--ari-url with --callers stand-in requires --relay-url; without it, the stand-in selects a port"]
+    if parts.scheme != "http" or parts.port is None or parts.path.rstrip("/") != "/ari":
+        return [f"--ari-url {options.ari_url}: the stand-in serves http://ADDRESS:PORT/ari"]
+    return []
+
+
+def _stand_in_address(url: str) -> StandInAddress:
+    user, password = read_credentials()
+    parts = urlsplit(url)
+    return StandInAddress(parts.port or 0, password, parts.hostname or LOOPBACK, user)
 
 
 def _asterisk(url: str) -> AsteriskClient:
@@ -160,10 +186,3 @@ def _url(text: str) -> str:
     if parts.username is not None or parts.password is not None or parts.query:
         raise argparse.ArgumentTypeError("it has a user or a query; secrets are read from the environment only")
     return text
-
-
-def _port_range(text: str) -> str:
-    try:
-        return str(PortRange.parse(text))
-    except PortRangeError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -43,20 +44,34 @@ class Child:
         await self.process.end(END_SECONDS)
 
 
-def start(name: str, arguments: list[str], settings: Mapping[str, str], logs: Path) -> Child:
+def start(
+    name: str,
+    arguments: list[str],
+    settings: Mapping[str, str],
+    logs: Path,
+    standard_input: int = subprocess.DEVNULL,
+) -> Child:
     """Run `python -m` with `arguments` and only these settings beside PATH, HOME, LANG and TMPDIR.
 
     The process has a session of its own, so that Ctrl-C reaches this process alone, which ends its children in order.
+    Where util-linux is installed, a kill of this process kills its children too.
+    `standard_input` is a descriptor, by default that of an empty file.
     """
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
     log = logs / f"{name}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [*_tied_to_this_process(), sys.executable, "-m", *arguments],
             env=kept | dict(settings),
-            stdin=subprocess.DEVNULL,
+            stdin=standard_input,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     return Child(name, ChildProcess(process), log)
+
+
+def _tied_to_this_process() -> list[str]:
+    """Return the words before a command that has the kernel end it with its parent (setpriv(1), PR_SET_PDEATHSIG)."""
+    program = shutil.which("setpriv")
+    return [] if program is None else [program, "--pdeathsig", "KILL"]

@@ -110,17 +110,20 @@ class StandIn:
             await self._runner.cleanup()
         await self.player.__aexit__()
 
-    def place_call(self, application: str | None, number: str = "1000", *, is_odd: bool = False) -> str:
+    def place_call(
+        self, application: str | None, number: str = "1000", *, sip_call_id: str | None = None, is_odd: bool = False
+    ) -> str:
         """Let a SIP caller arrive in an application, or elsewhere in the dialplan. Returns its channel id.
 
-        `is_odd`: the caller's Call-ID has a byte that is no UTF-8.
+        `sip_call_id` is the caller's Call-ID, by default one with a running number. `is_odd`: it has a byte that is no
+        UTF-8.
 
         Raises:
             SwitchboardError: the application is not registered.
         """
         self._calls += 1
         channel = f"{CALLER_PREFIX}{self._calls}"
-        variables = {"CHANNEL(pjsip,call-id)": f"call-{self._calls}@{self._host}"}
+        variables = {"CHANNEL(pjsip,call-id)": sip_call_id or f"call-{self._calls}@{self._host}"}
         self.switchboard.arrive(channel, "PJSIP/standin", application, number, variables, is_odd=is_odd)
         return channel
 

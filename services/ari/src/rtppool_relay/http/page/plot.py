@@ -1,4 +1,4 @@
-"""A histogram of round trips as inline SVG, with the limits marked.
+"""A histogram of round trips as the parts of an SVG drawing, with the limits marked.
 
 Both axes are logarithmic: round trips of interest lie between 50 µs and 50 ms, and the few slow ones matter most.
 Horizontal positions are percentages, so that the plot is as wide as the page and its text keeps its size.
@@ -10,11 +10,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from xml.etree import ElementTree as ET
 
 from rtppool_core.statistics.histogram import BUCKETS, MIN_NS, SUB_BUCKET_BITS, Histogram, bounds_ns, bucket_of
 from rtppool_core.units import NS_PER_US
-from rtppool_relay.http.page.markup import element
 from rtppool_relay.http.sentences import format_duration, format_number
 
 PLOT_HEIGHT = 180
@@ -89,30 +87,47 @@ def span_axis(histogram: Histogram, marks: Iterable[Mark]) -> Axis:
     return Axis(low * 0.8, high * 1.25)
 
 
-def draw_plot(histogram: Histogram, marks: Sequence[Mark], above_ns: int, description: str) -> ET.Element:
-    """Draw the plot. Bars from `above_ns` on have a colour of their own."""
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A part of the drawing at `x` and `y`: a bar, a line or a text, with the classes that give its colour."""
+
+    x: str
+    y: str
+    classes: str = ""
+    width: str = ""
+    height: str = ""
+    text: str = ""
+    shift: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """All parts of the drawing. `bottom` is the place of the axis."""
+
+    height: int
+    bottom: int
+    counts: list[Drawn]
+    bars: list[Drawn]
+    marks: list[Drawn]
+    ticks: list[Drawn]
+
+
+def draw_plot(histogram: Histogram, marks: Sequence[Mark], above_ns: int) -> Plot:
+    """Place the parts. Bars from `above_ns` on have a colour of their own."""
     axis = span_axis(histogram, marks)
     # A mark's line begins below the labels of the marks to its right, and crosses none of them.
     rightmost_first = sorted(marks, key=lambda mark: -mark.at_ns)
     bars = group_bars(histogram, axis)
     most = max((bar.count for bar in bars), default=1)
     top = len(marks) * LABEL_ROW_HEIGHT
-    height = top + PLOT_HEIGHT
-    parts = [
-        *_count_lines(most, top),
-        *(_bar_element(bar, axis, most, height, bar.low_ns >= above_ns) for bar in bars),
-        *(part for row, mark in enumerate(rightmost_first) for part in _mark_elements(mark, axis, row, height)),
-        element("line", x1="0", x2="100%", y1=str(height), y2=str(height), class_="axis"),
-        *(_tick(tick, axis, height) for tick in axis.ticks()),
-    ]
-    return element(
-        "svg",
-        *parts,
-        class_="plot",
-        width="100%",
-        height=str(height + TICK_ROW_HEIGHT),
-        role="img",
-        aria_label=description,
+    bottom = top + PLOT_HEIGHT
+    return Plot(
+        height=bottom + TICK_ROW_HEIGHT,
+        bottom=bottom,
+        counts=list(_count_lines(most, top)),
+        bars=[_drawn_bar(bar, axis, most, bottom, bar.low_ns >= above_ns) for bar in bars],
+        marks=[_drawn_mark(mark, axis, row) for row, mark in enumerate(rightmost_first)],
+        ticks=[_tick(tick, axis, bottom) for tick in axis.ticks()],
     )
 
 
@@ -126,42 +141,44 @@ def _height(count: int, most: int) -> float:
     return PLOT_HEIGHT * math.log1p(count) / math.log1p(most)
 
 
-def _bar_element(bar: Bar, axis: Axis, most: int, bottom: int, above: bool) -> ET.Element:
+def _drawn_bar(bar: Bar, axis: Axis, most: int, bottom: int, above: bool) -> Drawn:
     left, right = axis.percent(bar.low_ns), axis.percent(bar.high_ns)
     tall = _height(bar.count, most)
     span = f"{format_duration(round(bar.low_ns / NS_PER_US))} to {format_duration(round(bar.high_ns / NS_PER_US))}"
-    return element(
-        "rect",
-        element("title", f"{span}: {format_number(bar.count)}"),
+    return Drawn(
         x=f"{left:.2f}%",
-        width=f"{max(right - left - 0.12, 0.25):.2f}%",
         y=f"{bottom - tall:.1f}",
+        classes="above" if above else "bar",
+        width=f"{max(right - left - 0.12, 0.25):.2f}%",
         height=f"{tall:.1f}",
-        class_="above" if above else "bar",
+        text=f"{span}: {format_number(bar.count)}",
     )
 
 
-def _count_lines(most: int, top: int) -> Iterator[ET.Element]:
+def _count_lines(most: int, top: int) -> Iterator[Drawn]:
     decade = 1
     while decade <= most:
-        y = f"{top + PLOT_HEIGHT - _height(decade, most):.1f}"
-        yield element("line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
-        yield element("text", format_number(decade), x="-6", y=y, dy="4", class_="count")
+        yield Drawn("-6", f"{top + PLOT_HEIGHT - _height(decade, most):.1f}", text=format_number(decade))
         decade *= 10
 
 
-def _mark_elements(mark: Mark, axis: Axis, row: int, bottom: int) -> Iterator[ET.Element]:
+def _drawn_mark(mark: Mark, axis: Axis, row: int) -> Drawn:
     at = axis.percent(mark.at_ns)
-    x, y = f"{at:.2f}%", row * LABEL_ROW_HEIGHT
     before = at > LAST_PERCENT / 2
-    yield element("line", x1=x, x2=x, y1=str(y + 2), y2=str(bottom), class_="limit")
-    yield element(
-        "text", mark.label, x=x, dx="-5" if before else "5", y=str(y + 13), class_="before" if before else "after"
+    return Drawn(
+        x=f"{at:.2f}%",
+        y=str(row * LABEL_ROW_HEIGHT),
+        classes="before" if before else "after",
+        text=mark.label,
+        shift="-5" if before else "5",
     )
 
 
-def _tick(at_ns: int, axis: Axis, bottom: int) -> ET.Element:
-    label = format_duration(at_ns / NS_PER_US)
+def _tick(at_ns: int, axis: Axis, bottom: int) -> Drawn:
     decade = str(at_ns).strip("0") == "1"
-    x, y = f"{axis.percent(at_ns):.2f}%", str(bottom + 16)
-    return element("text", label, x=x, y=y, class_="tick" if decade else "tick between")
+    return Drawn(
+        x=f"{axis.percent(at_ns):.2f}%",
+        y=str(bottom + 16),
+        classes="tick" if decade else "tick between",
+        text=format_duration(at_ns / NS_PER_US),
+    )

@@ -6,8 +6,8 @@ Calls and probe have a column each and are never added up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree as ET
 
 from msgspec import structs
 
@@ -15,8 +15,8 @@ from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.contract.report import HostReport, WindowReport, Windows
 from rtppool_core.units import NS_PER_US, parts_per_million
-from rtppool_relay.http.page.markup import BAR_HEIGHT, Node, element, moment, not_measured, number, section, table
-from rtppool_relay.http.page.plot import Mark, draw_plot
+from rtppool_relay.http.page.cells import NOT_MEASURED, Absent, Cell, Figure, Moment, Text, moment
+from rtppool_relay.http.page.plot import Mark, Plot, draw_plot
 from rtppool_relay.http.sentences import US_PER_MS, format_count, format_duration, format_number, format_share
 from rtppool_relay.http.sla_document import window_figures
 from rtppool_relay.http.snapshot import Snapshot
@@ -77,7 +77,87 @@ ECHO_WITNESSES = {
 MARKED = {"p50Microseconds": "p50", "p95Microseconds": "p95", "p99Microseconds": "p99", "maxRttMicroseconds": "longest"}
 
 
-def round_trips_section(snapshot: Snapshot) -> Iterator[ET.Element]:
+@dataclass(frozen=True, slots=True)
+class RoundTrips:
+    """The plot of round trips of `subject`."""
+
+    subject: str
+    description: str
+    plot: Plot
+
+
+@dataclass(frozen=True, slots=True)
+class LatePackets:
+    """Late packets of one cause in one window, with their share of all packets."""
+
+    count: Cell
+    share: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LateRow:
+    """Late packets of one cause."""
+
+    cause: str
+    name: str
+    calls: LatePackets
+    probe: LatePackets
+
+
+@dataclass(frozen=True, slots=True)
+class LatePart:
+    """A cause's part of the bar of all late packets, in percent."""
+
+    cause: str
+    left: str
+    width: str
+
+
+@dataclass(frozen=True, slots=True)
+class LateTable:
+    """Late packets by cause. `bar` is absent where no packet of a call was sent."""
+
+    threshold: Figure
+    rows: list[LateRow]
+    judged: LateRow
+    judged_note: str
+    bar: list[LatePart] | None
+    bar_description: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """Processor time that one witness has seen."""
+
+    name: str
+    witness: str
+    time: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class HostTable:
+    """Processor time that the machine took away."""
+
+    rows: list[HostRow]
+    window: Figure
+    cpu: Figure | None
+    throttled_periods: Figure | None
+    late: Figure | None
+    late_in_host_seconds: Figure | None
+    echo: str | None
+    echo_sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class FigureRow:
+    """A figure of both windows."""
+
+    name: str
+    calls: Cell
+    probe: Cell
+
+
+def round_trips(snapshot: Snapshot) -> RoundTrips | None:
     """Plot the round trips of calls, or those of the probe where no call was measured."""
     for histogram, subject in (
         (snapshot.calls.round_trip, "calls"),
@@ -92,42 +172,27 @@ def round_trips_section(snapshot: Snapshot) -> Iterator[ET.Element]:
             count = format_number(histogram.count)
             description = f"Histogram of {count} round trips of {subject}, with the limits marked"
             max_rtt_ns = snapshot.limits.max_rtt_microseconds * NS_PER_US
-            yield section(
-                f"Round trips of {subject}",
-                element("div", draw_plot(histogram, marks, max_rtt_ns, description), class_="frame"),
-                element(
-                    "p",
-                    "Packets by round trip between relay and echo, both axes logarithmic. Dashed: the limits.",
-                    class_="note",
-                ),
-            )
-            return
+            return RoundTrips(subject, description, draw_plot(histogram, marks, max_rtt_ns))
+    return None
 
 
-def late_section(windows: Windows, limits: SlaLimits, host: HostReport | None) -> ET.Element:
-    """Show late packets by cause, and the host's share."""
-    rows = (
-        element(
-            "tr",
-            element("th", element("span", name, class_=f"cause {cause}"), scope="row"),
-            *(element("td", *_late_packets(window, cause)) for window in (windows.calls, windows.probe)),
-        )
-        for cause, name in CAUSES
+def late_table(windows: Windows, limits: SlaLimits) -> LateTable:
+    """Return late packets by cause."""
+    threshold = limits.late_threshold_microseconds
+    parts = None if windows.calls is None else list(_late_parts(windows.calls))
+    late = format_number(windows.calls.late.all_causes) if windows.calls is not None else "no"
+    return LateTable(
+        threshold=Figure(threshold, format_duration(threshold)),
+        rows=[_late_row(windows, cause, name) for cause, name in CAUSES],
+        judged=_late_row(windows, "judged", "Judged"),
+        judged_note=_describe_judged(limits),
+        bar=parts,
+        bar_description=f"{late} late packets of calls by cause",
     )
-    judged = element(
-        "tr",
-        element("th", element("span", "Judged"), element("small", _describe_judged(limits)), scope="row"),
-        *(element("td", *_late_packets(window, "judged")) for window in (windows.calls, windows.probe)),
-    )
-    caption = element(
-        "caption",
-        "Late: left for Asterisk more than ",
-        number(limits.late_threshold_microseconds, format_duration(limits.late_threshold_microseconds)),
-        " behind the RTP clock. The largest part of the delay determines the cause.",
-    )
-    bar = [] if windows.calls is None else [_late_bar(windows.calls)]
-    causes = table(("Cause", "Calls", "Probe"), (*rows, judged), caption)
-    return section("Late packets, by cause", *bar, causes, *_host_table(host))
+
+
+def _late_row(windows: Windows, cause: str, name: str) -> LateRow:
+    return LateRow(cause, name, _late_packets(windows.calls, cause), _late_packets(windows.probe, cause))
 
 
 def _describe_judged(limits: SlaLimits) -> str:
@@ -136,71 +201,62 @@ def _describe_judged(limits: SlaLimits) -> str:
     return "without the host's part: arrived in time, or made late by relay and echo"
 
 
-def _host_table(host: HostReport | None) -> Iterator[ET.Element]:
-    """Yield the processor time that the machine took away. A witness that can't be read has its reason."""
+def host_table(host: HostReport | None) -> HostTable | None:
+    """Return the processor time that the machine took away. A witness that can't be read has its reason."""
     if host is None:
-        return
+        return None
     missing = {witness.name: witness.reason for witness in host.witnesses if not witness.present}
-    rows = (
-        element(
-            "tr",
-            element("th", element("span", label), element("code", witness), scope="row"),
-            element("td", _host_time(getattr(host, name), missing.get(witness))),
-        )
-        for witness, name, label in HOST_ROWS
+    late, inside = host.late_packets, host.late_in_host_seconds
+    both = late is not None and inside is not None
+    return HostTable(
+        rows=[
+            HostRow(label, witness, _host_time(getattr(host, name), missing.get(witness)))
+            for witness, name, label in HOST_ROWS
+        ],
+        window=Figure(host.window_seconds, f"{format_number(host.window_seconds)} s"),
+        cpu=None if host.cpu_seconds is None else Figure(host.cpu_seconds, f"{format_number(host.cpu_seconds)} s"),
+        throttled_periods=None
+        if host.throttled_periods is None
+        else Figure(host.throttled_periods, format_count(host.throttled_periods, "throttled period")),
+        late=Figure(late, format_count(late, "packet")) if both and late is not None else None,
+        late_in_host_seconds=Figure(inside, format_number(inside)) if both and inside is not None else None,
+        echo=host.echo,
+        echo_sentence=ECHO_WITNESSES[host.echo] if host.echo is not None else "",
     )
-    caption = element("caption", *_host_caption(host))
-    yield table(("Processor time taken in the window", "This machine"), rows, caption)
 
 
-def _host_time(milliseconds: int | None, reason: str | None) -> Node:
+def _host_time(milliseconds: int | None, reason: str | None) -> Cell:
     if milliseconds is None:
-        return element("span", reason or "not measured", class_="absent")
-    return number(milliseconds, format_duration(milliseconds * US_PER_MS))
+        return Absent(reason) if reason else NOT_MEASURED
+    return Figure(milliseconds, format_duration(milliseconds * US_PER_MS))
 
 
-def _host_caption(host: HostReport) -> Iterator[Node]:
-    yield "Window: "
-    yield number(host.window_seconds, f"{format_number(host.window_seconds)} s")
-    if host.cpu_seconds is not None:
-        yield ", in which the machine's processors had "
-        yield number(host.cpu_seconds, f"{format_number(host.cpu_seconds)} s")
-    if host.throttled_periods is not None:
-        yield ", with "
-        yield number(host.throttled_periods, format_count(host.throttled_periods, "throttled period"))
-    yield "."
-    if host.late_packets is not None and host.late_in_host_seconds is not None:
-        yield " Of "
-        yield number(host.late_packets, format_count(host.late_packets, "packet"))
-        yield " late by relay, echo or host, "
-        yield number(host.late_in_host_seconds, format_number(host.late_in_host_seconds))
-        yield " lie in seconds with such time."
-    if host.echo is not None:
-        yield f" {ECHO_WITNESSES[host.echo]} "
-        yield element("code", host.echo)
-
-
-def figures_section(snapshot: Snapshot) -> ET.Element:
-    """Show every figure of both windows."""
+def figure_rows(snapshot: Snapshot) -> list[FigureRow]:
+    """Return every figure of both windows."""
     both = (snapshot.report.windows.calls, snapshot.report.windows.probe)
-    held = [
+    calls, probe = (
         _flatten(window_figures(window, figures, snapshot.limits)) if window is not None else {}
         for window, figures in zip(both, (snapshot.calls, snapshot.probe), strict=True)
-    ]
-    present = {name for figures in held for name in figures}
+    )
+    present = {*calls, *probe}
     names = [name for name in FIGURE_NAMES if name in present] + sorted(present - set(FIGURE_NAMES))
-    rows = [
-        _row(
-            "Window from", *(not_measured() if window is None else moment(window.start_unix_seconds) for window in both)
-        ),
-        _row("Window to", *(not_measured() if window is None else moment(window.end_unix_seconds) for window in both)),
+    starts, ends = zip(*(_bounds(window) for window in both), strict=True)
+    return [
+        FigureRow("Window from", *starts),
+        FigureRow("Window to", *ends),
         *(
-            _row(FIGURE_NAMES.get(name) or spell_out(name), *(_figure(name, figures.get(name)) for figures in held))
+            FigureRow(
+                FIGURE_NAMES.get(name) or spell_out(name), _cell(name, calls.get(name)), _cell(name, probe.get(name))
+            )
             for name in names
         ),
     ]
-    caption = element("caption", "Percentiles come from buckets at most 1.6 % wide. The longest is exact.")
-    return section("Figures of the window", table(("Figure", "Calls", "Probe"), rows, caption))
+
+
+def _bounds(window: WindowReport | None) -> tuple[Moment | Absent, Moment | Absent]:
+    if window is None:
+        return NOT_MEASURED, NOT_MEASURED
+    return moment(window.start_unix_seconds), moment(window.end_unix_seconds)
 
 
 def spell_out(name: str) -> str:
@@ -209,38 +265,22 @@ def spell_out(name: str) -> str:
     return words.removesuffix(" microseconds").removesuffix(" ppm").removesuffix(" ns").capitalize()
 
 
-def _row(name: str, *cells: Node) -> ET.Element:
-    return element("tr", element("th", name, scope="row"), *(element("td", cell) for cell in cells))
-
-
-def _late_packets(window: WindowReport | None, cause: str) -> Iterator[Node]:
-    if window is None:
-        yield not_measured()
-        return
-    late = getattr(window.late, cause)
-    if late is None:
-        yield not_measured()
-        return
-    yield number(late, format_number(late))
+def _late_packets(window: WindowReport | None, cause: str) -> LatePackets:
+    late = getattr(window.late, cause) if window is not None else None
+    if window is None or late is None:
+        return LatePackets(NOT_MEASURED)
     share = parts_per_million(late, window.packets)
-    if late and share is not None:
-        yield " "
-        yield element("span", f"({format_share(share)})")
+    return LatePackets(Figure(late, format_number(late)), format_share(share) if late and share is not None else "")
 
 
-def _late_bar(window: WindowReport) -> ET.Element:
-    """Draw each cause's part of all late packets; an empty track when none was late."""
-    parts, left, late = [], 0.0, window.late.all_causes
+def _late_parts(window: WindowReport) -> Iterator[LatePart]:
+    """Yield each cause's part of all late packets; nothing when none was late."""
+    left, late = 0.0, window.late.all_causes
     for cause, _ in CAUSES:
         width = 100 * (getattr(window.late, cause) or 0) / late if late else 0.0
         if width:
-            parts.append(
-                element("rect", x=f"{left:.2f}%", width=f"{width:.2f}%", height=str(BAR_HEIGHT), class_=f"part {cause}")
-            )
+            yield LatePart(cause, f"{left:.2f}%", f"{width:.2f}%")
         left += width
-    track = element("rect", width="100%", height=str(BAR_HEIGHT), rx="2", class_="track")
-    description = f"{format_number(late)} late packets of calls by cause"
-    return element("svg", track, *parts, width="100%", height=str(BAR_HEIGHT), role="img", aria_label=description)
 
 
 def _flatten(figures: Mapping[str, Any], place: str = "") -> dict[str, Any]:
@@ -254,11 +294,11 @@ def _flatten(figures: Mapping[str, Any], place: str = "") -> dict[str, Any]:
     return flat
 
 
-def _figure(name: str, value: Any) -> Node:
+def _cell(name: str, value: Any) -> Cell:
     if value is None:
-        return not_measured()
+        return NOT_MEASURED
     text = format_figure(name, value)
-    return number(value, text) if isinstance(value, int | float) and not isinstance(value, bool) else text
+    return Figure(value, text) if isinstance(value, int | float) and not isinstance(value, bool) else Text(text)
 
 
 def format_figure(name: str, value: Any) -> str:

@@ -1,0 +1,1 @@
+"""What browser tests and pictures need: Chromium, and the rules of accessibility."""

@@ -1,0 +1,116 @@
+"""The operator's caches of pods and nodes against a real API server, through a proxy with faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from kubernetes import aio
+
+from lab.faults.operator.api.faulty_proxy import Refusal
+from lab.faults.operator.api.resources import NAMESPACE, NODES
+from lab.faults.operator.rig.rig import Rig
+from rtppool_core.process.periodic import PeriodicJobs
+from rtppool_operator.kube import object_list, reflector
+from rtppool_operator.kube.cluster import ClusterError, Throttle
+from rtppool_operator.kube.watches import ClusterWatches
+from rtppool_operator.settings import DEFAULT_RELAY_SELECTOR
+
+pytestmark = pytest.mark.timeout(120)
+
+SEEN_WITHIN = 20.0
+SILENT_SECONDS, RESYNC_SECONDS = 3.0, 2
+
+
+@pytest.fixture
+async def watches(empty_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ClusterWatches]:
+    """Yield caches of the operator's account, whose silent watches end after three seconds."""
+    monkeypatch.setattr(object_list, "SILENT_SECONDS", SILENT_SECONDS)
+    configuration = aio.client.Configuration(host=empty_rig.proxy.url)
+    configuration.api_key["BearerToken"] = f"Bearer {empty_rig.account.token}"
+    made = ClusterWatches(aio.client.ApiClient(configuration), NAMESPACE, DEFAULT_RELAY_SELECTOR, Throttle())
+    task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time)))
+    await empty_rig.until(
+        "both lists", SEEN_WITHIN, lambda: zones(made) == {f"node-{n}": "ab"[n % 2] for n in range(4)}
+    )
+    yield made
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def zones(watches: ClusterWatches) -> dict[str, str]:
+    """Return the zones of the nodes; nothing while they are out of date."""
+    try:
+        return {name: node.labels["zone"] for name, node in watches.nodes().items()}
+    except ClusterError:
+        return {}
+
+
+def relayed(watches: ClusterWatches) -> set[str]:
+    """Return the nodes with a relay; nothing while the relays are out of date."""
+    try:
+        return {relay.node for relay in watches.relays()}
+    except ClusterError:
+        return set()
+
+
+async def label(rig: Rig, node: str, zone: str) -> None:
+    await rig.persist(lambda: rig.api.patch(f"{NODES}/{node}", {"metadata": {"labels": {"zone": zone}}}))
+
+
+def has_zone(watches: ClusterWatches, node: str, zone: str) -> Callable[[], bool]:
+    return lambda: zones(watches).get(node) == zone
+
+
+async def test_changes_come_without_a_list(empty_rig: Rig, watches: ClusterWatches) -> None:
+    await empty_rig.until("watches", SEEN_WITHIN, lambda: empty_rig.proxy.requests.get("watch", 0) >= 2)
+    await label(empty_rig, "node-1", "c")
+    await empty_rig.relays.add([("node-9", {"zone": "d"})])
+    await empty_rig.until("a label", SEEN_WITHIN, has_zone(watches, "node-1", "c"))
+    await empty_rig.until("a node and its pod", SEEN_WITHIN, lambda: "node-9" in relayed(watches))
+    assert empty_rig.proxy.requests["list"] == 2
+
+
+async def test_a_silent_watch_is_replaced(empty_rig: Rig, watches: ClusterWatches) -> None:
+    empty_rig.proxy.faults.silent_watches = True
+    await label(empty_rig, "node-1", "c")
+    await empty_rig.until("a label", SEEN_WITHIN, has_zone(watches, "node-1", "c"))
+
+
+@pytest.mark.parametrize("status", [403, 410, 500])
+async def test_a_watch_that_is_refused_leaves_lists(empty_rig: Rig, watches: ClusterWatches, status: int) -> None:
+    empty_rig.proxy.faults.refusals.append(Refusal(status, frozenset({"watch"})))
+    await empty_rig.server.kill()
+    await empty_rig.server.restart()
+    await label(empty_rig, "node-1", "c")
+    await empty_rig.until("a label", SEEN_WITHIN, has_zone(watches, "node-1", "c"))
+
+
+async def test_a_killed_server_is_listed_anew(empty_rig: Rig, watches: ClusterWatches) -> None:
+    await empty_rig.server.kill()
+    await empty_rig.until(
+        "the caches are out of date", SEEN_WITHIN, lambda: not zones(watches) and not relayed(watches)
+    )
+    await empty_rig.server.restart()
+    await label(empty_rig, "node-1", "c")
+    await empty_rig.until("a label", SEEN_WITHIN, has_zone(watches, "node-1", "c"))
+
+
+async def test_lists_of_the_version_that_a_watch_has_reached_correct_nothing(
+    empty_rig: Rig, watches: ClusterWatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "RESYNC_SECONDS", RESYNC_SECONDS)
+    monkeypatch.setattr(reflector, "PAUSES_SECONDS", (0.1,))
+    await empty_rig.server.kill()
+    await empty_rig.server.restart()
+    await empty_rig.until("the lists after it", SEEN_WITHIN, lambda: bool(zones(watches) and relayed(watches)))
+    for number in range(100):
+        await label(empty_rig, f"node-{number % 4}", f"zone-{number}")
+        await asyncio.sleep(0.1)
+    await empty_rig.until("the latest label", SEEN_WITHIN, has_zone(watches, "node-3", "zone-99"))
+    assert watches.corrections == 0
+    answered = [json.loads(line) for line in empty_rig.server.audit_log.read_text().splitlines()]
+    exact = [each["responseStatus"]["code"] for each in answered if "resourceVersionMatch=Exact" in each["requestURI"]]
+    assert exact.count(200) >= 4, exact

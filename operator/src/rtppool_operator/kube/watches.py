@@ -1,0 +1,73 @@
+"""The relay pods and the nodes of the cluster, kept by watches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from kubernetes.aio.client import ApiClient
+
+from rtppool_core.process.periodic import PeriodicJobs
+from rtppool_operator.kube.cluster import ClusterError, Throttle, node_of, relay_of
+from rtppool_operator.kube.object_list import ObjectList
+from rtppool_operator.kube.reflector import Reflector
+from rtppool_operator.pools.cluster_view import Node, RelayPod
+
+
+class ClusterWatches:
+    """Watches the relays of a namespace, by their labels, and all nodes without addresses."""
+
+    def __init__(self, client: ApiClient, namespace: str, relay_selector: str, throttle: Throttle) -> None:
+        self._client = client
+        pods = ObjectList(
+            client,
+            f"pods in {namespace}",
+            f"/api/v1/namespaces/{namespace}/pods",
+            throttle,
+            selector=relay_selector,
+        )
+        nodes = ObjectList(client, "nodes", "/api/v1/nodes", throttle, metadata_only=True)
+        self._relays: Reflector[RelayPod] = Reflector(pods, relay_of)
+        self._nodes: Reflector[Node] = Reflector(nodes, node_of)
+
+    @property
+    def corrections(self) -> int:
+        """The number of objects that lists have shown otherwise than the watches before them."""
+        return self._relays.corrections + self._nodes.corrections
+
+    def relays(self) -> tuple[RelayPod, ...]:
+        """Return running relay pods, by name.
+
+        Raises:
+            ClusterError: they are out of date.
+        """
+        return tuple(sorted(_current(self._relays).values(), key=lambda relay: relay.name))
+
+    def nodes(self) -> Mapping[str, Node]:
+        """Return all nodes by name, without addresses.
+
+        Raises:
+            ClusterError: they are out of date.
+        """
+        return {node.name: node for node in sorted(_current(self._nodes).values(), key=lambda node: node.name)}
+
+    def annotated(self, relay: RelayPod, revision: str) -> None:
+        """Show an annotation that was written. A silent watch must not have it written again and again."""
+        self._relays.amend(relay.uid, lambda shown: replace(shown, revision=revision))
+
+    async def run(self, jobs: PeriodicJobs) -> None:
+        """Watch until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(jobs.keep_running("watch of pods", self._relays.run))
+                tasks.create_task(jobs.keep_running("watch of nodes", self._nodes.run))
+        finally:
+            await self._client.close()  # type: ignore[no-untyped-call]
+
+
+def _current(reflector: Reflector[Any]) -> Mapping[str, Any]:
+    if reflector.problem is not None:
+        raise ClusterError(reflector.problem)
+    return reflector.items

@@ -1,0 +1,201 @@
+"""A cache that a list and a watch keep current, with an API of the test and a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.reflector import PAUSES_SECONDS, RESYNC_SECONDS, Reflector
+from rtppool_testing.waiting import until
+
+pytestmark = pytest.mark.looptime
+
+Document = dict[str, Any]
+
+
+def thing(name: str, version: int, **metadata: Any) -> Document:
+    return {"metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": str(version), **metadata}}
+
+
+def event(kind: str, document: Document) -> Document:
+    return {"type": kind, "object": document}
+
+
+def bookmark(version: int) -> Document:
+    return event("BOOKMARK", {"metadata": {"resourceVersion": str(version)}})
+
+
+@dataclass
+class Things:
+    """An API of things: what it lists, and the events of its watch. None ends a watch."""
+
+    name: str = "things"
+    listed: list[Document] = field(default_factory=list)
+    version: int = 1
+    fails: list[ClusterError] = field(default_factory=list)
+    reads: list[dict[str, str]] = field(default_factory=list)
+    watched_from: list[str] = field(default_factory=list)
+    events: asyncio.Queue[Document | ClusterError | None] = field(default_factory=asyncio.Queue)
+
+    async def read(self, query: Mapping[str, str]) -> Document:
+        self.reads.append(dict(query))
+        if self.fails:
+            raise self.fails.pop(0)
+        return {"metadata": {"resourceVersion": str(self.version)}, "items": list(self.listed)}
+
+    @asynccontextmanager
+    async def changes(self, version: str, seconds: int) -> AsyncIterator[AsyncIterator[Document]]:
+        assert seconds == RESYNC_SECONDS
+        self.watched_from.append(version)
+        yield self._events()
+
+    async def _events(self) -> AsyncIterator[Document]:
+        while (each := await self.events.get()) is not None:
+            if isinstance(each, ClusterError):
+                raise each
+            yield each
+
+
+@pytest.fixture
+def things() -> Things:
+    return Things(listed=[thing("a", 1)])
+
+
+def name_of(document: Mapping[str, Any]) -> str | None:
+    metadata = document["metadata"]
+    return None if metadata.get("unseen") else f"{metadata['name']} {metadata.get('colour', 'red')}"
+
+
+@pytest.fixture
+async def reflector(things: Things) -> AsyncIterator[Reflector[str]]:
+    made = Reflector(things, name_of, asyncio.get_running_loop().time)
+    task = asyncio.create_task(made.run())
+    yield made
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def names(reflector: Reflector[str]) -> set[str]:
+    return set(reflector.items.values())
+
+
+async def test_nothing_is_current_before_the_first_list(things: Things) -> None:
+    made = Reflector(things, name_of)
+    assert made.problem == "things were not listed yet"
+
+
+async def test_it_lists_and_then_watches_from_the_version_of_the_list(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    await until(lambda: things.watched_from == ["1"])
+    assert (names(reflector), reflector.problem, things.reads) == ({"a red"}, None, [{}])
+
+
+async def test_events_add_change_and_delete(things: Things, reflector: Reflector[str]) -> None:
+    for each in (
+        event("ADDED", thing("b", 2)),
+        event("MODIFIED", thing("a", 3, colour="blue")),
+        event("ADDED", thing("c", 4)),
+        event("DELETED", thing("b", 5)),
+        event("MODIFIED", thing("c", 6, unseen=True)),
+    ):
+        things.events.put_nowait(each)
+    await until(lambda: names(reflector) == {"a blue"})
+    assert len(things.reads) == 1
+
+
+async def test_a_reader_in_another_thread_has_items_that_never_change(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    await until(lambda: things.watched_from == ["1"])
+    before = reflector.items
+    things.events.put_nowait(event("ADDED", thing("b", 2)))
+    await until(lambda: "uid-b" in reflector.items)
+    assert dict(before) == {"uid-a": "a red"}
+
+
+async def test_a_watch_that_has_ended_is_compared_with_a_list_of_the_version_that_it_has_reached(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    things.events.put_nowait(bookmark(7))
+    await asyncio.sleep(RESYNC_SECONDS)
+    things.version, things.listed = 7, [thing("a", 5, colour="blue"), thing("b", 6)]
+    things.events.put_nowait(None)
+    await until(lambda: len(things.reads) == 2)
+    assert things.reads[1] == {"resourceVersion": "7", "resourceVersionMatch": "Exact"}
+    await until(lambda: things.watched_from == ["1", "7"])
+    assert (names(reflector), reflector.corrections) == ({"a blue", "b red"}, 2)
+
+
+async def test_a_watch_that_missed_nothing_is_not_corrected(things: Things, reflector: Reflector[str]) -> None:
+    things.events.put_nowait(event("ADDED", thing("b", 2)))
+    await asyncio.sleep(RESYNC_SECONDS)
+    things.version, things.listed = 2, [thing("a", 1), thing("b", 2)]
+    things.events.put_nowait(None)
+    await until(lambda: len(things.watched_from) == 2)
+    assert reflector.corrections == 0
+
+
+async def test_a_version_that_the_server_no_longer_has_is_followed_by_a_list_of_the_latest(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    await asyncio.sleep(RESYNC_SECONDS)
+    things.version, things.listed = 900, [thing("b", 900)]
+    things.fails.append(ClusterError("list things: 410 too old", 410))
+    things.events.put_nowait(None)
+    await until(lambda: names(reflector) == {"b red"})
+    assert things.reads[1:] == [{"resourceVersion": "1", "resourceVersionMatch": "Exact"}, {}]
+    assert reflector.corrections == 0, "what happened between is no fault of the watch"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        event("ERROR", {"code": 410, "message": "too old resource version"}),
+        event("ERROR", {"code": 500, "message": "etcdserver: request timed out"}),
+        ClusterError("watch things: the API server can't be reached"),
+        {"unknown": "form"},
+        event("ADDED", {"metadata": None}),
+    ],
+)
+async def test_a_lost_watch_is_followed_by_a_list(
+    things: Things, reflector: Reflector[str], end: Document | ClusterError
+) -> None:
+    await asyncio.sleep(60)
+    things.version, things.listed = 9, [thing("b", 9)]
+    things.events.put_nowait(end)
+    await until(lambda: things.watched_from == ["1", "9"])
+    assert (names(reflector), things.reads[1], reflector.corrections) == ({"b red"}, {}, 0)
+
+
+async def test_a_list_that_fails_leaves_the_items_and_names_the_problem_until_one_succeeds(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    await asyncio.sleep(60)
+    things.fails = [ClusterError("list things: 503 shutting down", 503)] * 2
+    things.events.put_nowait(ClusterError("watch things: the API server can't be reached"))
+    await until(lambda: reflector.problem == "list things: 503 shutting down")
+    assert names(reflector) == {"a red"}
+    await until(lambda: reflector.problem is None)
+
+
+async def test_an_answer_that_is_no_list_is_a_problem(things: Things, reflector: Reflector[str]) -> None:
+    things.listed = [{"metadata": {}}]
+    things.events.put_nowait(None)
+    await until(lambda: reflector.problem == "list things: the response is not a list")
+
+
+async def test_a_server_that_ends_each_watch_at_once_is_asked_in_pauses(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    for _ in range(40):
+        things.events.put_nowait(None)
+    await asyncio.sleep(60)
+    assert reflector.problem is None
+    assert len(things.reads) <= len(PAUSES_SECONDS) + 60 / PAUSES_SECONDS[-1]

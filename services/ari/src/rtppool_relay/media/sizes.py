@@ -1,0 +1,11 @@
+"""The sizes of the shared rows (`rows`), apart from them: a relay starts a media process before it loads numpy."""
+
+from __future__ import annotations
+
+ROWS_PER_SLOT = 1024  # 20 s at 50 packets a second
+ROW_BYTES = 128  # one cache line for every packet, one more for the echo's extension
+HEADER_BYTES = 4096  # a page, so that rows of neighbours never share one
+SLOT_BYTES = HEADER_BYTES + ROWS_PER_SLOT * ROW_BYTES
+SLOTS = 4096
+# Name of the memfd, visible among a process's descriptors.
+ROWS_NAME = "rtp-relay-rows"

@@ -17,7 +17,8 @@ from aiohttp import web
 from api_stand_in import DISCOVERY, ApiStandIn, make_list, refusal
 
 from rtppool_operator import handlers
-from rtppool_operator.app import App, build
+from rtppool_operator.app import App
+from rtppool_operator.kube.api_server import connect
 from rtppool_operator.kube.crd import read_definition
 from rtppool_operator.kube.kopf_watch import APP, SEEN, KopfWatch
 from rtppool_operator.kube.watch_health import DEAD_AFTER_SECONDS
@@ -60,7 +61,7 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 async def make_app() -> App:
     settings = read_settings(VARIABLES)
-    return await build(OURS, settings)
+    return App(await connect(), OURS, settings)
 
 
 @pytest.fixture
@@ -279,7 +280,7 @@ async def test_the_page_needs_the_relays_token_and_metrics_and_probes_do_not(api
     token = tmp_path / "token"
     token.write_text("open-sesame")
     settings = read_settings({**VARIABLES, "RELAY_TOKEN_FILE": str(token)})
-    app = await build(OURS, settings)
+    app = App(await connect(), OURS, settings)
     await app.start("127.0.0.1", 0)
     base = f"http://127.0.0.1:{app.http_port}"
     async with aiohttp.ClientSession() as session:

@@ -23,7 +23,7 @@ async def serve(stop: Stop) -> None:
     from rtppool_core.process.service import StartError  # noqa: PLC0415
     from rtppool_operator import handlers  # noqa: F401, PLC0415 the import registers them
     from rtppool_operator.app import start  # noqa: PLC0415
-    from rtppool_operator.kube.cluster import ClusterError  # noqa: PLC0415
+    from rtppool_operator.kube.api_server import ClusterError  # noqa: PLC0415
 
     try:
         app = await start(os.environ)

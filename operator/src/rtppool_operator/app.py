@@ -16,12 +16,12 @@ from prometheus_client import CollectorRegistry
 from rtppool_core.net.http_endpoints import OPEN_PATHS, Health, json_response, listen, make_app
 from rtppool_core.pages.static_files import StaticFiles, page_response
 from rtppool_core.process import logs
-from rtppool_operator.kube.cluster import Cluster, Throttle, connect
-from rtppool_operator.kube.crd import read_definition
+from rtppool_operator.kube.api_server import ApiServer, connect
+from rtppool_operator.kube.cluster import Cluster
+from rtppool_operator.kube.crd import Definitions, read_definition
 from rtppool_operator.kube.definition_keeper import DefinitionKeeper
 from rtppool_operator.kube.kopf_watch import KopfWatch
-from rtppool_operator.kube.lease import Leadership
-from rtppool_operator.kube.object_list import connect_asynchronously
+from rtppool_operator.kube.lease import Leadership, Leases
 from rtppool_operator.kube.watch_health import INACTIVITY_SECONDS
 from rtppool_operator.kube.watches import ClusterWatches
 from rtppool_operator.loop.metrics import MetricsContext, OperatorMetrics
@@ -39,24 +39,20 @@ WATCH_CHECK_SECONDS = 5.0
 class App:
     """The operator. Under `kopf run` it has no `watch`, because kopf runs outside of it."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        watches: ClusterWatches,
-        definition: Mapping[str, Any],
-        settings: Settings,
-    ) -> None:
-        me = f"{settings.policy.namespace}/{settings.pod_name}"
+    def __init__(self, api: ApiServer, definition: Mapping[str, Any], settings: Settings) -> None:
+        policy = settings.policy
+        me = f"{policy.namespace}/{settings.pod_name}"
         self._poller = Poller(settings.relay_token, settings.relay_authority)
-        self._watches = watches
-        self._cluster = cluster
+        self._api = api
+        self._watches = ClusterWatches(api, policy.namespace, settings.relay_selector)
         self._identity = me
         self._tasks: list[asyncio.Task[None]] = []
         self._http: web.AppRunner | None = None
+        cluster = Cluster(api, definition, policy, self._watches)
         self.reconciler = Reconciler(
-            cluster, self._poller, Leadership(cluster, me), me, settings.policy, default_pool=settings.default_pool
+            cluster, self._poller, Leadership(Leases(api), me), me, policy, default_pool=settings.default_pool
         )
-        self.definition = DefinitionKeeper(cluster, definition, applies=settings.applies_crd)
+        self.definition = DefinitionKeeper(Definitions(api), definition, applies=settings.applies_crd)
         self.watch: KopfWatch | None = None
         self._watch_began_seconds = 0.0
         self.http_port = settings.http_port
@@ -89,6 +85,7 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.reconciler.close()
+        await self._api.close()
         if self._http is not None:
             await self._http.cleanup()
 
@@ -121,7 +118,7 @@ class App:
     def _web_app(self) -> web.Application:
         registry = CollectorRegistry()
         context = MetricsContext(
-            throttled=lambda: self._cluster.throttled,
+            throttled=lambda: self._api.throttled,
             resync_corrections=lambda: self._watches.corrections,
             definition_problem=lambda: self.definition.problem,
             watch_restarts=lambda: self.watch.restarts if self.watch is not None else 0,
@@ -164,19 +161,6 @@ class App:
         return Health(tuple(each for each in problems if each is not None))
 
 
-async def build(definition: Mapping[str, Any], settings: Settings) -> App:
-    """Connect to the cluster, and build the operator.
-
-    Raises:
-        ClusterError: no cluster is configured.
-    """
-    throttle = Throttle()
-    client = await connect_asynchronously()
-    watches = ClusterWatches(client, settings.policy.namespace, settings.relay_selector, throttle)
-    cluster = await asyncio.to_thread(connect, definition, settings.policy, throttle, watches)
-    return App(cluster, watches, definition, settings)
-
-
 async def start(variables: Mapping[str, str]) -> App:
     """Start the operator from its environment.
 
@@ -191,7 +175,8 @@ async def start(variables: Mapping[str, str]) -> App:
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     # kopf warns that it receives no signals. The operator stops it.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
-    app = await build(read_definition(settings.crd_file), settings)
+    definition = read_definition(settings.crd_file)
+    app = App(await connect(), definition, settings)
     tls = settings.http_tls.context if settings.http_tls else None
     await app.start(settings.http_bind, settings.http_port, tls)
     log.info("operator started", extra={"fields": {"namespace": settings.policy.namespace, "http": settings.http_port}})

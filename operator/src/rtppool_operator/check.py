@@ -16,8 +16,7 @@ from rtppool_core.contract.codec import ContractError, decode
 from rtppool_core.contract.packet_check import PacketCheck
 from rtppool_core.process.service import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS
 from rtppool_core.process.settings import SettingsError
-from rtppool_operator.kube.cluster import ClusterError, connect
-from rtppool_operator.kube.crd import read_definition
+from rtppool_operator.kube.api_server import ClusterError, connect
 from rtppool_operator.kube.release_pods import ReleasePod, read_release_pods
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.packet_verdict import (
@@ -64,8 +63,11 @@ async def check_release(pods: Sequence[ReleasePod], http: RelayHttp, namespace: 
 async def run(settings: Settings) -> int:
     """Check the release of these settings, and print the verdicts. Returns the exit code."""
     namespace = settings.policy.namespace
-    cluster = await asyncio.to_thread(connect, read_definition(settings.crd_file), settings.policy)
-    pods = await asyncio.to_thread(read_release_pods, cluster, settings.relay_selector)
+    api = await connect()
+    try:
+        pods = await read_release_pods(api, namespace, settings.relay_selector)
+    finally:
+        await api.close()
     http = RelayHttp(settings.relay_token, settings.relay_authority, MAX_CHECK_SECONDS)
     try:
         verdicts = await check_release(pods, http, namespace)

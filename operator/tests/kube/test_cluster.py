@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import kubernetes
 import pytest
 from aiohttp import web
 from api_stand_in import GROUP_VERSION, POOLS, ApiStandIn, make_list, refusal, relay_pod
+from kubernetes import aio
 
 from rtppool_core.contract.pools_file import REFRESH_ANNOTATION
-from rtppool_operator.kube.cluster import Cluster, ClusterError, Throttle, relay_of
+from rtppool_operator.kube.api_server import ApiServer, ClusterError, Throttle
+from rtppool_operator.kube.cluster import Cluster, relay_of
+from rtppool_operator.kube.crd import Definitions
+from rtppool_operator.kube.lease import Leases
 from rtppool_operator.pools.cluster_view import Node, RelayPod
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.pools.trust import TrustPolicy
@@ -35,7 +37,7 @@ class Kept:
         return {"a": Node("a", {"zone": "1"})}
 
     def annotated(self, relay: RelayPod, revision: str) -> None:
-        raise AssertionError(f"no round writes {revision} to {relay.name} here")
+        assert (relay, revision) == (RELAY, "abc")
 
 
 NODE_WITH_ADDRESS = {
@@ -58,16 +60,21 @@ def clock() -> list[float]:
 
 
 @pytest.fixture
-def cluster(api: ApiStandIn, clock: list[float], definition: dict[str, Any]) -> Cluster:
-    configuration = kubernetes.client.Configuration(host=f"http://127.0.0.1:{api.port}")
-    configuration.retries = False
-    throttle = Throttle(lambda: clock[0])
-    return Cluster(kubernetes.client.ApiClient(configuration), definition, POLICY, throttle, Kept())
+async def server(api: ApiStandIn, clock: list[float]) -> AsyncIterator[ApiServer]:
+    configuration = aio.client.Configuration(host=f"http://127.0.0.1:{api.port}")
+    made = ApiServer(aio.client.ApiClient(configuration), Throttle(lambda: clock[0]))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def cluster(server: ApiServer, definition: dict[str, Any]) -> Cluster:
+    return Cluster(server, definition, POLICY, Kept())
 
 
 async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStandIn, cluster: Cluster) -> None:
     document = await api.put_pool("default")
-    view = await asyncio.to_thread(cluster.read_view)
+    view = await cluster.read_view()
     assert [pool.key for pool in view.pools] == ["voice/default"]
     assert view.versions == {"uid-default": document["metadata"]["resourceVersion"]}
     assert view.relays == (RELAY,)
@@ -76,11 +83,11 @@ async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStan
 
 
 async def test_nodes_are_listed_only_where_a_pool_needs_their_addresses(api: ApiStandIn, cluster: Cluster) -> None:
-    await asyncio.to_thread(cluster.read_view)
+    await cluster.read_view()
     assert api.count("GET", NODES) == 0
     document = await api.put_pool("default")
     document["spec"]["advertise"] = {"source": "NodeExternalIP"}
-    view = await asyncio.to_thread(cluster.read_view)
+    view = await cluster.read_view()
     assert view.nodes["a"].external_address == "198.51.100.1"
     assert api.count("GET", NODES) == 1
 
@@ -89,7 +96,7 @@ async def test_a_pool_that_is_not_honoured_does_not_make_the_reads_larger(api: A
     document = await api.put_pool("default")
     document["metadata"]["namespace"] = "tenant"
     document["spec"]["advertise"] = {"source": "NodeExternalIP"}
-    view = await asyncio.to_thread(cluster.read_view)
+    view = await cluster.read_view()
     assert [pool.key for pool in view.pools] == ["tenant/default"], "its status is written"
     assert api.count("GET", NODES) == 0
 
@@ -97,7 +104,7 @@ async def test_a_pool_that_is_not_honoured_does_not_make_the_reads_larger(api: A
 async def test_the_spec_of_a_pool_that_is_not_honoured_is_not_read(api: ApiStandIn, cluster: Cluster) -> None:
     document = await api.put_pool("default")
     document["metadata"]["namespace"], document["spec"] = "tenant", {"portRange": "a million times this"}
-    view = await asyncio.to_thread(cluster.read_view)
+    view = await cluster.read_view()
     assert [(pool.spec, pool.problem, pool.generation) for pool in view.pools] == [(None, None, 1)]
 
 
@@ -131,12 +138,12 @@ def test_a_pod_that_does_not_run_is_none(missing: str) -> None:
 
 async def test_a_configuration_that_lost_its_file_exists_all_the_same(api: ApiStandIn, cluster: Cluster) -> None:
     api.documents[CONFIG_MAP] = {"data": {"other": "x"}}
-    assert await asyncio.to_thread(cluster.configuration) == ("", None)
+    assert await cluster.configuration() == ("", None)
     recorded = {"metadata": {"annotations": {"rtppool.dev/default-pool": "default"}}, "data": {"pools.json": "{}"}}
     api.documents[CONFIG_MAP] = recorded
-    assert await asyncio.to_thread(cluster.configuration) == ("{}", "default")
+    assert await cluster.configuration() == ("{}", "default")
     del api.documents[CONFIG_MAP]
-    assert await asyncio.to_thread(cluster.configuration) == (None, None)
+    assert await cluster.configuration() == (None, None)
 
 
 @pytest.mark.parametrize("answer", ["not json", "[]", '{"items": 3}', "[" * 200_000])
@@ -145,13 +152,13 @@ async def test_an_answer_that_is_none_is_an_error_of_the_cluster(
 ) -> None:
     api.instead = lambda request: web.Response(text=answer) if request.path == POOLS else None
     with pytest.raises(ClusterError, match="list rtppools: the response is not "):
-        await asyncio.to_thread(cluster.read_view)
+        await cluster.read_view()
 
 
 async def test_a_status_is_returned_as_it_is_kept(api: ApiStandIn, cluster: Cluster, make_pool: MakePool) -> None:
     api.documents[STATUS] = {"metadata": {}, "status": {"activeCalls": 1}}
     pool = make_pool()
-    assert await asyncio.to_thread(cluster.write_status, pool, {"activeCalls": 1, "new": 2}) == {"activeCalls": 1}
+    assert await cluster.write_status(pool, {"activeCalls": 1, "new": 2}) == {"activeCalls": 1}
     assert api.bodies == [
         [
             {"op": "test", "path": "/metadata/uid", "value": pool.uid},
@@ -173,7 +180,7 @@ async def test_a_pool_that_is_gone_or_was_made_anew_needs_no_status(
     api: ApiStandIn, cluster: Cluster, make_pool: MakePool, answer: Callable[[], web.Response]
 ) -> None:
     api.instead = lambda _request: answer()
-    assert await asyncio.to_thread(cluster.write_status, make_pool(), {}) is None
+    assert await cluster.write_status(make_pool(), {}) is None
 
 
 async def test_a_status_that_the_definition_refuses_is_an_error(
@@ -186,31 +193,31 @@ async def test_a_status_that_the_definition_refuses_is_an_error(
         causes=[{"reason": "FieldValueInvalid", "field": "status.activeCalls"}],
     )
     with pytest.raises(ClusterError, match=r"status\.activeCalls: Invalid value"):
-        await asyncio.to_thread(cluster.write_status, make_pool(), {"activeCalls": -1})
+        await cluster.write_status(make_pool(), {"activeCalls": -1})
 
 
 async def test_a_pod_that_is_gone_needs_no_annotation(api: ApiStandIn, cluster: Cluster) -> None:
-    await asyncio.to_thread(cluster.refresh, RELAY, "abc")
+    await cluster.refresh(RELAY, "abc")
     assert api.bodies == [{"metadata": {"annotations": {REFRESH_ANNOTATION: "abc"}}}]
     assert "as=PartialObjectMetadata;" in api.requests[0][2], "the whole pod is not sent back"
 
 
 async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks_for(
-    api: ApiStandIn, cluster: Cluster, clock: list[float]
+    api: ApiStandIn, server: ApiServer, cluster: Cluster, clock: list[float]
 ) -> None:
     api.instead = lambda _request: web.json_response({"message": "too many"}, status=429, headers={"Retry-After": "3"})
     with pytest.raises(ClusterError):
-        await asyncio.to_thread(cluster.refresh, RELAY, "abc")
-    assert cluster.throttled == 1
+        await cluster.refresh(RELAY, "abc")
+    assert server.throttled == 1
     asked = len(api.requests)
     api.instead = lambda _request: None
     clock[0] += 2.9
     with pytest.raises(ClusterError, match="overloaded and asked for a pause"):
-        await asyncio.to_thread(cluster.read_view)
+        await cluster.read_view()
     assert len(api.requests) == asked
-    assert await asyncio.to_thread(cluster.lease, "kube-system", "rtp-pool-operator") is None, "a lease can't wait"
+    assert await Leases(server).lease("kube-system", "rtp-pool-operator") is None, "a lease can't wait"
     clock[0] += 0.2
-    await asyncio.to_thread(cluster.read_view)
+    await cluster.read_view()
 
 
 async def test_a_server_that_asks_for_a_year_is_asked_after_ten_seconds(
@@ -218,29 +225,27 @@ async def test_a_server_that_asks_for_a_year_is_asked_after_ten_seconds(
 ) -> None:
     api.instead = lambda _request: web.json_response({}, status=429, headers={"Retry-After": "31536000"})
     with pytest.raises(ClusterError):
-        await asyncio.to_thread(cluster.refresh, RELAY, "abc")
+        await cluster.refresh(RELAY, "abc")
     api.instead = lambda _request: None
     clock[0] += 10.1
-    await asyncio.to_thread(cluster.read_view)
+    await cluster.read_view()
 
 
 async def test_a_server_that_is_not_there_is_told(api: ApiStandIn, cluster: Cluster) -> None:
     await api.end()
     with pytest.raises(ClusterError, match="the API server can't be reached"):
-        await asyncio.to_thread(cluster.read_view)
+        await cluster.read_view()
 
 
-async def test_pools_are_served_when_their_version_can_be_asked_for(api: ApiStandIn, cluster: Cluster) -> None:
-    assert not await asyncio.to_thread(cluster.serves_pools)
+async def test_pools_are_served_when_their_version_can_be_asked_for(api: ApiStandIn, server: ApiServer) -> None:
+    assert not await Definitions(server).serves_pools()
     api.documents[GROUP_VERSION] = {"kind": "APIResourceList", "resources": []}
-    assert await asyncio.to_thread(cluster.serves_pools)
+    assert await Definitions(server).serves_pools()
     assert api.count("GET", POOLS) == 0
 
 
-async def test_a_lease_that_somebody_else_wrote_first_is_not_ours(api: ApiStandIn, cluster: Cluster) -> None:
+async def test_a_lease_that_somebody_else_wrote_first_is_not_ours(api: ApiStandIn, server: ApiServer) -> None:
     api.instead = lambda _request: refusal(409, "the object has been modified")
     lease = {"metadata": {"name": "rtp-pool-operator"}, "spec": {"holderIdentity": "ns/me"}}
-    assert not await asyncio.to_thread(
-        lambda: cluster.write_lease("kube-system", "rtp-pool-operator", lease, exists=True)
-    )
+    assert not await Leases(server).write_lease("kube-system", "rtp-pool-operator", lease, exists=True)
     assert [method for method, _, _ in api.requests] == ["PUT"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.reflector import PAUSES_SECONDS, RESYNC_SECONDS, Reflector
 from rtppool_testing.waiting import until
 

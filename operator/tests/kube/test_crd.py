@@ -23,10 +23,10 @@ class Definitions:
         self.standing = standing
         self.managers: list[str] = []
 
-    def definition(self) -> dict[str, Any] | None:
+    async def definition(self) -> dict[str, Any] | None:
         return self.standing
 
-    def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
+    async def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
         self.managers.append(manager)
         self.standing = dict(document)
 
@@ -35,18 +35,18 @@ def crd(revision: str | None) -> dict[str, Any]:
     return {"metadata": {"annotations": {"rtppool.dev/crd-revision": revision} if revision else {}}}
 
 
-def test_a_missing_or_older_definition_is_applied_as_helm() -> None:
+async def test_a_missing_or_older_definition_is_applied_as_helm() -> None:
     for standing in (None, crd(None), crd("0")):
         store = Definitions(standing)
-        assert apply_crd(store, OURS)
+        assert await apply_crd(store, OURS)
         assert store.managers == ["helm"]
 
 
-def test_a_newer_or_equal_definition_stands() -> None:
+async def test_a_newer_or_equal_definition_stands() -> None:
     own = revision_of(yaml.safe_load(CRD.read_text()))
     for standing in (crd(str(own)), crd("99")):
         store = Definitions(standing)
-        assert not apply_crd(store, OURS)
+        assert not await apply_crd(store, OURS)
         assert store.standing is standing
 
 

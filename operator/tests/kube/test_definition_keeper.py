@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from rtppool_operator.kube import definition_keeper
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.crd import REVISION_ANNOTATION, is_established, is_served, read_definition, wait_until_served
 from rtppool_operator.kube.definition_keeper import DefinitionKeeper
 from rtppool_testing.waiting import until
@@ -31,7 +31,7 @@ class Store:
         self.looks_until_served = 0
         self.applied = 0
 
-    def definition(self) -> dict[str, Any] | None:
+    async def definition(self) -> dict[str, Any] | None:
         if self.away:
             raise ClusterError("get crd: the API server can't be reached")
         self.looks_until_served -= 1
@@ -39,10 +39,10 @@ class Store:
             return None
         return {**self.standing, "status": ESTABLISHED if self.looks_until_served < 0 else {}}
 
-    def serves_pools(self) -> bool:
+    async def serves_pools(self) -> bool:
         return self.looks_until_served < -1
 
-    def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
+    async def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
         if self.refuses:
             raise ClusterError("apply crd: 403 forbidden", 403)
         assert manager == "helm"
@@ -133,24 +133,24 @@ def test_a_definition_is_established_when_the_server_says_so_and_serves_our_vers
     assert not is_established({**document, "status": ESTABLISHED})
 
 
-def test_the_upgrade_s_job_waits_until_pools_are_served_or_says_that_they_are_not() -> None:
+async def test_the_upgrade_s_job_waits_until_pools_are_served_or_says_that_they_are_not() -> None:
     store = Store(standing("99"))
     store.looks_until_served = 1
-    wait_until_served(store, 10.0)
-    assert is_served(store)
+    await wait_until_served(store, 10.0)
+    assert await is_served(store)
     store.looks_until_served = 10_000
     with pytest.raises(ClusterError, match="v1alpha1 is not served after 0 s"):
-        wait_until_served(store, 0.0)
+        await wait_until_served(store, 0.0)
 
 
 async def test_a_failure_of_another_kind_is_logged_once_and_retried(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(None)
     definition, failures = store.definition, iter([RuntimeError("can't start new thread")] * 5)
 
-    def broken() -> dict[str, Any] | None:
+    async def broken() -> dict[str, Any] | None:
         for failure in failures:
             raise failure
-        return definition()
+        return await definition()
 
     store.definition = broken  # type: ignore[method-assign]
     keeper = DefinitionKeeper(store, OURS)

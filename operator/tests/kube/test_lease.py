@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.lease import (
     DURATION_SECONDS,
     MAX_DURATION_SECONDS,
@@ -61,13 +61,13 @@ class Store:
         self.version = 0
         self.away = False
 
-    def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+    async def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         assert (namespace, name) == ("kube-system", "rtp-pool-operator")
         if self.away:
             raise ClusterError("get lease: the API server can't be reached")
         return self.kept
 
-    def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
+    async def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
         assert (namespace, name) == ("kube-system", "rtp-pool-operator")
         if exists and lease["metadata"]["resourceVersion"] != str(self.version):
             return False
@@ -97,103 +97,121 @@ def two(store: Store, clock: list[float]) -> tuple[Leadership, Leadership]:
     return one, two
 
 
-def test_of_two_operators_one_holds_and_the_other_waits_for_its_end(
+async def test_of_two_operators_one_holds_and_the_other_waits_for_its_end(
     two: tuple[Leadership, Leadership], clock: list[float]
 ) -> None:
     one, other = two
-    assert one.hold() is None
-    assert other.hold() == "operator ns/one holds the lease"
+    assert await one.hold() is None
+    assert await other.hold() == "operator ns/one holds the lease"
     clock[0] += 10
-    assert one.hold() is None
+    assert await one.hold() is None
     clock[0] += 10
-    assert other.hold() == "operator ns/one holds the lease"
+    assert await other.hold() == "operator ns/one holds the lease"
     clock[0] += 14
-    assert other.hold() == "operator ns/one holds the lease", "seen to change 14 s ago"
+    assert await other.hold() == "operator ns/one holds the lease", "seen to change 14 s ago"
     clock[0] += 2
-    assert other.hold() is None
-    assert one.hold() == "operator ns/two holds the lease"
+    assert await other.hold() is None
+    assert await one.hold() == "operator ns/two holds the lease"
 
 
-def test_a_holder_is_known_once_it_was_seen_to_renew(two: tuple[Leadership, Leadership]) -> None:
+async def test_a_holder_is_known_once_it_was_seen_to_renew(two: tuple[Leadership, Leadership]) -> None:
     one, other = two
-    assert one.hold() is None
-    assert other.hold() == "operator ns/one holds the lease"
+    assert await one.hold() is None
+    assert await other.hold() == "operator ns/one holds the lease"
     assert other.holder == ""
-    assert one.hold() is None
-    assert other.hold() == "operator ns/one holds the lease"
+    assert await one.hold() is None
+    assert await other.hold() == "operator ns/one holds the lease"
     assert other.holder == "ns/one"
 
 
-def test_an_operator_that_could_not_renew_writes_nothing_long_before_another_may(
+async def test_an_operator_that_could_not_renew_writes_nothing_long_before_another_may(
     two: tuple[Leadership, Leadership], clock: list[float], store: Store
 ) -> None:
     one, other = two
     assert not one.leads()
-    assert one.hold() is None
+    assert await one.hold() is None
     assert one.leads()
-    assert other.hold() == "operator ns/one holds the lease"
+    assert await other.hold() == "operator ns/one holds the lease"
     store.away = True
     clock[0] += DURATION_SECONDS - MAX_WRITE_SECONDS - 0.1
     with pytest.raises(ClusterError):
-        one.hold()
+        await one.hold()
     assert one.leads(), "a write that begins now ends before the lease does"
     clock[0] += 0.2
     assert not one.leads()
     store.away = False
-    assert one.hold() is None
+    assert await one.hold() is None
     assert one.leads()
 
 
-def test_an_operator_that_sees_another_hold_the_lease_leads_no_more(
+async def test_an_operator_that_sees_another_hold_the_lease_leads_no_more(
     two: tuple[Leadership, Leadership], store: Store
 ) -> None:
     one, other = two
-    assert one.hold() is None
+    assert await one.hold() is None
     assert store.kept is not None
     store.kept["spec"]["holderIdentity"] = ""
-    assert other.hold() is None
-    assert one.hold() == "operator ns/two holds the lease"
+    assert await other.hold() is None
+    assert await one.hold() == "operator ns/two holds the lease"
     assert not one.leads()
 
 
-def test_a_lease_that_was_given_up_is_taken_at_once(two: tuple[Leadership, Leadership], store: Store) -> None:
+async def test_a_lease_that_was_given_up_is_taken_at_once(two: tuple[Leadership, Leadership], store: Store) -> None:
     one, other = two
-    assert one.hold() is None
-    one.release()
+    assert await one.hold() is None
+    await one.release()
     assert not one.leads()
-    assert other.hold() is None
-    one.release()
+    assert await other.hold() is None
+    await one.release()
     assert store.kept is not None
     assert store.kept["spec"]["holderIdentity"] == "ns/two", "what is another's is not given up"
 
 
-def test_a_promise_of_a_year_is_not_waited_for(
+async def test_a_promise_of_a_year_is_not_waited_for(
     two: tuple[Leadership, Leadership], clock: list[float], store: Store
 ) -> None:
     one, other = two
-    assert one.hold() is None
+    assert await one.hold() is None
     assert store.kept is not None
     store.kept["spec"]["leaseDurationSeconds"] = 31_536_000
-    assert other.hold() == "operator ns/one holds the lease"
+    assert await other.hold() == "operator ns/one holds the lease"
     clock[0] += MAX_DURATION_SECONDS + 1
-    assert other.hold() is None
+    assert await other.hold() is None
 
 
-def test_an_operator_whose_write_comes_too_late_does_not_lead_and_says_why(
+async def test_an_operator_whose_write_comes_too_late_does_not_lead_and_says_why(
     two: tuple[Leadership, Leadership], store: Store
 ) -> None:
     one, other = two
-    assert one.hold() is None
-    one.release()
+    assert await one.hold() is None
+    await one.release()
     read = store.lease
 
-    def read_before_the_other_writes(namespace: str, name: str) -> Mapping[str, Any] | None:
-        lease = read(namespace, name)
+    async def read_before_the_other_writes(namespace: str, name: str) -> Mapping[str, Any] | None:
+        lease = await read(namespace, name)
         store.lease = read  # type: ignore[method-assign]
-        assert one.hold() is None
+        assert await one.hold() is None
         return lease
 
     store.lease = read_before_the_other_writes  # type: ignore[method-assign]
-    assert other.hold() == "the lease changed before this operator could take it"
+    assert await other.hold() == "the lease changed before this operator could take it"
     assert not other.leads()
     assert one.leads()
+
+
+async def test_a_lease_is_given_up_although_a_cancelled_renewal_arrives_in_between(
+    two: tuple[Leadership, Leadership], store: Store
+) -> None:
+    one, other = two
+    assert await one.hold() is None
+    read = store.lease
+
+    async def read_before_the_renewal_arrives(namespace: str, name: str) -> Mapping[str, Any] | None:
+        lease = await read(namespace, name)
+        store.lease = read  # type: ignore[method-assign]
+        assert await one.hold() is None
+        return lease
+
+    store.lease = read_before_the_renewal_arrives  # type: ignore[method-assign]
+    await one.release()
+    assert await other.hold() is None

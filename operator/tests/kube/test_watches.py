@@ -12,7 +12,7 @@ from api_stand_in import RELAY_LABELS, ApiStandIn, make_list, refusal, relay_pod
 from kubernetes import aio
 
 from rtppool_core.process.periodic import PeriodicJobs
-from rtppool_operator.kube.cluster import ClusterError, Throttle
+from rtppool_operator.kube.api_server import ApiServer, ClusterError, Throttle
 from rtppool_operator.kube.watches import ClusterWatches
 from rtppool_operator.pools.cluster_view import Node, RelayPod
 from rtppool_testing.waiting import until
@@ -42,11 +42,13 @@ def throttle() -> Throttle:
 @pytest.fixture
 async def watches(api: ApiStandIn, throttle: Throttle) -> AsyncIterator[ClusterWatches]:
     client = aio.client.ApiClient(aio.client.Configuration(host=f"http://127.0.0.1:{api.port}"))
-    made = ClusterWatches(client, "rtp", SELECTOR, throttle)
+    server = ApiServer(client, throttle)
+    made = ClusterWatches(server, "rtp", SELECTOR)
     task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time)))
     yield made
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+    await server.close()
 
 
 def holds(read: Callable[[], Any], expected: Any) -> Callable[[], bool]:

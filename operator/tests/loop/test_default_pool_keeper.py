@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.writer import NotLeadingError, Writer
 from rtppool_operator.loop.default_pool_keeper import REFUSED_RETRY_SECONDS, DefaultPoolKeeper
 from rtppool_operator.pools.cluster_view import ClusterView
@@ -29,33 +28,32 @@ class Store:
         self.applied: list[Mapping[str, Any]] = []
         self.recorded: list[str] = []
 
-    def apply_default_pool(self, document: Mapping[str, Any]) -> None:
+    async def apply_default_pool(self, document: Mapping[str, Any]) -> None:
         if self.error is not None:
             raise self.error
         self.applied.append(document)
 
-    def record_default_pool(self, name: str) -> None:
+    async def record_default_pool(self, name: str) -> None:
         self.recorded.append(name)
 
 
 class Stage:
     """A keeper with a clock that the test sets."""
 
-    def __init__(self, executor: ThreadPoolExecutor) -> None:
+    def __init__(self) -> None:
         self.now_seconds = 100.0
         self.leads = True
         self.store = Store()
         self.counts = WorkCounters()
-        self._writer = Writer(executor, lambda: self.leads, self.counts)
+        self._writer = Writer(lambda: self.leads, self.counts)
 
     def keeper(self, values: DefaultPool | None = VALUES) -> DefaultPoolKeeper:
         return DefaultPoolKeeper(self.store, self._writer, values, "voice", lambda: self.now_seconds)
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    with ThreadPoolExecutor(1) as executor:
-        yield Stage(executor)
+def stage() -> Stage:
+    return Stage()
 
 
 async def test_without_values_nothing_is_written_and_nothing_is_missing(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from aiohttp import web
 from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.pools_file import decode_for_node
 from rtppool_core.process import periodic
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.lease import DURATION_SECONDS, Leadership
 from rtppool_operator.kube.writer import NotLeadingError
 from rtppool_operator.loop.reconciler import MIN_ROUND_SECONDS, Reconciler
@@ -51,27 +51,24 @@ class MemoryCluster:
         self.refuses_events = False
         self.refuses_pods: set[str] = set()
 
-    def read_view(self) -> ClusterView:
+    async def read_view(self) -> ClusterView:
         if self.away:
             raise ClusterError("list rtppools: the API server can't be reached")
         return self.view
 
-    def write(self, text: str, *, exists: bool) -> None:
+    async def write(self, text: str, *, exists: bool) -> None:
         assert exists == (self.view.written is not None)
         self.writes.append(text)
         self.view = replace(self.view, written=text)
 
-    def refresh(self, relay: RelayPod, revision: str) -> None:
+    async def refresh(self, relay: RelayPod, revision: str) -> None:
         if relay.name in self.refuses_pods:
             raise ClusterError(f"annotate pod {relay.name}: 500 etcd is slow", 500)
         self.refreshed.append((relay.name, revision))
         relays = tuple(replace(pod, revision=revision) if pod == relay else pod for pod in self.view.relays)
         self.view = replace(self.view, relays=relays)
 
-    def annotated(self, relay: RelayPod, revision: str) -> None:
-        assert (relay.name, revision) in self.refreshed
-
-    def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    async def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if pool.name in self.refused:
             raise ClusterError(f"patch status of {pool.key}: 422 status.capacity is no integer", 422)
         if self.conflicts:
@@ -86,23 +83,23 @@ class MemoryCluster:
         pools = tuple(replace(pool, status=status) if pool.uid == uid else pool for pool in self.view.pools)
         self.view = replace(self.view, pools=pools)
 
-    def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
+    async def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
         if self.refuses_events:
             raise ClusterError(f"create event on {pool.key}: 403 forbidden", 403)
         assert reporter == "ns/me"
         self.events.append(event)
 
-    def apply_default_pool(self, document: Mapping[str, Any]) -> None:
+    async def apply_default_pool(self, document: Mapping[str, Any]) -> None:
         raise AssertionError(f"no values, and yet {document} was applied")
 
-    def record_default_pool(self, name: str) -> None:
+    async def record_default_pool(self, name: str) -> None:
         raise AssertionError(f"no values, and yet {name} was recorded")
 
-    def lease(self, namespace: str, name: str) -> Any | None:
+    async def lease(self, namespace: str, name: str) -> Any | None:
         return self.leases.get(f"{namespace}/{name}")
 
-    def write_lease(self, namespace: str, name: str, lease: Any, *, exists: bool) -> bool:
-        assert exists == (self.lease(namespace, name) is not None)
+    async def write_lease(self, namespace: str, name: str, lease: Any, *, exists: bool) -> bool:
+        assert exists == (await self.lease(namespace, name) is not None)
         assert lease["spec"]["holderIdentity"] == "ns/me"
         return True
 
@@ -253,7 +250,7 @@ async def test_a_pool_whose_deletion_the_watch_missed_is_forgotten(
 class Held(Leadership):
     """A lease that another operator holds."""
 
-    def hold(self) -> str | None:
+    async def hold(self) -> str | None:
         return "operator ns/other holds the lease"
 
 
@@ -285,8 +282,8 @@ async def test_a_lease_that_ends_in_the_middle_of_a_round_ends_its_writes(
     cluster.view = replace(cluster.view, pools=(make_pool(),))
     write = cluster.write
 
-    def slowly(text: str, *, exists: bool) -> None:
-        write(text, exists=exists)
+    async def slowly(text: str, *, exists: bool) -> None:
+        await write(text, exists=exists)
         clock[0] += DURATION_SECONDS
 
     cluster.write = slowly  # type: ignore[method-assign]
@@ -527,7 +524,7 @@ async def test_a_loop_that_fails_is_started_again_and_the_others_go_on(
 async def test_a_round_that_fails_by_a_bug_is_logged_once_and_counted_each_time(
     cluster: MemoryCluster, reconciler: Reconciler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken() -> ClusterView:
+    async def broken() -> ClusterView:
         raise RuntimeError("can't start new thread")
 
     cluster.read_view = broken  # type: ignore[method-assign]
@@ -556,7 +553,7 @@ async def test_a_stall_of_the_operator_makes_no_relay_silent(
     snapshot = reconciler._configurator.snapshot
     assert snapshot is not None
     later[0] += 10 * STALE_AFTER_SECONDS
-    reconciler._leadership.hold()
+    await reconciler._leadership.hold()
     await reconciler._report_statuses(snapshot, every_pool=True)
     reasons = {each["type"]: each["reason"] for each in cluster.statuses[-1]["conditions"]}
     assert reasons["Programmed"] == "Programmed"
@@ -570,12 +567,12 @@ async def test_a_pool_that_is_edited_in_a_loop_makes_at_most_five_rounds_a_secon
     cluster: MemoryCluster, reconciler: Reconciler
 ) -> None:
     began: list[float] = []
-    read_view, loop = cluster.read_view, asyncio.get_running_loop()
+    read_view = cluster.read_view
 
-    def record() -> ClusterView:
+    async def record() -> ClusterView:
         began.append(time.monotonic())
-        loop.call_soon_threadsafe(reconciler.pool_seen, "uid-busy", len(began), "1")
-        return read_view()
+        reconciler.pool_seen("uid-busy", len(began), "1")
+        return await read_view()
 
     cluster.read_view = record  # type: ignore[method-assign]
     task = asyncio.create_task(reconciler.run())

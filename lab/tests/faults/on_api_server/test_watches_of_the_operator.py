@@ -14,7 +14,7 @@ from lab.faults.operator.api.resources import NAMESPACE, NODES
 from lab.faults.operator.rig.rig import Rig
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube import object_list, reflector
-from rtppool_operator.kube.cluster import ClusterError, Throttle
+from rtppool_operator.kube.api_server import ApiServer, ClusterError
 from rtppool_operator.kube.watches import ClusterWatches
 from rtppool_operator.settings import DEFAULT_RELAY_SELECTOR
 
@@ -30,7 +30,8 @@ async def watches(empty_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     monkeypatch.setattr(object_list, "SILENT_SECONDS", SILENT_SECONDS)
     configuration = aio.client.Configuration(host=empty_rig.proxy.url)
     configuration.api_key["BearerToken"] = f"Bearer {empty_rig.account.token}"
-    made = ClusterWatches(aio.client.ApiClient(configuration), NAMESPACE, DEFAULT_RELAY_SELECTOR, Throttle())
+    api = ApiServer(aio.client.ApiClient(configuration))
+    made = ClusterWatches(api, NAMESPACE, DEFAULT_RELAY_SELECTOR)
     task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time)))
     await empty_rig.until(
         "both lists", SEEN_WITHIN, lambda: zones(made) == {f"node-{n}": "ab"[n % 2] for n in range(4)}
@@ -38,6 +39,7 @@ async def watches(empty_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     yield made
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+    await api.close()
 
 
 def zones(watches: ClusterWatches) -> dict[str, str]:

@@ -6,6 +6,7 @@ The image has a copy, because the CRD of the cluster may belong to no release. A
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -20,10 +21,9 @@ from rtppool_core.process import logs
 from rtppool_core.process.early_stop import exit_on_signals
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment, SettingsError
-from rtppool_operator.kube.cluster import ClusterError, connect
+from rtppool_operator.kube.api_server import APPLY_PATCH, ApiServer, ClusterError, connect
 from rtppool_operator.pools.schema import spec_schema
-from rtppool_operator.pools.spec import CRD_NAME, VERSION
-from rtppool_operator.pools.trust import TrustPolicy
+from rtppool_operator.pools.spec import CRD_NAME, GROUP, VERSION
 from rtppool_operator.settings import DEFAULT_CRD_FILE
 
 log = logging.getLogger(__name__)
@@ -35,19 +35,48 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # The API server serves a new definition within a second or two.
 SERVED_WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.2
+PATH = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{CRD_NAME}"
 
 
 class DefinitionStore(Protocol):
     """An API server that has the CRD."""
 
-    def definition(self) -> dict[str, Any] | None:
+    async def definition(self) -> dict[str, Any] | None:
         """Return the CRD of the cluster; None without one."""
 
-    def serves_pools(self) -> bool:
+    async def serves_pools(self) -> bool:
         """Return whether the API server serves our version."""
 
-    def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
+    async def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
         """Apply the CRD."""
+
+
+class Definitions:
+    """The CRD of an API server. Few requests concern it, and they are urgent: nothing works without it."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self._api = api
+
+    async def definition(self) -> dict[str, Any] | None:
+        """Return the CRD of the cluster; None without one."""
+        return await self._api.find(f"get crd {CRD_NAME}", PATH)
+
+    async def serves_pools(self) -> bool:
+        """Return whether the API server serves `/apis/rtppool.dev/v1alpha1`."""
+        path = f"/apis/{GROUP}/{VERSION}"
+        return await self._api.find(f"get {path}", path) is not None
+
+    async def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
+        """Apply the CRD server-side, with the fields of other managers."""
+        await self._api.write(
+            f"apply crd {CRD_NAME}",
+            "PATCH",
+            PATH,
+            document,
+            content_type=APPLY_PATCH,
+            query={"fieldManager": manager, "force": "true"},
+            urgent=True,
+        )
 
 
 def revision_of(document: Mapping[str, Any] | None) -> int:
@@ -81,13 +110,13 @@ def replacement(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> 
     return {**ours, "metadata": metadata}
 
 
-def check_revision(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
+async def check_revision(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
     """Return True where the cluster's definition is not older than ours.
 
     Raises:
         ClusterError: it is missing or older, or the API server can't be reached.
     """
-    standing = store.definition()
+    standing = await store.definition()
     if is_older(standing, ours):
         state = "is missing" if standing is None else f"has revision {revision_of(standing)}"
         raise ClusterError(
@@ -122,42 +151,52 @@ def read_definition(file: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def apply_crd(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
+async def apply_crd(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
     """Apply our definition where the cluster's is missing or older; return whether it was applied.
 
     Raises:
         ClusterError: the API server rejects the definition, or can't be reached.
     """
-    standing = store.definition()
+    standing = await store.definition()
     fields = {"crd": CRD_NAME, "standing": revision_of(standing), "ours": revision_of(ours)}
     if not is_older(standing, ours):
         log.info("the definition of RtpPool is up to date", extra={"fields": fields})
         return False
-    store.apply_definition(replacement(standing, ours), FIELD_MANAGER)
+    await store.apply_definition(replacement(standing, ours), FIELD_MANAGER)
     log.info("the definition of RtpPool was applied", extra={"fields": fields})
     return True
 
 
-def is_served(store: DefinitionStore) -> bool:
+async def is_served(store: DefinitionStore) -> bool:
     """Return whether pools can be listed and watched.
 
     Raises:
         ClusterError: the API server rejects the question, or can't be reached.
     """
-    return is_established(store.definition()) and store.serves_pools()
+    return is_established(await store.definition()) and await store.serves_pools()
 
 
-def wait_until_served(store: DefinitionStore, within_seconds: float = SERVED_WITHIN_SECONDS) -> None:
-    """Block until pools can be listed.
+async def wait_until_served(store: DefinitionStore, within_seconds: float = SERVED_WITHIN_SECONDS) -> None:
+    """Wait until pools can be listed.
 
     Raises:
         ClusterError: the API server rejects the request, can't be reached, or takes longer.
     """
     deadline = time.monotonic() + within_seconds
-    while not is_served(store):
+    while not await is_served(store):
         if time.monotonic() >= deadline:
             raise ClusterError(f"crd {CRD_NAME}: {VERSION} is not served after {within_seconds:.0f} s")
-        time.sleep(POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _install(definition: Mapping[str, Any]) -> None:
+    api = await connect()
+    try:
+        store = Definitions(api)
+        await apply_crd(store, definition)
+        await wait_until_served(store)
+    finally:
+        await api.close()
 
 
 def main() -> int:
@@ -169,9 +208,7 @@ def main() -> int:
         env.finish()
         logs.configure(level, form, sys.stderr)
         definition = read_definition(file)
-        cluster = connect(definition, TrustPolicy(env.text("POD_NAMESPACE", "default")))
-        apply_crd(cluster, definition)
-        wait_until_served(cluster)
+        asyncio.run(_install(definition))
     except SettingsError as error:
         print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 the log is not configured yet
         return 2

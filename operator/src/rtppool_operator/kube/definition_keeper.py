@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.crd import DefinitionStore, apply_crd, check_revision, is_served
 
 log = logging.getLogger(__name__)
@@ -49,15 +49,15 @@ class DefinitionKeeper:
             if not done:
                 await asyncio.sleep(SLOW_RETRY_SECONDS if self.served.is_set() else RETRY_SECONDS)
 
-    def _apply(self) -> bool:
+    async def _apply(self) -> bool:
         if not self._applies:
-            return check_revision(self._store, self._ours)
-        apply_crd(self._store, self._ours)
+            return await check_revision(self._store, self._ours)
+        await apply_crd(self._store, self._ours)
         return True
 
-    async def _attempt(self, action: str, call: Callable[[], bool]) -> bool:
+    async def _attempt(self, action: str, call: Callable[[], Awaitable[bool]]) -> bool:
         try:
-            done = await asyncio.to_thread(call)
+            done = await call()
         except Exception as error:
             expected = isinstance(error, ClusterError)
             reason = str(error) if expected else repr(error)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from rtppool_operator.kube.api_server import CONFLICT, WRITE_SECONDS, ApiServer, ClusterError
+
 LEASE_NAME = "rtp-pool-operator"
 # All releases of a cluster compete for one lease.
 LEASE_NAMESPACE = "kube-system"
@@ -19,8 +21,9 @@ DURATION_SECONDS = 15
 # A Lease edited by hand must not stop the operator for longer than this.
 MAX_DURATION_SECONDS = 60
 RENEW_SECONDS = 3.0
-# Connect and response timeouts of a write together. A write that starts in time ends before the Lease does.
-MAX_WRITE_SECONDS = 8.0
+RELEASE_ATTEMPTS = 2
+# A write that starts in time ends before the Lease does.
+MAX_WRITE_SECONDS = float(WRITE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +50,40 @@ def are_replicas(one: str, other: str) -> bool:
 class LeaseStore(Protocol):
     """A store of Leases as JSON."""
 
-    def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+    async def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """Return a Lease, or None."""
 
-    def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
+    async def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
         """Create or replace a Lease; return False when it changed in the meantime."""
 
 
+class Leases:
+    """The Leases of an API server. Their requests are urgent: a lease can't wait."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self._api = api
+
+    async def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Return a Lease; None without one."""
+        return await self._api.find(f"get lease {name}", f"{_path(namespace)}/{name}", WRITE_SECONDS)
+
+    async def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
+        """Create or replace a Lease; return False when it changed in the meantime."""
+        path = _path(namespace)
+        try:
+            if exists:
+                await self._api.write(f"update lease {name}", "PUT", f"{path}/{name}", lease, urgent=True)
+            else:
+                await self._api.write(f"create lease {name}", "POST", path, lease, urgent=True)
+        except ClusterError as error:
+            if error.status == CONFLICT:
+                return False
+            raise
+        return True
+
+
 class Leadership:
-    """Takes and renews the Lease for `me` (`NAMESPACE/POD`). `hold` blocks, `leads` does not.
+    """Takes and renews the Lease for `me` (`NAMESPACE/POD`).
 
     `holder` is the other operator that the last `hold` found; empty when there was none, and until it was seen to renew
     the Lease. An operator that was killed leaves a Lease that nobody renews.
@@ -81,14 +109,14 @@ class Leadership:
         """Return whether a write that starts now ends within our Lease."""
         return self._monotonic() < self._until
 
-    def hold(self) -> str | None:
+    async def hold(self) -> str | None:
         """Take or renew the Lease. Return why it is not ours, or None.
 
         Raises:
             ClusterError: the API server can't be reached, or rejects the request.
         """
         began = self._monotonic()
-        lease = self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
+        lease = await self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
         state = _state_of(lease)
         if state is not None and state.version != self._seen[0]:
             self._was_changed = self._seen[0] != ""
@@ -98,23 +126,28 @@ class Leadership:
             self.holder = state.holder if self._was_changed else ""
             return f"operator {state.holder} holds the lease"
         self.holder = ""
-        if not self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, self._me), exists=bool(lease)):
+        mine = self._mine(lease, self._me)
+        if not await self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, mine, exists=lease is not None):
             return "the lease changed before this operator could take it"
         # From before the request: the Lease can't end earlier than that for another operator.
         self._until = began + DURATION_SECONDS - MAX_WRITE_SECONDS
         return None
 
-    def release(self) -> None:
+    async def release(self) -> None:
         """Release the Lease, so that the next operator starts at once. This operator leads no longer.
 
         Raises:
             ClusterError: the API server can't be reached, or rejects the request.
         """
         self._until = float("-inf")
-        lease = self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
-        state = _state_of(lease)
-        if lease is not None and state is not None and state.holder == self._me:
-            self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, ""), exists=True)
+        # A renewal that was cancelled may still arrive, and change the Lease in between.
+        for _ in range(RELEASE_ATTEMPTS):
+            lease = await self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
+            state = _state_of(lease)
+            if lease is None or state is None or state.holder != self._me:
+                return
+            if await self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, ""), exists=True):
+                return
 
     def _mine(self, lease: Mapping[str, Any] | None, holder: str) -> dict[str, Any]:
         metadata: dict[str, Any] = {"name": LEASE_NAME, "namespace": LEASE_NAMESPACE}
@@ -139,3 +172,7 @@ def _state_of(lease: Mapping[str, Any] | None) -> LeaseState | None:
     return LeaseState(
         spec.get("holderIdentity") or "", lease["metadata"]["resourceVersion"], min(duration, MAX_DURATION_SECONDS)
     )
+
+
+def _path(namespace: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any, Generic, Protocol, TypeVar
 
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Objects(Protocol):
 class Reflector(Generic[Kept]):
     """Keeps what `keep` makes of each object, by uid, without those of which it makes None.
 
-    `items` is never changed, only replaced, so another thread may read it. `problem` says why `items` may be out of
+    `items` is never changed, only replaced. `problem` says why `items` may be out of
     date; None while they are current. `corrections` counts objects that the watch before a list had missed.
     """
 

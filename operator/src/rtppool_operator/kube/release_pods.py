@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rtppool_operator.kube.cluster import Cluster, relay_of
+from rtppool_operator.kube.api_server import ApiServer, read_items
+from rtppool_operator.kube.cluster import relay_of
 from rtppool_operator.pools.cluster_view import RelayPod
 
 COMPONENT = "app.kubernetes.io/component"
@@ -26,16 +27,19 @@ class ReleasePod:
     relay: RelayPod | None = None
 
 
-def read_release_pods(cluster: Cluster, relay_selector: str) -> tuple[ReleasePod, ...]:
+async def read_release_pods(api: ApiServer, namespace: str, relay_selector: str) -> tuple[ReleasePod, ...]:
     """Return the pods of relay and echo, without those that are being deleted.
 
     Raises:
         ClusterError: the API server did not answer with a list.
     """
     selector = ",".join(pair for pair in relay_selector.split(",") if not pair.startswith(f"{COMPONENT}="))
+    request = f"list pods in {namespace}"
+    query = {"labelSelector": selector, "resourceVersion": "0"}
+    document = await api.read(request, f"/api/v1/namespaces/{namespace}/pods", query)
     return tuple(
         _pod(pod)
-        for pod in cluster.list_pods(selector)
+        for pod in read_items(request, document)
         if pod["metadata"].get("deletionTimestamp") is None
         and pod["metadata"]["labels"].get(COMPONENT) in {"relay", "echo"}
     )

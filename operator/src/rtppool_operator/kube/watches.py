@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from kubernetes.aio.client import ApiClient
-
 from rtppool_core.process.periodic import PeriodicJobs
-from rtppool_operator.kube.cluster import ClusterError, Throttle, node_of, relay_of
+from rtppool_operator.kube.api_server import ApiServer, ClusterError
+from rtppool_operator.kube.cluster import node_of, relay_of
 from rtppool_operator.kube.object_list import ObjectList
 from rtppool_operator.kube.reflector import Reflector
 from rtppool_operator.pools.cluster_view import Node, RelayPod
@@ -19,16 +18,10 @@ from rtppool_operator.pools.cluster_view import Node, RelayPod
 class ClusterWatches:
     """Watches the relays of a namespace, by their labels, and all nodes without addresses."""
 
-    def __init__(self, client: ApiClient, namespace: str, relay_selector: str, throttle: Throttle) -> None:
-        self._client = client
-        pods = ObjectList(
-            client,
-            f"pods in {namespace}",
-            f"/api/v1/namespaces/{namespace}/pods",
-            throttle,
-            selector=relay_selector,
-        )
-        nodes = ObjectList(client, "nodes", "/api/v1/nodes", throttle, metadata_only=True)
+    def __init__(self, api: ApiServer, namespace: str, relay_selector: str) -> None:
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        pods = ObjectList(api, f"pods in {namespace}", path, {"labelSelector": relay_selector})
+        nodes = ObjectList(api, "nodes", "/api/v1/nodes", metadata_only=True)
         self._relays: Reflector[RelayPod] = Reflector(pods, relay_of)
         self._nodes: Reflector[Node] = Reflector(nodes, node_of)
 
@@ -59,12 +52,9 @@ class ClusterWatches:
 
     async def run(self, jobs: PeriodicJobs) -> None:
         """Watch until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(jobs.keep_running("watch of pods", self._relays.run))
-                tasks.create_task(jobs.keep_running("watch of nodes", self._nodes.run))
-        finally:
-            await self._client.close()  # type: ignore[no-untyped-call]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(jobs.keep_running("watch of pods", self._relays.run))
+            tasks.create_task(jobs.keep_running("watch of nodes", self._nodes.run))
 
 
 def _current(reflector: Reflector[Any]) -> Mapping[str, Any]:

@@ -1,19 +1,19 @@
-"""Writes to the cluster: in threads, with a bound on how many run at once, and only with the lease."""
+"""Writes to the cluster: with a bound on how many run at once, and only with the lease."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.work_counters import WorkCounters
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Write = Callable[[], Coroutine[Any, Any, T]]
 
 
 class NotLeadingError(Exception):
@@ -21,19 +21,23 @@ class NotLeadingError(Exception):
 
 
 class Writer:
-    """Counts failures by action. Logs the first failure of an action and its recovery, not every repetition."""
+    """Counts failures by action. Logs the first failure of an action and its recovery, not every repetition.
 
-    def __init__(self, executor: Executor, leads: Callable[[], bool], counts: WorkCounters) -> None:
-        self._executor = executor
+    A write that has started ends, also when the round that wants it is cancelled: nobody can take back what the API
+    server may have received. `finish` waits for it, before another operator may write.
+    """
+
+    def __init__(self, leads: Callable[[], bool], counts: WorkCounters) -> None:
         self._leads = leads
         self._counts = counts
         self._last_failures: dict[str, str] = {}
+        self._running: set[asyncio.Task[Any]] = set()
 
-    async def run_in_thread(self, call: Callable[[], T]) -> T:
-        """Run a blocking call in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+    async def finish(self) -> None:
+        """Wait for the writes that have started."""
+        await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def write(self, action: str, call: Callable[[], T]) -> T:
+    async def write(self, action: str, call: Write[T]) -> T:
         """Run one write.
 
         Raises:
@@ -43,7 +47,7 @@ class Writer:
         if not self._leads():
             raise NotLeadingError(f"{action}: the lease was not renewed in time, so another operator may be writing")
         try:
-            return await self.run_in_thread(call)
+            return await self._run_to_its_end(call())
         except ClusterError:
             self._counts.errors[action] += 1
             raise
@@ -52,7 +56,7 @@ class Writer:
             self._counts.errors[action] += 1
             raise ClusterError(f"{action} failed unexpectedly: {error!r}") from error
 
-    async def write_all(self, action: str, calls: Sequence[Callable[[], T]], at_once: int) -> list[T | ClusterError]:
+    async def write_all(self, action: str, calls: Sequence[Write[T]], at_once: int) -> list[T | ClusterError]:
         """Run all writes, `at_once` at a time, and return their results in order. A failed one yields its error.
 
         Raises:
@@ -60,7 +64,7 @@ class Writer:
         """
         slots = asyncio.Semaphore(at_once)
 
-        async def write_in_turn(call: Callable[[], T]) -> T | ClusterError:
+        async def write_in_turn(call: Write[T]) -> T | ClusterError:
             async with slots:
                 try:
                     return await self.write(action, call)
@@ -72,6 +76,12 @@ class Writer:
             failures = [result for result in results if isinstance(result, ClusterError)]
             self._log_change(action, str(failures[0]) if failures else None)
         return results
+
+    async def _run_to_its_end(self, call: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(call)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
 
     def _log_change(self, action: str, failure: str | None) -> None:
         if failure == self._last_failures.get(action):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.writer import Writer
 from rtppool_operator.loop.default_pool_keeper import DefaultPoolStore
 from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
@@ -26,24 +26,21 @@ ANNOTATIONS_AT_ONCE = 16
 
 
 class ClusterAccess(DefaultPoolStore, Protocol):
-    """The operator's access to the cluster. Every call blocks and may raise `ClusterError`."""
+    """The operator's access to the cluster. Every call may raise `ClusterError`."""
 
-    def read_view(self) -> ClusterView:
+    async def read_view(self) -> ClusterView:
         """Read pools, relays, nodes and `pools.json`."""
 
-    def write(self, text: str, *, exists: bool) -> None:
+    async def write(self, text: str, *, exists: bool) -> None:
         """Write `pools.json`."""
 
-    def refresh(self, relay: RelayPod, revision: str) -> None:
+    async def refresh(self, relay: RelayPod, revision: str) -> None:
         """Annotate a relay's pod."""
 
-    def annotated(self, relay: RelayPod, revision: str) -> None:
-        """Show an annotation that was written, before a watch shows it. Does not block."""
-
-    def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    async def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Replace a pool's status, and return it as stored; None when nothing was written."""
 
-    def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
+    async def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
         """Create an event."""
 
 
@@ -90,7 +87,7 @@ class Configurator:
             NotLeadingError: another operator may be writing.
         """
         began = self._monotonic()
-        view = await self._writer.run_in_thread(self._cluster.read_view)
+        view = await self._cluster.read_view()
         before = self.snapshot.desired if self.snapshot is not None else None
         desired = desired_state(view, self._policy, self._last_text)
         if view.written != desired.text:
@@ -117,9 +114,6 @@ class Configurator:
         calls = [partial(self._cluster.refresh, relay, annotation) for relay, annotation in wanted]
         results = await self._writer.write_all("annotation", calls, ANNOTATIONS_AT_ONCE)
         done = [not isinstance(result, ClusterError) for result in results]
-        for (relay, annotation), is_done in zip(wanted, done, strict=True):
-            if is_done:
-                self._cluster.annotated(relay, annotation)
         self._counts.annotations += sum(done[: len(fresh)])
         self._counts.nudges += sum(done[len(fresh) :])
 

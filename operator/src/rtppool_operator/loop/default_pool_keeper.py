@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.writer import Writer
 from rtppool_operator.pools.cluster_view import ClusterView
 from rtppool_operator.pools.default_pool import DefaultPool
@@ -20,12 +20,12 @@ REFUSED_RETRY_SECONDS = 10.0
 
 
 class DefaultPoolStore(Protocol):
-    """An API server that has the default pool. Every call blocks and may raise `ClusterError`."""
+    """An API server that has the default pool. Every call may raise `ClusterError`."""
 
-    def apply_default_pool(self, document: Mapping[str, Any]) -> None:
+    async def apply_default_pool(self, document: Mapping[str, Any]) -> None:
         """Create the pool, or take over the fields of the document."""
 
-    def record_default_pool(self, name: str) -> None:
+    async def record_default_pool(self, name: str) -> None:
         """Record that the pool existed, so that a pool that is not managed is made once."""
 
 

@@ -12,11 +12,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rtppool_core.process.periodic import PeriodicJobs
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership, are_replicas
 from rtppool_operator.kube.watch_health import WatchHealth
 from rtppool_operator.kube.writer import NotLeadingError, Writer
@@ -38,8 +37,6 @@ URGENT_PAUSE_SECONDS = 0.4
 LEASE_RETRY_SECONDS = 1.0
 # A client that edits a pool in a loop, in any namespace, must not make the operator list the cluster in a loop.
 MIN_ROUND_SECONDS = 0.2
-# Annotations, statuses and a read of the cluster at once.
-THREADS = 26
 LEASE = "lease"
 
 
@@ -64,8 +61,7 @@ class Reconciler:
         self._poller = poller
         self._leadership = leadership
         self._monotonic = monotonic
-        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="cluster")
-        writer = Writer(self._executor, leadership.leads, self.counts)
+        writer = self._writer = Writer(leadership.leads, self.counts)
         self._progress = RelayProgress()
         self._configurator = Configurator(cluster, writer, self._progress, self.counts, policy, monotonic)
         self._default_pool = DefaultPoolKeeper(cluster, writer, default_pool, policy.namespace, monotonic)
@@ -129,9 +125,9 @@ class Reconciler:
     async def close(self) -> None:
         """Wait for writes in progress, then release the lease."""
         await self._poller.close()
-        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+        await self._writer.finish()
         try:
-            await asyncio.to_thread(self._leadership.release)
+            await self._leadership.release()
         except ClusterError as error:
             log.warning("the lease was not released, so the next operator waits for its end: %s", error)
 
@@ -143,7 +139,7 @@ class Reconciler:
             NotLeadingError: another operator may be writing.
         """
         if not self._leadership.leads():
-            await asyncio.to_thread(self._leadership.hold)
+            await self._leadership.hold()
         await self._configure()
         snapshot = self._configurator.snapshot
         if snapshot is not None:
@@ -160,7 +156,7 @@ class Reconciler:
     async def _hold(self) -> None:
         led = self._leadership.leads()
         try:
-            reason = await asyncio.to_thread(self._leadership.hold)
+            reason = await self._leadership.hold()
         except ClusterError:
             self._stands_by = False
             raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rtppool_operator.kube.cluster import ClusterError
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.writer import Writer
 from rtppool_operator.loop.configure import ClusterAccess, Snapshot
 from rtppool_operator.pools.cluster_view import RelayPod

@@ -1,0 +1,246 @@
+"""Requests to the Kubernetes API, with limits of time and typed failures.
+
+Bodies stay plain JSON: to build the client's own objects for 200 pods takes longer than the rest of a round.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from kubernetes import aio
+
+CONNECT_SECONDS = 3
+# A request with its connection, its answer included.
+READ_SECONDS, WRITE_SECONDS = 13, 8
+NOT_FOUND, CONFLICT, UNPROCESSABLE, TOO_MANY = 404, 409, 422, 429
+FIRST_REFUSAL, FIRST_FAILURE = 400, 500
+# The pause after a response of 429: its Retry-After, up to a limit that keeps a wrong value from stopping the operator.
+PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
+MAX_REASON = 300
+JSON = "application/json"
+JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+# A whole pod has 20 kB, of which most requests need the metadata.
+ONLY_METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
+
+
+class ClusterError(Exception):
+    """A request that the API server rejected or did not receive. The message has the request and the reason.
+
+    `status` is the HTTP status; None without a response. `unnamed`: the rejection names no field and no object, as for
+    a JSON patch whose test fails.
+    """
+
+    def __init__(self, message: str, status: int | None = None, *, unnamed: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.unnamed = unnamed
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the API server would reject the same request again."""
+        return self.status is not None and FIRST_REFUSAL <= self.status < FIRST_FAILURE and self.status != TOO_MANY
+
+
+class Throttle:
+    """The pause that an overloaded API server asks for by a response of 429. `count` is their number."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._until_seconds = 0.0
+        self.count = 0
+
+    def check(self, request: str) -> None:
+        """Raise ClusterError during a pause."""
+        if self._monotonic() < self._until_seconds:
+            raise ClusterError(f"{request}: the API server is overloaded and asked for a pause", TOO_MANY)
+
+    def pause(self, retry_after: str) -> None:
+        """Begin a pause of as many seconds as the header names."""
+        self.count += 1
+        seconds = min(float(retry_after), MAX_PAUSE_SECONDS) if retry_after.isdecimal() else PAUSE_SECONDS
+        self._until_seconds = self._monotonic() + seconds
+
+
+class ApiServer:
+    """The API server of a cluster. `request` is a request's name in messages.
+
+    An `urgent` request does not wait for the end of a pause. All methods raise ClusterError when the API server rejects
+    the request, can't be reached, or does not answer in time.
+    """
+
+    def __init__(self, client: aio.client.ApiClient, throttle: Throttle | None = None) -> None:
+        self._client = client
+        self._throttle = throttle or Throttle()
+
+    @property
+    def throttled(self) -> int:
+        """The number of responses of 429."""
+        return self._throttle.count
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def read(
+        self, request: str, path: str, query: Mapping[str, str] | None = None, accept: str = JSON
+    ) -> dict[str, Any]:
+        """Return the document of a path."""
+        self._throttle.check(request)
+        limits = aiohttp.ClientTimeout(READ_SECONDS, sock_connect=CONNECT_SECONDS)
+        async with self._response(request, "GET", path, query or {}, {"Accept": accept}, limits) as response:
+            return read_document(request, await response.read())
+
+    async def find(self, request: str, path: str, seconds: float = READ_SECONDS) -> dict[str, Any] | None:
+        """Return the document of a path; None where the API server has none. It is urgent."""
+        limits = aiohttp.ClientTimeout(seconds, sock_connect=CONNECT_SECONDS)
+        try:
+            async with self._response(request, "GET", path, {}, {"Accept": JSON}, limits) as response:
+                return read_document(request, await response.read())
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    async def write(
+        self,
+        request: str,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        content_type: str = JSON,
+        query: Mapping[str, str] | None = None,
+        accept: str = JSON,
+        urgent: bool = False,
+    ) -> bytes:
+        """Write an object, and return the body of the response."""
+        if not urgent:
+            self._throttle.check(request)
+        headers = {"Accept": accept, "Content-Type": content_type}
+        limits = aiohttp.ClientTimeout(WRITE_SECONDS, sock_connect=CONNECT_SECONDS)
+        async with self._response(request, method, path, query or {}, headers, limits, body) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def stream(
+        self, request: str, path: str, query: Mapping[str, str], accept: str, silent_seconds: float
+    ) -> AsyncIterator[AsyncIterator[Mapping[str, Any]]]:
+        """Open a stream of documents. It ends with an error after as many seconds without a byte."""
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silent_seconds)
+        async with self._response(request, "GET", path, query, {"Accept": accept}, limits) as response:
+            yield _documents(request, response)
+
+    @asynccontextmanager
+    async def _response(
+        self,
+        request: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: dict[str, str],
+        limits: aiohttp.ClientTimeout,
+        body: Any = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            call = await self._client.param_serialize(
+                method,
+                path,
+                query_params=[*query.items()],
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            answer = await self._client.call_api(*call, _request_timeout=limits)
+            async with answer.response as response:
+                if not response.ok:
+                    raise await self._rejection(request, response)
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = str(error) or type(error).__name__
+            raise ClusterError(f"{request}: the API server can't be reached ({reason})"[:MAX_REASON]) from error
+
+    async def _rejection(self, request: str, response: aiohttp.ClientResponse) -> ClusterError:
+        if response.status == TOO_MANY:
+            self._throttle.pause(response.headers.get("Retry-After", ""))
+        status = _read_status(await response.read())
+        reason = f"{response.status} {status.get('message') or response.reason}"[:MAX_REASON]
+        details = status.get("details")
+        named = isinstance(details, dict) and bool(details.get("causes") or details.get("name"))
+        return ClusterError(f"{request}: {reason}", response.status, unnamed=not named)
+
+
+async def connect(throttle: Throttle | None = None) -> ApiServer:
+    """Connect to the cluster of this pod, or else of the user's kubeconfig.
+
+    Raises:
+        ClusterError: there is neither.
+    """
+    configuration = aio.client.Configuration()
+    try:
+        aio.config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+    except aio.config.ConfigException:
+        await _load_kubeconfig(configuration)
+    return ApiServer(aio.client.ApiClient(configuration), throttle)
+
+
+async def _load_kubeconfig(configuration: aio.client.Configuration) -> None:
+    # It logs that there is no file. The error says so as well.
+    logging.getLogger(aio.config.kube_config.__name__).setLevel(logging.ERROR)
+    try:
+        await aio.config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except aio.config.ConfigException as error:
+        raise ClusterError(f"no cluster is configured, by a service account or by KUBECONFIG: {error}") from error
+
+
+def read_document(request: str, response: bytes) -> dict[str, Any]:
+    """Return a response, which is a JSON object.
+
+    Raises:
+        ClusterError: it is not.
+    """
+    try:
+        document = json.loads(response)
+    except (ValueError, RecursionError) as error:
+        raise ClusterError(f"{request}: the response is not JSON ({error})"[:MAX_REASON]) from error
+    if not isinstance(document, dict):
+        raise ClusterError(f"{request}: the response is not an object")
+    return document
+
+
+def read_items(request: str, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the items of a list.
+
+    Raises:
+        ClusterError: the document is no list.
+    """
+    items = document.get("items")
+    if items is None and "items" in document:
+        # The API server writes null for an empty list of metadata.
+        return []
+    if not isinstance(items, list):
+        raise ClusterError(f"{request}: the response is not a list")
+    return items
+
+
+def _read_status(body: bytes) -> Mapping[str, Any]:
+    """Return the Status in the body of a rejection; empty without one."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+async def _documents(request: str, response: aiohttp.ClientResponse) -> AsyncIterator[Mapping[str, Any]]:
+    try:
+        while line := await response.content.readline():
+            yield read_document(request, line)
+    except ValueError as error:
+        raise ClusterError(f"{request}: an event is too long ({error})") from error

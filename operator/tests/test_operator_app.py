@@ -39,7 +39,8 @@ def standing_definition() -> dict[str, Any]:
 
 def written(request: web.Request) -> web.StreamResponse | None:
     """Accept every write."""
-    return web.json_response({"status": {}}) if request.method in {"POST", "PUT", "PATCH"} else None
+    accepted = {"metadata": {"uid": "uid-written"}, "status": {}}
+    return web.json_response(accepted) if request.method in {"POST", "PUT", "PATCH"} else None
 
 
 @pytest.fixture
@@ -49,6 +50,7 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         DEFINITION: standing_definition(),
         "/api/v1/nodes": make_list(),
         "/api/v1/namespaces/rtp/pods": make_list(),
+        "/api/v1/namespaces/rtp/configmaps": make_list(),
     }
     stand_in = ApiStandIn(documents=documents, instead=written)
     await stand_in.begin()

@@ -12,29 +12,39 @@ from kubernetes import aio
 
 from rtppool_core.contract.pools_file import REFRESH_ANNOTATION
 from rtppool_operator.kube.api_server import ApiServer, ClusterError, Throttle
-from rtppool_operator.kube.cluster import Cluster, relay_of
+from rtppool_operator.kube.cluster import Cluster, configuration_of, relay_of
 from rtppool_operator.kube.crd import Definitions
 from rtppool_operator.kube.lease import Leases
-from rtppool_operator.pools.cluster_view import Node, RelayPod
+from rtppool_operator.pools.cluster_view import Configuration, Node, RelayPod
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.pools.trust import TrustPolicy
 
 MakePool = Callable[..., Pool]
 NODES = "/api/v1/nodes"
-CONFIG_MAP = "/api/v1/namespaces/rtp/configmaps/rtp-relay-config"
+CONFIG_MAPS = "/api/v1/namespaces/rtp/configmaps"
+CONFIG_MAP = f"{CONFIG_MAPS}/rtp-relay-config"
 STATUS = f"{GROUP_VERSION}/namespaces/voice/rtppools/default/status"
 POLICY = TrustPolicy("rtp", pool_namespaces=frozenset({"voice"}))
 RELAY = RelayPod("relay-a", "uid-a", "a", "192.0.2.1", 9090)
 
 
 class Kept:
-    """What watches keep: one relay, and its node."""
+    """What watches keep: one relay, its node and its configuration."""
+
+    def __init__(self) -> None:
+        self.shown: tuple[str, Configuration] = ("uid-config", Configuration("{}"))
 
     def relays(self) -> tuple[RelayPod, ...]:
         return (RELAY,)
 
     def nodes(self) -> dict[str, Node]:
         return {"a": Node("a", {"zone": "1"})}
+
+    def configuration(self) -> Configuration:
+        return self.shown[1]
+
+    def configured(self, uid: str, configuration: Configuration) -> None:
+        self.shown = (uid, configuration)
 
     def annotated(self, relay: RelayPod, revision: str) -> None:
         assert (relay, revision) == (RELAY, "abc")
@@ -48,7 +58,7 @@ NODE_WITH_ADDRESS = {
 
 @pytest.fixture
 async def api() -> AsyncIterator[ApiStandIn]:
-    stand_in = ApiStandIn(documents={NODES: make_list(NODE_WITH_ADDRESS), CONFIG_MAP: {"data": {"pools.json": "{}"}}})
+    stand_in = ApiStandIn(documents={NODES: make_list(NODE_WITH_ADDRESS)})
     await stand_in.begin()
     yield stand_in
     await stand_in.end()
@@ -68,8 +78,13 @@ async def server(api: ApiStandIn, clock: list[float]) -> AsyncIterator[ApiServer
 
 
 @pytest.fixture
-def cluster(server: ApiServer, definition: dict[str, Any]) -> Cluster:
-    return Cluster(server, definition, POLICY, Kept())
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def cluster(server: ApiServer, definition: dict[str, Any], kept: Kept) -> Cluster:
+    return Cluster(server, definition, POLICY, kept)
 
 
 async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStandIn, cluster: Cluster) -> None:
@@ -136,14 +151,26 @@ def test_a_pod_that_does_not_run_is_none(missing: str) -> None:
     assert relay_of(document) is None
 
 
-async def test_a_configuration_that_lost_its_file_exists_all_the_same(api: ApiStandIn, cluster: Cluster) -> None:
-    api.documents[CONFIG_MAP] = {"data": {"other": "x"}}
-    assert await cluster.configuration() == ("", None)
+def test_a_configuration_that_lost_its_file_exists_all_the_same() -> None:
+    assert configuration_of({"metadata": {}, "data": {"other": "x"}}) == Configuration("")
+    assert configuration_of({"metadata": {}}) == Configuration("")
     recorded = {"metadata": {"annotations": {"rtppool.dev/default-pool": "default"}}, "data": {"pools.json": "{}"}}
-    api.documents[CONFIG_MAP] = recorded
-    assert await cluster.configuration() == ("{}", "default")
-    del api.documents[CONFIG_MAP]
-    assert await cluster.configuration() == (None, None)
+    assert configuration_of(recorded) == Configuration("{}", "default")
+
+
+async def test_what_was_written_is_shown_at_once_with_what_stood_beside_it(
+    api: ApiStandIn, cluster: Cluster, kept: Kept
+) -> None:
+    metadata = {"uid": "uid-config", "annotations": {"rtppool.dev/default-pool": "default"}}
+    api.instead = lambda _request: web.json_response({"metadata": metadata})
+    await cluster.write("new", exists=True)
+    assert kept.shown == ("uid-config", Configuration("new", "default"))
+    await cluster.record_default_pool("default")
+    assert kept.shown == ("uid-config", Configuration("new", "default"))
+    await cluster.write("newest", exists=False)
+    assert kept.shown == ("uid-config", Configuration("newest", "default"))
+    paths = [(method, path) for method, path, _ in api.requests]
+    assert paths == [("PATCH", CONFIG_MAP), ("PATCH", CONFIG_MAP), ("POST", CONFIG_MAPS)]
 
 
 @pytest.mark.parametrize("answer", ["not json", "[]", '{"items": 3}', "[" * 200_000])

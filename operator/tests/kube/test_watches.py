@@ -14,11 +14,12 @@ from kubernetes import aio
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.api_server import ApiServer, ClusterError, Throttle
 from rtppool_operator.kube.watches import ClusterWatches
-from rtppool_operator.pools.cluster_view import Node, RelayPod
+from rtppool_operator.pools.cluster_view import Configuration, Node, RelayPod
 from rtppool_testing.waiting import until
 
 PODS = "/api/v1/namespaces/rtp/pods"
 NODES = "/api/v1/nodes"
+CONFIG_MAPS = "/api/v1/namespaces/rtp/configmaps"
 SELECTOR = ",".join(f"{key}={value}" for key, value in RELAY_LABELS.items())
 
 
@@ -28,7 +29,9 @@ def node(name: str) -> dict[str, Any]:
 
 @pytest.fixture
 async def api() -> AsyncIterator[ApiStandIn]:
-    stand_in = ApiStandIn(documents={PODS: make_list(relay_pod()), NODES: make_list(node("b"), node("a"))})
+    stand_in = ApiStandIn(
+        documents={PODS: make_list(relay_pod()), NODES: make_list(node("b"), node("a")), CONFIG_MAPS: make_list()}
+    )
     await stand_in.begin()
     yield stand_in
     await stand_in.end()
@@ -89,6 +92,22 @@ async def test_an_annotation_that_was_written_shows_before_the_watch_shows_it(wa
     assert watches.relays() == (relay(revision="abc.1"),)
     watches.annotated(relay("relay-gone"), "abc")
     assert watches.relays() == (relay(revision="abc.1"),)
+
+
+def config_map(text: str) -> dict[str, Any]:
+    metadata = {"name": "rtp-relay-config", "uid": "uid-config", "resourceVersion": "2"}
+    return {"metadata": metadata, "data": {"pools.json": text}}
+
+
+async def test_the_configuration_is_that_of_the_configmap(api: ApiStandIn, watches: ClusterWatches) -> None:
+    await until(holds(watches.configuration, Configuration()))
+    await until(lambda: bool(api.other_watches.get(CONFIG_MAPS)))
+    await api.emit("ADDED", config_map("{}"), CONFIG_MAPS)
+    await until(holds(watches.configuration, Configuration("{}")))
+    watches.configured("uid-config", Configuration("new"))
+    assert watches.configuration() == Configuration("new")
+    await api.emit("DELETED", config_map("new"), CONFIG_MAPS)
+    await until(holds(watches.configuration, Configuration()))
 
 
 async def test_only_pods_of_this_release_are_relays(api: ApiStandIn, watches: ClusterWatches) -> None:

@@ -1,4 +1,4 @@
-"""The operator's caches of pods and nodes against a real API server, through a proxy with faults."""
+"""The operator's caches of pods, nodes and its ConfigMap against a real API server, through a proxy with faults."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def has_zone(watches: ClusterWatches, node: str, zone: str) -> Callable[[], bool
 
 
 async def test_changes_come_without_a_list(empty_rig: Rig, watches: ClusterWatches) -> None:
-    await empty_rig.until("watches", SEEN_WITHIN, lambda: empty_rig.proxy.requests.get("watch", 0) >= 2)
+    await empty_rig.until("watches", SEEN_WITHIN, lambda: empty_rig.proxy.requests.get("watch", 0) >= 3)
     await label(empty_rig, "node-1", "c")
     await empty_rig.relays.add([("node-9", {"zone": "d"})])
     await empty_rig.until("a label", SEEN_WITHIN, has_zone(watches, "node-1", "c"))
     await empty_rig.until("a node and its pod", SEEN_WITHIN, lambda: "node-9" in relayed(watches))
-    assert empty_rig.proxy.requests["list"] == 2
+    assert empty_rig.proxy.requests["list"] == 3
 
 
 async def test_a_silent_watch_is_replaced(empty_rig: Rig, watches: ClusterWatches) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -21,7 +20,7 @@ from rtppool_operator.kube.api_server import (
     read_document,
     read_items,
 )
-from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
+from rtppool_operator.pools.cluster_view import ClusterView, Configuration, Node, RelayPod
 from rtppool_operator.pools.default_pool import FIELD_MANAGER as VALUES_MANAGER
 from rtppool_operator.pools.default_pool import without_hook
 from rtppool_operator.pools.event import PoolEvent
@@ -48,8 +47,14 @@ class Watched(Protocol):
     def nodes(self) -> Mapping[str, Node]:
         """Return all nodes by name, without addresses."""
 
+    def configuration(self) -> Configuration:
+        """Return what the relays' ConfigMap has."""
+
     def annotated(self, relay: RelayPod, revision: str) -> None:
         """Show an annotation that was written, before the watch shows it."""
+
+    def configured(self, uid: str, configuration: Configuration) -> None:
+        """Show what the ConfigMap with this uid has after a write, before the watch shows it."""
 
 
 class Cluster:
@@ -59,17 +64,16 @@ class Cluster:
         self._api = api
         self._policy = policy
         self._namespace = f"/api/v1/namespaces/{policy.namespace}"
-        self._config_map = f"{self._namespace}/configmaps/{CONFIG_MAP_NAME}"
         self._schema = spec_schema(definition)
         self._watched = watched
 
     async def read_view(self) -> ClusterView:
-        """Read pools and the configuration at once, and add what watches keep."""
-        (pools, versions), (text, default_pool) = await asyncio.gather(self._pools(), self.configuration())
-        relays, found = self._watched.relays(), self._watched.nodes()
+        """Read pools, and add what watches keep."""
+        pools, versions = await self._pools()
+        relays, found, written = self._watched.relays(), self._watched.nodes(), self._watched.configuration()
         if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
             found = await self.nodes_with_addresses()
-        return ClusterView(pools, relays, found, text, versions, default_pool)
+        return ClusterView(pools, relays, found, written.text, versions, written.default_pool)
 
     async def _pools(self) -> tuple[tuple[Pool, ...], Mapping[str, str]]:
         """Return pools of all namespaces, and their resource versions by uid."""
@@ -89,36 +93,36 @@ class Cluster:
         document = await self._api.read(request, "/api/v1/nodes", {"resourceVersion": "0"})
         return {node["metadata"]["name"]: node_of(node) for node in read_items(request, document)}
 
-    async def configuration(self) -> tuple[str | None, str | None]:
-        """Return `pools.json` (None without the ConfigMap), and the recorded name of the default pool."""
-        found = await self._api.find(f"get configmap {CONFIG_MAP_NAME}", self._config_map)
-        if found is None:
-            return None, None
-        recorded = ((found.get("metadata") or {}).get("annotations") or {}).get(DEFAULT_POOL_ANNOTATION)
-        return (found.get("data") or {}).get(FILE_NAME, ""), recorded
-
     async def write(self, text: str, *, exists: bool) -> None:
         """Write `pools.json`."""
         if exists:
-            await self._patch_config_map({"data": {FILE_NAME: text}})
+            await self._patch_config_map({"data": {FILE_NAME: text}}, text)
             return
         body = {
             "metadata": {"name": CONFIG_MAP_NAME, "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER}},
             "data": {FILE_NAME: text},
         }
         request = f"create configmap {CONFIG_MAP_NAME}"
-        await self._api.write(request, "POST", f"{self._namespace}/configmaps", body, query=_OURS)
+        path = f"{self._namespace}/configmaps"
+        self._show(request, await self._api.write(request, "POST", path, body, query=_OURS), text)
 
     async def record_default_pool(self, name: str) -> None:
         """Record the name of a default pool that exists."""
-        await self._patch_config_map({"metadata": {"annotations": {DEFAULT_POOL_ANNOTATION: name}}})
+        change = {"metadata": {"annotations": {DEFAULT_POOL_ANNOTATION: name}}}
+        await self._patch_config_map(change, self._watched.configuration().text or "")
 
-    async def _patch_config_map(self, change: Mapping[str, Any]) -> None:
-        await self._merge(f"patch configmap {CONFIG_MAP_NAME}", self._config_map, change)
+    async def _patch_config_map(self, change: Mapping[str, Any], text: str) -> None:
+        request = f"patch configmap {CONFIG_MAP_NAME}"
+        path = f"{self._namespace}/configmaps/{CONFIG_MAP_NAME}"
+        self._show(request, await self._merge(request, path, change), text)
 
-    async def _merge(self, request: str, path: str, change: Mapping[str, Any]) -> None:
-        """Merge a change into an object. The response is not used, so it has the metadata alone."""
-        await self._api.write(
+    def _show(self, request: str, response: bytes, text: str) -> None:
+        document = {**read_document(request, response), "data": {FILE_NAME: text}}
+        self._watched.configured(document["metadata"]["uid"], configuration_of(document))
+
+    async def _merge(self, request: str, path: str, change: Mapping[str, Any]) -> bytes:
+        """Merge a change into an object, and return its metadata."""
+        return await self._api.write(
             request, "PATCH", path, change, content_type=MERGE_PATCH, query=_OURS, accept=ONLY_METADATA
         )
 
@@ -231,6 +235,12 @@ def node_of(node: Mapping[str, Any]) -> Node:
     addresses = (node.get("status") or {}).get("addresses") or []
     external = next((each["address"] for each in addresses if each["type"] == "ExternalIP"), None)
     return Node(node["metadata"]["name"], node["metadata"].get("labels") or {}, external)
+
+
+def configuration_of(config_map: Mapping[str, Any]) -> Configuration:
+    """Read the relays' ConfigMap."""
+    annotations = config_map["metadata"].get("annotations") or {}
+    return Configuration((config_map.get("data") or {}).get(FILE_NAME, ""), annotations.get(DEFAULT_POOL_ANNOTATION))
 
 
 def _pool_path(namespace: str, name: str) -> str:

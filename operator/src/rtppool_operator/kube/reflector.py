@@ -73,11 +73,9 @@ class Reflector(Generic[Kept]):
             if failures:
                 await asyncio.sleep(PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS)) - 1])
 
-    def amend(self, uid: str, change: Callable[[Kept], Kept]) -> None:
-        """Change an item as a write of this program did, before the watch shows it."""
-        item = self.items.get(uid)
-        if item is not None:
-            self.items = {**self.items, uid: change(item)}
+    def put(self, uid: str, item: Kept) -> None:
+        """Keep an item as a write of this program left it, before the watch shows it."""
+        self.items = {**self.items, uid: item}
 
     async def _list(self, reached: str) -> str:
         """Replace the items by those of a list, and return its version. `reached` is the version of a whole watch."""

@@ -34,6 +34,17 @@ class RelayPod:
 
 
 @dataclass(frozen=True, slots=True)
+class Configuration:
+    """The relays' ConfigMap: the text of `pools.json`, and the recorded name of a default pool that existed.
+
+    Without a ConfigMap, both are None. Without the file in it, the text is empty.
+    """
+
+    text: str | None = None
+    default_pool: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterView:
     """Pools of all namespaces, relay pods of the operator's namespace, and all nodes.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ from rtppool_operator import handlers
 from rtppool_operator.app import App
 from rtppool_operator.kube.api_server import connect
 from rtppool_operator.kube.crd import read_definition
-from rtppool_operator.kube.kopf_watch import APP, SEEN, KopfWatch
-from rtppool_operator.kube.watch_health import DEAD_AFTER_SECONDS
+from rtppool_operator.kube.kopf_watch import APP, TAKE_POOL
 from rtppool_operator.settings import read_settings
 from rtppool_testing.ports import free_port
 from rtppool_testing.waiting import until
@@ -90,7 +88,7 @@ async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_co
     status, body = await answer(app, "/ready")
     assert status == 503
     assert "403 forbidden" in body["problems"][0]
-    assert (await answer(app, "/healthz"))[0] == 200
+    assert (await answer(app, "/health"))[0] == 200
     api.instead, api.documents[DEFINITION] = written, document
     await until(lambda: app.definition.served.is_set() and app.reconciler.problem is None)
     assert await answer(app, "/ready") == (200, {"ready": True, "problems": []})
@@ -102,28 +100,17 @@ async def test_idle_connections_delay_no_probe(app: App) -> None:
     for client in clients:
         client.setblocking(False)
         await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", app.http_port))
-    assert [(await answer(app, path))[0] for path in ("/health", "/healthz")] == [200, 200]
+    assert (await answer(app, "/health"))[0] == 200
     for client in clients:
         client.close()
 
 
 async def test_an_edit_wakes_it_by_the_watch(api: ApiStandIn, app: App) -> None:
     await app.start("127.0.0.1", 0)
-    app.watch_pools()
+    app.watch_pools(lambda: None)
     await until(lambda: bool(api.watches))
     await api.put_pool("default")
-    await until(lambda: app.reconciler.watch.age_seconds(time.monotonic()) is not None)
     await until(lambda: app.reconciler.counts.pools == 1)
-    assert (await answer(app, "/healthz"))[0] == 200
-
-
-async def test_a_watch_that_brings_nothing_fails_healthz_and_not_health(app: App) -> None:
-    await app.start("127.0.0.1", 0)
-    then = time.monotonic() - DEAD_AFTER_SECONDS - 1
-    app.reconciler.watch.record_list({"uid": "1"}, then, then)
-    status, body = await answer(app, "/healthz")
-    assert (status, body["healthy"]) == (503, False)
-    assert "the watch of pools has not delivered" in body["problems"][0]
     assert (await answer(app, "/health"))[0] == 200
 
 
@@ -154,7 +141,7 @@ async def test_an_operator_is_ready_while_a_replica_leads_and_not_while_another_
     ready, body = await answer(app, "/ready")
     assert ready == status
     assert says in str(body)
-    assert (await answer(app, "/healthz"))[0] == 200
+    assert (await answer(app, "/health"))[0] == 200
 
 
 async def test_an_operator_that_stands_by_is_not_ready_while_the_api_server_is_away(api: ApiStandIn, app: App) -> None:
@@ -188,56 +175,17 @@ async def test_kopf_run_starts_the_operator_once(api: ApiStandIn, monkeypatch: p
     assert memo[APP] is first
     pool = await api.put_pool("default")
     await handlers.pool_changed(memo=memo, event={"type": "ADDED", "object": pool})
-    assert first.reconciler.watch.age_seconds(time.monotonic()) is not None
+    await until(lambda: first.reconciler.counts.pools == 1)
     await handlers.end(memo=memo)
 
 
 async def test_kopf_beside_a_started_operator_starts_none(api: ApiStandIn) -> None:
     memo = kopf.Memo()
-    memo[SEEN] = lambda *_: None
+    memo[TAKE_POOL] = lambda *_: None
     await handlers.begin(settings=kopf.OperatorSettings(), memo=memo)
     await handlers.end(memo=memo)
     assert APP not in memo
     assert api.requests == []
-
-
-async def test_a_watch_whose_thread_ended_is_replaced(
-    api: ApiStandIn, app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rtppool_operator.app.WATCH_CHECK_SECONDS", 0.02)
-    forever = KopfWatch._watch_forever
-    deaths = iter([None])
-
-    def dies_once(watch: KopfWatch) -> None:
-        for _ in deaths:
-            return
-        forever(watch)
-
-    monkeypatch.setattr(KopfWatch, "_watch_forever", dies_once)
-    await app.start("127.0.0.1", 0)
-    app.watch_pools()
-    await until(lambda: bool(api.watches))
-    assert app.watch is not None
-    assert app.watch.restarts == 1
-    assert (await answer(app, "/healthz"))[0] == 200
-
-
-async def test_a_machine_without_threads_delays_the_watch_and_ends_nothing(
-    api: ApiStandIn, app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rtppool_operator.app.WATCH_CHECK_SECONDS", 0.02)
-    start, failures = KopfWatch.start, iter([RuntimeError("can't start new thread")] * 3)
-
-    def fails_thrice(watch: KopfWatch) -> None:
-        for failure in failures:
-            raise failure
-        start(watch)
-
-    monkeypatch.setattr(KopfWatch, "start", fails_thrice)
-    await app.start("127.0.0.1", 0)
-    app.watch_pools()
-    await until(lambda: bool(api.watches))
-    assert app.reconciler.jobs.failures()["check of the watch"] == 3
 
 
 async def test_the_token_goes_to_relays_of_this_release_and_to_no_foreign_pod(
@@ -261,7 +209,7 @@ async def test_the_token_goes_to_relays_of_this_release_and_to_no_foreign_pod(
         await runners[-1].setup()
         await web.TCPSite(runners[-1], "127.0.0.1", 0).start()
         port = {"name": "http", "containerPort": runners[-1].addresses[0][1]}
-        metadata = {"name": name, "uid": f"uid-{name}", "labels": labels}
+        metadata = {"name": name, "uid": f"uid-{name}", "labels": labels, "resourceVersion": "1"}
         spec = {"nodeName": name, "containers": [{"ports": [port]}]}
         pods.append({"metadata": metadata, "spec": spec, "status": {"phase": "Running", "podIP": "127.0.0.1"}})
     api.documents["/api/v1/namespaces/rtp/pods"] = make_list(*pods)
@@ -297,7 +245,7 @@ async def test_the_page_needs_the_relays_token_and_metrics_and_probes_do_not(api
 
 async def test_the_page_shows_the_pools_of_the_cluster(api: ApiStandIn, app: App) -> None:
     await app.start("127.0.0.1", 0)
-    app.watch_pools()
+    app.watch_pools(lambda: None)
     await api.put_pool("default")
     url = f"http://127.0.0.1:{app.http_port}/"
 

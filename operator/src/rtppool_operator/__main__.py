@@ -30,7 +30,7 @@ async def serve(stop: Stop) -> None:
     except ClusterError as error:
         raise StartError(str(error)) from error
     stop.begin_serving()
-    app.watch_pools()
+    app.watch_pools(stop.begin_serving)
     await stop.asked.wait()
     await app.stop()
 

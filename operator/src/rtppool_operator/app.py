@@ -6,14 +6,13 @@ import asyncio
 import logging
 import ssl
 import sys
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from rtppool_core.net.http_endpoints import OPEN_PATHS, Health, json_response, listen, make_app
+from rtppool_core.net.http_endpoints import OPEN_PATHS, Health, listen, make_app
 from rtppool_core.pages.static_files import StaticFiles, page_response
 from rtppool_core.process import logs
 from rtppool_operator.kube.api_server import ApiServer, connect
@@ -22,7 +21,6 @@ from rtppool_operator.kube.crd import Definitions, read_definition
 from rtppool_operator.kube.definition_keeper import DefinitionKeeper
 from rtppool_operator.kube.kopf_watch import KopfWatch
 from rtppool_operator.kube.lease import Leadership, Leases
-from rtppool_operator.kube.watch_health import INACTIVITY_SECONDS
 from rtppool_operator.kube.watches import ClusterWatches
 from rtppool_operator.loop.metrics import MetricsContext, OperatorMetrics
 from rtppool_operator.loop.reconciler import Reconciler
@@ -33,7 +31,6 @@ from rtppool_operator.settings import Settings, read_settings
 log = logging.getLogger(__name__)
 
 STALLED_AFTER_SECONDS = 60.0
-WATCH_CHECK_SECONDS = 5.0
 
 
 class App:
@@ -44,17 +41,20 @@ class App:
         me = f"{policy.namespace}/{settings.pod_name}"
         self._poller = Poller(settings.relay_token, settings.relay_authority)
         self._api = api
-        self._watches = ClusterWatches(api, policy.namespace, settings.relay_selector)
+        self._watches = ClusterWatches(api, definition, policy, settings.relay_selector, self._wake)
         self._identity = me
         self._tasks: list[asyncio.Task[None]] = []
         self._http: web.AppRunner | None = None
-        cluster = Cluster(api, definition, policy, self._watches)
         self.reconciler = Reconciler(
-            cluster, self._poller, Leadership(Leases(api), me), me, policy, default_pool=settings.default_pool
+            Cluster(api, policy.namespace, self._watches),
+            self._poller,
+            Leadership(Leases(api), me),
+            me,
+            policy,
+            default_pool=settings.default_pool,
         )
         self.definition = DefinitionKeeper(Definitions(api), definition, applies=settings.applies_crd)
         self.watch: KopfWatch | None = None
-        self._watch_began_seconds = 0.0
         self.http_port = settings.http_port
         self._page = PoolsPage("http" if settings.relay_authority is None else "https")
         # The token of the relays, whose figures the page repeats.
@@ -63,24 +63,27 @@ class App:
     async def start(
         self, addresses: str | Sequence[str], port: int, tls: Callable[[], ssl.SSLContext] | None = None
     ) -> None:
-        """Serve HTTP first, so that /ready and /healthz can report problems of the start. Then start the loops.
+        """Serve HTTP first, so that /ready can report problems of the start. Then start the loops.
 
         Raises:
             ListenError: the HTTP port is taken.
         """
         self._http, self.http_port = await listen(self._web_app(), addresses, port, tls)
         self._start_task(self.definition.run())
-        self._start_task(self._watches.run(self.reconciler.jobs))
+        self._start_task(self._watches.run(self.reconciler.jobs, self.definition.served))
         self._start_task(self.reconciler.run())
 
-    def watch_pools(self) -> None:
-        """Start kopf in its own thread as soon as pools are served."""
-        self._start_task(self._watch_when_served())
+    def watch_pools(self, keep_signals: Callable[[], None]) -> None:
+        """Start kopf as soon as pools are served. It takes signals at its start, and `keep_signals` takes them back."""
+        self.watch = KopfWatch(self.take_pool, self._identity, keep_signals)
+        self._start_task(self._watch_when_served(self.watch))
+
+    def take_pool(self, kind: str, document: Mapping[str, Any]) -> None:
+        """Take an event of a pool from kopf."""
+        self._watches.take_pool(kind, document)
 
     async def stop(self) -> None:
         """Stop all tasks and release the lease."""
-        if self.watch is not None:
-            await asyncio.to_thread(self.watch.stop)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -89,26 +92,13 @@ class App:
         if self._http is not None:
             await self._http.cleanup()
 
-    async def _watch_when_served(self) -> None:
+    async def _watch_when_served(self, watch: KopfWatch) -> None:
         # kopf discovers resources once, at its start, so the CRD must be served before.
         await self.definition.served.wait()
-        loop = asyncio.get_running_loop()
+        await self.reconciler.jobs.keep_running("kopf", watch.run)
 
-        def seen(uid: str, generation: int | None, version: str | None) -> None:
-            loop.call_soon_threadsafe(self.reconciler.pool_seen, uid, generation, version)
-
-        watch = self.watch = KopfWatch(seen, self._identity)
-        await self.reconciler.jobs.repeat("check of the watch", WATCH_CHECK_SECONDS, lambda: self._check(watch))
-
-    def _check(self, watch: KopfWatch) -> None:
-        """Start the watch's thread when there is none, and replace a watch that delivers nothing."""
-        now = time.monotonic()
-        if not watch.alive:
-            watch.start()
-            self._watch_began_seconds = now
-        elif min(self.reconciler.watch.behind_seconds(now), now - self._watch_began_seconds) > INACTIVITY_SECONDS:
-            watch.restart()
-            self._watch_began_seconds = now
+    def _wake(self) -> None:
+        self.reconciler.wake()
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -125,10 +115,6 @@ class App:
         )
         registry.register(OperatorMetrics(self.reconciler, self._poller, context))
 
-        async def healthz(_request: web.Request) -> web.StreamResponse:
-            problems = (*self._loop_problems(), *self._watch_problems())
-            return json_response({"healthy": not problems, "problems": list(problems)}, 503 if problems else 200)
-
         async def page(_request: web.Request) -> web.StreamResponse:
             problems = tuple(each for each in (self.reconciler.problem, self.reconciler.default_pool_problem) if each)
             return page_response(self._page.render(self.reconciler.views, problems))
@@ -137,7 +123,7 @@ class App:
             registry,
             lambda: Health(self._loop_problems()),
             self._ready,
-            {"/healthz": healthz, "/": page, **StaticFiles([PACKAGE]).routes()},
+            {"/": page, **StaticFiles([PACKAGE]).routes()},
             self._page_token,
             open_paths=OPEN_PATHS | {"/metrics"},
         )
@@ -145,12 +131,6 @@ class App:
     def _loop_problems(self) -> tuple[str, ...]:
         silent = self.reconciler.stalled_seconds()
         return (f"no round has finished for {silent:.0f} s",) if silent > STALLED_AFTER_SECONDS else ()
-
-    def _watch_problems(self) -> tuple[str, ...]:
-        problem = self.reconciler.watch.problem(time.monotonic())
-        if problem is None and self.watch is not None and not self.watch.alive:
-            problem = self.watch.problem or "the watch of pools ended"
-        return (problem,) if problem is not None else ()
 
     def _ready(self) -> Health:
         """Return ready for an operator that stands by for a replica: a rollout and an eviction wait for it."""
@@ -173,7 +153,7 @@ async def start(variables: Mapping[str, str]) -> App:
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     # kopf logs a line for every event of every pool. The operator logs the changes that it makes.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    # kopf warns that it receives no signals. The operator stops it.
+    # kopf warns of each task that is cancelled. The operator stops it.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     definition = read_definition(settings.crd_file)
     app = App(await connect(), definition, settings)

@@ -2,63 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pytest
 from aiohttp import web
-from api_stand_in import GROUP_VERSION, POOLS, ApiStandIn, make_list, refusal, relay_pod
+from api_stand_in import GROUP_VERSION, POOLS, ApiStandIn, refusal, relay_pod
 from kubernetes import aio
 
 from rtppool_core.contract.pools_file import REFRESH_ANNOTATION
 from rtppool_operator.kube.api_server import ApiServer, ClusterError, Throttle
-from rtppool_operator.kube.cluster import Cluster, configuration_of, relay_of
+from rtppool_operator.kube.cluster import Cluster
 from rtppool_operator.kube.crd import Definitions
+from rtppool_operator.kube.documents import configuration_of, relay_of
 from rtppool_operator.kube.lease import Leases
-from rtppool_operator.pools.cluster_view import Configuration, Node, RelayPod
+from rtppool_operator.kube.watches import ClusterWatches
+from rtppool_operator.pools.cluster_view import ClusterView, Configuration, RelayPod
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.pools.trust import TrustPolicy
 
 MakePool = Callable[..., Pool]
-NODES = "/api/v1/nodes"
+POD_STATUS = "/api/v1/namespaces/rtp/pods/relay-a/status"
 CONFIG_MAPS = "/api/v1/namespaces/rtp/configmaps"
 CONFIG_MAP = f"{CONFIG_MAPS}/rtp-relay-config"
 STATUS = f"{GROUP_VERSION}/namespaces/voice/rtppools/default/status"
-POLICY = TrustPolicy("rtp", pool_namespaces=frozenset({"voice"}))
 RELAY = RelayPod("relay-a", "uid-a", "a", "192.0.2.1", 9090)
 
 
-class Kept:
-    """What watches keep: one relay, its node and its configuration."""
+class Shown(ClusterWatches):
+    """Records what is shown after a write."""
 
     def __init__(self) -> None:
-        self.shown: tuple[str, Configuration] = ("uid-config", Configuration("{}"))
+        self.shown: list[tuple[Any, ...]] = []
 
-    def relays(self) -> tuple[RelayPod, ...]:
-        return (RELAY,)
+    def view(self) -> ClusterView:
+        return ClusterView((), (), {}, "old")
 
-    def nodes(self) -> dict[str, Node]:
-        return {"a": Node("a", {"zone": "1"})}
+    def configured(self, uid: str, version: str, configuration: Configuration) -> None:
+        self.shown.append((uid, version, configuration))
 
-    def configuration(self) -> Configuration:
-        return self.shown[1]
+    def annotated(self, relay: RelayPod, version: str, revision: str) -> None:
+        self.shown.append((relay.uid, version, revision))
 
-    def configured(self, uid: str, configuration: Configuration) -> None:
-        self.shown = (uid, configuration)
-
-    def annotated(self, relay: RelayPod, revision: str) -> None:
-        assert (relay, revision) == (RELAY, "abc")
-
-
-NODE_WITH_ADDRESS = {
-    "metadata": {"name": "a", "labels": {"zone": "1"}},
-    "status": {"addresses": [{"type": "ExternalIP", "address": "198.51.100.1"}]},
-}
+    def status_written(self, pool: Pool, version: str, status: Mapping[str, Any]) -> None:
+        self.shown.append((pool.uid, version, status))
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[ApiStandIn]:
-    stand_in = ApiStandIn(documents={NODES: make_list(NODE_WITH_ADDRESS)})
+    stand_in = ApiStandIn()
     await stand_in.begin()
     yield stand_in
     await stand_in.end()
@@ -78,49 +69,13 @@ async def server(api: ApiStandIn, clock: list[float]) -> AsyncIterator[ApiServer
 
 
 @pytest.fixture
-def kept() -> Kept:
-    return Kept()
+def watches() -> Shown:
+    return Shown()
 
 
 @pytest.fixture
-def cluster(server: ApiServer, definition: dict[str, Any], kept: Kept) -> Cluster:
-    return Cluster(server, definition, POLICY, kept)
-
-
-async def test_a_look_sees_pools_relays_nodes_and_the_configuration(api: ApiStandIn, cluster: Cluster) -> None:
-    document = await api.put_pool("default")
-    view = await cluster.read_view()
-    assert [pool.key for pool in view.pools] == ["voice/default"]
-    assert view.versions == {"uid-default": document["metadata"]["resourceVersion"]}
-    assert view.relays == (RELAY,)
-    assert view.nodes == {"a": Node("a", {"zone": "1"})}
-    assert view.written == "{}"
-
-
-async def test_nodes_are_listed_only_where_a_pool_needs_their_addresses(api: ApiStandIn, cluster: Cluster) -> None:
-    await cluster.read_view()
-    assert api.count("GET", NODES) == 0
-    document = await api.put_pool("default")
-    document["spec"]["advertise"] = {"source": "NodeExternalIP"}
-    view = await cluster.read_view()
-    assert view.nodes["a"].external_address == "198.51.100.1"
-    assert api.count("GET", NODES) == 1
-
-
-async def test_a_pool_that_is_not_honoured_does_not_make_the_reads_larger(api: ApiStandIn, cluster: Cluster) -> None:
-    document = await api.put_pool("default")
-    document["metadata"]["namespace"] = "tenant"
-    document["spec"]["advertise"] = {"source": "NodeExternalIP"}
-    view = await cluster.read_view()
-    assert [pool.key for pool in view.pools] == ["tenant/default"], "its status is written"
-    assert api.count("GET", NODES) == 0
-
-
-async def test_the_spec_of_a_pool_that_is_not_honoured_is_not_read(api: ApiStandIn, cluster: Cluster) -> None:
-    document = await api.put_pool("default")
-    document["metadata"]["namespace"], document["spec"] = "tenant", {"portRange": "a million times this"}
-    view = await cluster.read_view()
-    assert [(pool.spec, pool.problem, pool.generation) for pool in view.pools] == [(None, None, 1)]
+def cluster(server: ApiServer, watches: Shown) -> Cluster:
+    return Cluster(server, "rtp", watches)
 
 
 @pytest.mark.parametrize(
@@ -159,31 +114,31 @@ def test_a_configuration_that_lost_its_file_exists_all_the_same() -> None:
 
 
 async def test_what_was_written_is_shown_at_once_with_what_stood_beside_it(
-    api: ApiStandIn, cluster: Cluster, kept: Kept
+    api: ApiStandIn, cluster: Cluster, watches: Shown
 ) -> None:
-    metadata = {"uid": "uid-config", "annotations": {"rtppool.dev/default-pool": "default"}}
+    metadata = {"uid": "uid-config", "resourceVersion": "7", "annotations": {"rtppool.dev/default-pool": "default"}}
     api.instead = lambda _request: web.json_response({"metadata": metadata})
     await cluster.write("new", exists=True)
-    assert kept.shown == ("uid-config", Configuration("new", "default"))
     await cluster.record_default_pool("default")
-    assert kept.shown == ("uid-config", Configuration("new", "default"))
     await cluster.write("newest", exists=False)
-    assert kept.shown == ("uid-config", Configuration("newest", "default"))
+    assert watches.shown == [("uid-config", "7", Configuration(text, "default")) for text in ("new", "old", "newest")]
     paths = [(method, path) for method, path, _ in api.requests]
     assert paths == [("PATCH", CONFIG_MAP), ("PATCH", CONFIG_MAP), ("POST", CONFIG_MAPS)]
 
 
-@pytest.mark.parametrize("answer", ["not json", "[]", '{"items": 3}', "[" * 200_000])
-async def test_an_answer_that_is_none_is_an_error_of_the_cluster(
+@pytest.mark.parametrize("answer", ["not json", "[]", "{}", "[" * 200_000])
+async def test_an_answer_that_is_no_object_is_an_error_of_the_cluster(
     api: ApiStandIn, cluster: Cluster, answer: str
 ) -> None:
-    api.instead = lambda request: web.Response(text=answer) if request.path == POOLS else None
-    with pytest.raises(ClusterError, match="list rtppools: the response is not "):
-        await cluster.read_view()
+    api.instead = lambda _request: web.Response(text=answer)
+    with pytest.raises(ClusterError, match="patch configmap rtp-relay-config: the response is no"):
+        await cluster.write("new", exists=True)
 
 
-async def test_a_status_is_returned_as_it_is_kept(api: ApiStandIn, cluster: Cluster, make_pool: MakePool) -> None:
-    api.documents[STATUS] = {"metadata": {}, "status": {"activeCalls": 1}}
+async def test_a_status_is_returned_and_shown_as_it_is_kept(
+    api: ApiStandIn, cluster: Cluster, watches: Shown, make_pool: MakePool
+) -> None:
+    api.documents[STATUS] = {"metadata": {"uid": "uid-default", "resourceVersion": "7"}, "status": {"activeCalls": 1}}
     pool = make_pool()
     assert await cluster.write_status(pool, {"activeCalls": 1, "new": 2}) == {"activeCalls": 1}
     assert api.bodies == [
@@ -192,6 +147,7 @@ async def test_a_status_is_returned_as_it_is_kept(api: ApiStandIn, cluster: Clus
             {"op": "add", "path": "/status", "value": {"activeCalls": 1, "new": 2}},
         ]
     ]
+    assert watches.shown == [(pool.uid, "7", {"activeCalls": 1})]
 
 
 @pytest.mark.parametrize(
@@ -223,10 +179,20 @@ async def test_a_status_that_the_definition_refuses_is_an_error(
         await cluster.write_status(make_pool(), {"activeCalls": -1})
 
 
-async def test_a_pod_that_is_gone_needs_no_annotation(api: ApiStandIn, cluster: Cluster) -> None:
+async def test_a_pod_that_is_gone_needs_no_annotation(api: ApiStandIn, cluster: Cluster, watches: Shown) -> None:
     await cluster.refresh(RELAY, "abc")
+    assert watches.shown == []
     assert api.bodies == [{"metadata": {"annotations": {REFRESH_ANNOTATION: "abc"}}}]
     assert "as=PartialObjectMetadata;" in api.requests[0][2], "the whole pod is not sent back"
+
+
+@pytest.mark.parametrize(("uid", "shown"), [("uid-a", [("uid-a", "7", "abc")]), ("uid-of-its-successor", [])])
+async def test_an_annotation_is_shown_on_the_pod_that_has_it(
+    api: ApiStandIn, cluster: Cluster, watches: Shown, uid: str, shown: list[Any]
+) -> None:
+    api.documents[POD_STATUS] = {"metadata": {"uid": uid, "resourceVersion": "7"}}
+    await cluster.refresh(RELAY, "abc")
+    assert watches.shown == shown
 
 
 async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks_for(
@@ -240,11 +206,11 @@ async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks
     api.instead = lambda _request: None
     clock[0] += 2.9
     with pytest.raises(ClusterError, match="overloaded and asked for a pause"):
-        await cluster.read_view()
+        await cluster.refresh(RELAY, "abc")
     assert len(api.requests) == asked
     assert await Leases(server).lease("kube-system", "rtp-pool-operator") is None, "a lease can't wait"
     clock[0] += 0.2
-    await cluster.read_view()
+    await cluster.refresh(RELAY, "abc")
 
 
 async def test_a_server_that_asks_for_a_year_is_asked_after_ten_seconds(
@@ -255,13 +221,13 @@ async def test_a_server_that_asks_for_a_year_is_asked_after_ten_seconds(
         await cluster.refresh(RELAY, "abc")
     api.instead = lambda _request: None
     clock[0] += 10.1
-    await cluster.read_view()
+    await cluster.refresh(RELAY, "abc")
 
 
 async def test_a_server_that_is_not_there_is_told(api: ApiStandIn, cluster: Cluster) -> None:
     await api.end()
     with pytest.raises(ClusterError, match="the API server can't be reached"):
-        await cluster.read_view()
+        await cluster.refresh(RELAY, "abc")
 
 
 async def test_pools_are_served_when_their_version_can_be_asked_for(api: ApiStandIn, server: ApiServer) -> None:

@@ -74,7 +74,7 @@ def name_of(document: Mapping[str, Any]) -> str | None:
 
 @pytest.fixture
 async def reflector(things: Things) -> AsyncIterator[Reflector[str]]:
-    made = Reflector(things, name_of, asyncio.get_running_loop().time)
+    made = Reflector(things, name_of, monotonic=asyncio.get_running_loop().time)
     task = asyncio.create_task(made.run())
     yield made
     task.cancel()
@@ -110,9 +110,7 @@ async def test_events_add_change_and_delete(things: Things, reflector: Reflector
     assert len(things.reads) == 1
 
 
-async def test_a_reader_in_another_thread_has_items_that_never_change(
-    things: Things, reflector: Reflector[str]
-) -> None:
+async def test_items_that_were_read_never_change(things: Things, reflector: Reflector[str]) -> None:
     await until(lambda: things.watched_from == ["1"])
     before = reflector.items
     things.events.put_nowait(event("ADDED", thing("b", 2)))
@@ -199,3 +197,60 @@ async def test_a_server_that_ends_each_watch_at_once_is_asked_in_pauses(
     await asyncio.sleep(60)
     assert reflector.problem is None
     assert len(things.reads) <= len(PAUSES_SECONDS) + 60 / PAUSES_SECONDS[-1]
+
+
+async def test_an_event_of_another_watch_counts_once_and_an_older_one_not_at_all(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    await until(lambda: things.watched_from == ["1"])
+    reflector.take("MODIFIED", thing("a", 5, colour="blue"))
+    reflector.take("ADDED", thing("b", 6))
+    reflector.take("DELETED", thing("b", 7))
+    assert names(reflector) == {"a blue"}
+    for each in (event("MODIFIED", thing("a", 4, colour="green")), event("ADDED", thing("b", 6)), bookmark(7)):
+        things.events.put_nowait(each)
+    await until(things.events.empty)
+    assert names(reflector) == {"a blue"}
+
+
+async def test_a_write_of_this_program_shows_at_once_and_its_event_is_none(things: Things) -> None:
+    changes: list[int] = []
+    made = Reflector(things, name_of, lambda: changes.append(1))
+    made.take("ADDED", thing("a", 1))
+    made.put("uid-a", "3", "a blue")
+    for version, colour in ((2, "green"), (3, "blue")):
+        made.take("MODIFIED", thing("a", version, colour=colour))
+    assert (names(made), changes) == ({"a blue"}, [1])
+    made.take("MODIFIED", thing("a", 4))
+    assert (names(made), changes) == ({"a red"}, [1, 1])
+
+
+async def test_what_is_newer_than_a_whole_watch_is_no_correction_of_it(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    things.events.put_nowait(bookmark(7))
+    await asyncio.sleep(RESYNC_SECONDS)
+    reflector.put("uid-a", "8", "a blue")
+    things.version = 7
+    things.events.put_nowait(None)
+    await until(lambda: things.watched_from == ["1", "7"])
+    assert reflector.corrections == 0
+
+
+async def test_a_cause_is_logged_once_until_a_watch_was_healthy(
+    things: Things, reflector: Reflector[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        await asyncio.sleep(60)
+        things.fails = [ClusterError("list things: 503 shutting down", 503)] * 9
+        things.events.put_nowait(ClusterError("watch things: reset"))
+        await until(lambda: not things.fails and reflector.problem is None)
+        await asyncio.sleep(60)
+    assert (
+        caplog.messages
+        == [
+            "the cache of things starts over: watch things: reset",
+            "the cache of things starts over: list things: 503 shutting down",
+        ]
+        * 2
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,16 +16,18 @@ from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.api_server import ApiServer, ClusterError, Throttle
 from rtppool_operator.kube.watches import ClusterWatches
 from rtppool_operator.pools.cluster_view import Configuration, Node, RelayPod
+from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_testing.waiting import until
 
 PODS = "/api/v1/namespaces/rtp/pods"
 NODES = "/api/v1/nodes"
 CONFIG_MAPS = "/api/v1/namespaces/rtp/configmaps"
+POLICY = TrustPolicy("rtp", pool_namespaces=frozenset({"voice"}))
 SELECTOR = ",".join(f"{key}={value}" for key, value in RELAY_LABELS.items())
 
 
-def node(name: str) -> dict[str, Any]:
-    return {"metadata": {"name": name, "uid": f"uid-{name}", "labels": {"zone": "1"}, "resourceVersion": "2"}}
+def node(name: str, version: int = 2) -> dict[str, Any]:
+    return {"metadata": {"name": name, "uid": f"uid-{name}", "labels": {"zone": "1"}, "resourceVersion": str(version)}}
 
 
 @pytest.fixture
@@ -43,11 +46,13 @@ def throttle() -> Throttle:
 
 
 @pytest.fixture
-async def watches(api: ApiStandIn, throttle: Throttle) -> AsyncIterator[ClusterWatches]:
+async def watches(api: ApiStandIn, throttle: Throttle, definition: dict[str, Any]) -> AsyncIterator[ClusterWatches]:
     client = aio.client.ApiClient(aio.client.Configuration(host=f"http://127.0.0.1:{api.port}"))
     server = ApiServer(client, throttle)
-    made = ClusterWatches(server, "rtp", SELECTOR)
-    task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time)))
+    served = asyncio.Event()
+    served.set()
+    made = ClusterWatches(server, definition, POLICY, SELECTOR, lambda: None)
+    task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time), served))
     yield made
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -64,50 +69,64 @@ def holds(read: Callable[[], Any], expected: Any) -> Callable[[], bool]:
     return check
 
 
+def written(watches: ClusterWatches) -> Configuration:
+    view = watches.view()
+    return Configuration(view.written, view.default_pool)
+
+
+def problem(watches: ClusterWatches) -> str:
+    """Why the watches have no view; empty when they have one."""
+    try:
+        watches.view()
+    except ClusterError as error:
+        return str(error)
+    return ""
+
+
 def relay(name: str = "relay-a", **fields: Any) -> RelayPod:
     return RelayPod(name, f"uid-{name}", "a", "192.0.2.1", 9090, **fields)
 
 
 async def test_relays_and_nodes_are_those_of_the_lists(watches: ClusterWatches) -> None:
-    await until(holds(watches.relays, (relay(),)))
-    await until(holds(watches.nodes, {"a": Node("a", {"zone": "1"}), "b": Node("b", {"zone": "1"})}))
-    assert [*watches.nodes()] == ["a", "b"]
+    await until(holds(lambda: watches.view().relays, (relay(),)))
+    await until(holds(lambda: watches.view().nodes, {"a": Node("a", {"zone": "1"}), "b": Node("b", {"zone": "1"})}))
+    assert [*watches.view().nodes] == ["a", "b"]
 
 
 async def test_events_change_them_without_another_list(api: ApiStandIn, watches: ClusterWatches) -> None:
     await until(lambda: bool(api.other_watches.get(PODS) and api.other_watches.get(NODES)))
     await api.emit("ADDED", relay_pod("relay-b"), PODS)
-    await api.emit("MODIFIED", relay_pod(deletionTimestamp="2026-01-01T00:00:00Z"), PODS)
-    await until(holds(watches.relays, (relay(terminating=True), relay("relay-b"))))
-    await api.emit("DELETED", relay_pod(), PODS)
-    await api.emit("DELETED", node("b"), NODES)
-    await until(holds(watches.relays, (relay("relay-b"),)))
-    await until(holds(watches.nodes, {"a": Node("a", {"zone": "1"})}))
+    await api.emit("MODIFIED", relay_pod(deletionTimestamp="2026-01-01T00:00:00Z", resourceVersion="3"), PODS)
+    await until(holds(lambda: watches.view().relays, (relay(terminating=True), relay("relay-b"))))
+    await api.emit("DELETED", relay_pod(resourceVersion="4"), PODS)
+    await api.emit("DELETED", node("b", 3), NODES)
+    await until(holds(lambda: watches.view().relays, (relay("relay-b"),)))
+    await until(holds(lambda: watches.view().nodes, {"a": Node("a", {"zone": "1"})}))
     assert (api.count("GET", PODS), api.count("GET", NODES)) == (2, 2), "a list and a watch of each"
 
 
 async def test_an_annotation_that_was_written_shows_before_the_watch_shows_it(watches: ClusterWatches) -> None:
-    await until(holds(watches.relays, (relay(),)))
-    watches.annotated(relay(), "abc.1")
-    assert watches.relays() == (relay(revision="abc.1"),)
-    watches.annotated(relay("relay-gone"), "abc")
-    assert watches.relays() == (relay(revision="abc.1"),)
+    await until(holds(lambda: watches.view().relays, (relay(),)))
+    watches.annotated(relay(), "3", "abc.1")
+    assert watches.view().relays == (relay(revision="abc.1"),)
+    watches.annotated(relay("relay-gone"), "3", "abc")
+    assert watches.view().relays == (relay(revision="abc.1"),)
 
 
-def config_map(text: str) -> dict[str, Any]:
-    metadata = {"name": "rtp-relay-config", "uid": "uid-config", "resourceVersion": "2"}
+def config_map(text: str, version: int = 2) -> dict[str, Any]:
+    metadata = {"name": "rtp-relay-config", "uid": "uid-config", "resourceVersion": str(version)}
     return {"metadata": metadata, "data": {"pools.json": text}}
 
 
 async def test_the_configuration_is_that_of_the_configmap(api: ApiStandIn, watches: ClusterWatches) -> None:
-    await until(holds(watches.configuration, Configuration()))
+    await until(holds(lambda: written(watches), Configuration()))
     await until(lambda: bool(api.other_watches.get(CONFIG_MAPS)))
     await api.emit("ADDED", config_map("{}"), CONFIG_MAPS)
-    await until(holds(watches.configuration, Configuration("{}")))
-    watches.configured("uid-config", Configuration("new"))
-    assert watches.configuration() == Configuration("new")
-    await api.emit("DELETED", config_map("new"), CONFIG_MAPS)
-    await until(holds(watches.configuration, Configuration()))
+    await until(holds(lambda: written(watches), Configuration("{}")))
+    watches.configured("uid-config", "3", Configuration("new"))
+    assert written(watches) == Configuration("new")
+    await api.emit("DELETED", config_map("new", 4), CONFIG_MAPS)
+    await until(holds(lambda: written(watches), Configuration()))
 
 
 async def test_only_pods_of_this_release_are_relays(api: ApiStandIn, watches: ClusterWatches) -> None:
@@ -117,11 +136,11 @@ async def test_only_pods_of_this_release_are_relays(api: ApiStandIn, watches: Cl
         "echo": {**RELAY_LABELS, "app.kubernetes.io/component": "echo"},
     }
     api.documents[PODS] = make_list(relay_pod(), *(relay_pod(name, labels=labels) for name, labels in foreign.items()))
-    await until(holds(watches.relays, (relay(),)))
+    await until(holds(lambda: watches.view().relays, (relay(),)))
 
 
 async def test_nodes_are_asked_for_their_labels_alone(api: ApiStandIn, watches: ClusterWatches) -> None:
-    await until(holds(lambda: len(watches.nodes()), 2))
+    await until(holds(lambda: len(watches.view().nodes), 2))
     await until(lambda: bool(api.other_watches.get(NODES)))
     assert [accept for _, path, accept in api.requests if path == NODES] == [
         "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json",
@@ -131,22 +150,67 @@ async def test_nodes_are_asked_for_their_labels_alone(api: ApiStandIn, watches: 
 
 async def test_an_empty_list_of_metadata_is_null(api: ApiStandIn, watches: ClusterWatches) -> None:
     api.documents[NODES] = {**make_list(), "items": None}
-    await until(holds(watches.nodes, {}))
+    await until(holds(lambda: watches.view().nodes, {}))
 
 
 @pytest.mark.parametrize("answer", ["not json", "[]", '{"items": 3}', "[" * 200_000])
 async def test_an_answer_that_is_no_list_is_a_problem(api: ApiStandIn, watches: ClusterWatches, answer: str) -> None:
     api.instead = lambda request: web.Response(text=answer) if request.path == PODS else None
-    await until(holds(lambda: len(watches.nodes()), 2))
-    with pytest.raises(ClusterError, match="list pods in rtp: the response is no"):
-        watches.relays()
+    await until(lambda: problem(watches).startswith("list pods in rtp: the response is no"))
 
 
 async def test_a_refusal_is_told_with_its_reason(api: ApiStandIn, watches: ClusterWatches) -> None:
     api.instead = lambda request: refusal(403, "pods is forbidden") if request.path == PODS else None
-    await until(holds(lambda: len(watches.nodes()), 2))
-    with pytest.raises(ClusterError, match="list pods in rtp: 403 pods is forbidden"):
-        watches.relays()
+    await until(lambda: problem(watches) == "list pods in rtp: 403 pods is forbidden")
+
+
+async def test_a_version_of_a_pool_that_kopf_delivers_first_shows_at_once(
+    api: ApiStandIn, watches: ClusterWatches
+) -> None:
+    document = await api.put_pool("default")
+    await until(holds(lambda: [pool.key for pool in watches.view().pools], ["voice/default"]))
+    edited = copy.deepcopy(document)
+    edited["metadata"] |= {"generation": 2, "resourceVersion": "9"}
+    watches.take_pool("MODIFIED", edited)
+    assert [pool.generation for pool in watches.view().pools] == [2]
+    watches.take_pool("DELETED", edited | {"metadata": edited["metadata"] | {"resourceVersion": "10"}})
+    assert watches.view().pools == ()
+
+
+async def test_a_status_that_was_written_shows_before_the_watch_shows_it(
+    api: ApiStandIn, watches: ClusterWatches
+) -> None:
+    await api.put_pool("default")
+    await until(holds(lambda: len(watches.view().pools), 1))
+    (pool,) = watches.view().pools
+    watches.status_written(pool, "9", {"activeCalls": 1})
+    assert [each.status for each in watches.view().pools] == [{"activeCalls": 1}]
+
+
+async def test_whole_nodes_are_watched_only_where_a_pool_needs_their_addresses(
+    api: ApiStandIn, watches: ClusterWatches
+) -> None:
+    address = {"type": "ExternalIP", "address": "198.51.100.1"}
+    api.documents[NODES] = make_list({**node("a"), "status": {"addresses": [address]}})
+    document = await api.put_pool("default")
+    document["metadata"]["namespace"] = "tenant"
+    document["spec"]["advertise"] = {"source": "NodeExternalIP"}
+    await until(holds(lambda: [pool.key for pool in watches.view().pools], ["tenant/default"]))
+    await until(lambda: bool(api.other_watches.get(NODES)))
+    assert api.count("GET", NODES) == 2, "a pool that is not honoured needs none"
+    honoured = copy.deepcopy(document)
+    honoured["metadata"] |= {"namespace": "voice", "resourceVersion": "9"}
+    watches.take_pool("MODIFIED", honoured)
+    await until(holds(lambda: watches.view().nodes["a"].external_address, "198.51.100.1"))
+    await until(lambda: len(api.other_watches[NODES]) == 2)
+    assert api.count("GET", NODES) == 4
+
+
+async def test_the_spec_of_a_pool_that_is_not_honoured_is_not_read(api: ApiStandIn, watches: ClusterWatches) -> None:
+    document = await api.put_pool("default")
+    document["metadata"]["namespace"], document["spec"] = "tenant", {"portRange": "a million times this"}
+    await until(holds(lambda: len(watches.view().pools), 1))
+    assert [(pool.spec, pool.problem, pool.generation) for pool in watches.view().pools] == [(None, None, 1)]
 
 
 async def test_a_server_that_is_overloaded_is_left_alone(
@@ -156,5 +220,4 @@ async def test_a_server_that_is_overloaded_is_left_alone(
     await until(lambda: throttle.count > 0)
     with pytest.raises(ClusterError, match="overloaded and asked for a pause"):
         throttle.check("list pods")
-    with pytest.raises(ClusterError):
-        watches.relays()
+    assert problem(watches)

@@ -55,14 +55,14 @@ async def test_a_deleted_pool_has_no_condition(
     async with running(reconciler):
         await until(lambda: bool(conditions_of(reconciler)))
         cluster.view = replace(cluster.view, pools=())
-        reconciler.pool_seen("uid-default", None)
+        reconciler.wake()
         await until(lambda: reconciler.counts.pools == 0 and not conditions_of(reconciler))
 
 
 class Held(Leadership):
     """A lease that another operator holds."""
 
-    def hold(self) -> str | None:
+    async def hold(self) -> str | None:
         return "operator ns/other holds the lease"
 
 

@@ -51,7 +51,7 @@ class MemoryCluster:
         self.refuses_events = False
         self.refuses_pods: set[str] = set()
 
-    async def read_view(self) -> ClusterView:
+    def read_view(self) -> ClusterView:
         if self.away:
             raise ClusterError("list rtppools: the API server can't be reached")
         return self.view
@@ -145,12 +145,23 @@ async def reconciler(cluster: MemoryCluster, later: list[float]) -> AsyncIterato
     await made.close()
 
 
+async def one_round(reconciler: Reconciler) -> None:
+    """Run one round of each loop in order."""
+    if not reconciler._leadership.leads():
+        await reconciler._leadership.hold()
+    await reconciler._configure()
+    snapshot = reconciler._configurator.snapshot
+    assert snapshot is not None
+    await reconciler._reporter.poll_all(snapshot)
+    await reconciler._report_statuses(snapshot, every_pool=True)
+
+
 async def test_a_pool_reaches_the_configuration_and_the_pods(
     cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool
 ) -> None:
     assert relay == {}
     cluster.view = replace(cluster.view, pools=(make_pool(),))
-    await reconciler.cycle()
+    await one_round(reconciler)
     (text,) = cluster.writes
     entry = decode_for_node(text, "a")
     assert entry is not None
@@ -164,7 +175,7 @@ async def test_what_stands_is_not_written_again(
     relay |= to_json(make_report(make_pool()))
     cluster.view = replace(cluster.view, pools=(make_pool(),))
     for _ in range(5):
-        await reconciler.cycle()
+        await one_round(reconciler)
     assert (len(cluster.writes), len(cluster.refreshed), len(cluster.statuses)) == (1, 1, 1)
 
 
@@ -174,7 +185,7 @@ async def test_programmed_comes_from_the_relay_s_report_and_not_from_the_write(
     pool = make_pool()
     relay |= to_json(make_report(replace(pool, generation=2)))
     cluster.view = replace(cluster.view, pools=(pool,))
-    await reconciler.cycle()
+    await one_round(reconciler)
     first = {each["type"]: each["status"] for each in cluster.statuses[-1]["conditions"]}
     assert (first["Programmed"], first["Ready"]) == ("False", "False")
     assert cluster.events[-1].reason == "NotReady" or cluster.events[0].reason == "NotReady"
@@ -185,10 +196,10 @@ async def test_a_missing_api_server_leaves_everything_as_it_is(
 ) -> None:
     assert relay == {}
     cluster.view = replace(cluster.view, pools=(make_pool(),))
-    await reconciler.cycle()
+    await one_round(reconciler)
     cluster.away = True
     with pytest.raises(ClusterError):
-        await reconciler.cycle()
+        await one_round(reconciler)
     assert len(cluster.writes) == 1
 
 
@@ -199,12 +210,12 @@ async def test_the_absence_of_the_api_server_is_said_once_and_its_return_as_well
     cluster.away = True
     task = asyncio.create_task(reconciler.run())
     await until(lambda: reconciler.counts.failed_cycles >= 1)
-    reconciler.pool_seen("u", 1)
+    reconciler.wake()
     await until(lambda: reconciler.counts.failed_cycles >= 2)
-    reconciler.pool_seen("u", 2)
+    reconciler.wake()
     assert reconciler.problem is not None
     cluster.away = False
-    reconciler.pool_seen("u", 99)
+    reconciler.wake()
     await until(lambda: reconciler.problem is None)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -218,33 +229,10 @@ async def test_a_deleted_pool_leaves_the_configuration(
 ) -> None:
     assert relay == {}
     cluster.view = replace(cluster.view, pools=(make_pool(),))
-    await reconciler.cycle()
+    await one_round(reconciler)
     cluster.view = replace(cluster.view, pools=())
-    await reconciler.cycle()
+    await one_round(reconciler)
     assert decode_for_node(cluster.writes[-1], "a") is None
-
-
-async def test_only_a_new_generation_or_a_deletion_wakes(reconciler: Reconciler) -> None:
-    reconciler.pool_seen("u", 1)
-    assert reconciler._wake.is_set()
-    reconciler._wake.clear()
-    reconciler.pool_seen("u", 1)
-    assert not reconciler._wake.is_set()
-    reconciler.pool_seen("u", None)
-    assert reconciler._wake.is_set()
-
-
-async def test_a_pool_whose_deletion_the_watch_missed_is_forgotten(
-    cluster: MemoryCluster, reconciler: Reconciler, make_pool: MakePool
-) -> None:
-    pool = make_pool()
-    cluster.view = replace(cluster.view, pools=(pool,))
-    reconciler.pool_seen(pool.uid, 3)
-    await reconciler.cycle()
-    assert reconciler._generations == {pool.uid: 3}
-    cluster.view = replace(cluster.view, pools=())
-    await reconciler.cycle()
-    assert reconciler._generations == {}
 
 
 class Held(Leadership):
@@ -262,7 +250,7 @@ async def test_an_operator_without_the_lease_writes_nothing(
     poller = Poller(None)
     waiting = Reconciler(cluster, poller, Held(cluster, "ns/me"), "ns/me", TrustPolicy("voice"))
     with pytest.raises(NotLeadingError):
-        await waiting.cycle()
+        await one_round(waiting)
     task = asyncio.create_task(waiting.run())
     await until(lambda: "ns/other holds the lease" in (waiting.problem or ""))
     task.cancel()
@@ -288,7 +276,7 @@ async def test_a_lease_that_ends_in_the_middle_of_a_round_ends_its_writes(
 
     cluster.write = slowly  # type: ignore[method-assign]
     with pytest.raises(NotLeadingError):
-        await slow.cycle()
+        await one_round(slow)
     await slow.close()
     assert len(cluster.writes) == 1
     assert (cluster.refreshed, cluster.statuses) == ([], [])
@@ -305,11 +293,11 @@ async def test_a_status_edited_by_somebody_else_is_written_anew(
     pool = make_pool()
     relay |= to_json(make_report(pool))
     cluster.view = replace(cluster.view, pools=(pool,))
-    await reconciler.cycle()
+    await one_round(reconciler)
     good = cluster.statuses[-1]
     cluster.edit_status(pool.uid, {**good, "activeCalls": 77})
     later[0] += MIN_PAUSE_SECONDS
-    await reconciler.cycle()
+    await one_round(reconciler)
     assert cluster.statuses[1:] == [good]
 
 
@@ -326,7 +314,7 @@ async def test_what_an_older_definition_drops_is_not_written_for_ever(
     cluster.pruned = {"summary", "relayCount"}
     cluster.view = replace(cluster.view, pools=(pool,))
     for _ in range(3):
-        await reconciler.cycle()
+        await one_round(reconciler)
         later[0] += 2 * MIN_PAUSE_SECONDS
     assert len(cluster.statuses) == 1
 
@@ -342,7 +330,7 @@ async def test_one_pool_whose_status_is_refused_stops_no_other_and_is_told_once(
     cluster.view = replace(cluster.view, pools=(make_pool("bad"), make_pool("good", nodeSelector={"zone": "1"})))
     cluster.refused = {"bad"}
     for _ in range(3):
-        await reconciler.cycle()
+        await one_round(reconciler)
     assert len(cluster.statuses) == 1
     assert reconciler.counts.errors["status"] == 1, "a refused status is not tried at every look"
     assert len([line for line in caplog.messages if "no integer" in line]) == 1
@@ -354,9 +342,9 @@ async def test_a_status_that_met_another_write_is_written_in_the_next_round(
     assert relay == {}
     cluster.view = replace(cluster.view, pools=(make_pool(),))
     cluster.conflicts = 1
-    await reconciler.cycle()
+    await one_round(reconciler)
     assert cluster.statuses == []
-    await reconciler.cycle()
+    await one_round(reconciler)
     assert len(cluster.statuses) == 1
     assert reconciler.counts.status_writes == 1
 
@@ -368,7 +356,7 @@ async def test_a_pool_that_breaks_the_arithmetic_stops_no_other(
     broken = replace(make_pool("broken"), generation=None)  # type: ignore[arg-type]
     broken = replace(broken, status={"conditions": [None]})
     cluster.view = replace(cluster.view, pools=(make_pool("good"), broken))
-    await reconciler.cycle()
+    await one_round(reconciler)
     assert len(cluster.statuses) == 1
     assert reconciler.counts.errors["status"] == 1
 
@@ -379,7 +367,7 @@ async def test_events_that_can_not_be_written_are_counted_and_cost_no_status(
     assert relay == {}
     cluster.view = replace(cluster.view, pools=(make_pool(),))
     cluster.refuses_events = True
-    await reconciler.cycle()
+    await one_round(reconciler)
     assert len(cluster.statuses) == 1
     assert reconciler.counts.errors["event"] >= 1
     assert reconciler.counts.events == 0
@@ -393,10 +381,10 @@ async def test_one_pod_that_can_not_be_annotated_stops_no_other(
         cluster.view, pools=(make_pool(),), relays=relays, nodes={node: Node(node) for node in "abc"}
     )
     cluster.refuses_pods = {"relay-a"}
-    await reconciler.cycle()
+    await one_round(reconciler)
     assert sorted(name for name, _ in cluster.refreshed) == ["relay-b", "relay-c"]
     cluster.refuses_pods = set()
-    await reconciler.cycle()
+    await one_round(reconciler)
     assert sorted(name for name, _ in cluster.refreshed) == ["relay-a", "relay-b", "relay-c"]
 
 
@@ -407,10 +395,10 @@ async def test_an_edit_annotates_only_the_relays_concerned(
     nodes = {"a": Node("a", {"zone": "1"}), "b": Node("b", {"zone": "2"})}
     one, two = (make_pool(f"zone-{zone}", nodeSelector={"zone": zone}) for zone in "12")
     cluster.view = replace(cluster.view, pools=(one, two), relays=relays, nodes=nodes)
-    await reconciler.cycle()
+    await one_round(reconciler)
     cluster.refreshed.clear()
     cluster.view = replace(cluster.view, pools=(one, replace(two, generation=4)))
-    await reconciler.cycle()
+    await one_round(reconciler)
     assert [name for name, _ in cluster.refreshed] == ["relay-b"]
 
 
@@ -426,7 +414,7 @@ async def test_a_relay_that_stays_behind_is_annotated_again(
     relay |= to_json(make_report(pool, generation=2))
     cluster.view = replace(cluster.view, pools=(pool,))
     for _ in range(4):
-        await reconciler.cycle()
+        await one_round(reconciler)
         later[0] += FIRST_NUDGE_SECONDS
     (_, first), (_, second) = cluster.refreshed
     assert second == f"{first}.1", "and the next one only after some seconds more"
@@ -437,9 +425,9 @@ async def test_a_configuration_deleted_by_hand_comes_back_with_the_paused_pool_i
 ) -> None:
     assert relay == {}
     cluster.view = replace(cluster.view, pools=(make_pool(),))
-    await reconciler.cycle()
+    await one_round(reconciler)
     cluster.view = replace(cluster.view, pools=(make_pool(paused=True),), written=None)
-    await reconciler.cycle()
+    await one_round(reconciler)
     assert cluster.writes[0] == cluster.writes[1]
 
 
@@ -453,9 +441,9 @@ async def test_a_pool_is_logged_when_it_is_seen_flips_and_goes(
     assert relay == {}
     caplog.set_level("INFO")
     cluster.view = replace(cluster.view, pools=(make_pool(),))
-    await reconciler.cycle()
+    await one_round(reconciler)
     cluster.view = replace(cluster.view, pools=())
-    await reconciler.cycle()
+    await one_round(reconciler)
     lines = [(record.message, record.__dict__.get("fields", {})) for record in caplog.records]
     assert ("pool seen", {"pool": "voice/default", "generation": 3, "nodes": 1}) in lines
     assert ("pool removed", {"pool": "voice/default", "generation": 3}) in lines
@@ -464,25 +452,13 @@ async def test_a_pool_is_logged_when_it_is_seen_flips_and_goes(
     ]
 
 
-async def test_the_watch_is_held_against_what_is_listed(
-    cluster: MemoryCluster, reconciler: Reconciler, make_pool: MakePool
-) -> None:
-    pool = make_pool()
-    cluster.view = replace(cluster.view, pools=(pool,), versions={pool.uid: "7"})
-    await reconciler.cycle()
-    now = time.monotonic()
-    assert reconciler.watch.behind_seconds(now + 100) >= 100
-    reconciler.pool_seen(pool.uid, pool.generation, "7")
-    assert reconciler.watch.behind_seconds(now + 100) == 0
-
-
 async def test_a_pool_that_is_not_honoured_gets_a_status_with_the_value_to_set_and_no_node(
     cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool, make_report: Any
 ) -> None:
     ours, tenant = make_pool(), make_pool("mine", namespace="tenant", nodeSelector={})
     relay |= to_json(make_report(ours))
     cluster.view = replace(cluster.view, pools=(ours, tenant))
-    await reconciler.cycle()
+    await one_round(reconciler)
     entry = decode_for_node(cluster.writes[-1], "a")
     assert entry is not None
     assert entry.uid == ours.uid
@@ -524,7 +500,7 @@ async def test_a_loop_that_fails_is_started_again_and_the_others_go_on(
 async def test_a_round_that_fails_by_a_bug_is_logged_once_and_counted_each_time(
     cluster: MemoryCluster, reconciler: Reconciler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken() -> ClusterView:
+    def broken() -> ClusterView:
         raise RuntimeError("can't start new thread")
 
     cluster.read_view = broken  # type: ignore[method-assign]
@@ -549,7 +525,7 @@ async def test_a_stall_of_the_operator_makes_no_relay_silent(
     pool = make_pool()
     relay |= to_json(make_report(pool))
     cluster.view = replace(cluster.view, pools=(pool,))
-    await reconciler.cycle()
+    await one_round(reconciler)
     snapshot = reconciler._configurator.snapshot
     assert snapshot is not None
     later[0] += 10 * STALE_AFTER_SECONDS
@@ -558,7 +534,7 @@ async def test_a_stall_of_the_operator_makes_no_relay_silent(
     reasons = {each["type"]: each["reason"] for each in cluster.statuses[-1]["conditions"]}
     assert reasons["Programmed"] == "Programmed"
     relay.clear()
-    await reconciler.cycle()
+    await one_round(reconciler)
     reasons = {each["type"]: each["reason"] for each in cluster.statuses[-1]["conditions"]}
     assert reasons["Programmed"] == "RelaySilent", "the poll after the stall has failed"
 
@@ -569,10 +545,10 @@ async def test_a_pool_that_is_edited_in_a_loop_makes_at_most_five_rounds_a_secon
     began: list[float] = []
     read_view = cluster.read_view
 
-    async def record() -> ClusterView:
+    def record() -> ClusterView:
         began.append(time.monotonic())
-        reconciler.pool_seen("uid-busy", len(began), "1")
-        return await read_view()
+        reconciler.wake()
+        return read_view()
 
     cluster.read_view = record  # type: ignore[method-assign]
     task = asyncio.create_task(reconciler.run())

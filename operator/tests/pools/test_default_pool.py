@@ -22,7 +22,7 @@ ONCE = replace(MANAGED, managed=False)
 
 
 def view(*pools: Pool, recorded: str | None = None) -> ClusterView:
-    return ClusterView(pools, (), {}, "", {}, recorded)
+    return ClusterView(pools, (), {}, "", recorded)
 
 
 @pytest.mark.parametrize("values", [MANAGED, ONCE], ids=["managed", "once"])

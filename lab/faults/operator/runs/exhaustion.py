@@ -22,7 +22,7 @@ EXHAUSTED_SECONDS = 8.0
 CONNECTIONS, PROBES = 10_000, 100
 MAX_GROWTH_BYTES = 64 << 20
 MAX_LINES = 10
-PATHS = ("/healthz", "/ready")
+PATHS = ("/health", "/ready")
 DEFAULT = pool_path(NAMESPACE, "default")
 
 

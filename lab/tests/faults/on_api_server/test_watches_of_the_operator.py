@@ -1,4 +1,4 @@
-"""The operator's caches of pods, nodes and its ConfigMap against a real API server, through a proxy with faults."""
+"""The operator's caches of the cluster against a real API server, through a proxy with faults."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from kubernetes import aio
 
+from lab.base.places import DEFINITION_FILE
 from lab.faults.operator.api.faulty_proxy import Refusal
 from lab.faults.operator.api.resources import NAMESPACE, NODES
 from lab.faults.operator.rig.rig import Rig
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube import object_list, reflector
 from rtppool_operator.kube.api_server import ApiServer, ClusterError
+from rtppool_operator.kube.crd import read_definition
 from rtppool_operator.kube.watches import ClusterWatches
+from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.settings import DEFAULT_RELAY_SELECTOR
 
 pytestmark = pytest.mark.timeout(120)
@@ -31,8 +34,10 @@ async def watches(empty_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     configuration = aio.client.Configuration(host=empty_rig.proxy.url)
     configuration.api_key["BearerToken"] = f"Bearer {empty_rig.account.token}"
     api = ApiServer(aio.client.ApiClient(configuration))
-    made = ClusterWatches(api, NAMESPACE, DEFAULT_RELAY_SELECTOR)
-    task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time)))
+    definition, served = read_definition(DEFINITION_FILE), asyncio.Event()
+    served.set()
+    made = ClusterWatches(api, definition, TrustPolicy(NAMESPACE), DEFAULT_RELAY_SELECTOR, lambda: None)
+    task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time), served))
     await empty_rig.until(
         "both lists", SEEN_WITHIN, lambda: zones(made) == {f"node-{n}": "ab"[n % 2] for n in range(4)}
     )
@@ -45,7 +50,7 @@ async def watches(empty_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 def zones(watches: ClusterWatches) -> dict[str, str]:
     """Return the zones of the nodes; nothing while they are out of date."""
     try:
-        return {name: node.labels["zone"] for name, node in watches.nodes().items()}
+        return {name: node.labels["zone"] for name, node in watches.view().nodes.items()}
     except ClusterError:
         return {}
 
@@ -53,7 +58,7 @@ def zones(watches: ClusterWatches) -> dict[str, str]:
 def relayed(watches: ClusterWatches) -> set[str]:
     """Return the nodes with a relay; nothing while the relays are out of date."""
     try:
-        return {relay.node for relay in watches.relays()}
+        return {relay.node for relay in watches.view().relays}
     except ClusterError:
         return set()
 
@@ -67,12 +72,12 @@ def has_zone(watches: ClusterWatches, node: str, zone: str) -> Callable[[], bool
 
 
 async def test_changes_come_without_a_list(empty_rig: Rig, watches: ClusterWatches) -> None:
-    await empty_rig.until("watches", SEEN_WITHIN, lambda: empty_rig.proxy.requests.get("watch", 0) >= 3)
+    await empty_rig.until("watches", SEEN_WITHIN, lambda: empty_rig.proxy.requests.get("watch", 0) >= 4)
     await label(empty_rig, "node-1", "c")
     await empty_rig.relays.add([("node-9", {"zone": "d"})])
     await empty_rig.until("a label", SEEN_WITHIN, has_zone(watches, "node-1", "c"))
     await empty_rig.until("a node and its pod", SEEN_WITHIN, lambda: "node-9" in relayed(watches))
-    assert empty_rig.proxy.requests["list"] == 3
+    assert empty_rig.proxy.requests["list"] == 4
 
 
 async def test_a_silent_watch_is_replaced(empty_rig: Rig, watches: ClusterWatches) -> None:

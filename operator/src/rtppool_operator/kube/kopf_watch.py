@@ -1,32 +1,30 @@
-"""kopf's watch of pools, in its own thread and restarted whenever it ends.
+"""kopf's watch of pools, in the event loop of the operator and restarted whenever it ends.
 
-kopf ends on errors that it can't handle: a 404, an error event of the watch, a failed login. It then cancels every task
-of its event loop, so it runs in a separate loop.
+kopf ends on errors that it can't handle: a 404, an error event of the watch, a failed login. `kopf.operator` then
+cancels every task that began after it. So its tasks come from `kopf.spawn_tasks`, and end here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import kopf
 
 log = logging.getLogger(__name__)
 
-SEEN, APP = "seen", "app"
+TAKE_POOL, APP = "take_pool", "app"
 REQUEST_SECONDS, CONNECT_SECONDS = 10, 3
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
 # After this time a watch counts as healthy, and its end resets the backoff.
 MIN_HEALTHY_SECONDS = 60.0
-JOIN_SECONDS = 5.0
+STOP_SECONDS = 5.0
 MAX_REASON = 300
 
-PoolSeen = Callable[[str, int | None, str | None], None]
+TakePool = Callable[[str, Mapping[str, Any]], None]
 
 
 class EndlessBackoffs:
@@ -50,84 +48,58 @@ def configure(settings: kopf.OperatorSettings) -> None:
 
 
 class KopfWatch:
-    """Calls `seen` in its own thread. `restarts` counts unexpected ends, and `problem` describes the last one."""
+    """Gives each event of a pool to `take_pool`. `restarts` counts unexpected ends of kopf.
 
-    def __init__(self, seen: PoolSeen, identity: str, registry: kopf.OperatorRegistry | None = None) -> None:
-        self._seen = seen
+    kopf takes SIGTERM and SIGINT at each start, and `keep_signals` takes them back.
+    """
+
+    def __init__(
+        self,
+        take_pool: TakePool,
+        identity: str,
+        keep_signals: Callable[[], None],
+        registry: kopf.OperatorRegistry | None = None,
+    ) -> None:
+        self._take_pool = take_pool
         self._identity = identity
+        self._keep_signals = keep_signals
         self._registry = registry
-        self._ended = threading.Event()
-        self._kopf_loop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-        self._thread: threading.Thread | None = None
         self.restarts = 0
-        self.problem: str | None = None
 
-    @property
-    def alive(self) -> bool:
-        """Whether kopf runs or is about to restart."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def start(self) -> None:
-        """Start the watch, or start it again after its thread has ended.
-
-        Raises:
-            RuntimeError: the machine has no thread left.
-        """
-        if self._thread is not None:
-            self.restarts += 1
-        thread = threading.Thread(target=self._watch_forever, name="pool-watch", daemon=True)
-        thread.start()
-        self._thread = thread
-
-    def restart(self) -> None:
-        """Replace a watch that delivers nothing."""
-        current = self._kopf_loop
-        if current is not None:
-            loop, stop = current
-            with contextlib.suppress(RuntimeError):  # the loop has just ended by itself
-                loop.call_soon_threadsafe(stop.set)
-
-    def stop(self) -> None:
-        """Stop the watch, and wait for up to 5 s."""
-        self._ended.set()
-        self.restart()
-        if self._thread is not None and self._thread.is_alive():
-            self._thread.join(JOIN_SECONDS)
-
-    def _watch_forever(self) -> None:
+    async def run(self) -> None:
+        """Watch until cancelled."""
         failures = 0
-        while not self._ended.is_set():
+        while True:
             began = time.monotonic()
-            problem = self._watch()
-            if self._ended.is_set():
-                return
+            reason = await self._kopf()
             self.restarts += 1
-            self.problem = f"the watch of pools ended and restarts: {problem}"
-            log.warning("%s", self.problem)
+            log.warning("the watch of pools ended and restarts: %s", reason)
             failures = 0 if time.monotonic() - began > MIN_HEALTHY_SECONDS else failures + 1
-            self._ended.wait(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+            await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
 
-    def _watch(self) -> str:
-        try:
-            asyncio.run(self._kopf())
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 any end of kopf is logged, and the watch restarts
-            return repr(error)[:MAX_REASON]
-        return "on request"
-
-    async def _kopf(self) -> None:
-        # Not a threading.Event, because kopf waits for one in a thread that can't be cancelled.
-        stop = asyncio.Event()
-        self._kopf_loop = (asyncio.get_running_loop(), stop)
-        if self._ended.is_set():
-            return
+    async def _kopf(self) -> str:
+        """Run kopf until one of its tasks ends; return why it did."""
         memo: Any = kopf.Memo()
-        memo[SEEN] = self._seen
-        await kopf.operator(
+        memo[TAKE_POOL] = self._take_pool
+        tasks = await kopf.spawn_tasks(
             registry=self._registry or kopf.get_default_registry(),
             # kopf's default needs a user name, and the container's user has a number only.
             identity=self._identity,  # type: ignore[arg-type] # kopf does not export the type
             clusterwide=True,
             standalone=True,
-            stop_flag=stop,
             memo=memo,
         )
+        self._keep_signals()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        return _reason(tasks)
+
+
+def _reason(tasks: Collection[asyncio.Task[Any]]) -> str:
+    """Return the exceptions of tasks as a text."""
+    errors = [task.exception() for task in tasks if task.done() and not task.cancelled()]
+    return ", ".join(repr(error) for error in errors if error is not None)[:MAX_REASON] or "without a reason"

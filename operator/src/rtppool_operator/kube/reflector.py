@@ -38,29 +38,37 @@ class Objects(Protocol):
         """Watch from a version on, or raise `ClusterError`."""
 
 
+def _nothing() -> None:
+    """Do nothing, because nobody waits for changes."""
+
+
 class Reflector(Generic[Kept]):
     """Keeps what `keep` makes of each object, by uid, without those of which it makes None.
 
-    `items` is never changed, only replaced. `problem` says why `items` may be out of
-    date; None while they are current. `corrections` counts objects that the watch before a list had missed.
+    `items` is never changed, only replaced, and `changed` is called after that. `problem` says why `items` may be out
+    of date; None while they are current. `corrections` counts objects that the watch before a list had missed.
     """
 
     def __init__(
         self,
         objects: Objects,
         keep: Callable[[Mapping[str, Any]], Kept | None],
+        changed: Callable[[], None] = _nothing,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.name = objects.name
         self._objects = objects
         self._keep = keep
+        self._changed = changed
         self._monotonic = monotonic
+        self._versions: dict[str, int] = {}
         self.items: Mapping[str, Kept] = {}
         self.problem: str | None = f"{objects.name} were not listed yet"
         self.corrections = 0
 
     async def run(self) -> None:
         """List and watch until cancelled."""
-        version, failures = "", 0
+        version, failures, told = "", 0, ""
         while True:
             began = self._monotonic()
             try:
@@ -68,33 +76,62 @@ class Reflector(Generic[Kept]):
                 version = await self._watch(version)
             except ClusterError as error:
                 version = ""
-                log.warning("the cache of %s starts over: %s", self._objects.name, error)
+                if str(error) != told:
+                    log.warning("the cache of %s starts over: %s", self.name, error)
+                told = str(error)
             failures = failures + 1 if self._monotonic() < began + PAUSES_SECONDS[-1] else 0
+            told = told if failures else ""
             if failures:
                 await asyncio.sleep(PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS)) - 1])
 
-    def put(self, uid: str, item: Kept) -> None:
+    def put(self, uid: str, version: str, item: Kept) -> None:
         """Keep an item as a write of this program left it, before the watch shows it."""
+        self._versions[uid] = _number(version)
         self.items = {**self.items, uid: item}
+
+    def take(self, kind: str, document: Mapping[str, Any]) -> None:
+        """Take an event, of this watch or of another one of the same objects. What is older than an item is ignored."""
+        metadata = document["metadata"]
+        uid, version = metadata["uid"], _number(metadata["resourceVersion"])
+        if 0 < version <= self._versions.get(uid, 0):
+            return
+        kept = None if kind == "DELETED" else self._keep(document)
+        # A deleted object keeps its version: the other watch may still deliver an older event.
+        self._versions[uid] = version
+        if kept == self.items.get(uid):
+            return
+        items = dict(self.items)
+        if kept is None:
+            del items[uid]
+        else:
+            items[uid] = kept
+        self.items = items
+        self._changed()
 
     async def _list(self, reached: str) -> str:
         """Replace the items by those of a list, and return its version. `reached` is the version of a whole watch."""
         try:
             document = await self._read(reached)
-            metadata, found = document["metadata"], self._kept_of(document.get("items") or [])
-            version = str(metadata["resourceVersion"])
+            version, listed = str(document["metadata"]["resourceVersion"]), document.get("items") or []
+            versions = {each["metadata"]["uid"]: _number(each["metadata"]["resourceVersion"]) for each in listed}
+            kept = {each["metadata"]["uid"]: self._keep(each) for each in listed}
         except ClusterError as error:
             self.problem = str(error)
             raise
         except (KeyError, TypeError) as error:
-            self.problem = f"list {self._objects.name}: the response is not a list"
+            self.problem = f"list {self.name}: the response is not a list"
             raise ClusterError(self.problem) from error
+        found = {uid: each for uid, each in kept.items() if each is not None}
         if reached == version:
-            uids = found.keys() | self.items.keys()
-            self.corrections += sum(1 for uid in uids if found.get(uid) != self.items.get(uid))
+            self.corrections += sum(1 for uid in found.keys() | self.items.keys() if self._missed(uid, found, reached))
         self.problem = None
-        self.items = found
+        self.items, self._versions = found, versions
+        self._changed()
         return version
+
+    def _missed(self, uid: str, found: Mapping[str, Kept], reached: str) -> bool:
+        """Return whether the watch should have shown another item. What came from elsewhere since is newer."""
+        return found.get(uid) != self.items.get(uid) and self._versions.get(uid, 0) <= _number(reached)
 
     async def _read(self, reached: str) -> Mapping[str, Any]:
         if reached:
@@ -113,25 +150,20 @@ class Reflector(Generic[Kept]):
                 try:
                     version = self._take(event["type"], event["object"])
                 except (KeyError, TypeError) as error:
-                    raise ClusterError(f"watch {self._objects.name}: an event can't be read ({error!r})") from error
+                    raise ClusterError(f"watch {self.name}: an event can't be read ({error!r})") from error
         return version
 
     def _take(self, kind: str, document: Mapping[str, Any]) -> str:
         if kind == "ERROR":
-            raise ClusterError(f"watch {self._objects.name}: {document.get('code')} {document.get('message')}")
-        metadata = document["metadata"]
+            raise ClusterError(f"watch {self.name}: {document.get('code')} {document.get('message')}")
         if kind != "BOOKMARK":
-            uid = metadata["uid"]
-            kept = None if kind == "DELETED" else self._keep(document)
-            if kept != self.items.get(uid):
-                items = dict(self.items)
-                if kept is None:
-                    del items[uid]
-                else:
-                    items[uid] = kept
-                self.items = items
-        return str(metadata["resourceVersion"])
+            self.take(kind, document)
+        return str(document["metadata"]["resourceVersion"])
 
-    def _kept_of(self, documents: list[Mapping[str, Any]]) -> dict[str, Kept]:
-        kept = {document["metadata"]["uid"]: self._keep(document) for document in documents}
-        return {uid: each for uid, each in kept.items() if each is not None}
+
+def _number(version: str) -> int:
+    """Return a resource version as a number, which grows with each write to objects of a kind.
+
+    Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions.
+    """
+    return int(version) if version.isdecimal() else 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtppool_operator.kube.api_server import ApiServer, read_items
-from rtppool_operator.kube.cluster import relay_of
+from rtppool_operator.kube.documents import relay_of
 from rtppool_operator.pools.cluster_view import RelayPod
 
 COMPONENT = "app.kubernetes.io/component"

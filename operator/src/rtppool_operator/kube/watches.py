@@ -1,79 +1,130 @@
-"""The relay pods, the nodes and the relays' ConfigMap, kept by watches."""
+"""The cluster as watches keep it: pools, relay pods, nodes and the relays' ConfigMap.
+
+kopf does not say when it has listed, what a second list of its own lacks, or that its watch is silent. The pools
+therefore have a cache as all other objects. An event that kopf delivers first changes it, and the other one is ignored.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from rtppool_core.contract.pools_file import CONFIG_MAP_NAME
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.api_server import ApiServer, ClusterError
-from rtppool_operator.kube.cluster import configuration_of, node_of, relay_of
+from rtppool_operator.kube.documents import configuration_of, node_of, relay_of
 from rtppool_operator.kube.object_list import ObjectList
 from rtppool_operator.kube.reflector import Reflector
-from rtppool_operator.pools.cluster_view import Configuration, Node, RelayPod
+from rtppool_operator.pools.cluster_view import ClusterView, Configuration, Node, RelayPod
+from rtppool_operator.pools.parsing import parse_pool, parse_without_spec
+from rtppool_operator.pools.schema import spec_schema
+from rtppool_operator.pools.spec import GROUP, PLURAL, VERSION, Pool
+from rtppool_operator.pools.trust import TrustPolicy
+
+POOLS = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+NODES = "/api/v1/nodes"
 
 
 class ClusterWatches:
-    """Watches a namespace's relays, by their labels, its ConfigMap by name, and all nodes without addresses."""
+    """Watches all pools and nodes, and in one namespace the relays by their labels and their ConfigMap by its name.
 
-    def __init__(self, api: ApiServer, namespace: str, relay_selector: str) -> None:
+    `changed` is called when the view may have changed otherwise than by a write of this program.
+    """
+
+    def __init__(
+        self,
+        api: ApiServer,
+        definition: Mapping[str, Any],
+        policy: TrustPolicy,
+        relay_selector: str,
+        changed: Callable[[], None],
+    ) -> None:
+        self._schema = spec_schema(definition)
+        self._policy = policy
+        namespace = policy.namespace
         path = f"/api/v1/namespaces/{namespace}"
         pods = ObjectList(api, f"pods in {namespace}", f"{path}/pods", {"labelSelector": relay_selector})
         named = {"fieldSelector": f"metadata.name={CONFIG_MAP_NAME}"}
         config_map = ObjectList(api, f"configmap {CONFIG_MAP_NAME}", f"{path}/configmaps", named)
-        nodes = ObjectList(api, "nodes", "/api/v1/nodes", metadata_only=True)
-        self._relays: Reflector[RelayPod] = Reflector(pods, relay_of)
-        self._nodes: Reflector[Node] = Reflector(nodes, node_of)
-        self._configuration: Reflector[Configuration] = Reflector(config_map, configuration_of)
+        labelled = ObjectList(api, "nodes", NODES, metadata_only=True)
+        self._pools: Reflector[Pool] = Reflector(ObjectList(api, PLURAL, POOLS), self._parse, changed)
+        self._relays: Reflector[RelayPod] = Reflector(pods, relay_of, changed)
+        self._configuration: Reflector[Configuration] = Reflector(config_map, configuration_of, changed)
+        self._nodes: Reflector[Node] = Reflector(labelled, node_of, changed)
+        self._addressed: Reflector[Node] = Reflector(ObjectList(api, "nodes with addresses", NODES), node_of, changed)
+        self._addresses_needed = asyncio.Event()
+        self._caches: tuple[Reflector[Any], ...] = (
+            self._pools,
+            self._relays,
+            self._nodes,
+            self._addressed,
+            self._configuration,
+        )
 
     @property
     def corrections(self) -> int:
         """The number of objects that lists have shown otherwise than the watches before them."""
-        return self._relays.corrections + self._nodes.corrections + self._configuration.corrections
+        return sum(each.corrections for each in self._caches)
 
-    def relays(self) -> tuple[RelayPod, ...]:
-        """Return running relay pods, by name.
-
-        Raises:
-            ClusterError: they are out of date.
-        """
-        return tuple(sorted(_current(self._relays).values(), key=lambda relay: relay.name))
-
-    def nodes(self) -> Mapping[str, Node]:
-        """Return all nodes by name, without addresses.
+    def view(self) -> ClusterView:
+        """Return the cluster as the watches show it.
 
         Raises:
-            ClusterError: they are out of date.
+            ClusterError: one of the caches is out of date.
         """
-        return {node.name: node for node in sorted(_current(self._nodes).values(), key=lambda node: node.name)}
+        pools = sorted(_current(self._pools).values(), key=lambda pool: pool.key)
+        relays = sorted(_current(self._relays).values(), key=lambda relay: relay.name)
+        found = _current(self._nodes)
+        # Only pools that advertise an ExternalIP need whole nodes, which have ten times as many bytes.
+        if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
+            self._addresses_needed.set()
+            found = _current(self._addressed)
+        nodes = {node.name: node for node in sorted(found.values(), key=lambda node: node.name)}
+        written = next(iter(_current(self._configuration).values()), Configuration())
+        return ClusterView(tuple(pools), tuple(relays), nodes, written.text, written.default_pool)
 
-    def configuration(self) -> Configuration:
-        """Return what the relays' ConfigMap has.
+    def take_pool(self, kind: str, document: Mapping[str, Any]) -> None:
+        """Take an event of kopf's watch."""
+        self._pools.take(kind, document)
 
-        Raises:
-            ClusterError: it is out of date.
-        """
-        return next(iter(_current(self._configuration).values()), Configuration())
+    def status_written(self, pool: Pool, version: str, status: Mapping[str, Any]) -> None:
+        """Show a status that was written, so that the event of the write is none."""
+        shown = self._pools.items.get(pool.uid)
+        if shown is not None:
+            self._pools.put(pool.uid, version, replace(shown, status=status))
 
-    def annotated(self, relay: RelayPod, revision: str) -> None:
+    def annotated(self, relay: RelayPod, version: str, revision: str) -> None:
         """Show an annotation that was written. A silent watch must not have it written again and again."""
         shown = self._relays.items.get(relay.uid)
         if shown is not None:
-            self._relays.put(relay.uid, replace(shown, revision=revision))
+            self._relays.put(relay.uid, version, replace(shown, revision=revision))
 
-    def configured(self, uid: str, configuration: Configuration) -> None:
+    def configured(self, uid: str, version: str, configuration: Configuration) -> None:
         """Show what the ConfigMap has after a write, for the same reason."""
-        self._configuration.put(uid, configuration)
+        self._configuration.put(uid, version, configuration)
 
-    async def run(self, jobs: PeriodicJobs) -> None:
-        """Watch until cancelled."""
+    async def run(self, jobs: PeriodicJobs, served: asyncio.Event) -> None:
+        """Watch until cancelled; pools as soon as they are served."""
+        now = asyncio.Event()
+        now.set()
+        begin = {self._pools: served, self._addressed: self._addresses_needed}
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(jobs.keep_running("watch of pods", self._relays.run))
-            tasks.create_task(jobs.keep_running("watch of nodes", self._nodes.run))
-            tasks.create_task(jobs.keep_running("watch of the configuration", self._configuration.run))
+            for cache in self._caches:
+                job = partial(_run_after, begin.get(cache, now), cache)
+                tasks.create_task(jobs.keep_running(f"watch of {cache.name}", job))
+
+    def _parse(self, document: Mapping[str, Any]) -> Pool:
+        if self._policy.is_honoured(document["metadata"]["namespace"]):
+            return parse_pool(document, self._schema)
+        return parse_without_spec(document)
+
+
+async def _run_after(event: asyncio.Event, cache: Reflector[Any]) -> None:
+    await event.wait()
+    await cache.run()
 
 
 def _current(reflector: Reflector[Any]) -> Mapping[str, Any]:

@@ -28,8 +28,8 @@ ANNOTATIONS_AT_ONCE = 16
 class ClusterAccess(DefaultPoolStore, Protocol):
     """The operator's access to the cluster. Every call may raise `ClusterError`."""
 
-    async def read_view(self) -> ClusterView:
-        """Read pools, relays, nodes and `pools.json`."""
+    def read_view(self) -> ClusterView:
+        """Return the cluster as watches show it, or raise `ClusterError` while they are out of date."""
 
     async def write(self, text: str, *, exists: bool) -> None:
         """Write `pools.json`."""
@@ -46,7 +46,7 @@ class ClusterAccess(DefaultPoolStore, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The cluster at the last round and the desired state. `began_seconds` is monotonic, from before the reads."""
+    """The cluster at the last round and the desired state. `began_seconds` is when that round began, monotonic."""
 
     view: ClusterView
     desired: Desired
@@ -83,11 +83,11 @@ class Configurator:
         """Read the cluster, write the configuration, annotate pods. Return whether the desired state has changed.
 
         Raises:
-            ClusterError: a read or the write of the configuration failed; relays keep their configuration.
+            ClusterError: a watch is out of date, or the write of the configuration failed; relays keep what they have.
             NotLeadingError: another operator may be writing.
         """
         began = self._monotonic()
-        view = await self._cluster.read_view()
+        view = self._cluster.read_view()
         before = self.snapshot.desired if self.snapshot is not None else None
         desired = desired_state(view, self._policy, self._last_text)
         if view.written != desired.text:

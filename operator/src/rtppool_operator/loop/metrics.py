@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -37,12 +36,10 @@ class OperatorMetrics(Collector):
         reconciler: Reconciler,
         poller: Poller,
         context: MetricsContext | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reconciler = reconciler
         self._poller = poller
         self._context = context or MetricsContext()
-        self._monotonic = monotonic
 
     def describe(self) -> Iterable[Metric]:
         """Return no metric at registration."""
@@ -53,7 +50,7 @@ class OperatorMetrics(Collector):
         counts = self._reconciler.counts
         yield _by_label(
             "cycles",
-            "Reads of the cluster, each with its writes.",
+            "Rounds over the cluster, each with its writes.",
             "result",
             {"done": counts.cycles, "failed": counts.failed_cycles},
         )
@@ -81,7 +78,7 @@ class OperatorMetrics(Collector):
             ("api_throttled", "Responses of the API server that it is overloaded (429).", around.throttled()),
             (
                 "resync_corrections",
-                "Pods and nodes that a list showed otherwise than the watch before it.",
+                "Objects that a list showed otherwise than the watch before it.",
                 around.resync_corrections(),
             ),
             ("watch_restarts", "Unexpected ends of the watch of pools.", around.watch_restarts()),
@@ -91,23 +88,15 @@ class OperatorMetrics(Collector):
             yield family
 
     def _gauges(self, counts: WorkCounters) -> Iterable[Metric]:
-        now = self._monotonic()
-        watch = self._reconciler.watch
         outdated = float(self._context.definition_problem() is not None)
         for name, text, number in (
-            ("pools", "RtpPool objects at the last read of the cluster.", counts.pools),
-            ("relays", "Relay pods at the last read of the cluster.", counts.relays),
+            ("pools", "RtpPool objects at the last round.", counts.pools),
+            ("relays", "Relay pods at the last round.", counts.relays),
             ("leading", "1 while this operator holds the lease and reaches the API server.", self._leading()),
             ("definition_outdated", "1 while this operator's definition of RtpPool is not in force.", outdated),
             (
-                "watch_behind_seconds",
-                "Age of the oldest listed version of a pool that the watch has not delivered.",
-                watch.behind_seconds(now),
-            ),
-            ("watch_age_seconds", "Time since the last event of the watch.", watch.age_seconds(now)),
-            (
                 "last_cycle_seconds",
-                "Duration of the last read of the cluster with its writes.",
+                "Duration of the last round with its writes.",
                 counts.last_cycle_seconds,
             ),
         ):

@@ -1,7 +1,7 @@
 """The operator's four loops. None waits for another.
 
 - lease: renews the lease. All others pause without it.
-- configure: reads the cluster every two seconds, at once after an edit, and writes the relays' configuration.
+- configure: looks at the cluster when it has changed, and every ten seconds, and writes the relays' configuration.
 - poll: polls every relay every two seconds.
 - report: writes statuses. It polls relays that are behind by itself, more often and at once after an edit.
 """
@@ -17,7 +17,6 @@ from typing import Any
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership, are_replicas
-from rtppool_operator.kube.watch_health import WatchHealth
 from rtppool_operator.kube.writer import NotLeadingError, Writer
 from rtppool_operator.loop.configure import ClusterAccess, Configurator, Snapshot
 from rtppool_operator.loop.default_pool_keeper import DefaultPoolKeeper
@@ -35,8 +34,10 @@ log = logging.getLogger(__name__)
 # Between two urgent polls of relays that are behind.
 URGENT_PAUSE_SECONDS = 0.4
 LEASE_RETRY_SECONDS = 1.0
-# A client that edits a pool in a loop, in any namespace, must not make the operator list the cluster in a loop.
+# A client that edits a pool in a loop, in any namespace, must not make the operator work in a loop.
 MIN_ROUND_SECONDS = 0.2
+# Without a change. A failed round is repeated after POLL_SECONDS.
+MAX_ROUND_SECONDS = 10.0
 LEASE = "lease"
 
 
@@ -56,7 +57,6 @@ class Reconciler:
         default_pool: DefaultPool | None = None,
     ) -> None:
         self.counts = WorkCounters()
-        self.watch = WatchHealth()
         self.jobs = PeriodicJobs(monotonic)
         self._poller = poller
         self._leadership = leadership
@@ -70,7 +70,6 @@ class Reconciler:
         self._done_at = dict.fromkeys((CONFIGURE, POLL, REPORT), monotonic())
         self._wake = asyncio.Event()
         self._reports_due = asyncio.Event()
-        self._generations: dict[str, int] = {}
         self._first_snapshot = asyncio.Event()
         self._other_led = False
         self._me = me
@@ -100,15 +99,8 @@ class Reconciler:
         """Return the time since the last round of the loop that is furthest behind, failed rounds included."""
         return self._monotonic() - min(self._done_at.values())
 
-    def pool_seen(self, uid: str, generation: int | None, version: str | None = None) -> None:
-        """Record an event of the watch; `generation` None is a deletion. A new generation starts a round at once."""
-        self.watch.record_event(uid, None if generation is None else version, self._monotonic())
-        if self._generations.get(uid) == generation:
-            return
-        if generation is None:
-            del self._generations[uid]
-        else:
-            self._generations[uid] = generation
+    def wake(self) -> None:
+        """Start a round of the configure loop at once, because the cluster has changed."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -130,21 +122,6 @@ class Reconciler:
             await self._leadership.release()
         except ClusterError as error:
             log.warning("the lease was not released, so the next operator waits for its end: %s", error)
-
-    async def cycle(self) -> None:
-        """Run one round of each loop in order.
-
-        Raises:
-            ClusterError: a read of the cluster or the write of the configuration failed.
-            NotLeadingError: another operator may be writing.
-        """
-        if not self._leadership.leads():
-            await self._leadership.hold()
-        await self._configure()
-        snapshot = self._configurator.snapshot
-        if snapshot is not None:
-            await self._reporter.poll_all(snapshot)
-            await self._report_statuses(snapshot, every_pool=True)
 
     async def _hold_lease_forever(self) -> None:
         while True:
@@ -178,7 +155,7 @@ class Reconciler:
             if self._leadership.leads():
                 await self._guarded(CONFIGURE, self._configure())
             self._done_at[CONFIGURE] = self._monotonic()
-            await self._until(began + POLL_SECONDS, self._wake)
+            await self._until(began + (POLL_SECONDS if CONFIGURE in self._problems else MAX_ROUND_SECONDS), self._wake)
             await asyncio.sleep(max(0.0, began + MIN_ROUND_SECONDS - self._monotonic()))
 
     async def _poll_forever(self) -> None:
@@ -220,10 +197,6 @@ class Reconciler:
         if first:
             self._first_snapshot.set()
         if snapshot is not None:
-            self.watch.record_list(snapshot.view.versions, snapshot.began_seconds, self._monotonic())
-            # The watch may miss a deletion. A pool that the list does not have yet costs one more round.
-            uids = {pool.uid for pool in snapshot.view.pools}
-            self._generations = {uid: seen for uid, seen in self._generations.items() if uid in uids}
             self.counts.pools, self.counts.relays = len(snapshot.view.pools), len(snapshot.view.relays)
             if await self._default_pool.run_round(snapshot.view):
                 self._wake.set()

@@ -48,13 +48,12 @@ class Configuration:
 class ClusterView:
     """Pools of all namespaces, relay pods of the operator's namespace, and all nodes.
 
-    `written` is the current `pools.json`, None without one. `versions` are the pools' resource versions by uid.
-    `default_pool` is the recorded name of a default pool that existed.
+    `written` is the current `pools.json`, None without one. `default_pool` is the recorded name of a default pool that
+    existed.
     """
 
     pools: tuple[Pool, ...]
     relays: tuple[RelayPod, ...]
     nodes: Mapping[str, Node]
     written: str | None
-    versions: Mapping[str, str] = field(default_factory=dict)
     default_pool: str | None = None

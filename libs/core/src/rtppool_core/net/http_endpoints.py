@@ -23,7 +23,7 @@ from rtppool_core.net.http_listener import BACKLOG, BoundedSite
 from rtppool_core.net.udp import family_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-OPEN_PATHS = frozenset({"/health", "/healthz", "/ready"})
+OPEN_PATHS = frozenset({"/health", "/ready"})
 MAX_HEADER_BYTES = 16 * 1024
 SHUTDOWN_SECONDS = 2.0
 REALM = "rtp-pool: any user name, the token as password"

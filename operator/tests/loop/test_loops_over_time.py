@@ -1,0 +1,99 @@
+"""The loops as they run, in virtual time, on a cluster in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest
+from test_reconciler import MemoryCluster
+
+from rtppool_operator.kube.cluster import ClusterView
+from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership
+from rtppool_operator.loop.reconciler import MAX_ROUND_SECONDS, MIN_ROUND_SECONDS, Reconciler
+from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.trust import TrustPolicy
+from rtppool_operator.relays.observed import POLL_SECONDS
+from rtppool_operator.relays.polling import Poller
+
+pytestmark = pytest.mark.looptime
+
+MakePool = Callable[..., Pool]
+
+
+class TimedCluster(MemoryCluster):
+    """Records when it is looked at, and when the Lease is renewed."""
+
+    def __init__(self, time: Callable[[], float]) -> None:
+        super().__init__()
+        self._time = time
+        self.looks: list[float] = []
+        self.renewals: list[float] = []
+
+    def read_view(self) -> ClusterView:
+        self.looks.append(self._time())
+        return super().read_view()
+
+    async def write_lease(self, namespace: str, name: str, lease: object, *, exists: bool) -> bool:
+        self.renewals.append(self._time())
+        return await super().write_lease(namespace, name, lease, exists=exists)
+
+
+@contextlib.asynccontextmanager
+async def running() -> AsyncIterator[tuple[TimedCluster, Reconciler]]:
+    """Run an operator that leads and has nothing to do."""
+    time = asyncio.get_running_loop().time
+    cluster, poller = TimedCluster(time), Poller(None, monotonic=time)
+    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), "ns/me", TrustPolicy("voice"), time)
+    task = asyncio.create_task(made.run())
+    await asyncio.sleep(MAX_ROUND_SECONDS + MIN_ROUND_SECONDS)
+    for recorded in (cluster.looks, cluster.renewals, cluster.writes):
+        recorded.clear()
+    yield cluster, made
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await made.close()
+
+
+async def test_an_idle_operator_looks_at_its_caches_every_ten_seconds_and_renews_its_lease() -> None:
+    async with running() as (cluster, reconciler):
+        assert reconciler.problem is None
+        await asyncio.sleep(600)
+        assert len(cluster.looks) == pytest.approx(600 / MAX_ROUND_SECONDS, abs=1)
+        assert len(cluster.renewals) == pytest.approx(600 / RENEW_SECONDS, abs=1)
+
+
+async def test_a_change_is_looked_at_at_once_and_a_storm_of_changes_five_times_a_second() -> None:
+    async with running() as (cluster, reconciler):
+        began = asyncio.get_running_loop().time()
+        for _ in range(1000):
+            reconciler.wake()
+            await asyncio.sleep(0.01)
+        assert cluster.looks[0] == began
+        assert len(cluster.looks) == pytest.approx(10 / MIN_ROUND_SECONDS, abs=2)
+
+
+async def test_a_round_that_failed_is_repeated_after_two_seconds() -> None:
+    async with running() as (cluster, reconciler):
+        cluster.away = True
+        reconciler.wake()
+        await asyncio.sleep(1)
+        assert reconciler.problem == "list rtppools: the API server can't be reached"
+        cluster.away = False
+        await asyncio.sleep(POLL_SECONDS)
+        assert reconciler.problem is None
+
+
+async def test_an_edit_reaches_the_configuration_and_its_pods_at_once(
+    make_pool: MakePool, make_relay: Callable[..., RelayPod]
+) -> None:
+    relay = replace(make_relay("a"), address=None)
+    async with running() as (cluster, reconciler):
+        cluster.view = replace(cluster.view, pools=(make_pool(),), relays=(relay,))
+        reconciler.wake()
+        await asyncio.sleep(MIN_ROUND_SECONDS)
+        assert len(cluster.writes) == 1
+        assert [name for name, _ in cluster.refreshed] == ["relay-a"]

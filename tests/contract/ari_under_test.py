@@ -16,7 +16,7 @@ import aiohttp
 
 from rtppool_relay.ari.rest import AriClient
 
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 30.0
 QUIET_SECONDS = 0.25
 
 

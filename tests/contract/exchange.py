@@ -12,13 +12,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
+from unittest.mock import patch
 
 from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_core.contract.report import LateByCause
 from rtppool_core.net.udp import BindError
 from rtppool_core.process.periodic import PeriodicJobs
+from rtppool_relay.ari import session as ari_session
 from rtppool_relay.ari.rest import AriClient
-from rtppool_relay.ari.session import SWEEP_SECONDS, AriSession
+from rtppool_relay.ari.session import AriSession
 from rtppool_relay.calls.comparison import Comparison
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters
@@ -35,8 +37,9 @@ from rtppool_testing.waiting import until as wait_until
 APPLICATION = "rtp-pool"
 IDS = CallIds.of_relay("node-1", APPLICATION)
 OLD_IDS = CallIds.of_node("node-1")
-# Shorter than the regular sweep, so that an orphan which only the sweep would find fails the test.
-WAIT_SECONDS = SWEEP_SECONDS - 2
+# The regular sweep would hide what a fault leaves. It comes after every wait, also on a busy machine.
+NO_SWEEP_SECONDS = 90.0
+WAIT_SECONDS = 45.0
 PORTS = 3
 NO_FIGURES = CallFigures(packets=0, answered=0, lost=0, late=LateByCause(), reordered=0, duplicates=0, too_late=0)
 Moment = Literal["before", "after"]
@@ -183,6 +186,7 @@ async def running_exchange(
     """Connect calls to a stand-in, or to the one of a `previous` relay, which ends as a killed process does."""
     clock = Clock()
     async with AsyncExitStack() as stack:
+        stack.enter_context(patch.object(ari_session, "SWEEP_SECONDS", NO_SWEEP_SECONDS))
         if previous is None:
             ports = PortManager(free_range(ports_in_range), reuse_delay_seconds=0)
             stand_in = await stack.enter_async_context(StandIn("127.0.0.1", 0, "relay", "secret"))

@@ -31,7 +31,7 @@ def new_ids() -> tuple[str, str]:
 
 async def until_gone(deleted: str, listed: Callable[[], Awaitable[Listing[Channel] | Listing[Bridge]]]) -> None:
     """Wait: Asterisk answers a DELETE before the channel or bridge leaves its list."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while deleted in {each.id for each in (await listed()).items}:
             await asyncio.sleep(0.05)
 
@@ -77,7 +77,7 @@ async def test_an_application_s_name_may_have_73_characters_and_no_more(ari: Ari
 
 async def test_a_second_websocket_replaces_the_first(ari: Ari) -> None:
     async with ari.client.events(ari.application) as first, ari.client.events(ari.application):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await anext(first) == Replaced(ari.application)
 
 
@@ -108,7 +108,7 @@ async def test_external_media_starts_in_the_application_and_names_relay_and_own_
         _, port = await ari.client.media_address(channel)
         assert port > 0
         assert await ari.client.variable(media, "UNICASTRTP_LOCAL_PORT") == str(port)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             started = await anext(events)
         assert isinstance(started, ChannelStarted)
         assert (started.channel.id, started.application) == (media, ari.application)
@@ -352,7 +352,7 @@ async def test_a_third_channel_in_the_bridge_has_an_event_and_is_listed(ari: Ari
 
 async def until_channels_of_are(ari: Ari, application: str, expected: tuple[str, ...]) -> None:
     """Wait: a channel may leave the list of all channels before it leaves that of its application."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while await channels_of(ari, application) != expected:
             await asyncio.sleep(0.05)
 

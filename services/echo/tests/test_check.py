@@ -21,7 +21,7 @@ Run = Callable[[Settings], AbstractAsyncContextManager[Any]]
 def answering(answer: Callable[[bytes], bytes | None]) -> Iterator[str]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        sock.settimeout(10)
+        sock.settimeout(30)
         end = threading.Event()
 
         def serve() -> None:

@@ -212,7 +212,7 @@ async def test_a_client_without_tls_is_disconnected_without_a_line_of_the_log(
     mount: Mount, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connections(port, 1, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n") as (client,):
-        client.settimeout(10)
+        client.settimeout(30)
         answer = await asyncio.to_thread(_read_all, client)
     assert not answer.startswith(b"HTTP")
     assert await ask(port, trust(mount)) == 200

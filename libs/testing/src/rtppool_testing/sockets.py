@@ -24,7 +24,7 @@ def address_of(sock: socket.socket) -> tuple[str, int]:
     return str(host), int(port)
 
 
-async def receive(sock: socket.socket, within_seconds: float = 10.0) -> bytes:
+async def receive(sock: socket.socket, within_seconds: float = 30.0) -> bytes:
     """Return the next datagram.
 
     Raises:

@@ -34,7 +34,7 @@ def echo_and_client(bound: str, mine: str) -> Iterator[tuple[socket.socket, sock
     family = socket.AF_INET6 if ":" in mine else socket.AF_INET
     with echo, socket.socket(family, socket.SOCK_DGRAM) as client:
         client.bind((mine, 0))
-        client.settimeout(5)
+        client.settimeout(30)
         client.connect((mine, echo.getsockname()[1]))
         set_receive_timeout(echo, 5)
         yield echo, client

@@ -39,7 +39,7 @@ class Objects(Protocol):
 
 
 def _nothing() -> None:
-    """Do nothing, because nobody waits for changes."""
+    """Do nothing: no caller waits for changes."""
 
 
 class Reflector(Generic[Kept]):

@@ -23,8 +23,8 @@ class NotLeadingError(Exception):
 class Writer:
     """Counts failures by action. Logs the first failure of an action and its recovery, not every repetition.
 
-    A write that has started ends, also when the round that wants it is cancelled: nobody can take back what the API
-    server may have received. `finish` waits for it, before another operator may write.
+    A write that has started ends, also when the round that wants it is cancelled, because the API server may already
+    have received it. `finish` waits for it, before another operator may write.
     """
 
     def __init__(self, leads: Callable[[], bool], counts: WorkCounters) -> None:

@@ -133,10 +133,15 @@ class App:
         return (f"no round has finished for {silent:.0f} s",) if silent > STALLED_AFTER_SECONDS else ()
 
     def _ready(self) -> Health:
-        """Return ready for an operator that stands by for a replica: a rollout and an eviction wait for it."""
+        """Return ready for an operator that stands by for a replica: a rollout and an eviction wait for it.
+
+        It has what it needs to take over: current watches.
+        """
         missing = self.definition.problem if not self.definition.served.is_set() else None
         reconciler = self.reconciler
-        own = () if reconciler.stands_by else (reconciler.problem, reconciler.default_pool_problem)
+        own: tuple[str | None, ...] = (reconciler.problem, reconciler.default_pool_problem)
+        if reconciler.stands_by:
+            own = (self._watches.problem,)
         problems = (missing, *own)
         return Health(tuple(each for each in problems if each is not None))
 

@@ -25,7 +25,7 @@ from rtppool_operator.pools.event import PoolEvent
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.observed import POLL_SECONDS, STALE_AFTER_SECONDS
-from rtppool_operator.relays.polling import Poller
+from rtppool_operator.relays.polling import MISSED_POLLS, Poller
 from rtppool_operator.relays.progress import FIRST_NUDGE_SECONDS
 from rtppool_operator.status.write_policy import MIN_PAUSE_SECONDS
 from rtppool_operator.work_counters import CONFIGURE
@@ -152,7 +152,8 @@ async def one_round(reconciler: Reconciler) -> None:
     await reconciler._configure()
     snapshot = reconciler._configurator.snapshot
     assert snapshot is not None
-    await reconciler._reporter.poll_all(snapshot)
+    for _ in range(MISSED_POLLS):
+        await reconciler._reporter.poll_all(snapshot)
     await reconciler._report_statuses(snapshot, every_pool=True)
 
 
@@ -558,3 +559,53 @@ async def test_a_pool_that_is_edited_in_a_loop_makes_at_most_five_rounds_a_secon
     pauses = [later - earlier for earlier, later in pairwise(began)]
     assert min(pauses) > 0.9 * MIN_ROUND_SECONDS, "no round follows at once"
     assert max(pauses) < 0.9 * POLL_SECONDS, "each edit starts a round"
+
+
+async def polled_round(reconciler: Reconciler) -> None:
+    """Poll every relay once, and report."""
+    await reconciler._configure()
+    snapshot = reconciler._configurator.snapshot
+    assert snapshot is not None
+    await reconciler._reporter.poll_all(snapshot)
+    await reconciler._report_statuses(snapshot, every_pool=True)
+
+
+async def test_a_new_leader_writes_no_status_of_a_relay_that_has_missed_fewer_than_three_polls(
+    cluster: MemoryCluster,
+    relay: dict[str, Any],
+    reconciler: Reconciler,
+    make_pool: MakePool,
+    make_relay: Callable[..., RelayPod],
+    make_report: Any,
+) -> None:
+    heard, silent = make_pool("heard", nodeSelector={"zone": "1"}), make_pool("silent", nodeSelector={"zone": "2"})
+    relay |= to_json(make_report(heard))
+    cluster.view = replace(
+        cluster.view,
+        pools=(heard, silent),
+        relays=(*cluster.view.relays, replace(make_relay("b"), address=None)),
+        nodes={"a": Node("a", {"zone": "1"}), "b": Node("b", {"zone": "2"})},
+    )
+    await reconciler._leadership.hold()
+    written = []
+    for _ in range(MISSED_POLLS):
+        await polled_round(reconciler)
+        written.append([pool.name for pool in cluster.view.pools if pool.status])
+    assert written == [["heard"], ["heard"], ["heard", "silent"]]
+
+
+async def test_an_operator_that_leads_again_starts_over_from_the_cluster_and_the_relays(
+    cluster: MemoryCluster, relay: dict[str, Any], reconciler: Reconciler, make_pool: MakePool, make_report: Any
+) -> None:
+    pool = make_pool()
+    relay |= to_json(make_report(pool))
+    cluster.view = replace(cluster.view, pools=(pool,))
+    await one_round(reconciler)
+    relay.clear()
+    reconciler._reporter.begin()
+    cluster.edit_status(pool.uid, {})
+    await polled_round(reconciler)
+    assert len(cluster.statuses) == 1, "its own report of before counts as little as one missed poll"
+    await polled_round(reconciler)
+    await polled_round(reconciler)
+    assert len(cluster.statuses) == 2

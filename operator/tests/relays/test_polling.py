@@ -18,7 +18,7 @@ from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.report import HistogramExport, Report, WindowReport, Windows
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_operator.pools.cluster_view import RelayPod
-from rtppool_operator.relays.polling import MAX_POLLS_IN_FLIGHT, Poller, read_report
+from rtppool_operator.relays.polling import MAX_POLLS_IN_FLIGHT, MISSED_POLLS, Poller, read_report
 from rtppool_operator.relays.relay_http import MAX_BODY_BYTES
 
 MakeReport = Callable[..., Report]
@@ -330,3 +330,19 @@ async def test_a_relay_that_answers_for_another_node_is_told(
 def test_unknown_fields_of_a_newer_relay_are_ignored(make_report: MakeReport) -> None:
     document = to_json(make_report()) | {"somethingNew": 1}
     assert read_report(json.dumps(document).encode()) == make_report()
+
+
+async def test_a_relay_is_settled_by_an_answer_or_by_three_missed_polls(
+    relay: Relay, poller: Poller, make_report: MakeReport
+) -> None:
+    for missed in range(MISSED_POLLS):
+        assert not poller.is_settled("uid-a"), missed
+        await poller.poll([relay.pod()])
+    assert poller.is_settled("uid-a"), "it is silent"
+    poller.forget()
+    assert not poller.is_settled("uid-a")
+    relay.answer = lambda: web.json_response(to_json(make_report(node="a")))
+    await poller.poll([relay.pod()])
+    assert poller.is_settled("uid-a")
+    await poller.poll([])
+    assert not poller.is_settled("uid-a"), "it is gone"

@@ -77,6 +77,17 @@ def writes(lines: Iterable[str], resource: str, since_unix_seconds: float) -> li
     return sorted(found, key=lambda each: each.at_unix_seconds)
 
 
+def answered(lines: Iterable[str], since_unix_seconds: float, apart_from: str) -> int:
+    """Return the number of requests since a time, discovery included, but for those of one resource."""
+    events = map(json.loads, lines)
+    return sum(
+        event["stage"] == ("ResponseStarted" if event["verb"] == "watch" else "ResponseComplete")
+        and datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp() >= since_unix_seconds
+        and event.get("objectRef", {}).get("resource") != apart_from
+        for event in events
+    )
+
+
 def shortest_pause_seconds(written: Iterable[Written]) -> float | None:
     """Return the shortest time between two writes of one object; None if no object was written twice."""
     last: dict[str, float] = {}

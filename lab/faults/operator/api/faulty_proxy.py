@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,6 +70,7 @@ class FaultyProxy:
         self._port = 0
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
+        self._watches: set[web.StreamResponse] = set()
 
     @property
     def url(self) -> str:
@@ -92,6 +95,15 @@ class FaultyProxy:
         if self._session is not None:
             await self._session.close()
 
+    async def send_error(self, code: int) -> None:
+        """Send an ERROR event on every open watch."""
+        status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "by the test"}
+        line = json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
+        for watch in list(self._watches):
+            # A client that has just gone watches anew.
+            with contextlib.suppress(ConnectionError):
+                await watch.write(line)
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         verb = verb_of(request.method, request.path, request.query)
         self.requests[verb] = self.requests.get(verb, 0) + 1
@@ -107,6 +119,7 @@ class FaultyProxy:
         if self._session is None:
             raise LabError("the proxy was not started")
         body = await request.read()
+        response: web.StreamResponse | None = None
         try:
             async with self._session.request(
                 request.method,
@@ -120,6 +133,8 @@ class FaultyProxy:
             ) as answer:
                 response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer.headers))
                 await response.prepare(request)
+                if watch:
+                    self._watches.add(response)
                 async for chunk in answer.content.iter_any():
                     if watch and self.faults.silent_watches:
                         # This chunk is lost, so later bytes of the connection cannot be parsed either.
@@ -132,6 +147,9 @@ class FaultyProxy:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=BAD_GATEWAY)
+        finally:
+            if response is not None:
+                self._watches.discard(response)
 
 
 def verb_of(method: str, path: str, query: Mapping[str, str]) -> str:

@@ -150,6 +150,14 @@ async def _watches_silent(stage: Stage) -> Lift:
     return _lift_proxy(stage)
 
 
+def _watches_told(code: int) -> Callable[[Stage], Awaitable[Lift]]:
+    async def strike(stage: Stage) -> Lift:
+        await stage.rig.proxy.send_error(code)
+        return _nothing
+
+    return strike
+
+
 async def _requests_hang(stage: Stage) -> Lift:
     stage.rig.proxy.faults.hang = EVERYTHING
     return _lift_proxy(stage)
@@ -250,6 +258,8 @@ FAULTS = (
     Fault("429 to everything", _refusing(429, EVERYTHING), 6.0),
     Fault("500 to everything", _refusing(500, EVERYTHING), 6.0),
     Fault("watches black-holed", _watches_silent, 8.0),
+    Fault("ERROR 410 in every watch", _watches_told(410)),
+    Fault("ERROR 500 in every watch", _watches_told(500)),
     Fault("requests hang", _requests_hang, 8.0),
     Fault("relay silent", _relay("silent"), 10.0),
     Fault("relay answers garbage", _relay("garbage"), 10.0),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from lab.base.proc import cpu_seconds
 from lab.base.report import Figure
-from lab.faults.operator.api.audit import writes
+from lab.faults.operator.api.audit import answered, writes
 from lab.faults.operator.api.resources import NAMESPACE, pool, pool_path, pools_of
 from lab.faults.operator.rig.operator_process import OperatorProcess
 from lab.faults.operator.rig.rig import Rig
@@ -17,6 +17,7 @@ from lab.faults.operator.runs.scale import STATUS_RESOURCE
 RELAYS = 3
 START_SECONDS, SETTLE_SECONDS = 30.0, 20.0
 RENDER_SECONDS = 1.0
+REQUESTS_A_MINUTE = 2.0
 SAY_EVERY_SECONDS = 60.0
 MAX_REPORT_SECONDS, REPORT_BOUND_SECONDS = 30.0, 5.0
 DEFAULT = pool_path(NAMESPACE, "default")
@@ -38,6 +39,7 @@ async def idle(rig: Rig, operator: OperatorProcess, minutes: float, say: Callabl
         since, used = time.time(), cpu_seconds(operator.process.pid)
         await _wait(minutes * 60, say)
         written = writes(_log(rig), STATUS_RESOURCE, since)
+        asked = answered(_log(rig), since, "leases") / minutes
         share = (cpu_seconds(operator.process.pid) - used) / (minutes * 60)
         seconds = await _echo_gone(rig)
     finally:
@@ -45,6 +47,12 @@ async def idle(rig: Rig, operator: OperatorProcess, minutes: float, say: Callabl
         await asyncio.gather(noise, return_exceptions=True)
     return [
         Figure(f"status writes in {minutes:g} idle minutes with the probe on", str(len(written)), "0", not written),
+        Figure(
+            "requests to the API server a minute, without those of the lease",
+            f"{asked:.2f}",
+            f"{REQUESTS_A_MINUTE:g}",
+            asked <= REQUESTS_A_MINUTE,
+        ),
         Figure("operator's share of one processor, idle", f"{share:.1%}"),
         Figure(
             "lost echo of a relay, until it is in the pool's status",

@@ -104,7 +104,7 @@ async def test_an_operator_that_waits_takes_over_at_once_when_the_other_ends_in_
     assert await second.is_ready()
 
 
-async def test_an_operator_that_is_cut_off_alone_is_followed_by_the_other_and_does_not_write_when_it_is_back(
+async def test_operators_that_are_cut_off_in_turn_follow_each_other_and_do_not_write_when_they_are_back(
     stage: Stage,
 ) -> None:
     proxy = FaultyProxy(stage.rig.server)
@@ -123,6 +123,12 @@ async def test_an_operator_that_is_cut_off_alone_is_followed_by_the_other_and_do
         await stage.rig.converge(CONVERGED)
         assert await second.is_ready()
         assert await stage.operator.metric("rtp_operator_config_writes_total") == written
+        proxy.faults.hang = EVERYTHING
+        proxy.faults.silent_watches = True
+        await move(stage.rig, DEFAULT, 14_000)
+        await stage.rig.converge(LEASE_AND_CONVERGED)
+        assert await stage.operator.is_ready()
+        assert not await second.is_ready()
     finally:
         await second.end()
         await proxy.close()
@@ -159,6 +165,14 @@ async def test_an_edit_comes_through_watches_that_have_gone_silent_and_stay_so(s
     stage.rig.proxy.faults.silent_watches = True
     await move(stage.rig, DEFAULT, 12_000)
     await stage.rig.converge(SILENT_AND_CONVERGED)
+
+
+@pytest.mark.parametrize("code", [410, 500])
+async def test_an_error_event_in_every_watch_costs_no_edit(stage: Stage, code: int) -> None:
+    await strike_and_lift(stage, fault_named(f"ERROR {code} in every watch"))
+    await move(stage.rig, DEFAULT, 12_000)
+    await stage.rig.converge(CONVERGED)
+    assert (await stage.operator.metric("rtp_operator_watch_restarts_total") > 0) == (code == 500)
 
 
 @pytest.mark.parametrize("status", [409, of_full(429), 500])

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
-from lab.faults.operator.api.audit import missing, read_audit, shortest_pause_seconds, table, unused, writes
+from lab.faults.operator.api.audit import answered, missing, read_audit, shortest_pause_seconds, table, unused, writes
 
 ROLES = [
     {
@@ -93,3 +94,19 @@ def test_an_apply_that_creates_its_object_uses_two_rights() -> None:
 
 def test_discovery_needs_no_role() -> None:
     assert read_audit([event("get", None)]).used == {}
+
+
+def test_requests_since_a_time_count_once_with_discovery_and_without_the_lease() -> None:
+    def at(second: int, line: str) -> str:
+        return json.dumps(json.loads(line) | {"requestReceivedTimestamp": f"2026-01-01T00:00:{second:02d}.000000Z"})
+
+    since = datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC).timestamp()
+    log = [
+        at(4, event("list", POOLS)),
+        at(5, event("list", POOLS)),
+        at(6, event("watch", POOLS, "ResponseStarted")),
+        at(6, event("watch", POOLS)),
+        at(7, event("get", None)),
+        at(8, event("update", {"resource": "leases"})),
+    ]
+    assert answered(log, since, "leases") == 3

@@ -69,6 +69,15 @@ class ClusterWatches:
         """The number of objects that lists have shown otherwise than the watches before them."""
         return sum(each.corrections for each in self._caches)
 
+    @property
+    def problem(self) -> str | None:
+        """Why there is no view; None when there is one."""
+        try:
+            self.view()
+        except ClusterError as error:
+            return str(error)
+        return None
+
     def view(self) -> ClusterView:
         """Return the cluster as the watches show it.
 

@@ -146,6 +146,7 @@ class Reconciler:
         if self._other_led:
             self._other_led = False
             self._configurator.forget()
+            self._reporter.begin()
         self._wake.set()
 
     async def _configure_forever(self) -> None:

@@ -66,6 +66,8 @@ class StatusReporter:
         self._broken: set[str] = set()
         self._held: dict[str, float] = {}
         self._polled_at_seconds = float("-inf")
+        # The relays that this operator has not heard since it leads; None before its first round.
+        self._unheard: set[str] | None = None
         self._views: dict[str, PoolView] = {}
 
     @property
@@ -76,6 +78,12 @@ class StatusReporter:
     def held_until_seconds(self) -> float | None:
         """Return when the first status that waits for its second after the last write is due; None without one."""
         return min(self._held.values(), default=None)
+
+    def begin(self) -> None:
+        """Start over from the cluster and the relays, because another operator has written since."""
+        self._poller.forget()
+        self._memory = StatusMemory()
+        self._unheard = None
 
     async def poll_all(self, snapshot: Snapshot) -> None:
         """Poll every relay."""
@@ -97,11 +105,12 @@ class StatusReporter:
         if behind:
             await self._poll(behind, relays, urgent=True)
             self._progress.update(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
-        nodes = {relay.node for relay in behind}
+        nodes, unheard = {relay.node for relay in behind}, self._unheard_nodes(relays)
         claims = [
             claim
             for claim in snapshot.desired.claims.values()
-            if every_pool or claim.pool.uid in self._held or not nodes.isdisjoint(_nodes_of(claim))
+            if unheard.isdisjoint(_nodes_of(claim))
+            and (every_pool or claim.pool.uid in self._held or not nodes.isdisjoint(_nodes_of(claim)))
         ]
         uids = set(snapshot.desired.claims)
         self._memory.keep_only(uids)
@@ -122,6 +131,13 @@ class StatusReporter:
         began = self._monotonic()
         await self._poller.poll(relays, present, urgent=urgent)
         self._counts.rounds[POLL].add(self._monotonic() - began)
+
+    def _unheard_nodes(self, relays: Iterable[RelayPod]) -> set[str]:
+        """Return the nodes whose pools have no status yet: it would call relays silent that were never asked."""
+        present = {relay.uid: relay.node for relay in relays}
+        before = set(present) if self._unheard is None else self._unheard & present.keys()
+        self._unheard = {uid for uid in before if not self._poller.is_settled(uid)}
+        return {present[uid] for uid in self._unheard}
 
     def _answers(self, relay: RelayPod, now_seconds: float) -> bool:
         """Return whether a relay that is being deleted still answers. It counts that long, then it is gone."""

@@ -18,6 +18,8 @@ from rtppool_operator.relays.report_bounds import check_node, check_report
 
 TIMEOUT_SECONDS = 1.0
 MAX_POLLS_IN_FLIGHT = 32
+# A relay that has missed as many polls in a row is silent.
+MISSED_POLLS = 3
 # Reserved for urgent polls, so that silent relays do not delay them.
 MAX_URGENT_POLLS = 8
 
@@ -46,6 +48,7 @@ class Poller:
         self._slots = asyncio.Semaphore(MAX_POLLS_IN_FLIGHT - MAX_URGENT_POLLS)
         self._urgent_slots = asyncio.Semaphore(MAX_URGENT_POLLS)
         self._polled_at: dict[str, float] = {}
+        self._missed: dict[str, int] = {}
         self.last_reports: dict[str, LastReport] = {}
         self.failures: dict[str, Failure] = {}
         self.polls = 0
@@ -54,6 +57,15 @@ class Poller:
     async def close(self) -> None:
         """Close all connections."""
         await self._http.close()
+
+    def forget(self) -> None:
+        """Forget all relays, whose reports another operator has polled since."""
+        for held in (self.last_reports, self.failures, self._polled_at, self._missed):
+            held.clear()
+
+    def is_settled(self, uid: str) -> bool:
+        """Return whether a relay has answered, or has missed so many polls that it is silent."""
+        return uid in self.last_reports or self._missed.get(uid, 0) >= MISSED_POLLS
 
     async def poll(
         self, relays: Iterable[RelayPod], present: Iterable[RelayPod] | None = None, *, urgent: bool = False
@@ -64,7 +76,7 @@ class Poller:
         """
         polled = list(relays)
         uids = {relay.uid for relay in (polled if present is None else present)}
-        for held in (self.last_reports, self.failures, self._polled_at):
+        for held in (self.last_reports, self.failures, self._polled_at, self._missed):
             for uid in [uid for uid in held if uid not in uids]:
                 del held[uid]
         headers = await self._http.headers()
@@ -79,6 +91,7 @@ class Poller:
                 report = await self._report(relay, headers)
             except Exception as error:  # noqa: BLE001 no response of a relay may stop the polls of the others
                 self.failed_polls += 1
+                self._missed[relay.uid] = self._missed.get(relay.uid, 0) + 1
                 self.failures[relay.uid] = Failure(
                     self._http.reason(relay, error), isinstance(error, IncompatibleReportError)
                 )
@@ -87,6 +100,7 @@ class Poller:
             # A later poll has already brought a newer report.
             return
         self._polled_at[relay.uid] = began
+        self._missed.pop(relay.uid, None)
         self.failures.pop(relay.uid, None)
         self.last_reports[relay.uid] = LastReport(report, self._monotonic(), int(self._unix()))
 

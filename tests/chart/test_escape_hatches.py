@@ -112,8 +112,10 @@ def test_a_rollout_takes_as_many_nodes_at_once_as_the_values_say(render: Any) ->
     assert rendered.find("DaemonSet", "rtp-echo")["spec"]["updateStrategy"] == {"type": "OnDelete"}
 
 
-def test_a_second_operator_stands_by_during_rollouts_and_evictions(render: Any, defaults: Any) -> None:
-    assert not [o for o in defaults if o["kind"] == "PodDisruptionBudget"]
+def test_a_second_operator_stands_by_during_rollouts_and_evictions(render: Any) -> None:
+    alone = render({"operator.replicas": 1})
+    assert not [o for o in alone if o["kind"] == "PodDisruptionBudget"]
+    assert alone.find("Deployment", "rtp-operator")["spec"]["strategy"] == {"type": "Recreate"}
     rendered = render(WORKING["two operators"])
     deployment = rendered.find("Deployment", "rtp-operator")["spec"]
     assert deployment["replicas"] == 2

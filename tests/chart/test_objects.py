@@ -162,7 +162,8 @@ def test_a_rollout_replaces_before_it_adds(defaults: Any) -> None:
         strategy = defaults.find("DaemonSet", name)["spec"]["updateStrategy"]
         assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "10%"}}
     operator = defaults.find("Deployment", "rtp-operator")["spec"]
-    assert (operator["replicas"], operator["strategy"]) == (1, {"type": "Recreate"})
+    surge = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    assert (operator["replicas"], operator["strategy"]) == (2, surge)
 
 
 @pytest.mark.parametrize(

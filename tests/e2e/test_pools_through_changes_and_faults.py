@@ -196,7 +196,7 @@ def test_a_pool_deleted_while_the_operator_is_down_goes_at_once_is_made_again_an
         )
         kube.kubectl("delete", "rtppool", "default", "--namespace", NAMESPACE, "--wait", "--timeout=10s", seconds=15)
         assert talking(kube, usual.node)
-        kube.kubectl("scale", OPERATOR, "--namespace", NAMESPACE, "--replicas=1")
+        kube.kubectl("scale", OPERATOR, "--namespace", NAMESPACE, "--replicas=2")
         wait_for(lambda: on_other_pool(kube, deleted), "relays run on the pool that the operator has made", 60)
     call.assert_whole()
 

@@ -54,7 +54,7 @@ def two(kube: Kube, phones: Phones) -> Iterator[Phones]:
     upgrade(kube, "operator.replicas=2")
     wait_for(lambda: ready_operators(kube) == 2 or None, "two operators are ready", 60)
     yield phones
-    upgrade(kube, "operator.replicas=1", "operator.networkPolicy.enabled=false")
+    upgrade(kube, "operator.networkPolicy.enabled=false")
     move(kube, 10000)
     wait_for(lambda: programmed(kube, 10000), "relays follow", 60)
 

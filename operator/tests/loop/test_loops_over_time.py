@@ -97,3 +97,18 @@ async def test_an_edit_reaches_the_configuration_and_its_pods_at_once(
         await asyncio.sleep(MIN_ROUND_SECONDS)
         assert len(cluster.writes) == 1
         assert [name for name, _ in cluster.refreshed] == ["relay-a"]
+
+
+async def test_an_annotation_that_was_refused_is_written_two_seconds_later(
+    make_pool: MakePool, make_relay: Callable[..., RelayPod]
+) -> None:
+    relay = replace(make_relay("a"), address=None)
+    async with running() as (cluster, reconciler):
+        cluster.refuses_pods = {"relay-a"}
+        cluster.view = replace(cluster.view, pools=(make_pool(),), relays=(relay,))
+        reconciler.wake()
+        await asyncio.sleep(1)
+        assert cluster.refreshed == []
+        cluster.refuses_pods = set()
+        await asyncio.sleep(POLL_SECONDS)
+        assert [name for name, _ in cluster.refreshed] == ["relay-a"]

@@ -54,7 +54,7 @@ class Snapshot:
 
 
 class Configurator:
-    """Keeps the last snapshot and the last written text."""
+    """Keeps the last snapshot and the last written text. `unfinished`: the last round could not annotate each pod."""
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class Configurator:
         self._counts = counts
         self._monotonic = monotonic
         self.snapshot: Snapshot | None = None
+        self.unfinished = False
         # A pool that keeps its entry keeps the operator's last one, not another client's edit of the ConfigMap.
         self._last_text: str | None = None
 
@@ -114,6 +115,7 @@ class Configurator:
         calls = [partial(self._cluster.refresh, relay, annotation) for relay, annotation in wanted]
         results = await self._writer.write_all("annotation", calls, ANNOTATIONS_AT_ONCE)
         done = [not isinstance(result, ClusterError) for result in results]
+        self.unfinished = not all(done)
         self._counts.annotations += sum(done[: len(fresh)])
         self._counts.nudges += sum(done[len(fresh) :])
 

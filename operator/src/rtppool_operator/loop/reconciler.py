@@ -36,7 +36,7 @@ URGENT_PAUSE_SECONDS = 0.4
 LEASE_RETRY_SECONDS = 1.0
 # A client that edits a pool in a loop, in any namespace, must not make the operator work in a loop.
 MIN_ROUND_SECONDS = 0.2
-# Without a change. A failed round is repeated after POLL_SECONDS.
+# Without a change. A round that failed in any part is repeated after POLL_SECONDS.
 MAX_ROUND_SECONDS = 10.0
 LEASE = "lease"
 
@@ -156,8 +156,13 @@ class Reconciler:
             if self._leadership.leads():
                 await self._guarded(CONFIGURE, self._configure())
             self._done_at[CONFIGURE] = self._monotonic()
-            await self._until(began + (POLL_SECONDS if CONFIGURE in self._problems else MAX_ROUND_SECONDS), self._wake)
+            await self._until(began + self._round_seconds(), self._wake)
             await asyncio.sleep(max(0.0, began + MIN_ROUND_SECONDS - self._monotonic()))
+
+    def _round_seconds(self) -> float:
+        """Return the time between two rounds: short while one has left something to do."""
+        again = self._configurator.unfinished or self._default_pool.problem is not None
+        return POLL_SECONDS if again or CONFIGURE in self._problems else MAX_ROUND_SECONDS
 
     async def _poll_forever(self) -> None:
         while True:

@@ -66,6 +66,7 @@ def test_a_default_release_consists_of_these_objects(defaults: Any) -> None:
         ("DaemonSet", "rtp-echo"),
         ("DaemonSet", "rtp-relay"),
         ("Deployment", "rtp-operator"),
+        ("PodDisruptionBudget", "rtp-operator"),
         ("ClusterRole", "voice-rtp-operator"),
         ("ClusterRoleBinding", "voice-rtp-operator"),
         ("Role", "rtp-operator"),

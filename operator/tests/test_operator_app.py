@@ -37,7 +37,7 @@ def standing_definition() -> dict[str, Any]:
 
 def written(request: web.Request) -> web.StreamResponse | None:
     """Accept every write."""
-    accepted = {"metadata": {"uid": "uid-written"}, "status": {}}
+    accepted = {"metadata": {"uid": "uid-written", "resourceVersion": "1", "namespace": "x"}, "status": {}}
     return web.json_response(accepted) if request.method in {"POST", "PUT", "PATCH"} else None
 
 

@@ -17,11 +17,10 @@ from rtppool_operator.kube.crd import Definitions
 from rtppool_operator.kube.documents import configuration_of, relay_of
 from rtppool_operator.kube.lease import Leases
 from rtppool_operator.kube.watches import ClusterWatches
-from rtppool_operator.pools.cluster_view import ClusterView, Configuration, RelayPod
+from rtppool_operator.pools.cluster_view import Configuration, RelayPod
 from rtppool_operator.pools.spec import Pool
 
 MakePool = Callable[..., Pool]
-POD_STATUS = "/api/v1/namespaces/rtp/pods/relay-a/status"
 CONFIG_MAPS = "/api/v1/namespaces/rtp/configmaps"
 CONFIG_MAP = f"{CONFIG_MAPS}/rtp-relay-config"
 STATUS = f"{GROUP_VERSION}/namespaces/voice/rtppools/default/status"
@@ -32,19 +31,16 @@ class Shown(ClusterWatches):
     """Records what is shown after a write."""
 
     def __init__(self) -> None:
-        self.shown: list[tuple[Any, ...]] = []
+        self.shown: list[Any] = []
 
-    def view(self) -> ClusterView:
-        return ClusterView((), (), {}, "old")
+    def configured(self, config_map: Mapping[str, Any]) -> None:
+        self.shown.append(config_map)
 
-    def configured(self, uid: str, version: str, configuration: Configuration) -> None:
-        self.shown.append((uid, version, configuration))
+    def annotated(self, relay: RelayPod, revision: str) -> None:
+        self.shown.append((relay.uid, revision))
 
-    def annotated(self, relay: RelayPod, version: str, revision: str) -> None:
-        self.shown.append((relay.uid, version, revision))
-
-    def status_written(self, pool: Pool, version: str, status: Mapping[str, Any]) -> None:
-        self.shown.append((pool.uid, version, status))
+    def status_written(self, document: Mapping[str, Any]) -> None:
+        self.shown.append(document)
 
 
 @pytest.fixture
@@ -113,15 +109,15 @@ def test_a_configuration_that_lost_its_file_exists_all_the_same() -> None:
     assert configuration_of(recorded) == Configuration("{}", "default")
 
 
-async def test_what_was_written_is_shown_at_once_with_what_stood_beside_it(
+async def test_the_configuration_is_shown_as_each_write_returned_it(
     api: ApiStandIn, cluster: Cluster, watches: Shown
 ) -> None:
-    metadata = {"uid": "uid-config", "resourceVersion": "7", "annotations": {"rtppool.dev/default-pool": "default"}}
-    api.instead = lambda _request: web.json_response({"metadata": metadata})
+    stored = {"metadata": {"uid": "uid-config", "resourceVersion": "7"}, "data": {"pools.json": "of another client"}}
+    api.instead = lambda _request: web.json_response(stored)
     await cluster.write("new", exists=True)
     await cluster.record_default_pool("default")
     await cluster.write("newest", exists=False)
-    assert watches.shown == [("uid-config", "7", Configuration(text, "default")) for text in ("new", "old", "newest")]
+    assert watches.shown == [stored] * 3
     paths = [(method, path) for method, path, _ in api.requests]
     assert paths == [("PATCH", CONFIG_MAP), ("PATCH", CONFIG_MAP), ("POST", CONFIG_MAPS)]
 
@@ -147,7 +143,7 @@ async def test_a_status_is_returned_and_shown_as_it_is_kept(
             {"op": "add", "path": "/status", "value": {"activeCalls": 1, "new": 2}},
         ]
     ]
-    assert watches.shown == [(pool.uid, "7", {"activeCalls": 1})]
+    assert watches.shown == [api.documents[STATUS]]
 
 
 @pytest.mark.parametrize(
@@ -181,18 +177,9 @@ async def test_a_status_that_the_definition_refuses_is_an_error(
 
 async def test_a_pod_that_is_gone_needs_no_annotation(api: ApiStandIn, cluster: Cluster, watches: Shown) -> None:
     await cluster.refresh(RELAY, "abc")
-    assert watches.shown == []
+    assert watches.shown == [("uid-a", "abc")]
     assert api.bodies == [{"metadata": {"annotations": {REFRESH_ANNOTATION: "abc"}}}]
     assert "as=PartialObjectMetadata;" in api.requests[0][2], "the whole pod is not sent back"
-
-
-@pytest.mark.parametrize(("uid", "shown"), [("uid-a", [("uid-a", "7", "abc")]), ("uid-of-its-successor", [])])
-async def test_an_annotation_is_shown_on_the_pod_that_has_it(
-    api: ApiStandIn, cluster: Cluster, watches: Shown, uid: str, shown: list[Any]
-) -> None:
-    api.documents[POD_STATUS] = {"metadata": {"uid": uid, "resourceVersion": "7"}}
-    await cluster.refresh(RELAY, "abc")
-    assert watches.shown == shown
 
 
 async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks_for(

@@ -225,6 +225,23 @@ async def test_a_write_of_this_program_shows_at_once_and_its_event_is_none(thing
     assert (names(made), changes) == ({"a red"}, [1, 1])
 
 
+async def test_what_a_write_returned_does_not_replace_what_came_after_it(things: Things) -> None:
+    made = Reflector(things, name_of)
+    made.take("MODIFIED", thing("a", 4))
+    made.put("uid-a", "3", "a blue")
+    assert names(made) == {"a red"}
+
+
+async def test_a_part_that_was_written_shows_until_the_next_event(things: Things) -> None:
+    made = Reflector(things, name_of)
+    made.take("ADDED", thing("a", 1))
+    made.amend("uid-a", str.upper)
+    made.amend("uid-gone", str.upper)
+    assert names(made) == {"A RED"}
+    made.take("MODIFIED", thing("a", 2))
+    assert names(made) == {"a red"}
+
+
 async def test_what_is_newer_than_a_whole_watch_is_no_correction_of_it(
     things: Things, reflector: Reflector[str]
 ) -> None:

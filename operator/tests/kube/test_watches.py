@@ -41,17 +41,24 @@ async def api() -> AsyncIterator[ApiStandIn]:
 
 
 @pytest.fixture
+def wakes() -> list[int]:
+    return []
+
+
+@pytest.fixture
 def throttle() -> Throttle:
     return Throttle()
 
 
 @pytest.fixture
-async def watches(api: ApiStandIn, throttle: Throttle, definition: dict[str, Any]) -> AsyncIterator[ClusterWatches]:
+async def watches(
+    api: ApiStandIn, throttle: Throttle, definition: dict[str, Any], wakes: list[int]
+) -> AsyncIterator[ClusterWatches]:
     client = aio.client.ApiClient(aio.client.Configuration(host=f"http://127.0.0.1:{api.port}"))
     server = ApiServer(client, throttle)
     served = asyncio.Event()
     served.set()
-    made = ClusterWatches(server, definition, POLICY, SELECTOR, lambda: None)
+    made = ClusterWatches(server, definition, POLICY, SELECTOR, lambda: wakes.append(1))
     task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time), served))
     yield made
     task.cancel()
@@ -107,9 +114,9 @@ async def test_events_change_them_without_another_list(api: ApiStandIn, watches:
 
 async def test_an_annotation_that_was_written_shows_before_the_watch_shows_it(watches: ClusterWatches) -> None:
     await until(holds(lambda: watches.view().relays, (relay(),)))
-    watches.annotated(relay(), "3", "abc.1")
+    watches.annotated(relay(), "abc.1")
     assert watches.view().relays == (relay(revision="abc.1"),)
-    watches.annotated(relay("relay-gone"), "3", "abc")
+    watches.annotated(relay("relay-gone"), "abc")
     assert watches.view().relays == (relay(revision="abc.1"),)
 
 
@@ -123,7 +130,7 @@ async def test_the_configuration_is_that_of_the_configmap(api: ApiStandIn, watch
     await until(lambda: bool(api.other_watches.get(CONFIG_MAPS)))
     await api.emit("ADDED", config_map("{}"), CONFIG_MAPS)
     await until(holds(lambda: written(watches), Configuration("{}")))
-    watches.configured("uid-config", "3", Configuration("new"))
+    watches.configured(config_map("new", 3))
     assert written(watches) == Configuration("new")
     await api.emit("DELETED", config_map("new", 4), CONFIG_MAPS)
     await until(holds(lambda: written(watches), Configuration()))
@@ -177,14 +184,23 @@ async def test_a_version_of_a_pool_that_kopf_delivers_first_shows_at_once(
     assert watches.view().pools == ()
 
 
-async def test_a_status_that_was_written_shows_before_the_watch_shows_it(
-    api: ApiStandIn, watches: ClusterWatches
+async def test_the_event_of_an_own_status_wakes_nobody_and_an_edit_in_the_written_pool_does(
+    api: ApiStandIn, watches: ClusterWatches, wakes: list[int]
 ) -> None:
-    await api.put_pool("default")
+    document = await api.put_pool("default")
     await until(holds(lambda: len(watches.view().pools), 1))
-    (pool,) = watches.view().pools
-    watches.status_written(pool, "9", {"activeCalls": 1})
-    assert [each.status for each in watches.view().pools] == [{"activeCalls": 1}]
+    await until(lambda: bool(api.watches and api.other_watches.get(CONFIG_MAPS)))
+    wakes.clear()
+    written = copy.deepcopy(document) | {"status": {"activeCalls": 1}}
+    written["metadata"]["resourceVersion"] = "9"
+    watches.status_written(written)
+    await api.emit("MODIFIED", written)
+    assert ([each.status for each in watches.view().pools], wakes) == ([{"activeCalls": 1}], [])
+    # The edit had version 10, and the status was written onto it before its event came.
+    edited = copy.deepcopy(written)
+    edited["metadata"] |= {"generation": 2, "resourceVersion": "11"}
+    watches.status_written(edited)
+    assert ([each.generation for each in watches.view().pools], wakes) == ([2], [1])
 
 
 async def test_whole_nodes_are_watched_only_where_a_pool_needs_their_addresses(

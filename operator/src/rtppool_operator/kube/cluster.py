@@ -19,7 +19,7 @@ from rtppool_operator.kube.api_server import (
     ClusterError,
     read_document,
 )
-from rtppool_operator.kube.documents import DEFAULT_POOL_ANNOTATION, configuration_of
+from rtppool_operator.kube.documents import DEFAULT_POOL_ANNOTATION
 from rtppool_operator.kube.watches import ClusterWatches
 from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
 from rtppool_operator.pools.default_pool import FIELD_MANAGER as VALUES_MANAGER
@@ -51,35 +51,25 @@ class Cluster:
     async def write(self, text: str, *, exists: bool) -> None:
         """Write `pools.json`."""
         if exists:
-            await self._patch_config_map({"data": {FILE_NAME: text}}, text)
+            await self._patch_config_map({"data": {FILE_NAME: text}})
             return
         body = {
             "metadata": {"name": CONFIG_MAP_NAME, "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER}},
             "data": {FILE_NAME: text},
         }
         request = f"create configmap {CONFIG_MAP_NAME}"
-        path = f"{self._namespace}/configmaps"
-        self._show(request, await self._api.write(request, "POST", path, body, query=_OURS), text)
+        written = await self._api.write(request, "POST", f"{self._namespace}/configmaps", body, query=_OURS)
+        self._watches.configured(_object(request, written))
 
     async def record_default_pool(self, name: str) -> None:
         """Record the name of a default pool that exists."""
-        change = {"metadata": {"annotations": {DEFAULT_POOL_ANNOTATION: name}}}
-        await self._patch_config_map(change, self._watches.view().written or "")
+        await self._patch_config_map({"metadata": {"annotations": {DEFAULT_POOL_ANNOTATION: name}}})
 
-    async def _patch_config_map(self, change: Mapping[str, Any], text: str) -> None:
+    async def _patch_config_map(self, change: Mapping[str, Any]) -> None:
         request = f"patch configmap {CONFIG_MAP_NAME}"
         path = f"{self._namespace}/configmaps/{CONFIG_MAP_NAME}"
-        self._show(request, await self._merge(request, path, change), text)
-
-    def _show(self, request: str, response: bytes, text: str) -> None:
-        uid, version, metadata = _written(request, response)
-        self._watches.configured(uid, version, configuration_of({"metadata": metadata, "data": {FILE_NAME: text}}))
-
-    async def _merge(self, request: str, path: str, change: Mapping[str, Any]) -> bytes:
-        """Merge a change into an object, and return its metadata."""
-        return await self._api.write(
-            request, "PATCH", path, change, content_type=MERGE_PATCH, query=_OURS, accept=ONLY_METADATA
-        )
+        written = await self._api.write(request, "PATCH", path, change, content_type=MERGE_PATCH, query=_OURS)
+        self._watches.configured(_object(request, written))
 
     async def apply_default_pool(self, document: Mapping[str, Any]) -> None:
         """Create the default pool, or take over the fields of the document, with those of the chart's former hook."""
@@ -107,17 +97,22 @@ class Cluster:
 
     async def refresh(self, relay: RelayPod, revision: str) -> None:
         """Annotate a relay's pod, so that the kubelet refreshes its mounts at once. Ignore a pod that is gone."""
-        request, path = f"annotate pod {relay.name}", f"{self._namespace}/pods/{relay.name}/status"
+        path = f"{self._namespace}/pods/{relay.name}/status"
         change = {"metadata": {"annotations": {REFRESH_ANNOTATION: revision}}}
         try:
-            response = await self._merge(request, path, change)
+            await self._api.write(
+                f"annotate pod {relay.name}",
+                "PATCH",
+                path,
+                change,
+                content_type=MERGE_PATCH,
+                query=_OURS,
+                accept=ONLY_METADATA,
+            )
         except ClusterError as error:
             if error.status != NOT_FOUND:
                 raise
-            return
-        uid, version, _ = _written(request, response)
-        if uid == relay.uid:
-            self._watches.annotated(relay, version, revision)
+        self._watches.annotated(relay, revision)
 
     async def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Replace a pool's status, and return it as stored: an older definition drops unknown fields.
@@ -136,11 +131,10 @@ class Cluster:
             if error.status in {NOT_FOUND, CONFLICT} or (error.status == UNPROCESSABLE and error.unnamed):
                 return None
             raise
-        _, version, _ = _written(request, response)
-        stored = read_document(request, response).get("status")
-        status = stored if isinstance(stored, Mapping) else {}
-        self._watches.status_written(pool, version, status)
-        return status
+        written = _object(request, response)
+        self._watches.status_written(written)
+        stored = written.get("status")
+        return stored if isinstance(stored, Mapping) else {}
 
     async def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
         """Create an event on a pool."""
@@ -172,9 +166,10 @@ def _pool_path(namespace: str, name: str) -> str:
     return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
 
 
-def _written(request: str, response: bytes) -> tuple[str, str, Mapping[str, Any]]:
-    """Return uid, resource version and metadata of an object as the API server stored it."""
-    metadata = read_document(request, response).get("metadata")
-    if not isinstance(metadata, Mapping):
+def _object(request: str, response: bytes) -> Mapping[str, Any]:
+    """Return an object of the API server."""
+    document = read_document(request, response)
+    metadata = document.get("metadata")
+    if not isinstance(metadata, Mapping) or not {"uid", "resourceVersion"} <= metadata.keys():
         raise ClusterError(f"{request}: the response is no object of the cluster")
-    return str(metadata.get("uid")), str(metadata.get("resourceVersion")), metadata
+    return document

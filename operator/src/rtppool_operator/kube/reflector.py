@@ -85,9 +85,19 @@ class Reflector(Generic[Kept]):
                 await asyncio.sleep(PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS)) - 1])
 
     def put(self, uid: str, version: str, item: Kept) -> None:
-        """Keep an item as a write of this program left it, before the watch shows it."""
-        self._versions[uid] = _number(version)
-        self.items = {**self.items, uid: item}
+        """Keep an item as a write of this program left it, so that the event of the write is none.
+
+        `item` has to be made of the whole object as the API server returned it: earlier events no longer count.
+        """
+        if _number(version) > self._versions.get(uid, 0):
+            self._versions[uid] = _number(version)
+            self.items = {**self.items, uid: item}
+
+    def amend(self, uid: str, change: Callable[[Kept], Kept]) -> None:
+        """Change a part of an item as a write of this program did, until the next event of the object."""
+        item = self.items.get(uid)
+        if item is not None:
+            self.items = {**self.items, uid: change(item)}
 
     def take(self, kind: str, document: Mapping[str, Any]) -> None:
         """Take an event, of this watch or of another one of the same objects. What is older than an item is ignored."""

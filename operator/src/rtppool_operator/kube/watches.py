@@ -44,6 +44,7 @@ class ClusterWatches:
     ) -> None:
         self._schema = spec_schema(definition)
         self._policy = policy
+        self._changed = changed
         namespace = policy.namespace
         path = f"/api/v1/namespaces/{namespace}"
         pods = ObjectList(api, f"pods in {namespace}", f"{path}/pods", {"labelSelector": relay_selector})
@@ -99,21 +100,22 @@ class ClusterWatches:
         """Take an event of kopf's watch."""
         self._pools.take(kind, document)
 
-    def status_written(self, pool: Pool, version: str, status: Mapping[str, Any]) -> None:
-        """Show a status that was written, so that the event of the write is none."""
+    def status_written(self, document: Mapping[str, Any]) -> None:
+        """Show a pool as the write of its status returned it. It may have an edit that no watch has delivered yet."""
+        metadata, pool = document["metadata"], self._parse(document)
         shown = self._pools.items.get(pool.uid)
-        if shown is not None:
-            self._pools.put(pool.uid, version, replace(shown, status=status))
+        self._pools.put(pool.uid, metadata["resourceVersion"], pool)
+        if shown is None or replace(shown, status=pool.status) != pool:
+            self._changed()
 
-    def annotated(self, relay: RelayPod, version: str, revision: str) -> None:
+    def annotated(self, relay: RelayPod, revision: str) -> None:
         """Show an annotation that was written. A silent watch must not have it written again and again."""
-        shown = self._relays.items.get(relay.uid)
-        if shown is not None:
-            self._relays.put(relay.uid, version, replace(shown, revision=revision))
+        self._relays.amend(relay.uid, lambda shown: replace(shown, revision=revision))
 
-    def configured(self, uid: str, version: str, configuration: Configuration) -> None:
-        """Show what the ConfigMap has after a write, for the same reason."""
-        self._configuration.put(uid, version, configuration)
+    def configured(self, config_map: Mapping[str, Any]) -> None:
+        """Show the ConfigMap as a write returned it, for the same reason."""
+        metadata = config_map["metadata"]
+        self._configuration.put(metadata["uid"], metadata["resourceVersion"], configuration_of(config_map))
 
     async def run(self, jobs: PeriodicJobs, served: asyncio.Event) -> None:
         """Watch until cancelled; pools as soon as they are served."""

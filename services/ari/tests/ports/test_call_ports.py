@@ -18,7 +18,7 @@ from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.media.media_process import MediaFault
 from rtppool_relay.media.port_sockets import can_bind
 from rtppool_relay.media.supervisor import MediaSupervisor
-from rtppool_relay.ports.call_ports import CallPorts
+from rtppool_relay.ports.call_ports import REBIND_PAUSE_SECONDS, CallPorts
 from rtppool_relay.ports.echo_resolver import EchoResolver
 from rtppool_relay.ports.interface import Refused
 from rtppool_relay.ports.leak_suspects import MIN_SUSPECTED_SECONDS
@@ -200,6 +200,19 @@ async def test_the_probes_port_and_slot_are_no_leak(still: Bench) -> None:
         assert await still.call_ports.audit([]) == ()
         still.now += MIN_SUSPECTED_SECONDS
     assert still.supervisor.slots_in_use() == {probe.slot}
+    await probe.close()
+
+
+async def test_a_call_gets_the_probes_port_although_a_process_that_is_being_started_still_has_a_copy(
+    still: Bench,
+) -> None:
+    probe = still.call_ports.open_probe()
+    assert probe is not None
+    copy = os.dup(probe.sockets.echo.fileno())
+    asyncio.get_running_loop().call_later(10 * REBIND_PAUSE_SECONDS, os.close, copy)
+    media = await still.call_ports.adopt("call", probe.port)
+    assert (media.port, still.ports.report().quarantined) == (probe.port, 0)
+    await media.close()
     await probe.close()
 
 

@@ -35,7 +35,7 @@ OURS = "rtp-pool.test=monitoring"
 NO_ECHO = {"rtppool.dev/test": "no-node"}
 # With it, directions of loss have figures, and 100 round trips are enough for a verdict.
 MEASURED: dict[str, dict[str, Any]] = {"echo": {"extension": True}, "sla": {"minSamples": 100}}
-EXPECTED_TARGETS = {"relay": 2, "echo": 2, "operator": 1}
+EXPECTED_TARGETS = {"relay": 2, "echo": 2, "operator": 2}
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ def test_prometheus_reads_every_pod_through_its_pod_monitor(monitored: Monitored
 
 
 def test_the_job_of_the_page_reads_every_annotated_pod(monitored: Monitored) -> None:
-    query = 'count(up{job="rtp-pool", node!=""} == 1) == 5'
-    assert wait_for(lambda: monitored.prometheus.query(query) or None, "the job has five targets", 30)
+    query = 'count(up{job="rtp-pool", node!=""} == 1) == 6'
+    assert wait_for(lambda: monitored.prometheus.query(query) or None, "the job has six targets", 30)
 
 
 def test_every_query_of_the_dashboard_has_data(answered: Answered) -> None:

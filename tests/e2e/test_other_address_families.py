@@ -126,8 +126,12 @@ def test_relay_and_echo_are_of_the_node_s_family(family: Family) -> None:
 def test_a_port_forward_reaches_each_pod(family: Family, component: str, port: int) -> None:
     kube = family.kube
     selector = f"app.kubernetes.io/component={component}"
-    (pod,) = kube.get("pods", "--namespace", NAMESPACE, "--selector", selector)["items"]
-    words = ["port-forward", "--namespace", NAMESPACE, f"pod/{pod['metadata']['name']}", f":{port}"]
+    for pod in kube.get("pods", "--namespace", NAMESPACE, "--selector", selector)["items"]:
+        assert is_healthy_by_port_forward(kube, pod["metadata"]["name"], port)
+
+
+def is_healthy_by_port_forward(kube: Kube, pod: str, port: int) -> bool:
+    words = ["port-forward", "--namespace", NAMESPACE, f"pod/{pod}", f":{port}"]
     command = [kube.kubectl_path, *kube.kubectl_arguments, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
         try:
@@ -135,7 +139,7 @@ def test_a_port_forward_reaches_each_pod(family: Family, component: str, port: i
             found = re.search(r"127\.0\.0\.1:(\d+)", forward.stdout.readline())
             assert found is not None
             with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/health", timeout=20) as answer:
-                assert json.load(answer)["healthy"] is True
+                return json.load(answer)["healthy"] is True
         finally:
             forward.terminate()
 

@@ -92,6 +92,7 @@ async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_co
     api.instead, api.documents[DEFINITION] = written, document
     await until(lambda: app.definition.served.is_set() and app.reconciler.problem is None)
     assert await answer(app, "/ready") == (200, {"ready": True, "problems": []})
+    assert await answer(app, "/healthz") == await answer(app, "/health")
 
 
 async def test_idle_connections_delay_no_probe(app: App) -> None:

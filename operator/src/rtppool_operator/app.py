@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from rtppool_core.net.http_endpoints import OPEN_PATHS, Health, listen, make_app
+from rtppool_core.net.http_endpoints import OPEN_PATHS, Health, health_handler, listen, make_app
 from rtppool_core.pages.static_files import StaticFiles, page_response
 from rtppool_core.process import logs
 from rtppool_operator.kube.api_server import ApiServer, connect
@@ -119,11 +119,15 @@ class App:
             problems = tuple(each for each in (self.reconciler.problem, self.reconciler.default_pool_problem) if each)
             return page_response(self._page.render(self.reconciler.views, problems))
 
+        def health() -> Health:
+            return Health(self._loop_problems())
+
         return make_app(
             registry,
-            lambda: Health(self._loop_problems()),
+            health,
             self._ready,
-            {"/": page, **StaticFiles([PACKAGE]).routes()},
+            # The liveness probe of the chart of version 0.1.0, which may run a newer image.
+            {"/healthz": health_handler("healthy", health), "/": page, **StaticFiles([PACKAGE]).routes()},
             self._page_token,
             open_paths=OPEN_PATHS | {"/metrics"},
         )

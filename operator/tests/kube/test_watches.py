@@ -136,6 +136,18 @@ async def test_the_configuration_is_that_of_the_configmap(api: ApiStandIn, watch
     await until(holds(lambda: written(watches), Configuration()))
 
 
+@pytest.mark.parametrize(("stands", "expected"), [(True, Configuration("{}")), (False, Configuration())])
+async def test_a_role_that_may_only_get_the_configmap_is_enough(
+    api: ApiStandIn, watches: ClusterWatches, stands: bool, expected: Configuration
+) -> None:
+    api.instead = lambda request: refusal(403, "forbidden") if request.path == CONFIG_MAPS else None
+    if stands:
+        api.documents[f"{CONFIG_MAPS}/rtp-relay-config"] = config_map("{}")
+    await until(holds(lambda: written(watches), expected))
+    api.documents[f"{CONFIG_MAPS}/rtp-relay-config"] = config_map("new", 3)
+    await until(holds(lambda: written(watches), Configuration("new")))
+
+
 async def test_only_pods_of_this_release_are_relays(api: ApiStandIn, watches: ClusterWatches) -> None:
     foreign = {
         "sentry": {**RELAY_LABELS, "app.kubernetes.io/name": "sentry"},

@@ -18,7 +18,7 @@ from kubernetes import aio
 CONNECT_SECONDS = 3
 # A request with its connection, its answer included.
 READ_SECONDS, WRITE_SECONDS = 13, 8
-NOT_FOUND, CONFLICT, UNPROCESSABLE, TOO_MANY = 404, 409, 422, 429
+FORBIDDEN, NOT_FOUND, CONFLICT, UNPROCESSABLE, TOO_MANY = 403, 404, 409, 422, 429
 FIRST_REFUSAL, FIRST_FAILURE = 400, 500
 # The pause after a response of 429: its Retry-After, up to a limit that keeps a wrong value from stopping the operator.
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0

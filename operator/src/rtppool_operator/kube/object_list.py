@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from rtppool_operator.kube.api_server import JSON, ONLY_METADATA, ApiServer
+from rtppool_operator.kube.api_server import FORBIDDEN, JSON, ONLY_METADATA, ApiServer, ClusterError
 
 # A server sends a bookmark about once a minute. A stream without a byte for longer is dead.
 SILENT_SECONDS = 75.0
@@ -50,3 +50,23 @@ class ObjectList:
             **self._selector,
         }
         return self._api.stream(f"watch {self.name}", self._path, query, self._accept_changes, SILENT_SECONDS)
+
+
+class NamedObject(ObjectList):
+    """Lists and watches one object of a path. A role of version 0.1.0 grants `get` alone, so it is read by name then."""
+
+    def __init__(self, api: ApiServer, kind: str, path: str, name: str) -> None:
+        super().__init__(api, f"{kind} {name}", path, {"fieldSelector": f"metadata.name={name}"})
+        self._object_path = f"{path}/{name}"
+
+    async def read(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return a list of the object, which is empty without it."""
+        try:
+            return await super().read(query)
+        except ClusterError as error:
+            if error.status != FORBIDDEN:
+                raise
+        found = await self._api.find(f"get {self.name}", self._object_path)
+        if found is None:
+            return {"metadata": {"resourceVersion": "0"}, "items": []}
+        return {"metadata": found["metadata"], "items": [found]}

@@ -16,7 +16,7 @@ from rtppool_core.contract.pools_file import CONFIG_MAP_NAME
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.api_server import ApiServer, ClusterError
 from rtppool_operator.kube.documents import configuration_of, node_of, relay_of
-from rtppool_operator.kube.object_list import ObjectList
+from rtppool_operator.kube.object_list import NamedObject, ObjectList
 from rtppool_operator.kube.reflector import Reflector
 from rtppool_operator.pools.cluster_view import ClusterView, Configuration, Node, RelayPod
 from rtppool_operator.pools.parsing import parse_pool, parse_without_spec
@@ -48,8 +48,7 @@ class ClusterWatches:
         namespace = policy.namespace
         path = f"/api/v1/namespaces/{namespace}"
         pods = ObjectList(api, f"pods in {namespace}", f"{path}/pods", {"labelSelector": relay_selector})
-        named = {"fieldSelector": f"metadata.name={CONFIG_MAP_NAME}"}
-        config_map = ObjectList(api, f"configmap {CONFIG_MAP_NAME}", f"{path}/configmaps", named)
+        config_map = NamedObject(api, "configmap", f"{path}/configmaps", CONFIG_MAP_NAME)
         labelled = ObjectList(api, "nodes", NODES, metadata_only=True)
         self._pools: Reflector[Pool] = Reflector(ObjectList(api, PLURAL, POOLS), self._parse, changed)
         self._relays: Reflector[RelayPod] = Reflector(pods, relay_of, changed)

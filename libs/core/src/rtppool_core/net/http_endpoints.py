@@ -23,7 +23,7 @@ from rtppool_core.net.http_listener import BACKLOG, BoundedSite
 from rtppool_core.net.udp import family_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-OPEN_PATHS = frozenset({"/health", "/ready"})
+OPEN_PATHS = frozenset({"/health", "/healthz", "/ready"})
 MAX_HEADER_BYTES = 16 * 1024
 SHUTDOWN_SECONDS = 2.0
 REALM = "rtp-pool: any user name, the token as password"
@@ -75,15 +75,17 @@ def make_app(
     `token` returns the token in force, or raises OSError. An empty token opens nothing.
     """
     app = web.Application(middlewares=[_bound_headers, *([_token_middleware(token, open_paths)] if token else [])])
-    app.router.add_get("/health", _health_handler("healthy", healthy))
-    app.router.add_get("/ready", _health_handler("ready", ready))
+    app.router.add_get("/health", health_handler("healthy", healthy))
+    app.router.add_get("/ready", health_handler("ready", ready))
     app.router.add_get("/metrics", make_aiohttp_handler(registry))
     for path, handler in (routes or {}).items():
         app.router.add_get(path, handler)
     return app
 
 
-def _health_handler(name: str, health_now: Callable[[], Health]) -> Handler:
+def health_handler(name: str, health_now: Callable[[], Health]) -> Handler:
+    """Return a handler that answers 200 or 503 with the problems; `name` is the key of the verdict."""
+
     async def answer(_request: web.Request) -> web.StreamResponse:
         health = health_now()
         body = {name: health.ok, "problems": list(health.problems)}

@@ -53,7 +53,7 @@ class ObjectList:
 
 
 class NamedObject(ObjectList):
-    """Lists and watches one object of a path. A role of version 0.1.0 grants `get` alone, so it is read by name then."""
+    """Lists and watches one object of a path. Where a role grants `get` alone, as in 0.1.0, it is read by name."""
 
     def __init__(self, api: ApiServer, kind: str, path: str, name: str) -> None:
         super().__init__(api, f"{kind} {name}", path, {"fieldSelector": f"metadata.name={name}"})

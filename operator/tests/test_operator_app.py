@@ -37,7 +37,8 @@ def standing_definition() -> dict[str, Any]:
 
 def written(request: web.Request) -> web.StreamResponse | None:
     """Accept every write."""
-    accepted = {"metadata": {"uid": "uid-written", "resourceVersion": "1", "namespace": "x"}, "status": {}}
+    named = {"namespace": "voice", "name": "written", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    accepted = {"metadata": {"uid": "uid-written", "resourceVersion": "1", **named}, "status": {}}
     return web.json_response(accepted) if request.method in {"POST", "PUT", "PATCH"} else None
 
 

@@ -126,3 +126,22 @@ async def test_a_write_that_has_started_ends_although_its_round_is_cancelled(wri
     may_end.set()
     await finished
     assert done == [1], "and none begins"
+
+
+async def test_a_write_that_fails_after_its_round_was_cancelled_is_logged(
+    writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    started, may_end = asyncio.Event(), asyncio.Event()
+
+    async def call() -> int:
+        started.set()
+        await may_end.wait()
+        return await refused()
+
+    round_ = asyncio.create_task(writer.write("status", call))
+    await started.wait()
+    round_.cancel()
+    await asyncio.gather(round_, return_exceptions=True)
+    may_end.set()
+    await writer.finish()
+    assert caplog.messages == ["a write in progress at the end failed: patch status of voice/bad: 422 invalid"]

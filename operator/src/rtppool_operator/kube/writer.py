@@ -81,7 +81,11 @@ class Writer:
         task = asyncio.create_task(call)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
 
     def _log_change(self, action: str, failure: str | None) -> None:
         if failure == self._last_failures.get(action):
@@ -92,3 +96,9 @@ class Writer:
         else:
             self._last_failures[action] = failure
             log.warning("%s", failure)
+
+
+def _log_failure(write: asyncio.Task[Any]) -> None:
+    """Log the failure of a write whose round was cancelled."""
+    if not write.cancelled() and (fault := write.exception()) is not None:
+        log.warning("a write in progress at the end failed: %s", fault)

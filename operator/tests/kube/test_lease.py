@@ -179,21 +179,26 @@ async def test_a_promise_of_a_year_is_not_waited_for(
     assert await other.hold() is None
 
 
+def renews_after_the_next_read(leadership: Leadership, store: Store) -> None:
+    """Have an operator take or renew the Lease between the next read of it and the write that follows."""
+    read = store.lease
+
+    async def read_and_renew(namespace: str, name: str) -> Mapping[str, Any] | None:
+        lease = await read(namespace, name)
+        store.lease = read  # type: ignore[method-assign]
+        assert await leadership.hold() is None
+        return lease
+
+    store.lease = read_and_renew  # type: ignore[method-assign]
+
+
 async def test_an_operator_whose_write_comes_too_late_does_not_lead_and_says_why(
     two: tuple[Leadership, Leadership], store: Store
 ) -> None:
     one, other = two
     assert await one.hold() is None
     await one.release()
-    read = store.lease
-
-    async def read_before_the_other_writes(namespace: str, name: str) -> Mapping[str, Any] | None:
-        lease = await read(namespace, name)
-        store.lease = read  # type: ignore[method-assign]
-        assert await one.hold() is None
-        return lease
-
-    store.lease = read_before_the_other_writes  # type: ignore[method-assign]
+    renews_after_the_next_read(one, store)
     assert await other.hold() == "the lease changed before this operator could take it"
     assert not other.leads()
     assert one.leads()
@@ -204,14 +209,6 @@ async def test_a_lease_is_given_up_although_a_cancelled_renewal_arrives_in_betwe
 ) -> None:
     one, other = two
     assert await one.hold() is None
-    read = store.lease
-
-    async def read_before_the_renewal_arrives(namespace: str, name: str) -> Mapping[str, Any] | None:
-        lease = await read(namespace, name)
-        store.lease = read  # type: ignore[method-assign]
-        assert await one.hold() is None
-        return lease
-
-    store.lease = read_before_the_renewal_arrives  # type: ignore[method-assign]
+    renews_after_the_next_read(one, store)
     await one.release()
     assert await other.hold() is None

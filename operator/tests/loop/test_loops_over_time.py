@@ -10,10 +10,9 @@ from dataclasses import replace
 import pytest
 from test_reconciler import MemoryCluster
 
-from rtppool_operator.kube.cluster import ClusterView
 from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership
 from rtppool_operator.loop.reconciler import MAX_ROUND_SECONDS, MIN_ROUND_SECONDS, Reconciler
-from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.observed import POLL_SECONDS

@@ -145,14 +145,14 @@ async def reconciler(cluster: MemoryCluster, later: list[float]) -> AsyncIterato
     await made.close()
 
 
-async def one_round(reconciler: Reconciler) -> None:
-    """Run one round of each loop in order."""
+async def one_round(reconciler: Reconciler, polls: int = MISSED_POLLS) -> None:
+    """Run one round of each loop in order, with so many polls of each relay."""
     if not reconciler._leadership.leads():
         await reconciler._leadership.hold()
     await reconciler._configure()
     snapshot = reconciler._configurator.snapshot
     assert snapshot is not None
-    for _ in range(MISSED_POLLS):
+    for _ in range(polls):
         await reconciler._reporter.poll_all(snapshot)
     await reconciler._report_statuses(snapshot, every_pool=True)
 
@@ -561,15 +561,6 @@ async def test_a_pool_that_is_edited_in_a_loop_makes_at_most_five_rounds_a_secon
     assert max(pauses) < 0.9 * POLL_SECONDS, "each edit starts a round"
 
 
-async def polled_round(reconciler: Reconciler) -> None:
-    """Poll every relay once, and report."""
-    await reconciler._configure()
-    snapshot = reconciler._configurator.snapshot
-    assert snapshot is not None
-    await reconciler._reporter.poll_all(snapshot)
-    await reconciler._report_statuses(snapshot, every_pool=True)
-
-
 async def test_a_new_leader_writes_no_status_of_a_relay_that_has_missed_fewer_than_three_polls(
     cluster: MemoryCluster,
     relay: dict[str, Any],
@@ -586,10 +577,9 @@ async def test_a_new_leader_writes_no_status_of_a_relay_that_has_missed_fewer_th
         relays=(*cluster.view.relays, replace(make_relay("b"), address=None)),
         nodes={"a": Node("a", {"zone": "1"}), "b": Node("b", {"zone": "2"})},
     )
-    await reconciler._leadership.hold()
     written = []
     for _ in range(MISSED_POLLS):
-        await polled_round(reconciler)
+        await one_round(reconciler, polls=1)
         written.append([pool.name for pool in cluster.view.pools if pool.status])
     assert written == [["heard"], ["heard"], ["heard", "silent"]]
 
@@ -604,8 +594,8 @@ async def test_an_operator_that_leads_again_starts_over_from_the_cluster_and_the
     relay.clear()
     reconciler._reporter.begin()
     cluster.edit_status(pool.uid, {})
-    await polled_round(reconciler)
+    await one_round(reconciler, polls=1)
     assert len(cluster.statuses) == 1, "its own report of before counts as little as one missed poll"
-    await polled_round(reconciler)
-    await polled_round(reconciler)
+    await one_round(reconciler, polls=1)
+    await one_round(reconciler, polls=1)
     assert len(cluster.statuses) == 2

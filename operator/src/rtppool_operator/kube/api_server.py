@@ -93,16 +93,12 @@ class ApiServer:
     ) -> dict[str, Any]:
         """Return the document of a path."""
         self._throttle.check(request)
-        limits = aiohttp.ClientTimeout(READ_SECONDS, sock_connect=CONNECT_SECONDS)
-        async with self._response(request, "GET", path, query or {}, {"Accept": accept}, limits) as response:
-            return read_document(request, await response.read())
+        return await self._get(request, path, query or {}, accept, READ_SECONDS)
 
     async def find(self, request: str, path: str, seconds: float = READ_SECONDS) -> dict[str, Any] | None:
         """Return the document of a path; None where the API server has none. It is urgent."""
-        limits = aiohttp.ClientTimeout(seconds, sock_connect=CONNECT_SECONDS)
         try:
-            async with self._response(request, "GET", path, {}, {"Accept": JSON}, limits) as response:
-                return read_document(request, await response.read())
+            return await self._get(request, path, {}, JSON, seconds)
         except ClusterError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -136,6 +132,13 @@ class ApiServer:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silent_seconds)
         async with self._response(request, "GET", path, query, {"Accept": accept}, limits) as response:
             yield _documents(request, response)
+
+    async def _get(
+        self, request: str, path: str, query: Mapping[str, str], accept: str, seconds: float
+    ) -> dict[str, Any]:
+        limits = aiohttp.ClientTimeout(seconds, sock_connect=CONNECT_SECONDS)
+        async with self._response(request, "GET", path, query, {"Accept": accept}, limits) as response:
+            return read_document(request, await response.read())
 
     @asynccontextmanager
     async def _response(

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any, Generic, Protocol, TypeVar
 
-from rtppool_operator.kube.api_server import ClusterError
+from rtppool_operator.kube.api_server import ClusterError, read_items
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Reflector(Generic[Kept]):
         """Replace the items by those of a list, and return its version. `reached` is the version of a whole watch."""
         try:
             document = await self._read(reached)
-            version, listed = str(document["metadata"]["resourceVersion"]), document.get("items") or []
+            version, listed = str(document["metadata"]["resourceVersion"]), read_items(f"list {self.name}", document)
             versions = {each["metadata"]["uid"]: _number(each["metadata"]["resourceVersion"]) for each in listed}
             kept = {each["metadata"]["uid"]: self._keep(each) for each in listed}
         except ClusterError as error:

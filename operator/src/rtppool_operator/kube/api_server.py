@@ -124,6 +124,13 @@ class ApiServer:
         async with self._response(request, method, path, query or {}, headers, limits, body) as response:
             return await response.read()
 
+    async def apply(
+        self, request: str, path: str, document: Mapping[str, Any], manager: str, *, urgent: bool = False
+    ) -> None:
+        """Apply an object server-side, with the fields of other managers."""
+        query = {"fieldManager": manager, "force": "true"}
+        await self.write(request, "PATCH", path, document, content_type=APPLY_PATCH, query=query, urgent=urgent)
+
     @asynccontextmanager
     async def stream(
         self, request: str, path: str, query: Mapping[str, str], accept: str, silent_seconds: float

@@ -8,7 +8,6 @@ from typing import Any
 
 from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION
 from rtppool_operator.kube.api_server import (
-    APPLY_PATCH,
     CONFLICT,
     JSON_PATCH,
     MERGE_PATCH,
@@ -86,14 +85,7 @@ class Cluster:
             await self._api.write(
                 f"take over {request}", "PATCH", path, body, content_type=JSON_PATCH, query=_OURS, accept=ONLY_METADATA
             )
-        await self._api.write(
-            f"apply {request}",
-            "PATCH",
-            path,
-            document,
-            content_type=APPLY_PATCH,
-            query={"fieldManager": VALUES_MANAGER, "force": "true"},
-        )
+        await self._api.apply(f"apply {request}", path, document, VALUES_MANAGER)
 
     async def refresh(self, relay: RelayPod, revision: str) -> None:
         """Annotate a relay's pod, so that the kubelet refreshes its mounts at once. Ignore a pod that is gone."""

@@ -21,7 +21,7 @@ from rtppool_core.process import logs
 from rtppool_core.process.early_stop import exit_on_signals
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment, SettingsError
-from rtppool_operator.kube.api_server import APPLY_PATCH, ApiServer, ClusterError, connect
+from rtppool_operator.kube.api_server import ApiServer, ClusterError, connect
 from rtppool_operator.pools.schema import spec_schema
 from rtppool_operator.pools.spec import CRD_NAME, GROUP, VERSION
 from rtppool_operator.settings import DEFAULT_CRD_FILE
@@ -68,15 +68,7 @@ class Definitions:
 
     async def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
         """Apply the CRD server-side, with the fields of other managers."""
-        await self._api.write(
-            f"apply crd {CRD_NAME}",
-            "PATCH",
-            PATH,
-            document,
-            content_type=APPLY_PATCH,
-            query={"fieldManager": manager, "force": "true"},
-            urgent=True,
-        )
+        await self._api.apply(f"apply crd {CRD_NAME}", PATH, document, manager, urgent=True)
 
 
 def revision_of(document: Mapping[str, Any] | None) -> int:

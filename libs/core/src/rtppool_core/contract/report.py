@@ -469,6 +469,9 @@ class Report(Contract, frozen=True):
 
     `drain_deadline_seconds` limits live calls after the relay begins to stop: the lower of the pool's and the pod's
     value. It is absent where calls are handed over.
+
+    `position` is opaque and names the start of the process: `/status?after=POSITION` waits for the next report. It is
+    absent from earlier relays, which answer at once.
     """
 
     relay: str
@@ -492,3 +495,4 @@ class Report(Contract, frozen=True):
     config_error: str | None = None
     preflight: tuple[Finding, ...] = ()
     host: HostReport | None = None
+    position: str | None = None

@@ -1,0 +1,43 @@
+"""The parts of a report that a reader learns at once, and how a reader waits for the next report.
+
+`/status?after=POSITION&waitSeconds=N` answers when the report has changed, with 204 when it has not for N seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rtppool_core.contract.report import Report
+
+# The names of the query of `/status`.
+AFTER, WAIT_SECONDS = "after", "waitSeconds"
+DEFAULT_WAIT_SECONDS = 10
+MAX_WAIT_SECONDS = 20
+# A change of calls and figures alone is told at most this often.
+FIGURES_SECONDS = 2.0
+NO_CHANGE = 204
+
+
+def urgent_part(report: Report) -> tuple[Any, ...]:
+    """Return what changes a pool's conditions: the configuration, their inputs, and the verdict without its figures."""
+    ports, sla = report.ports, report.sla
+    return (
+        report.pool,
+        report.applied_generation,
+        report.config_error,
+        report.ready,
+        report.not_ready,
+        report.draining,
+        ports.range,
+        ports.total <= ports.quarantined,
+        ports.quarantine,
+        report.echo,
+        report.ari.state,
+        report.ari.reason,
+        sla.result,
+        sla.reason,
+        tuple(violation.limit for violation in sla.violations),
+        sla.missing,
+        sla.capacity_calls,
+        sla.unreachable_tiers,
+    )

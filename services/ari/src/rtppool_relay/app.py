@@ -15,7 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from rtppool_core.contract.port_range import PortRange
-from rtppool_core.contract.report import Finding
+from rtppool_core.contract.report import Finding, Report
 from rtppool_core.host.heartbeat import Heartbeat, watched_processors
 from rtppool_core.host.witnesses import KernelCounters
 from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, listen, make_app
@@ -33,6 +33,7 @@ from rtppool_relay.figures.host_watch import READ_SECONDS, HostWatch
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.http.live.live_page import LivePage
 from rtppool_relay.http.metrics import RelayMetrics
+from rtppool_relay.http.report_waits import COMPARE_SECONDS, ReportWaits
 from rtppool_relay.http.routes import make_routes
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.http.status import Lifecycle, StatusView
@@ -135,6 +136,7 @@ class Relay:
             drain_seconds=self._drain_seconds,
             findings=self._findings,
         )
+        self._waits = ReportWaits(lambda: self._snapshot().report, self._brief)
 
     async def run(self, stop: Stop) -> None:
         """Serve until `stop`, then drain the calls or hand them over."""
@@ -153,6 +155,7 @@ class Relay:
                 yielding = group.create_task(self._jobs.attempt("yielding to packets", self._yield_to_packets))
                 await stop.asked.wait()
                 self._lifecycle.draining = True
+                self._waits.look()
                 deadline_seconds = self._drain_seconds()
                 if deadline_seconds is None:
                     await self._hand_over(telephony)
@@ -162,6 +165,7 @@ class Relay:
                     task.cancel()
         finally:
             self._live.stream.close()
+            self._waits.close()
             await self._telephony.close()
             await asyncio.gather(self._heartbeat.close(), self._supervisor.close())
             await runner.cleanup()
@@ -194,6 +198,7 @@ class Relay:
             repeat("the loop's sign of life", self._settings.metrics_interval_seconds, self._tick),
             repeat("reading credentials", REFRESH_CREDENTIALS_SECONDS, self._telephony.refresh_credentials),
             *((repeat("reading host time", READ_SECONDS, self._read_host),) if self._settings.host_witnesses else ()),
+            repeat("comparing the report", COMPARE_SECONDS, self._waits.look),
             repeat("comparing clocks", COMPARE_CLOCKS_SECONDS, self._compare_clocks),
             repeat("collecting the probe", COLLECT_PROBE_SECONDS, self._collect_probe),
             repeat("releasing free memory", RELEASE_SECONDS, release_free_pages),
@@ -212,6 +217,7 @@ class Relay:
             ready=self._status.ready,
             routes=make_routes(
                 self._snapshot,
+                self._waits.answer,
                 self._telephony.iterate_calls,
                 self._telephony.recent_calls,
                 self._checks.run,
@@ -227,6 +233,9 @@ class Relay:
         return self._status.snapshot(
             self._compare_clocks(), self._telephony.calls_report(), self._telephony.ari_report()
         )
+
+    def _brief(self) -> Report:
+        return self._status.brief(self._compare_clocks(), self._telephony.calls_report(), self._telephony.ari_report())
 
     def _findings(self) -> tuple[Finding, ...]:
         """Return the findings of host and Asterisk, and one for each job that fails at present."""
@@ -245,6 +254,7 @@ class Relay:
         self._ports.resize(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._measurement.keep_window(config.sla.window_seconds)
         self._call_ports.apply_config()
+        self._waits.look()
         if self._tried_range != config.port_range:
             await self._jobs.attempt(TRY_PORTS, self._try_ports)
 

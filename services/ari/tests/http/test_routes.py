@@ -23,6 +23,10 @@ JSON, HTML = OFFERED
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 
+async def no_status(_request: web.Request) -> web.StreamResponse:
+    raise NotImplementedError
+
+
 async def no_check() -> PacketCheck:
     return PacketCheck("node-1", Burst("127.0.0.1:4000"))
 
@@ -109,7 +113,7 @@ def test_the_higher_weight_wins_in_any_order(json_weight: int, html_weight: int)
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
     app = web.Application()
-    for path, handler in make_routes(lambda: VIOLATED, list, list, no_check).items():
+    for path, handler in make_routes(lambda: VIOLATED, no_status, list, list, no_check).items():
         app.router.add_get(path, handler)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -148,7 +152,7 @@ async def test_the_form_follows_the_accept_header_and_caches_learn_of_it(
 async def test_half_a_surrogate_pair_in_a_name_breaks_no_page() -> None:
     broken = with_report(MET, node="worker-\ud800")
     app = web.Application()
-    app.router.add_get("/sla", make_routes(lambda: broken, list, list, no_check)["/sla"])
+    app.router.add_get("/sla", make_routes(lambda: broken, no_status, list, list, no_check)["/sla"])
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -33,17 +33,15 @@ _WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 def make_routes(
     snapshot: Callable[[], Snapshot],
+    status: Handler,
     live_calls: Calls,
     recent_calls: Calls,
     check_packets: Callable[[], Awaitable[PacketCheck]],
     live: Mapping[str, Handler] = MappingProxyType({}),
 ) -> dict[str, Handler]:
-    """Make the handlers of `/`, `/status`, `/sla`, `/calls`, `/check` and the files of pages, beside `live`."""
+    """Make the handlers of `/`, `/sla`, `/calls`, `/check` and the files of pages, beside `status` and `live`."""
     templates = Templates(PACKAGE)
     files = StaticFiles([PACKAGE])
-
-    async def status(_request: web.Request) -> web.StreamResponse:
-        return json_response(to_json(snapshot().report))
 
     async def page(_request: web.Request) -> web.StreamResponse:
         report = snapshot().report

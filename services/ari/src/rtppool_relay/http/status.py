@@ -1,4 +1,4 @@
-"""The relay's state, read from its parts: snapshot, readiness and health."""
+"""The relay's state, read from its parts: snapshot, brief report, readiness and health."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rtppool_relay.config import ConfigState
 from rtppool_relay.figures.echo_health import UNREACHABLE_AFTER_NS
 from rtppool_relay.figures.host_time import host_report
 from rtppool_relay.figures.measurement import Measurement
-from rtppool_relay.figures.sla import judge
+from rtppool_relay.figures.sla import SlaVerdict, judge
 from rtppool_relay.http.sentences import describe_host
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.media.kernel_stamps import ClockFacts
@@ -78,23 +78,11 @@ class StatusView:
             return Health((f"the control loop has not run for {silent:.0f} s",))
         return Health()
 
-    def snapshot(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Snapshot:
-        """Read every part, and judge the window of calls. `now_ns` is the measurement's clock."""
+    def brief(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Report:
+        """Read every part except for the figures of the windows. `now_ns` is the measurement's clock."""
         state = self.config_state()
-        limits = state.config.sla
-        stores = {kind: figures.store for kind, figures in self.measurement.kinds.items()}
-        windows = {kind: store.window(now_ns, limits.window_seconds)[0] for kind, store in stores.items()}
-        verdict = judge(windows["calls"], self.call_ports.active_calls, limits, state.config.capacity)
         ready = self.ready()
-        host = host_report(self.measurement.host, stores["calls"], now_ns, limits.window_seconds)
-        lead_seconds = round((self.measurement.clock.wall_ns(now_ns) - now_ns) / NS_PER_SECOND)
-        reports = {
-            kind: window_report(store, now_ns, limits.window_seconds, lead_seconds, judge_host=limits.judge_host)
-            for kind, store in stores.items()
-        }
-        if host is not None:
-            host = structs.replace(host, sentence=describe_host(host, reports["calls"]))
-        report = Report(
+        return Report(
             relay=self.relay,
             node=self.node,
             software_version=rtppool_core.__version__,
@@ -105,25 +93,49 @@ class StatusView:
             calls=calls,
             ari=ari,
             media=self._media(),
-            clock=ClockReport(
-                stamps=self.clock.stamps,
-                steps=self.measurement.clock.steps,
-                slews=self.measurement.clock.slews,
-                samples_dropped=self.measurement.samples_dropped,
-                departure_error=self.measurement.departures.report(),
-                reason=self.clock.reason,
-            ),
+            clock=self._clock(),
             echo=self._echo(),
-            sla=verdict.report,
-            windows=Windows(reports["calls"], reports["probe"]),
+            sla=self._verdict(now_ns).report,
+            windows=Windows(),
             drain_deadline_seconds=self.drain_seconds(),
             pool=state.config.pool,
             applied_generation=state.config.generation,
             config_error=state.error,
             preflight=self.findings(),
-            host=host,
         )
-        return Snapshot(report, limits, verdict.checks, windows["calls"], windows["probe"])
+
+    def snapshot(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Snapshot:
+        """Read every part, and judge the window of calls. `now_ns` is the measurement's clock."""
+        limits = self.config_state().config.sla
+        stores = {kind: figures.store for kind, figures in self.measurement.kinds.items()}
+        host = host_report(self.measurement.host, stores["calls"], now_ns, limits.window_seconds)
+        lead_seconds = round((self.measurement.clock.wall_ns(now_ns) - now_ns) / NS_PER_SECOND)
+        reports = {
+            kind: window_report(store, now_ns, limits.window_seconds, lead_seconds, judge_host=limits.judge_host)
+            for kind, store in stores.items()
+        }
+        if host is not None:
+            host = structs.replace(host, sentence=describe_host(host, reports["calls"]))
+        report = structs.replace(
+            self.brief(now_ns, calls, ari), windows=Windows(reports["calls"], reports["probe"]), host=host
+        )
+        windows = {kind: store.window(now_ns, limits.window_seconds)[0] for kind, store in stores.items()}
+        return Snapshot(report, limits, self._verdict(now_ns).checks, windows["calls"], windows["probe"])
+
+    def _verdict(self, now_ns: int) -> SlaVerdict:
+        config = self.config_state().config
+        window = self.measurement.kinds["calls"].store.window(now_ns, config.sla.window_seconds)[0]
+        return judge(window, self.call_ports.active_calls, config.sla, config.capacity)
+
+    def _clock(self) -> ClockReport:
+        return ClockReport(
+            stamps=self.clock.stamps,
+            steps=self.measurement.clock.steps,
+            slews=self.measurement.clock.slews,
+            samples_dropped=self.measurement.samples_dropped,
+            departure_error=self.measurement.departures.report(),
+            reason=self.clock.reason,
+        )
 
     def _media(self) -> MediaReport:
         supervisor = self.call_ports.supervisor

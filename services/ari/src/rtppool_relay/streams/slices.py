@@ -221,12 +221,13 @@ class SliceStore:
             self._forget(second)
         held.add(part)
         self.total.add(part)
-        self._window = None
+        if self._window is not None and self._window[0] <= second < self._window[1]:
+            self._window = None
 
     def window(self, now_ns: int, seconds: int) -> tuple[Slice, int, int]:
         """Return the sum of the last `seconds` closed slices, with start and end of the window in Unix seconds.
 
-        The sum is cached until new figures arrive or the second is over. Callers must not change it.
+        The sum is cached until its second is over or late figures arrive for it. Callers must not change it.
         """
         end = now_ns // NS_PER_SLICE - SLICE_CLOSES_AFTER_SECONDS + 1
         start = end - seconds

@@ -2,27 +2,34 @@
 
 Each relay has a pod with `spec.nodeName` and `status.podIP` 127.0.x.y. The kubelet renews a pod's mount 0.35 s after a
 change of the operator's annotation, and otherwise every minute, as a real kubelet was measured to do. The relay then
-runs its node's entry of the mounted `pools.json`, parsed by the product's own code.
+runs its node's entry of the mounted `pools.json`, parsed by the product's own code. Its `/status` waits for changes as
+the product's relay does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable
 from lab.faults.operator.api.resources import CONFIG_MAPS, NODES, PODS, Document, node, relay_pod, running
+from lab.faults.operator.relays.long_poll import LongPoll
+from lab.faults.operator.relays.mounted_file import entry_of_node
 from lab.faults.operator.relays.relay_report import Situation, rendered, rendered_as_older, report_of
-from lab.faults.operator.relays.status_server import Answer, Load, StatusProtocol
+from lab.faults.operator.relays.status_server import Answer, Load, StatusConnection, serve
 from rtppool_core.contract.codec import ContractError
-from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION, PoolEntry, decode_for_node
+from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION, PoolEntry
+from rtppool_core.contract.report import Report
+from rtppool_core.contract.report_changes import NO_CHANGE, urgent_part
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +38,10 @@ SYNC_SECONDS = 60.0
 RETRY_SECONDS = 0.2
 SLOW_SECONDS = 3.0
 CREATED_AT_ONCE = 8
-ADDRESSES_PER_BLOCK = 250
+ADDRESSES_PER_BLOCK, BLOCKS_PER_NETWORK = 250, 250
 
 _OnDocument = Callable[[str, Document], None]
-Mode = Literal["well", "silent", "garbage", "slow", "old", "refusing"]
+Mode = Literal["well", "silent", "garbage", "slow", "old", "refusing", "ended"]
 GARBAGE = (
     b"",
     b"<html>502 Bad Gateway</html>",
@@ -49,9 +56,13 @@ GARBAGE = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class FakeRelay:
-    """A simulated relay: it runs `entry`, last read the text `mounted`, and `revision` is its pod's annotation."""
+    """A simulated relay: it runs `entry`, last read the text `mounted`, and `revision` is its pod's annotation.
+
+    `polls` counts requests, `answers` the full reports among their answers. `process` is replaced at a new start, and
+    `body` is that of the report at a position.
+    """
 
     pod: str
     node: str
@@ -65,8 +76,13 @@ class FakeRelay:
     revision: str | None = None
     uid: str | None = None
     polls: int = 0
-    body: bytes = b""
-    pending: asyncio.Task[None] | None = field(default=None, repr=False)
+    answers: int = 0
+    process: LongPoll = field(init=False, repr=False)
+    report: Report = field(init=False, repr=False)
+    urgent: tuple[Any, ...] = field(default=(), repr=False)
+    body: tuple[str, bytes] = field(default=("", b""), repr=False)
+    connections: set[StatusConnection] = field(default_factory=set, repr=False)
+    renewal: asyncio.TimerHandle | None = field(default=None, repr=False)
 
 
 class FakeRelays:
@@ -92,21 +108,20 @@ class FakeRelays:
 
     async def start(self) -> None:
         """Start listening, and start the simulated kubelet."""
-        loop = asyncio.get_running_loop()
-        # One socket serves all of 127.0.0.0/8.
-        self._server = await loop.create_server(lambda: StatusProtocol(self._answer, self.load), "0.0.0.0", 0)
+        self._server = await serve(self, self.load)
         self.port = self._server.sockets[0].getsockname()[1]
         for follow in (self._follow_pods, self._follow_config, self._sync):
             self._tasks.append(asyncio.create_task(follow()))
 
     async def close(self) -> None:
         """Stop the server and the kubelet."""
-        pending = [relay.pending for relay in self.by_node.values() if relay.pending is not None]
-        for task in (*self._tasks, *pending):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *pending, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._server is not None:
             self._server.close()
+        for relay in self.by_node.values():
+            self._remove(relay)
 
     async def add(self, nodes: Iterable[tuple[str, dict[str, str]]]) -> None:
         """Create nodes with labels, each with a relay's pod."""
@@ -124,7 +139,9 @@ class FakeRelays:
         known = self.by_node.get(node_name)
         address = known.address if known is not None else self._next_address()
         number = 1 if known is None else int(known.pod.rpartition("-")[2]) + 1
-        relay = FakeRelay(f"relay-{node_name}-{number}", node_name, address)
+        if known is not None:
+            self._remove(known)
+        relay = self._started(FakeRelay(f"relay-{node_name}-{number}", node_name, address))
         self.by_node[node_name] = self._by_address[address] = self._by_pod[relay.pod] = relay
         self.render(relay)
         await self._api.create(PODS, relay_pod(relay.pod, node_name, self.port))
@@ -135,65 +152,135 @@ class FakeRelays:
         return relay
 
     async def remove_pod(self, node_name: str) -> None:
-        """Delete a relay's pod; its node stays."""
+        """Delete a relay's pod, which ends its process; its node stays."""
         relay = self.by_node[node_name]
-        if relay.pending is not None:
-            relay.pending.cancel()
+        self.set_mode(relay, "ended")
+        self._remove(relay)
         await self._api.delete(f"{PODS}/{relay.pod}")
 
     def render(self, relay: FakeRelay) -> None:
-        """Render the relay's report anew."""
-        report = report_of(
-            Situation(
-                relay.pod,
-                relay.node,
-                relay.entry,
-                relay.active_calls,
-                relay.echo_reachable,
-                relay.config_error,
-                "0.0.9" if relay.mode == "old" else "0.1.0",
-            ),
-            self._chance,
-            int(time.time()),
+        """Make the relay's report anew, and publish a change as the product's relay does."""
+        situation = Situation(
+            relay.pod,
+            relay.node,
+            relay.entry,
+            relay.active_calls,
+            relay.echo_reachable,
+            relay.config_error,
+            "0.0.9" if relay.mode == "old" else "0.1.0",
         )
-        relay.body = rendered_as_older(report) if relay.mode == "old" else rendered(report)
+        relay.report = report_of(situation, self._chance, int(time.time()))
+        relay.body = ("", b"")
+        before, relay.urgent = relay.urgent, urgent_part(relay.report)
+        if relay.urgent != before:
+            relay.process.change()
+        elif relay.active_calls:
+            relay.process.change_figures()
 
     def set_mode(self, relay: FakeRelay, mode: Mode) -> None:
-        """Set how the relay answers from now on."""
-        relay.mode = mode
+        """Set how the relay answers from now on, held requests included."""
+        before, relay.mode = relay.mode, mode
+        if mode == before:
+            return
+        if {before, mode} & {"old", "ended"}:
+            # Another process answers, or none.
+            self._end(relay)
+            self._started(relay)
         self.render(relay)
+        if mode in {"silent", "garbage", "refusing"}:
+            for connection in relay.process.release():
+                self._respond(relay, connection)
 
     def forget_polls(self) -> None:
-        """Reset the counters of polls and of requests in flight."""
+        """Reset the counters of polls, of full reports and of requests in flight."""
         for relay in self.by_node.values():
-            relay.polls = 0
+            relay.polls = relay.answers = 0
         self.load.most_in_flight = self.load.in_flight
+
+    def connected(self, connection: StatusConnection) -> None:
+        """Note a connection to a relay. One whose process has ended accepts none."""
+        relay = self._by_address.get(connection.address)
+        if relay is None:
+            return
+        if relay.mode == "ended":
+            connection.reset()
+            return
+        relay.connections.add(connection)
+
+    def requested(self, connection: StatusConnection) -> None:
+        """Answer or hold a request to a relay."""
+        relay = self._by_address.get(connection.address)
+        if relay is None:
+            connection.answer(Answer(b"", "404 Not Found"))
+            return
+        relay.polls += 1
+        self._respond(relay, connection)
+
+    def lost(self, connection: StatusConnection) -> None:
+        """Forget a connection and its held request."""
+        relay = self._by_address.get(connection.address)
+        if relay is not None:
+            relay.connections.discard(connection)
+            relay.process.forget(connection)
+
+    def _respond(self, relay: FakeRelay, connection: StatusConnection) -> None:
+        match relay.mode:
+            case "silent":
+                return
+            case "garbage":
+                connection.answer(Answer(self._chance.choice(GARBAGE)))
+            case "refusing":
+                connection.answer(Answer(b"{}", "503 Service Unavailable"))
+            case "old":
+                self._send_report(relay, connection)
+            case _:
+                relay.process.request(connection)
+
+    def _send_report(self, relay: FakeRelay, connection: StatusConnection) -> None:
+        relay.answers += 1
+        position = relay.process.position
+        if relay.body[0] != position:
+            report = relay.report
+            body = rendered_as_older(report) if relay.mode == "old" else rendered(replace(report, position=position))
+            relay.body = (position, body)
+        delay_seconds = SLOW_SECONDS if relay.mode == "slow" else self._answer_seconds
+        connection.answer(Answer(relay.body[1], delay_seconds=delay_seconds))
+
+    def _send_no_change(self, relay: FakeRelay, connection: StatusConnection) -> None:
+        delay_seconds = SLOW_SECONDS if relay.mode == "slow" else 0.0
+        connection.answer(Answer(None, f"{NO_CHANGE} No Content", delay_seconds))
+
+    def _started(self, relay: FakeRelay) -> FakeRelay:
+        """Give the relay a new process."""
+        relay.process = LongPoll(
+            secrets.token_hex(4),
+            lambda connection: self._send_report(relay, connection),
+            lambda connection: self._send_no_change(relay, connection),
+        )
+        return relay
+
+    def _remove(self, relay: FakeRelay) -> None:
+        """End the relay's process and its pod's mount."""
+        if relay.renewal is not None:
+            relay.renewal.cancel()
+        self._end(relay)
+
+    def _end(self, relay: FakeRelay) -> None:
+        """End the relay's process: its connections break."""
+        relay.process.close()
+        for connection in tuple(relay.connections):
+            connection.reset()
 
     def _next_address(self) -> str:
         block, place = divmod(len(self._by_address), ADDRESSES_PER_BLOCK)
-        return f"127.0.{block + 1}.{place + 1}"
-
-    def _answer(self, address: str) -> Answer:
-        relay = self._by_address.get(address)
-        if relay is None:
-            return Answer(b"", "404 Not Found")
-        relay.polls += 1
-        match relay.mode:
-            case "silent":
-                return Answer(None)
-            case "garbage":
-                return Answer(self._chance.choice(GARBAGE))
-            case "refusing":
-                return Answer(b"{}", "503 Service Unavailable")
-            case "slow":
-                return Answer(relay.body, delay_seconds=SLOW_SECONDS)
-        return Answer(relay.body, delay_seconds=self._answer_seconds)
+        network, block = divmod(block, BLOCKS_PER_NETWORK)
+        return f"127.{network}.{block + 1}.{place + 1}"
 
     def read(self, relay: FakeRelay, text: str) -> None:
         """Apply a new text of the relay's file, as the product's relay does."""
         relay.mounted = text
         try:
-            relay.entry, relay.config_error = _decode(text, relay.node), None
+            relay.entry, relay.config_error = entry_of_node(text, relay.node), None
         except ContractError as error:
             relay.config_error = str(error)
         self.render(relay)
@@ -202,10 +289,6 @@ class FakeRelays:
         """Read the mounted file. Without a file a relay keeps the last good one."""
         if self._config is not None and relay.mounted != self._config:
             self.read(relay, self._config)
-
-    async def _renew(self, relay: FakeRelay) -> None:
-        await asyncio.sleep(REFRESH_SECONDS)
-        self._read_mount(relay)
 
     async def _sync(self) -> None:
         while True:
@@ -239,15 +322,10 @@ class FakeRelays:
         if revision == relay.revision:
             return
         relay.revision = revision
-        if relay.pending is not None:
-            relay.pending.cancel()
-        relay.pending = asyncio.create_task(self._renew(relay))
+        if relay.renewal is not None:
+            relay.renewal.cancel()
+        relay.renewal = asyncio.get_running_loop().call_later(REFRESH_SECONDS, self._read_mount, relay)
 
     def _on_config(self, kind: str, document: Document) -> None:
         if document["metadata"]["name"] == CONFIG_MAP_NAME:
             self._config = None if kind == "DELETED" else document.get("data", {}).get(FILE_NAME)
-
-
-@functools.lru_cache(maxsize=1024)
-def _decode(text: str, node_name: str) -> PoolEntry | None:
-    return decode_for_node(text, node_name)

@@ -264,6 +264,7 @@ FAULTS = (
     Fault("relay silent", _relay("silent"), 10.0),
     Fault("relay answers garbage", _relay("garbage"), 10.0),
     Fault("relay slow", _relay("slow"), 10.0),
+    Fault("relay's process ended", _relay("ended"), 10.0),
     Fault("relay of an older version", _relay("old"), 4.0),
     Fault("relay's pod replaced", _relay_replaced),
     Fault("node relabelled", _node_relabelled),

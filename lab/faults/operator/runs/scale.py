@@ -29,9 +29,10 @@ EDIT_POLL_SECONDS = 0.005
 ANSWER_SECONDS = 0.005
 STATUS_RESOURCE = "rtppools/status"
 
-# The bounds: an edit is published within 1 s. Polls come every 2 s (one may fall on both ends of the measured time), at
-# most 32 at a time. A status is written at most once a second, for figures alone every 15 s. Memory is 200 MiB.
-PUBLISHED_SECONDS, POLL_SECONDS, IN_FLIGHT = 1.0, 2.0, 32
+# The bounds: an edit is published within 1 s. A quiet relay gets a request that waits every 10 s, and one for a full
+# report every 15 s. At most 32 requests are in flight, without those that relays hold. A status is written at most once
+# a second, for figures alone every 15 s. Memory is 200 MiB.
+PUBLISHED_SECONDS, WAIT_SECONDS, FULL_REPORT_SECONDS, IN_FLIGHT = 1.0, 10.0, 15.0, 32
 MIN_PAUSE_SECONDS, FIGURES_PAUSE_SECONDS = 1.0, 15.0
 RESIDENT_BYTES = 200 << 20
 MIB = 1 << 20
@@ -92,16 +93,11 @@ async def _quiet(rig: Rig, operator: OperatorProcess, _chance: random.Random) ->
     since, used = time.time(), cpu_seconds(operator.process.pid)
     await asyncio.sleep(QUIET_SECONDS)
     used = cpu_seconds(operator.process.pid) - used
-    polls = [relay.polls for relay in rig.relays.by_node.values()]
-    allowed = math.floor(QUIET_SECONDS / POLL_SECONDS) + 1
+    relays = rig.relays.by_node.values()
     written = writes(_log(rig), STATUS_RESOURCE, since)
     return [
-        Figure(
-            f"polls of a relay in {QUIET_SECONDS:.0f} quiet seconds",
-            f"{min(polls)} to {max(polls)}",
-            f"at most {allowed}",
-            max(polls) <= allowed,
-        ),
+        _at_most("requests to a relay", [relay.polls for relay in relays], WAIT_SECONDS, FULL_REPORT_SECONDS),
+        _at_most("full reports of a relay", [relay.answers for relay in relays], FULL_REPORT_SECONDS),
         _in_flight(rig),
         Figure("status writes meanwhile", str(len(written)), "0", not written),
         Figure("operator's share of one processor, quiet", f"{used / QUIET_SECONDS:.0%}"),
@@ -121,7 +117,7 @@ async def _edits(rig: Rig, _operator: OperatorProcess, chance: random.Random) ->
     return [
         *_times(f"edit of a pool of {NODES_OF_A_SELECTING_POOL} relays", narrow),
         *_times(f"edit of a pool of {in_default} relays", wide),
-        Figure("polls of a relay a second while pools are edited", f"{polls / RELAYS / seconds:.2f} on average"),
+        Figure("requests to a relay a second while pools are edited", f"{polls / RELAYS / seconds:.2f} on average"),
         _in_flight(rig),
         _pause("shortest time between two writes of a status while pools are edited", pause, MIN_PAUSE_SECONDS),
     ]
@@ -210,9 +206,20 @@ def _times(name: str, edits: Sequence[EditTimes]) -> list[Figure]:
     ]
 
 
+def _at_most(name: str, counts: Sequence[int], *pauses_seconds: float) -> Figure:
+    """Compare counts of the quiet time with requests at these pauses. One may fall on both ends of the time."""
+    allowed = sum(math.floor(QUIET_SECONDS / pause) + 1 for pause in pauses_seconds)
+    return Figure(
+        f"{name} in {QUIET_SECONDS:.0f} quiet seconds",
+        f"{min(counts)} to {max(counts)}",
+        f"at most {allowed}",
+        max(counts) <= allowed,
+    )
+
+
 def _in_flight(rig: Rig) -> Figure:
     most = rig.relays.load.most_in_flight
-    return Figure("polls at a time", f"at most {most}", f"{IN_FLIGHT}", most <= IN_FLIGHT)
+    return Figure("requests in flight", f"at most {most}", f"{IN_FLIGHT}", most <= IN_FLIGHT)
 
 
 def _pause(name: str, seconds: float | None, bound: float) -> Figure:

@@ -42,12 +42,11 @@ async def check_release(pods: Sequence[ReleasePod], http: RelayHttp, namespace: 
     echoes = {pod.node for pod in pods if pod.component == "echo"}
     verdicts = [judge_waiting(pod.node, pod.component, pod.name, pod.waiting) for pod in pods if pod.waiting]
     running = [pod for pod in relays if not pod.waiting and pod.relay is not None]
-    headers = await http.headers()
 
     async def check(pod: ReleasePod, relay: RelayPod) -> tuple[Verdict, ...]:
         async with slots:
             try:
-                answer = decode(PacketCheck, await http.get(relay, "/check", headers))
+                answer = decode(PacketCheck, await http.get(relay, "/check"))
             except ContractError as error:
                 return (judge_silence(pod.node, f"its answer is not that of this version ({error})"),)
             except Exception as error:  # noqa: BLE001 each relay has a verdict of its own

@@ -46,9 +46,7 @@ class WorkCounters:
     status_writes: int = 0
     events: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    rounds: dict[str, Durations] = field(
-        default_factory=lambda: {name: Durations() for name in (CONFIGURE, REPORT, POLL)}
-    )
+    rounds: dict[str, Durations] = field(default_factory=lambda: {name: Durations() for name in (CONFIGURE, REPORT)})
     pools: int = 0
     relays: int = 0
     last_cycle_seconds: float | None = None

@@ -153,8 +153,11 @@ async def one_round(reconciler: Reconciler, polls: int = MISSED_POLLS) -> None:
     snapshot = reconciler._configurator.snapshot
     assert snapshot is not None
     for _ in range(polls):
-        await reconciler._reporter.poll_all(snapshot)
-    await reconciler._report_statuses(snapshot, every_pool=True)
+        for pod in snapshot.view.relays:
+            await reconciler._poller.ask(pod)
+    reconciler._poller.keep_only(snapshot.view.relays)
+    reconciler._poller.tick()
+    await reconciler._report_statuses(snapshot, with_figures=True)
 
 
 async def test_a_pool_reaches_the_configuration_and_the_pods(
@@ -531,13 +534,17 @@ async def test_a_stall_of_the_operator_makes_no_relay_silent(
     assert snapshot is not None
     later[0] += 10 * STALE_AFTER_SECONDS
     await reconciler._leadership.hold()
-    await reconciler._report_statuses(snapshot, every_pool=True)
+    await reconciler._report_statuses(snapshot, with_figures=True)
     reasons = {each["type"]: each["reason"] for each in cluster.statuses[-1]["conditions"]}
     assert reasons["Programmed"] == "Programmed"
     relay.clear()
     await one_round(reconciler)
+    for _ in range(4):
+        later[0] += POLL_SECONDS
+        await reconciler._leadership.hold()
+        await one_round(reconciler, polls=0)
     reasons = {each["type"]: each["reason"] for each in cluster.statuses[-1]["conditions"]}
-    assert reasons["Programmed"] == "RelaySilent", "the poll after the stall has failed"
+    assert reasons["Programmed"] == "RelaySilent", "the polls after the stall have failed for six seconds"
 
 
 async def test_a_pool_that_is_edited_in_a_loop_makes_at_most_five_rounds_a_second(

@@ -49,7 +49,7 @@ async def relay(authority: trustme.CA, make_report: MakeReport) -> AsyncIterator
 async def failure(relay: RelayPod, trusted: TrustedAuthority | None) -> str:
     poller = Poller(None, trusted)
     try:
-        await poller.poll([relay])
+        await poller.ask(relay)
         return poller.failures[relay.uid].reason if relay.uid in poller.failures else ""
     finally:
         await poller.close()
@@ -82,10 +82,10 @@ async def test_a_replaced_authority_is_in_force_at_the_next_connection(
     ca_file = tmp_path / "rotated.crt"
     trustme.CA().cert_pem.write_to_path(ca_file)
     poller = Poller(None, TrustedAuthority("RELAY_CA_FILE", ca_file, NAME))
-    await poller.poll([relay])
+    await poller.ask(relay)
     assert relay.uid in poller.failures
     authority.cert_pem.write_to_path(ca_file)
-    await poller.poll([relay])
+    await poller.ask(relay)
     assert relay.uid not in poller.failures
     await poller.close()
 

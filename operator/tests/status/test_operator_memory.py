@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.status.memory import REFUSED_PAUSE_SECONDS, StatusMemory
+from rtppool_operator.status.memory import CONFIRM_SECONDS, REFUSED_PAUSE_SECONDS, StatusMemory
 
 STATUS: dict[str, Any] = {"observedGeneration": 3, "activeCalls": 1, "conditions": [], "relayCount": 1}
 
@@ -69,7 +69,32 @@ def test_transitions_are_told_from_our_own_conditions(pool: Pool, memory: Status
 def test_a_change_right_after_a_write_waits_for_its_second_and_no_longer(pool: Pool, memory: StatusMemory) -> None:
     listed, changed = replace(pool, status={"activeCalls": 1}), {**STATUS, "activeCalls": 2}
     assert not memory.is_due(listed, changed, 99.0, 100.4)
-    assert memory.held_until(listed, changed, 99.0, 100.4) == 101.0
+    assert memory.paused_until(pool.uid, 100.4) == 101.0
+    assert memory.paused_until(pool.uid, 101.0) is None
     assert memory.is_due(listed, changed, 99.0, 101.0)
-    assert memory.held_until(listed, STATUS, 99.0, 100.4) is None, "nothing changed"
-    assert memory.held_until(listed, changed, 99.0, 102.0) is None, "it is due"
+
+
+def test_a_pool_that_was_never_written_is_not_paused(pool: Pool) -> None:
+    assert StatusMemory().paused_until(pool.uid, 0.0) is None
+
+
+def pending(generation: int, reason: str = "Pending") -> dict[str, Any]:
+    return {**STATUS, "observedGeneration": generation, "conditions": [{"type": "Programmed", "reason": reason}]}
+
+
+def test_a_status_waits_a_moment_for_relays_that_are_about_to_confirm_an_edit(pool: Pool, memory: StatusMemory) -> None:
+    edited = replace(pool, generation=4)
+    assert memory.awaits_relays_until(edited, pending(4), 110.0) == 110.0 + CONFIRM_SECONDS
+    assert memory.awaits_relays_until(edited, pending(4), 110.5) == 110.0 + CONFIRM_SECONDS
+    again = replace(pool, generation=5)
+    assert memory.awaits_relays_until(again, pending(5), 110.6) == 110.0 + CONFIRM_SECONDS, "edits in a row add nothing"
+    assert memory.awaits_relays_until(again, pending(5), 110.0 + CONFIRM_SECONDS) is None
+
+
+@pytest.mark.parametrize("reason", ["Programmed", "ConfigRefused", "RelaySilent"])
+def test_a_status_that_says_more_than_pending_does_not_wait(pool: Pool, memory: StatusMemory, reason: str) -> None:
+    assert memory.awaits_relays_until(replace(pool, generation=4), pending(4, reason), 110.0) is None
+
+
+def test_relays_that_fall_behind_without_an_edit_are_told_at_once(pool: Pool, memory: StatusMemory) -> None:
+    assert memory.awaits_relays_until(pool, pending(3), 110.0) is None

@@ -2,8 +2,8 @@
 
 - lease: renews the lease. All others pause without it.
 - configure: looks at the cluster when it has changed, and every ten seconds, and writes the relays' configuration.
-- poll: polls every relay every two seconds.
-- report: writes statuses. It polls relays that are behind by itself, more often and at once after an edit.
+- follow: starts and ends the tasks that ask the relays, one for each.
+- report: writes the statuses of pools at once when a relay tells what changes a condition, figures every two seconds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rtppool_operator.loop.default_pool_keeper import DefaultPoolKeeper
 from rtppool_operator.loop.report import StatusReporter
 from rtppool_operator.pools.default_pool import DefaultPool
 from rtppool_operator.pools.trust import TrustPolicy
+from rtppool_operator.relays.followers import Followers
 from rtppool_operator.relays.observed import POLL_SECONDS
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import RelayProgress
@@ -31,8 +32,10 @@ from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
 log = logging.getLogger(__name__)
 
-# Between two urgent polls of relays that are behind.
-URGENT_PAUSE_SECONDS = 0.4
+# Between two rounds of reports, at least. A round may take half of the time.
+MIN_REPORT_PAUSE_SECONDS = 0.05
+# Between two looks for relays that are to be annotated again.
+NUDGE_CHECK_SECONDS = 0.4
 LEASE_RETRY_SECONDS = 1.0
 # A client that edits a pool in a loop, in any namespace, must not make the operator work in a loop.
 MIN_ROUND_SECONDS = 0.2
@@ -62,15 +65,18 @@ class Reconciler:
         self._leadership = leadership
         self._monotonic = monotonic
         writer = self._writer = Writer(leadership.leads, self.counts)
+        self._followers = Followers(poller, self.jobs)
         self._progress = RelayProgress()
         self._configurator = Configurator(cluster, writer, self._progress, self.counts, policy, monotonic)
         self._default_pool = DefaultPoolKeeper(cluster, writer, default_pool, policy.namespace, monotonic)
-        self._reporter = StatusReporter(cluster, writer, poller, self._progress, me, self.counts, monotonic, unix)
+        self._reporter = StatusReporter(
+            cluster, writer, poller, self._followers, self._progress, me, self.counts, monotonic, unix
+        )
         self._problems: dict[str, str] = {CONFIGURE: "the cluster was not read yet"}
         self._done_at = dict.fromkeys((CONFIGURE, POLL, REPORT), monotonic())
         self._wake = asyncio.Event()
-        self._reports_due = asyncio.Event()
-        self._first_snapshot = asyncio.Event()
+        self._relays_seen = asyncio.Event()
+        self._figures_at_seconds = float("-inf")
         self._other_led = False
         self._me = me
         self._stands_by = False
@@ -109,13 +115,14 @@ class Reconciler:
             for name, loop in (
                 ("lease loop", self._hold_lease_forever),
                 ("configure loop", self._configure_forever),
-                ("poll loop", self._poll_forever),
+                ("follow loop", self._follow_forever),
                 ("report loop", self._report_forever),
             ):
                 tasks.create_task(self.jobs.keep_running(name, loop))
 
     async def close(self) -> None:
         """Wait for writes in progress, then release the lease."""
+        await self._followers.close()
         await self._poller.close()
         await self._writer.finish()
         try:
@@ -146,6 +153,7 @@ class Reconciler:
         if self._other_led:
             self._other_led = False
             self._configurator.forget()
+            self._followers.follow(())
             self._reporter.begin()
         self._wake.set()
 
@@ -164,57 +172,59 @@ class Reconciler:
         again = self._configurator.unfinished or self._default_pool.problem is not None
         return POLL_SECONDS if again or CONFIGURE in self._problems else MAX_ROUND_SECONDS
 
-    async def _poll_forever(self) -> None:
+    async def _follow_forever(self) -> None:
         while True:
-            self._first_snapshot.clear()
+            self._relays_seen.clear()
             began = self._monotonic()
-            snapshot = self._configurator.snapshot
-            if snapshot is not None and self._leadership.leads():
-                await self._guarded(POLL, self._reporter.poll_all(snapshot))
-                self._reports_due.set()
+            snapshot = self._configurator.snapshot if self._leadership.leads() else None
+            self._followers.follow(() if snapshot is None else snapshot.view.relays)
+            self._poller.tick()
             self._done_at[POLL] = self._monotonic()
-            await self._until(began + POLL_SECONDS, self._first_snapshot)
+            await self._until(began + POLL_SECONDS, self._relays_seen)
 
     async def _report_forever(self) -> None:
         while True:
-            every_pool = self._reports_due.is_set()
-            self._reports_due.clear()
             began = self._monotonic()
             then = began + POLL_SECONDS
             snapshot = self._configurator.snapshot
             if snapshot is not None and self._leadership.leads():
-                await self._guarded(REPORT, self._report_statuses(snapshot, every_pool=every_pool))
+                with_figures = began >= self._figures_at_seconds
+                if with_figures:
+                    self._figures_at_seconds = began + POLL_SECONDS
+                await self._guarded(REPORT, self._report_statuses(snapshot, with_figures=with_figures))
                 then = self._next_report_at(began)
             self._done_at[REPORT] = self._monotonic()
-            await self._until(then, self._reports_due)
+            pause = max(MIN_REPORT_PAUSE_SECONDS, self._done_at[REPORT] - began)
+            await asyncio.sleep(pause)
+            await self._until(then, self._poller.news)
 
     def _next_report_at(self, began_seconds: float) -> float:
-        then = began_seconds + POLL_SECONDS
-        if self._progress.urgent_uids(self._monotonic()):
-            then = began_seconds + URGENT_PAUSE_SECONDS
-        held = self._reporter.held_until_seconds()
-        return then if held is None else min(then, held)
+        held, nudge = self._reporter.held_until_seconds(), self._progress.next_nudge_seconds()
+        then = [self._figures_at_seconds]
+        if held is not None:
+            then.append(held)
+        if nudge is not None:
+            then.append(max(nudge, began_seconds + NUDGE_CHECK_SECONDS))
+        return min(then)
 
     async def _configure(self) -> None:
         began = self._monotonic()
-        first = self._configurator.snapshot is None
         changed = await self._configurator.run_round()
         snapshot = self._configurator.snapshot
-        if first:
-            self._first_snapshot.set()
+        self._relays_seen.set()
         if snapshot is not None:
             self.counts.pools, self.counts.relays = len(snapshot.view.pools), len(snapshot.view.relays)
             if await self._default_pool.run_round(snapshot.view):
                 self._wake.set()
         if changed:
-            self._reports_due.set()
+            self._poller.news.set()
         self.counts.cycles += 1
         self.counts.last_cycle_seconds = self._monotonic() - began
         self.counts.rounds[CONFIGURE].add(self.counts.last_cycle_seconds)
 
-    async def _report_statuses(self, snapshot: Snapshot, *, every_pool: bool) -> None:
+    async def _report_statuses(self, snapshot: Snapshot, *, with_figures: bool) -> None:
         began = self._monotonic()
-        await self._reporter.run_round(snapshot, every_pool=every_pool)
+        await self._reporter.run_round(snapshot, with_figures=with_figures)
         self.counts.rounds[REPORT].add(self._monotonic() - began)
         nudge = self._progress.next_nudge_seconds()
         if nudge is not None and nudge <= self._monotonic():

@@ -1,10 +1,11 @@
-"""From relay reports to pools: poll relays, compute statuses, write those that are due, create events."""
+"""From relay reports to pools: compute the statuses that may have changed, write those that are due, create events."""
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from rtppool_operator.loop.configure import ClusterAccess, Snapshot
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
+from rtppool_operator.relays.followers import Followers
 from rtppool_operator.relays.observed import POLL_SECONDS, PoolObservation, observe
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import RelayProgress
@@ -23,7 +25,7 @@ from rtppool_operator.status.figures import figures, rfc3339
 from rtppool_operator.status.log_lines import condition_change_lines
 from rtppool_operator.status.memory import StatusMemory
 from rtppool_operator.status.pool_view import PoolView
-from rtppool_operator.work_counters import POLL, WorkCounters
+from rtppool_operator.work_counters import WorkCounters
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class StatusReporter:
         cluster: ClusterAccess,
         writer: Writer,
         poller: Poller,
+        followers: Followers,
         progress: RelayProgress,
         me: str,
         counts: WorkCounters,
@@ -56,6 +59,7 @@ class StatusReporter:
         self._cluster = cluster
         self._writer = writer
         self._poller = poller
+        self._followers = followers
         self._progress = progress
         self._me = me
         self._counts = counts
@@ -64,8 +68,11 @@ class StatusReporter:
         self._memory = StatusMemory()
         self._limiter = EventLimiter()
         self._broken: set[str] = set()
+        self._claims: dict[str, Claim] = {}
+        self._relays: tuple[RelayPod, ...] = ()
+        self._stale: set[str] = set()
+        # When the pools of these uids are computed again, whatever happens.
         self._held: dict[str, float] = {}
-        self._polled_at_seconds = float("-inf")
         # The relays that this operator has not heard since it leads; None before its first round.
         self._unheard: set[str] | None = None
         self._views: dict[str, PoolView] = {}
@@ -76,61 +83,80 @@ class StatusReporter:
         return tuple(sorted(self._views.values(), key=lambda view: view.observation.claim.pool.key))
 
     def held_until_seconds(self) -> float | None:
-        """Return when the first status that waits for its second after the last write is due; None without one."""
+        """Return when the next pool is computed, whatever happens; None without one."""
         return min(self._held.values(), default=None)
 
     def begin(self) -> None:
         """Start over from the cluster and the relays, because another operator has written since."""
         self._poller.forget()
         self._memory = StatusMemory()
-        self._unheard = None
+        self._claims, self._held, self._unheard = {}, {}, None
 
-    async def poll_all(self, snapshot: Snapshot) -> None:
-        """Poll every relay."""
-        try:
-            await self._poll(snapshot.view.relays, snapshot.view.relays, urgent=False)
-        finally:
-            self._polled_at_seconds = self._monotonic()
-
-    async def run_round(self, snapshot: Snapshot, *, every_pool: bool) -> None:
-        """Poll relays that are behind, and report the status of their pools, or of every pool.
+    async def run_round(self, snapshot: Snapshot, *, with_figures: bool) -> None:
+        """Report the status of each pool that has news, `with_figures` also of those with other figures alone.
 
         Raises:
             NotLeadingError: another operator may be writing.
         """
-        relays = snapshot.view.relays
-        self._progress.update(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
-        uids_behind = self._progress.urgent_uids(self._monotonic())
-        behind = tuple(relay for relay in relays if relay.uid in uids_behind)
-        if behind:
-            await self._poll(behind, relays, urgent=True)
-            self._progress.update(relays, snapshot.desired, self._poller.last_reports, self._monotonic())
-        nodes, unheard = {relay.node for relay in behind}, self._unheard_nodes(relays)
-        claims = [
-            claim
-            for claim in snapshot.desired.claims.values()
-            if unheard.isdisjoint(_nodes_of(claim))
-            and (every_pool or claim.pool.uid in self._held or not nodes.isdisjoint(_nodes_of(claim)))
-        ]
-        uids = set(snapshot.desired.claims)
+        relays, now = snapshot.view.relays, self._monotonic()
+        self._progress.update(relays, snapshot.desired, self._poller.last_reports, now)
+        self._followers.hurry(self._progress.urgent_uids(now))
+        self._keep_only(set(snapshot.desired.claims))
+        silence = self._poller.silence_seconds()
+        nodes = self._changed_nodes(relays, silence, with_figures=with_figures)
+        unheard = self._unheard_nodes(relays)
+        counted: dict[str, list[RelayPod]] = defaultdict(list)
+        for relay in relays:
+            if not relay.terminating or self._answers(relay, silence):
+                counted[relay.node].append(relay)
+        computed = []
+        for claim in snapshot.desired.claims.values():
+            own = _nodes_of(claim)
+            if not own.isdisjoint(unheard) or not self._is_due(claim, own, nodes, now):
+                continue
+            each = self._computed(claim, [relay for node in own for relay in counted.get(node, ())], silence)
+            if each is not None:
+                computed.append(each)
+        self._views |= {each.pool.uid: PoolView(each.observation, each.status) for each in computed}
+        self._count_conditions(computed, {claim.pool.key for claim in snapshot.desired.claims.values()})
+        shown = [each for each in computed if not self._awaits_relays(each)]
+        await self._write(shown, snapshot.began_seconds)
+        await self._write_events(shown)
+
+    def _keep_only(self, uids: set[str]) -> None:
+        """Forget all other pools."""
         self._memory.keep_only(uids)
         self._limiter.keep_only(uids)
         self._broken &= uids
-        self._held = {}
-        # A stall of this process delays its polls. It must not make relays look silent.
-        now = min(self._monotonic(), self._polled_at_seconds + POLL_SECONDS)
-        counted = [relay for relay in relays if not relay.terminating or self._answers(relay, now)]
-        computed = [each for claim in claims if (each := self._computed(claim, counted, now)) is not None]
-        self._views = {uid: view for uid, view in self._views.items() if uid in uids}
-        self._views |= {each.pool.uid: PoolView(each.observation, each.status) for each in computed}
-        self._count_conditions(computed, {claim.pool.key for claim in snapshot.desired.claims.values()})
-        await self._write(computed, snapshot.began_seconds)
-        await self._write_events(computed)
+        for held in (self._held, self._claims, self._views):
+            for uid in held.keys() - uids:
+                del held[uid]
 
-    async def _poll(self, relays: tuple[RelayPod, ...], present: tuple[RelayPod, ...], *, urgent: bool) -> None:
-        began = self._monotonic()
-        await self._poller.poll(relays, present, urgent=urgent)
-        self._counts.rounds[POLL].add(self._monotonic() - began)
+    def _changed_nodes(self, relays: tuple[RelayPod, ...], silence_seconds: float, *, with_figures: bool) -> set[str]:
+        """Return the nodes whose relays have changed, have told something, or have become silent or audible."""
+        last_reports = self._poller.last_reports
+        stale = {uid for uid, last in last_reports.items() if last.is_stale(silence_seconds)}
+        uids = self._poller.take_urgent() | (stale ^ self._stale)
+        if with_figures:
+            uids |= self._poller.take_moved()
+        pods = set(relays) ^ set(self._relays) if relays != self._relays else set()
+        self._stale, self._relays = stale, relays
+        return {relay.node for relay in pods} | {relay.node for relay in relays if relay.uid in uids}
+
+    def _is_due(self, claim: Claim, own: set[str], changed: set[str], now_seconds: float) -> bool:
+        """Return whether a pool is computed now. In the second after a write of its status it is held instead."""
+        uid = claim.pool.uid
+        then = self._held.get(uid)
+        has_news = claim != self._claims.get(uid) or not own.isdisjoint(changed)
+        if not has_news and (then is None or then > now_seconds):
+            return False
+        paused_until = self._memory.paused_until(uid, now_seconds)
+        if paused_until is not None:
+            self._held[uid] = paused_until
+            return False
+        self._held.pop(uid, None)
+        self._claims[uid] = claim
+        return True
 
     def _unheard_nodes(self, relays: Iterable[RelayPod]) -> set[str]:
         """Return the nodes whose pools have no status yet: it would call relays silent that were never asked."""
@@ -154,6 +180,7 @@ class StatusReporter:
             status["conditions"] = add_times(conditions(observation), before, pool.generation, now)
         except Exception:
             # A bug that one pool triggers must not stop the statuses of the others.
+            self._held[pool.uid] = self._monotonic() + POLL_SECONDS
             self._counts.errors["status"] += 1
             if pool.uid not in self._broken:
                 self._broken.add(pool.uid)
@@ -170,14 +197,18 @@ class StatusReporter:
         for each in computed:
             counted[each.pool.key] = {held["type"]: held["status"] for held in each.status["conditions"]}
 
+    def _awaits_relays(self, each: _Computed) -> bool:
+        """Return whether a status is held back, because relays are about to confirm an edit."""
+        until = self._memory.awaits_relays_until(each.pool, each.status, self._monotonic())
+        if until is not None:
+            self._held[each.pool.uid] = until
+        return until is not None
+
     async def _write(self, computed: list[_Computed], read_at_seconds: float) -> None:
         now = self._monotonic()
-        due = []
-        for each in computed:
-            if self._memory.is_due(each.pool, each.status, read_at_seconds, now):
-                due.append(each)
-            elif (then := self._memory.held_until(each.pool, each.status, read_at_seconds, now)) is not None:
-                self._held[each.pool.uid] = then
+        due = [each for each in computed if self._memory.is_due(each.pool, each.status, read_at_seconds, now)]
+        # Until they are written, also when this round fails.
+        self._held |= {each.pool.uid: now + POLL_SECONDS for each in due}
         calls = [partial(self._cluster.write_status, each.pool, each.status) for each in due]
         results = await self._writer.write_all("status", calls, STATUSES_AT_ONCE)
         now = self._monotonic()
@@ -187,9 +218,13 @@ class StatusReporter:
                     self._memory.record_refusal(each.pool.uid, now)
                 continue
             if result is None:
-                # Nothing was written; the next round reads the pool again.
+                # Nothing was written; a later round reads the pool again.
                 continue
+            self._held.pop(each.pool.uid, None)
             self._memory.record_write(each.pool.uid, each.status, result, now)
+            # The watch returns this status. It is no news.
+            claim = each.observation.claim
+            self._claims[each.pool.uid] = replace(claim, pool=replace(claim.pool, status=result))
             self._counts.status_writes += 1
             for text, fields in condition_change_lines(each.pool, each.before, each.status["conditions"]):
                 log.info(text, extra={"fields": fields})

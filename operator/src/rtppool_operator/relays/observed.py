@@ -6,28 +6,48 @@ Only a relay that runs the pool (same uid) counts in its figures. A stale report
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtppool_core.contract.report import Report, SlaReport
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 
 POLL_SECONDS = 2.0
+# After the first missed poll, and of a relay that answers at once after its last answer.
 STALE_AFTER_SECONDS = 3 * POLL_SECONDS
+# A relay that holds requests answers every ten seconds. One that hangs misses an answer after eleven.
+SILENT_AFTER_SECONDS = 15.0
 _WORSE = {"Violated": 2, "Unknown": 1, "Met": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class LastReport:
-    """A relay's last report. `at_seconds` is monotonic, and `at_unix_seconds` is the same moment as wall-clock time."""
+    """A relay's last report, and when the relay answered last: monotonic, and the same moment as wall-clock time.
+
+    `missed_at_seconds` is the first poll that it has missed since; None while it answers.
+    """
 
     report: Report
     at_seconds: float
     at_unix_seconds: int
+    missed_at_seconds: float | None = None
 
     def is_stale(self, now_seconds: float) -> bool:
         """Return whether the report is too old to count: the relay is silent."""
-        return now_seconds - self.at_seconds > STALE_AFTER_SECONDS
+        holds = self.report.position is not None
+        until = self.at_seconds + (SILENT_AFTER_SECONDS if holds else STALE_AFTER_SECONDS)
+        if self.missed_at_seconds is not None:
+            until = min(until, self.missed_at_seconds + STALE_AFTER_SECONDS)
+        return now_seconds > until
+
+    def later(self, seconds: float) -> LastReport:
+        """Return the report as if it had come that much later."""
+        missed = self.missed_at_seconds
+        return replace(
+            self,
+            at_seconds=self.at_seconds + seconds,
+            missed_at_seconds=None if missed is None else missed + seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)

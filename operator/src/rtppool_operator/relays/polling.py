@@ -1,27 +1,41 @@
-"""Polls of relays' `/status`: concurrent within bounds, with a timeout of one second each."""
+"""Requests for relays' `/status`, and what they answered: the last report of each relay, failures, and news.
+
+A relay of this version holds a request until its report changes, so a quiet relay sends a whole report every 15 s only.
+An earlier one answers at once, and is asked every two seconds.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rtppool_core.contract.codec import Contract, ContractError, decode
 from rtppool_core.contract.report import VERSION, Report
+from rtppool_core.contract.report_changes import AFTER, DEFAULT_WAIT_SECONDS, WAIT_SECONDS, urgent_part
 from rtppool_core.net.tls_files import TrustedAuthority
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_operator.pools.cluster_view import RelayPod
-from rtppool_operator.relays.observed import Failure, LastReport
+from rtppool_operator.relays.observed import POLL_SECONDS, Failure, LastReport
 from rtppool_operator.relays.relay_http import RelayHttp
 from rtppool_operator.relays.report_bounds import check_node, check_report
 
 TIMEOUT_SECONDS = 1.0
+# Of requests that are answered at once. A relay that has missed one waits for its own places, not for those of others.
 MAX_POLLS_IN_FLIGHT = 32
+MAX_DOUBTFUL_POLLS = 128
 # A relay that has missed as many polls in a row is silent.
 MISSED_POLLS = 3
-# Reserved for urgent polls, so that silent relays do not delay them.
-MAX_URGENT_POLLS = 8
+# The pause before the next request to a relay that answers at once.
+MIN_PAUSE_SECONDS = 0.4
+WHOLE_REPORT_SECONDS, WHOLE_REPORT_SECONDS_OF_MANY = 15.0, 60.0
+MANY_RELAYS = 1000
+# Relays that are first asked together send their whole reports at different times.
+MIN_SHARE_OF_INTERVAL = 0.7
 
 
 class IncompatibleReportError(ContractError):
@@ -32,8 +46,19 @@ class _Version(Contract, frozen=True):
     version: Any = VERSION
 
 
+@dataclass(slots=True)
+class _Progress:
+    """A relay's missed polls in a row, and when its next whole report is due."""
+
+    missed: int = 0
+    whole_at_seconds: float = 0.0
+
+
 class Poller:
-    """Keeps the last report of each relay. `last_reports` and `failures` are by pod uid."""
+    """Keeps the last report of each relay. `last_reports` and `failures` are by pod uid.
+
+    `news` is set when a relay has told what changes a pool's conditions.
+    """
 
     def __init__(
         self,
@@ -41,14 +66,20 @@ class Poller:
         authority: TrustedAuthority | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._http = RelayHttp(token, authority, TIMEOUT_SECONDS)
         self._monotonic = monotonic
         self._unix = unix
-        self._slots = asyncio.Semaphore(MAX_POLLS_IN_FLIGHT - MAX_URGENT_POLLS)
-        self._urgent_slots = asyncio.Semaphore(MAX_URGENT_POLLS)
-        self._polled_at: dict[str, float] = {}
-        self._missed: dict[str, int] = {}
+        self._uniform = uniform
+        self._slots = asyncio.Semaphore(MAX_POLLS_IN_FLIGHT)
+        self._doubtful_slots = asyncio.Semaphore(MAX_DOUBTFUL_POLLS)
+        self._progress: dict[str, _Progress] = {}
+        self._urgent: set[str] = set()
+        self._moved: set[str] = set()
+        self._ticked_at_seconds = float("-inf")
+        self._whole_report_seconds = WHOLE_REPORT_SECONDS
+        self.news = asyncio.Event()
         self.last_reports: dict[str, LastReport] = {}
         self.failures: dict[str, Failure] = {}
         self.polls = 0
@@ -60,54 +91,115 @@ class Poller:
 
     def forget(self) -> None:
         """Forget all relays, whose reports another operator has polled since."""
-        for held in (self.last_reports, self.failures, self._polled_at, self._missed):
-            held.clear()
+        self.keep_only(())
+
+    def keep_only(self, relays: Iterable[RelayPod]) -> None:
+        """Forget all other relays. Of more than a thousand, each sends a whole report every minute."""
+        uids = {relay.uid for relay in relays}
+        for held in (self.last_reports, self.failures, self._progress):
+            for uid in held.keys() - uids:
+                del held[uid]
+        self._urgent &= uids
+        self._moved &= uids
+        many = len(uids) > MANY_RELAYS
+        self._whole_report_seconds = WHOLE_REPORT_SECONDS_OF_MANY if many else WHOLE_REPORT_SECONDS
 
     def is_settled(self, uid: str) -> bool:
         """Return whether a relay has answered, or has missed so many polls that it is silent."""
-        return uid in self.last_reports or self._missed.get(uid, 0) >= MISSED_POLLS
+        return uid in self.last_reports or self._of(uid).missed >= MISSED_POLLS
 
-    async def poll(
-        self, relays: Iterable[RelayPod], present: Iterable[RelayPod] | None = None, *, urgent: bool = False
-    ) -> None:
-        """Poll `relays`, and forget relays that are not in `present` (None: not in `relays`).
+    def take_urgent(self) -> set[str]:
+        """Return the relays with news since the last call."""
+        taken, self._urgent = self._urgent, set()
+        self.news.clear()
+        return taken
 
-        Polls may overlap. An `urgent` poll does not wait for the silent relays of another one.
+    def take_moved(self) -> set[str]:
+        """Return the relays with other figures, or another failure, since the last call."""
+        taken, self._moved = self._moved, set()
+        return taken
+
+    def tick(self) -> None:
+        """Note that this process runs. Call it every two seconds: a stall of it must not make relays look silent."""
+        now = self._monotonic()
+        stalled = now - self._ticked_at_seconds - POLL_SECONDS
+        if POLL_SECONDS < stalled < math.inf:
+            for uid, last in self.last_reports.items():
+                self.last_reports[uid] = last.later(stalled)
+        self._ticked_at_seconds = now
+
+    def silence_seconds(self) -> float:
+        """Return the time by which relays are judged silent: now, or the end of the last tick's two seconds."""
+        return min(self._monotonic(), self._ticked_at_seconds + POLL_SECONDS)
+
+    async def ask(self, relay: RelayPod, *, is_behind: bool = False) -> float:
+        """Ask a relay once, and return the pause before the next request to it, in seconds.
+
+        A relay that `is_behind` its configuration is asked again soon, if it holds no requests.
         """
-        polled = list(relays)
-        uids = {relay.uid for relay in (polled if present is None else present)}
-        for held in (self.last_reports, self.failures, self._polled_at, self._missed):
-            for uid in [uid for uid in held if uid not in uids]:
-                del held[uid]
-        headers = await self._http.headers()
-        slots = self._urgent_slots if urgent else self._slots
-        await asyncio.gather(*(self._poll(relay, headers, slots) for relay in polled))
+        began = self._monotonic()
+        self.polls += 1
+        try:
+            report = await self._next_report(relay, began)
+        except Exception as error:  # noqa: BLE001 no response of a relay may stop the requests to it
+            self._record_failure(relay, error)
+            return POLL_SECONDS
+        self._record(relay.uid, report)
+        can_hold = report.position is not None
+        pause = MIN_PAUSE_SECONDS if can_hold or is_behind else POLL_SECONDS
+        return max(0.0, began + pause - self._monotonic())
 
-    async def _poll(self, relay: RelayPod, headers: dict[str, str], slots: asyncio.Semaphore) -> None:
-        async with slots:
-            self.polls += 1
-            began = self._monotonic()
-            try:
-                report = await self._report(relay, headers)
-            except Exception as error:  # noqa: BLE001 no response of a relay may stop the polls of the others
-                self.failed_polls += 1
-                self._missed[relay.uid] = self._missed.get(relay.uid, 0) + 1
-                self.failures[relay.uid] = Failure(
-                    self._http.reason(relay, error), isinstance(error, IncompatibleReportError)
-                )
-                return
-        if began < self._polled_at.get(relay.uid, began):
-            # A later poll has already brought a newer report.
+    async def _next_report(self, relay: RelayPod, now_seconds: float) -> Report:
+        """Return the whole report where it is due or nothing is known, else what the relay tells when it changes."""
+        last, progress = self.last_reports.get(relay.uid), self._of(relay.uid)
+        position = None if last is None else last.report.position
+        left_seconds = math.ceil(progress.whole_at_seconds - now_seconds)
+        if last is None or position is None or progress.missed or left_seconds <= 0:
+            async with self._doubtful_slots if progress.missed else self._slots:
+                return _read(relay, await self._http.get(relay, "/status"))
+        wait_seconds = min(DEFAULT_WAIT_SECONDS, left_seconds)
+        query = f"{AFTER}={position}&{WAIT_SECONDS}={wait_seconds}"
+        body = await self._http.get(relay, f"/status?{query}", wait_seconds)
+        return _read(relay, body) if body else last.report
+
+    def _record(self, uid: str, report: Report) -> None:
+        now, last, progress = self._monotonic(), self.last_reports.get(uid), self._of(uid)
+        was_missed, progress.missed = progress.missed, 0
+        self.failures.pop(uid, None)
+        self.last_reports[uid] = LastReport(report, now, int(self._unix()))
+        if last is not None and last.report is report:
             return
-        self._polled_at[relay.uid] = began
-        self._missed.pop(relay.uid, None)
-        self.failures.pop(relay.uid, None)
-        self.last_reports[relay.uid] = LastReport(report, self._monotonic(), int(self._unix()))
+        progress.whole_at_seconds = now + self._whole_report_seconds * self._uniform(MIN_SHARE_OF_INTERVAL, 1)
+        self._moved.add(uid)
+        if last is None or was_missed or urgent_part(last.report) != urgent_part(report):
+            self._tell(uid)
 
-    async def _report(self, relay: RelayPod, headers: dict[str, str]) -> Report:
-        report = read_report(await self._http.get(relay, "/status", headers))
-        check_node(report, relay.node)
-        return report
+    def _record_failure(self, relay: RelayPod, error: Exception) -> None:
+        uid, progress = relay.uid, self._of(relay.uid)
+        self.failed_polls += 1
+        progress.missed += 1
+        failure = Failure(self._http.reason(relay, error), isinstance(error, IncompatibleReportError))
+        if failure != self.failures.get(uid):
+            self._moved.add(uid)
+        self.failures[uid] = failure
+        last = self.last_reports.get(uid)
+        if last is not None and last.missed_at_seconds is None:
+            self.last_reports[uid] = replace(last, missed_at_seconds=self._monotonic())
+        if progress.missed == MISSED_POLLS:
+            self._tell(uid)
+
+    def _tell(self, uid: str) -> None:
+        self._urgent.add(uid)
+        self.news.set()
+
+    def _of(self, uid: str) -> _Progress:
+        return self._progress.setdefault(uid, _Progress())
+
+
+def _read(relay: RelayPod, body: bytes) -> Report:
+    report = read_report(body)
+    check_node(report, relay.node)
+    return report
 
 
 def read_report(body: bytes) -> Report:

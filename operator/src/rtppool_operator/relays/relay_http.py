@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
+from rtppool_core.contract.report_changes import NO_CHANGE
 from rtppool_core.net.tls_files import TrustedAuthority
 from rtppool_core.net.udp import host_port
 from rtppool_core.process.secret_file import SecretFile, SecretFileError
@@ -17,7 +18,7 @@ MAX_BODY_BYTES = 4 << 20
 
 
 class RelayHttp:
-    """One session for all relays. A request takes at most `timeout_seconds`."""
+    """One session for all relays. A request takes at most `timeout_seconds`, and what the relay may hold it."""
 
     def __init__(self, token: SecretFile | None, authority: TrustedAuthority | None, timeout_seconds: float) -> None:
         self._token = token
@@ -31,30 +32,23 @@ class RelayHttp:
             await self._session.close()
             self._session = None
 
-    async def headers(self) -> dict[str, str]:
-        """Return the headers with the current token."""
-        if self._token is None:
-            return {}
-        try:
-            return {"Authorization": f"Bearer {await asyncio.to_thread(self._token.value)}"}
-        except SecretFileError:
-            # The relays' 401 becomes the pools' condition. The log has the cause.
-            return {}
-
-    async def get(self, relay: RelayPod, path: str, headers: dict[str, str]) -> bytes:
-        """Return a document of a relay.
+    async def get(self, relay: RelayPod, path: str, wait_seconds: float = 0.0) -> bytes:
+        """Return a document of a relay, which may hold the request for `wait_seconds`; empty: nothing has changed.
 
         Raises:
             Exception: there is none; `reason` makes a sentence of it.
         """
         if relay.address is None:
             raise OSError("the pod has no address yet")
-        tls: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if self._authority is not None:
             # Relays are reached by address, and one certificate serves all of them.
-            tls = {"ssl": self._authority.context(), "server_hostname": self._authority.server_name}
-        url = f"{'https' if tls else 'http'}://{host_port(relay.address, relay.port)}{path}"
-        async with self._open().get(url, headers=headers, allow_redirects=False, **tls) as response:
+            options = {"ssl": self._authority.context(), "server_hostname": self._authority.server_name}
+        url = f"{'https' if options else 'http'}://{host_port(relay.address, relay.port)}{path}"
+        options |= {"headers": self._headers(), "timeout": aiohttp.ClientTimeout(self._timeout_seconds + wait_seconds)}
+        async with self._open().get(URL(url, encoded=True), allow_redirects=False, **options) as response:
+            if response.status == NO_CHANGE:
+                return b""
             if response.status != OK:
                 raise OSError(f"it answered {response.status}")
             return await _bounded(response)
@@ -74,10 +68,21 @@ class RelayHttp:
             return f"{where} can't be connected ({error.os_error.strerror or 'refused'})"
         return f"{where}: {str(error) or type(error).__name__}"
 
+    def _headers(self) -> dict[str, str]:
+        """Return the headers with the current token."""
+        if self._token is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {self._token.value()}"}
+        except SecretFileError:
+            # The relays' 401 becomes the pools' condition. The log has the cause.
+            return {}
+
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
+                # A request to each relay is open all the time.
+                connector=aiohttp.TCPConnector(limit=0),
                 # Relays compress nothing, and a small compressed body can be a large one.
                 auto_decompress=False,
                 headers={"Accept-Encoding": "identity"},

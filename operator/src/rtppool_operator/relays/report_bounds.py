@@ -22,6 +22,7 @@ from rtppool_core.contract.report import (
     WindowReport,
     import_bursts,
 )
+from rtppool_core.contract.report_changes import POSITION
 from rtppool_core.statistics.histogram import BUCKETS, SCHEME
 
 MAX_PORTS = 1 << 16
@@ -58,6 +59,8 @@ def check_report(report: Report) -> None:
             _check_window(f"windows.{name}", window)
     if report.host is not None:
         _check_host(report.host)
+    if report.position is not None and not re.fullmatch(POSITION, report.position):
+        raise ValueError(f"position is {report.position[:20]!r}; accepted is {POSITION}")
     for name, value in structs.asdict(report).items():
         if name != "windows":
             for text in _texts(to_builtins(value)):

@@ -37,11 +37,13 @@ def write_is_due(
 ) -> bool:
     """Return whether `now` should replace `before`, last written at `written_at_seconds` (None: not by this process).
 
+    The pause of a second between two writes is the caller's.
+
     `max_loss_ppm` is the pool's limit (None: the spec is invalid).
     """
     since = float("inf") if written_at_seconds is None else now_seconds - written_at_seconds
     if essence(before) != essence(now):
-        return since >= MIN_PAUSE_SECONDS
+        return True
     return since >= FIGURES_PAUSE_SECONDS and (_moved(before, now) or _probe_moved(before, now, max_loss_ppm))
 
 

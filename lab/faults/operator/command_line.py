@@ -18,13 +18,14 @@ from lab.cluster.tooling import make_tooling
 from lab.faults.operator.api.api_server import Programs
 from lab.faults.operator.api.audit import missing, read_audit, table, unused
 from lab.faults.operator.report import PAGE, SHARED_CORES, campaign_figures, document, write
-from lab.faults.operator.rig.rig import NotConverged, Rig, find_programs, make_rig
+from lab.faults.operator.rig.rig import NotConverged, RemoteSettings, Rig, find_programs, make_rig
 from lab.faults.operator.runs.campaign import campaign
 from lab.faults.operator.runs.exhaustion import exhaustion
 from lab.faults.operator.runs.faults import FAULTS, Stage, fault_named
 from lab.faults.operator.runs.idle import idle
 from lab.faults.operator.runs.node_edits import edits_on_nodes
-from lab.faults.operator.runs.scale import ANSWER_SECONDS, POOLS, RELAYS, scale
+from lab.faults.operator.runs.scale import ANSWER_SECONDS, scale
+from lab.faults.operator.runs.sizes import LARGE, USUAL, Size
 from rtppool_core.process.machine import this_machine
 
 SEED = 20_260_101
@@ -63,10 +64,6 @@ async def _campaign(rig: Rig, options: argparse.Namespace) -> list[Figure]:
     ]
 
 
-async def _scale(rig: Rig, options: argparse.Namespace) -> list[Figure]:
-    return await scale(rig, rig.operator(direct=True), random.Random(options.seed), say)
-
-
 async def _idle(rig: Rig, options: argparse.Namespace) -> list[Figure]:
     return await idle(rig, rig.operator(direct=True), options.minutes, say)
 
@@ -79,14 +76,27 @@ async def _edits(place: Place) -> list[Figure]:
     return await edits_on_nodes(make_tooling(), place.options.edits, random.Random(place.options.seed), say)
 
 
+def _scale(size: Size) -> Callable[[Place], Awaitable[list[Figure]]]:
+    """Measure on an API server of its own, with simulated relays in a process of their own."""
+
+    async def run_there(place: Place) -> list[Figure]:
+        chance, remote = random.Random(place.options.seed), RemoteSettings(place.options.seed, ANSWER_SECONDS)
+        async with make_rig(place.folder, place.programs, chance, remote=remote) as rig:
+            if rig.remote is None:
+                raise AssertionError("the relays run in this process")
+            return await scale(rig, rig.operator(direct=True), rig.remote, size, chance, say)
+
+    return run_there
+
+
 def _on_rig(
-    run: Callable[[Rig, argparse.Namespace], Awaitable[list[Figure]]], answer_seconds: float = 0.0
+    run: Callable[[Rig, argparse.Namespace], Awaitable[list[Figure]]],
 ) -> Callable[[Place], Awaitable[list[Figure]]]:
     """Run on an API server of its own, with simulated relays."""
 
     async def run_there(place: Place) -> list[Figure]:
         chance = random.Random(place.options.seed)
-        async with make_rig(place.folder, place.programs, chance, answer_seconds=answer_seconds) as rig:
+        async with make_rig(place.folder, place.programs, chance) as rig:
             return await run(rig, place.options)
 
     return run_there
@@ -94,7 +104,8 @@ def _on_rig(
 
 PARTS = (
     Part("campaign", "Faults of operator, API server, relays and people", _on_rig(_campaign)),
-    Part("scale", f"{RELAYS} relays and {POOLS} pools", _on_rig(_scale, ANSWER_SECONDS)),
+    Part(USUAL.part, USUAL.title, _scale(USUAL)),
+    Part(LARGE.part, LARGE.title, _scale(LARGE), by_default=False),
     Part("idle", "An idle pool", _on_rig(_idle)),
     Part("exhaustion", "An operator without descriptors, and beside idle connections", _on_rig(_exhaustion)),
     Part("edits", "Edits of a pool on the nodes of a cluster", _edits, by_default=False),
@@ -158,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     names = [part.name for part in PARTS]
     parser.add_argument(
         "--only", nargs="+", choices=names, metavar="PART",
-        help=f"of {', '.join(names)}; edits need the cluster of `make up`, and run only when they are named",
+        help=f"of {', '.join(names)}; {LARGE.part} and edits run only when named, edits on the cluster of `make up`",
     )  # fmt: skip
     parser.add_argument("--faults", type=int, default=100, help="number of faults in the campaign (100)")
     parser.add_argument("--fault", nargs="+", default=[], metavar="NAME", help="only faults of these names")

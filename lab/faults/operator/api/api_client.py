@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import aiohttp
+import msgspec
 
-from lab.faults.operator.api.api_server import Account, ApiServer
+from lab.faults.operator.api.api_server import Account
 
 REQUEST_SECONDS = 10.0
 WATCH_SECONDS = 300
@@ -20,6 +23,11 @@ APPLY = "application/apply-patch+yaml"
 # etcd accepts objects of up to 1.5 MB, and a watch event holds one of them.
 MAX_LINE = 4 << 20
 MAX_SHOWN = 400
+JSON = "application/json"
+_METADATA = "application/json;as={kind};g=meta.k8s.io;v=v1"
+METADATA_OF_LIST, METADATA_OF_EVENT = (
+    _METADATA.format(kind=kind) for kind in ("PartialObjectMetadataList", "PartialObjectMetadata")
+)
 
 
 class ApiUnavailable(Exception):  # noqa: N818 an outcome that a run may survive
@@ -42,12 +50,35 @@ class WatchEvent:
     document: dict[str, Any]
 
 
+class Server(Protocol):
+    """The place of an API server."""
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+
+    def trust(self) -> ssl.SSLContext:
+        """Return the TLS context of a client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An API server that another process runs. Without a `certificate` it is plain HTTP."""
+
+    url: str
+    certificate: Path | None = None
+
+    def trust(self) -> ssl.SSLContext:
+        """Return the TLS context of a client."""
+        return ssl.create_default_context(cafile=None if self.certificate is None else str(self.certificate))
+
+
 class ApiClient:
     """A client that authenticates as one account."""
 
-    def __init__(self, server: ApiServer, account: Account) -> None:
+    def __init__(self, server: Server, account: Account) -> None:
         self._server = server
-        self._headers = {"Authorization": f"Bearer {account.token}", "Accept": "application/json"}
+        self._headers = {"Authorization": f"Bearer {account.token}", "Accept": JSON}
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -94,8 +125,9 @@ class ApiClient:
         method: str,
         path: str,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         query: Mapping[str, str] | None = None,
+        accept: str = JSON,
     ) -> dict[str, Any]:
         """Send a request and return the answer.
 
@@ -103,7 +135,7 @@ class ApiClient:
             ApiUnavailable: no answer within ten seconds, a broken connection, or an answer of 429 or at least 500.
             ApiRefused: any other answer that is not 2xx.
         """
-        headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
+        headers = self._headers | {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
         data = None if body is None else json.dumps(body)
         try:
             async with (await self._sessions()).request(
@@ -114,7 +146,7 @@ class ApiClient:
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
             ) as response:
-                text = await response.text()
+                text = await response.text("utf-8")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
         if response.status >= SERVER_ERROR or response.status == NOT_NOW:
@@ -122,10 +154,14 @@ class ApiClient:
             raise ApiUnavailable(f"{method} {path}: {response.status} {text[:MAX_SHOWN]}")
         if not response.ok:
             raise ApiRefused(f"{method} {path}: {response.status} {text[:MAX_SHOWN]}", response.status)
-        answer: dict[str, Any] = json.loads(text)
+        answer: dict[str, Any] = msgspec.json.decode(text)
         return answer
 
-    async def watch(self, path: str, revision: str) -> AsyncIterator[WatchEvent]:
+    async def metadata(self, path: str) -> dict[str, Any]:
+        """Return a list with the metadata of its objects alone. `items` is None in an empty list."""
+        return await self.request("GET", path, accept=METADATA_OF_LIST)
+
+    async def watch(self, path: str, revision: str, accept: str = JSON) -> AsyncIterator[WatchEvent]:
         """Yield the events after a list's resourceVersion until the server ends the watch.
 
         Raises:
@@ -136,13 +172,13 @@ class ApiClient:
             async with (await self._sessions()).get(
                 f"{self._server.url}{path}",
                 params=query,
-                headers=self._headers,
+                headers=self._headers | {"Accept": accept},
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS),
             ) as response:
                 async for line in response.content:
-                    event = json.loads(line)
+                    event = msgspec.json.decode(line)
                     yield WatchEvent(event["type"], event["object"])
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, msgspec.DecodeError) as error:
             raise ApiUnavailable(f"watch {path}: {error or type(error).__name__}") from error
 
     async def _sessions(self) -> aiohttp.ClientSession:

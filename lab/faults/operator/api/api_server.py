@@ -94,6 +94,16 @@ class ApiServer:
         """The audit log: a line of JSON for each answered request of the audited account."""
         return self._folder / "audit.log"
 
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._running().pid
+
+    @property
+    def store_pid(self) -> int:
+        """The process id of etcd."""
+        return self._store().pid
+
     def trust(self) -> ssl.SSLContext:
         """Return the TLS context of a client."""
         return ssl.create_default_context(cafile=str(self.certificate))

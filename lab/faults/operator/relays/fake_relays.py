@@ -1,47 +1,35 @@
 """Simulated relays: pods in the API server, `/status` on an address each, and a simulated kubelet.
 
-Each relay has a pod with `spec.nodeName` and `status.podIP` 127.0.x.y. The kubelet renews a pod's mount 0.35 s after a
-change of the operator's annotation, and otherwise every minute, as a real kubelet was measured to do. The relay then
-runs its node's entry of the mounted `pools.json`, parsed by the product's own code. Its `/status` waits for changes as
-the product's relay does.
+Each relay has a pod with `spec.nodeName` and `status.podIP` 127.x.y.z. It runs its node's entry of the mounted
+`pools.json`, parsed by the product's own code. Its `/status` waits for changes as the product's relay does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable
-from lab.faults.operator.api.resources import CONFIG_MAPS, NODES, PODS, Document, node, relay_pod, running
+from lab.faults.operator.api.api_client import ApiClient
+from lab.faults.operator.api.resources import NODES, PODS, node, relay_pod, running
+from lab.faults.operator.relays.fake_relay import FakeRelay, Mode
+from lab.faults.operator.relays.kubelet import Kubelet
 from lab.faults.operator.relays.long_poll import LongPoll
 from lab.faults.operator.relays.mounted_file import entry_of_node
 from lab.faults.operator.relays.relay_report import Situation, rendered, rendered_as_older, report_of
 from lab.faults.operator.relays.status_server import Answer, Load, StatusConnection, serve
 from rtppool_core.contract.codec import ContractError
-from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION, PoolEntry
-from rtppool_core.contract.report import Report
 from rtppool_core.contract.report_changes import NO_CHANGE, urgent_part
 
-log = logging.getLogger(__name__)
-
-REFRESH_SECONDS = 0.35
-SYNC_SECONDS = 60.0
-RETRY_SECONDS = 0.2
 SLOW_SECONDS = 3.0
-CREATED_AT_ONCE = 8
+CREATED_AT_ONCE = 32
 ADDRESSES_PER_BLOCK, BLOCKS_PER_NETWORK = 250, 250
 
-_OnDocument = Callable[[str, Document], None]
-Mode = Literal["well", "silent", "garbage", "slow", "old", "refusing", "ended"]
 GARBAGE = (
     b"",
     b"<html>502 Bad Gateway</html>",
@@ -56,33 +44,13 @@ GARBAGE = (
 )
 
 
-@dataclass(slots=True, eq=False)
-class FakeRelay:
-    """A simulated relay: it runs `entry`, last read the text `mounted`, and `revision` is its pod's annotation.
+@dataclass(frozen=True, slots=True)
+class EditTimes:
+    """Monotonic seconds of an edit's ConfigMap, last annotation and last reading relay; None: not yet."""
 
-    `polls` counts requests, `answers` the full reports among their answers. `process` is replaced at a new start, and
-    `body` is that of the report at a position.
-    """
-
-    pod: str
-    node: str
-    address: str
-    mode: Mode = "well"
-    active_calls: int = 0
-    echo_reachable: bool = True
-    entry: PoolEntry | None = None
-    mounted: str | None = None
-    config_error: str | None = None
-    revision: str | None = None
-    uid: str | None = None
-    polls: int = 0
-    answers: int = 0
-    process: LongPoll = field(init=False, repr=False)
-    report: Report = field(init=False, repr=False)
-    urgent: tuple[Any, ...] = field(default=(), repr=False)
-    body: tuple[str, bytes] = field(default=("", b""), repr=False)
-    connections: set[StatusConnection] = field(default_factory=set, repr=False)
-    renewal: asyncio.TimerHandle | None = field(default=None, repr=False)
+    config: float | None
+    annotated: float | None
+    read: float | None
 
 
 class FakeRelays:
@@ -97,27 +65,23 @@ class FakeRelays:
         self._answer_seconds = answer_seconds
         self._by_address: dict[str, FakeRelay] = {}
         self._by_pod: dict[str, FakeRelay] = {}
-        self._config: str | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._kubelet = Kubelet(api, self._by_pod, self.read)
         self._server: asyncio.Server | None = None
 
     @property
     def config(self) -> str | None:
         """The latest `pools.json` of the kubelet's watch."""
-        return self._config
+        return self._kubelet.config
 
     async def start(self) -> None:
         """Start listening, and start the simulated kubelet."""
         self._server = await serve(self, self.load)
         self.port = self._server.sockets[0].getsockname()[1]
-        for follow in (self._follow_pods, self._follow_config, self._sync):
-            self._tasks.append(asyncio.create_task(follow()))
+        self._kubelet.start()
 
     async def close(self) -> None:
         """Stop the server and the kubelet."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._kubelet.close()
         if self._server is not None:
             self._server.close()
         for relay in self.by_node.values():
@@ -141,6 +105,7 @@ class FakeRelays:
         number = 1 if known is None else int(known.pod.rpartition("-")[2]) + 1
         if known is not None:
             self._remove(known)
+            del self._by_pod[known.pod]
         relay = self._started(FakeRelay(f"relay-{node_name}-{number}", node_name, address))
         self.by_node[node_name] = self._by_address[address] = self._by_pod[relay.pod] = relay
         self.render(relay)
@@ -148,7 +113,7 @@ class FakeRelays:
         made = await self._api.patch(f"{PODS}/{relay.pod}/status", running(address))
         relay.uid = made["metadata"]["uid"]
         # A new pod mounts the current file.
-        self._read_mount(relay)
+        self._kubelet.mount(relay)
         return relay
 
     async def remove_pod(self, node_name: str) -> None:
@@ -276,56 +241,28 @@ class FakeRelays:
         network, block = divmod(block, BLOCKS_PER_NETWORK)
         return f"127.{network}.{block + 1}.{place + 1}"
 
+    @property
+    def held(self) -> int:
+        """The number of requests that relays hold."""
+        return sum(relay.process.held for relay in self.by_node.values())
+
+    def edit_times(self, uid: str, generation: int, since_seconds: float) -> EditTimes:
+        """Return the times of an edit. `since_seconds` is before it, so that earlier annotations do not count."""
+        mine = [relay for relay in self.by_node.values() if relay.entry is not None and relay.entry.uid == uid]
+        annotated = [relay.annotated_at_seconds for relay in mine]
+        has_read = all(relay.entry is not None and relay.entry.generation == generation for relay in mine)
+        return EditTimes(
+            self._kubelet.published_at_seconds.get((uid, generation)),
+            max(annotated) if annotated and min(annotated) >= since_seconds else None,
+            max(relay.read_at_seconds for relay in mine) if mine and has_read else None,
+        )
+
     def read(self, relay: FakeRelay, text: str) -> None:
         """Apply a new text of the relay's file, as the product's relay does."""
         relay.mounted = text
+        relay.read_at_seconds = time.monotonic()
         try:
             relay.entry, relay.config_error = entry_of_node(text, relay.node), None
         except ContractError as error:
             relay.config_error = str(error)
         self.render(relay)
-
-    def _read_mount(self, relay: FakeRelay) -> None:
-        """Read the mounted file. Without a file a relay keeps the last good one."""
-        if self._config is not None and relay.mounted != self._config:
-            self.read(relay, self._config)
-
-    async def _sync(self) -> None:
-        while True:
-            await asyncio.sleep(SYNC_SECONDS)
-            for relay in self.by_node.values():
-                self._read_mount(relay)
-
-    async def _follow_pods(self) -> None:
-        await self._follow(PODS, self._on_pod)
-
-    async def _follow_config(self) -> None:
-        await self._follow(CONFIG_MAPS, self._on_config)
-
-    async def _follow(self, path: str, on_document: _OnDocument) -> None:
-        while True:
-            with contextlib.suppress(ApiUnavailable, ApiRefused):
-                listed = await self._api.get(path)
-                for document in listed["items"]:
-                    on_document("MODIFIED", document)
-                async for event in self._api.watch(path, listed["metadata"]["resourceVersion"]):
-                    if event.kind == "ERROR":
-                        break
-                    on_document(event.kind, event.document)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    def _on_pod(self, kind: str, document: Document) -> None:
-        relay = self._by_pod.get(document["metadata"]["name"])
-        if relay is None or kind == "DELETED":
-            return
-        revision = document["metadata"].get("annotations", {}).get(REFRESH_ANNOTATION)
-        if revision == relay.revision:
-            return
-        relay.revision = revision
-        if relay.renewal is not None:
-            relay.renewal.cancel()
-        relay.renewal = asyncio.get_running_loop().call_later(REFRESH_SECONDS, self._read_mount, relay)
-
-    def _on_config(self, kind: str, document: Document) -> None:
-        if document["metadata"]["name"] == CONFIG_MAP_NAME:
-            self._config = None if kind == "DELETED" else document.get("data", {}).get(FILE_NAME)

@@ -34,7 +34,7 @@ class LongPoll:
     @property
     def position(self) -> str:
         """The position of the current report."""
-        return f"{self._start}.{self._number}"
+        return f"{self._start}-{self._number}"
 
     @property
     def held(self) -> int:

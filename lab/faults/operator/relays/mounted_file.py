@@ -32,6 +32,11 @@ def entry_of_node(text: str, node_name: str) -> PoolEntry | None:
     return entries.get(node_name)
 
 
+def generations(text: str) -> set[tuple[str, int]]:
+    """Return uid and generation of each pool that has nodes; empty for a text with a mistake."""
+    return {(entry.uid, entry.generation) for entry in (_entries(text) or {}).values()}
+
+
 @functools.lru_cache(maxsize=TEXTS)
 def _entries(text: str) -> Mapping[str, PoolEntry] | None:
     """Return the entry of each node; None for a text that relays may judge each for itself."""

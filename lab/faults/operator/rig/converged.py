@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.faults.operator.api.resources import Document
-from lab.faults.operator.relays.fake_relays import FakeRelay
+from lab.faults.operator.relays.fake_relay import RelayState
 
 REPORTING_MODES = {"well", "old"}
 MAX_LISTED = 64
@@ -23,7 +23,7 @@ class Snapshot:
 
     pools: Sequence[Document]
     labels: Mapping[str, Mapping[str, str]]
-    relays: Sequence[FakeRelay]
+    relays: Sequence[RelayState]
     config: str | None
 
 
@@ -78,7 +78,7 @@ def _of_config(config: str | None, owner: Mapping[str, Document]) -> list[str]:
     return [f"pools.json has {written.get(name)} for {name}, not {wanted.get(name)}" for name in wrong]
 
 
-def _of_relay(relay: FakeRelay, pool: Document | None) -> list[str]:
+def _of_relay(relay: RelayState, pool: Document | None) -> list[str]:
     entry = relay.entry
     runs = None if entry is None else (entry.uid, entry.generation, entry.port_range.start, entry.port_range.end)
     if pool is None:
@@ -89,7 +89,7 @@ def _of_relay(relay: FakeRelay, pool: Document | None) -> list[str]:
     return [] if runs == wanted else [f"relay {relay.pod} runs {runs}, not {wanted}"]
 
 
-def _is_wanted_by_others(pool: Document, mine: Sequence[FakeRelay], snapshot: Snapshot) -> bool:
+def _is_wanted_by_others(pool: Document, mine: Sequence[RelayState], snapshot: Snapshot) -> bool:
     return any(
         other["metadata"]["uid"] != pool["metadata"]["uid"]
         and other["spec"].get("nodeSelector", {}).items() <= snapshot.labels[relay.node].items()

@@ -32,6 +32,7 @@ from lab.faults.operator.api.installation import (
 )
 from lab.faults.operator.api.resources import CONFIG_MAP, NAMESPACE, NODES, POOLS, Document
 from lab.faults.operator.relays.fake_relays import FakeRelays
+from lab.faults.operator.relays.remote_relays import RemoteRelays, remote_relays
 from lab.faults.operator.rig.converged import Snapshot, differences
 from lab.faults.operator.rig.operator_process import OperatorProcess
 from rtppool_core.contract.pools_file import FILE_NAME
@@ -40,9 +41,20 @@ POLL_SECONDS = 0.1
 UNREACHABLE = "the API server does not answer"
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """Relays in a process of their own, which answer after `answer_seconds`."""
+
+    seed: int
+    answer_seconds: float
+
+
 @dataclass(slots=True)
 class Rig:
-    """The parts of a run. `operators` are all that were created, running or not."""
+    """The parts of a run. `operators` are all that were created, running or not.
+
+    The relays are those of `remote`, if there are any, and otherwise run in this process.
+    """
 
     folder: Path
     server: ApiServer
@@ -52,6 +64,7 @@ class Rig:
     account: Account
     upgrade_account: Account
     permissions: list[Document]
+    remote: RemoteRelays | None = None
     operators: list[OperatorProcess] = field(default_factory=list)
     _pods_made: int = 0
 
@@ -81,7 +94,7 @@ class Rig:
         return Snapshot(
             pools,
             {each["metadata"]["name"]: each["metadata"].get("labels", {}) for each in nodes},
-            tuple(self.relays.by_node.values()),
+            tuple(self.relays.by_node.values()) if self.remote is None else (await self.remote.states()).relays,
             (config or {}).get("data", {}).get(FILE_NAME),
         )
 
@@ -148,13 +161,14 @@ async def make_rig(
     programs: Programs,
     chance: random.Random,
     document: Document | None = None,
-    answer_seconds: float = 0.0,
     *,
     bare: bool = False,
+    remote: RemoteSettings | None = None,
 ) -> AsyncIterator[Rig]:
     """Set up a rig for the length of the block. `document` is the installed definition (None: this tree's).
 
-    A `bare` rig has namespaces only, without roles and definition.
+    A `bare` rig has namespaces only, without roles and definition. With `remote`, the relays run in a process of their
+    own, and `Rig.relays` has none.
 
     Raises:
         LabError: the rig cannot be set up.
@@ -173,13 +187,21 @@ async def make_rig(
         await create_namespaces(api)
         if not bare:
             await install(api, [*permissions, *of_upgrade], document or definition())
-        relays = FakeRelays(api, chance, answer_seconds)
+        relays, others = FakeRelays(api, chance), None
         stack.push_async_callback(relays.close)
-        await relays.start()
+        if remote is None:
+            await relays.start()
+        else:
+            others = await stack.enter_async_context(
+                remote_relays(
+                    *(folder, server, server.certificate, server.administrator),
+                    *(remote.seed, remote.answer_seconds),
+                )
+            )
         proxy = FaultyProxy(server)
         stack.push_async_callback(proxy.close)
         await proxy.start()
-        rig = Rig(folder, server, api, relays, proxy, account, upgrade_account, permissions)
+        rig = Rig(folder, server, api, relays, proxy, account, upgrade_account, permissions, others)
         stack.push_async_callback(_end_operators, rig)
         yield rig
 

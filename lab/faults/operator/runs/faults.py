@@ -13,7 +13,7 @@ from lab.base.errors import LabError
 from lab.faults.operator.api.api_client import ApiRefused
 from lab.faults.operator.api.faulty_proxy import Refusal
 from lab.faults.operator.api.resources import CONFIG_MAP, NODES, PODS, pool_path
-from lab.faults.operator.relays.fake_relays import FakeRelay, Mode
+from lab.faults.operator.relays.fake_relay import FakeRelay, Mode
 from lab.faults.operator.rig.operator_process import OperatorProcess
 from lab.faults.operator.rig.rig import Rig
 from rtppool_core.contract.pools_file import FILE_NAME, REFRESH_ANNOTATION

@@ -1,4 +1,4 @@
-"""200 relays and 50 pools: times of edits, requests and writes meanwhile, and the cost of the operator."""
+"""Many relays and pools: times of edits, requests and writes meanwhile, and the cost of the operator."""
 
 from __future__ import annotations
 
@@ -10,137 +10,189 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lab.base.proc import cpu_seconds, resident_bytes
+from lab.base.proc import resident_bytes
 from lab.base.report import Figure
-from lab.faults.operator.api.audit import shortest_pause_seconds, writes
-from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, pool, pool_path, pools_of
-from lab.faults.operator.relays.fake_relays import FakeRelay
+from lab.faults.operator.api.audit import answered, shortest_pause_seconds, writes
+from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, POOLS, pool, pools_of
+from lab.faults.operator.relays.remote_relays import RemoteRelays
 from lab.faults.operator.rig.operator_process import OperatorProcess
-from lab.faults.operator.rig.rig import Rig
+from lab.faults.operator.rig.rig import NotConverged, Rig
+from lab.faults.operator.runs.meter import Meter
+from lab.faults.operator.runs.sizes import MIB, Size
+from lab.faults.operator.runs.timed_edits import TimedEdit, edit_figures, has_applied, timed_edit
 
-RELAYS, POOLS = 200, 50
-# One pool has the remaining half of all relays.
+# The last pool has the remaining relays.
 NODES_OF_A_SELECTING_POOL = 2
-EDITS, WIDE_EDITS = 20, 5
 PAUSE_BETWEEN_EDITS_SECONDS = 3.0
-QUIET_SECONDS, BUSY_SECONDS = 30.0, 15.0
-START_SECONDS, EDIT_SECONDS = 120.0, 60.0
-EDIT_POLL_SECONDS = 0.005
+BUSY_SECONDS = 15.0
+MAX_START_SECONDS, START_POLL_SECONDS = 120.0, 0.25
 ANSWER_SECONDS = 0.005
+CREATED_BEFORE_A_LINE = 500
 STATUS_RESOURCE = "rtppools/status"
 
-# The bounds: an edit is published within 1 s. A quiet relay gets a request that waits every 10 s, and one for a full
-# report every 15 s. At most 32 requests are in flight, without those that relays hold. A status is written at most once
-# a second, for figures alone every 15 s. Memory is 200 MiB.
-PUBLISHED_SECONDS, WAIT_SECONDS, FULL_REPORT_SECONDS, IN_FLIGHT = 1.0, 10.0, 15.0, 32
+# A quiet relay holds a request for 10 s, a shorter one before each whole report is due. At most 32 requests are in
+# flight, without those that relays hold. A status is written at most once a second, for figures alone every 15 s.
+WAIT_SECONDS, IN_FLIGHT = 10.0, 32
 MIN_PAUSE_SECONDS, FIGURES_PAUSE_SECONDS = 1.0, 15.0
-RESIDENT_BYTES = 200 << 20
-MIB = 1 << 20
 # The API server's times are later than the operator's by up to this much, so writes may appear closer together.
 CLOCK_SLACK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class EditTimes:
-    """Seconds from the edit's acceptance to the ConfigMap, to the last annotation, and to the pool's status."""
+class _Run:
+    rig: Rig
+    operator: OperatorProcess
+    relays: RemoteRelays
+    size: Size
+    chance: random.Random
+    say: Callable[[str], None]
 
-    config: float
-    annotated: float
-    status: float
+    def meter(self) -> Meter:
+        """Return a meter of operator and simulation."""
+        return Meter(self.operator.process.pid, self.relays.pid)
+
+    def log(self) -> list[str]:
+        """Return the audit log of the operator's requests."""
+        return self.rig.server.audit_log.read_text().splitlines()
+
+    @property
+    def narrow_relays(self) -> int:
+        """The number of relays of pools with a selector."""
+        return (self.size.pools - 1) * NODES_OF_A_SELECTING_POOL
 
 
-async def scale(rig: Rig, operator: OperatorProcess, chance: random.Random, say: Callable[[str], None]) -> list[Figure]:
+async def scale(
+    rig: Rig,
+    operator: OperatorProcess,
+    relays: RemoteRelays,
+    size: Size,
+    chance: random.Random,
+    say: Callable[[str], None],
+) -> list[Figure]:
     """Measure on an empty rig with an operator that does not run.
 
     Raises:
         NotConverged: a state is not reached in time.
     """
-    say(f"creating {RELAYS} relays and {POOLS} pools")
-    await _set_up(rig)
+    run = _Run(rig, operator, relays, size, chance, say)
+    await _set_up(run)
     operator.start()
-    began = await rig.converge(START_SECONDS)
-    say(f"from the operator's start to all statuses: {began:.1f} s")
-    await asyncio.sleep(FIGURES_PAUSE_SECONDS)
-    figures = [Figure("start of the operator to every status", f"{began:.1f} s")]
-    for part in (_quiet, _edits, _busy):
-        added = await part(rig, operator, chance)
+    figures: list[Figure] = []
+    for part in (_start, _quiet, _narrow_edits, _wide_edits, _busy, _memory):
+        added = await part(run)
         figures += added
         for each in added:
             say(f"{each.name}: {each.measured}")
-    resident = resident_bytes(operator.process.pid)
-    figures.append(Figure("operator's memory", f"{resident / MIB:.0f} MiB", "200 MiB", resident <= RESIDENT_BYTES))
     return figures
 
 
-async def _set_up(rig: Rig) -> None:
-    selecting = POOLS - 1
+async def _set_up(run: _Run) -> None:
+    size, selecting = run.size, run.size.pools - 1
 
     def labels(number: int) -> dict[str, str]:
         owner = number // NODES_OF_A_SELECTING_POOL
         return {"pool": f"pool-{owner}"} if owner < selecting else {}
 
-    await rig.relays.add((f"node-{number}", labels(number)) for number in range(RELAYS))
-    await rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "default", 10_000, 10_100))
+    for first in range(0, size.relays, CREATED_BEFORE_A_LINE):
+        end = min(first + CREATED_BEFORE_A_LINE, size.relays)
+        await run.relays.add({f"node-{number}": labels(number) for number in range(first, end)})
+        run.say(f"created {end:,} of {size.relays:,} nodes and relays")
+    await run.rig.api.create(pools_of(NAMESPACE), pool(NAMESPACE, "default", 10_000, 10_100))
     for number in range(selecting):
         name = f"pool-{number}"
         made = pool(OTHER_NAMESPACE, name, 11_000, 11_100, nodeSelector={"pool": name})
-        await rig.api.create(pools_of(OTHER_NAMESPACE), made)
+        await run.rig.api.create(pools_of(OTHER_NAMESPACE), made)
+    run.say(f"created {size.pools} pools")
 
 
-async def _quiet(rig: Rig, operator: OperatorProcess, _chance: random.Random) -> list[Figure]:
-    """Measure polls and writes without edits and without calls."""
-    rig.relays.forget_polls()
-    since, used = time.time(), cpu_seconds(operator.process.pid)
-    await asyncio.sleep(QUIET_SECONDS)
-    used = cpu_seconds(operator.process.pid) - used
-    relays = rig.relays.by_node.values()
-    written = writes(_log(rig), STATUS_RESOURCE, since)
-    return [
-        _at_most("requests to a relay", [relay.polls for relay in relays], WAIT_SECONDS, FULL_REPORT_SECONDS),
-        _at_most("full reports of a relay", [relay.answers for relay in relays], FULL_REPORT_SECONDS),
-        _in_flight(rig),
-        Figure("status writes meanwhile", str(len(written)), "0", not written),
-        Figure("operator's share of one processor, quiet", f"{used / QUIET_SECONDS:.0%}"),
+async def _start(run: _Run) -> list[Figure]:
+    """Measure from the operator's start to the last status, which the model of the converged state then confirms."""
+
+    async def all_applied() -> bool:
+        return all(has_applied(each) for each in await run.rig.api.items(POOLS))
+
+    meter = run.meter()
+    with meter.running():
+        try:
+            seconds = await run.rig.until("every status", MAX_START_SECONDS, all_applied, START_POLL_SECONDS)
+        except NotConverged as missed:
+            raise NotConverged("\n  ".join([str(missed), *(await run.rig.differences())[:8]])) from missed
+    await run.rig.converge(MAX_START_SECONDS)
+    await asyncio.sleep(FIGURES_PAUSE_SECONDS)
+    return meter.judged("start", [Figure("start of the operator to every status", f"{seconds:.1f} s")])
+
+
+async def _quiet(run: _Run) -> list[Figure]:
+    """Measure requests and writes without edits and without calls."""
+    seconds, meter, since = run.size.quiet_seconds, run.meter(), time.time()
+    await run.relays.forget_polls()
+    with meter.running():
+        await asyncio.sleep(seconds)
+    counts, log = await run.relays.counts(), run.log()
+    written = writes(log, STATUS_RESOURCE, since)
+    whole = math.floor(seconds / run.size.whole_report_seconds) + 1
+    waits = math.floor(seconds / WAIT_SECONDS) + 1 + whole
+    to_send = counts.config_bytes * run.size.relays
+    figures = [
+        _at_most(f"requests to a relay in {seconds:.0f} quiet seconds", counts.requests, waits + whole),
+        _at_most(f"whole reports of a relay in {seconds:.0f} quiet seconds", counts.reports, whole),
+        _in_flight("requests in flight, quiet", counts.most_in_flight),
+        Figure("requests that relays hold, quiet", f"{counts.held:,} of {run.size.relays:,} relays"),
+        Figure("status writes, quiet", str(len(written)), "0", not written),
+        Figure("other requests to the API server, quiet, without the lease", str(answered(log, since, "leases"))),
+        _share("operator's share of one processor, quiet", meter.operator_share, run.size.max_quiet_share),
+        Figure("size of the ConfigMap's file", f"{counts.config_bytes:,} bytes"),
+        Figure("bytes that an edit sends to the nodes that mount it", f"{to_send / MIB:,.1f} MiB"),
     ]
+    return meter.judged("quiet", figures)
 
 
-async def _edits(rig: Rig, _operator: OperatorProcess, chance: random.Random) -> list[Figure]:
-    """Edit pools one after the other: those with two relays each, then the one with all the others."""
-    rig.relays.forget_polls()
-    started, since = time.monotonic(), time.time()
-    narrow = [await _edit(rig, OTHER_NAMESPACE, f"pool-{chance.randrange(POOLS - 1)}", each) for each in range(EDITS)]
-    wide = [await _edit(rig, NAMESPACE, "default", each) for each in range(WIDE_EDITS)]
-    seconds = time.monotonic() - started
-    polls = sum(relay.polls for relay in rig.relays.by_node.values())
-    pause = shortest_pause_seconds(writes(_log(rig), STATUS_RESOURCE, since))
-    in_default = sum(not relay_is_selected(relay) for relay in rig.relays.by_node.values())
-    return [
-        *_times(f"edit of a pool of {NODES_OF_A_SELECTING_POOL} relays", narrow),
-        *_times(f"edit of a pool of {in_default} relays", wide),
-        Figure("requests to a relay a second while pools are edited", f"{polls / RELAYS / seconds:.2f} on average"),
-        _in_flight(rig),
+async def _narrow_edits(run: _Run) -> list[Figure]:
+    """Edit random pools of a few relays, one after the other."""
+    names = [f"pool-{run.chance.randrange(run.size.pools - 1)}" for _ in range(run.size.edits)]
+    await run.relays.forget_polls()
+    began, since, meter = time.monotonic(), time.time(), run.meter()
+    edits = await _edit_each(run, meter, OTHER_NAMESPACE, names)
+    counts, seconds = await run.relays.counts(), time.monotonic() - began
+    a_second = statistics.mean(counts.requests) / seconds
+    pause = shortest_pause_seconds(writes(run.log(), STATUS_RESOURCE, since))
+    figures = [
+        *edit_figures(f"edit of a pool of {NODES_OF_A_SELECTING_POOL} relays", edits, run.size.narrow),
+        Figure("requests to a relay a second while pools are edited", f"{a_second:.2f} on average"),
+        _in_flight("requests in flight while pools are edited", counts.most_in_flight),
         _pause("shortest time between two writes of a status while pools are edited", pause, MIN_PAUSE_SECONDS),
     ]
+    return meter.judged("edits of small pools", figures)
 
 
-async def _busy(rig: Rig, operator: OperatorProcess, chance: random.Random) -> list[Figure]:
+async def _wide_edits(run: _Run) -> list[Figure]:
+    """Edit the pool that has all other relays."""
+    meter, number = run.meter(), run.size.relays - run.narrow_relays
+    edits = await _edit_each(run, meter, NAMESPACE, ["default"] * run.size.wide_edits)
+    return meter.judged(
+        "edits of the large pool", edit_figures(f"edit of a pool of {number:,} relays", edits, run.size.wide)
+    )
+
+
+async def _edit_each(run: _Run, meter: Meter, namespace: str, names: Sequence[str]) -> list[TimedEdit]:
+    edits = []
+    for number, name in enumerate(names):
+        await asyncio.sleep(PAUSE_BETWEEN_EDITS_SECONDS)
+        with meter.running():
+            edits.append(await timed_edit(run.rig, run.relays, namespace, name, number))
+    return edits
+
+
+async def _busy(run: _Run) -> list[Figure]:
     """Change the number of calls on random relays, several times a second."""
-    since, used = time.time(), cpu_seconds(operator.process.pid)
-    end = time.monotonic() + BUSY_SECONDS
-    while time.monotonic() < end:
-        for relay in chance.sample(list(rig.relays.by_node.values()), RELAYS // 4):
-            relay.active_calls = chance.randint(0, 50)
-            rig.relays.render(relay)
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.2)
-    used = cpu_seconds(operator.process.pid) - used
-    for relay in rig.relays.by_node.values():
-        relay.active_calls = 0
-        rig.relays.render(relay)
-    written = writes(_log(rig), STATUS_RESOURCE, since)
+    since, meter, on = time.time(), run.meter(), f"calls moving on {run.size.moving:,} relays"
+    with meter.running():
+        await run.relays.move(run.size.moving, BUSY_SECONDS)
+    written = writes(run.log(), STATUS_RESOURCE, since)
+    keys = {each.key for each in written}
+    by_pool = len(written) / max(1, len(keys))
     most = math.ceil(BUSY_SECONDS) + 1
-    by_pool = statistics.mean(sum(each.key == key for each in written) for key in {each.key for each in written})
-    return [
+    figures = [
         _pause(
             "shortest time between two writes of a status while calls move",
             shortest_pause_seconds(written),
@@ -148,78 +200,37 @@ async def _busy(rig: Rig, operator: OperatorProcess, chance: random.Random) -> l
         ),
         Figure(
             f"status writes of a pool in {BUSY_SECONDS:.0f} s of calls",
-            f"{by_pool:.1f} on average",
+            f"{by_pool:.1f} on average of {len(keys)} pools",
             f"at most {most}",
             by_pool <= most,
         ),
-        Figure("operator's share of one processor, calls moving", f"{used / BUSY_SECONDS:.0%}"),
+        _share(f"operator's share of one processor, {on}", meter.operator_share, run.size.max_moving_share),
     ]
+    return meter.judged(on, figures)
 
 
-async def _edit(rig: Rig, namespace: str, name: str, number: int) -> EditTimes:
-    await asyncio.sleep(PAUSE_BETWEEN_EDITS_SECONDS)
-    path, start = pool_path(namespace, name), 12_000 + 200 * number
-    before = await rig.api.get(path)
-    mine = [
-        relay for relay in rig.relays.by_node.values() if relay.entry and relay.entry.uid == before["metadata"]["uid"]
-    ]
-    revisions = {relay.pod: relay.revision for relay in mine}
-    edited = await rig.api.patch(path, {"spec": {"portRange": {"start": start, "end": start + 50}}})
-    began, generation = time.monotonic(), edited["metadata"]["generation"]
-    marks = (f'"start":{start}', edited["metadata"]["uid"], f'"generation":{generation}')
-
-    async def when(met: Callable[[], bool]) -> float:
-        await rig.until(f"the edit of {name}", EDIT_SECONDS, met, EDIT_POLL_SECONDS)
-        return time.monotonic() - began
-
-    config = await when(lambda: all(mark in (rig.relays.config or "") for mark in marks))
-    annotated = await when(lambda: all(relay.revision != revisions[relay.pod] for relay in mine))
-    await rig.until(f"the status of {name}", EDIT_SECONDS, lambda: _is_applied(rig, path, generation))
-    return EditTimes(config, annotated, time.monotonic() - began)
-
-
-async def _is_applied(rig: Rig, path: str, generation: int) -> bool:
-    status = (await rig.api.get(path)).get("status", {})
-    return bool(status.get("appliedGeneration") == generation == status.get("observedGeneration"))
-
-
-def relay_is_selected(relay: FakeRelay) -> bool:
-    """Return whether a pool with a selector owns the relay."""
-    return relay.entry is not None and relay.entry.namespace == OTHER_NAMESPACE
-
-
-def _times(name: str, edits: Sequence[EditTimes]) -> list[Figure]:
-    bound = f"{PUBLISHED_SECONDS:.0f} s"
-    rows = (
-        ("ConfigMap", [each.config for each in edits], bound),
-        ("last annotation", [each.annotated for each in edits], bound),
-        ("in the status", [each.status for each in edits], ""),
-    )
+async def _memory(run: _Run) -> list[Figure]:
+    operator, server = resident_bytes(run.operator.process.pid), run.rig.server
+    bound = run.size.max_resident_bytes
     return [
-        Figure(
-            f"{name}, {what}",
-            f"median {statistics.median(times):.2f} s, worst {max(times):.2f} s of {len(times)}",
-            held,
-            max(times) <= PUBLISHED_SECONDS if held else None,
-        )
-        for what, times, held in rows
+        Figure("operator's memory", _mib(operator), _mib(bound), operator <= bound),
+        Figure("API server's memory", _mib(resident_bytes(server.pid))),
+        Figure("etcd's memory", _mib(resident_bytes(server.store_pid))),
     ]
 
 
-def _at_most(name: str, counts: Sequence[int], *pauses_seconds: float) -> Figure:
-    """Compare counts of the quiet time with requests at these pauses. One may fall on both ends of the time."""
-    allowed = sum(math.floor(QUIET_SECONDS / pause) + 1 for pause in pauses_seconds)
-    return Figure(
-        f"{name} in {QUIET_SECONDS:.0f} quiet seconds",
-        f"{min(counts)} to {max(counts)}",
-        f"at most {allowed}",
-        max(counts) <= allowed,
-    )
+def _at_most(name: str, counts: Sequence[int], most: int) -> Figure:
+    return Figure(name, f"{min(counts)} to {max(counts)}", f"at most {most}", max(counts) <= most)
 
 
-def _in_flight(rig: Rig) -> Figure:
-    most = rig.relays.load.most_in_flight
-    return Figure("requests in flight", f"at most {most}", f"{IN_FLIGHT}", most <= IN_FLIGHT)
+def _in_flight(name: str, most: int) -> Figure:
+    return Figure(name, f"at most {most}", f"{IN_FLIGHT}", most <= IN_FLIGHT)
+
+
+def _share(name: str, share: float, bound: float | None) -> Figure:
+    if bound is None:
+        return Figure(name, f"{share:.1%}")
+    return Figure(name, f"{share:.1%}", f"{bound:.0%}", share <= bound)
 
 
 def _pause(name: str, seconds: float | None, bound: float) -> Figure:
@@ -228,5 +239,5 @@ def _pause(name: str, seconds: float | None, bound: float) -> Figure:
     return Figure(name, f"{seconds:.2f} s", f"at least {bound:.0f} s", seconds >= bound - CLOCK_SLACK_SECONDS)
 
 
-def _log(rig: Rig) -> list[str]:
-    return rig.server.audit_log.read_text().splitlines()
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / MIB:.0f} MiB"

@@ -20,7 +20,7 @@ from lab.faults.operator.api.resources import (
     pool_path,
     pools_of,
 )
-from lab.faults.operator.relays.fake_relays import Mode
+from lab.faults.operator.relays.fake_relay import Mode
 from lab.faults.operator.rig.rig import Rig
 from lab.faults.operator.runs.faults import EVERYTHING, HAND_WRITTEN, WRITES, Stage, fault_named, strike_and_lift
 from rtppool_core.contract.pools_file import FILE_NAME, REFRESH_ANNOTATION

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.faults.operator.relays.fake_relays import FakeRelay
+from lab.faults.operator.relays.fake_relay import FakeRelay
 from lab.faults.operator.rig.converged import Snapshot, differences, owners
 from rtppool_core.contract.pools_file import PoolEntry
 from rtppool_core.contract.port_range import PortRange
@@ -85,9 +85,12 @@ def test_a_relay_that_runs_something_else_is_seen(standing: Snapshot) -> None:
 
 
 def test_ready_over_a_relay_that_is_not_heard_is_seen(standing: Snapshot) -> None:
-    relay = standing.relays[0]
-    relay.mode = "silent"
-    assert any("Ready not True" in each for each in differences(standing))
+    silent = [copy.copy(relay) for relay in standing.relays]
+    for relay in silent:
+        assert isinstance(relay, FakeRelay)
+        relay.mode = "silent"
+    snapshot = Snapshot(standing.pools, standing.labels, silent, standing.config)
+    assert any("Ready not True" in each for each in differences(snapshot))
 
 
 def test_an_object_that_waits_for_its_end_is_seen(standing: Snapshot) -> None:

@@ -17,7 +17,7 @@ MAX_WAIT_SECONDS = 20
 FIGURES_SECONDS = 2.0
 NO_CHANGE = 204
 # A position becomes part of an address.
-POSITION = "[A-Za-z0-9-]{1,64}"
+POSITION = "[A-Za-z0-9.-]{1,64}"
 
 
 def urgent_part(report: Report) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from rtppool_core.contract.pools_file import EchoTarget, PoolEntry, PoolsDocumen
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import CallsReport, HistogramExport, Report
 from rtppool_core.net.hosts import host_problem
-from rtppool_core.statistics.histogram import SCHEME
+from rtppool_core.statistics.histogram import BUCKETS, SCHEME
 
 
 class Inner(Contract, frozen=True):
@@ -39,6 +39,8 @@ st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False
 # Its default is made by a factory, which Hypothesis takes for a value.
 COUNTS = st.dictionaries(st.text(), st.integers(0, 1 << 62), max_size=3)
 st.register_type_strategy(CallsReport, st.builds(CallsReport, ended_by=COUNTS))
+BUCKET_COUNTS = st.lists(st.tuples(st.integers(0, BUCKETS - 1), st.integers(0, (1 << 31) - 1)), max_size=5)
+st.register_type_strategy(HistogramExport, st.builds(HistogramExport, counts=BUCKET_COUNTS.map(tuple)))
 PORT_RANGES = st.builds(
     lambda start, more: PortRange(start, start + more), st.integers(1024, 60_000), st.integers(0, 99)
 )
@@ -238,9 +240,11 @@ def test_a_histogram_travels_as_pairs() -> None:
 @pytest.mark.parametrize(
     ("spoilt", "place"),
     [
-        ([1, "2"], "counts[1][1]: '2'; accepted is a whole number"),
-        ([True, 2], "counts[1][0]: True; accepted is a whole number"),
-        ([1, 2.0], "counts[1][1]: 2.0; accepted is a whole number"),
+        ([1, "2"], "counts[1][1]: '2'; accepted is a whole number from 0 to 2147483647"),
+        ([True, 2], "counts[1][0]: True; accepted is a whole number from 0 to 1664"),
+        ([1, 2.0], "counts[1][1]: 2.0; accepted is a whole number from 0 to 2147483647"),
+        ([-1, 1], "counts[1][0]: -1; accepted is a whole number from 0 to 1664"),
+        ([1665, 1], "counts[1][0]: 1665; accepted is a whole number from 0 to 1664"),
         ([1], "counts[1]: 1 items; accepted are 2"),
         ("ab", "counts[1]: 'ab'; accepted is a list"),
         (None, "counts[1]: None; accepted is a list"),

@@ -210,9 +210,17 @@ def read_report(body: bytes) -> Report:
         ContractError: not JSON, or a field is missing or has the wrong type.
         ValueError: a histogram of another scheme, or an impossible figure.
     """
-    version = decode(_Version, body).version
-    if version != VERSION:
-        raise IncompatibleReportError(f"its report has version {str(version)[:20]}; accepted is {VERSION}")
-    report = decode(Report, body)
+    try:
+        report = decode(Report, body)
+    except ContractError:
+        # A report of another version may have another shape.
+        _check_version(decode(_Version, body).version)
+        raise
+    _check_version(report.version)
     check_report(report)
     return report
+
+
+def _check_version(version: Any) -> None:
+    if version != VERSION:
+        raise IncompatibleReportError(f"its report has version {str(version)[:20]}; accepted is {VERSION}")

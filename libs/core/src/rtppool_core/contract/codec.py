@@ -122,7 +122,17 @@ def _located(message: str, kind: Any, document: Any, place: str) -> ContractErro
         return ContractError(
             f"{where}: {_SHORT.repr(value)}; accepted is one of {', '.join(map(str, accepted.values))}", place
         )
-    return ContractError(f"{where}: {_SHORT.repr(value)}; accepted is {_ACCEPTED.get(type(accepted), text)}", place)
+    return ContractError(f"{where}: {_SHORT.repr(value)}; accepted is {_accepted(accepted, text)}", place)
+
+
+def _accepted(accepted: inspect.Type, text: str) -> str:
+    described = _ACCEPTED.get(type(accepted), text)
+    if isinstance(accepted, inspect.StrType) and accepted.max_length is not None:
+        return f"{described} of at most {accepted.max_length} characters"
+    if isinstance(accepted, inspect.IntType) and accepted.ge is not None:
+        most = accepted.le if accepted.lt is None else accepted.lt - 1
+        return f"{described} from {accepted.ge}" if most is None else f"{described} from {accepted.ge} to {most}"
+    return described
 
 
 def _without_null(of: inspect.Type) -> inspect.Type:

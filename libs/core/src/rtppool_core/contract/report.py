@@ -7,9 +7,9 @@ operator merges relays by adding counts.
 from __future__ import annotations
 
 from dataclasses import astuple, fields
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import field
+from msgspec import Meta, field
 
 from rtppool_core.contract.codec import Contract
 from rtppool_core.contract.figures import PacketCounts
@@ -19,6 +19,12 @@ from rtppool_core.units import NS_PER_US
 
 VERSION = 1
 MAX_COUNT = (1 << 63) - 1
+MAX_TEXT = 4_096
+
+# Readers refuse a longer text, and a histogram that can't be.
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Bucket = Annotated[int, Meta(ge=0, lt=BUCKETS)]
+BucketCount = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 
 AriState = Literal["Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced"]
 SlaResult = Literal["Met", "Violated", "Unknown"]
@@ -29,10 +35,10 @@ EchoWitness = Literal["ThisMachine", "Reported", "NotReported"]
 class HistogramExport(Contract, frozen=True):
     """A histogram's non-empty buckets as (bucket, count) in ascending order, and its exact extremes in ns."""
 
-    counts: tuple[tuple[int, int], ...]
+    counts: tuple[tuple[Bucket, BucketCount], ...]
     min_ns: int
     max_ns: int
-    scheme: str = SCHEME
+    scheme: Text = SCHEME
 
 
 def export_histogram(histogram: Histogram) -> HistogramExport | None:
@@ -63,16 +69,16 @@ def import_histogram(export: HistogramExport) -> Histogram:
 class PoolReference(Contract, frozen=True):
     """The pool whose configuration the relay runs."""
 
-    name: str
-    namespace: str
-    uid: str
+    name: Text
+    namespace: Text
+    uid: Text
 
 
 class Quarantine(Contract, frozen=True):
     """A port that could not be bound, and the reason."""
 
     port: int
-    reason: str
+    reason: Text
 
 
 class PortsReport(Contract, frozen=True):
@@ -82,7 +88,7 @@ class PortsReport(Contract, frozen=True):
     `leaked` counts released leases without a call since the relay started.
     """
 
-    range: str
+    range: Text
     total: int
     free: int
     leased: int
@@ -128,11 +134,11 @@ class CallsReport(Contract, frozen=True):
     ended: int
     cut: int
     adopted: int
-    refused: dict[str, int]
+    refused: dict[Text, int]
     orphans_deleted: int = 0
     arrived: int = 0
     left_before_answer: int = 0
-    ended_by: dict[str, int] = field(default_factory=dict)
+    ended_by: dict[Text, int] = field(default_factory=dict)
     shared: int = 0
     silent: int = 0
     one_way: int = 0
@@ -153,10 +159,10 @@ class AriReport(Contract, frozen=True):
 
     state: AriState
     reconnects: int
-    url: str | None = None
-    application: str | None = None
+    url: Text | None = None
+    application: Text | None = None
     since_unix_seconds: int | None = None
-    reason: str | None = None
+    reason: Text | None = None
     events_ignored: int = 0
 
 
@@ -171,7 +177,7 @@ class MediaReport(Contract, frozen=True):
     workers_up: int
     restarts: int
     row_overruns: int
-    dropped: dict[str, int]
+    dropped: dict[Text, int]
     real_time: bool = False
     streams_unjudged: int = 0
 
@@ -195,18 +201,18 @@ class ClockReport(Contract, frozen=True):
     steps: int
     samples_dropped: int
     departure_error: DepartureErrorReport | None = None
-    reason: str | None = None
+    reason: Text | None = None
     slews: int = 0
 
 
 class EchoReport(Contract, frozen=True):
     """The echo's state at this relay. `reachable` is None before the first packet to it."""
 
-    host: str
+    host: Text
     port: int
-    resolved_address: str | None = None
+    resolved_address: Text | None = None
     reachable: bool | None = None
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class LateByCause(Contract, frozen=True):
@@ -376,7 +382,7 @@ class Windows(Contract, frozen=True):
 class SlaViolation(Contract, frozen=True):
     """A limit, in the unit of its name, with the measured figure above it."""
 
-    limit: str
+    limit: Text
     accepted: int
     measured: int
 
@@ -385,7 +391,7 @@ class UnreachableTier(Contract, frozen=True):
     """A tier for more calls than the relay can carry. `reason` is a sentence."""
 
     up_to_calls: int
-    reason: str
+    reason: Text
 
 
 class SlaReport(Contract, frozen=True):
@@ -396,14 +402,14 @@ class SlaReport(Contract, frozen=True):
     """
 
     result: SlaResult
-    reason: str
+    reason: Text
     active_calls: int
     tier_up_to_calls: int | None = None
     above_tiers: bool = False
     violations: tuple[SlaViolation, ...] = ()
     capacity_calls: int | None = None
     unreachable_tiers: tuple[UnreachableTier, ...] = ()
-    missing: tuple[str, ...] = ()
+    missing: tuple[Text, ...] = ()
 
 
 class WitnessReport(Contract, frozen=True):
@@ -412,9 +418,9 @@ class WitnessReport(Contract, frozen=True):
     Names: `heartbeat`, `steal`, `runDelay`, `throttling`, `pressure`.
     """
 
-    name: str
+    name: Text
     present: bool
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class HostReport(Contract, frozen=True):
@@ -442,7 +448,7 @@ class HostReport(Contract, frozen=True):
     late_in_host_seconds: int | None = None
     echo: EchoWitness | None = None
     witnesses: tuple[WitnessReport, ...] = ()
-    sentence: str | None = None
+    sentence: Text | None = None
 
 
 # Every code that a relay of this version reports, in the order of docs/asterisk.md.
@@ -459,8 +465,8 @@ class Finding(Contract, frozen=True):
     `inferred`: not read from the host, but concluded from packets of calls, or assumed.
     """
 
-    code: str
-    sentence: str
+    code: Text
+    sentence: Text
     inferred: bool = False
 
 
@@ -474,11 +480,11 @@ class Report(Contract, frozen=True):
     absent from earlier relays, which answer at once.
     """
 
-    relay: str
-    node: str
-    software_version: str
+    relay: Text
+    node: Text
+    software_version: Text
     ready: bool
-    not_ready: tuple[str, ...]
+    not_ready: tuple[Text, ...]
     draining: bool
     ports: PortsReport
     calls: CallsReport
@@ -492,7 +498,7 @@ class Report(Contract, frozen=True):
     drain_deadline_seconds: float | None = None
     pool: PoolReference | None = None
     applied_generation: int | None = None
-    config_error: str | None = None
+    config_error: Text | None = None
     preflight: tuple[Finding, ...] = ()
     host: HostReport | None = None
-    position: str | None = None
+    position: Text | None = None

@@ -41,7 +41,7 @@ class App:
         me = f"{policy.namespace}/{settings.pod_name}"
         self._poller = Poller(settings.relay_token, settings.relay_authority)
         self._api = api
-        self._watches = ClusterWatches(api, definition, policy, settings.relay_selector, self._wake)
+        self._watches = ClusterWatches(api, definition, policy, settings.relay_selector, self._wake, self._wake_soon)
         self._identity = me
         self._tasks: list[asyncio.Task[None]] = []
         self._http: web.AppRunner | None = None
@@ -99,6 +99,9 @@ class App:
 
     def _wake(self) -> None:
         self.reconciler.wake()
+
+    def _wake_soon(self) -> None:
+        self.reconciler.wake(soon=True)
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

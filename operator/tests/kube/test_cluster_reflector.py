@@ -215,7 +215,7 @@ async def test_an_event_of_another_watch_counts_once_and_an_older_one_not_at_all
 
 async def test_a_write_of_this_program_shows_at_once_and_its_event_is_none(things: Things) -> None:
     changes: list[int] = []
-    made = Reflector(things, name_of, lambda: changes.append(1))
+    made = Reflector(things, name_of, lambda _before, _after: changes.append(1))
     made.take("ADDED", thing("a", 1))
     made.put("uid-a", "3", "a blue")
     for version, colour in ((2, "green"), (3, "blue")):

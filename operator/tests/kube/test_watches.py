@@ -46,19 +46,25 @@ def wakes() -> list[int]:
 
 
 @pytest.fixture
+def statuses() -> list[int]:
+    """One item for each change of a status alone."""
+    return []
+
+
+@pytest.fixture
 def throttle() -> Throttle:
     return Throttle()
 
 
 @pytest.fixture
 async def watches(
-    api: ApiStandIn, throttle: Throttle, definition: dict[str, Any], wakes: list[int]
+    api: ApiStandIn, throttle: Throttle, definition: dict[str, Any], wakes: list[int], statuses: list[int]
 ) -> AsyncIterator[ClusterWatches]:
     client = aio.client.ApiClient(aio.client.Configuration(host=f"http://127.0.0.1:{api.port}"))
     server = ApiServer(client, throttle)
     served = asyncio.Event()
     served.set()
-    made = ClusterWatches(server, definition, POLICY, SELECTOR, lambda: wakes.append(1))
+    made = ClusterWatches(server, definition, POLICY, SELECTOR, lambda: wakes.append(1), lambda: statuses.append(1))
     task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time), served))
     yield made
     task.cancel()
@@ -213,6 +219,27 @@ async def test_the_event_of_an_own_status_wakes_nobody_and_an_edit_in_the_writte
     edited["metadata"] |= {"generation": 2, "resourceVersion": "11"}
     watches.status_written(edited)
     assert ([each.generation for each in watches.view().pools], wakes) == ([2], [1])
+
+
+async def test_a_status_of_another_client_is_told_apart_from_an_edit(
+    api: ApiStandIn, watches: ClusterWatches, wakes: list[int], statuses: list[int]
+) -> None:
+    document = await api.put_pool("default")
+    await until(holds(lambda: len(watches.view().pools), 1))
+    await until(lambda: bool(api.watches and api.other_watches.get(CONFIG_MAPS)))
+    wakes.clear()
+    written = copy.deepcopy(document) | {"status": {"activeCalls": 1}}
+    written["metadata"]["resourceVersion"] = "9"
+    watches.take_pool("MODIFIED", written)
+    assert (wakes, statuses) == ([], [1])
+    edited = copy.deepcopy(written)
+    edited["metadata"] |= {"generation": 2, "resourceVersion": "10"}
+    edited["spec"]["paused"] = True
+    watches.take_pool("MODIFIED", edited)
+    assert (wakes, statuses) == ([1], [1])
+    (pool,) = watches.view().pools
+    assert pool.spec is not None
+    assert pool.spec.paused
 
 
 async def test_whole_nodes_are_watched_only_where_a_pool_needs_their_addresses(

@@ -157,7 +157,7 @@ async def one_round(reconciler: Reconciler, polls: int = MISSED_POLLS) -> None:
             await reconciler._poller.ask(pod)
     reconciler._poller.keep_only(snapshot.view.relays)
     reconciler._poller.tick()
-    await reconciler._report_statuses(snapshot, with_figures=True)
+    await reconciler._report_statuses(snapshot, with_calls=True)
 
 
 async def test_a_pool_reaches_the_configuration_and_the_pods(
@@ -534,7 +534,7 @@ async def test_a_stall_of_the_operator_makes_no_relay_silent(
     assert snapshot is not None
     later[0] += 10 * STALE_AFTER_SECONDS
     await reconciler._leadership.hold()
-    await reconciler._report_statuses(snapshot, with_figures=True)
+    await reconciler._report_statuses(snapshot, with_calls=True)
     reasons = {each["type"]: each["reason"] for each in cluster.statuses[-1]["conditions"]}
     assert reasons["Programmed"] == "Programmed"
     relay.clear()

@@ -112,7 +112,7 @@ def test_an_entry_that_can_not_be_made_stops_no_other_pool(
     view: Callable[..., ClusterView], make_pool: MakePool
 ) -> None:
     zone, rest = make_pool("zone", nodeSelector={"zone": "1"}), make_pool("rest")
-    first = desired_state(view(zone, rest), POLICY).text
+    first = desired_state(view(zone, rest), POLICY)
     assert zone.spec is not None
     circling = replace(zone, generation=4, spec=structs.replace(zone.spec, echo=EchoTarget(port=10000)))
     desired = desired_state(view(circling, replace(rest, generation=4)), POLICY, first)

@@ -41,7 +41,7 @@ class Cluster:
             {name: Node(name, labels) for name, labels in self.nodes.items()},
             self.written,
         )
-        self.last = desired_state(view, self.policy, self.last.text if self.last else None)
+        self.last = desired_state(view, self.policy, self.last)
         self.written = self.last.text
         return {node: entry.name for node, entry in self.last.entries.items()}
 

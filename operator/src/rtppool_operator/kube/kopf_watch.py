@@ -36,10 +36,25 @@ class EndlessBackoffs:
             yield BACKOFF_SECONDS[-1]
 
 
+class NoDifferences(kopf.DiffBaseStorage):
+    """Keeps no earlier object: the operator's handlers take events, and kopf would copy each object to compare it."""
+
+    def build(self, **_: Any) -> Any:
+        """Return an empty object."""
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        """Return no earlier object."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
 def configure(settings: kopf.OperatorSettings) -> None:
     """Disable kopf's events and scans, and set short timeouts."""
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = NoDifferences()
     settings.networking.request_timeout = REQUEST_SECONDS
     settings.networking.connect_timeout = CONNECT_SECONDS
     settings.networking.error_backoffs = EndlessBackoffs()

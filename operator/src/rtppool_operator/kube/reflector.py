@@ -38,14 +38,15 @@ class Objects(Protocol):
         """Watch from a version on, or raise `ClusterError`."""
 
 
-def _nothing() -> None:
+def _ignore(_before: object, _after: object) -> None:
     """Do nothing: no caller waits for changes."""
 
 
 class Reflector(Generic[Kept]):
     """Keeps what `keep` makes of each object, by uid, without those of which it makes None.
 
-    `items` is never changed, only replaced, and `changed` is called after that. `problem` says why `items` may be out
+    `items` is never changed, only replaced. After that `changed` is called with the item before and after, both None
+    for a list. `problem` says why `items` may be out
     of date; None while they are current. `corrections` counts objects that the watch before a list had missed.
     """
 
@@ -53,7 +54,7 @@ class Reflector(Generic[Kept]):
         self,
         objects: Objects,
         keep: Callable[[Mapping[str, Any]], Kept | None],
-        changed: Callable[[], None] = _nothing,
+        changed: Callable[[Kept | None, Kept | None], None] = _ignore,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = objects.name
@@ -108,7 +109,8 @@ class Reflector(Generic[Kept]):
         kept = None if kind == "DELETED" else self._keep(document)
         # A deleted object keeps its version: the other watch may still deliver an older event.
         self._versions[uid] = version
-        if kept == self.items.get(uid):
+        before = self.items.get(uid)
+        if kept == before:
             return
         items = dict(self.items)
         if kept is None:
@@ -116,7 +118,7 @@ class Reflector(Generic[Kept]):
         else:
             items[uid] = kept
         self.items = items
-        self._changed()
+        self._changed(before, kept)
 
     async def _list(self, reached: str) -> str:
         """Replace the items by those of a list, and return its version. `reached` is the version of a whole watch."""
@@ -136,7 +138,7 @@ class Reflector(Generic[Kept]):
             self.corrections += sum(1 for uid in found.keys() | self.items.keys() if self._missed(uid, found, reached))
         self.problem = None
         self.items, self._versions = found, versions
-        self._changed()
+        self._changed(None, None)
         return version
 
     def _missed(self, uid: str, found: Mapping[str, Kept], reached: str) -> bool:

@@ -31,7 +31,8 @@ NODES = "/api/v1/nodes"
 class ClusterWatches:
     """Watches all pools and nodes, and in one namespace the relays by their labels and their ConfigMap by its name.
 
-    `changed` is called when the view may have changed otherwise than by a write of this program.
+    `changed` is called when the view may have changed otherwise than by a write of this program, and `status_changed`
+    when the status of a pool alone has.
     """
 
     def __init__(
@@ -41,20 +42,24 @@ class ClusterWatches:
         policy: TrustPolicy,
         relay_selector: str,
         changed: Callable[[], None],
+        status_changed: Callable[[], None],
     ) -> None:
         self._schema = spec_schema(definition)
         self._policy = policy
         self._changed = changed
+        self._status_changed = status_changed
         namespace = policy.namespace
         path = f"/api/v1/namespaces/{namespace}"
         pods = ObjectList(api, f"pods in {namespace}", f"{path}/pods", {"labelSelector": relay_selector})
         config_map = NamedObject(api, "configmap", f"{path}/configmaps", CONFIG_MAP_NAME)
         labelled = ObjectList(api, "nodes", NODES, metadata_only=True)
-        self._pools: Reflector[Pool] = Reflector(ObjectList(api, PLURAL, POOLS), self._parse, changed)
-        self._relays: Reflector[RelayPod] = Reflector(pods, relay_of, changed)
-        self._configuration: Reflector[Configuration] = Reflector(config_map, configuration_of, changed)
-        self._nodes: Reflector[Node] = Reflector(labelled, node_of, changed)
-        self._addressed: Reflector[Node] = Reflector(ObjectList(api, "nodes with addresses", NODES), node_of, changed)
+        self._pools: Reflector[Pool] = Reflector(ObjectList(api, PLURAL, POOLS), self._parse, self._note_pool)
+        self._relays: Reflector[RelayPod] = Reflector(pods, relay_of, self._note)
+        self._configuration: Reflector[Configuration] = Reflector(config_map, configuration_of, self._note)
+        self._nodes: Reflector[Node] = Reflector(labelled, node_of, self._note)
+        self._addressed: Reflector[Node] = Reflector(
+            ObjectList(api, "nodes with addresses", NODES), node_of, self._note
+        )
         self._addresses_needed = asyncio.Event()
         self._caches: tuple[Reflector[Any], ...] = (
             self._pools,
@@ -126,9 +131,19 @@ class ClusterWatches:
                 job = partial(_run_after, begin.get(cache, now), cache)
                 tasks.create_task(jobs.keep_running(f"watch of {cache.name}", job))
 
+    def _note(self, _before: object, _after: object) -> None:
+        self._changed()
+
+    def _note_pool(self, before: Pool | None, after: Pool | None) -> None:
+        if before is not None and after is not None and replace(before, status=after.status) == after:
+            self._status_changed()
+        else:
+            self._changed()
+
     def _parse(self, document: Mapping[str, Any]) -> Pool:
-        if self._policy.is_honoured(document["metadata"]["namespace"]):
-            return parse_pool(document, self._schema)
+        metadata = document["metadata"]
+        if self._policy.is_honoured(metadata["namespace"]):
+            return parse_pool(document, self._schema, self._pools.items.get(metadata["uid"]))
         return parse_without_spec(document)
 
 

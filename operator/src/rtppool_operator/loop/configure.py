@@ -54,7 +54,7 @@ class Snapshot:
 
 
 class Configurator:
-    """Keeps the last snapshot and the last written text. `unfinished`: the last round could not annotate each pod."""
+    """Keeps the last snapshot and the last written state. `unfinished`: the last round could not annotate each pod."""
 
     def __init__(
         self,
@@ -74,11 +74,11 @@ class Configurator:
         self.snapshot: Snapshot | None = None
         self.unfinished = False
         # A pool that keeps its entry keeps the operator's last one, not another client's edit of the ConfigMap.
-        self._last_text: str | None = None
+        self._last: Desired | None = None
 
     def forget(self) -> None:
         """Start over from the cluster, because another operator has written since."""
-        self.snapshot, self._last_text = None, None
+        self.snapshot, self._last = None, None
 
     async def run_round(self) -> bool:
         """Read the cluster, write the configuration, annotate pods. Return whether the desired state has changed.
@@ -90,13 +90,13 @@ class Configurator:
         began = self._monotonic()
         view = self._cluster.read_view()
         before = self.snapshot.desired if self.snapshot is not None else None
-        desired = desired_state(view, self._policy, self._last_text)
+        desired = desired_state(view, self._policy, self._last)
         if view.written != desired.text:
             write = partial(self._cluster.write, desired.text, exists=view.written is not None)
             await self._writer.write("configuration", write)
             self._counts.config_writes += 1
             log.info("configuration written", extra={"fields": {"revision": desired.revision}})
-        self._last_text = desired.text
+        self._last = desired
         self.snapshot = Snapshot(view, desired, began)
         for text, fields in pool_change_lines(before, desired):
             log.info(text, extra={"fields": fields})

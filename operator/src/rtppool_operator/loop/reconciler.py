@@ -3,7 +3,7 @@
 - lease: renews the lease. All others pause without it.
 - configure: looks at the cluster when it has changed, and every ten seconds, and writes the relays' configuration.
 - follow: starts and ends the tasks that ask the relays, one for each.
-- report: writes the statuses of pools at once when a relay tells what changes a condition, figures every two seconds.
+- report: writes statuses: what changes a condition at once, numbers of calls every two seconds, figures every 15.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ class Reconciler:
         self._problems: dict[str, str] = {CONFIGURE: "the cluster was not read yet"}
         self._done_at = dict.fromkeys((CONFIGURE, POLL, REPORT), monotonic())
         self._wake = asyncio.Event()
+        self._wake_later: asyncio.TimerHandle | None = None
         self._relays_seen = asyncio.Event()
-        self._figures_at_seconds = float("-inf")
+        self._calls_at_seconds = float("-inf")
         self._other_led = False
         self._me = me
         self._stands_by = False
@@ -105,8 +106,18 @@ class Reconciler:
         """Return the time since the last round of the loop that is furthest behind, failed rounds included."""
         return self._monotonic() - min(self._done_at.values())
 
-    def wake(self) -> None:
-        """Start a round of the configure loop at once, because the cluster has changed."""
+    def wake(self, *, soon: bool = False) -> None:
+        """Start a round of the configure loop at once, because the cluster has changed, or `soon`: in two seconds.
+
+        A status changes often, nearly always by this operator, and configures no relay.
+        """
+        if not soon:
+            self._wake.set()
+        elif self._wake_later is None:
+            self._wake_later = asyncio.get_running_loop().call_later(POLL_SECONDS, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._wake_later = None
         self._wake.set()
 
     async def run(self) -> None:
@@ -188,10 +199,10 @@ class Reconciler:
             then = began + POLL_SECONDS
             snapshot = self._configurator.snapshot
             if snapshot is not None and self._leadership.leads():
-                with_figures = began >= self._figures_at_seconds
-                if with_figures:
-                    self._figures_at_seconds = began + POLL_SECONDS
-                await self._guarded(REPORT, self._report_statuses(snapshot, with_figures=with_figures))
+                with_calls = began >= self._calls_at_seconds
+                if with_calls:
+                    self._calls_at_seconds = began + POLL_SECONDS
+                await self._guarded(REPORT, self._report_statuses(snapshot, with_calls=with_calls))
                 then = self._next_report_at(began)
             self._done_at[REPORT] = self._monotonic()
             pause = max(MIN_REPORT_PAUSE_SECONDS, self._done_at[REPORT] - began)
@@ -200,7 +211,7 @@ class Reconciler:
 
     def _next_report_at(self, began_seconds: float) -> float:
         held, nudge = self._reporter.held_until_seconds(), self._progress.next_nudge_seconds()
-        then = [self._figures_at_seconds]
+        then = [self._calls_at_seconds]
         if held is not None:
             then.append(held)
         if nudge is not None:
@@ -222,9 +233,9 @@ class Reconciler:
         self.counts.last_cycle_seconds = self._monotonic() - began
         self.counts.rounds[CONFIGURE].add(self.counts.last_cycle_seconds)
 
-    async def _report_statuses(self, snapshot: Snapshot, *, with_figures: bool) -> None:
+    async def _report_statuses(self, snapshot: Snapshot, *, with_calls: bool) -> None:
         began = self._monotonic()
-        await self._reporter.run_round(snapshot, with_figures=with_figures)
+        await self._reporter.run_round(snapshot, with_calls=with_calls)
         self.counts.rounds[REPORT].add(self._monotonic() - began)
         nudge = self._progress.next_nudge_seconds()
         if nudge is not None and nudge <= self._monotonic():

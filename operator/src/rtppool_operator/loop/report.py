@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from rtppool_operator.status.figures import figures, rfc3339
 from rtppool_operator.status.log_lines import condition_change_lines
 from rtppool_operator.status.memory import StatusMemory
 from rtppool_operator.status.pool_view import PoolView
+from rtppool_operator.status.write_policy import FIGURES_PAUSE_SECONDS
 from rtppool_operator.work_counters import WorkCounters
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class StatusReporter:
         self._limiter = EventLimiter()
         self._broken: set[str] = set()
         self._claims: dict[str, Claim] = {}
+        self._computed_at: dict[str, float] = {}
         self._relays: tuple[RelayPod, ...] = ()
         self._stale: set[str] = set()
         # When the pools of these uids are computed again, whatever happens.
@@ -92,8 +94,10 @@ class StatusReporter:
         self._memory = StatusMemory()
         self._claims, self._held, self._unheard = {}, {}, None
 
-    async def run_round(self, snapshot: Snapshot, *, with_figures: bool) -> None:
-        """Report the status of each pool that has news, `with_figures` also of those with other figures alone.
+    async def run_round(self, snapshot: Snapshot, *, with_calls: bool) -> None:
+        """Report the status of each pool that has news, `with_calls` also of those with another number of calls alone.
+
+        Figures alone are reported every 15 s.
 
         Raises:
             NotLeadingError: another operator may be writing.
@@ -103,7 +107,8 @@ class StatusReporter:
         self._followers.hurry(self._progress.urgent_uids(now))
         self._keep_only(set(snapshot.desired.claims))
         silence = self._poller.silence_seconds()
-        nodes = self._changed_nodes(relays, silence, with_figures=with_figures)
+        nodes = self._changed_nodes(relays, silence, with_calls=with_calls)
+        measured = _nodes_of_relays(relays, self._poller.take_measured())
         unheard = self._unheard_nodes(relays)
         counted: dict[str, list[RelayPod]] = defaultdict(list)
         for relay in relays:
@@ -112,6 +117,8 @@ class StatusReporter:
         computed = []
         for claim in snapshot.desired.claims.values():
             own = _nodes_of(claim)
+            if not own.isdisjoint(measured):
+                self._hold(claim.pool.uid, self._computed_at.get(claim.pool.uid, now) + FIGURES_PAUSE_SECONDS)
             if not own.isdisjoint(unheard) or not self._is_due(claim, own, nodes, now):
                 continue
             each = self._computed(claim, [relay for node in own for relay in counted.get(node, ())], silence)
@@ -128,20 +135,24 @@ class StatusReporter:
         self._memory.keep_only(uids)
         self._limiter.keep_only(uids)
         self._broken &= uids
-        for held in (self._held, self._claims, self._views):
+        for held in (self._held, self._claims, self._computed_at, self._views):
             for uid in held.keys() - uids:
                 del held[uid]
 
-    def _changed_nodes(self, relays: tuple[RelayPod, ...], silence_seconds: float, *, with_figures: bool) -> set[str]:
+    def _changed_nodes(self, relays: tuple[RelayPod, ...], silence_seconds: float, *, with_calls: bool) -> set[str]:
         """Return the nodes whose relays have changed, have told something, or have become silent or audible."""
         last_reports = self._poller.last_reports
         stale = {uid for uid, last in last_reports.items() if last.is_stale(silence_seconds)}
         uids = self._poller.take_urgent() | (stale ^ self._stale)
-        if with_figures:
+        if with_calls:
             uids |= self._poller.take_moved()
         pods = set(relays) ^ set(self._relays) if relays != self._relays else set()
         self._stale, self._relays = stale, relays
-        return {relay.node for relay in pods} | {relay.node for relay in relays if relay.uid in uids}
+        return {relay.node for relay in pods} | _nodes_of_relays(relays, uids)
+
+    def _hold(self, uid: str, until_seconds: float) -> None:
+        """Compute a pool at a time, or sooner if it is held already."""
+        self._held[uid] = min(until_seconds, self._held.get(uid, until_seconds))
 
     def _is_due(self, claim: Claim, own: set[str], changed: set[str], now_seconds: float) -> bool:
         """Return whether a pool is computed now. In the second after a write of its status it is held instead."""
@@ -155,7 +166,7 @@ class StatusReporter:
             self._held[uid] = paused_until
             return False
         self._held.pop(uid, None)
-        self._claims[uid] = claim
+        self._claims[uid], self._computed_at[uid] = claim, now_seconds
         return True
 
     def _unheard_nodes(self, relays: Iterable[RelayPod]) -> set[str]:
@@ -242,3 +253,7 @@ class StatusReporter:
 
 def _nodes_of(claim: Claim) -> set[str]:
     return {*claim.owned, *(name for name, _ in claim.unserved)}
+
+
+def _nodes_of_relays(relays: Iterable[RelayPod], uids: Collection[str]) -> set[str]:
+    return {relay.node for relay in relays if relay.uid in uids}

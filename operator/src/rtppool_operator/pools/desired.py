@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec import structs
 
@@ -43,10 +44,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The text of `pools.json`, claims by pool uid, and entries and revisions by node."""
+    """The text of `pools.json`, claims and `pools` by pool uid, and entries and revisions by node."""
 
     text: str
     claims: Mapping[str, Claim]
+    pools: Mapping[str, PoolEntry] = field(default_factory=dict)
     entries: Mapping[str, PoolEntry] = field(default_factory=dict)
     revisions: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,13 +65,13 @@ class Desired:
         return self.revisions.get(node, WITHOUT_ENTRY)
 
 
-def desired_state(view: ClusterView, policy: TrustPolicy, last_text: str | None = None) -> Desired:
+def desired_state(view: ClusterView, policy: TrustPolicy, last: Desired | None = None) -> Desired:
     """Compute the configuration of all relays.
 
-    Frozen pools keep their entry of `last_text`, the last text of this operator, or without one of the ConfigMap. So
-    another client's edit or deletion of the ConfigMap does not change a frozen pool.
+    Frozen pools keep their entry of `last`, which this operator has written, or without it of the ConfigMap. So another
+    client's edit or deletion of the ConfigMap does not change a frozen pool.
     """
-    kept = written_entries(view.written if last_text is None else last_text)
+    kept = written_entries(view.written) if last is None else last.pools
     claims = claim_nodes(view.pools, view.nodes, {relay.node for relay in view.relays}, kept, policy)
     entries = [
         entry
@@ -80,6 +82,7 @@ def desired_state(view: ClusterView, policy: TrustPolicy, last_text: str | None 
     return Desired(
         encode(PoolsDocument(ordered)),
         {claim.pool.uid: claim for claim in claims},
+        {entry.uid: entry for entry in ordered},
         {node.name: entry for entry in ordered for node in entry.nodes},
         {name: revision for entry in ordered for name, revision in _revisions(entry)},
     )
@@ -154,7 +157,9 @@ WITHOUT_ENTRY = _digest("")
 
 def _revisions(entry: PoolEntry) -> list[tuple[str, str]]:
     shared = json.dumps(to_json(structs.replace(entry, nodes=())), sort_keys=True)
-    return [(node.name, _digest(f"{shared}{node.advertise_address or ''}")) for node in entry.nodes]
+    addresses = {node.advertise_address or "" for node in entry.nodes}
+    digests = {address: _digest(f"{shared}{address}") for address in addresses}
+    return [(node.name, digests[node.advertise_address or ""]) for node in entry.nodes]
 
 
 class _Candidates:
@@ -176,7 +181,11 @@ class _Candidates:
         self._policy = policy
         self._kept = kept
         self._held = held
-        self._claimable = sorted(left.union(with_relay))
+        claimable = left.union(with_relay)
+        self._claimable = claimable & nodes.keys()
+        # A relay's node may not be in the list yet, or no longer.
+        self._unlisted = claimable - nodes.keys()
+        self._by_label = _by_label(nodes.values(), pools)
 
     def is_frozen(self, pool: Pool) -> bool:
         return self.refusals[pool.uid] is not None or pool.spec is None or pool.spec.paused
@@ -185,26 +194,39 @@ class _Candidates:
         if self.is_frozen(pool):
             entry = self._kept.get(pool.uid)
             return tuple(sorted(node.name for node in entry.nodes)) if entry is not None else ()
-        return tuple(name for name in self._claimable if self._matches(pool, name))
+        unlisted = (name for name in self._unlisted if self._keeps(pool, name))
+        return tuple(sorted([*(self._claimable & self._selected(pool)), *unlisted]))
 
     def without_relay(self, pool: Pool, claimed: Collection[str]) -> tuple[str, ...]:
-        selected = claimed if self.is_frozen(pool) else self._selected(pool)
-        return tuple(sorted(name for name in selected if name not in self.with_relay))
-
-    def _selected(self, pool: Pool) -> list[str]:
+        if self.is_frozen(pool):
+            return tuple(sorted(name for name in claimed if name not in self.with_relay))
         # An empty selector selects the nodes of relays, so none of them lacks one.
-        return [name for name in self.nodes if pool.selector and self._matches(pool, name)]
+        return tuple(sorted(self._selected(pool).difference(self.with_relay))) if pool.selector else ()
 
-    def _matches(self, pool: Pool, name: str) -> bool:
-        node = self.nodes.get(name)
-        if node is None:
-            # A relay's node may not be in the list yet, or no longer. Its labels are unknown, so the owner stays.
-            holder = self._held.get(name)
-            if holder is not None:
-                return holder == pool.uid
-            # A pool of the release may select this node as soon as its labels are known.
-            return not pool.selector and not self._policy.is_ranked_last(pool)
-        return pool.selector.items() <= node.labels.items()
+    def _selected(self, pool: Pool) -> set[str]:
+        """Return the listed nodes with all labels of a pool's selector."""
+        if not pool.selector:
+            return set(self.nodes)
+        return set.intersection(*(self._by_label[label] for label in pool.selector.items()))
+
+    def _keeps(self, pool: Pool, unlisted: str) -> bool:
+        """Return whether a pool claims a node whose labels are unknown: the owner stays."""
+        holder = self._held.get(unlisted)
+        if holder is not None:
+            return holder == pool.uid
+        # A pool of the release may select this node as soon as its labels are known.
+        return not pool.selector and not self._policy.is_ranked_last(pool)
+
+
+def _by_label(nodes: Iterable[Node], pools: Iterable[Pool]) -> Mapping[tuple[str, Any], set[str]]:
+    """Return the names of nodes by label, for the labels that valid pools select."""
+    found: dict[tuple[str, Any], set[str]] = {
+        label: set() for pool in pools if pool.spec is not None for label in pool.selector.items()
+    }
+    for node in nodes:
+        for label in node.labels.items() & found.keys():
+            found[label].add(node.name)
+    return found
 
 
 def _claim(

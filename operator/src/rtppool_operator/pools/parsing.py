@@ -14,14 +14,21 @@ from rtppool_operator.pools.schema import Refusal, check_schema
 from rtppool_operator.pools.spec import VALUES_DIGEST, Pool, PoolSpec
 
 
-def parse_pool(document: Mapping[str, Any], schema: Draft4Validator) -> Pool:
-    """Read an object of the API server. A spec that breaks a rule, under an older definition, becomes its `problem`."""
-    read = read_spec(document.get("spec", {}), schema)
+def parse_pool(document: Mapping[str, Any], schema: Draft4Validator, known: Pool | None = None) -> Pool:
+    """Read an object of the API server. A spec that breaks a rule, under an older definition, becomes its `problem`.
+
+    A spec that is that of the `known` pool is not read again: most changes are of the status.
+    """
+    pool, raw = parse_without_spec(document), document.get("spec", {})
+    if known is not None and known.document == raw:
+        return replace(pool, spec=known.spec, problem=known.problem, selector=known.selector, document=raw)
+    read = read_spec(raw, schema)
     return replace(
-        parse_without_spec(document),
+        pool,
         spec=None if isinstance(read, Refusal) else read,
         problem=str(read) if isinstance(read, Refusal) else None,
         selector=_selector(document.get("spec")),
+        document=raw,
     )
 
 

@@ -56,7 +56,7 @@ class Pool:
     """One object. An invalid spec is None, with the reason in `problem`. So is one of a pool that is not honoured.
 
     `selector` is the object's nodeSelector, also of an invalid spec, because it ranks the pool among others.
-    `values_digest` is the annotation of the default pool.
+    `values_digest` is the annotation of the default pool. `document` is the spec as the API server has it.
     """
 
     namespace: str
@@ -69,6 +69,7 @@ class Pool:
     status: Mapping[str, Any] = field(default_factory=dict)
     selector: Mapping[str, Any] = field(default_factory=dict)
     values_digest: str | None = None
+    document: Any = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:

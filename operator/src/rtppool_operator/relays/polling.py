@@ -77,6 +77,7 @@ class Poller:
         self._progress: dict[str, _Progress] = {}
         self._urgent: set[str] = set()
         self._moved: set[str] = set()
+        self._measured: set[str] = set()
         self._ticked_at_seconds = float("-inf")
         self._whole_report_seconds = WHOLE_REPORT_SECONDS
         self.news = asyncio.Event()
@@ -99,8 +100,8 @@ class Poller:
         for held in (self.last_reports, self.failures, self._progress):
             for uid in held.keys() - uids:
                 del held[uid]
-        self._urgent &= uids
-        self._moved &= uids
+        for told in (self._urgent, self._moved, self._measured):
+            told.intersection_update(uids)
         many = len(uids) > MANY_RELAYS
         self._whole_report_seconds = WHOLE_REPORT_SECONDS_OF_MANY if many else WHOLE_REPORT_SECONDS
 
@@ -115,8 +116,13 @@ class Poller:
         return taken
 
     def take_moved(self) -> set[str]:
-        """Return the relays with other figures, or another failure, since the last call."""
+        """Return the relays with another number of calls or ports, or another failure, since the last call."""
         taken, self._moved = self._moved, set()
+        return taken
+
+    def take_measured(self) -> set[str]:
+        """Return the relays that sent figures since the last call."""
+        taken, self._measured = self._measured, set()
         return taken
 
     def tick(self) -> None:
@@ -170,7 +176,9 @@ class Poller:
         if last is not None and last.report is report:
             return
         progress.whole_at_seconds = now + self._whole_report_seconds * self._uniform(MIN_SHARE_OF_INTERVAL, 1)
-        self._moved.add(uid)
+        self._measured.add(uid)
+        if last is None or (last.report.calls, last.report.ports) != (report.calls, report.ports):
+            self._moved.add(uid)
         if last is None or was_missed or urgent_part(last.report) != urgent_part(report):
             self._tell(uid)
 

@@ -21,6 +21,7 @@ import msgspec
 from lab.faults.operator.api.api_client import ApiClient, ApiRefused, ApiUnavailable, Endpoint
 from lab.faults.operator.api.api_server import Account
 from lab.faults.operator.relays.fake_relays import FakeRelays
+from lab.faults.operator.relays.relay_report import draw_histograms
 from rtppool_core.contract.codec import to_json
 
 # The simulation gives way to the operator, the API server and etcd, which share the machine's processors.
@@ -52,6 +53,7 @@ class Simulator:
 
     async def start(self, url: str, certificate: str | None, token: str, seed: int, answer_seconds: float) -> int:
         """Start listening as relays of this API server, and return the port."""
+        draw_histograms()
         endpoint = Endpoint(url, None if certificate is None else Path(certificate))
         self._chance = random.Random(seed)
         self._api = ApiClient(endpoint, Account("administrator", (), token))

@@ -14,7 +14,7 @@ from lab.base.proc import resident_bytes
 from lab.base.report import Figure
 from lab.faults.operator.api.audit import answered, shortest_pause_seconds, writes
 from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, POOLS, pool, pools_of
-from lab.faults.operator.relays.remote_relays import RemoteRelays
+from lab.faults.operator.relays.remote_relays import Counts, RemoteRelays
 from lab.faults.operator.rig.operator_process import OperatorProcess
 from lab.faults.operator.rig.rig import NotConverged, Rig
 from lab.faults.operator.runs.meter import Meter
@@ -25,9 +25,9 @@ from lab.faults.operator.runs.timed_edits import TimedEdit, edit_figures, has_ap
 NODES_OF_A_SELECTING_POOL = 2
 PAUSE_BETWEEN_EDITS_SECONDS = 3.0
 BUSY_SECONDS = 15.0
-MAX_START_SECONDS, START_POLL_SECONDS = 120.0, 0.25
+MAX_START_SECONDS, START_POLL_SECONDS = 300.0, 0.5
 ANSWER_SECONDS = 0.005
-CREATED_BEFORE_A_LINE = 500
+CREATED_BEFORE_A_LINE, SAY_EVERY_SECONDS = 500, 15.0
 STATUS_RESOURCE = "rtppools/status"
 
 # A quiet relay holds a request for 10 s, a shorter one before each whole report is due. At most 32 requests are in
@@ -107,9 +107,17 @@ async def _set_up(run: _Run) -> None:
 
 async def _start(run: _Run) -> list[Figure]:
     """Measure from the operator's start to the last status, which the model of the converged state then confirms."""
+    next_line_seconds = time.monotonic() + SAY_EVERY_SECONDS
 
     async def all_applied() -> bool:
-        return all(has_applied(each) for each in await run.rig.api.items(POOLS))
+        nonlocal next_line_seconds
+        pools = await run.rig.api.items(POOLS)
+        applied = sum(map(has_applied, pools))
+        if time.monotonic() > next_line_seconds:
+            next_line_seconds += SAY_EVERY_SECONDS
+            counts = await run.relays.counts()
+            run.say(f"{applied} of {len(pools)} statuses; {_described(counts)}")
+        return applied == len(pools)
 
     meter = run.meter()
     with meter.running():
@@ -217,6 +225,14 @@ async def _memory(run: _Run) -> list[Figure]:
         Figure("API server's memory", _mib(resident_bytes(server.pid))),
         Figure("etcd's memory", _mib(resident_bytes(server.store_pid))),
     ]
+
+
+def _described(counts: Counts) -> str:
+    asked = sum(requests > 0 for requests in counts.requests)
+    return (
+        f"{asked:,} relays have had {sum(counts.requests):,} requests, sent {sum(counts.reports):,} reports, "
+        f"and hold {counts.held:,} requests"
+    )
 
 
 def _at_most(name: str, counts: Sequence[int], most: int) -> Figure:

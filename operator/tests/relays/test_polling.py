@@ -15,7 +15,7 @@ from aiohttp import web
 from msgspec import structs
 
 from rtppool_core.contract.codec import to_json
-from rtppool_core.contract.report import CallsReport, HistogramExport, Report, WindowReport, Windows
+from rtppool_core.contract.report import CallsReport, HistogramExport, HostReport, Report, WindowReport, Windows
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import POLL_SECONDS, LastReport
@@ -428,6 +428,26 @@ async def test_a_relay_that_answers_again_and_one_that_becomes_silent_are_urgent
     relay.answer = lambda: holding(make_report)
     await timed.ask(relay.pod())
     assert timed.take_urgent() == {"uid-a"}
+
+
+async def test_a_report_without_figures_keeps_those_of_the_last_whole_one(
+    relay: Relay, timed: Poller, make_report: MakeReport, make_window: Callable[..., WindowReport]
+) -> None:
+    windows = Windows(calls=make_window(100))
+    reports = iter(
+        [
+            holding(make_report, windows=windows, host=HostReport(60)),
+            holding(make_report, applied_generation=4, whole=False),
+        ]
+    )
+    relay.answer = lambda: next(reports)
+    await timed.ask(relay.pod())
+    assert timed.take_measured() == {"uid-a"}
+    await timed.ask(relay.pod())
+    report = timed.last_reports["uid-a"].report
+    assert (report.windows, report.host, report.whole) == (windows, HostReport(60), True)
+    assert report.applied_generation == 4
+    assert timed.take_measured() == set()
 
 
 @pytest.mark.parametrize("position", ["", "a b", "../../secret", "x" * 65, "\n", "ü", "?after=1"])

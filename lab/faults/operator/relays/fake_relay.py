@@ -68,6 +68,7 @@ class FakeRelay:
     process: LongPoll = field(init=False, repr=False)
     report: Report = field(init=False, repr=False)
     urgent: tuple[Any, ...] = field(default=(), repr=False)
+    counts: tuple[Any, ...] = field(default=(), repr=False)
     body: tuple[str, bytes] = field(default=("", b""), repr=False)
     connections: set[StatusConnection] = field(default_factory=set, repr=False)
     renewal: asyncio.TimerHandle | None = field(default=None, repr=False)

@@ -24,6 +24,7 @@ from lab.faults.operator.relays.mounted_file import entry_of_node
 from lab.faults.operator.relays.relay_report import Situation, rendered, rendered_as_older, report_of
 from lab.faults.operator.relays.status_server import Answer, Load, StatusConnection, serve
 from rtppool_core.contract.codec import ContractError
+from rtppool_core.contract.report import Windows
 from rtppool_core.contract.report_changes import NO_CHANGE, urgent_part
 
 SLOW_SECONDS = 3.0
@@ -136,11 +137,12 @@ class FakeRelays:
         )
         relay.report = report_of(situation, self._chance, int(time.time()))
         relay.body = ("", b"")
-        before, relay.urgent = relay.urgent, urgent_part(relay.report)
-        if relay.urgent != before:
+        urgent, counts = relay.urgent, relay.counts
+        relay.urgent, relay.counts = urgent_part(relay.report), (relay.report.calls, relay.report.ports)
+        if relay.urgent != urgent:
             relay.process.change()
-        elif relay.active_calls:
-            relay.process.change_figures()
+        elif relay.counts != counts:
+            relay.process.change_counts()
 
     def set_mode(self, relay: FakeRelay, mode: Mode) -> None:
         """Set how the relay answers from now on, held requests included."""
@@ -211,6 +213,11 @@ class FakeRelays:
         delay_seconds = SLOW_SECONDS if relay.mode == "slow" else self._answer_seconds
         connection.answer(Answer(relay.body[1], delay_seconds=delay_seconds))
 
+    def _send_brief(self, relay: FakeRelay, connection: StatusConnection) -> None:
+        report = replace(relay.report, position=relay.process.position, windows=Windows(), whole=False)
+        delay_seconds = SLOW_SECONDS if relay.mode == "slow" else self._answer_seconds
+        connection.answer(Answer(rendered(report), delay_seconds=delay_seconds))
+
     def _send_no_change(self, relay: FakeRelay, connection: StatusConnection) -> None:
         delay_seconds = SLOW_SECONDS if relay.mode == "slow" else 0.0
         connection.answer(Answer(None, f"{NO_CHANGE} No Content", delay_seconds))
@@ -220,6 +227,7 @@ class FakeRelays:
         relay.process = LongPoll(
             secrets.token_hex(4),
             lambda connection: self._send_report(relay, connection),
+            lambda connection: self._send_brief(relay, connection),
             lambda connection: self._send_no_change(relay, connection),
         )
         return relay

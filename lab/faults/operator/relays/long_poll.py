@@ -1,6 +1,6 @@
 """The position of a relay's report, and the requests that wait for its next change.
 
-An urgent change is published at once. A change of figures alone is published FIGURES_SECONDS after the previous change.
+An urgent change is published at once. A change of counts alone is published COUNTS_SECONDS after the previous change.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from lab.faults.operator.relays.status_server import StatusConnection
-from rtppool_core.contract.report_changes import FIGURES_SECONDS
+from rtppool_core.contract.report_changes import COUNTS_SECONDS
 
 MAX_HELD = 8
 
@@ -19,13 +19,14 @@ _Respond = Callable[[StatusConnection], None]
 class LongPoll:
     """One process of a relay. `start` names the process, and no other process has its positions.
 
-    `report` answers with the full report, `no_change` at the end of a wait.
+    `report` answers with the whole report, `brief` without the figures after a wait, `no_change` at the end of a wait.
     """
 
-    def __init__(self, start: str, report: _Respond, no_change: _Respond) -> None:
+    def __init__(self, start: str, report: _Respond, brief: _Respond, no_change: _Respond) -> None:
         self._start = start
         self._number = 1
         self._report = report
+        self._brief = brief
         self._no_change = no_change
         self._held: dict[StatusConnection, asyncio.TimerHandle] = {}
         self._changed_at_seconds = float("-inf")
@@ -58,13 +59,13 @@ class LongPoll:
         self._number += 1
         self._changed_at_seconds = asyncio.get_running_loop().time()
         for connection in self.release():
-            self._report(connection)
+            self._brief(connection)
 
-    def change_figures(self) -> None:
-        """Publish a change of figures, now or when it is due."""
+    def change_counts(self) -> None:
+        """Publish a change of counts, now or when it is due."""
         if self._due is not None:
             return
-        loop, due_seconds = asyncio.get_running_loop(), self._changed_at_seconds + FIGURES_SECONDS
+        loop, due_seconds = asyncio.get_running_loop(), self._changed_at_seconds + COUNTS_SECONDS
         if loop.time() >= due_seconds:
             self.change()
         else:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from rtppool_core.contract.codec import Contract, ContractError, decode
 from rtppool_core.contract.report import VERSION, Report
 from rtppool_core.contract.report_changes import AFTER, DEFAULT_WAIT_SECONDS, WAIT_SECONDS, urgent_part
@@ -166,7 +168,7 @@ class Poller:
         wait_seconds = min(DEFAULT_WAIT_SECONDS, left_seconds)
         query = f"{AFTER}={position}&{WAIT_SECONDS}={wait_seconds}"
         body = await self._http.get(relay, f"/status?{query}", wait_seconds)
-        return _read(relay, body) if body else last.report
+        return _with_figures(_read(relay, body), last.report) if body else last.report
 
     def _record(self, uid: str, report: Report) -> None:
         now, last, progress = self._monotonic(), self.last_reports.get(uid), self._of(uid)
@@ -175,8 +177,9 @@ class Poller:
         self.last_reports[uid] = LastReport(report, now, int(self._unix()))
         if last is not None and last.report is report:
             return
-        progress.whole_at_seconds = now + self._whole_report_seconds * self._uniform(MIN_SHARE_OF_INTERVAL, 1)
-        self._measured.add(uid)
+        if last is None or report.windows is not last.report.windows:
+            self._measured.add(uid)
+            progress.whole_at_seconds = now + self._whole_report_seconds * self._uniform(MIN_SHARE_OF_INTERVAL, 1)
         if last is None or (last.report.calls, last.report.ports) != (report.calls, report.ports):
             self._moved.add(uid)
         if last is None or was_missed or urgent_part(last.report) != urgent_part(report):
@@ -202,6 +205,13 @@ class Poller:
 
     def _of(self, uid: str) -> _Progress:
         return self._progress.setdefault(uid, _Progress())
+
+
+def _with_figures(report: Report, last: Report) -> Report:
+    """Return a report whole, with the figures of the last one where it lacks them."""
+    if report.whole:
+        return report
+    return structs.replace(report, windows=last.windows, host=last.host, whole=True)
 
 
 def _read(relay: RelayPod, body: bytes) -> Report:

@@ -15,8 +15,8 @@ from aiohttp.test_utils import make_mocked_request
 from msgspec import structs
 from snapshots import MET, NOTHING, VIOLATED
 
-from rtppool_core.contract.report import EchoReport, PoolReference, Report
-from rtppool_core.contract.report_changes import DEFAULT_WAIT_SECONDS, FIGURES_SECONDS, MAX_WAIT_SECONDS
+from rtppool_core.contract.report import CallsReport, EchoReport, PoolReference, Report, Windows
+from rtppool_core.contract.report_changes import COUNTS_SECONDS, DEFAULT_WAIT_SECONDS, MAX_WAIT_SECONDS
 from rtppool_relay.http.report_waits import COMPARE_SECONDS, MAX_HELD, ReportWaits
 
 pytestmark = pytest.mark.looptime
@@ -31,7 +31,7 @@ class Relay:
 
     def brief(self) -> Report:
         self.briefs += 1
-        return self.report
+        return structs.replace(self.report, windows=Windows(), host=None)
 
     def change(self, **changes: Any) -> None:
         self.report = structs.replace(self.report, **changes)
@@ -120,17 +120,32 @@ async def test_what_a_condition_needs_is_told_at_once(changes: dict[str, Any]) -
             changes = {"not_ready": ("draining: no new calls are taken",)}
 
 
-async def test_figures_of_calls_are_told_every_two_seconds() -> None:
-    async with running(structs.replace(MET.report, sla=NOTHING.report.sla)) as (_, _, client):
+async def test_numbers_of_calls_are_told_every_two_seconds() -> None:
+    async with running() as (relay, _, client):
         await client.ask()
         began = asyncio.get_running_loop().time()
-        for _ in range(5):
-            assert (await client.ask()).status == 200
+        for number in range(1, 6):
+            relay.change(calls=CallsReport(number, number, 0, 0, 0, {}))
+            answer = await client.ask()
+            assert isinstance(answer.body, bytes)
+            assert json.loads(answer.body)["calls"]["active"] == number
         seconds = asyncio.get_running_loop().time() - began
-        assert 5 * FIGURES_SECONDS <= seconds <= 5 * (FIGURES_SECONDS + COMPARE_SECONDS) + 0.1
+        assert 5 * COUNTS_SECONDS <= seconds <= 5 * (COUNTS_SECONDS + COMPARE_SECONDS) + 0.1
 
 
-async def test_the_probe_alone_is_told_with_the_next_whole_report() -> None:
+async def test_a_request_that_waited_gets_the_report_without_the_figures() -> None:
+    async with running(MET.report) as (relay, _, client):
+        whole = await client.ask()
+        answer, _ = await asyncio.gather(client.ask(), after(0.5, relay, applied_generation=9))
+        assert isinstance(whole.body, bytes)
+        assert isinstance(answer.body, bytes)
+        before, then = json.loads(whole.body), json.loads(answer.body)
+        assert (before["whole"], then["whole"]) == (True, False)
+        assert (bool(before["windows"]), then["windows"], then.get("host")) == (True, {}, None)
+        assert then["appliedGeneration"] == 9
+
+
+async def test_figures_alone_are_told_with_the_next_whole_report() -> None:
     async with running() as (relay, _, client):
         await client.ask()
         answer, _ = await asyncio.gather(client.ask(), after(0.5, relay, windows=VIOLATED.report.windows))

@@ -477,7 +477,8 @@ class Report(Contract, frozen=True):
     value. It is absent where calls are handed over.
 
     `position` is opaque and names the start of the process: `/status?after=POSITION` waits for the next report. It is
-    absent from earlier relays, which answer at once.
+    absent from earlier relays, which answer at once. A report that is not `whole` lacks `windows` and `host`, of which
+    the reader has those of the last whole one.
     """
 
     relay: Text
@@ -502,3 +503,4 @@ class Report(Contract, frozen=True):
     preflight: tuple[Finding, ...] = ()
     host: HostReport | None = None
     position: Text | None = None
+    whole: bool = True

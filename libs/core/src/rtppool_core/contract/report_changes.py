@@ -1,6 +1,7 @@
 """The parts of a report that a reader learns at once, and how a reader waits for the next report.
 
-`/status?after=POSITION&waitSeconds=N` answers when the report has changed, with 204 when it has not for N seconds.
+`/status?after=POSITION&waitSeconds=N` answers when the report has changed, with 204 when it has not for N seconds. The
+answer lacks the figures of the windows, which always change; the reader asks for a whole report from time to time.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from rtppool_core.contract.report import Report
 AFTER, WAIT_SECONDS = "after", "waitSeconds"
 DEFAULT_WAIT_SECONDS = 10
 MAX_WAIT_SECONDS = 20
-# A change of calls and figures alone is told at most this often.
-FIGURES_SECONDS = 2.0
+# A change of the numbers of calls and ports alone is told at most this often.
+COUNTS_SECONDS = 2.0
 NO_CHANGE = 204
 # A position becomes part of an address.
 POSITION = "[A-Za-z0-9.-]{1,64}"

@@ -1,13 +1,12 @@
 """The answers to `/status`: at once, or when the report has changed.
 
-A change of the configuration, of a condition's input or of the verdict answers at once; calls and figures alone at most
-every two seconds. Nothing is compared while no request waits.
+A change of the configuration, of a condition's input or of the verdict answers at once. Numbers of calls and ports
+alone do so at most every two seconds. Nothing is compared while no request waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -20,8 +19,8 @@ from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.report import Report
 from rtppool_core.contract.report_changes import (
     AFTER,
+    COUNTS_SECONDS,
     DEFAULT_WAIT_SECONDS,
-    FIGURES_SECONDS,
     MAX_WAIT_SECONDS,
     NO_CHANGE,
     WAIT_SECONDS,
@@ -66,21 +65,22 @@ class ReportWaits:
         self._changed.set()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the report, or with 204 when it has not changed in `waitSeconds`."""
+        """Answer with the whole report, or without its figures to a request that has waited for a change.
+
+        A report that has not changed in `waitSeconds` is 204.
+        """
         after = request.query.get(AFTER)
         try:
             wait_seconds = _wait_seconds(request.query.get(WAIT_SECONDS))
         except ValueError as error:
             return json_response({"error": str(error)}, 400)
         self._compare()
-        if after == self._position and not await self._changes(wait_seconds):
+        if after != self._position:
+            return json_response(to_json(structs.replace(self._report(), position=self._position)))
+        if not await self._changes(wait_seconds):
             return web.Response(status=NO_CHANGE, headers=JSON_HEADERS)
-        document = to_json(structs.replace(self._report(), position=self._position))
-        if after is None:
-            return json_response(document)
-        # For a program, in a fifth of the time: without the spaces that help people to read.
-        text = json.dumps(document, separators=(",", ":"))
-        return web.Response(text=text, headers=JSON_HEADERS, content_type="application/json")
+        brief = structs.replace(self._brief(), position=self._position, whole=False)
+        return json_response(to_json(brief))
 
     @property
     def _position(self) -> str:
@@ -102,9 +102,9 @@ class ReportWaits:
     def _compare(self) -> None:
         brief, now_seconds = self._brief(), self._monotonic()
         urgent, counts = urgent_part(brief), (brief.calls, brief.ports)
-        # The figures of live calls always move.
-        moved = counts != self._counts or brief.calls.active > 0
-        if urgent == self._urgent and not (moved and now_seconds >= self._changed_at_seconds + FIGURES_SECONDS):
+        if urgent == self._urgent and not (
+            counts != self._counts and now_seconds >= self._changed_at_seconds + COUNTS_SECONDS
+        ):
             return
         self._urgent, self._counts, self._changed_at_seconds = urgent, counts, now_seconds
         self._number += 1

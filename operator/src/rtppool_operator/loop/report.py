@@ -140,7 +140,7 @@ class StatusReporter:
                 del held[uid]
 
     def _changed_nodes(self, relays: tuple[RelayPod, ...], silence_seconds: float, *, with_calls: bool) -> set[str]:
-        """Return the nodes whose relays have changed, have told something, or have become silent or audible."""
+        """Return the nodes whose relays have changed, have sent something, or have become silent or audible."""
         last_reports = self._poller.last_reports
         stale = {uid for uid, last in last_reports.items() if last.is_stale(silence_seconds)}
         uids = self._poller.take_urgent() | (stale ^ self._stale)

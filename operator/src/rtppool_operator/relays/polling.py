@@ -59,7 +59,7 @@ class _Progress:
 class Poller:
     """Keeps the last report of each relay. `last_reports` and `failures` are by pod uid.
 
-    `news` is set when a relay has told what changes a pool's conditions.
+    `news` is set when a relay has reported what changes a pool's conditions.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class Poller:
         for held in (self.last_reports, self.failures, self._progress):
             for uid in held.keys() - uids:
                 del held[uid]
-        for told in (self._urgent, self._moved, self._measured):
-            told.intersection_update(uids)
+        for noted in (self._urgent, self._moved, self._measured):
+            noted.intersection_update(uids)
         many = len(uids) > MANY_RELAYS
         self._whole_report_seconds = WHOLE_REPORT_SECONDS_OF_MANY if many else WHOLE_REPORT_SECONDS
 
@@ -158,7 +158,7 @@ class Poller:
         return max(0.0, began + pause - self._monotonic())
 
     async def _next_report(self, relay: RelayPod, now_seconds: float) -> Report:
-        """Return the whole report where it is due or nothing is known, else what the relay tells when it changes."""
+        """Return the whole report where it is due or nothing is known, else what the relay reports when it changes."""
         last, progress = self.last_reports.get(relay.uid), self._of(relay.uid)
         position = None if last is None else last.report.position
         left_seconds = math.ceil(progress.whole_at_seconds - now_seconds)
@@ -183,7 +183,7 @@ class Poller:
         if last is None or (last.report.calls, last.report.ports) != (report.calls, report.ports):
             self._moved.add(uid)
         if last is None or was_missed or urgent_part(last.report) != urgent_part(report):
-            self._tell(uid)
+            self._note_news(uid)
 
     def _record_failure(self, relay: RelayPod, error: Exception) -> None:
         uid, progress = relay.uid, self._of(relay.uid)
@@ -197,9 +197,9 @@ class Poller:
         if last is not None and last.missed_at_seconds is None:
             self.last_reports[uid] = replace(last, missed_at_seconds=self._monotonic())
         if progress.missed == MISSED_POLLS:
-            self._tell(uid)
+            self._note_news(uid)
 
-    def _tell(self, uid: str) -> None:
+    def _note_news(self, uid: str) -> None:
         self._urgent.add(uid)
         self.news.set()
 

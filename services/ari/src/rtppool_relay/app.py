@@ -155,7 +155,7 @@ class Relay:
                 yielding = group.create_task(self._jobs.attempt("yielding to packets", self._yield_to_packets))
                 await stop.asked.wait()
                 self._lifecycle.draining = True
-                self._waits.look()
+                self._waits.compare()
                 deadline_seconds = self._drain_seconds()
                 if deadline_seconds is None:
                     await self._hand_over(telephony)
@@ -198,7 +198,7 @@ class Relay:
             repeat("the loop's sign of life", self._settings.metrics_interval_seconds, self._tick),
             repeat("reading credentials", REFRESH_CREDENTIALS_SECONDS, self._telephony.refresh_credentials),
             *((repeat("reading host time", READ_SECONDS, self._read_host),) if self._settings.host_witnesses else ()),
-            repeat("comparing the report", COMPARE_SECONDS, self._waits.look),
+            repeat("comparing the report", COMPARE_SECONDS, self._waits.compare),
             repeat("comparing clocks", COMPARE_CLOCKS_SECONDS, self._compare_clocks),
             repeat("collecting the probe", COLLECT_PROBE_SECONDS, self._collect_probe),
             repeat("releasing free memory", RELEASE_SECONDS, release_free_pages),
@@ -254,7 +254,7 @@ class Relay:
         self._ports.resize(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._measurement.keep_window(config.sla.window_seconds)
         self._call_ports.apply_config()
-        self._waits.look()
+        self._waits.compare()
         if self._tried_range != config.port_range:
             await self._jobs.attempt(TRY_PORTS, self._try_ports)
 

@@ -67,7 +67,7 @@ async def running(report: Report = NOTHING.report) -> AsyncIterator[tuple[Relay,
     async def compare() -> None:
         while True:
             await asyncio.sleep(COMPARE_SECONDS)
-            waits.look()
+            waits.compare()
 
     comparing = asyncio.create_task(compare())
     yield relay, waits, Client(waits)

@@ -54,7 +54,7 @@ class ReportWaits:
         self._is_closed = False
         self.held = 0
 
-    def look(self) -> None:
+    def compare(self) -> None:
         """Answer the waiting requests if the report has changed. Call it about five times a second."""
         if self.held:
             self._compare()

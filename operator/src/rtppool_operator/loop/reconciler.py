@@ -32,8 +32,9 @@ from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
 log = logging.getLogger(__name__)
 
-# Between two rounds of reports, at least. A round may take half of the time.
+# Between two rounds of reports, at least. The rounds may take a quarter of the time.
 MIN_REPORT_PAUSE_SECONDS = 0.05
+PAUSE_PER_ROUND = 3.0
 # Between two looks for relays that are to be annotated again.
 NUDGE_CHECK_SECONDS = 0.4
 LEASE_RETRY_SECONDS = 1.0
@@ -205,8 +206,8 @@ class Reconciler:
                 await self._guarded(REPORT, self._report_statuses(snapshot, with_calls=with_calls))
                 then = self._next_report_at(began)
             self._done_at[REPORT] = self._monotonic()
-            pause = max(MIN_REPORT_PAUSE_SECONDS, self._done_at[REPORT] - began)
-            await asyncio.sleep(pause)
+            round_seconds = self._done_at[REPORT] - began
+            await asyncio.sleep(max(MIN_REPORT_PAUSE_SECONDS, PAUSE_PER_ROUND * min(round_seconds, POLL_SECONDS)))
             await self._until(then, self._poller.news)
 
     def _next_report_at(self, began_seconds: float) -> float:

@@ -25,6 +25,7 @@ from rtppool_operator.status.events import EventLimiter
 from rtppool_operator.status.figures import figures, rfc3339
 from rtppool_operator.status.log_lines import condition_change_lines
 from rtppool_operator.status.memory import StatusMemory
+from rtppool_operator.status.merged_window import RecentLatency
 from rtppool_operator.status.pool_view import PoolView
 from rtppool_operator.work_counters import WorkCounters
 
@@ -70,6 +71,7 @@ class StatusReporter:
         self._limiter = EventLimiter()
         self._broken: set[str] = set()
         self._due = DuePools()
+        self._latency = RecentLatency()
         # The relays that this operator has not heard since it leads; None before its first round.
         self._unheard: set[str] | None = None
         self._views: dict[str, PoolView] = {}
@@ -119,6 +121,7 @@ class StatusReporter:
         self._memory.keep_only(uids)
         self._limiter.keep_only(uids)
         self._due.keep_only(uids)
+        self._latency.keep_only(uids)
         self._broken &= uids
         self._views = {uid: view for uid, view in self._views.items() if uid in uids}
 
@@ -162,7 +165,8 @@ class StatusReporter:
         try:
             observation = observe(claim, relays, self._poller.last_reports, self._poller.failures, now_seconds)
             before = list(self._memory.conditions(pool))
-            status = figures(observation)
+            reports = [report for _, report in observation.serving]
+            status = figures(observation, self._latency.of(pool.uid, reports, self._monotonic()))
             now = rfc3339(int(self._unix()))
             status["conditions"] = add_times(conditions(observation), before, pool.generation, now)
         except Exception:

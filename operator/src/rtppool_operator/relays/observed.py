@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from rtppool_core.contract.report import Report, SlaReport
 from rtppool_operator.pools.cluster_view import RelayPod
@@ -73,19 +74,19 @@ class RelayState:
         return self.report is not None and self.silent_since_unix_seconds is None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PoolObservation:
     """A pool's claim, and the relays on its nodes."""
 
     claim: Claim
     relays: tuple[RelayState, ...]
 
-    @property
+    @cached_property
     def live(self) -> tuple[RelayState, ...]:
         """Relays with a fresh report."""
         return tuple(relay for relay in self.relays if relay.live)
 
-    @property
+    @cached_property
     def serving(self) -> tuple[tuple[RelayPod, Report], ...]:
         """Live relays that run this pool in any generation."""
         uid = self.claim.pool.uid
@@ -95,17 +96,24 @@ class PoolObservation:
             if relay.report is not None and relay.report.pool is not None and relay.report.pool.uid == uid
         )
 
-    @property
+    @cached_property
     def staying(self) -> tuple[RelayState, ...]:
         """Relays whose pods are not being deleted."""
         return tuple(relay for relay in self.relays if not relay.pod.terminating)
 
-    @property
+    @cached_property
+    def behind(self) -> tuple[tuple[RelayState, Report], ...]:
+        """Staying relays whose fresh report does not confirm the current generation."""
+        return tuple(
+            (relay, relay.report)
+            for relay in self.staying
+            if relay.live and relay.report is not None and not self.runs_current(relay.report)
+        )
+
+    @cached_property
     def confirmed(self) -> int:
         """The number of staying relays whose fresh report confirms the current generation."""
-        return sum(
-            1 for relay in self.staying if relay.live and relay.report is not None and self.runs_current(relay.report)
-        )
+        return sum(1 for relay in self.staying if relay.live) - len(self.behind)
 
     def runs_current(self, report: Report) -> bool:
         """Return whether a report confirms this pool in its current generation, with the range and echo of its spec.

@@ -26,7 +26,8 @@ from rtppool_operator.relays.observed import POLL_SECONDS, Failure, LastReport
 from rtppool_operator.relays.relay_http import RelayHttp
 from rtppool_operator.relays.report_bounds import check_node, check_report
 
-TIMEOUT_SECONDS = 1.0
+# A whole second of it may be a busy operator's own.
+TIMEOUT_SECONDS = 3.0
 # Of requests that are answered at once. A relay that has missed one waits for its own places, not for those of others.
 MAX_POLLS_IN_FLIGHT = 32
 MAX_DOUBTFUL_POLLS = 128

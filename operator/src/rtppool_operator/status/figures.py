@@ -6,16 +6,16 @@ reports, never from the spec.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rtppool_core.contract.report import Report, SlaReport, WindowReport
+from rtppool_core.contract.report import Report, SlaReport
 from rtppool_core.net.udp import host_port
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import PoolObservation, RelayState, judged_reason, worst_relay
 from rtppool_operator.status.merged_host import merge_hosts
-from rtppool_operator.status.merged_window import merge_windows
+from rtppool_operator.status.merged_window import merge_latency
 from rtppool_operator.status.text import join_distinct, shorten
 
 MAX_RELAYS_LISTED = 64
@@ -26,8 +26,8 @@ MAX_TIERS_LISTED = 8
 MAX_LABEL = 100
 
 
-def figures(observation: PoolObservation) -> dict[str, Any]:
-    """Compute the status without conditions."""
+def figures(observation: PoolObservation, latency: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Compute the status without conditions. `latency` is that of the windows; None: it is computed."""
     serving = observation.serving
     reports = [report for _, report in serving]
     status: dict[str, Any] = {
@@ -50,7 +50,7 @@ def figures(observation: PoolObservation) -> dict[str, Any]:
     resolved = [shorten(report.echo.resolved_address, MAX_LABEL) for report in reports if report.echo.resolved_address]
     if resolved:
         status["echo"] = {"resolvedAddress": join_distinct(resolved, MAX_ADDRESSES_LISTED)}
-    latency = _latency(reports)
+    latency = merge_latency(reports) if latency is None else latency
     if latency:
         status["latency"] = latency
     status["summary"] = _summary(observation, latency)
@@ -83,19 +83,6 @@ def _capacity(reports: list[Report]) -> dict[str, int]:
         "draining": "draining",
     }
     return {name: sum(getattr(report.ports, field) for report in reports) for name, field in names.items()}
-
-
-def _latency(reports: list[Report]) -> dict[str, Any]:
-    latency = {}
-    choose: dict[str, Callable[[Report], WindowReport | None]] = {
-        "calls": lambda report: report.windows.calls,
-        "probe": lambda report: report.windows.probe,
-    }
-    for name, window_of in choose.items():
-        windows = [window for report in reports if (window := window_of(report)) is not None]
-        if windows:
-            latency[name] = merge_windows(windows)
-    return latency
 
 
 def _sla(pod: RelayPod, verdict: SlaReport) -> dict[str, Any]:

@@ -81,14 +81,14 @@ def unserved(kind: str) -> tuple[Check, ...]:
 
 def _paused(observation: PoolObservation) -> Condition | None:
     spec = observation.claim.pool.spec
-    if spec is None or not spec.paused or not _behind(observation):
+    if spec is None or not spec.paused or not observation.behind:
         return None
     message = "the pool is paused and relays keep their configuration; set paused to false to send the edit"
     return make_condition("Programmed", "Paused", message)
 
 
 def _config_refused(observation: PoolObservation) -> Condition | None:
-    refusing = [(relay, report) for relay, report in _behind(observation) if report.config_error]
+    refusing = [(relay, report) for relay, report in observation.behind if report.config_error]
     if not refusing:
         return None
     relay, report = refusing[0]
@@ -98,7 +98,7 @@ def _config_refused(observation: PoolObservation) -> Condition | None:
 
 
 def _pending(observation: PoolObservation) -> Condition | None:
-    behind = _behind(observation)
+    behind = observation.behind
     if not behind:
         return None
     relay, report = behind[0]
@@ -117,15 +117,6 @@ def _missing_relay(observation: PoolObservation) -> Condition | None:
 
 def _programmed(observation: PoolObservation) -> Condition:
     return make_condition("Programmed", "Programmed", _confirmed(observation))
-
-
-def _behind(observation: PoolObservation) -> list[tuple[RelayState, Report]]:
-    """Return live relays that do not run the current generation."""
-    return [
-        (relay, relay.report)
-        for relay in observation.staying
-        if relay.live and relay.report is not None and not observation.runs_current(relay.report)
-    ]
 
 
 def _confirmed(observation: PoolObservation) -> str:

@@ -30,12 +30,16 @@ SOCKET = "relays.socket"
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Counters since the last reset. `requests` and `reports` are by relay, `config_bytes` is the size of the file."""
+    """Counters since the last reset. `requests` and whole `reports` are by relay, `config_bytes` is the file's size.
+
+    `longest_stall_seconds` is the longest time by which the simulation was late.
+    """
 
     requests: tuple[int, ...]
     reports: tuple[int, ...]
     most_in_flight: int
     held: int
+    longest_stall_seconds: float
     config_bytes: int
 
 

@@ -29,6 +29,7 @@ NICE = 5
 MAX_COMMAND_BYTES = 4 << 20
 MAX_CALLS = 50
 MOVE_SECONDS = 0.2
+STALL_CHECK_SECONDS = 0.05
 # Each step moves the calls of a quarter of the relays.
 MOVING_SHARE = 4
 
@@ -42,6 +43,8 @@ class Simulator:
         self._api: ApiClient | None = None
         self._relays: FakeRelays | None = None
         self._chance = random.Random()
+        self._longest_stall_seconds = 0.0
+        self._checks: asyncio.Task[None] | None = None
 
     @property
     def commands(self) -> dict[str, Command]:
@@ -59,10 +62,13 @@ class Simulator:
         self._api = ApiClient(endpoint, Account("administrator", (), token))
         self._relays = FakeRelays(self._api, self._chance, answer_seconds)
         await self._relays.start()
+        self._checks = asyncio.create_task(self._check_stalls())
         return self._relays.port
 
     async def close(self) -> None:
         """Stop listening."""
+        if self._checks is not None:
+            self._checks.cancel()
         if self._relays is not None:
             await self._relays.close()
         if self._api is not None:
@@ -75,6 +81,7 @@ class Simulator:
     async def forget_polls(self) -> None:
         """Reset the counters."""
         self._running.forget_polls()
+        self._longest_stall_seconds = 0.0
 
     async def counts(self) -> dict[str, Any]:
         """Return the counters since the last reset, and the size of `pools.json`."""
@@ -84,6 +91,7 @@ class Simulator:
             "reports": [relay.answers for relay in relays.by_node.values()],
             "most_in_flight": relays.load.most_in_flight,
             "held": relays.held,
+            "longest_stall_seconds": self._longest_stall_seconds,
             "config_bytes": len((relays.config or "").encode()),
         }
 
@@ -117,6 +125,13 @@ class Simulator:
         for relay in moving:
             relay.active_calls = 0
             running.render(relay)
+
+    async def _check_stalls(self) -> None:
+        """Measure how late a timer is at most: so late is an answer."""
+        while True:
+            due_seconds = time.monotonic() + STALL_CHECK_SECONDS
+            await asyncio.sleep(STALL_CHECK_SECONDS)
+            self._longest_stall_seconds = max(self._longest_stall_seconds, time.monotonic() - due_seconds)
 
     @property
     def _running(self) -> FakeRelays:

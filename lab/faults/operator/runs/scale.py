@@ -146,6 +146,7 @@ async def _quiet(run: _Run) -> list[Figure]:
         _at_most(f"whole reports of a relay in {seconds:.0f} quiet seconds", counts.reports, whole),
         _in_flight("requests in flight, quiet", counts.most_in_flight),
         Figure("requests that relays hold, quiet", f"{counts.held:,} of {run.size.relays:,} relays"),
+        _stall("quiet", counts),
         Figure("status writes, quiet", str(len(written)), "0", not written),
         Figure("other requests to the API server, quiet, without the lease", str(answered(log, since, "leases"))),
         _share("operator's share of one processor, quiet", meter.operator_share, run.size.max_quiet_share),
@@ -168,6 +169,7 @@ async def _narrow_edits(run: _Run) -> list[Figure]:
         *edit_figures(f"edit of a pool of {NODES_OF_A_SELECTING_POOL} relays", edits, run.size.narrow),
         Figure("requests to a relay a second while pools are edited", f"{a_second:.2f} on average"),
         _in_flight("requests in flight while pools are edited", counts.most_in_flight),
+        _stall("edits of small pools", counts),
         _pause("shortest time between two writes of a status while pools are edited", pause, MIN_PAUSE_SECONDS),
     ]
     return meter.judged("edits of small pools", figures)
@@ -241,6 +243,11 @@ def _at_most(name: str, counts: Sequence[int], most: int) -> Figure:
 
 def _in_flight(name: str, most: int) -> Figure:
     return Figure(name, f"at most {most}", f"{IN_FLIGHT}", most <= IN_FLIGHT)
+
+
+def _stall(phase: str, counts: Counts) -> Figure:
+    """Return how late the simulation was, which delays its answers and its times."""
+    return Figure(f"simulation's longest stall, {phase}", f"{counts.longest_stall_seconds:.2f} s")
 
 
 def _share(name: str, share: float, bound: float | None) -> Figure:

@@ -71,18 +71,34 @@ async def scale(
 ) -> list[Figure]:
     """Measure on an empty rig with an operator that does not run.
 
+    A phase that does not reach its state in time is a row of the table, and the next phase follows.
+
     Raises:
-        NotConverged: a state is not reached in time.
+        NotConverged: the statuses do not come after the operator's start.
     """
     run = _Run(rig, operator, relays, size, chance, say)
     await _set_up(run)
     operator.start()
-    figures: list[Figure] = []
-    for part in (_start, _quiet, _narrow_edits, _wide_edits, _busy, _memory):
-        added = await part(run)
-        figures += added
-        for each in added:
-            say(f"{each.name}: {each.measured}")
+    figures = _said(run, await _start(run))
+    phases = {
+        "quiet": _quiet,
+        "edits of small pools": _narrow_edits,
+        "edits of the large pool": _wide_edits,
+        "calls that move": _busy,
+        "memory": _memory,
+    }
+    for name, phase in phases.items():
+        try:
+            added = await phase(run)
+        except NotConverged as missed:
+            added = [Figure(name, str(missed), "converges", holds=False)]
+        figures += _said(run, added)
+    return figures
+
+
+def _said(run: _Run, figures: list[Figure]) -> list[Figure]:
+    for each in figures:
+        run.say(f"{each.name}: {each.measured}")
     return figures
 
 

@@ -15,7 +15,7 @@ from lab.faults.operator.relays.remote_relays import RemoteRelays
 from lab.faults.operator.rig.rig import Rig
 from lab.faults.operator.runs.sizes import EditBounds
 
-MAX_EDIT_SECONDS = 120.0
+MAX_EDIT_SECONDS = 180.0
 # The times come from the relays' process and from the status itself, so these polls need not be short.
 TIMES_POLL_SECONDS, STATUS_POLL_SECONDS = 0.05, 0.025
 FIRST_PORT, PORT_STEP, PORTS = 12_000, 200, 50

@@ -50,7 +50,7 @@ async def test_the_operator_reads_the_report_of_a_relay_with_tls(secret: Path) -
         pod = RelayPod("relay-1", "uid-1", "node-1", "127.0.0.1", port)
 
         async def is_reported() -> bool:
-            await poller.poll([pod])
+            await poller.ask(pod)
             return pod.uid in poller.last_reports
 
         async with in_process(relay):

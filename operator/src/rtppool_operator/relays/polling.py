@@ -35,10 +35,9 @@ MAX_DOUBTFUL_POLLS = 128
 MISSED_POLLS = 3
 # The pause before the next request to a relay that answers at once.
 MIN_PAUSE_SECONDS = 0.4
-WHOLE_REPORT_SECONDS, WHOLE_REPORT_SECONDS_OF_MANY = 15.0, 60.0
+# A wait is in whole seconds, and the last one may end a second later.
+WHOLE_REPORT_SECONDS, WHOLE_REPORT_SECONDS_OF_MANY = 14.0, 59.0
 MANY_RELAYS = 1000
-# Relays that are first asked together send their whole reports at different times.
-MIN_SHARE_OF_INTERVAL = 0.7
 
 
 class IncompatibleReportError(ContractError):
@@ -180,7 +179,9 @@ class Poller:
             return
         if last is None or report.windows is not last.report.windows:
             self._measured.add(uid)
-            progress.whole_at_seconds = now + self._whole_report_seconds * self._uniform(MIN_SHARE_OF_INTERVAL, 1)
+            # Relays that are first asked together send their whole reports at different times.
+            share = self._uniform(0.1, 1) if last is None else 1
+            progress.whole_at_seconds = now + share * self._whole_report_seconds
         if last is None or (last.report.calls, last.report.ports) != (report.calls, report.ports):
             self._moved.add(uid)
         if last is None or was_missed or urgent_part(last.report) != urgent_part(report):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +11,9 @@ from rtppool_core.process.early_stop import exit_on_signals
 
 if TYPE_CHECKING:
     from rtppool_core.process.service import Stop
+
+# The reports of thousands of relays are a million objects, and a whole collection stops the program for all of them.
+COLLECT_AFTER = (50_000, 20, 10)
 
 
 async def serve(stop: Stop) -> None:
@@ -25,6 +29,8 @@ async def serve(stop: Stop) -> None:
     from rtppool_operator.app import start  # noqa: PLC0415
     from rtppool_operator.kube.api_server import ClusterError  # noqa: PLC0415
 
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     try:
         app = await start(os.environ)
     except ClusterError as error:

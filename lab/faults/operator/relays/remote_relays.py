@@ -122,6 +122,8 @@ class RemoteRelays:
             try:
                 async with asyncio.timeout(COMMAND_SECONDS):
                     line = await self._reader.readline()
+            except ConnectionError:
+                line = b""
             except TimeoutError as error:
                 raise LabError(f"the simulated relays have not done {name} in {COMMAND_SECONDS:.0f} s") from error
         if not line:

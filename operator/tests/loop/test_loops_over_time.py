@@ -10,6 +10,8 @@ from dataclasses import replace
 import pytest
 from test_reconciler import MemoryCluster
 
+from rtppool_core.contract.report import Report
+from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership
 from rtppool_operator.loop.reconciler import MAX_ROUND_SECONDS, MIN_ROUND_SECONDS, Reconciler
 from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
@@ -111,3 +113,54 @@ async def test_an_annotation_that_was_refused_is_written_two_seconds_later(
         cluster.refuses_pods = set()
         await asyncio.sleep(POLL_SECONDS)
         assert [name for name, _ in cluster.refreshed] == ["relay-a"]
+
+
+class AnsweringPoller(Poller):
+    """Its relays answer after a second with a report of the test."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(None, monotonic=asyncio.get_running_loop().time)
+        self._answer = report
+
+    async def ask(self, relay: RelayPod, *, is_behind: bool = False) -> float:
+        del is_behind
+        await asyncio.sleep(1)
+        self._record(relay.uid, self._answer)
+        return POLL_SECONDS
+
+
+class LeaseOutage(TimedCluster):
+    """An API server that does not answer for the Lease while `lease_away`."""
+
+    lease_away = False
+
+    async def lease(self, namespace: str, name: str) -> object | None:
+        if self.lease_away:
+            raise ClusterError("get lease: the API server can't be reached")
+        return await super().lease(namespace, name)
+
+
+async def test_an_operator_that_could_not_renew_its_lease_calls_no_relay_silent_that_it_did_not_ask(
+    make_pool: MakePool, make_relay: Callable[..., RelayPod], make_report: Callable[..., Report]
+) -> None:
+    time, pool = asyncio.get_running_loop().time, make_pool()
+    cluster, poller = LeaseOutage(time), AnsweringPoller(make_report(pool))
+    cluster.view = replace(cluster.view, pools=(pool,), relays=(make_relay("a"),))
+    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), "ns/me", TrustPolicy("voice"), time)
+    task = asyncio.create_task(made.run())
+    await asyncio.sleep(20)
+    cluster.lease_away = True
+    await asyncio.sleep(120)
+    assert made.problem is not None
+    assert poller.last_reports == {}, "relays are not asked"
+    cluster.view = replace(cluster.view, pools=(replace(cluster.view.pools[0], generation=4),))
+    cluster.lease_away = False
+    made.wake()
+    await asyncio.sleep(20)
+    assert made.problem is None
+    reasons = {each["reason"] for status in cluster.statuses for each in status["conditions"]}
+    assert "RelaySilent" not in reasons
+    assert len(poller.last_reports) == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await made.close()

@@ -189,6 +189,8 @@ class Reconciler:
             self._relays_seen.clear()
             began = self._monotonic()
             snapshot = self._configurator.snapshot if self._leadership.leads() else None
+            if snapshot is None:
+                self._reporter.forget_relays()
             self._followers.follow(() if snapshot is None else snapshot.view.relays)
             self._poller.tick()
             self._done_at[POLL] = self._monotonic()

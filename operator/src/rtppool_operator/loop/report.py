@@ -92,6 +92,10 @@ class StatusReporter:
         self._due = DuePools()
         self._unheard = None
 
+    def forget_relays(self) -> None:
+        """Write no status of a pool until its relays have been heard again, because they are not asked meanwhile."""
+        self._unheard = None
+
     async def run_round(self, snapshot: Snapshot, *, with_calls: bool) -> None:
         """Report the status of each pool that has news, `with_calls` also of those with another number of calls alone.
 

@@ -32,9 +32,10 @@ from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
 log = logging.getLogger(__name__)
 
-# Between two rounds of reports, at least. The rounds may take a quarter of the time.
-MIN_REPORT_PAUSE_SECONDS = 0.05
-PAUSE_PER_ROUND = 3.0
+# Relays confirm an edit within milliseconds of each other, and one round reports all of them.
+GATHER_SECONDS = 0.03
+# Rounds over thousands of relays leave most of the time to other tasks.
+PAUSE_PER_ROUND, MAX_PAUSE_SECONDS = 3.0, 0.5
 # Between two looks for relays that are to be annotated again.
 NUDGE_CHECK_SECONDS = 0.4
 LEASE_RETRY_SECONDS = 1.0
@@ -208,9 +209,9 @@ class Reconciler:
                 await self._guarded(REPORT, self._report_statuses(snapshot, with_calls=with_calls))
                 then = self._next_report_at(began)
             self._done_at[REPORT] = self._monotonic()
-            round_seconds = self._done_at[REPORT] - began
-            await asyncio.sleep(max(MIN_REPORT_PAUSE_SECONDS, PAUSE_PER_ROUND * min(round_seconds, POLL_SECONDS)))
+            await asyncio.sleep(min(MAX_PAUSE_SECONDS, PAUSE_PER_ROUND * (self._done_at[REPORT] - began)))
             await self._until(then, self._poller.news)
+            await asyncio.sleep(GATHER_SECONDS)
 
     def _next_report_at(self, began_seconds: float) -> float:
         held, nudge = self._reporter.held_until_seconds(), self._progress.next_nudge_seconds()

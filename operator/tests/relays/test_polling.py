@@ -450,6 +450,26 @@ async def test_a_report_without_figures_keeps_those_of_the_last_whole_one(
     assert timed.take_measured() == set()
 
 
+async def test_the_first_figures_of_calls_are_asked_for_every_two_seconds(
+    relay: Relay, timed: Poller, clock: Clock, make_report: MakeReport, make_window: Callable[..., WindowReport]
+) -> None:
+    calls = CallsReport(1, 1, 0, 0, 0, {})
+    relay.answer = lambda: holding(make_report, calls=calls)
+    await timed.ask(relay.pod())
+    clock.now += 2
+    await timed.ask(relay.pod())
+    assert relay.queries == [{}, {}]
+    timed.take_moved()
+    relay.answer = lambda: holding(make_report, calls=calls, windows=Windows(calls=make_window(100)))
+    clock.now += 2
+    await timed.ask(relay.pod())
+    assert timed.take_moved() == {"uid-a"}, "they are no figures that moved, but the first ones"
+    relay.answer = lambda: web.Response(status=204)
+    clock.now += 2
+    await timed.ask(relay.pod())
+    assert relay.queries[-1] == {"after": "start-1", "waitSeconds": "10"}
+
+
 @pytest.mark.parametrize("position", ["", "a b", "../../secret", "x" * 65, "\n", "ü", "?after=1"])
 async def test_a_position_that_is_no_plain_word_is_not_sent_back(
     relay: Relay, timed: Poller, make_report: MakeReport, position: str

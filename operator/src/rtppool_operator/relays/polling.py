@@ -18,7 +18,13 @@ from msgspec import structs
 
 from rtppool_core.contract.codec import Contract, ContractError, decode
 from rtppool_core.contract.report import VERSION, Report
-from rtppool_core.contract.report_changes import AFTER, DEFAULT_WAIT_SECONDS, WAIT_SECONDS, urgent_part
+from rtppool_core.contract.report_changes import (
+    AFTER,
+    COUNTS_SECONDS,
+    DEFAULT_WAIT_SECONDS,
+    WAIT_SECONDS,
+    urgent_part,
+)
 from rtppool_core.net.tls_files import TrustedAuthority
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_operator.pools.cluster_view import RelayPod
@@ -182,7 +188,10 @@ class Poller:
             # Relays that are first asked together send their whole reports at different times.
             share = self._uniform(0.1, 1) if last is None else 1
             progress.whole_at_seconds = now + share * self._whole_report_seconds
-        if last is None or (last.report.calls, last.report.ports) != (report.calls, report.ports):
+        if report.calls.active and report.windows.calls is None:
+            # The first figures of calls are soon there, and are not to wait for the next whole report.
+            progress.whole_at_seconds = min(progress.whole_at_seconds, now + COUNTS_SECONDS)
+        if last is None or _counts(last.report) != _counts(report):
             self._moved.add(uid)
         if last is None or was_missed or urgent_part(last.report) != urgent_part(report):
             self._note_news(uid)
@@ -207,6 +216,12 @@ class Poller:
 
     def _of(self, uid: str) -> _Progress:
         return self._progress.setdefault(uid, _Progress())
+
+
+def _counts(report: Report) -> tuple[Any, ...]:
+    """Return numbers of calls and ports, and what was measured at all."""
+    windows = report.windows
+    return report.calls, report.ports, windows.calls is None, windows.probe is None
 
 
 def _with_figures(report: Report, last: Report) -> Report:

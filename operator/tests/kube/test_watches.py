@@ -202,15 +202,21 @@ async def test_a_version_of_a_pool_that_kopf_delivers_first_shows_at_once(
     assert watches.view().pools == ()
 
 
-async def test_the_event_of_an_own_status_wakes_nobody_and_an_edit_in_the_written_pool_does(
-    api: ApiStandIn, watches: ClusterWatches, wakes: list[int]
-) -> None:
+async def with_a_status(api: ApiStandIn, watches: ClusterWatches) -> dict[str, Any]:
+    """Return the next version of a pool that the watches show: with a status, and otherwise the same."""
     document = await api.put_pool("default")
     await until(holds(lambda: len(watches.view().pools), 1))
     await until(lambda: bool(api.watches and api.other_watches.get(CONFIG_MAPS)))
-    wakes.clear()
-    written = copy.deepcopy(document) | {"status": {"activeCalls": 1}}
+    written: dict[str, Any] = copy.deepcopy(document) | {"status": {"activeCalls": 1}}
     written["metadata"]["resourceVersion"] = "9"
+    return written
+
+
+async def test_the_event_of_an_own_status_wakes_nobody_and_an_edit_in_the_written_pool_does(
+    api: ApiStandIn, watches: ClusterWatches, wakes: list[int]
+) -> None:
+    written = await with_a_status(api, watches)
+    wakes.clear()
     watches.status_written(written)
     await api.emit("MODIFIED", written)
     assert ([each.status for each in watches.view().pools], wakes) == ([{"activeCalls": 1}], [])
@@ -224,12 +230,8 @@ async def test_the_event_of_an_own_status_wakes_nobody_and_an_edit_in_the_writte
 async def test_a_status_of_another_client_is_told_apart_from_an_edit(
     api: ApiStandIn, watches: ClusterWatches, wakes: list[int], statuses: list[int]
 ) -> None:
-    document = await api.put_pool("default")
-    await until(holds(lambda: len(watches.view().pools), 1))
-    await until(lambda: bool(api.watches and api.other_watches.get(CONFIG_MAPS)))
+    written = await with_a_status(api, watches)
     wakes.clear()
-    written = copy.deepcopy(document) | {"status": {"activeCalls": 1}}
-    written["metadata"]["resourceVersion"] = "9"
     watches.take_pool("MODIFIED", written)
     assert (wakes, statuses) == ([], [1])
     edited = copy.deepcopy(written)

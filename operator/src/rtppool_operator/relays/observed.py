@@ -16,7 +16,7 @@ from rtppool_operator.pools.desired import Claim
 POLL_SECONDS = 2.0
 # After the first missed poll, and of a relay that answers at once after its last answer.
 STALE_AFTER_SECONDS = 3 * POLL_SECONDS
-# A relay that holds requests answers every ten seconds. One that hangs misses an answer after eleven.
+# A relay that holds requests answers every ten seconds. One that hangs misses an answer after thirteen.
 SILENT_AFTER_SECONDS = 15.0
 _WORSE = {"Violated": 2, "Unknown": 1, "Met": 0}
 

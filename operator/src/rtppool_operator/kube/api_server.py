@@ -5,14 +5,16 @@ Bodies stay plain JSON: to build the client's own objects for 200 pods takes lon
 
 from __future__ import annotations
 
-import json
 import logging
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 from kubernetes import aio
 
 CONNECT_SECONDS = 3
@@ -197,7 +199,18 @@ async def connect(throttle: Throttle | None = None) -> ApiServer:
         aio.config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
     except aio.config.ConfigException:
         await _load_kubeconfig(configuration)
+    configuration.proxy = configuration.proxy or find_proxy(configuration.host)
+    # With `trust_env`, aiohttp reads the environment for each request, and ~/.netrc in a thread.
+    configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
     return ApiServer(aio.client.ApiClient(configuration), throttle)
+
+
+def find_proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL (`https_proxy`, `no_proxy`); None without one."""
+    address = urlsplit(url)
+    if urllib.request.proxy_bypass(address.hostname or ""):
+        return None
+    return urllib.request.getproxies().get(address.scheme)
 
 
 async def _load_kubeconfig(configuration: aio.client.Configuration) -> None:
@@ -216,7 +229,7 @@ def read_document(request: str, response: bytes) -> dict[str, Any]:
         ClusterError: it is not.
     """
     try:
-        document = json.loads(response)
+        document = msgspec.json.decode(response)
     except (ValueError, RecursionError) as error:
         raise ClusterError(f"{request}: the response is not JSON ({error})"[:MAX_REASON]) from error
     if not isinstance(document, dict):
@@ -242,7 +255,7 @@ def read_items(request: str, document: Mapping[str, Any]) -> list[dict[str, Any]
 def _read_status(body: bytes) -> Mapping[str, Any]:
     """Return the Status in the body of a rejection; empty without one."""
     try:
-        document = json.loads(body)
+        document = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

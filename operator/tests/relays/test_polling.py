@@ -313,7 +313,7 @@ async def test_a_relay_is_settled_by_an_answer_or_by_three_missed_polls(
         assert not poller.is_settled("uid-a"), missed
         await poller.ask(relay.pod())
     assert poller.is_settled("uid-a"), "it is silent"
-    poller.forget()
+    poller.keep_only(())
     assert not poller.is_settled("uid-a")
     relay.answer = lambda: web.json_response(to_json(make_report(node="a")))
     await poller.ask(relay.pod())

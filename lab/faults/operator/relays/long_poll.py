@@ -47,7 +47,6 @@ class LongPoll:
         if connection.after != self.position or len(self._held) >= MAX_HELD:
             self._report(connection)
             return
-        connection.hold()
         loop = asyncio.get_running_loop()
         self._held[connection] = loop.call_later(connection.wait_seconds, self._expire, connection)
 

@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Load:
-    """The number of requests in flight, and its maximum so far. A held request is not in flight."""
+    """The number of requests without a position in flight, and its maximum so far. A relay may hold all others."""
 
     in_flight: int = 0
     most_in_flight: int = 0
@@ -53,7 +53,7 @@ class Load:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
 
     def end(self) -> None:
-        """Count the end of a request: answered, held or lost."""
+        """Count the end of a request: answered or lost."""
         self.in_flight -= 1
 
 
@@ -105,8 +105,9 @@ class StatusConnection(asyncio.Protocol):
             return
         head, _, self._received = self._received.partition(END_OF_REQUEST)
         self.after, self.wait_seconds = _query(head)
-        self._busy = self._in_flight = True
-        self._load.begin()
+        self._busy, self._in_flight = True, not self.after
+        if self._in_flight:
+            self._load.begin()
         self._site.requested(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 asyncio's signature
@@ -116,10 +117,6 @@ class StatusConnection(asyncio.Protocol):
         self._busy = False
         self._leave_flight()
         self._site.lost(self)
-
-    def hold(self) -> None:
-        """Leave the request unanswered for now. It is at rest, and no longer counts as in flight."""
-        self._leave_flight()
 
     def answer(self, answer: Answer) -> None:
         """Answer the request after the answer's delay."""

@@ -160,7 +160,7 @@ async def _quiet(run: _Run) -> list[Figure]:
     figures = [
         _at_most(f"requests to a relay in {seconds:.0f} quiet seconds", counts.requests, waits + whole),
         _at_most(f"whole reports of a relay in {seconds:.0f} quiet seconds", counts.reports, whole),
-        _in_flight("requests in flight, quiet", counts.most_in_flight),
+        _in_flight("requests without a wait in flight, quiet", counts.most_in_flight),
         Figure("requests that relays hold, quiet", f"{counts.held:,} of {run.size.relays:,} relays"),
         _stall("quiet", counts),
         Figure("status writes, quiet", str(len(written)), "0", not written),
@@ -184,7 +184,7 @@ async def _narrow_edits(run: _Run) -> list[Figure]:
     figures = [
         *edit_figures(f"edit of a pool of {NODES_OF_A_SELECTING_POOL} relays", edits, run.size.narrow),
         Figure("requests to a relay a second while pools are edited", f"{a_second:.2f} on average"),
-        _in_flight("requests in flight while pools are edited", counts.most_in_flight),
+        _in_flight("requests without a wait in flight while pools are edited", counts.most_in_flight),
         _stall("edits of small pools", counts),
         _pause("shortest time between two writes of a status while pools are edited", pause, MIN_PAUSE_SECONDS),
     ]

@@ -166,7 +166,6 @@ class Reconciler:
         if self._other_led:
             self._other_led = False
             self._configurator.forget()
-            self._followers.follow(())
             self._reporter.begin()
         self._wake.set()
 

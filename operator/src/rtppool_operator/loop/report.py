@@ -87,7 +87,7 @@ class StatusReporter:
 
     def begin(self) -> None:
         """Start over from the cluster and the relays, because another operator has written since."""
-        self._poller.forget()
+        self._followers.follow(())
         self._memory = StatusMemory()
         self._due = DuePools()
         self._unheard = None
@@ -108,9 +108,9 @@ class StatusReporter:
         self._progress.update(relays, snapshot.desired, self._poller.last_reports, now)
         self._followers.hurry(self._progress.urgent_uids(now))
         self._keep_only(set(snapshot.desired.claims))
-        claims = self._due_claims(snapshot, now, with_calls=with_calls)
-        counted = self._counted(relays)
         silence = self._poller.silence_seconds()
+        claims = self._due_claims(snapshot, now, silence, with_calls=with_calls)
+        counted = self._counted(relays, silence)
         own = {claim.pool.uid: [relay for node in nodes_of(claim) for relay in counted[node]] for claim in claims}
         found = (self._computed(claim, own[claim.pool.uid], silence) for claim in claims)
         computed = [each for each in found if each is not None]
@@ -129,10 +129,11 @@ class StatusReporter:
         self._broken &= uids
         self._views = {uid: view for uid, view in self._views.items() if uid in uids}
 
-    def _due_claims(self, snapshot: Snapshot, now_seconds: float, *, with_calls: bool) -> list[Claim]:
+    def _due_claims(
+        self, snapshot: Snapshot, now_seconds: float, silence_seconds: float, *, with_calls: bool
+    ) -> list[Claim]:
         relays, poller = snapshot.view.relays, self._poller
-        silence = poller.silence_seconds()
-        silent = {uid for uid, last in poller.last_reports.items() if last.is_stale(silence)}
+        silent = {uid for uid, last in poller.last_reports.items() if last.is_stale(silence_seconds)}
         uids = poller.take_urgent() | (poller.take_moved() if with_calls else set())
         return self._due.select(
             snapshot.desired.claims.values(),
@@ -143,12 +144,11 @@ class StatusReporter:
             now_seconds,
         )
 
-    def _counted(self, relays: Iterable[RelayPod]) -> Mapping[str, list[RelayPod]]:
+    def _counted(self, relays: Iterable[RelayPod], silence_seconds: float) -> Mapping[str, list[RelayPod]]:
         """Return the relays that count, by node: not one that is being deleted and no longer answers."""
-        silence = self._poller.silence_seconds()
         counted: dict[str, list[RelayPod]] = defaultdict(list)
         for relay in relays:
-            if not relay.terminating or self._answers(relay, silence):
+            if not relay.terminating or self._answers(relay, silence_seconds):
                 counted[relay.node].append(relay)
         return counted
 

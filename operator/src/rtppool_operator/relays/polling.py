@@ -98,10 +98,6 @@ class Poller:
         """Close all connections."""
         await self._http.close()
 
-    def forget(self) -> None:
-        """Forget all relays, whose reports another operator has polled since."""
-        self.keep_only(())
-
     def keep_only(self, relays: Iterable[RelayPod]) -> None:
         """Forget all other relays. Of more than a thousand, each sends a whole report every minute."""
         uids = {relay.uid for relay in relays}

@@ -33,7 +33,7 @@ WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.05
 # Random pauses, so that edits meet every phase of the periodic work of operator, kubelets and relays.
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.3, 2.0
-APPLIED_P95_SECONDS, SHOWN_P95_SECONDS = 1.0, 3.0
+APPLIED_P95_SECONDS, SHOWN_P95_SECONDS = 1.0, 2.0
 _APPLIED = re.compile(r"^(?P<at>\S+) .*configuration applied.*?generation\W+(?P<generation>\d+)")
 
 

@@ -63,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
     )
     _verb(
         verbs,
+        "edits",
+        "edit a Python file of each component, make it live as `skaffold dev` does, and print the times",
+        alone(Tooling.edits),
+    )
+    _verb(
+        verbs,
         "env",
         'print shell lines that make kubectl use the cluster: eval "$(... env)"',
         lambda t, _: t.print_environment(),

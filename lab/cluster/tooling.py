@@ -12,6 +12,7 @@ from lab.base.errors import LabError
 from lab.base.parallel import side_by_side
 from lab.base.places import Places, find_places
 from lab.base.steps import Steps
+from lab.cluster.code_edits import CodeEdits, shown
 from lab.cluster.host.docker import Docker
 from lab.cluster.host.engine import Engine
 from lab.cluster.host.machine import Machine, inspect_machine
@@ -120,6 +121,19 @@ class Tooling:
     def program(self, name: str) -> None:
         """Print the path of a program; a build may take minutes."""
         print(self.programs.path(name))
+
+    def edits(self) -> None:
+        """Make an edit of each component live as `skaffold dev` does, and print how long each step took."""
+        self.cluster().check_may_touch()
+        cluster = kind_cluster_of(self.target)
+        if cluster is None:
+            raise LabError(f"edits: {self.target.context} is no kind cluster, so no image can be loaded into its nodes")
+        loading = NodeLoading(self.docker, self.places, self.steps)
+        print(
+            shown(
+                CodeEdits(self.docker, self._bases(), loading, self.programs, self.steps, self.target).measure(cluster)
+            )
+        )
 
     def print_environment(self) -> None:
         """Print shell lines that make kubectl and helm use the cluster."""

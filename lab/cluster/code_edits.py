@@ -1,0 +1,210 @@
+"""The steps of `skaffold dev` after an edit of a Python file: build, load, `helm upgrade`, Ready. Each is timed.
+
+The images, their stages and the chart's values are those of skaffold.yaml. The sources are a copy of this tree, and the
+release has its former values and images again afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.base.places import CHART, REPOSITORY
+from lab.base.steps import Steps, ask
+from lab.cluster.host.docker import Docker
+from lab.cluster.images.bases import Bases
+from lab.cluster.kind.guard import Target
+from lab.cluster.kind.node_loading import NodeLoading
+from lab.cluster.product import NAMESPACE, RELEASE, ROLLOUT_SECONDS
+from lab.cluster.programs.builds import Programs
+
+SKAFFOLD = REPOSITORY / "skaffold.yaml"
+# What images are made of.
+CONTEXT = ("Dockerfile", ".dockerignore", "requirements", "libs", "services", "operator", "tools", "charts")
+NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so", "tests", "node_modules")
+EDITED = {
+    "echo": "services/echo/src/rtppool_echo/__main__.py",
+    "relay": "services/ari/src/rtppool_relay/__main__.py",
+    "operator": "operator/src/rtppool_operator/__main__.py",
+}
+MAX_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An image of skaffold.yaml, and the stage of the Dockerfile that it is."""
+
+    image: str
+    target: str
+
+    @property
+    def component(self) -> str:
+        """The component of the chart that runs the image."""
+        return self.image.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class EditTimes:
+    """Seconds of each step after an edit of a component's file."""
+
+    component: str
+    build: float
+    load: float
+    upgrade: float
+    ready: float
+
+    @property
+    def total(self) -> float:
+        """Seconds from the edit until every pod of the component runs it."""
+        return self.build + self.load + self.upgrade + self.ready
+
+
+def artifacts_of(skaffold: Mapping[str, Any]) -> list[Artifact]:
+    """Return the images that skaffold builds."""
+    return [Artifact(each["image"], each["docker"]["target"]) for each in skaffold["build"]["artifacts"]]
+
+
+def values_of(skaffold: Mapping[str, Any], tags: Mapping[Artifact, str]) -> dict[str, str]:
+    """Return the values that skaffold sets in the chart, for images of these tags."""
+    (release,) = skaffold["deploy"]["helm"]["releases"]
+    values = {name: json.dumps(value).strip('"') for name, value in release["setValues"].items()}
+    for artifact, tag in tags.items():
+        values[f"{artifact.component}.image.repository"] = artifact.image
+        values[f"{artifact.component}.image.tag"] = tag
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class CodeEdits:
+    """Edits of the product's code, made live on a kind cluster."""
+
+    docker: Docker
+    bases: Bases
+    loading: NodeLoading
+    programs: Programs
+    steps: Steps
+    target: Target
+    monotonic: Callable[[], float] = time.monotonic
+
+    def measure(self, cluster: str) -> list[EditTimes]:
+        """Edit a file of each component in turn, and return the times. The first round, before an edit, has none.
+
+        Raises:
+            LabError: a step fails; the message has the end of its output.
+        """
+        skaffold = yaml.safe_load(SKAFFOLD.read_text())
+        artifacts = artifacts_of(skaffold)
+        revision = self._revision()
+        with tempfile.TemporaryDirectory(prefix="rtp-pool-edits-") as name:
+            sources = copied_context(Path(name))
+            tags = dict.fromkeys(artifacts, "edit-0")
+            try:
+                self._make_live(cluster, sources, artifacts, values_of(skaffold, tags), "edit-0")
+                times = []
+                for number, artifact in enumerate(artifacts, 1):
+                    tags[artifact] = tag = f"edit-{number}"
+                    with (sources / EDITED[artifact.component]).open("a") as file:
+                        file.write(f"# Edit {number}.\n")
+                    times.append(self._make_live(cluster, sources, [artifact], values_of(skaffold, tags), tag))
+                return times
+            finally:
+                self._roll_back(revision)
+
+    def _make_live(
+        self, cluster: str, sources: Path, changed: Sequence[Artifact], values: Mapping[str, str], tag: str
+    ) -> EditTimes:
+        """Build and load the changed images, upgrade the release, and wait for their pods."""
+        marks = [self.monotonic()]
+        for artifact in changed:
+            self._build(sources, artifact, tag)
+        marks.append(self.monotonic())
+        self.loading.load(cluster, [f"{artifact.image}:{tag}" for artifact in changed])
+        marks.append(self.monotonic())
+        self._upgrade(values)
+        marks.append(self.monotonic())
+        for artifact in changed:
+            self._wait_for_pods(artifact.component)
+        marks.append(self.monotonic())
+        return EditTimes(changed[0].component, *(after - before for before, after in pairwise(marks)))
+
+    def _build(self, sources: Path, artifact: Artifact, tag: str) -> None:
+        self.docker.build(
+            f"{artifact.image}:{tag}",
+            sources / "Dockerfile",
+            sources,
+            expected_seconds=5,
+            arguments={"BASE": self.bases.python().image},
+            target=artifact.target,
+            host_network=True,
+        )
+
+    def _upgrade(self, values: Mapping[str, str]) -> None:
+        settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+        command: list[str | Path] = [
+            self._helm,
+            "upgrade",
+            RELEASE,
+            CHART,
+            *self._where,
+            "--reset-then-reuse-values",
+            *settings,
+        ]
+        self.steps.run("helm upgrade of an edit", command, expected_seconds=5, advice=self._advice)
+
+    def _wait_for_pods(self, component: str) -> None:
+        command: list[str | Path] = [self.programs.path("kubectl"), *self.target.kubectl_arguments()]
+        label = f"app.kubernetes.io/component={component}"
+        names = ask([*command, "get", "daemonsets,deployments", "--namespace", NAMESPACE, "-l", label, "-o", "name"])
+        for name in names.stdout.split():
+            rollout = [*command, "rollout", "status", name, "--namespace", NAMESPACE, f"--timeout={ROLLOUT_SECONDS}s"]
+            self.steps.run(f"rollout of {component}", rollout, expected_seconds=10, advice=self._advice)
+
+    def _revision(self) -> int:
+        found = ask([self._helm, "status", RELEASE, *self._where, "--output", "json"])
+        return int(json.loads(found.stdout)["version"])
+
+    def _roll_back(self, revision: int) -> None:
+        words = ["rollback", RELEASE, str(revision), *self._where, "--wait", "--timeout", f"{ROLLOUT_SECONDS}s"]
+        self.steps.run("helm rollback", [self._helm, *words], expected_seconds=30, advice=self._advice)
+
+    @property
+    def _helm(self) -> Path:
+        return self.programs.path("helm")
+
+    @property
+    def _where(self) -> list[str]:
+        return ["--namespace", NAMESPACE, *self.target.helm_arguments()]
+
+    @property
+    def _advice(self) -> str:
+        return f"kubectl get events --namespace {NAMESPACE} shows more."
+
+
+def copied_context(folder: Path) -> Path:
+    """Copy what images are made of, without tests, and return the folder."""
+    for name in CONTEXT:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=NOT_COPIED)
+        else:
+            shutil.copy2(source, folder / name)
+    return folder
+
+
+def shown(times: Iterable[EditTimes]) -> str:
+    """Return the times as lines of text."""
+    lines = ["an edit of      build   load  upgrade  ready  total"]
+    for each in times:
+        figures = f"{each.build:5.1f}  {each.load:5.1f}  {each.upgrade:7.1f}  {each.ready:5.1f}  {each.total:5.1f}"
+        verdict = "" if each.total <= MAX_SECONDS else f"  above {MAX_SECONDS:.0f} s"
+        lines.append(f"{each.component:15} {figures} s{verdict}")
+    return "\n".join(lines)

@@ -36,8 +36,8 @@ class Shown(ClusterWatches):
     def configured(self, config_map: Mapping[str, Any]) -> None:
         self.shown.append(config_map)
 
-    def annotated(self, relay: RelayPod, revision: str) -> None:
-        self.shown.append((relay.uid, revision))
+    def annotated(self, relay: RelayPod, revision: str, version: str) -> None:
+        self.shown.append((relay.uid, revision, version))
 
     def status_written(self, document: Mapping[str, Any]) -> None:
         self.shown.append(document)
@@ -177,9 +177,17 @@ async def test_a_status_that_the_definition_refuses_is_an_error(
 
 async def test_a_pod_that_is_gone_needs_no_annotation(api: ApiStandIn, cluster: Cluster, watches: Shown) -> None:
     await cluster.refresh(RELAY, "abc")
-    assert watches.shown == [("uid-a", "abc")]
+    assert watches.shown == [("uid-a", "abc", "0")], "it is not written again, also while the watch is silent"
     assert api.bodies == [{"metadata": {"annotations": {REFRESH_ANNOTATION: "abc"}}}]
     assert "as=PartialObjectMetadata;" in api.requests[0][2], "the whole pod is not sent back"
+
+
+async def test_an_annotation_is_shown_with_the_version_that_it_made(
+    api: ApiStandIn, cluster: Cluster, watches: Shown
+) -> None:
+    api.instead = lambda _request: web.json_response({"metadata": {"uid": "uid-a", "resourceVersion": "8"}})
+    await cluster.refresh(RELAY, "abc")
+    assert watches.shown == [("uid-a", "abc", "8")]
 
 
 async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks_for(

@@ -235,11 +235,11 @@ async def test_what_a_write_returned_does_not_replace_what_came_after_it(things:
 async def test_a_part_that_was_written_shows_until_the_next_event(things: Things) -> None:
     made = Reflector(things, name_of)
     made.take("ADDED", thing("a", 1))
-    made.amend("uid-a", str.upper)
-    made.amend("uid-gone", str.upper)
+    made.amend("uid-a", "3", str.upper)
+    made.amend("uid-gone", "3", str.upper)
     assert names(made) == {"A RED"}
     made.take("MODIFIED", thing("a", 2))
-    assert names(made) == {"a red"}
+    assert names(made) == {"a red"}, "this event came before the write, and has the other parts"
 
 
 async def test_what_is_newer_than_a_whole_watch_is_no_correction_of_it(
@@ -252,6 +252,19 @@ async def test_what_is_newer_than_a_whole_watch_is_no_correction_of_it(
     things.events.put_nowait(None)
     await until(lambda: things.watched_from == ["1", "7"])
     assert reflector.corrections == 0
+
+
+@pytest.mark.parametrize(("version", "corrections"), [("8", 0), ("7", 1)])
+async def test_an_own_write_that_is_newer_than_a_whole_watch_is_no_correction_of_it(
+    things: Things, reflector: Reflector[str], version: str, corrections: int
+) -> None:
+    things.events.put_nowait(bookmark(7))
+    await asyncio.sleep(RESYNC_SECONDS)
+    reflector.amend("uid-a", version, str.upper)
+    things.version = 7
+    things.events.put_nowait(None)
+    await until(lambda: things.watched_from == ["1", "7"])
+    assert reflector.corrections == corrections
 
 
 async def test_a_cause_is_logged_once_until_a_watch_was_healthy(

@@ -120,9 +120,9 @@ async def test_events_change_them_without_another_list(api: ApiStandIn, watches:
 
 async def test_an_annotation_that_was_written_shows_before_the_watch_shows_it(watches: ClusterWatches) -> None:
     await until(holds(lambda: watches.view().relays, (relay(),)))
-    watches.annotated(relay(), "abc.1")
+    watches.annotated(relay(), "abc.1", "9")
     assert watches.view().relays == (relay(revision="abc.1"),)
-    watches.annotated(relay("relay-gone"), "abc")
+    watches.annotated(relay("relay-gone"), "abc", "0")
     assert watches.view().relays == (relay(revision="abc.1"),)
 
 

@@ -90,21 +90,17 @@ class Cluster:
     async def refresh(self, relay: RelayPod, revision: str) -> None:
         """Annotate a relay's pod, so that the kubelet refreshes its mounts at once. Ignore a pod that is gone."""
         path = f"{self._namespace}/pods/{relay.name}/status"
-        change = {"metadata": {"annotations": {REFRESH_ANNOTATION: revision}}}
+        request, change = f"annotate pod {relay.name}", {"metadata": {"annotations": {REFRESH_ANNOTATION: revision}}}
+        version = "0"
         try:
-            await self._api.write(
-                f"annotate pod {relay.name}",
-                "PATCH",
-                path,
-                change,
-                content_type=MERGE_PATCH,
-                query=_OURS,
-                accept=ONLY_METADATA,
+            written = await self._api.write(
+                request, "PATCH", path, change, content_type=MERGE_PATCH, query=_OURS, accept=ONLY_METADATA
             )
+            version = _object(request, written)["metadata"]["resourceVersion"]
         except ClusterError as error:
             if error.status != NOT_FOUND:
                 raise
-        self._watches.annotated(relay, revision)
+        self._watches.annotated(relay, revision, version)
 
     async def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Replace a pool's status, and return it as stored: an older definition drops unknown fields.

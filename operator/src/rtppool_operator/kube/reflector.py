@@ -63,6 +63,8 @@ class Reflector(Generic[Kept]):
         self._changed = changed
         self._monotonic = monotonic
         self._versions: dict[str, int] = {}
+        # Of items that were amended since the last list.
+        self._amended: dict[str, int] = {}
         self.items: Mapping[str, Kept] = {}
         self.problem: str | None = f"{objects.name} were not listed yet"
         self.corrections = 0
@@ -94,11 +96,15 @@ class Reflector(Generic[Kept]):
             self._versions[uid] = _number(version)
             self.items = {**self.items, uid: item}
 
-    def amend(self, uid: str, change: Callable[[Kept], Kept]) -> None:
-        """Change a part of an item as a write of this program did, until the next event of the object."""
+    def amend(self, uid: str, version: str, change: Callable[[Kept], Kept]) -> None:
+        """Change a part of an item as a write of this program did, until the next event of the object.
+
+        The write made it `version`. Earlier events of the object still count, because they have the other parts.
+        """
         item = self.items.get(uid)
         if item is not None:
             self.items = {**self.items, uid: change(item)}
+            self._amended[uid] = _number(version)
 
     def take(self, kind: str, document: Mapping[str, Any]) -> None:
         """Take an event, of this watch or of another one of the same objects. What is older than an item is ignored."""
@@ -137,13 +143,14 @@ class Reflector(Generic[Kept]):
         if reached == version:
             self.corrections += sum(1 for uid in found.keys() | self.items.keys() if self._missed(uid, found, reached))
         self.problem = None
-        self.items, self._versions = found, versions
+        self.items, self._versions, self._amended = found, versions, {}
         self._changed(None, None)
         return version
 
     def _missed(self, uid: str, found: Mapping[str, Kept], reached: str) -> bool:
         """Return whether the watch should have shown another item. What came from elsewhere since is newer."""
-        return found.get(uid) != self.items.get(uid) and self._versions.get(uid, 0) <= _number(reached)
+        latest = max(self._versions.get(uid, 0), self._amended.get(uid, 0))
+        return found.get(uid) != self.items.get(uid) and latest <= _number(reached)
 
     async def _read(self, reached: str) -> Mapping[str, Any]:
         if reached:

@@ -112,9 +112,9 @@ class ClusterWatches:
         if shown is None or replace(shown, status=pool.status) != pool:
             self._changed()
 
-    def annotated(self, relay: RelayPod, revision: str) -> None:
+    def annotated(self, relay: RelayPod, revision: str, version: str) -> None:
         """Show an annotation that was written. A silent watch must not have it written again and again."""
-        self._relays.amend(relay.uid, lambda shown: replace(shown, revision=revision))
+        self._relays.amend(relay.uid, version, lambda shown: replace(shown, revision=revision))
 
     def configured(self, config_map: Mapping[str, Any]) -> None:
         """Show the ConfigMap as a write returned it, for the same reason."""

@@ -231,7 +231,12 @@ def test_the_relay_understands_its_environment(defaults: Any) -> None:
     settings = read_relay_settings(plain(environment))
     assert settings.port_range == PortRange(10000, 10100)
     assert settings.echo == pool_config.EchoTarget("127.0.0.1", 4000)
-    assert (settings.http_port, settings.dscp, settings.media_workers) == (9090, 46, 1)
+    assert (settings.http_port, settings.dscp, settings.media_workers) == (9090, 46, 0)
+
+
+def test_a_number_of_media_processes_reaches_the_relay(render: Any) -> None:
+    environment = render({"relay.mediaWorkers": 3}).environment("DaemonSet", "rtp-relay")
+    assert read_relay_settings(plain(environment)).media_workers == 3
 
 
 @pytest.mark.parametrize("component", ["echo", "relay"])

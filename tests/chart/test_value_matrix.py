@@ -279,6 +279,11 @@ REFUSED: list[tuple[Mapping[str, Any], str]] = [
         "relay.resources.limits.memory is 64Mi; accepted is 160Mi",
     ),
     ({"relay.mediaWorkers": 64}, "accepted is 2176Mi or above for relay.mediaWorkers 64"),
+    (
+        {"portRange": {"start": 20000, "end": 24095}, "relay.resources.limits.memory": "256Mi"},
+        "accepted is 384Mi or above for relay.mediaWorkers 8",
+    ),
+    ({"relay.mediaWorkers": 0}, "minimum: got 0, want 1"),
     ({"echo.workers": 64}, "echo.resources.limits.memory is 256Mi; accepted is 1072Mi or above for echo.workers 64"),
     (
         {"operator.resources": {"requests": {"memory": "1"}, "limits": {"memory": "64Mi"}}},

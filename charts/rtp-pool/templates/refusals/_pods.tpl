@@ -25,10 +25,12 @@
 {{- end -}}
 {{- /*
 Memory, measured in the images: a relay has 63 MB, 30 MB for each media process and 39 MB for the heartbeat, of which
-these share 40 MB. A hundred calls take 30 MB more. One media process more than mediaWorkers stands by. An echo has 28 MB, and 15 MB for each worker.
+these share 40 MB. A hundred calls take 30 MB more. One media process more than mediaWorkers
+stands by. Without a number, a node with enough processors has one for 512 ports, and at most 8. An echo has 28 MB, and 15 MB for each worker.
 */ -}}
-{{- $processes := add1 (int .Values.relay.mediaWorkers) -}}
-{{- include "rtp-pool.refuseMemory" (list "relay" .Values.relay.resources (add 96 (mul 32 $processes)) (printf "for relay.mediaWorkers %d" (int .Values.relay.mediaWorkers))) -}}
+{{- $ports := add1 (sub (int .Values.portRange.end) (int .Values.portRange.start)) -}}
+{{- $workers := int (default (div (add $ports 511) 512) .Values.relay.mediaWorkers) -}}
+{{- include "rtp-pool.refuseMemory" (list "relay" .Values.relay.resources (add 96 (mul 32 (add1 $workers))) (printf "for relay.mediaWorkers %d" $workers)) -}}
 {{- include "rtp-pool.refuseMemory" (list "echo" .Values.echo.resources (add 48 (mul 16 (int .Values.echo.workers))) (printf "for echo.workers %d" (int .Values.echo.workers))) -}}
 {{- include "rtp-pool.refuseMemory" (list "operator" .Values.operator.resources 128 "for a small cluster") -}}
 {{- range $of := list "echo" "relay" "operator" -}}

@@ -40,6 +40,7 @@ from rtppool_relay.http.status import Lifecycle, StatusView
 from rtppool_relay.media.clock_readings import read_clocks
 from rtppool_relay.media.kernel_stamps import examine_kernel_stamps
 from rtppool_relay.media.launch import HEARTBEAT, FirstMediaProcess
+from rtppool_relay.media.sizes import media_processes_for
 from rtppool_relay.media.supervisor import MediaSupervisor
 from rtppool_relay.pools_file import CHECK_SECONDS, PoolsFileWatcher
 from rtppool_relay.ports.call_ports import CallPorts
@@ -89,7 +90,10 @@ class Relay:
         self._tried_range: PortRange | None = None
         self._pools_file = PoolsFileWatcher(settings, ConfigState(from_environment(settings)))
         config = self._config()
-        self._supervisor = MediaSupervisor(settings.media_workers, first, self._jobs, real_time=settings.real_time)
+        self._media_processes = settings.media_workers or media_processes_for(
+            len(settings.port_range), len(os.sched_getaffinity(0))
+        )
+        self._supervisor = MediaSupervisor(self._media_processes, first, self._jobs, real_time=settings.real_time)
         self._measurement = Measurement(SteadyClock(), self._stalls)
         self._measurement.keep_window(config.sla.window_seconds)
         # A heartbeat that is not started costs nothing.
@@ -309,6 +313,7 @@ class Relay:
         fields = {
             "range": str(config.port_range),
             "echo": str(config.echo),
+            "mediaProcesses": self._media_processes,
             "pool": config.pool.name if config.pool else "none",
             "http": ", ".join(host_port(each, self._settings.http_port) for each in self._settings.http_bind),
             "stamps": self._status.clock.stamps,

@@ -41,7 +41,8 @@ class Settings:
 
     `node_ip` is the address that Asterisk gets where neither the pool nor ADVERTISE_IP names one. `ari_tls` is None
     for an `ari_url` of http. `ari_user` and `ari_password` are those at the start: their files may change. `on_stop`:
-    live calls go on to their end (drain), or the next relay on the node adopts them at once (handover). `node_echo` is
+    live calls go on to their end (drain), or the next relay on the node adopts them at once (handover). `media_workers`
+    is 0 for as many as the range and the node's processors make sensible. `node_echo` is
     the address of the node's own echo where that does not listen on loopback. `node_echo_target` is its address and
     port, None where the node may have no echo.
     """
@@ -115,7 +116,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         http_tls=env.server_certificate("HTTP_TLS_DIR"),
         http_token_file=_path(env, "HTTP_TOKEN_FILE"),
         pool_config=Path(env.text("POOL_CONFIG", f"{MOUNT_PATH}/{FILE_NAME}")),
-        media_workers=env.integer("MEDIA_WORKERS", 1, 1, MAX_MEDIA_WORKERS),
+        media_workers=env.integer("MEDIA_WORKERS", 0, 1, MAX_MEDIA_WORKERS),
         real_time=scheduling != "fair",
         real_time_expected=scheduling == "realtime",
         admission=env.choice("ADMISSION", "on", ON_OR_OFF) == "on",

@@ -8,7 +8,7 @@ from typing import Any
 import lupa.lua51
 import pytest
 
-from rtppool_operator.status.reasons import REASONS
+from rtppool_operator.status.conditions import REASONS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = (ROOT / "examples/argocd/health.lua").read_text()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from page_commands import ROOT
 
-from rtppool_operator.status.reasons import REASONS
+from rtppool_operator.status.conditions import REASONS
 
 PAGE = ROOT / "docs/troubleshooting.md"
 SOURCES = (

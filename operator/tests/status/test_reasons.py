@@ -27,9 +27,8 @@ from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.pools.trust import PolicyRefusal
 from rtppool_operator.relays.observed import Failure, LastReport, PoolObservation, observe
-from rtppool_operator.status.conditions import CHAINS, conditions
+from rtppool_operator.status.conditions import REASONS, conditions
 from rtppool_operator.status.figures import figures
-from rtppool_operator.status.reasons import REASONS
 
 NOW = 1000.0
 OTHER_POOL = PoolReference("other", "voice", "uid-other")
@@ -201,9 +200,10 @@ def test_every_state_of_the_connection_to_asterisk_is_a_reason() -> None:
     assert set(get_args(AriState)) <= set(REASONS["AsteriskConnected"])
 
 
-def test_every_condition_has_a_chain_and_ready_is_the_last() -> None:
-    assert list(CHAINS) == list(REASONS)
-    assert list(CHAINS)[-1] == "Ready"
+def test_a_pool_has_every_condition_of_the_table_and_ready_is_the_last(world: World) -> None:
+    found = [each.type for each in conditions(ALL_WELL(world))]
+    assert found == list(REASONS)
+    assert found[-1] == "Ready"
 
 
 def message(observation: PoolObservation, kind: str) -> str:

@@ -3,76 +3,81 @@
 from __future__ import annotations
 
 from rtppool_operator.relays.observed import PoolObservation
-from rtppool_operator.status.reasons import Check, Condition, join_first, make_condition
+from rtppool_operator.status.reasons import Reason, join_first, otherwise, reason
 from rtppool_operator.status.text import shorten
 
 
-def _not_honoured(observation: PoolObservation) -> Condition | None:
-    return _refused(observation, "NamespaceNotHonoured")
+def _refused(name: str, remedy: str) -> Reason:
+    @reason(name, "False", remedy)
+    def refused(observation: PoolObservation) -> str | None:
+        claim = observation.claim
+        if claim.refusal is None or claim.refusal.reason != name:
+            return None
+        kept = "; its relays keep their last configuration until it is deleted or accepted" if claim.owned else ""
+        return shorten(claim.refusal.message) + kept
+
+    return refused
 
 
-def _not_allowed(observation: PoolObservation) -> Condition | None:
-    return _refused(observation, "NotAllowed")
-
-
-def _refused(observation: PoolObservation, reason: str) -> Condition | None:
-    claim = observation.claim
-    if claim.refusal is None or claim.refusal.reason != reason:
-        return None
-    kept = "; its relays keep their last configuration until it is deleted or accepted" if claim.owned else ""
-    return make_condition("Accepted", reason, shorten(claim.refusal.message) + kept)
-
-
-def _invalid(observation: PoolObservation) -> Condition | None:
+@reason("Invalid", "False", "Correct the field. Until then relays keep their configuration.")
+def _invalid(observation: PoolObservation) -> str | None:
     problem = observation.claim.pool.problem
-    return make_condition("Accepted", "Invalid", shorten(problem)) if problem is not None else None
+    return None if problem is None else shorten(problem)
 
 
-def _every_node_lost(observation: PoolObservation) -> Condition | None:
+@reason(
+    "Conflicted",
+    "False",
+    "Delete one of them, or give this pool a nodeSelector: it takes precedence over a pool without one.",
+)
+def _every_node_lost(observation: PoolObservation) -> str | None:
     claim = observation.claim
     if not claim.lost or claim.owned or claim.unserved:
         return None
     remedy = "delete one of them, or give this pool a nodeSelector"
-    return make_condition("Accepted", "Conflicted", f"other pools own every node: {_lost(observation)}; {remedy}")
+    return f"other pools own every node: {_pairs(claim.lost)}; {remedy}"
 
 
-def _no_address(observation: PoolObservation) -> Condition | None:
+@reason("NoAddress", "False", "Use HostIP or Static, or let the cloud assign external addresses to the nodes.")
+def _no_address(observation: PoolObservation) -> str | None:
     claim = observation.claim
     if not claim.unserved or claim.owned:
         return None
-    names = join_first([f"{node} ({why})" for node, why in claim.unserved])
     remedy = "set advertise.source to HostIP or Static"
-    return make_condition("Accepted", "NoAddress", f"no node has an address to advertise: {names}; {remedy}")
+    return f"no node has an address to advertise: {_pairs(claim.unserved)}; {remedy}"
 
 
-def _accepted(observation: PoolObservation) -> Condition:
-    del observation
-    return make_condition("Accepted", "Accepted", "the spec is valid")
+@reason("NodeOwned", "True", "Make the selectors disjoint. Precedence decides until then.")
+def _node_owned(observation: PoolObservation) -> str | None:
+    lost = observation.claim.lost
+    remedy = "make the selectors disjoint"
+    return f"other pools own nodes that this pool claims: {_pairs(lost)}; {remedy}" if lost else None
 
 
-def _node_owned(observation: PoolObservation) -> Condition | None:
-    if not observation.claim.lost:
-        return None
-    message = f"other pools own nodes that this pool claims: {_lost(observation)}; make the selectors disjoint"
-    return make_condition("Conflicted", "NodeOwned", message)
-
-
-def _preferred(observation: PoolObservation) -> Condition | None:
+@reason("Preferred", "False", "No action is needed: the other pools have NodeOwned.")
+def _preferred(observation: PoolObservation) -> str | None:
     wanted = observation.claim.wanted_by
-    if not wanted:
-        return None
-    names = join_first([f"{node} ({other})" for node, other in wanted])
-    return make_condition("Conflicted", "Preferred", f"this pool owns nodes that other pools claim as well: {names}")
+    return f"this pool owns nodes that other pools claim as well: {_pairs(wanted)}" if wanted else None
 
 
-def _no_conflict(observation: PoolObservation) -> Condition:
-    del observation
-    return make_condition("Conflicted", "NoConflict", "no other pool claims a node of this one")
+def _pairs(nodes: tuple[tuple[str, str], ...]) -> str:
+    return join_first([f"{node} ({which})" for node, which in nodes])
 
 
-def _lost(observation: PoolObservation) -> str:
-    return join_first([f"{node} ({winner})" for node, winner in observation.claim.lost])
-
-
-ACCEPTED: tuple[Check, ...] = (_not_honoured, _invalid, _not_allowed, _every_node_lost, _no_address, _accepted)
-CONFLICTED: tuple[Check, ...] = (_node_owned, _preferred, _no_conflict)
+ACCEPTED = (
+    _refused(
+        "NamespaceNotHonoured",
+        "The administrator of the release adds the namespace to operator.poolNamespaces, or deletes the pool. "
+        "See docs/security.md.",
+    ),
+    _invalid,
+    _refused(
+        "NotAllowed",
+        "Use a listed host, or extend operator.allowedEchoHosts or operator.allowedAdvertiseAddresses. "
+        "Until then relays keep their configuration.",
+    ),
+    _every_node_lost,
+    _no_address,
+    otherwise("Accepted", "True", "the spec is valid"),
+)
+CONFLICTED = (_node_owned, _preferred, otherwise("NoConflict", "False", "no other pool claims a node of this one"))

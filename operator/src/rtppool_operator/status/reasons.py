@@ -1,92 +1,31 @@
-"""Conditions, and the table of their reasons.
+"""A reason of a condition. One row has its status, the check that chooses it, and the remedy.
 
-A check chooses a reason, and the table maps it to a status. A test compares docs/conditions.md with the table.
+A condition is an ordered chain of reasons. A test compares docs/conditions.md with the chains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rtppool_operator.relays.observed import PoolObservation
 
 Status = Literal["True", "False", "Unknown"]
+# A check returns the message, or None when its reason does not apply.
+Check = Callable[[PoolObservation], str | None]
 
 MAX_NAMES = 3
 
-# Reasons for missing reports, in every condition that needs the relays' measurements.
-_UNSERVED: dict[str, Status] = {
-    "NoRelays": "Unknown",
-    "IncompatibleRelay": "Unknown",
-    "RelaySilent": "Unknown",
-    "NotProgrammed": "Unknown",
-}
 
-_BY_TYPE: dict[str, dict[str, Status]] = {
-    "Accepted": {
-        "NamespaceNotHonoured": "False",
-        "Invalid": "False",
-        "NotAllowed": "False",
-        "Conflicted": "False",
-        "NoAddress": "False",
-        "Accepted": "True",
-    },
-    "Conflicted": {"NodeOwned": "True", "Preferred": "False", "NoConflict": "False"},
-    "Programmed": {
-        "Paused": "False",
-        "ConfigRefused": "False",
-        "Pending": "False",
-        "NoRelays": "Unknown",
-        "MissingRelay": "False",
-        "IncompatibleRelay": "Unknown",
-        "RelaySilent": "Unknown",
-        "Programmed": "True",
-    },
-    "PortsAvailable": {"None": "False", "Partial": "False", **_UNSERVED, "Available": "True"},
-    "EchoReachable": {"Unreachable": "False", **_UNSERVED, "NothingSent": "Unknown", "Reachable": "True"},
-    "AsteriskConnected": {
-        "Unreachable": "False",
-        "Unauthorized": "False",
-        "Replaced": "False",
-        **_UNSERVED,
-        "NotConfigured": "False",
-        "Connected": "True",
-    },
-    "SLAMet": {
-        "LimitExceeded": "False",
-        **_UNSERVED,
-        "NoPackets": "Unknown",
-        "TooFewSamples": "Unknown",
-        "NotMeasured": "Unknown",
-        "NotJudged": "Unknown",
-        "NoCalls": "Unknown",
-        "WithinLimits": "True",
-    },
-    "Draining": {"RelayStopping": "True", "CallsOutsideRange": "True", **_UNSERVED, "NotDraining": "False"},
-}
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A row of a chain. `remedy` is sentences for the page; empty where no action is needed, or another has it."""
 
-READY_NEEDS = ("Accepted", "Programmed", "EchoReachable", "PortsAvailable", "AsteriskConnected")
-# A new installation has no Asterisk yet, and a pool with some ports still takes calls.
-FORGIVEN = frozenset({("AsteriskConnected", "NotConfigured"), ("PortsAvailable", "Partial")})
-
-
-def _of_ready() -> dict[str, Status]:
-    """Return the reasons of Ready: those of its needs. Without any relay it is False, not Unknown.
-
-    NotProgrammed is not one of them: without a relay that runs the pool, Programmed is Pending or NoRelays, and first.
-    """
-    missed = {
-        reason: status
-        for kind in READY_NEEDS
-        for reason, status in _BY_TYPE[kind].items()
-        if status != "True" and (kind, reason) not in FORGIVEN and reason != "NotProgrammed"
-    }
-    return {**missed, "NoRelays": "False", "RelayNotReady": "False", "Ready": "True"}
-
-
-# The reasons of each condition in the order of their checks, and the status of each reason.
-REASONS: Mapping[str, Mapping[str, Status]] = {**_BY_TYPE, "Ready": _of_ready()}
+    name: str
+    status: Status
+    check: Check
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +38,14 @@ class Condition:
     message: str
 
 
-# A check returns a condition, or None when it does not apply.
-Check = Callable[[PoolObservation], Condition | None]
+def reason(name: str, status: Status, remedy: str = "") -> Callable[[Check], Reason]:
+    """Make a reason of the check below it."""
+    return lambda check: Reason(name, status, check, remedy)
 
 
-def make_condition(kind: str, reason: str, message: str) -> Condition:
-    """Return the condition of a type for a reason.
-
-    Raises:
-        KeyError: the table has no such reason.
-    """
-    return Condition(kind, REASONS[kind][reason], reason, message)
+def otherwise(name: str, status: Status, message: str) -> Reason:
+    """Return the last reason of a chain, which always applies."""
+    return Reason(name, status, lambda _observation: message)
 
 
 def join_first(names: Sequence[str], separator: str = "; ") -> str:

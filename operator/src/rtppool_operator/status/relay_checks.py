@@ -1,27 +1,28 @@
-"""Programmed, and the checks for missing reports.
+"""Programmed, and the reasons for missing reports.
 
-Every condition that needs the relays' measurements has the checks of `unserved`: without a report it is Unknown.
+Every condition that needs the relays' measurements has the reasons of `UNSERVED`: without a report it is Unknown.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from rtppool_core.contract.report import Report
 from rtppool_operator.relays.observed import STALE_AFTER_SECONDS, PoolObservation, RelayState
-from rtppool_operator.status.reasons import Check, Condition, join_first, make_condition
+from rtppool_operator.status.reasons import Reason, join_first, reason
 from rtppool_operator.status.text import shorten
 
-
-def _awaited(kind: str, observation: PoolObservation) -> tuple[RelayState, ...]:
-    """Return the relays that a condition needs. A relay that is being deleted reads no new configuration."""
-    return observation.staying if kind == "Programmed" else observation.relays
+# The relays that a condition needs.
+Awaited = Callable[[PoolObservation], Sequence[RelayState]]
 
 
-def _no_relays(kind: str, observation: PoolObservation) -> Condition | None:
-    if _awaited(kind, observation):
-        return None
-    return make_condition(kind, "NoRelays", _why_none(observation))
+def _no_relays(awaited: Awaited) -> Reason:
+    @reason("NoRelays", "Unknown", "Label nodes, or check the relay DaemonSet (kubectl get daemonset).")
+    def no_relays(observation: PoolObservation) -> str | None:
+        return None if awaited(observation) else _why_none(observation)
+
+    return no_relays
 
 
 def _why_none(observation: PoolObservation) -> str:
@@ -41,31 +42,35 @@ def _why_none(observation: PoolObservation) -> str:
     return "no node runs a relay; check the relay DaemonSet"
 
 
-def _incompatible(kind: str, observation: PoolObservation) -> Condition | None:
-    awaited = _awaited(kind, observation)
-    others = [relay for relay in awaited if relay.failure is not None and relay.failure.incompatible]
-    if not others:
-        return None
-    counted = f"{len(others)} of {len(awaited)} relays report another version than the operator reads"
-    return make_condition(
-        kind, "IncompatibleRelay", f"{counted}; {_failures(others)}; upgrade both with the same chart"
+def _incompatible(awaited: Awaited) -> Reason:
+    @reason("IncompatibleRelay", "Unknown", "Upgrade operator and relays with the same chart.")
+    def incompatible(observation: PoolObservation) -> str | None:
+        relays = awaited(observation)
+        others = [relay for relay in relays if relay.failure is not None and relay.failure.incompatible]
+        counted = f"{len(others)} of {len(relays)} relays report another version than the operator reads"
+        return f"{counted}; {_failures(others)}; upgrade both with the same chart" if others else None
+
+    return incompatible
+
+
+def _silent(awaited: Awaited) -> Reason:
+    @reason(
+        "RelaySilent",
+        "Unknown",
+        "The message has the error. Check the relay's pod and network policies for its HTTP port.",
     )
+    def silent(observation: PoolObservation) -> str | None:
+        relays = awaited(observation)
+        mute = [relay for relay in relays if not relay.live]
+        counted = f"{len(mute)} of {len(relays)} relays sent no report in the last {STALE_AFTER_SECONDS:.0f} s"
+        return f"{counted}; {_failures(mute)}; check their pods and network policies" if mute else None
+
+    return silent
 
 
-def _silent(kind: str, observation: PoolObservation) -> Condition | None:
-    awaited = _awaited(kind, observation)
-    silent = [relay for relay in awaited if not relay.live]
-    if not silent:
-        return None
-    counted = f"{len(silent)} of {len(awaited)} relays sent no report in the last {STALE_AFTER_SECONDS:.0f} s"
-    remedy = "check their pods and network policies"
-    return make_condition(kind, "RelaySilent", f"{counted}; {_failures(silent)}; {remedy}")
-
-
-def _not_programmed(kind: str, observation: PoolObservation) -> Condition | None:
-    if observation.serving:
-        return None
-    return make_condition(kind, "NotProgrammed", "no relay runs this pool yet; see Programmed")
+@reason("NotProgrammed", "Unknown")
+def _not_programmed(observation: PoolObservation) -> str | None:
+    return None if observation.serving else "no relay runs this pool yet; see Programmed"
 
 
 def _failures(relays: list[RelayState]) -> str:
@@ -74,49 +79,51 @@ def _failures(relays: list[RelayState]) -> str:
     )
 
 
-def unserved(kind: str) -> tuple[Check, ...]:
-    """Return the checks for no relay, an incompatible one, a silent one, and none that runs this pool."""
-    return tuple(partial(check, kind) for check in (_no_relays, _incompatible, _silent, _not_programmed))
-
-
-def _paused(observation: PoolObservation) -> Condition | None:
+@reason("Paused", "False", "Set paused to false to send the edit.")
+def _paused(observation: PoolObservation) -> str | None:
     spec = observation.claim.pool.spec
     if spec is None or not spec.paused or not observation.behind:
         return None
-    message = "the pool is paused and relays keep their configuration; set paused to false to send the edit"
-    return make_condition("Programmed", "Paused", message)
+    return "the pool is paused and relays keep their configuration; set paused to false to send the edit"
 
 
-def _config_refused(observation: PoolObservation) -> Condition | None:
+@reason(
+    "ConfigRefused",
+    "False",
+    "The message has the relay's error. The relay is mostly older than the operator: complete the upgrade.",
+)
+def _config_refused(observation: PoolObservation) -> str | None:
     refusing = [(relay, report) for relay, report in observation.behind if report.config_error]
     if not refusing:
         return None
     relay, report = refusing[0]
     cause = f"{relay.pod.node} rejected its configuration: {shorten(report.config_error)}"
-    remedy = "upgrade the relay if it is older than the operator"
-    return make_condition("Programmed", "ConfigRefused", f"{_confirmed(observation)}; {cause}; {remedy}")
+    return f"{_confirmed(observation)}; {cause}; upgrade the relay if it is older than the operator"
 
 
-def _pending(observation: PoolObservation) -> Condition | None:
+@reason(
+    "Pending",
+    "False",
+    "Wait about a second. If it persists, check that relay's log and the ConfigMap rtp-relay-config.",
+)
+def _pending(observation: PoolObservation) -> str | None:
     behind = observation.behind
     if not behind:
         return None
     relay, report = behind[0]
     cause = f"{relay.pod.node} runs {_configuration(observation, report)}"
-    return make_condition("Programmed", "Pending", f"{_confirmed(observation)}; {cause}; if this persists, see its log")
+    return f"{_confirmed(observation)}; {cause}; if this persists, see its log"
 
 
-def _missing_relay(observation: PoolObservation) -> Condition | None:
+@reason(
+    "MissingRelay", "False", "Check the relay pods on those nodes: taints, resources, a port in use by another pod."
+)
+def _missing_relay(observation: PoolObservation) -> str | None:
     without = observation.claim.without_relay
     if not without:
         return None
     nodes = "one of this pool's nodes runs" if len(without) == 1 else f"{len(without)} of this pool's nodes run"
-    message = f"{_confirmed(observation)}; {nodes} no relay: {join_first(without)}; check the relay pods there"
-    return make_condition("Programmed", "MissingRelay", message)
-
-
-def _programmed(observation: PoolObservation) -> Condition:
-    return make_condition("Programmed", "Programmed", _confirmed(observation))
+    return f"{_confirmed(observation)}; {nodes} no relay: {join_first(without)}; check the relay pods there"
 
 
 def _confirmed(observation: PoolObservation) -> str:
@@ -136,13 +143,17 @@ def _configuration(observation: PoolObservation, report: Report) -> str:
     return f"{shorten(report.ports.range)} with echo {echo}, unlike the spec"
 
 
-PROGRAMMED: tuple[Check, ...] = (
+# A relay that is being deleted reads no new configuration.
+_STAYING: Awaited = attrgetter("staying")
+_ALL: Awaited = attrgetter("relays")
+PROGRAMMED = (
     _paused,
     _config_refused,
     _pending,
-    partial(_no_relays, "Programmed"),
+    _no_relays(_STAYING),
     _missing_relay,
-    partial(_incompatible, "Programmed"),
-    partial(_silent, "Programmed"),
-    _programmed,
+    _incompatible(_STAYING),
+    _silent(_STAYING),
+    Reason("Programmed", "True", _confirmed),
 )
+UNSERVED = (_no_relays(_ALL), _incompatible(_ALL), _silent(_ALL), _not_programmed)

@@ -4,123 +4,108 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rtppool_core.contract.report import Report, SlaReport
+from rtppool_core.contract.report import AriState, Report, SlaReport
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import PoolObservation, judged_reason, worst_relay
 from rtppool_operator.status.host_share import describe_host_share
-from rtppool_operator.status.reasons import Check, Condition, join_first, make_condition
-from rtppool_operator.status.relay_checks import unserved
+from rtppool_operator.status.reasons import Reason, join_first, otherwise, reason
+from rtppool_operator.status.relay_checks import UNSERVED
 from rtppool_operator.status.text import shorten
 
 
-def _no_port(observation: PoolObservation) -> Condition | None:
+@reason("None", "False", "Another program uses the ports, and the message names the first. Move the range.")
+def _no_port(observation: PoolObservation) -> str | None:
     without = [pod.node for pod, report in observation.serving if report.ports.total <= report.ports.quarantined]
-    if not without:
-        return None
     remedy = "move the range, or stop the program that uses the ports"
-    return make_condition("PortsAvailable", "None", f"no port can be bound on {join_first(without)}; {remedy}")
+    return f"no port can be bound on {join_first(without)}; {remedy}" if without else None
 
 
-def _some_ports(observation: PoolObservation) -> Condition | None:
-    short = [(pod, report) for pod, report in observation.serving if report.ports.quarantined]
-    if not short:
-        return None
-    names = join_first([f"{pod.node} ({_first_quarantine(report)})" for pod, report in short])
+@reason("Partial", "False", "Add them to excludedPorts, or stop the program that uses them.")
+def _some_ports(observation: PoolObservation) -> str | None:
+    short = [f"{pod.node} ({_quarantine(report)})" for pod, report in observation.serving if report.ports.quarantined]
     remedy = "add them to excludedPorts, or stop the program that uses them"
-    return make_condition("PortsAvailable", "Partial", f"some ports can't be bound on {names}; {remedy}")
+    return f"some ports can't be bound on {join_first(short)}; {remedy}" if short else None
 
 
-def _first_quarantine(report: Report) -> str:
+def _quarantine(report: Report) -> str:
     first = report.ports.quarantine[0].reason if report.ports.quarantine else None
     return f"{report.ports.quarantined} ports, the first: {shorten(first)}"
 
 
-def _ports_available(observation: PoolObservation) -> Condition:
-    del observation
-    return make_condition("PortsAvailable", "Available", "every port of the range can be bound")
-
-
-def _echo_unreachable(observation: PoolObservation) -> Condition | None:
+@reason("Unreachable", "False", "Check the echo's pod, echo.host and echo.port, and firewalls for UDP.")
+def _echo_unreachable(observation: PoolObservation) -> str | None:
     silent = [(pod, report) for pod, report in observation.serving if report.echo.reachable is False]
-    if not silent:
-        return None
-    remedy = "check echo.host, echo.port and firewalls for UDP"
-    return make_condition("EchoReachable", "Unreachable", f"{_echoes(silent)}; {remedy}")
+    return f"{_echoes(silent)}; check echo.host, echo.port and firewalls for UDP" if silent else None
 
 
-def _nothing_sent(observation: PoolObservation) -> Condition | None:
+@reason("NothingSent", "Unknown", "Switch the probe on, or correct echo.host.")
+def _nothing_sent(observation: PoolObservation) -> str | None:
     unsure = [(pod, report) for pod, report in observation.serving if report.echo.reachable is None]
-    return make_condition("EchoReachable", "NothingSent", _echoes(unsure)) if unsure else None
+    return _echoes(unsure) if unsure else None
 
 
 def _echoes(relays: Iterable[tuple[RelayPod, Report]]) -> str:
     return join_first([f"{pod.node}: {shorten(report.echo.reason)}" for pod, report in relays])
 
 
-def _echo_reachable(observation: PoolObservation) -> Condition:
-    del observation
-    return make_condition("EchoReachable", "Reachable", "the echo answers every relay")
+def _asterisk_broken(state: AriState, remedy: str) -> Reason:
+    @reason(state, "False", remedy)
+    def broken(observation: PoolObservation) -> str | None:
+        states = [(pod, report.ari) for pod, report in observation.serving]
+        others = [(pod, ari) for pod, ari in states if ari.state not in {"Connected", "NotConfigured"}]
+        if not others or others[0][1].state != state:
+            return None
+        names = join_first([f"{pod.node}: {shorten(ari.reason)}" for pod, ari in others])
+        return f"{len(states) - len(others)} of {len(observation.relays)} relays are connected to Asterisk; {names}"
+
+    return broken
 
 
-def _asterisk_broken(observation: PoolObservation) -> Condition | None:
-    states = [(pod, report.ari) for pod, report in observation.serving]
-    broken = [(pod, ari) for pod, ari in states if ari.state not in {"Connected", "NotConfigured"}]
-    if not broken:
-        return None
-    names = join_first([f"{pod.node}: {shorten(ari.reason)}" for pod, ari in broken])
-    connected = f"{len(states) - len(broken)} of {len(observation.relays)} relays are connected to Asterisk"
-    return make_condition("AsteriskConnected", broken[0][1].state, f"{connected}; {names}")
-
-
-def _asterisk_not_configured(observation: PoolObservation) -> Condition | None:
+@reason("NotConfigured", "False", "Set ari.existingSecret once there is an Asterisk, see docs/asterisk.md.")
+def _asterisk_not_configured(observation: PoolObservation) -> str | None:
     without = [(pod, report.ari) for pod, report in observation.serving if report.ari.state == "NotConfigured"]
     if not without:
         return None
-    names = join_first([pod.node for pod, _ in without])
-    return make_condition("AsteriskConnected", "NotConfigured", f"{names}: {shorten(without[0][1].reason)}")
+    return f"{join_first([pod.node for pod, _ in without])}: {shorten(without[0][1].reason)}"
 
 
-def _asterisk_connected(observation: PoolObservation) -> Condition:
-    del observation
-    return make_condition("AsteriskConnected", "Connected", "every relay is connected to its Asterisk")
-
-
-def _limit_exceeded(observation: PoolObservation) -> Condition | None:
+@reason(
+    "LimitExceeded",
+    "False",
+    "status.sla has relay, limit and figure. The relay's /sla page has the cause. See docs/sla.md.",
+)
+def _limit_exceeded(observation: PoolObservation) -> str | None:
     worst = worst_relay(observation.serving)
     if worst is None or worst[1].result != "Violated":
         return None
     pod, verdict = worst
     limits = join_first([shorten(violation.limit) for violation in verdict.violations], ", ")
     message = _with_unreachable_tiers(f"{pod.node} ({pod.name}) exceeds {limits}; see status.sla", verdict)
-    return make_condition("SLAMet", judged_reason(verdict), message + describe_host_share(observation))
+    return message + describe_host_share(observation)
 
 
-_UNJUDGED = {
-    "NoCalls": "no call is active; the probe is not judged",
-    "TooFewSamples": "the window has fewer round trips of calls than sla.minSamples",
-    "NotMeasured": "limits were not measured",
-    "NoPackets": "calls are active, but none of their packets is answered or lost yet",
-}
+def _unjudged(name: str, text: str = "", remedy: str = "") -> Reason:
+    @reason(name, "Unknown", remedy)
+    def unjudged(observation: PoolObservation) -> str | None:
+        worst = worst_relay(observation.serving)
+        if worst is None or judged_reason(worst[1]) != name:
+            return None
+        pod, verdict = worst
+        message = text or f"the relay gives no verdict: {shorten(verdict.reason)}"
+        if verdict.missing:
+            limits = join_first([shorten(limit) for limit in verdict.missing], ", ")
+            message = f"{message}; {pod.node} ({pod.name}) lacks figures for {limits}"
+        return _with_unreachable_tiers(message, verdict)
+
+    return unjudged
 
 
-def _unjudged(observation: PoolObservation) -> Condition | None:
-    worst = worst_relay(observation.serving)
-    if worst is None or worst[1].result != "Unknown":
-        return None
-    pod, verdict = worst
-    reason = judged_reason(verdict)
-    message = _UNJUDGED.get(reason, f"the relay gives no verdict: {shorten(verdict.reason)}")
-    if verdict.missing:
-        limits = join_first([shorten(limit) for limit in verdict.missing], ", ")
-        message = f"{message}; {pod.node} ({pod.name}) lacks figures for {limits}"
-    return make_condition("SLAMet", reason, _with_unreachable_tiers(message, verdict))
-
-
-def _within_limits(observation: PoolObservation) -> Condition:
+@reason("WithinLimits", "True")
+def _within_limits(observation: PoolObservation) -> str:
     message = "every relay with calls meets its limits"
     worst = worst_relay(observation.serving)
     message = _with_unreachable_tiers(message, worst[1]) if worst else message
-    return make_condition("SLAMet", "WithinLimits", message + describe_host_share(observation))
+    return message + describe_host_share(observation)
 
 
 def _with_unreachable_tiers(message: str, verdict: SlaReport) -> str:
@@ -132,41 +117,75 @@ def _with_unreachable_tiers(message: str, verdict: SlaReport) -> str:
     return f"{message}; tiers up to {tiers} calls are out of reach{limit}; see status.sla"
 
 
-def _relay_stopping(observation: PoolObservation) -> Condition | None:
-    stopping = [(pod, report) for pod, report in observation.serving if report.draining]
-    if not stopping:
-        return None
-    names = join_first([f"{pod.node} ({_calls(report.calls.active)} left)" for pod, report in stopping])
-    return make_condition("Draining", "RelayStopping", f"relays that are being stopped take no new calls: {names}")
+@reason(
+    "RelayStopping",
+    "True",
+    "Wait: they end at the latest after drain.timeoutSeconds or the pod's grace period. "
+    "With relay.onStop=HandOver the next relay on the node adopts them.",
+)
+def _relay_stopping(observation: PoolObservation) -> str | None:
+    stopping = [
+        f"{pod.node} ({_calls(report.calls.active)} left)" for pod, report in observation.serving if report.draining
+    ]
+    return f"relays that are being stopped take no new calls: {join_first(stopping)}" if stopping else None
 
 
-def _calls_outside_range(observation: PoolObservation) -> Condition | None:
-    outside = [(pod, report) for pod, report in observation.serving if report.ports.draining]
+@reason("CallsOutsideRange", "True", "Wait until they end. No call is cut.")
+def _calls_outside_range(observation: PoolObservation) -> str | None:
+    outside = [(pod, report.ports.draining) for pod, report in observation.serving if report.ports.draining]
     if not outside:
         return None
-    left = sum(report.ports.draining for _, report in outside)
-    names = join_first([f"{pod.node} ({report.ports.draining})" for pod, report in outside])
+    left = sum(calls for _, calls in outside)
+    names = join_first([f"{pod.node} ({calls})" for pod, calls in outside])
     live, its = ("lives on a port", "its") if left == 1 else ("live on ports", "their")
-    message = f"{_calls(left)} {live} outside the range until {its} end: {names}"
-    return make_condition("Draining", "CallsOutsideRange", message)
-
-
-def _not_draining(observation: PoolObservation) -> Condition:
-    del observation
-    return make_condition("Draining", "NotDraining", "no call is outside the range, and no relay is being stopped")
+    return f"{_calls(left)} {live} outside the range until {its} end: {names}"
 
 
 def _calls(number: int) -> str:
     return "1 call" if number == 1 else f"{number} calls"
 
 
-PORTS_AVAILABLE: tuple[Check, ...] = (_no_port, _some_ports, *unserved("PortsAvailable"), _ports_available)
-ECHO_REACHABLE: tuple[Check, ...] = (_echo_unreachable, *unserved("EchoReachable"), _nothing_sent, _echo_reachable)
-ASTERISK_CONNECTED: tuple[Check, ...] = (
-    _asterisk_broken,
-    *unserved("AsteriskConnected"),
-    _asterisk_not_configured,
-    _asterisk_connected,
+PORTS_AVAILABLE = (
+    _no_port,
+    _some_ports,
+    *UNSERVED,
+    otherwise("Available", "True", "every port of the range can be bound"),
 )
-SLA_MET: tuple[Check, ...] = (_limit_exceeded, *unserved("SLAMet"), _unjudged, _within_limits)
-DRAINING: tuple[Check, ...] = (_relay_stopping, _calls_outside_range, *unserved("Draining"), _not_draining)
+ECHO_REACHABLE = (
+    _echo_unreachable,
+    *UNSERVED,
+    _nothing_sent,
+    otherwise("Reachable", "True", "the echo answers every relay"),
+)
+ASTERISK_CONNECTED = (
+    _asterisk_broken("Unreachable", "Check Asterisk, its http.conf, and the chart's ari.url."),
+    _asterisk_broken("Unauthorized", "Compare the Secret with ari.conf."),
+    _asterisk_broken("Replaced", "Stop that program: an application has one subscriber."),
+    *UNSERVED,
+    _asterisk_not_configured,
+    otherwise("Connected", "True", "every relay is connected to its Asterisk"),
+)
+SLA_MET = (
+    _limit_exceeded,
+    *UNSERVED,
+    _unjudged(
+        "NoPackets",
+        "calls are active, but none of their packets is answered or lost yet",
+        "Wait 5 s. If it persists, Asterisk sends no packets: see the relay's /calls.",
+    ),
+    _unjudged(
+        "TooFewSamples",
+        "the window has fewer round trips of calls than sla.minSamples",
+        "Wait, or lower sla.minSamples.",
+    ),
+    _unjudged("NotMeasured", "limits were not measured", "See the relay's /sla and /calls."),
+    _unjudged("NotJudged", remedy="The message has the relay's reason. Upgrade the operator."),
+    _unjudged("NoCalls", "no call is active; the probe is not judged"),
+    _within_limits,
+)
+DRAINING = (
+    _relay_stopping,
+    _calls_outside_range,
+    *UNSERVED,
+    otherwise("NotDraining", "False", "no call is outside the range, and no relay is being stopped"),
+)

@@ -69,6 +69,11 @@ def test_a_report_with_everything_in_it_is_accepted(make_report: MakeReport, win
     )
 
 
+def test_counts_since_the_start_of_a_relay_may_exceed_the_number_of_ports(make_report: MakeReport) -> None:
+    ports = PortsReport("10000-10100", 101, 101, 0, 0, 0, 0, 0, reused_early=1 << 20, leaked=1 << 20)
+    check_report(make_report(ports=ports))
+
+
 def ports(total: int, free: int, leased: int = 0, **more: int) -> dict[str, Any]:
     return {"ports": PortsReport("10000-10100", total, free, leased, 0, 0, 0, more.get("draining", 0))}
 
@@ -81,19 +86,19 @@ def sla(**changes: Any) -> dict[str, Any]:
     ("changes", "sentence"),
     [
         (ports(101, 100), "ports.total is 101; accepted is free + leased + resting + quarantined, 100"),
-        (ports(1, -1, 2), "ports.free is -1"),
-        (ports(HUGE, HUGE), "ports.total is 2147483648; accepted is 0 to 65536"),
-        (ports(1, 1, draining=-1), "ports.draining is -1"),
-        (ports(10**400, 10**400), "ports.total is beyond 63 bits"),
-        ({"applied_generation": -1}, "appliedGeneration is -1"),
-        ({"applied_generation": 1 << 63}, "appliedGeneration is beyond 63 bits"),
+        (ports(1, -1, 2), "ports.free: -1; accepted is a whole number from 0 to 65536"),
+        (ports(HUGE, HUGE), "ports.total: 2147483648; accepted is a whole number from 0 to 65536"),
+        (ports(1, 1, draining=-1), "ports.draining: -1"),
+        (ports(10**400, 10**400), "ports.total: 1000"),
+        ({"applied_generation": -1}, "appliedGeneration: -1"),
+        ({"applied_generation": 1 << 63}, "appliedGeneration: 9223372036854775808"),
         (sla(reason="the calls are late today"), "sla.reason is 'the calls are late today'; accepted is one word"),
         (sla(reason=""), "sla.reason is ''"),
         (sla(reason="A" * 65), "accepted is one word"),
-        (sla(active_calls=HUGE), "sla.active_calls"),
-        (sla(tier_up_to_calls=-1), "sla.tier_up_to_calls"),
-        (sla(violations=(SlaViolation("p50Microseconds", 1, HUGE),)), "sla.measured"),
-        (sla(unreachable_tiers=(UnreachableTier(HUGE, "beyond"),)), "sla.up_to_calls"),
+        (sla(active_calls=HUGE), "sla.activeCalls: "),
+        (sla(tier_up_to_calls=-1), "sla.tierUpToCalls: "),
+        (sla(violations=(SlaViolation("p50Microseconds", 1, HUGE),)), "sla.violations[0].measured: "),
+        (sla(unreachable_tiers=(UnreachableTier(HUGE, "beyond"),)), "sla.unreachableTiers[0].upToCalls: "),
         ({"config_error": "x" * 5_000}, "accepted is text of at most 4096 characters"),
         ({"not_ready": ("fine", "x" * 5_000)}, "notReady[1]: "),
         ({"software_version": "\ud800"}, "not JSON"),

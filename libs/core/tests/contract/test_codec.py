@@ -8,13 +8,14 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import inspect
 
 from rtppool_core.contract.codec import Contract, ContractError, decode, from_json, to_json
 from rtppool_core.contract.pools_file import EchoTarget, PoolEntry, PoolsDocument
 from rtppool_core.contract.port_range import PortRange
-from rtppool_core.contract.report import CallsReport, HistogramExport, Report
+from rtppool_core.contract.report import HistogramExport, Report
 from rtppool_core.net.hosts import host_problem
-from rtppool_core.statistics.histogram import BUCKETS, SCHEME
+from rtppool_core.statistics.histogram import SCHEME
 
 
 class Inner(Contract, frozen=True):
@@ -34,13 +35,31 @@ class Outer(Contract, frozen=True):
     flag: bool = False
 
 
-# JSON has no other numbers.
-st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
-# Its default is made by a factory, which Hypothesis takes for a value.
-COUNTS = st.dictionaries(st.text(), st.integers(0, 1 << 62), max_size=3)
-st.register_type_strategy(CallsReport, st.builds(CallsReport, ended_by=COUNTS))
-BUCKET_COUNTS = st.lists(st.tuples(st.integers(0, BUCKETS - 1), st.integers(0, (1 << 31) - 1)), max_size=5)
-st.register_type_strategy(HistogramExport, st.builds(HistogramExport, counts=BUCKET_COUNTS.map(tuple)))
+def within_bounds(kind: Any) -> st.SearchStrategy[Any]:
+    """Values of a contract. Hypothesis does not know the bounds of its types."""
+    match kind:
+        case inspect.StructType():
+            return st.builds(kind.cls, **{each.name: within_bounds(each.type) for each in kind.fields})
+        case inspect.UnionType():
+            return st.one_of(*map(within_bounds, kind.types))
+        case inspect.LiteralType():
+            return st.sampled_from(kind.values)
+        case inspect.VarTupleType():
+            return st.lists(within_bounds(kind.item_type), max_size=5).map(tuple)
+        case inspect.TupleType():
+            return st.tuples(*map(within_bounds, kind.item_types))
+        case inspect.DictType():
+            return st.dictionaries(within_bounds(kind.key_type), within_bounds(kind.value_type), max_size=3)
+        case inspect.IntType():
+            return st.integers(kind.ge, kind.le if kind.lt is None else kind.lt - 1)
+        case inspect.FloatType():
+            # JSON has no other numbers.
+            return st.floats(kind.ge, kind.le, allow_nan=False, allow_infinity=False)
+        case inspect.StrType():
+            return st.text(max_size=kind.max_length)
+    return st.none() if isinstance(kind, inspect.NoneType) else st.booleans()
+
+
 PORT_RANGES = st.builds(
     lambda start, more: PortRange(start, start + more), st.integers(1024, 60_000), st.integers(0, 99)
 )
@@ -56,7 +75,7 @@ ENTRIES = st.builds(
     ),
 )
 DOCUMENTS = st.one_of(
-    st.builds(Report).map(lambda value: (Report, value)),
+    within_bounds(inspect.type_info(Report)).map(lambda value: (Report, value)),
     st.builds(PoolsDocument, pools=st.lists(ENTRIES, max_size=3).map(tuple)).map(lambda value: (PoolsDocument, value)),
 )
 

@@ -129,7 +129,7 @@ def _accepted(accepted: inspect.Type, text: str) -> str:
     described = _ACCEPTED.get(type(accepted), text)
     if isinstance(accepted, inspect.StrType) and accepted.max_length is not None:
         return f"{described} of at most {accepted.max_length} characters"
-    if isinstance(accepted, inspect.IntType) and accepted.ge is not None:
+    if isinstance(accepted, inspect.IntType | inspect.FloatType) and accepted.ge is not None:
         most = accepted.le if accepted.lt is None else accepted.lt - 1
         return f"{described} from {accepted.ge}" if most is None else f"{described} from {accepted.ge} to {most}"
     return described

@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from msgspec import structs
+from msgspec import Meta, structs
 
 from rtppool_core.contract.codec import Contract
+
+# Readers reject other numbers. A pool's status has 32 bits for each.
+MAX_NUMBER = (1 << 31) - 1
+Number = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class PacketCounts(Contract, frozen=True):
     """Counts that add up. A count that a relay does not report is 0."""
 
     too_late: Annotated[
-        int,
+        Number,
         Count(
             metric="too_late_packets",
             text="Answers that came after 2 s.",
@@ -72,7 +76,7 @@ class PacketCounts(Contract, frozen=True):
         ),
     ] = 0
     source_lost: Annotated[
-        int,
+        Number,
         Count(
             metric="source_lost_packets",
             text="Packets missing in Asterisk's sequence.",
@@ -82,7 +86,7 @@ class PacketCounts(Contract, frozen=True):
         ),
     ] = 0
     duplicates: Annotated[
-        int,
+        Number,
         Count(
             metric="duplicate_packets",
             text="Answers that had come before.",
@@ -92,7 +96,7 @@ class PacketCounts(Contract, frozen=True):
         ),
     ] = 0
     reordered: Annotated[
-        int,
+        Number,
         Count(
             metric="reordered_packets",
             text="Answers overtaken by a later packet's.",
@@ -102,7 +106,7 @@ class PacketCounts(Contract, frozen=True):
         ),
     ] = 0
     dscp_changed: Annotated[
-        int,
+        Number,
         Count(
             metric="dscp_mismatched_packets",
             text="Packets with another DSCP than the relay's.",
@@ -113,7 +117,7 @@ class PacketCounts(Contract, frozen=True):
         ),
     ] = 0
     source_dscp_mismatches: Annotated[
-        int,
+        Number,
         Count(
             metric="dscp_mismatched_packets",
             text="Packets with another DSCP than the relay's.",
@@ -125,7 +129,7 @@ class PacketCounts(Contract, frozen=True):
     ] = 0
 
 
-COUNTS: Mapping[str, Count] = {each.name: each.type.__metadata__[0] for each in structs.fields(PacketCounts)}
+COUNTS: Mapping[str, Count] = {each.name: each.type.__metadata__[-1] for each in structs.fields(PacketCounts)}
 TIMES: Mapping[str, Times] = {
     "round_trip": Times(
         "Round trip",

@@ -6,25 +6,31 @@ operator merges relays by adding counts.
 
 from __future__ import annotations
 
-from dataclasses import astuple, fields
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
 from rtppool_core.contract.codec import Contract
-from rtppool_core.contract.figures import PacketCounts
+from rtppool_core.contract.figures import MAX_NUMBER, Number, PacketCounts
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.histogram import BUCKETS, SCHEME, Histogram, SchemeError
 from rtppool_core.units import NS_PER_US
 
 VERSION = 1
-MAX_COUNT = (1 << 63) - 1
 MAX_TEXT = 4_096
+MAX_PORTS = 1 << 16
+MAX_WINDOW_SECONDS = 3_600
+MAX_PROCESSORS = 1 << 16
 
-# Readers refuse a longer text, and a histogram that can't be.
+# Readers reject a longer text, and a number outside these bounds.
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+PortCount = Annotated[int, Meta(ge=0, le=MAX_PORTS)]
 Bucket = Annotated[int, Meta(ge=0, lt=BUCKETS)]
-BucketCount = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
+Nanoseconds = Annotated[int, Meta(ge=0, le=MAX_NUMBER * NS_PER_US)]
+AddedNanoseconds = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+CpuSeconds = Annotated[float, Meta(ge=0, le=MAX_WINDOW_SECONDS * MAX_PROCESSORS)]
+HostNumber = Annotated[int, Meta(ge=0, le=MAX_WINDOW_SECONDS * MAX_PROCESSORS * 1_000)]
 
 AriState = Literal["Connected", "NotConfigured", "Unreachable", "Unauthorized", "Replaced"]
 SlaResult = Literal["Met", "Violated", "Unknown"]
@@ -35,9 +41,9 @@ EchoWitness = Literal["ThisMachine", "Reported", "NotReported"]
 class HistogramExport(Contract, frozen=True):
     """A histogram's non-empty buckets as (bucket, count) in ascending order, and its exact extremes in ns."""
 
-    counts: tuple[tuple[Bucket, BucketCount], ...]
-    min_ns: int
-    max_ns: int
+    counts: tuple[tuple[Bucket, Number], ...]
+    min_ns: Nanoseconds
+    max_ns: Nanoseconds
     scheme: Text = SCHEME
 
 
@@ -52,15 +58,10 @@ def import_histogram(export: HistogramExport) -> Histogram:
     """Return the histogram of an export.
 
     Raises:
-        SchemeError: another scheme, or an impossible bucket or count.
+        SchemeError: another scheme.
     """
     if export.scheme != SCHEME:
         raise SchemeError(f"histogram scheme {export.scheme!r}; accepted is {SCHEME}")
-    for bucket, count in export.counts:
-        if not 0 <= bucket < BUCKETS or count < 0:
-            raise SchemeError(
-                f"bucket {bucket} with count {count}; accepted are buckets below {BUCKETS}, counts from 0"
-            )
     histogram = Histogram()
     histogram.add_buckets(export.counts, export.min_ns, export.max_ns)
     return histogram
@@ -89,16 +90,16 @@ class PortsReport(Contract, frozen=True):
     """
 
     range: Text
-    total: int
-    free: int
-    leased: int
-    resting: int
-    quarantined: int
-    excluded: int
-    draining: int
-    reused_early: int = 0
+    total: PortCount
+    free: PortCount
+    leased: PortCount
+    resting: PortCount
+    quarantined: PortCount
+    excluded: PortCount
+    draining: PortCount
+    reused_early: Number = 0
     quarantine: tuple[Quarantine, ...] = ()
-    leaked: int = 0
+    leaked: Number = 0
 
 
 class DurationsReport(Contract, frozen=True):
@@ -129,7 +130,7 @@ class CallsReport(Contract, frozen=True):
     packet at this relay.
     """
 
-    active: int
+    active: PortCount
     accepted: int
     ended: int
     cut: int
@@ -209,7 +210,7 @@ class EchoReport(Contract, frozen=True):
     """The echo's state at this relay. `reachable` is None before the first packet to it."""
 
     host: Text
-    port: int
+    port: Annotated[int, Meta(ge=0, lt=MAX_PORTS)]
     resolved_address: Text | None = None
     reachable: bool | None = None
     reason: Text | None = None
@@ -223,11 +224,11 @@ class LateByCause(Contract, frozen=True):
     do not report it, and judge all of `relay` and `echo`.
     """
 
-    source: int = 0
-    relay: int = 0
-    echo: int = 0
-    host: int | None = None
-    judged: int | None = None
+    source: Number = 0
+    relay: Number = 0
+    echo: Number = 0
+    host: Number | None = None
+    judged: Number | None = None
 
     @property
     def all_causes(self) -> int:
@@ -252,17 +253,17 @@ class ReorderingReport(Contract, frozen=True):
     is the largest n of n-reordering (5.3): 3 and more make TCP retransmit.
     """
 
-    max_extent: int
-    max_late_microseconds: int
-    max_n: int
+    max_extent: Number
+    max_late_microseconds: Number
+    max_n: Number
 
 
 class DirectedLossReport(Contract, frozen=True):
     """Lost packets by direction, from the echo's own count. `undetermined` where the count is not conclusive."""
 
-    to_echo: int
-    from_echo: int
-    undetermined: int
+    to_echo: Number
+    from_echo: Number
+    undetermined: Number
 
 
 class BurstsReport(Contract, frozen=True):
@@ -272,18 +273,18 @@ class BurstsReport(Contract, frozen=True):
     over all packets outside bursts.
     """
 
-    expected: int
-    lost: int
-    runs: int
-    bursts: int
-    burst_packets: int
-    burst_lost: int
-    burst_ns: int
-    gaps: int
-    gap_packets: int
-    gap_ns: int
-    burst_density: int | None = None
-    gap_density: int | None = None
+    expected: Number
+    lost: Number
+    runs: Number
+    bursts: Number
+    burst_packets: Number
+    burst_lost: Number
+    burst_ns: AddedNanoseconds
+    gaps: Number
+    gap_packets: Number
+    gap_ns: AddedNanoseconds
+    burst_density: Number | None = None
+    gap_density: Number | None = None
     mean_burst_microseconds: int | None = None
     mean_gap_microseconds: int | None = None
 
@@ -312,16 +313,8 @@ def export_bursts(counts: BurstCounts, expected: int) -> BurstsReport | None:
 
 
 def import_bursts(export: BurstsReport) -> BurstCounts:
-    """Return the counts of an export.
-
-    Raises:
-        ValueError: a count below 0 or beyond 63 bits.
-    """
-    counts = BurstCounts(**{each.name: getattr(export, each.name) for each in fields(BurstCounts)})
-    impossible = [count for count in (export.expected, *astuple(counts)) if not 0 <= count <= MAX_COUNT]
-    if impossible:
-        raise ValueError(f"bursts with a count of {impossible[0]}; accepted is 0 to {MAX_COUNT}")
-    return counts
+    """Return the counts of an export."""
+    return BurstCounts(**{each.name: getattr(export, each.name) for each in fields(BurstCounts)})
 
 
 class StreamFigures(PacketCounts, frozen=True, kw_only=True):
@@ -336,26 +329,26 @@ class StreamFigures(PacketCounts, frozen=True, kw_only=True):
     codec. `g711_packet_microseconds` is the mean media of a packet; absent for another codec, and from earlier relays.
     """
 
-    packets: int
-    answered: int
-    lost: int
+    packets: Number
+    answered: Number
+    lost: Number
     late: LateByCause
     # Required, as version 1 always had them.
-    reordered: int
-    duplicates: int
-    too_late: int
+    reordered: Number
+    duplicates: Number
+    too_late: Number
     reordering: ReorderingReport | None = None
     directed_loss: DirectedLossReport | None = None
     bursts: BurstsReport | None = None
-    jitter_microseconds: int | None = None
-    jitter_max_microseconds: int | None = None
-    source_jitter_microseconds: int | None = None
-    source_jitter_max_microseconds: int | None = None
-    pdv_microseconds: int | None = None
-    source_pdv_microseconds: int | None = None
-    skew_ppm: int | None = None
+    jitter_microseconds: Number | None = None
+    jitter_max_microseconds: Number | None = None
+    source_jitter_microseconds: Number | None = None
+    source_jitter_max_microseconds: Number | None = None
+    pdv_microseconds: Number | None = None
+    source_pdv_microseconds: Number | None = None
+    skew_ppm: Annotated[int, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)] | None = None
     skew_clamped: bool | None = None
-    g711_packet_microseconds: int | None = None
+    g711_packet_microseconds: Number | None = None
     estimated_r_factor: float | None = None
     estimated_mos: float | None = None
 
@@ -383,14 +376,14 @@ class SlaViolation(Contract, frozen=True):
     """A limit, in the unit of its name, with the measured figure above it."""
 
     limit: Text
-    accepted: int
-    measured: int
+    accepted: Number
+    measured: Number
 
 
 class UnreachableTier(Contract, frozen=True):
     """A tier for more calls than the relay can carry. `reason` is a sentence."""
 
-    up_to_calls: int
+    up_to_calls: Number
     reason: Text
 
 
@@ -403,11 +396,11 @@ class SlaReport(Contract, frozen=True):
 
     result: SlaResult
     reason: Text
-    active_calls: int
-    tier_up_to_calls: int | None = None
+    active_calls: Number
+    tier_up_to_calls: Number | None = None
     above_tiers: bool = False
     violations: tuple[SlaViolation, ...] = ()
-    capacity_calls: int | None = None
+    capacity_calls: Number | None = None
     unreachable_tiers: tuple[UnreachableTier, ...] = ()
     missing: tuple[Text, ...] = ()
 
@@ -436,16 +429,16 @@ class HostReport(Contract, frozen=True):
     host's share; absent while no packet is late.
     """
 
-    window_seconds: int
-    cpu_seconds: float | None = None
-    stolen_milliseconds: int | None = None
-    run_delay_milliseconds: int | None = None
-    throttled_milliseconds: int | None = None
-    throttled_periods: int | None = None
-    pressure_milliseconds: int | None = None
-    heartbeat_late_milliseconds: int | None = None
-    late_packets: int | None = None
-    late_in_host_seconds: int | None = None
+    window_seconds: Annotated[int, Meta(ge=0, le=MAX_WINDOW_SECONDS)]
+    cpu_seconds: CpuSeconds | None = None
+    stolen_milliseconds: HostNumber | None = None
+    run_delay_milliseconds: HostNumber | None = None
+    throttled_milliseconds: HostNumber | None = None
+    throttled_periods: HostNumber | None = None
+    pressure_milliseconds: HostNumber | None = None
+    heartbeat_late_milliseconds: HostNumber | None = None
+    late_packets: HostNumber | None = None
+    late_in_host_seconds: HostNumber | None = None
     echo: EchoWitness | None = None
     witnesses: tuple[WitnessReport, ...] = ()
     sentence: Text | None = None
@@ -498,7 +491,7 @@ class Report(Contract, frozen=True):
     version: int = VERSION
     drain_deadline_seconds: float | None = None
     pool: PoolReference | None = None
-    applied_generation: int | None = None
+    applied_generation: Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] | None = None
     config_error: Text | None = None
     preflight: tuple[Finding, ...] = ()
     host: HostReport | None = None

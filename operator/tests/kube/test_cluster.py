@@ -203,7 +203,7 @@ async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks
     with pytest.raises(ClusterError, match="overloaded and asked for a pause"):
         await cluster.refresh(RELAY, "abc")
     assert len(api.requests) == asked
-    assert await Leases(server).lease("kube-system", "rtp-pool-operator") is None, "a lease can't wait"
+    assert await Leases(server).lease() is None, "a lease can't wait"
     clock[0] += 0.2
     await cluster.refresh(RELAY, "abc")
 
@@ -234,6 +234,7 @@ async def test_pools_are_served_when_their_version_can_be_asked_for(api: ApiStan
 
 async def test_a_lease_that_somebody_else_wrote_first_is_not_ours(api: ApiStandIn, server: ApiServer) -> None:
     api.instead = lambda _request: refusal(409, "the object has been modified")
-    lease = {"metadata": {"name": "rtp-pool-operator"}, "spec": {"holderIdentity": "ns/me"}}
-    assert not await Leases(server).write_lease("kube-system", "rtp-pool-operator", lease, exists=True)
-    assert [method for method, _, _ in api.requests] == ["PUT"]
+    for version, method in (({"resourceVersion": "7"}, "PUT"), ({}, "POST")):
+        lease = {"metadata": {"name": "rtp-pool-operator", **version}, "spec": {"holderIdentity": "ns/me"}}
+        assert not await Leases(server).write_lease(lease)
+        assert api.requests[-1][0] == method

@@ -16,14 +16,13 @@ from rtppool_operator.kube.lease import (
     Leadership,
     LeaseState,
     are_replicas,
-    may_take,
 )
 
 
 @pytest.mark.parametrize(
     ("held", "unchanged_seconds", "taken"),
     [
-        (None, 0, True),
+        (LeaseState(), 0, True),
         (LeaseState("", "1"), 0, True),
         (LeaseState("me", "1"), 0, True),
         (LeaseState("other", "1", 15), 14, False),
@@ -31,10 +30,8 @@ from rtppool_operator.kube.lease import (
         (LeaseState("other", "1", 15), float("inf"), True),
     ],
 )
-def test_a_lease_is_taken_when_it_is_free_mine_or_over(
-    held: LeaseState | None, unchanged_seconds: float, taken: bool
-) -> None:
-    assert may_take(held, "me", unchanged_seconds) is taken
+def test_a_lease_is_taken_when_it_is_free_mine_or_over(held: LeaseState, unchanged_seconds: float, taken: bool) -> None:
+    assert held.may_be_taken("me", unchanged_seconds) is taken
 
 
 @pytest.mark.parametrize(
@@ -61,15 +58,14 @@ class Store:
         self.version = 0
         self.away = False
 
-    async def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
-        assert (namespace, name) == ("kube-system", "rtp-pool-operator")
+    async def lease(self) -> Mapping[str, Any] | None:
         if self.away:
             raise ClusterError("get lease: the API server can't be reached")
         return self.kept
 
-    async def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
-        assert (namespace, name) == ("kube-system", "rtp-pool-operator")
-        if exists and lease["metadata"]["resourceVersion"] != str(self.version):
+    async def write_lease(self, lease: Mapping[str, Any]) -> bool:
+        assert (lease["metadata"]["namespace"], lease["metadata"]["name"]) == ("kube-system", "rtp-pool-operator")
+        if lease["metadata"].get("resourceVersion", "0") != str(self.version):
             return False
         self.version += 1
         self.kept = {**lease, "metadata": {**lease["metadata"], "resourceVersion": str(self.version)}}
@@ -183,8 +179,8 @@ def renews_after_the_next_read(leadership: Leadership, store: Store) -> None:
     """Have an operator take or renew the Lease between the next read of it and the write that follows."""
     read = store.lease
 
-    async def read_and_renew(namespace: str, name: str) -> Mapping[str, Any] | None:
-        lease = await read(namespace, name)
+    async def read_and_renew() -> Mapping[str, Any] | None:
+        lease = await read()
         store.lease = read  # type: ignore[method-assign]
         assert await leadership.hold() is None
         return lease

@@ -38,9 +38,9 @@ class TimedCluster(MemoryCluster):
         self.looks.append(self._time())
         return super().read_view()
 
-    async def write_lease(self, namespace: str, name: str, lease: object, *, exists: bool) -> bool:
+    async def write_lease(self, lease: object) -> bool:
         self.renewals.append(self._time())
-        return await super().write_lease(namespace, name, lease, exists=exists)
+        return await super().write_lease(lease)
 
 
 @contextlib.asynccontextmanager
@@ -134,10 +134,10 @@ class LeaseOutage(TimedCluster):
 
     lease_away = False
 
-    async def lease(self, namespace: str, name: str) -> object | None:
+    async def lease(self) -> None:
         if self.lease_away:
             raise ClusterError("get lease: the API server can't be reached")
-        return await super().lease(namespace, name)
+        await super().lease()
 
 
 async def test_an_operator_that_could_not_renew_its_lease_calls_no_relay_silent_that_it_did_not_ask(

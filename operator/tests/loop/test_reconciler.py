@@ -44,7 +44,6 @@ class MemoryCluster:
         self.refreshed: list[tuple[str, str]] = []
         self.statuses: list[Mapping[str, Any]] = []
         self.events: list[PoolEvent] = []
-        self.leases: dict[str, Any] = {}
         self.refused: set[str] = set()
         self.pruned: set[str] = set()
         self.conflicts = 0
@@ -95,11 +94,10 @@ class MemoryCluster:
     async def record_default_pool(self, name: str) -> None:
         raise AssertionError(f"no values, and yet {name} was recorded")
 
-    async def lease(self, namespace: str, name: str) -> Any | None:
-        return self.leases.get(f"{namespace}/{name}")
+    async def lease(self) -> None:
+        """Return no Lease: it is free in every test."""
 
-    async def write_lease(self, namespace: str, name: str, lease: Any, *, exists: bool) -> bool:
-        assert exists == (await self.lease(namespace, name) is not None)
+    async def write_lease(self, lease: Any) -> bool:
         assert lease["spec"]["holderIdentity"] == "ns/me"
         return True
 

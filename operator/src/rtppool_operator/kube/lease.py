@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from rtppool_operator.kube.api_server import CONFLICT, WRITE_SECONDS, ApiServer, ClusterError
 
 LEASE_NAME = "rtp-pool-operator"
 # All releases of a cluster compete for one lease.
 LEASE_NAMESPACE = "kube-system"
+PATH = f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases"
 DURATION_SECONDS = 15
 # A Lease edited by hand must not stop the operator for longer than this.
 MAX_DURATION_SECONDS = 60
@@ -28,18 +29,15 @@ MAX_WRITE_SECONDS = float(WRITE_SECONDS)
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """A Lease as read. `holder` is empty after a release, and every write changes `version`."""
+    """A Lease as read. `holder` is empty after a release and without a Lease, and every write changes `version`."""
 
-    holder: str
-    version: str
+    holder: str = ""
+    version: str = ""
     duration_seconds: int = DURATION_SECONDS
 
-
-def may_take(state: LeaseState | None, me: str, unchanged_seconds: float) -> bool:
-    """Return whether the Lease is free, mine, or unchanged for longer than its duration."""
-    if state is None or state.holder in {"", me}:
-        return True
-    return unchanged_seconds > state.duration_seconds
+    def may_be_taken(self, me: str, unchanged_seconds: float) -> bool:
+        """Return whether the Lease is free, mine, or unchanged for longer than its duration."""
+        return self.holder in {"", me} or unchanged_seconds > self.duration_seconds
 
 
 def are_replicas(one: str, other: str) -> bool:
@@ -47,34 +45,23 @@ def are_replicas(one: str, other: str) -> bool:
     return one.rsplit("-", 2)[0] == other.rsplit("-", 2)[0]
 
 
-class LeaseStore(Protocol):
-    """A store of Leases as JSON."""
-
-    async def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """Return a Lease, or None."""
-
-    async def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
-        """Create or replace a Lease; return False when it changed in the meantime."""
-
-
 class Leases:
-    """The Leases of an API server. Their requests are urgent: a lease can't wait."""
+    """The Lease at an API server, as JSON. Its requests are urgent: a lease can't wait."""
 
     def __init__(self, api: ApiServer) -> None:
         self._api = api
 
-    async def lease(self, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """Return a Lease; None without one."""
-        return await self._api.find(f"get lease {name}", f"{_path(namespace)}/{name}", WRITE_SECONDS)
+    async def lease(self) -> Mapping[str, Any] | None:
+        """Return the Lease; None without one."""
+        return await self._api.find(f"get lease {LEASE_NAME}", f"{PATH}/{LEASE_NAME}", WRITE_SECONDS)
 
-    async def write_lease(self, namespace: str, name: str, lease: Mapping[str, Any], *, exists: bool) -> bool:
-        """Create or replace a Lease; return False when it changed in the meantime."""
-        path = _path(namespace)
+    async def write_lease(self, lease: Mapping[str, Any]) -> bool:
+        """Replace the version in the metadata, or create the Lease; return False when it changed in the meantime."""
         try:
-            if exists:
-                await self._api.write(f"update lease {name}", "PUT", f"{path}/{name}", lease, urgent=True)
+            if "resourceVersion" in lease["metadata"]:
+                await self._api.write(f"update lease {LEASE_NAME}", "PUT", f"{PATH}/{LEASE_NAME}", lease, urgent=True)
             else:
-                await self._api.write(f"create lease {name}", "POST", path, lease, urgent=True)
+                await self._api.write(f"create lease {LEASE_NAME}", "POST", PATH, lease, urgent=True)
         except ClusterError as error:
             if error.status == CONFLICT:
                 return False
@@ -91,12 +78,12 @@ class Leadership:
 
     def __init__(
         self,
-        store: LeaseStore,
+        leases: Leases,
         me: str,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._store = store
+        self._leases = leases
         self._me = me
         self._monotonic = monotonic
         self._now = now
@@ -116,18 +103,16 @@ class Leadership:
             ClusterError: the API server can't be reached, or rejects the request.
         """
         began = self._monotonic()
-        lease = await self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
-        state = _state_of(lease)
-        if state is not None and state.version != self._seen[0]:
+        state = _state_of(await self._leases.lease())
+        if state.version and state.version != self._seen[0]:
             self._was_changed = self._seen[0] != ""
             self._seen = (state.version, self._monotonic())
-        if state is not None and not may_take(state, self._me, self._monotonic() - self._seen[1]):
+        if not state.may_be_taken(self._me, self._monotonic() - self._seen[1]):
             self._until = float("-inf")
             self.holder = state.holder if self._was_changed else ""
             return f"operator {state.holder} holds the lease"
         self.holder = ""
-        mine = self._mine(lease, self._me)
-        if not await self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, mine, exists=lease is not None):
+        if not await self._leases.write_lease(self._held_by(self._me, state)):
             return "the lease changed before this operator could take it"
         # From before the request: the Lease can't end earlier than that for another operator.
         self._until = began + DURATION_SECONDS - MAX_WRITE_SECONDS
@@ -142,20 +127,15 @@ class Leadership:
         self._until = float("-inf")
         # A renewal that was cancelled may still arrive, and change the Lease in between.
         for _ in range(RELEASE_ATTEMPTS):
-            lease = await self._store.lease(LEASE_NAMESPACE, LEASE_NAME)
-            state = _state_of(lease)
-            if lease is None or state is None or state.holder != self._me:
-                return
-            if await self._store.write_lease(LEASE_NAMESPACE, LEASE_NAME, self._mine(lease, ""), exists=True):
+            state = _state_of(await self._leases.lease())
+            if state.holder != self._me or await self._leases.write_lease(self._held_by("", state)):
                 return
 
-    def _mine(self, lease: Mapping[str, Any] | None, holder: str) -> dict[str, Any]:
-        metadata: dict[str, Any] = {"name": LEASE_NAME, "namespace": LEASE_NAMESPACE}
-        if lease is not None:
-            # The API server rejects our write if the Lease has changed since we read it.
-            metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
+    def _held_by(self, holder: str, before: LeaseState) -> dict[str, Any]:
+        # The API server rejects our write if the Lease has changed since we read it.
+        version = {"resourceVersion": before.version} if before.version else {}
         return {
-            "metadata": metadata,
+            "metadata": {"name": LEASE_NAME, "namespace": LEASE_NAMESPACE, **version},
             "spec": {
                 "holderIdentity": holder,
                 "leaseDurationSeconds": DURATION_SECONDS,
@@ -164,15 +144,9 @@ class Leadership:
         }
 
 
-def _state_of(lease: Mapping[str, Any] | None) -> LeaseState | None:
+def _state_of(lease: Mapping[str, Any] | None) -> LeaseState:
     if lease is None:
-        return None
+        return LeaseState()
     spec = lease.get("spec") or {}
-    duration = spec.get("leaseDurationSeconds") or DURATION_SECONDS
-    return LeaseState(
-        spec.get("holderIdentity") or "", lease["metadata"]["resourceVersion"], min(duration, MAX_DURATION_SECONDS)
-    )
-
-
-def _path(namespace: str) -> str:
-    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    duration = min(spec.get("leaseDurationSeconds") or DURATION_SECONDS, MAX_DURATION_SECONDS)
+    return LeaseState(spec.get("holderIdentity") or "", lease["metadata"]["resourceVersion"], duration)

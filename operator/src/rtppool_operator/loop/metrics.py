@@ -31,12 +31,7 @@ class MetricsContext:
 class OperatorMetrics(Collector):
     """Reads the reconciler, the poller and their context at each scrape."""
 
-    def __init__(
-        self,
-        reconciler: Reconciler,
-        poller: Poller,
-        context: MetricsContext | None = None,
-    ) -> None:
+    def __init__(self, reconciler: Reconciler, poller: Poller, context: MetricsContext | None = None) -> None:
         self._reconciler = reconciler
         self._poller = poller
         self._context = context or MetricsContext()
@@ -57,10 +52,7 @@ class OperatorMetrics(Collector):
         answered = self._poller.polls - self._poller.failed_polls
         polls = {"heard": answered, "failed": self._poller.failed_polls}
         yield _by_label("relay_polls", "Polls of relays.", "result", polls)
-        errors = {
-            action: counts.errors[action]
-            for action in (*FAILING_ACTIONS, *sorted(counts.errors.keys() - {*FAILING_ACTIONS}))
-        } | self._reconciler.jobs.failures()
+        errors = dict.fromkeys(FAILING_ACTIONS, 0) | counts.errors | self._reconciler.jobs.failures()
         yield _by_label("errors", "Failures by action.", "what", errors)
         yield from self._totals(counts)
         yield _rounds(counts)
@@ -83,9 +75,7 @@ class OperatorMetrics(Collector):
             ),
             ("watch_restarts", "Unexpected ends of the watch of pools.", around.watch_restarts()),
         ):
-            family = CounterMetricFamily(f"rtp_operator_{name}", text)
-            family.add_metric([], value)
-            yield family
+            yield CounterMetricFamily(f"rtp_operator_{name}", text, value)
 
     def _gauges(self, counts: WorkCounters) -> Iterable[Metric]:
         outdated = float(self._context.definition_problem() is not None)
@@ -94,16 +84,9 @@ class OperatorMetrics(Collector):
             ("relays", "Relay pods at the last round.", counts.relays),
             ("leading", "1 while this operator holds the lease and reaches the API server.", self._leading()),
             ("definition_outdated", "1 while this operator's definition of RtpPool is not in force.", outdated),
-            (
-                "last_cycle_seconds",
-                "Duration of the last round with its writes.",
-                counts.last_cycle_seconds,
-            ),
+            ("last_cycle_seconds", "Duration of the last round with its writes.", counts.last_cycle_seconds),
         ):
-            gauge = GaugeMetricFamily(f"rtp_operator_{name}", text)
-            if number is not None:
-                gauge.add_metric([], number)
-            yield gauge
+            yield GaugeMetricFamily(f"rtp_operator_{name}", text, number)
 
     def _conditions(self, counts: WorkCounters) -> Metric:
         family = GaugeMetricFamily(

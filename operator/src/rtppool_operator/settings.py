@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtppool_core.contract.codec import ContractError, decode
 from rtppool_core.contract.port_range import MAX_PORT
 from rtppool_core.net.http_endpoints import any_address
 from rtppool_core.net.tls_files import ServerCertificate, TrustedAuthority
@@ -108,8 +109,8 @@ def _default_pool(env: Environment) -> DefaultPool | None:
     if not text:
         return None
     try:
-        return DefaultPool.parse(text)
-    except ValueError:
+        return decode(DefaultPool, text)
+    except ContractError:
         env.problem(f"DEFAULT_POOL={text:.{MAX_SHOWN}}: accepted is {ACCEPTED} (the chart sets it)")
         return None
 

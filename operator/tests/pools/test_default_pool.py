@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from rtppool_core.contract.codec import ContractError, decode
 from rtppool_operator.pools.cluster_view import ClusterView
 from rtppool_operator.pools.default_pool import FIELD_MANAGER, DefaultPool, without_hook
 from rtppool_operator.pools.spec import Pool
@@ -18,7 +20,7 @@ from rtppool_operator.pools.spec import Pool
 MakePool = Callable[..., Pool]
 SPEC = {"portRange": {"start": 10000, "end": 10100}}
 MANAGED = DefaultPool("default", managed=True, spec=SPEC)
-ONCE = replace(MANAGED, managed=False)
+ONCE = structs.replace(MANAGED, managed=False)
 
 
 def view(*pools: Pool, recorded: str | None = None) -> ClusterView:
@@ -34,7 +36,7 @@ def test_a_pool_that_never_was_is_made(values: DefaultPool, make_pool: MakePool)
 def test_values_win_at_their_change_and_an_edit_of_the_pool_is_none(make_pool: MakePool) -> None:
     applied = replace(make_pool(), values_digest=MANAGED.digest)
     edited = replace(make_pool(maxCalls=7), generation=9, values_digest=MANAGED.digest)
-    changed = replace(MANAGED, spec={"portRange": {"start": 20000, "end": 20100}})
+    changed = structs.replace(MANAGED, spec={"portRange": {"start": 20000, "end": 20100}})
     assert [MANAGED.is_due(view(pool), "voice") for pool in (applied, edited)] == [False, False]
     assert [changed.is_due(view(pool), "voice") for pool in (applied, edited)] == [True, True]
 
@@ -60,9 +62,9 @@ def test_a_record_of_another_name_does_not_count() -> None:
 @given(st.permutations(["portRange", "echo", "maxCalls"]), st.integers(1, 9))
 def test_the_digest_follows_values_and_not_their_order(names: list[str], calls: int) -> None:
     spec: dict[str, Any] = {"portRange": SPEC["portRange"], "echo": {"host": "127.0.0.1"}, "maxCalls": calls}
-    ordered = replace(MANAGED, spec={name: spec[name] for name in names})
-    assert ordered.digest == replace(MANAGED, spec=spec).digest
-    assert ordered.digest != replace(MANAGED, spec={**spec, "maxCalls": calls + 1}).digest
+    ordered = structs.replace(MANAGED, spec={name: spec[name] for name in names})
+    assert ordered.digest == structs.replace(MANAGED, spec=spec).digest
+    assert ordered.digest != structs.replace(MANAGED, spec={**spec, "maxCalls": calls + 1}).digest
 
 
 def test_the_object_has_the_digest_only_where_values_win_and_never_the_label_that_argo_cd_prunes_by() -> None:
@@ -84,26 +86,28 @@ def test_the_object_has_the_digest_only_where_values_win_and_never_the_label_tha
         '{"name": "default", "managed": "yes", "spec": {}}',
         '{"name": "Upper", "managed": true, "spec": {}}',
         '{"name": "a..b", "managed": true, "spec": {}}',
+        '{"name": "line\\n", "managed": true, "spec": {}}',
+        '{"name": "%s", "managed": true, "spec": {}}' % ("a" * 254),
         '{"name": "default", "managed": true, "spec": []}',
         '{"name": "default", "managed": true, "spec": {}, "labels": ["team"]}',
         '{"name": "default", "managed": true, "spec": {}, "labels": {"team": 3}}',
     ],
 )
 def test_values_of_another_form_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="accepted is a JSON object"):
-        DefaultPool.parse(text)
+    with pytest.raises(ContractError):
+        decode(DefaultPool, text)
 
 
 def test_labels_of_the_values_are_on_the_pool_and_their_change_is_one_of_the_values() -> None:
-    labelled = DefaultPool.parse(
-        json.dumps({"name": "default", "managed": True, "spec": SPEC, "labels": {"team": "a"}})
+    labelled = decode(
+        DefaultPool, json.dumps({"name": "default", "managed": True, "spec": SPEC, "labels": {"team": "a"}})
     )
     assert labelled.document("voice")["metadata"]["labels"].items() >= {("team", "a")}
     assert labelled.digest != MANAGED.digest
 
 
 def test_values_are_read_as_the_chart_writes_them() -> None:
-    assert DefaultPool.parse(json.dumps({"name": "default", "managed": True, "spec": SPEC})) == MANAGED
+    assert decode(DefaultPool, json.dumps({"name": "default", "managed": True, "spec": SPEC})) == MANAGED
 
 
 HOOK = {"f:metadata": {"f:annotations": {".": {}, "f:helm.sh/hook": {}}}, "f:spec": {"f:maxCalls": {}}}

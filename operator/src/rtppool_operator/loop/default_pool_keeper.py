@@ -62,7 +62,7 @@ class DefaultPoolKeeper:
             if due:
                 apply = partial(self._cluster.apply_default_pool, values.document(self._namespace))
                 await self._writer.write(ACTION, apply)
-            elif view.default_pool != values.name and values.exists(view, self._namespace):
+            elif view.default_pool != values.name and values.find(view, self._namespace) is not None:
                 await self._writer.write(ACTION, partial(self._cluster.record_default_pool, values.name))
         except ClusterError as error:
             self._fail(values, error)

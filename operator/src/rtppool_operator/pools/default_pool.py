@@ -8,46 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta, field
+
+from rtppool_core.contract.codec import Contract
 from rtppool_operator.pools.cluster_view import ClusterView
-from rtppool_operator.pools.spec import GROUP, KIND, VALUES_DIGEST, VERSION
+from rtppool_operator.pools.spec import GROUP, KIND, VALUES_DIGEST, VERSION, Pool
 
 FIELD_MANAGER = "rtp-pool-values"
 DIGEST_DIGITS = 16
 # As the API server accepts it.
-POOL_NAME = r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+POOL_NAME = r"^(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z"
 ACCEPTED = 'a JSON object with "name", "managed", "spec" and "labels"'
 OWN_LABELS = {"app.kubernetes.io/name": "rtp-pool", "app.kubernetes.io/managed-by": "rtp-pool-operator"}
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultPool:
-    """Name, spec and labels of the pool. One that is not `managed` is made once and never changed."""
+class DefaultPool(Contract, frozen=True):
+    """Name, spec and labels of the pool, as the chart's JSON. One that is not `managed` is made once, never changed."""
 
-    name: str
+    name: Annotated[str, Meta(pattern=POOL_NAME)]
     managed: bool
-    spec: Mapping[str, Any]
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, text: str) -> DefaultPool:
-        """Read the JSON of the chart.
-
-        Raises:
-            ValueError: it is something else.
-        """
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"{error}; accepted is {ACCEPTED}") from error
-        match document:
-            case {"name": str(name), "managed": bool(managed), "spec": dict(spec)} if re.fullmatch(POOL_NAME, name):
-                return cls(name, managed, spec, _labels(document.get("labels", {})))
-        raise ValueError(f"accepted is {ACCEPTED}")
+    spec: dict[str, Any]
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -66,21 +50,21 @@ class DefaultPool:
         }
         if self.managed:
             metadata["annotations"] = {VALUES_DIGEST: self.digest}
-        return {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "spec": dict(self.spec)}
+        return {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "spec": self.spec}
 
-    def exists(self, view: ClusterView, namespace: str) -> bool:
-        """Return whether the cluster has the pool."""
-        return any((pool.namespace, pool.name) == (namespace, self.name) for pool in view.pools)
+    def find(self, view: ClusterView, namespace: str) -> Pool | None:
+        """Return the pool of the cluster."""
+        return next((pool for pool in view.pools if (pool.namespace, pool.name) == (namespace, self.name)), None)
 
     def is_due(self, view: ClusterView, namespace: str) -> bool:
         """Return whether to apply the values: the pool is missing, or it has other values.
 
         A pool that is not managed is due only if it never existed.
         """
-        found = [pool for pool in view.pools if (pool.namespace, pool.name) == (namespace, self.name)]
+        found = self.find(view, namespace)
         if self.managed:
-            return not found or found[0].values_digest != self.digest
-        return not found and view.default_pool != self.name
+            return found is None or found.values_digest != self.digest
+        return found is None and view.default_pool != self.name
 
 
 def without_hook(managed_fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
@@ -96,12 +80,6 @@ def without_hook(managed_fields: Sequence[Mapping[str, Any]]) -> list[dict[str, 
     at = owns_hook.index(True)
     taken = {**managed_fields[at], "manager": FIELD_MANAGER, "operation": "Apply"}
     return [taken if number == at else dict(entry) for number, entry in enumerate(managed_fields)]
-
-
-def _labels(document: Any) -> dict[str, str]:
-    if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
-        raise ValueError(f"accepted is {ACCEPTED}")
-    return document
 
 
 def _owns_hook(entry: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ import kopf
 import pytest
 import yaml
 from aiohttp import web
-from api_stand_in import DISCOVERY, ApiStandIn, make_list, refusal
+from api_stand_in import DISCOVERY, GROUP_VERSION, ApiStandIn, make_list, refusal
 
 from rtppool_operator import handlers
 from rtppool_operator.app import App
@@ -82,7 +82,7 @@ async def answer(app: App, path: str) -> tuple[int, Any]:
 
 
 async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_comes(api: ApiStandIn, app: App) -> None:
-    document = api.documents.pop(DEFINITION)
+    documents = {path: api.documents.pop(path) for path in (DEFINITION, GROUP_VERSION)}
     api.instead = lambda request: refusal(403, "forbidden") if request.path == DEFINITION else written(request)
     await app.start("127.0.0.1", 0)
     await until(lambda: "403 forbidden" in (app.definition.problem or ""))
@@ -90,7 +90,8 @@ async def test_it_answers_while_the_definition_is_missing_and_goes_on_when_it_co
     assert status == 503
     assert "403 forbidden" in body["problems"][0]
     assert (await answer(app, "/health"))[0] == 200
-    api.instead, api.documents[DEFINITION] = written, document
+    api.instead = written
+    api.documents.update(documents)
     await until(lambda: app.definition.served.is_set() and app.reconciler.problem is None)
     assert await answer(app, "/ready") == (200, {"ready": True, "problems": []})
     assert await answer(app, "/healthz") == await answer(app, "/health")

@@ -45,7 +45,7 @@ def test_the_trust_between_namespaces_is_read() -> None:
     assert policy.pool_namespaces == {"contact-centre", "lab"}
     assert policy.foreign_pools_may_take_nodes
     assert str(policy.echo_hosts) == "127.0.0.1/32, 10.1.0.0/16, echo.example.com"
-    assert list(map(str, policy.advertised)) == ["192.0.2.0/24"]
+    assert str(policy.advertised) == "192.0.2.0/24"
 
 
 @pytest.mark.parametrize(

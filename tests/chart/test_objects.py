@@ -481,7 +481,7 @@ def test_the_operator_understands_the_trust_of_the_values(render: Any) -> None:
     assert policy.foreign_pools_may_take_nodes
     assert str(policy.echo_hosts) == "127.0.0.1/32, 10.1.0.0/16, fd00::/8 and others"
     assert policy.echo_hosts.names == ("echo.example.com",)
-    assert list(map(str, policy.advertised)) == ["192.0.2.0/24"]
+    assert str(policy.advertised) == "192.0.2.0/24"
 
 
 def test_a_network_policy_lets_only_the_named_peers_read_the_operator_s_metrics(render: Any, defaults: Any) -> None:

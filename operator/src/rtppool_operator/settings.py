@@ -82,7 +82,7 @@ def _policy(env: Environment) -> TrustPolicy:
         pool_namespaces=frozenset(_pool_namespaces(env)),
         foreign_pools_may_take_nodes=env.choice("FOREIGN_POOLS_MAY_TAKE_NODES", "false", ("true", "false")) == "true",
         echo_hosts=_echo_hosts(env),
-        advertised=env.networks("ALLOWED_ADVERTISE_ADDRESSES"),
+        advertised=HostList(env.networks("ALLOWED_ADVERTISE_ADDRESSES")),
     )
 
 

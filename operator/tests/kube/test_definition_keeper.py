@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,12 @@ import yaml
 
 from rtppool_operator.kube import definition_keeper
 from rtppool_operator.kube.api_server import ClusterError
-from rtppool_operator.kube.crd import REVISION_ANNOTATION, is_established, is_served, read_definition, wait_until_served
+from rtppool_operator.kube.crd import REVISION_ANNOTATION, read_definition, wait_until_served
 from rtppool_operator.kube.definition_keeper import DefinitionKeeper
 from rtppool_testing.waiting import until
 
 CRD = Path(__file__).resolve().parents[3] / "charts/rtp-pool/files/rtppools.yaml"
 OURS = read_definition(CRD)
-ESTABLISHED = {"conditions": [{"type": "Established", "status": "True"}]}
 
 
 class Store:
@@ -34,13 +34,13 @@ class Store:
     async def definition(self) -> dict[str, Any] | None:
         if self.away:
             raise ClusterError("get crd: the API server can't be reached")
-        self.looks_until_served -= 1
-        if self.standing is None:
-            return None
-        return {**self.standing, "status": ESTABLISHED if self.looks_until_served < 0 else {}}
+        return self.standing
 
     async def serves_pools(self) -> bool:
-        return self.looks_until_served < -1
+        if self.away:
+            raise ClusterError("get /apis: the API server can't be reached")
+        self.looks_until_served -= 1
+        return self.standing is not None and self.looks_until_served < 0
 
     async def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
         if self.refuses:
@@ -124,20 +124,11 @@ async def test_without_one_that_serves_nothing_is_watched() -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def test_a_definition_is_established_when_the_server_says_so_and_serves_our_version() -> None:
-    document = standing("1")
-    assert not is_established(None)
-    assert not is_established(document)
-    assert is_established({**document, "status": ESTABLISHED})
-    document["spec"]["versions"][0]["served"] = False
-    assert not is_established({**document, "status": ESTABLISHED})
-
-
 async def test_the_upgrade_s_job_waits_until_pools_are_served_or_says_that_they_are_not() -> None:
     store = Store(standing("99"))
     store.looks_until_served = 1
     await wait_until_served(store, 10.0)
-    assert await is_served(store)
+    assert store.looks_until_served == -1
     store.looks_until_served = 10_000
     with pytest.raises(ClusterError, match="v1alpha1 is not served after 0 s"):
         await wait_until_served(store, 0.0)
@@ -145,14 +136,16 @@ async def test_the_upgrade_s_job_waits_until_pools_are_served_or_says_that_they_
 
 async def test_a_failure_of_another_kind_is_logged_once_and_retried(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(None)
-    definition, failures = store.definition, iter([RuntimeError("can't start new thread")] * 5)
+    definition, serves_pools = store.definition, store.serves_pools
+    failures = iter([RuntimeError("can't start new thread")] * 5)
 
-    async def broken() -> dict[str, Any] | None:
+    async def broken(call: Callable[[], Awaitable[Any]]) -> Any:
         for failure in failures:
             raise failure
-        return await definition()
+        return await call()
 
-    store.definition = broken  # type: ignore[method-assign]
+    store.definition = partial(broken, definition)  # type: ignore[method-assign]
+    store.serves_pools = partial(broken, serves_pools)  # type: ignore[method-assign]
     keeper = DefinitionKeeper(store, OURS)
     await keeper.run()
     assert (store.applied, keeper.problem, keeper.served.is_set()) == (1, None, True)

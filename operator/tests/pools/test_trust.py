@@ -170,7 +170,7 @@ LIMITED = TrustPolicy(
     "voice",
     frozenset({"tenant"}),
     echo_hosts=HostList.parse("127.0.0.1, 10.1.0.0/16, fd00::/8, echo.example.com"),
-    advertised=HostList.parse("192.0.2.0/24").networks,
+    advertised=HostList.parse("192.0.2.0/24"),
 )
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
@@ -38,19 +38,6 @@ POLL_SECONDS = 0.2
 PATH = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{CRD_NAME}"
 
 
-class DefinitionStore(Protocol):
-    """An API server that has the CRD."""
-
-    async def definition(self) -> dict[str, Any] | None:
-        """Return the CRD of the cluster; None without one."""
-
-    async def serves_pools(self) -> bool:
-        """Return whether the API server serves our version."""
-
-    async def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
-        """Apply the CRD."""
-
-
 class Definitions:
     """The CRD of an API server. Few requests concern it, and they are urgent: nothing works without it."""
 
@@ -62,7 +49,10 @@ class Definitions:
         return await self._api.find(f"get crd {CRD_NAME}", PATH)
 
     async def serves_pools(self) -> bool:
-        """Return whether the API server serves `/apis/rtppool.dev/v1alpha1`."""
+        """Return whether pools can be listed and watched: the API server serves our group and version.
+
+        It does so once the CRD is established, and the definition is the only one of the group.
+        """
         path = f"/apis/{GROUP}/{VERSION}"
         return await self._api.find(f"get {path}", path) is not None
 
@@ -102,7 +92,7 @@ def replacement(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> 
     return {**ours, "metadata": metadata}
 
 
-async def check_revision(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
+async def check_revision(store: Definitions, ours: Mapping[str, Any]) -> bool:
     """Return True where the cluster's definition is not older than ours.
 
     Raises:
@@ -116,15 +106,6 @@ async def check_revision(store: DefinitionStore, ours: Mapping[str, Any]) -> boo
             "(crds.install is false), so an administrator does"
         )
     return True
-
-
-def is_established(document: Mapping[str, Any] | None) -> bool:
-    """Return whether the API server has accepted the definition and serves our version."""
-    if document is None:
-        return False
-    served = any(each.get("name") == VERSION and each.get("served") for each in document["spec"].get("versions") or [])
-    conditions = (document.get("status") or {}).get("conditions") or []
-    return served and any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions)
 
 
 def read_definition(file: Path) -> dict[str, Any]:
@@ -143,7 +124,7 @@ def read_definition(file: Path) -> dict[str, Any]:
     return dict(document)
 
 
-async def apply_crd(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
+async def apply_crd(store: Definitions, ours: Mapping[str, Any]) -> bool:
     """Apply our definition where the cluster's is missing or older; return whether it was applied.
 
     Raises:
@@ -159,23 +140,14 @@ async def apply_crd(store: DefinitionStore, ours: Mapping[str, Any]) -> bool:
     return True
 
 
-async def is_served(store: DefinitionStore) -> bool:
-    """Return whether pools can be listed and watched.
-
-    Raises:
-        ClusterError: the API server rejects the question, or can't be reached.
-    """
-    return is_established(await store.definition()) and await store.serves_pools()
-
-
-async def wait_until_served(store: DefinitionStore, within_seconds: float = SERVED_WITHIN_SECONDS) -> None:
+async def wait_until_served(store: Definitions, within_seconds: float = SERVED_WITHIN_SECONDS) -> None:
     """Wait until pools can be listed.
 
     Raises:
         ClusterError: the API server rejects the request, can't be reached, or takes longer.
     """
     deadline = time.monotonic() + within_seconds
-    while not await is_served(store):
+    while not await store.serves_pools():
         if time.monotonic() >= deadline:
             raise ClusterError(f"crd {CRD_NAME}: {VERSION} is not served after {within_seconds:.0f} s")
         await asyncio.sleep(POLL_SECONDS)

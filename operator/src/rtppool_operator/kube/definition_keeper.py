@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from rtppool_operator.kube.api_server import ClusterError
-from rtppool_operator.kube.crd import DefinitionStore, apply_crd, check_revision, is_served
+from rtppool_operator.kube.crd import Definitions, apply_crd, check_revision
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class DefinitionKeeper:
     Without `applies`, an administrator applies the definition, and the keeper waits for it.
     """
 
-    def __init__(self, store: DefinitionStore, ours: Mapping[str, Any], *, applies: bool = True) -> None:
+    def __init__(self, store: Definitions, ours: Mapping[str, Any], *, applies: bool = True) -> None:
         self._store = store
         self._ours = ours
         self._applies = applies
@@ -42,7 +42,7 @@ class DefinitionKeeper:
         applied = False
         while not (applied and self.served.is_set()):
             applied = applied or await self._attempt(APPLIED, self._apply)
-            if not self.served.is_set() and await self._attempt(READ, lambda: is_served(self._store)):
+            if not self.served.is_set() and await self._attempt(READ, self._store.serves_pools):
                 self.served.set()
                 log.info("pools are served")
             done = applied and self.served.is_set()

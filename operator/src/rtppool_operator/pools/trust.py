@@ -81,7 +81,7 @@ class TrustPolicy:
     pool_namespaces: frozenset[str] = frozenset()
     foreign_pools_may_take_nodes: bool = False
     echo_hosts: HostList = HostList()
-    advertised: tuple[Network, ...] = ()
+    advertised: HostList = HostList()
 
     def is_honoured(self, namespace: str) -> bool:
         """Return whether pools of a namespace apply."""
@@ -101,14 +101,13 @@ class TrustPolicy:
             return PolicyRefusal("NamespaceNotHonoured", message)
         if pool.spec is None:
             return None
-        if not self.echo_hosts.allows(pool.spec.echo.host):
-            message = f"echo.host is {pool.spec.echo.host}; the chart's operator.allowedEchoHosts has {self.echo_hosts}"
-            return PolicyRefusal("NotAllowed", message)
-        address = pool.spec.advertise.address
-        if address is not None and not HostList(self.advertised).allows(address):
-            accepted = HostList(self.advertised)
-            message = f"advertise.address is {address}; the chart's operator.allowedAdvertiseAddresses has {accepted}"
-            return PolicyRefusal("NotAllowed", message)
+        for field, host, allowed, value in (
+            ("echo.host", pool.spec.echo.host, self.echo_hosts, "allowedEchoHosts"),
+            ("advertise.address", pool.spec.advertise.address, self.advertised, "allowedAdvertiseAddresses"),
+        ):
+            if host is not None and not allowed.allows(host):
+                message = f"{field} is {host}; the chart's operator.{value} has {allowed}"
+                return PolicyRefusal("NotAllowed", message)
         return None
 
     def rank(self, pool: Pool) -> tuple[int, bool, str, str, str]:

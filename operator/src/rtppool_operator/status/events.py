@@ -16,8 +16,8 @@ PAUSE_SECONDS = 10.0
 class EventLimiter:
     """At most one event per pool and condition in ten seconds. A change within that time is reported after it."""
 
-    _sent_at: dict[tuple[str, str], float] = field(default_factory=dict)
-    _sent: dict[tuple[str, str], str] = field(default_factory=dict)
+    # The status of the last event and its time, by pool and condition.
+    _sent: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
 
     def events(
         self, uid: str, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], now_seconds: float
@@ -29,20 +29,15 @@ class EventLimiter:
             kind, status = condition["type"], condition["status"]
             if kind not in REPORTED_TYPES:
                 continue
-            key = (uid, kind)
-            if self._sent.setdefault(key, old.get(kind, "")) == status:
-                continue
-            if now_seconds - self._sent_at.get(key, float("-inf")) < PAUSE_SECONDS:
-                continue
-            self._sent[key], self._sent_at[key] = status, now_seconds
-            due.append(_event(condition))
+            sent, at_seconds = self._sent.setdefault((uid, kind), (old.get(kind, ""), float("-inf")))
+            if status != sent and now_seconds - at_seconds >= PAUSE_SECONDS:
+                self._sent[uid, kind] = status, now_seconds
+                due.append(_event(condition))
         return due
 
     def keep_only(self, uids: set[str]) -> None:
         """Forget all other pools."""
-        for held in (self._sent, self._sent_at):
-            for key in [key for key in held if key[0] not in uids]:
-                del held[key]
+        self._sent = {key: sent for key, sent in self._sent.items() if key[0] in uids}
 
 
 def _event(condition: Mapping[str, Any]) -> PoolEvent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rtppool_core.contract.pools_file import PoolEntry
 from rtppool_operator.pools.desired import Desired
 from rtppool_operator.pools.spec import Pool
 
@@ -42,18 +43,15 @@ def condition_change_lines(
 def _hand_overs(before: Desired, now: Desired) -> Iterator[Line]:
     for node in sorted(before.entries.keys() | now.entries.keys()):
         old, new = before.entries.get(node), now.entries.get(node)
-        if (old.uid if old else None) == (new.uid if new else None):
-            continue
         holder = new or old
-        yield (
-            "node handed over",
-            {
-                "pool": f"{new.namespace}/{new.name}" if new else NO_POOL,
-                "generation": holder.generation if holder else 0,
-                "node": node,
-                "from": f"{old.namespace}/{old.name}" if old else NO_POOL,
-            },
-        )
+        if holder is None or (old is not None and new is not None and old.uid == new.uid):
+            continue
+        places = {"generation": holder.generation, "node": node, "from": _key(old)}
+        yield "node handed over", {"pool": _key(new), **places}
+
+
+def _key(entry: PoolEntry | None) -> str:
+    return f"{entry.namespace}/{entry.name}" if entry else NO_POOL
 
 
 def _pool_fields(pool: Pool) -> dict[str, Any]:

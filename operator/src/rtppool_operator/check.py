@@ -41,7 +41,7 @@ async def check_release(pods: Sequence[ReleasePod], http: RelayHttp, namespace: 
     relays = [pod for pod in pods if pod.component == "relay"]
     echoes = {pod.node for pod in pods if pod.component == "echo"}
     verdicts = [judge_waiting(pod.node, pod.component, pod.name, pod.waiting) for pod in pods if pod.waiting]
-    running = [pod for pod in relays if not pod.waiting and pod.relay is not None]
+    running = [(pod, pod.relay) for pod in relays if not pod.waiting and pod.relay is not None]
 
     async def check(pod: ReleasePod, relay: RelayPod) -> tuple[Verdict, ...]:
         async with slots:
@@ -53,7 +53,7 @@ async def check_release(pods: Sequence[ReleasePod], http: RelayHttp, namespace: 
                 return (judge_silence(pod.node, http.reason(relay, error)),)
         return judge_check(pod.node, answer, has_echo=pod.node in echoes)
 
-    for of_node in await asyncio.gather(*(check(pod, pod.relay) for pod in running if pod.relay is not None)):
+    for of_node in await asyncio.gather(*(check(pod, relay) for pod, relay in running)):
         verdicts.extend(of_node)
     verdicts.extend(judge_alone(node) for node in sorted(echoes - {pod.node for pod in relays}))
     return verdicts if relays else [*verdicts, judge_none(namespace)]

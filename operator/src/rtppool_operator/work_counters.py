@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 ROUND_BOUNDS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Label values of published metrics, so they keep their names.
@@ -21,14 +23,11 @@ class Durations:
     def add(self, seconds: float) -> None:
         """Add a round."""
         self.total_seconds += seconds
-        self._by_bound[next((at for at, most in enumerate(ROUND_BOUNDS_SECONDS) if seconds <= most), -1)] += 1
+        self._by_bound[bisect_left(ROUND_BOUNDS_SECONDS, seconds)] += 1
 
     def cumulative(self) -> Iterable[tuple[str, int]]:
-        """Yield (upper bound, rounds up to it), cumulative as in Prometheus; the last bound is `+Inf`."""
-        added = 0
-        for bound, count in zip((*map(str, ROUND_BOUNDS_SECONDS), "+Inf"), self._by_bound, strict=True):
-            added += count
-            yield bound, added
+        """Return (upper bound, rounds up to it), cumulative as in Prometheus; the last bound is `+Inf`."""
+        return zip((*map(str, ROUND_BOUNDS_SECONDS), "+Inf"), accumulate(self._by_bound), strict=True)
 
 
 @dataclass(slots=True)

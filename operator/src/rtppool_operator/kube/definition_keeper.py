@@ -40,14 +40,14 @@ class DefinitionKeeper:
     async def run(self) -> None:
         """Apply our definition where it is newer, until that is done and pools are served."""
         applied = False
-        while not (applied and self.served.is_set()):
+        while True:
             applied = applied or await self._attempt(APPLIED, self._apply)
             if not self.served.is_set() and await self._attempt(READ, self._store.serves_pools):
                 self.served.set()
                 log.info("pools are served")
-            done = applied and self.served.is_set()
-            if not done:
-                await asyncio.sleep(SLOW_RETRY_SECONDS if self.served.is_set() else RETRY_SECONDS)
+            if applied and self.served.is_set():
+                return
+            await asyncio.sleep(SLOW_RETRY_SECONDS if self.served.is_set() else RETRY_SECONDS)
 
     async def _apply(self) -> bool:
         if not self._applies:

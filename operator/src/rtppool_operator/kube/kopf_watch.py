@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain, repeat
 from typing import Any
 
 import kopf
@@ -31,9 +32,7 @@ class EndlessBackoffs:
     """Seconds between attempts, without end: an API server may be down for an hour. kopf stops after the last one."""
 
     def __iter__(self) -> Iterator[float]:
-        yield from BACKOFF_SECONDS
-        while True:
-            yield BACKOFF_SECONDS[-1]
+        return chain(BACKOFF_SECONDS, repeat(BACKOFF_SECONDS[-1]))
 
 
 class NoDifferences(kopf.DiffBaseStorage):

@@ -6,8 +6,10 @@ frozen: it claims exactly the nodes of its last entry.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,16 +105,11 @@ def claim_nodes(
     ranked = sorted(pools, key=policy.rank)
     candidates = _Candidates(nodes, with_relay, kept, ranked, policy)
     claimed = {pool.uid: candidates.claimed_by(pool) for pool in ranked}
-    owner: dict[str, Pool] = {}
+    claimants: dict[str, list[Pool]] = defaultdict(list)
     for pool in ranked:
         for name in claimed[pool.uid]:
-            owner.setdefault(name, pool)
-    others: dict[str, list[str]] = {}
-    for pool in ranked:
-        for name in claimed[pool.uid]:
-            if owner[name] is not pool:
-                others.setdefault(name, []).append(pool.key)
-    return [_claim(pool, claimed[pool.uid], candidates, owner, others) for pool in ranked]
+            claimants[name].append(pool)
+    return [_claim(pool, claimed[pool.uid], candidates, claimants) for pool in ranked]
 
 
 def written_entries(text: str | None) -> dict[str, PoolEntry]:
@@ -187,18 +184,18 @@ class _Candidates:
         self._unlisted = claimable - nodes.keys()
         self._by_label = _by_label(nodes.values(), pools)
 
-    def is_frozen(self, pool: Pool) -> bool:
-        return self.refusals[pool.uid] is not None or pool.spec is None or pool.spec.paused
+    def spec_of(self, pool: Pool) -> PoolSpec | None:
+        return _applied_spec(pool, self.refusals[pool.uid])
 
     def claimed_by(self, pool: Pool) -> tuple[str, ...]:
-        if self.is_frozen(pool):
+        if self.spec_of(pool) is None:
             entry = self._kept.get(pool.uid)
             return tuple(sorted(node.name for node in entry.nodes)) if entry is not None else ()
         unlisted = (name for name in self._unlisted if self._keeps(pool, name))
         return tuple(sorted([*(self._claimable & self._selected(pool)), *unlisted]))
 
     def without_relay(self, pool: Pool, claimed: Collection[str]) -> tuple[str, ...]:
-        if self.is_frozen(pool):
+        if self.spec_of(pool) is None:
             return tuple(sorted(name for name in claimed if name not in self.with_relay))
         # An empty selector selects the nodes of relays, so none of them lacks one.
         return tuple(sorted(self._selected(pool).difference(self.with_relay))) if pool.selector else ()
@@ -229,45 +226,39 @@ def _by_label(nodes: Iterable[Node], pools: Iterable[Pool]) -> Mapping[tuple[str
     return found
 
 
+def _applied_spec(pool: Pool, refusal: PolicyRefusal | None) -> PoolSpec | None:
+    """Return the spec that relays get; None of a frozen pool, whose last entry stays."""
+    return None if refusal is not None or pool.spec is None or pool.spec.paused else pool.spec
+
+
 def _claim(
-    pool: Pool,
-    claimed: Sequence[str],
-    candidates: _Candidates,
-    owner: Mapping[str, Pool],
-    others: Mapping[str, Sequence[str]],
+    pool: Pool, claimed: Sequence[str], candidates: _Candidates, claimants: Mapping[str, Sequence[Pool]]
 ) -> Claim:
-    mine = [name for name in claimed if owner[name] is pool]
-    unserved = tuple(
-        (name, "the node has no ExternalIP")
+    """Return a pool's claim. The first claimant of a node owns it."""
+    spec = candidates.spec_of(pool)
+    mine = [name for name in claimed if claimants[name][0] is pool]
+    unserved = {
+        name: "the node has no ExternalIP"
         for name in mine
-        if not candidates.is_frozen(pool)
-        and pool.spec is not None
-        and _lacks_address(pool.spec, candidates.nodes.get(name))
-    )
-    without = {name for name, _ in unserved}
+        if spec is not None and _lacks_address(spec, candidates.nodes.get(name))
+    }
     return Claim(
         pool=pool,
-        owned=tuple(name for name in mine if name not in without),
-        lost=tuple((name, owner[name].key) for name in claimed if owner[name] is not pool),
-        unserved=unserved,
-        wanted_by=tuple((name, other) for name in mine for other in others.get(name, ())),
+        owned=tuple(name for name in mine if name not in unserved),
+        lost=tuple((name, claimants[name][0].key) for name in claimed if claimants[name][0] is not pool),
+        unserved=tuple(unserved.items()),
+        wanted_by=tuple((name, other.key) for name in mine for other in claimants[name][1:]),
         without_relay=candidates.without_relay(pool, claimed),
         refusal=candidates.refusals[pool.uid],
     )
 
 
 def _entry(claim: Claim, nodes: Mapping[str, Node], kept: PoolEntry | None) -> PoolEntry | None:
-    spec = claim.pool.spec
-    if spec is None or spec.paused or claim.refusal is not None:
-        return _kept_entry(claim, kept)
-    try:
-        return _new_entry(claim, spec, nodes)
-    except ValueError:
-        # Validation of the spec should prevent this. One pool must not stop all others.
-        return _kept_entry(claim, kept)
-
-
-def _kept_entry(claim: Claim, kept: PoolEntry | None) -> PoolEntry | None:
+    spec = _applied_spec(claim.pool, claim.refusal)
+    if spec is not None:
+        # Validation of the spec should prevent an error here. One pool must not stop all others.
+        with contextlib.suppress(ValueError):
+            return _new_entry(claim, spec, nodes)
     if kept is None:
         return None
     return structs.replace(kept, nodes=tuple(node for node in kept.nodes if node.name in claim.owned))

@@ -67,17 +67,10 @@ class KopfWatch:
     kopf takes SIGTERM and SIGINT at each start, and `keep_signals` takes them back.
     """
 
-    def __init__(
-        self,
-        take_pool: TakePool,
-        identity: str,
-        keep_signals: Callable[[], None],
-        registry: kopf.OperatorRegistry | None = None,
-    ) -> None:
+    def __init__(self, take_pool: TakePool, identity: str, keep_signals: Callable[[], None]) -> None:
         self._take_pool = take_pool
         self._identity = identity
         self._keep_signals = keep_signals
-        self._registry = registry
         self.restarts = 0
 
     async def run(self) -> None:
@@ -96,7 +89,7 @@ class KopfWatch:
         memo: Any = kopf.Memo()
         memo[TAKE_POOL] = self._take_pool
         tasks = await kopf.spawn_tasks(
-            registry=self._registry or kopf.get_default_registry(),
+            registry=kopf.get_default_registry(),
             # kopf's default needs a user name, and the container's user has a number only.
             identity=self._identity,  # type: ignore[arg-type] # kopf does not export the type
             clusterwide=True,

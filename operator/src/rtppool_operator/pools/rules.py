@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rtppool_core.contract.port_range import REFLECTOR_PORTS
@@ -31,7 +31,7 @@ MAX_LABEL_KEY = 317
 
 def check_rules(spec: PoolSpec) -> Refusal | None:
     """Return the first broken rule, with the message of its CEL rule."""
-    return next((found for rule in RULES if (found := rule(spec)) is not None), None)
+    return next((found for rule in RULES for found in rule(spec)), None)
 
 
 def is_host_name(text: str) -> bool:
@@ -39,101 +39,87 @@ def is_host_name(text: str) -> bool:
     return re.fullmatch(HOST_NAME, text) is not None and re.search(ENDS_AS_A_NUMBER, text) is None
 
 
-def _echo_host(spec: PoolSpec) -> Refusal | None:
+def _echo_host(spec: PoolSpec) -> Iterator[Refusal]:
     host = spec.echo.host
     address = _address(host)
-    if is_host_name(host) if address is None else _is_unicast(address):
-        return None
-    return Refusal("spec.echo.host", f"echo.host is {host}; accepted is a host name or a unicast address")
+    if not (is_host_name(host) if address is None else _is_unicast(address)):
+        yield Refusal("spec.echo.host", f"echo.host is {host}; accepted is a host name or a unicast address")
 
 
-def _echo_outside_range(spec: PoolSpec) -> Refusal | None:
-    if spec.echo.port not in spec.port_range:
-        return None
-    message = f"echo.port is {spec.echo.port}, inside portRange {spec.port_range}; accepted is a port outside it"
-    return Refusal("spec.echo.port", message)
+def _echo_outside_range(spec: PoolSpec) -> Iterator[Refusal]:
+    if spec.echo.port in spec.port_range:
+        message = f"echo.port is {spec.echo.port}, inside portRange {spec.port_range}; accepted is a port outside it"
+        yield Refusal("spec.echo.port", message)
 
 
-def _excluded_once(spec: PoolSpec) -> Refusal | None:
-    at = _first_repeated(spec.excluded_ports)
-    if at is None:
-        return None
-    message = f"excludedPorts has {spec.excluded_ports[at]} twice; accepted is each port once"
-    return Refusal(f"spec.excludedPorts[{at}]", message)
+def _excluded_once(spec: PoolSpec) -> Iterator[Refusal]:
+    for at in _repeated(spec.excluded_ports):
+        message = f"excludedPorts has {spec.excluded_ports[at]} twice; accepted is each port once"
+        yield Refusal(f"spec.excludedPorts[{at}]", message)
 
 
-def _excluded_inside_range(spec: PoolSpec) -> Refusal | None:
+def _excluded_inside_range(spec: PoolSpec) -> Iterator[Refusal]:
     outside = [port for port in spec.excluded_ports if port not in spec.port_range]
-    if not outside:
-        return None
-    message = f"excludedPorts has {outside}, outside portRange {spec.port_range}; accepted are ports of the range"
-    return Refusal("spec.excludedPorts", message)
+    if outside:
+        message = f"excludedPorts has {outside}, outside portRange {spec.port_range}; accepted are ports of the range"
+        yield Refusal("spec.excludedPorts", message)
 
 
-def _excluded_leave_a_port(spec: PoolSpec) -> Refusal | None:
+def _excluded_leave_a_port(spec: PoolSpec) -> Iterator[Refusal]:
     excluded = len(spec.excluded_ports)
-    if excluded < len(spec.port_range):
-        return None
-    message = (
-        f"excludedPorts has all {excluded} ports of portRange {spec.port_range}; "
-        "accepted is a list that leaves at least one"
-    )
-    return Refusal("spec.excludedPorts", message)
+    if excluded >= len(spec.port_range):
+        message = (
+            f"excludedPorts has all {excluded} ports of portRange {spec.port_range}; "
+            "accepted is a list that leaves at least one"
+        )
+        yield Refusal("spec.excludedPorts", message)
 
 
-def _a_port_is_answered(spec: PoolSpec) -> Refusal | None:
+def _a_port_is_answered(spec: PoolSpec) -> Iterator[Refusal]:
     unanswered = [
         port for port in sorted(REFLECTOR_PORTS) if port in spec.port_range and port not in spec.excluded_ports
     ]
-    if len(spec.excluded_ports) + len(unanswered) < len(spec.port_range):
-        return None
-    message = (
-        f"portRange {spec.port_range} has only excluded ports and {unanswered}, which no echo answers; "
-        "accepted is a range with another port"
-    )
-    return Refusal("spec.portRange", message)
+    if len(spec.excluded_ports) + len(unanswered) >= len(spec.port_range):
+        message = (
+            f"portRange {spec.port_range} has only excluded ports and {unanswered}, which no echo answers; "
+            "accepted is a range with another port"
+        )
+        yield Refusal("spec.portRange", message)
 
 
-def _advertise_fits(spec: PoolSpec) -> Refusal | None:
+def _advertise_fits(spec: PoolSpec) -> Iterator[Refusal]:
     source, address = spec.advertise.source, spec.advertise.address
-    if (source == "Static") == (address is not None):
-        return None
-    has = "without an address" if address is None else "with an address"
-    message = f"advertise.source is {source} {has}; accepted is an address with Static and none otherwise"
-    return Refusal("spec.advertise.source", message)
+    if (source == "Static") != (address is not None):
+        has = "without an address" if address is None else "with an address"
+        message = f"advertise.source is {source} {has}; accepted is an address with Static and none otherwise"
+        yield Refusal("spec.advertise.source", message)
 
 
-def _advertise_address(spec: PoolSpec) -> Refusal | None:
+def _advertise_address(spec: PoolSpec) -> Iterator[Refusal]:
     text = spec.advertise.address
-    if text is None or _is_unicast(_address(text)):
-        return None
-    return Refusal(
-        "spec.advertise.address", f"advertise.address is {text}; accepted is an IPv4 or IPv6 unicast address"
-    )
+    if text is not None and not _is_unicast(_address(text)):
+        message = f"advertise.address is {text}; accepted is an IPv4 or IPv6 unicast address"
+        yield Refusal("spec.advertise.address", message)
 
 
-def _node_labels(spec: PoolSpec) -> Refusal | None:
+def _node_labels(spec: PoolSpec) -> Iterator[Refusal]:
     wrong = [f"{key}: {value}" for key, value in spec.node_selector.items() if not _is_label(key, value)]
-    if not wrong:
-        return None
-    message = (
-        f"nodeSelector has {json.dumps(wrong, ensure_ascii=False)}, which no node label can be; accepted are keys and "
-        "values of labels (for example topology.kubernetes.io/zone: a)"
-    )
-    return Refusal("spec.nodeSelector", message)
+    if wrong:
+        message = (
+            f"nodeSelector has {json.dumps(wrong, ensure_ascii=False)}, which no node label can be; accepted are keys "
+            "and values of labels (for example topology.kubernetes.io/zone: a)"
+        )
+        yield Refusal("spec.nodeSelector", message)
 
 
-def _tiers_once(spec: PoolSpec) -> Refusal | None:
-    at = _first_repeated([tier.up_to_calls for tier in spec.sla.tiers])
-    if at is None:
-        return None
-    message = (
-        f"sla.tiers has upToCalls {spec.sla.tiers[at].up_to_calls} twice; accepted is one tier for a number of calls"
-    )
-    return Refusal(f"spec.sla.tiers[{at}]", message)
+def _tiers_once(spec: PoolSpec) -> Iterator[Refusal]:
+    limits = [tier.up_to_calls for tier in spec.sla.tiers]
+    for at in _repeated(limits):
+        message = f"sla.tiers has upToCalls {limits[at]} twice; accepted is one tier for a number of calls"
+        yield Refusal(f"spec.sla.tiers[{at}]", message)
 
 
-def _tiers_ascend(spec: PoolSpec) -> Refusal | None:
+def _tiers_ascend(spec: PoolSpec) -> Iterator[Refusal]:
     for at, tier in enumerate(spec.sla.tiers):
         p50, p95, p99 = tier.p50_microseconds, tier.p95_microseconds, tier.p99_microseconds
         if not p50 <= p95 <= p99:
@@ -141,11 +127,10 @@ def _tiers_ascend(spec: PoolSpec) -> Refusal | None:
                 f"the tier up to {tier.up_to_calls} calls has p50 {p50}, p95 {p95}, p99 {p99} microseconds; "
                 "accepted is p50 <= p95 <= p99"
             )
-            return Refusal(f"spec.sla.tiers[{at}]", message)
-    return None
+            yield Refusal(f"spec.sla.tiers[{at}]", message)
 
 
-RULES: tuple[Callable[[PoolSpec], Refusal | None], ...] = (
+RULES: tuple[Callable[[PoolSpec], Iterator[Refusal]], ...] = (
     _echo_host,
     _echo_outside_range,
     _excluded_once,
@@ -182,10 +167,6 @@ def _is_label(key: str, value: str) -> bool:
     return fits and re.fullmatch(LABEL_VALUE, value) is not None
 
 
-def _first_repeated(values: tuple[int, ...] | list[int]) -> int | None:
-    seen: set[int] = set()
-    for at, value in enumerate(values):
-        if value in seen:
-            return at
-        seen.add(value)
-    return None
+def _repeated(values: Sequence[int]) -> Iterator[int]:
+    """Return the places of values that have come before."""
+    return (at for at, value in enumerate(values) if value in values[:at])

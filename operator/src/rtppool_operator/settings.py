@@ -16,7 +16,7 @@ from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_core.process.settings import Environment
 from rtppool_operator.pools.default_pool import ACCEPTED, DefaultPool
-from rtppool_operator.pools.rules import LABEL_KEY, LABEL_VALUE
+from rtppool_operator.pools.rules import is_label
 from rtppool_operator.pools.trust import HostList, TrustPolicy
 
 DEFAULT_CRD_FILE = "/opt/rtp-pool/crds/rtppools.yaml"
@@ -117,9 +117,7 @@ def _default_pool(env: Environment) -> DefaultPool | None:
 
 def _relay_selector(env: Environment) -> str:
     text = env.text("RELAY_SELECTOR", DEFAULT_RELAY_SELECTOR)
-    for pair in text.split(","):
-        key, _, value = pair.partition("=")
-        if not value or re.fullmatch(LABEL_KEY, key) is None or re.fullmatch(LABEL_VALUE, value) is None:
-            env.problem(f"RELAY_SELECTOR={text}: accepted are labels such as name=value, separated by commas")
-            break
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if not all(value and is_label(key, value) for key, _, value in pairs):
+        env.problem(f"RELAY_SELECTOR={text}: accepted are labels such as name=value, separated by commas")
     return text

@@ -83,13 +83,10 @@ def replacement(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> 
     """
     if standing is None:
         return dict(ours)
-    metadata: dict[str, Any] = {"name": CRD_NAME}
-    for kind in ("labels", "annotations"):
-        kept = {name: value for name, value in (standing["metadata"].get(kind) or {}).items() if name != LAST_APPLIED}
-        if kind == "annotations":
-            kept[REVISION_ANNOTATION] = str(revision_of(ours))
-        metadata |= {kind: kept} if kept else {}
-    return {**ours, "metadata": metadata}
+    labels, kept = (standing["metadata"].get(kind) or {} for kind in ("labels", "annotations"))
+    annotations = {name: value for name, value in kept.items() if name != LAST_APPLIED}
+    annotations[REVISION_ANNOTATION] = str(revision_of(ours))
+    return {**ours, "metadata": {"name": CRD_NAME, "labels": labels, "annotations": annotations}}
 
 
 async def check_revision(store: Definitions, ours: Mapping[str, Any]) -> bool:

@@ -103,7 +103,7 @@ def _advertise_address(spec: PoolSpec) -> Iterator[Refusal]:
 
 
 def _node_labels(spec: PoolSpec) -> Iterator[Refusal]:
-    wrong = [f"{key}: {value}" for key, value in spec.node_selector.items() if not _is_label(key, value)]
+    wrong = [f"{key}: {value}" for key, value in spec.node_selector.items() if not is_label(key, value)]
     if wrong:
         message = (
             f"nodeSelector has {json.dumps(wrong, ensure_ascii=False)}, which no node label can be; accepted are keys "
@@ -162,7 +162,8 @@ def _is_unicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -
     return address != ipaddress.IPv4Address("255.255.255.255")
 
 
-def _is_label(key: str, value: str) -> bool:
+def is_label(key: str, value: str) -> bool:
+    """Return whether a node or pod can have a label."""
     fits = len(key) <= MAX_LABEL_KEY and re.fullmatch(LABEL_KEY, key) is not None
     return fits and re.fullmatch(LABEL_VALUE, value) is not None
 

@@ -232,6 +232,20 @@ async def test_pools_are_served_when_their_version_can_be_asked_for(api: ApiStan
     assert api.count("GET", POOLS) == 0
 
 
+async def test_the_definition_is_applied_as_helm_so_that_no_later_upgrade_meets_a_conflict(
+    api: ApiStandIn, server: ApiServer
+) -> None:
+    queries: list[dict[str, str]] = []
+
+    def accept(request: web.Request) -> web.StreamResponse:
+        queries.append(dict(request.query))
+        return web.json_response({})
+
+    api.instead = accept
+    await Definitions(server).apply_definition({})
+    assert queries == [{"fieldManager": "helm", "force": "true"}]
+
+
 async def test_a_lease_that_somebody_else_wrote_first_is_not_ours(api: ApiStandIn, server: ApiServer) -> None:
     api.instead = lambda _request: refusal(409, "the object has been modified")
     for version, method in (({"resourceVersion": "7"}, "PUT"), ({}, "POST")):

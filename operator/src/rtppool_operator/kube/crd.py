@@ -56,9 +56,9 @@ class Definitions:
         path = f"/apis/{GROUP}/{VERSION}"
         return await self._api.find(f"get {path}", path) is not None
 
-    async def apply_definition(self, document: Mapping[str, Any], manager: str) -> None:
+    async def apply_definition(self, document: Mapping[str, Any]) -> None:
         """Apply the CRD server-side, with the fields of other managers."""
-        await self._api.apply(f"apply crd {CRD_NAME}", PATH, document, manager, urgent=True)
+        await self._api.apply(f"apply crd {CRD_NAME}", PATH, document, FIELD_MANAGER, urgent=True)
 
 
 def revision_of(document: Mapping[str, Any] | None) -> int:
@@ -89,8 +89,8 @@ def replacement(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> 
     return {**ours, "metadata": {"name": CRD_NAME, "labels": labels, "annotations": annotations}}
 
 
-async def check_revision(store: Definitions, ours: Mapping[str, Any]) -> bool:
-    """Return True where the cluster's definition is not older than ours.
+async def check_revision(store: Definitions, ours: Mapping[str, Any]) -> None:
+    """Check that the cluster's definition is not older than ours.
 
     Raises:
         ClusterError: it is missing or older, or the API server can't be reached.
@@ -102,7 +102,6 @@ async def check_revision(store: Definitions, ours: Mapping[str, Any]) -> bool:
             f"the CRD {CRD_NAME} {state}; this release needs revision {revision_of(ours)} and must not apply it "
             "(crds.install is false), so an administrator does"
         )
-    return True
 
 
 def read_definition(file: Path) -> dict[str, Any]:
@@ -121,8 +120,8 @@ def read_definition(file: Path) -> dict[str, Any]:
     return dict(document)
 
 
-async def apply_crd(store: Definitions, ours: Mapping[str, Any]) -> bool:
-    """Apply our definition where the cluster's is missing or older; return whether it was applied.
+async def apply_crd(store: Definitions, ours: Mapping[str, Any]) -> None:
+    """Apply our definition where the cluster's is missing or older.
 
     Raises:
         ClusterError: the API server rejects the definition, or can't be reached.
@@ -131,10 +130,9 @@ async def apply_crd(store: Definitions, ours: Mapping[str, Any]) -> bool:
     fields = {"crd": CRD_NAME, "standing": revision_of(standing), "ours": revision_of(ours)}
     if not is_older(standing, ours):
         log.info("the definition of RtpPool is up to date", extra={"fields": fields})
-        return False
-    await store.apply_definition(replacement(standing, ours), FIELD_MANAGER)
+        return
+    await store.apply_definition(replacement(standing, ours))
     log.info("the definition of RtpPool was applied", extra={"fields": fields})
-    return True
 
 
 async def wait_until_served(store: Definitions, within_seconds: float = SERVED_WITHIN_SECONDS) -> None:

@@ -50,9 +50,7 @@ class DefinitionKeeper:
             await asyncio.sleep(SLOW_RETRY_SECONDS if self.served.is_set() else RETRY_SECONDS)
 
     async def _apply(self) -> bool:
-        if not self._applies:
-            return await check_revision(self._store, self._ours)
-        await apply_crd(self._store, self._ours)
+        await (apply_crd if self._applies else check_revision)(self._store, self._ours)
         return True
 
     async def _attempt(self, action: str, call: Callable[[], Awaitable[bool]]) -> bool:

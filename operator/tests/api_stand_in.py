@@ -147,8 +147,9 @@ def _select(document: dict[str, Any], selector: str | None) -> dict[str, Any]:
 
 
 def make_list(*items: Any) -> dict[str, Any]:
-    """A list of built-in objects."""
-    return _list("List", list(items))
+    """A list of built-in objects, of the version of the latest of them."""
+    versions = (int(each["metadata"].get("resourceVersion", 1)) for each in items)
+    return _list("List", list(items), max(versions, default=1))
 
 
 DISCOVERY: dict[str, Any] = {

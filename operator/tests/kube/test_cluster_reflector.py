@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rtppool_operator.kube.api_server import ClusterError
-from rtppool_operator.kube.reflector import PAUSES_SECONDS, RESYNC_SECONDS, Reflector
+from rtppool_operator.kube.reflector import MAX_REFUSED_SECONDS, PAUSES_SECONDS, RESYNC_SECONDS, Reflector
 from rtppool_testing.waiting import until
 
 pytestmark = pytest.mark.looptime
@@ -38,6 +38,7 @@ class Things:
     name: str = "things"
     listed: list[Document] = field(default_factory=list)
     version: int = 1
+    read_seconds: float = 0.0
     fails: list[ClusterError] = field(default_factory=list)
     reads: list[dict[str, str]] = field(default_factory=list)
     watched_from: list[str] = field(default_factory=list)
@@ -45,6 +46,7 @@ class Things:
 
     async def read(self, query: Mapping[str, str]) -> Document:
         self.reads.append(dict(query))
+        await asyncio.sleep(self.read_seconds)
         if self.fails:
             raise self.fails.pop(0)
         return {"metadata": {"resourceVersion": str(self.version)}, "items": list(self.listed)}
@@ -265,6 +267,136 @@ async def test_an_own_write_that_is_newer_than_a_whole_watch_is_no_correction_of
     things.events.put_nowait(None)
     await until(lambda: things.watched_from == ["1", "7"])
     assert reflector.corrections == corrections
+
+
+RESTART = ClusterError("watch things: the API server can't be reached")
+BEHIND = "list things: the API server is behind, its list is older than an earlier answer"
+
+
+async def test_a_list_older_than_an_earlier_answer_is_refused_until_the_server_is_current(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    things.events.put_nowait(event("MODIFIED", thing("a", 8, colour="blue")))
+    await asyncio.sleep(60)
+    things.version, things.listed = 7, [thing("a", 1)]
+    things.events.put_nowait(RESTART)
+    await until(lambda: reflector.problem == BEHIND)
+    await asyncio.sleep(MAX_REFUSED_SECONDS / 2)
+    assert (names(reflector), reflector.problem) == ({"a blue"}, BEHIND)
+    things.version, things.listed = 8, [thing("a", 8, colour="blue")]
+    await asyncio.sleep(PAUSES_SECONDS[-1])
+    assert (names(reflector), reflector.problem) == ({"a blue"}, None)
+
+
+async def test_a_bookmark_and_writes_of_this_program_are_earlier_answers(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    answers: dict[int, Callable[[], None]] = {
+        20: lambda: things.events.put_nowait(bookmark(20)),
+        25: lambda: reflector.amend("uid-a", "25", str.upper),
+        30: lambda: reflector.put("uid-a", "30", "a blue"),
+        40: lambda: reflector.take("DELETED", thing("a", 40)),
+    }
+    for version, answer in answers.items():
+        await asyncio.sleep(60)
+        answer()
+        await until(things.events.empty)
+        things.version = version - 1
+        things.events.put_nowait(RESTART)
+        await until(lambda: reflector.problem == BEHIND)
+        things.version = version
+        await until(lambda: reflector.problem is None)
+
+
+async def test_a_state_that_stays_older_comes_from_a_backup_and_counts(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    things.events.put_nowait(event("MODIFIED", thing("a", 8, colour="blue")))
+    await asyncio.sleep(60)
+    things.version, things.listed = 7, [thing("a", 1), thing("b", 6)]
+    things.events.put_nowait(RESTART)
+    await asyncio.sleep(MAX_REFUSED_SECONDS + PAUSES_SECONDS[-1])
+    assert (names(reflector), reflector.problem, things.watched_from) == ({"a red", "b red"}, None, ["1", "7"])
+    things.events.put_nowait(event("MODIFIED", thing("a", 8, colour="green")))
+    await until(lambda: "a green" in names(reflector))
+
+
+async def test_an_object_that_a_list_no_longer_has_does_not_come_back_by_an_older_event_of_another_watch(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    things.version, things.listed = 9, [thing("b", 9)]
+    await asyncio.sleep(60)
+    things.events.put_nowait(RESTART)
+    await until(lambda: names(reflector) == {"b red"})
+    reflector.take("ADDED", thing("a", 1))
+    assert names(reflector) == {"b red"}
+    reflector.take("ADDED", thing("a", 10))
+    assert names(reflector) == {"a red", "b red"}
+
+
+async def test_a_list_of_the_version_that_a_watch_has_reached_takes_nothing_back_that_came_from_elsewhere(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    things.events.put_nowait(bookmark(7))
+    await asyncio.sleep(RESYNC_SECONDS)
+    reflector.put("uid-a", "8", "a blue")
+    reflector.take("ADDED", thing("b", 9))
+    reflector.take("DELETED", thing("c", 10))
+    things.version, things.listed = 7, [thing("a", 1), thing("c", 6), thing("d", 5)]
+    things.events.put_nowait(None)
+    await until(lambda: things.watched_from == ["1", "7"])
+    assert names(reflector) == {"a blue", "b red", "d red"}
+
+
+async def test_an_answer_that_arrives_while_a_list_is_read_makes_the_list_not_too_old(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    await asyncio.sleep(60)
+    things.read_seconds, things.version = 2.0, 5
+    things.events.put_nowait(RESTART)
+    await asyncio.sleep(1)
+    reflector.put("uid-a", "6", "a blue")
+    await until(lambda: len(things.watched_from) == 2)
+    assert (names(reflector), reflector.problem) == ({"a blue"}, None)
+
+
+async def test_an_older_bookmark_does_not_lead_back(things: Things, reflector: Reflector[str]) -> None:
+    for version in (7, 4):
+        things.events.put_nowait(bookmark(version))
+    await asyncio.sleep(RESYNC_SECONDS)
+    things.version = 7
+    things.events.put_nowait(None)
+    await until(lambda: things.watched_from == ["1", "7"])
+    assert (things.reads[1]["resourceVersion"], reflector.problem) == ("7", None)
+
+
+async def test_items_that_are_listed_anew_are_out_of_date_until_the_list(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    await asyncio.sleep(60)
+    things.version, things.listed, things.read_seconds = 9, [thing("b", 9)], 1.0
+    for _ in range(2):
+        reflector.list_anew()
+    assert reflector.problem == "things are being listed"
+    await asyncio.sleep(1.5)
+    assert (names(reflector), reflector.problem, things.reads) == ({"b red"}, None, [{}, {}])
+    assert reflector.corrections == 0
+    await until(lambda: things.watched_from == ["1", "9"])
+
+
+async def test_a_list_under_way_is_not_recent_enough_to_be_listed_anew(
+    things: Things, reflector: Reflector[str]
+) -> None:
+    await asyncio.sleep(60)
+    things.read_seconds = 1.0
+    things.events.put_nowait(RESTART)
+    await until(lambda: len(things.reads) == 2)
+    await asyncio.sleep(0.5)
+    reflector.list_anew()
+    await asyncio.sleep(0.7)
+    assert reflector.problem == "things are being listed"
+    await until(lambda: reflector.problem is None)
+    assert len(things.reads) == 3
 
 
 async def test_a_cause_is_logged_once_until_a_watch_was_healthy(

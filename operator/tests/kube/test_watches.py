@@ -108,7 +108,7 @@ async def test_relays_and_nodes_are_those_of_the_lists(watches: ClusterWatches) 
 
 async def test_events_change_them_without_another_list(api: ApiStandIn, watches: ClusterWatches) -> None:
     await until(lambda: bool(api.other_watches.get(PODS) and api.other_watches.get(NODES)))
-    await api.emit("ADDED", relay_pod("relay-b"), PODS)
+    await api.emit("ADDED", relay_pod("relay-b", resourceVersion="3"), PODS)
     await api.emit("MODIFIED", relay_pod(deletionTimestamp="2026-01-01T00:00:00Z", resourceVersion="3"), PODS)
     await until(holds(lambda: watches.view().relays, (relay(terminating=True), relay("relay-b"))))
     await api.emit("DELETED", relay_pod(resourceVersion="4"), PODS)
@@ -124,6 +124,22 @@ async def test_an_annotation_that_was_written_shows_before_the_watch_shows_it(wa
     assert watches.view().relays == (relay(revision="abc.1"),)
     watches.annotated(relay("relay-gone"), "abc", "0")
     assert watches.view().relays == (relay(revision="abc.1"),)
+
+
+async def test_what_is_listed_anew_has_no_view_until_every_list_is_there(
+    api: ApiStandIn, watches: ClusterWatches
+) -> None:
+    await until(lambda: bool(api.watches and api.other_watches.get(NODES)))
+    await until(holds(lambda: len(watches.view().nodes), 2))
+    held = asyncio.Event()
+    api.documents[NODES] = make_list(node("c"))
+    api.instead = lambda request: None if request.path == NODES or held.is_set() else refusal(503, "is starting")
+    watches.list_anew()
+    assert problem(watches) == "rtppools are being listed"
+    await until(lambda: api.count("GET", NODES) == 4)
+    assert "is starting" in problem(watches)
+    held.set()
+    await until(holds(lambda: [*watches.view().nodes], ["c"]))
 
 
 def config_map(text: str, version: int = 2) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from test_reconciler import MemoryCluster
 
 from rtppool_core.contract.report import Report
 from rtppool_operator.kube.api_server import ClusterError
-from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership
+from rtppool_operator.kube.lease import DURATION_SECONDS, LEASE_NAME, LEASE_NAMESPACE, RENEW_SECONDS, Leadership
 from rtppool_operator.loop.reconciler import MAX_ROUND_SECONDS, MIN_ROUND_SECONDS, Reconciler
 from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
 from rtppool_operator.pools.spec import Pool
@@ -138,6 +138,26 @@ class LeaseOutage(TimedCluster):
         if self.lease_away:
             raise ClusterError("get lease: the API server can't be reached")
         await super().lease()
+
+
+async def test_an_operator_that_takes_over_from_another_one_lists_the_cluster_anew(
+    make_report: Callable[..., Report],
+) -> None:
+    time = asyncio.get_running_loop().time
+    cluster, poller = TimedCluster(time), AnsweringPoller(make_report())
+    held = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "ns/other"}}
+    cluster.leases[f"{LEASE_NAMESPACE}/{LEASE_NAME}"] = held
+    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), "ns/me", TrustPolicy("voice"), time)
+    task = asyncio.create_task(made.run())
+    await asyncio.sleep(DURATION_SECONDS - 1)
+    assert (cluster.lists, made.views) == (0, ())
+    await asyncio.sleep(3)
+    assert (cluster.lists, made.problem) == (1, None)
+    await asyncio.sleep(60)
+    assert cluster.lists == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await made.close()
 
 
 async def test_an_operator_that_could_not_renew_its_lease_calls_no_relay_silent_that_it_did_not_ask(

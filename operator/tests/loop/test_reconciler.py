@@ -49,11 +49,15 @@ class MemoryCluster:
         self.conflicts = 0
         self.refuses_events = False
         self.refuses_pods: set[str] = set()
+        self.lists = 0
 
     def read_view(self) -> ClusterView:
         if self.away:
             raise ClusterError("list rtppools: the API server can't be reached")
         return self.view
+
+    def list_anew(self) -> None:
+        self.lists += 1
 
     async def write(self, text: str, *, exists: bool) -> None:
         assert exists == (self.view.written is not None)

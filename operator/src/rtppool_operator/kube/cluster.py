@@ -47,6 +47,10 @@ class Cluster:
         """Return the cluster as the watches show it."""
         return self._watches.view()
 
+    def list_anew(self) -> None:
+        """Have no view until all objects were listed again."""
+        self._watches.list_anew()
+
     async def write(self, text: str, *, exists: bool) -> None:
         """Write `pools.json`."""
         if exists:

@@ -3,6 +3,10 @@
 The API server may lose an event, and a watch may go silent. Each watch therefore ends after ten minutes, and the list
 before the next one shows what it missed. A list of the very version that a watch has reached is compared with the cache
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+
+The cache never goes back in time. An API server whose own cache is behind may answer with an older list, for example
+after a restart (https://github.com/kubernetes/kubernetes/issues/59848). Such a list is refused, and so is an older
+object.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ log = logging.getLogger(__name__)
 RESYNC_SECONDS = 600
 # Pauses after a list and a watch that together lasted for less than the last of these.
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
+# The cache of an API server that starts is behind for seconds. A store that was restored from a backup stays behind.
+MAX_REFUSED_SECONDS = 60.0
 
 Kept = TypeVar("Kept")
 
@@ -65,6 +71,11 @@ class Reflector(Generic[Kept]):
         self._versions: dict[str, int] = {}
         # Of items that were amended since the last list.
         self._amended: dict[str, int] = {}
+        # The version of the last list, which an unknown object must be newer than, and the latest version of all.
+        self._listed = self._latest = 0
+        self._refused_at_seconds: float | None = None
+        self._round: asyncio.Timeout | None = None
+        self._is_trusted = True
         self.items: Mapping[str, Kept] = {}
         self.problem: str | None = f"{objects.name} were not listed yet"
         self.corrections = 0
@@ -75,25 +86,36 @@ class Reflector(Generic[Kept]):
         while True:
             began = self._monotonic()
             try:
-                version = await self._list(version)
-                version = await self._watch(version)
+                version = await self._list_and_watch(version)
             except ClusterError as error:
                 version = ""
                 if str(error) != told:
                     log.warning("the cache of %s starts over: %s", self.name, error)
                 told = str(error)
+            if not self._is_trusted:
+                continue
             failures = failures + 1 if self._monotonic() < began + PAUSES_SECONDS[-1] else 0
             told = told if failures else ""
             if failures:
                 await asyncio.sleep(PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS)) - 1])
+
+    def list_anew(self) -> None:
+        """Trust no item until the next list, which begins at once."""
+        self._is_trusted = False
+        self.problem = f"{self.name} are being listed"
+        if self._round is not None:
+            self._round.reschedule(asyncio.get_running_loop().time())
+            self._round = None
 
     def put(self, uid: str, version: str, item: Kept) -> None:
         """Keep an item as a write of this program left it, so that the event of the write is none.
 
         `item` has to be made of the whole object as the API server returned it: earlier events no longer count.
         """
-        if _number(version) > self._versions.get(uid, 0):
-            self._versions[uid] = _number(version)
+        number = _number(version)
+        if number > self._version_of(uid):
+            self._versions[uid] = number
+            self._latest = max(self._latest, number)
             self.items = {**self.items, uid: item}
 
     def amend(self, uid: str, version: str, change: Callable[[Kept], Kept]) -> None:
@@ -105,13 +127,15 @@ class Reflector(Generic[Kept]):
         if item is not None:
             self.items = {**self.items, uid: change(item)}
             self._amended[uid] = _number(version)
+            self._latest = max(self._latest, self._amended[uid])
 
     def take(self, kind: str, document: Mapping[str, Any]) -> None:
         """Take an event, of this watch or of another one of the same objects. What is older than an item is ignored."""
         metadata = document["metadata"]
         uid, version = metadata["uid"], _number(metadata["resourceVersion"])
-        if 0 < version <= self._versions.get(uid, 0):
+        if 0 < version <= self._version_of(uid):
             return
+        self._latest = max(self._latest, version)
         kept = None if kind == "DELETED" else self._keep(document)
         # A deleted object keeps its version: the other watch may still deliver an older event.
         self._versions[uid] = version
@@ -126,11 +150,27 @@ class Reflector(Generic[Kept]):
         self.items = items
         self._changed(before, kept)
 
+    async def _list_and_watch(self, version: str) -> str:
+        """Return the version that the watch has reached; none after `list_anew`."""
+        reached, self._is_trusted = version if self._is_trusted else "", True
+        try:
+            async with asyncio.timeout(None) as self._round:
+                return await self._watch(await self._list(reached))
+        except TimeoutError:
+            if self._is_trusted:
+                raise
+            return ""
+        finally:
+            self._round = None
+
     async def _list(self, reached: str) -> str:
         """Replace the items by those of a list, and return its version. `reached` is the version of a whole watch."""
+        latest = self._latest
         try:
             document = await self._read(reached)
             version, listed = str(document["metadata"]["resourceVersion"]), read_items(f"list {self.name}", document)
+            if version != reached:
+                self._check_age(_number(version), latest)
             versions = {each["metadata"]["uid"]: _number(each["metadata"]["resourceVersion"]) for each in listed}
             kept = {each["metadata"]["uid"]: self._keep(each) for each in listed}
         except ClusterError as error:
@@ -143,9 +183,34 @@ class Reflector(Generic[Kept]):
         if reached == version:
             self.corrections += sum(1 for uid in found.keys() | self.items.keys() if self._missed(uid, found, reached))
         self.problem = None
-        self.items, self._versions, self._amended = found, versions, {}
+        self._replace(_number(version), found, versions)
         self._changed(None, None)
         return version
+
+    def _check_age(self, version: int, latest: int) -> None:
+        """Refuse a list that is older than the latest version before its request, for a minute."""
+        if not 0 < version < latest:
+            self._refused_at_seconds = None
+            return
+        now = self._monotonic()
+        if self._refused_at_seconds is None:
+            self._refused_at_seconds = now
+        if now < self._refused_at_seconds + MAX_REFUSED_SECONDS:
+            raise ClusterError(f"list {self.name}: the API server is behind, its list is older than an earlier answer")
+        log.warning("%s have been older than before for %.0f s, so that state counts", self.name, MAX_REFUSED_SECONDS)
+        self._refused_at_seconds, self._latest, self._versions = None, 0, {}
+
+    def _replace(self, version: int, found: Mapping[str, Kept], versions: Mapping[str, int]) -> None:
+        """Take the objects of a list, but for those of which a newer version came from elsewhere."""
+        newer = {uid: each for uid, each in self._versions.items() if each > version > 0}
+        standing = {uid: item for uid, item in self.items.items() if uid in newer}
+        self.items = {uid: item for uid, item in found.items() if uid not in newer} | standing
+        self._versions, self._amended = {**versions, **newer}, {}
+        self._listed, self._latest = version, max(self._latest, version)
+
+    def _version_of(self, uid: str) -> int:
+        """Return the version of an object. One that the last list lacks was gone at the version of that list."""
+        return self._versions.get(uid, self._listed)
 
     def _missed(self, uid: str, found: Mapping[str, Kept], reached: str) -> bool:
         """Return whether the watch should have shown another item. What came from elsewhere since is newer."""
@@ -163,11 +228,11 @@ class Reflector(Generic[Kept]):
         return await self._objects.read({})
 
     async def _watch(self, version: str) -> str:
-        """Take events until the server ends the watch, and return the version that it has reached."""
+        """Take events until the server ends the watch, and return the latest version that it has reached."""
         async with self._objects.changes(version, RESYNC_SECONDS) as events:
             async for event in events:
                 try:
-                    version = self._take(event["type"], event["object"])
+                    version = _later(version, self._take(event["type"], event["object"]))
                 except (KeyError, TypeError) as error:
                     raise ClusterError(f"watch {self.name}: an event can't be read ({error!r})") from error
         return version
@@ -177,7 +242,13 @@ class Reflector(Generic[Kept]):
             raise ClusterError(f"watch {self.name}: {document.get('code')} {document.get('message')}")
         if kind != "BOOKMARK":
             self.take(kind, document)
-        return str(document["metadata"]["resourceVersion"])
+        version = str(document["metadata"]["resourceVersion"])
+        self._latest = max(self._latest, _number(version))
+        return version
+
+
+def _later(before: str, after: str) -> str:
+    return before if _number(after) < _number(before) else after
 
 
 def _number(version: str) -> int:

@@ -100,6 +100,11 @@ class ClusterWatches:
         written = next(iter(_current(self._configuration).values()), Configuration())
         return ClusterView(tuple(pools), tuple(relays), nodes, written.text, written.default_pool)
 
+    def list_anew(self) -> None:
+        """Have no view until all objects were listed again."""
+        for cache in self._caches:
+            cache.list_anew()
+
     def take_pool(self, kind: str, document: Mapping[str, Any]) -> None:
         """Take an event of kopf's watch."""
         self._pools.take(kind, document)

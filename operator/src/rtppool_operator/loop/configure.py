@@ -31,6 +31,9 @@ class ClusterAccess(DefaultPoolStore, Protocol):
     def read_view(self) -> ClusterView:
         """Return the cluster as watches show it, or raise `ClusterError` while they are out of date."""
 
+    def list_anew(self) -> None:
+        """Have no view until the cluster was read again, because the watches may be behind."""
+
     async def write(self, text: str, *, exists: bool) -> None:
         """Write `pools.json`."""
 
@@ -77,7 +80,11 @@ class Configurator:
         self._last: Desired | None = None
 
     def forget(self) -> None:
-        """Start over from the cluster, because another operator has written since."""
+        """Start over from the cluster, because another operator has written since.
+
+        The watches of an operator that stood by may be silent for a minute without notice.
+        """
+        self._cluster.list_anew()
         self.snapshot, self._last = None, None
 
     async def run_round(self) -> bool:

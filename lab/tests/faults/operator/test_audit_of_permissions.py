@@ -71,6 +71,12 @@ def test_a_denial_of_what_a_role_grants_is_the_server_s_beginning_and_any_other_
     assert missing(ROLES, audit) == ["delete rtppool.dev/rtppools /"]
 
 
+def test_a_get_after_a_denied_list_of_the_object_is_no_missing_right() -> None:
+    get, listing = (event(verb, POOLS | {"name": "default"}, decision="forbid") for verb in ("get", "list"))
+    assert missing(ROLES, read_audit([listing, get])) == []
+    assert missing(ROLES, read_audit([get])) == ["get rtppool.dev/rtppools /default"]
+
+
 def test_writes_of_an_object_have_a_shortest_pause() -> None:
     def patched(name: str, second: int, code: int = 200) -> str:
         document = json.loads(event("patch", POD | {"name": name}))

@@ -12,7 +12,7 @@ from lab.base.errors import LabError
 from lab.faults.operator.api.api_server import Programs
 from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, pool, pools_of
 from lab.faults.operator.rig.rig import Rig, find_programs, make_rig
-from lab.faults.operator.runs.faults import Stage
+from lab.faults.operator.runs.stage import Stage
 
 ON_API_SERVER = Path(__file__).parent / "faults/on_api_server"
 SEED = 20_260_101

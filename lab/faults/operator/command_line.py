@@ -21,11 +21,12 @@ from lab.faults.operator.report import PAGE, SHARED_CORES, campaign_figures, doc
 from lab.faults.operator.rig.rig import NotConverged, RemoteSettings, Rig, find_programs, make_rig
 from lab.faults.operator.runs.campaign import campaign
 from lab.faults.operator.runs.exhaustion import exhaustion
-from lab.faults.operator.runs.faults import FAULTS, Stage, fault_named
+from lab.faults.operator.runs.faults import FAULTS, fault_named
 from lab.faults.operator.runs.idle import idle
 from lab.faults.operator.runs.node_edits import edits_on_nodes
 from lab.faults.operator.runs.scale import ANSWER_SECONDS, scale
 from lab.faults.operator.runs.sizes import LARGE, USUAL, Size
+from lab.faults.operator.runs.stage import Stage
 from rtppool_core.process.machine import this_machine
 
 SEED = 20_260_101

@@ -74,6 +74,11 @@ class FakeRelays:
         """The latest `pools.json` of the kubelet's watch."""
         return self._kubelet.config
 
+    @property
+    def older_configurations(self) -> int:
+        """The number of files in which a pool had an older generation than in an earlier one."""
+        return self._kubelet.older_configurations
+
     async def start(self) -> None:
         """Start listening, and start the simulated kubelet."""
         self._server = await serve(self, self.load)

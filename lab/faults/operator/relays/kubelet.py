@@ -30,11 +30,14 @@ class Kubelet:
     """Follows pods and ConfigMap. `read` hands a relay the text of its mounted file.
 
     `published_at_seconds` is the arrival of each generation of a pool's uid in the ConfigMap, monotonic.
+    `older_configurations` counts files in which a pool has an older generation than in an earlier one.
     """
 
     def __init__(self, api: ApiClient, by_pod: Mapping[str, FakeRelay], read: Callable[[FakeRelay, str], None]) -> None:
         self.config: str | None = None
         self.published_at_seconds: dict[tuple[str, int], float] = {}
+        self.older_configurations = 0
+        self._latest: dict[str, int] = {}
         self._api = api
         self._by_pod = by_pod
         self._read = read
@@ -99,5 +102,8 @@ class Kubelet:
             return
         self.config = None if kind == "DELETED" else document.get("data", {}).get(FILE_NAME)
         now_seconds = time.monotonic()
-        for key in generations(self.config or ""):
+        found = generations(self.config or "")
+        for key in found:
             self.published_at_seconds.setdefault(key, now_seconds)
+        self.older_configurations += any(generation < self._latest.get(uid, 0) for uid, generation in found)
+        self._latest |= dict(found)

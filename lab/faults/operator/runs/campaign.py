@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, pool, pools_of
 from lab.faults.operator.rig.rig import NotConverged, Rig
 from lab.faults.operator.runs.edits import edit
-from lab.faults.operator.runs.faults import Fault, Stage, StuckDeletion, strike_and_lift
+from lab.faults.operator.runs.faults import strike_and_lift
+from lab.faults.operator.runs.stage import BOUND_SECONDS, BrokenRule, Fault, Stage, StuckDeletion
 
 NODES = 6
 CONVERGE_SECONDS = 90.0
@@ -21,21 +22,29 @@ EDITS_PER_FAULT = 3
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One fault. `seconds` run from its end, or the last edit, to convergence; None: not converged."""
+    """One fault. `seconds` run from its end, or the last edit, to convergence; None: not converged.
+
+    `bound_seconds` is the fault's bound of that time.
+    """
 
     fault: str
     seconds: float | None
     problem: str = ""
+    bound_seconds: float = BOUND_SECONDS
 
 
 @dataclass(slots=True)
 class Outcome:
-    """All rounds, and the times to convergence of edits without a fault."""
+    """All rounds, and the times to convergence of edits without a fault.
+
+    `older_configurations` counts those in which a pool had an older generation than in an earlier one.
+    """
 
     seed: int
     quiet_seconds: list[float] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
     stuck_deletions: int = 0
+    older_configurations: int = 0
 
     @property
     def converged(self) -> list[float]:
@@ -83,6 +92,7 @@ async def campaign(
     for number in range(faults):
         round_ = await _round(stage, stage.chance.choice(chosen), outcome)
         outcome.rounds.append(round_)
+        outcome.older_configurations = rig.relays.older_configurations
         result = f"{round_.seconds:.1f} s" if round_.seconds is not None else f"NOT CONVERGED: {round_.problem}"
         say(f"{number + 1}/{faults} {round_.fault}: {result}")
     return outcome
@@ -97,21 +107,27 @@ async def _set_up(rig: Rig) -> None:
 
 async def _round(stage: Stage, fault: Fault, outcome: Outcome) -> Round:
     """Play a fault, with random edits before, during and after it."""
+    try:
+        await _strike_and_edit(stage, fault)
+        seconds = await stage.rig.converge(CONVERGE_SECONDS)
+        # The next fault has its own bound.
+        stage.rig.proxy.give_up()
+    except StuckDeletion as stuck:
+        outcome.stuck_deletions += 1
+        return Round(fault.name, None, str(stuck), fault.bound_seconds)
+    except (NotConverged, BrokenRule) as missed:
+        outcome.stuck_deletions += "deletion is stuck" in str(missed)
+        await _replace_operator(stage)
+        return Round(fault.name, None, str(missed), fault.bound_seconds)
+    return Round(fault.name, seconds, bound_seconds=fault.bound_seconds)
+
+
+async def _strike_and_edit(stage: Stage, fault: Fault) -> None:
     meanwhile = asyncio.create_task(_edits(stage))
     try:
         await strike_and_lift(stage, fault)
-    except StuckDeletion as stuck:
-        outcome.stuck_deletions += 1
-        return Round(fault.name, None, str(stuck))
     finally:
         await meanwhile
-    try:
-        seconds = await stage.rig.converge(CONVERGE_SECONDS)
-    except NotConverged as missed:
-        outcome.stuck_deletions += "deletion is stuck" in str(missed)
-        await _replace_operator(stage)
-        return Round(fault.name, None, str(missed))
-    return Round(fault.name, seconds)
 
 
 async def _edits(stage: Stage) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from lab.faults.operator.api.api_client import ApiRefused
-from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, POOLS, pool, pool_path, pools_of
+from lab.faults.operator.api.api_client import ApiRefused, ApiUnavailable
+from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, POOLS, Document, pool, pool_path, pools_of
+from lab.faults.operator.rig.converged import owners
 from lab.faults.operator.rig.rig import Rig
 
 CONFLICT, NOT_FOUND = 409, 404
+# While the definition is being deleted, and an administrator otherwise gets neither.
+NOT_NOW = frozenset({403, 405})
 FIRST_RANGE, RANGE_STEP, RANGES = 10_000, 200, 60
 MIN_POOLS, MAX_POOLS = 2, 6
 SELECTORS: tuple[dict[str, str], ...] = ({}, {"zone": "a"}, {"zone": "b"})
@@ -17,7 +20,7 @@ SELECTORS: tuple[dict[str, str], ...] = ({}, {"zone": "a"}, {"zone": "b"})
 
 async def edit(rig: Rig, chance: random.Random) -> str:
     """Make one edit (move a range, change settings, create or delete a pool) and return its description."""
-    pools = await rig.persist(lambda: rig.api.items(POOLS))
+    pools = await rig.persist(lambda: served_pools(rig))
     if len(pools) < MIN_POOLS or (len(pools) < MAX_POOLS and chance.random() < 0.2):
         return await _make(rig, chance)
     metadata = chance.choice(pools)["metadata"]
@@ -35,17 +38,58 @@ async def edit(rig: Rig, chance: random.Random) -> str:
     return f"{metadata['name']} {', '.join(change)}"
 
 
+async def move_range(rig: Rig, chance: random.Random) -> None:
+    """Move the range of a pool that has relays, if there is one."""
+    snapshot = await rig.persist(rig.snapshot)
+    relayed = owners(snapshot.pools, {relay.node: snapshot.labels[relay.node] for relay in snapshot.relays})
+    if not relayed:
+        return
+    metadata = chance.choice(list(relayed.values()))["metadata"]
+    start, end = _range(chance)
+    change = {"spec": {"portRange": {"start": start, "end": end}, "excludedPorts": []}}
+    try:
+        await rig.persist(lambda: rig.api.patch(pool_path(metadata["namespace"], metadata["name"]), change))
+    except ApiRefused as refused:
+        if refused.status != NOT_FOUND:
+            raise
+
+
+async def served_pools(rig: Rig) -> list[Document]:
+    """Return the pools.
+
+    Raises:
+        ApiUnavailable: their definition is missing. A person waits for it.
+    """
+    try:
+        return await rig.api.items(POOLS)
+    except ApiRefused as refused:
+        if refused.status == NOT_FOUND:
+            raise ApiUnavailable(str(refused)) from refused
+        raise
+
+
+async def create_pool(rig: Rig, document: Document) -> None:
+    """Create a pool. One that exists is fine.
+
+    Raises:
+        ApiUnavailable: the definition is missing, or is being deleted.
+    """
+    try:
+        await rig.api.create(pools_of(document["metadata"]["namespace"]), document)
+    except ApiRefused as refused:
+        if refused.status == NOT_FOUND or refused.status in NOT_NOW:
+            raise ApiUnavailable(str(refused)) from refused
+        # An earlier try created the pool, and its answer was lost.
+        if refused.status != CONFLICT:
+            raise
+
+
 async def _make(rig: Rig, chance: random.Random) -> str:
     namespace = chance.choice([NAMESPACE, OTHER_NAMESPACE])
     name = f"pool-{chance.randrange(1 << 24):06x}"
     start, end = _range(chance)
     document = pool(namespace, name, start, end, nodeSelector=chance.choice(SELECTORS))
-    try:
-        await rig.persist(lambda: rig.api.create(pools_of(namespace), document))
-    except ApiRefused as refused:
-        # An earlier try created the pool, and its answer was lost.
-        if refused.status != CONFLICT:
-            raise
+    await rig.persist(lambda: create_pool(rig, document))
     return f"{name} created"
 
 

@@ -1,27 +1,27 @@
-"""The faults of a campaign: each has an action that strikes and one that lifts it."""
+"""The faults of a campaign: each has an action that strikes and one that lifts it.
+
+Faults of several steps are in `long_faults`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from lab.base.descriptors import descriptors_exhausted
 from lab.base.errors import LabError
 from lab.faults.operator.api.api_client import ApiRefused
-from lab.faults.operator.api.faulty_proxy import Refusal
+from lab.faults.operator.api.faulty_proxy import EVERYTHING, WRITES, Refusal
 from lab.faults.operator.api.resources import CONFIG_MAP, NODES, PODS, pool_path
-from lab.faults.operator.relays.fake_relay import FakeRelay, Mode
-from lab.faults.operator.rig.operator_process import OperatorProcess
-from lab.faults.operator.rig.rig import Rig
+from lab.faults.operator.relays.fake_relay import Mode
+from lab.faults.operator.runs.long_faults import api_behind, definition_absent, replicas_cut_off
+from lab.faults.operator.runs.stage import Fault, Lift, Stage, StuckDeletion, nothing
 from rtppool_core.contract.pools_file import FILE_NAME, REFRESH_ANNOTATION
 
-Lift = Callable[[], Awaitable[None]]
-WRITES = frozenset({"create", "update", "patch"})
-EVERYTHING = frozenset({"create", "update", "patch", "get", "list", "watch"})
 NOT_FOUND = 404
+# A watch that is silent for 75 s is replaced.
+SILENT_BOUND_SECONDS = 90.0
 HAND_WRITTEN = (
     '{"version": 1, "pools": []}',
     "not JSON",
@@ -29,32 +29,6 @@ HAND_WRITTEN = (
     "[" * 5_000,
     '{"version": 99}',
 )
-
-
-@dataclass(slots=True)
-class Stage:
-    """The target of faults. `operator` is the operator that should work."""
-
-    rig: Rig
-    chance: random.Random
-    operator: OperatorProcess
-
-    def any_relay(self) -> FakeRelay:
-        """Return a random relay."""
-        return self.chance.choice(list(self.rig.relays.by_node.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A fault. `strike` causes it and returns the action that lifts it, after at most `longest_seconds`."""
-
-    name: str
-    strike: Callable[[Stage], Awaitable[Lift]]
-    longest_seconds: float = 3.0
-
-
-async def _nothing() -> None:
-    """Lift a fault that has no duration."""
 
 
 async def _operator_killed(stage: Stage) -> Lift:
@@ -146,14 +120,31 @@ def _refusing(status: int, verbs: frozenset[str]) -> Callable[[Stage], Awaitable
 
 
 async def _watches_silent(stage: Stage) -> Lift:
-    stage.rig.proxy.faults.silent_watches = True
+    stage.rig.proxy.faults.watches.silent = True
     return _lift_proxy(stage)
+
+
+async def _watches_silent_for_good(stage: Stage) -> Lift:
+    stage.rig.proxy.silence_watches()
+    return nothing
+
+
+async def _bookmarks_only(stage: Stage) -> Lift:
+    """Lose every event, while bookmarks show that watches are open. The server's end of each watch lifts it."""
+    proxy = stage.rig.proxy
+    proxy.faults.watches.bookmarks_only = True
+
+    async def end() -> None:
+        proxy.faults.clear()
+        proxy.end_watches()
+
+    return end
 
 
 def _watches_told(code: int) -> Callable[[Stage], Awaitable[Lift]]:
     async def strike(stage: Stage) -> Lift:
         await stage.rig.proxy.send_error(code)
-        return _nothing
+        return nothing
 
     return strike
 
@@ -197,12 +188,12 @@ async def _node_relabelled(stage: Stage) -> Lift:
     relay = stage.any_relay()
     zone = stage.chance.choice(["a", "b", "none"])
     await stage.rig.api.patch(f"{NODES}/{relay.node}", {"metadata": {"labels": {"zone": zone}}})
-    return _nothing
+    return nothing
 
 
 async def _config_deleted(stage: Stage) -> Lift:
     await stage.rig.api.delete(CONFIG_MAP)
-    return _nothing
+    return nothing
 
 
 async def _config_edited(stage: Stage) -> Lift:
@@ -212,13 +203,13 @@ async def _config_edited(stage: Stage) -> Lift:
     except ApiRefused as refused:
         if refused.status != NOT_FOUND:
             raise
-    return _nothing
+    return nothing
 
 
 async def _annotation_removed(stage: Stage) -> Lift:
     change = {"metadata": {"annotations": {REFRESH_ANNOTATION: None}}}
     await stage.rig.api.patch(f"{PODS}/{stage.any_relay().pod}", change)
-    return _nothing
+    return nothing
 
 
 async def _pool_deleted_without_operator(stage: Stage) -> Lift:
@@ -240,10 +231,6 @@ async def _pool_deleted_without_operator(stage: Stage) -> Lift:
     return start
 
 
-class StuckDeletion(Exception):  # noqa: N818 an outcome
-    """A deleted object that waits for a finalizer."""
-
-
 FAULTS = (
     Fault("operator killed", _operator_killed),
     Fault("operator's pod replaced after a kill", _operator_replaced),
@@ -257,10 +244,15 @@ FAULTS = (
     Fault("409 to every write", _refusing(409, WRITES), 6.0),
     Fault("429 to everything", _refusing(429, EVERYTHING), 6.0),
     Fault("500 to everything", _refusing(500, EVERYTHING), 6.0),
-    Fault("watches black-holed", _watches_silent, 8.0),
+    Fault("stale objects after an API server restart", api_behind, 8.0),
+    Fault("watches black-holed", _watches_silent, 8.0, SILENT_BOUND_SECONDS),
+    Fault("watches silent for good", _watches_silent_for_good, bound_seconds=SILENT_BOUND_SECONDS),
+    Fault("bookmarks only", _bookmarks_only, 20.0),
     Fault("ERROR 410 in every watch", _watches_told(410)),
     Fault("ERROR 500 in every watch", _watches_told(500)),
     Fault("requests hang", _requests_hang, 8.0),
+    Fault("both replicas cut off in turn", replicas_cut_off, 0.1),
+    Fault("definition absent at start", definition_absent, 10.0),
     Fault("relay silent", _relay("silent"), 10.0),
     Fault("relay answers garbage", _relay("garbage"), 10.0),
     Fault("relay slow", _relay("slow"), 10.0),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.faults.operator.api.faulty_proxy import FaultyProxy, Refusal
+from lab.faults.operator.api.faulty_proxy import WRITES, FaultyProxy, Refusal
 from lab.faults.operator.api.resources import (
     CONFIG_MAP,
     LEASE,
@@ -21,8 +21,10 @@ from lab.faults.operator.api.resources import (
     pools_of,
 )
 from lab.faults.operator.relays.fake_relay import Mode
+from lab.faults.operator.rig.operator_process import OperatorProcess
 from lab.faults.operator.rig.rig import Rig
-from lab.faults.operator.runs.faults import EVERYTHING, HAND_WRITTEN, WRITES, Stage, fault_named, strike_and_lift
+from lab.faults.operator.runs.faults import HAND_WRITTEN, fault_named, strike_and_lift
+from lab.faults.operator.runs.stage import BOUND_SECONDS, Stage
 from rtppool_core.contract.pools_file import FILE_NAME, REFRESH_ANNOTATION
 
 pytestmark = pytest.mark.timeout(180)
@@ -37,6 +39,8 @@ MAX_LINES_WHILE_IT_WAITS = 12
 SILENT_AND_CONVERGED = 90.0
 # The time until a Lease that was not released expires.
 LEASE_AND_CONVERGED = 60.0
+# The operator lists again after at most five seconds.
+SEVERAL_LISTS = 12.0
 
 
 def of_full(value: Any, name: str | None = None) -> Any:
@@ -104,34 +108,74 @@ async def test_an_operator_that_waits_takes_over_at_once_when_the_other_ends_in_
     assert await second.is_ready()
 
 
-async def test_operators_that_are_cut_off_in_turn_follow_each_other_and_do_not_write_when_they_are_back(
+async def test_of_two_operators_that_are_cut_off_in_turn_one_always_works_and_none_writes_without_the_lease(
     stage: Stage,
 ) -> None:
+    await strike_and_lift(stage, fault_named("both replicas cut off in turn"))
+    await stage.rig.converge(CONVERGED)
+    assert stage.rig.relays.older_configurations == 0
+
+
+async def test_an_operator_that_takes_over_with_silent_watches_lists_the_edits_that_it_missed(stage: Stage) -> None:
     proxy = FaultyProxy(stage.rig.server)
     await proxy.start()
+    second = stage.rig.operator(proxy=proxy)
     try:
-        second = stage.rig.operator(proxy=proxy)
         second.start()
         await stage.rig.until("it waits", CONVERGED, lambda: _says_who_leads(stage, second.answer("/ready")))
-        stage.rig.proxy.faults.hang = EVERYTHING
-        stage.rig.proxy.faults.silent_watches = True
-        await move(stage.rig, DEFAULT, 12_000)
-        await stage.rig.converge(LEASE_AND_CONVERGED)
-        written = await stage.operator.metric("rtp_operator_config_writes_total")
-        stage.rig.proxy.faults.clear()
-        await move(stage.rig, DEFAULT, 13_000)
-        await stage.rig.converge(CONVERGED)
-        assert await second.is_ready()
-        assert await stage.operator.metric("rtp_operator_config_writes_total") == written
-        proxy.faults.hang = EVERYTHING
-        proxy.faults.silent_watches = True
-        await move(stage.rig, DEFAULT, 14_000)
-        await stage.rig.converge(LEASE_AND_CONVERGED)
-        assert await stage.operator.is_ready()
-        assert not await second.is_ready()
+        await stage.rig.until("it stands by", CONVERGED, second.is_ready)
+        proxy.silence_watches()
+        for start in (12_000, 13_000):
+            await move(stage.rig, DEFAULT, start)
+            await stage.rig.converge(CONVERGED)
+        await stage.operator.end()
+        await move(stage.rig, ZONE_A, 14_000)
+        await stage.rig.converge(BOUND_SECONDS)
+        assert stage.rig.relays.older_configurations == 0
     finally:
         await second.end()
         await proxy.close()
+
+
+async def test_an_api_server_that_is_behind_after_its_restart_brings_no_older_configuration(stage: Stage) -> None:
+    lift = await fault_named("stale objects after an API server restart").strike(stage)
+    await stage.rig.until("it is refused", CONVERGED, lambda: _says(stage.operator, "the API server is behind"))
+    before = (await stage.rig.api.get(CONFIG_MAP))["data"]
+    await asyncio.sleep(SEVERAL_LISTS)
+    assert (await stage.rig.api.get(CONFIG_MAP))["data"] == before
+    await lift()
+    await stage.rig.converge(BOUND_SECONDS)
+    assert stage.rig.relays.older_configurations == 0
+
+
+async def test_a_deleted_pool_does_not_come_back_from_an_api_server_that_is_behind(stage: Stage) -> None:
+    await stage.rig.proxy.keep_lists()
+    await stage.rig.api.delete(ZONE_A)
+    await stage.rig.converge(CONVERGED)
+    written = (await stage.rig.api.get(CONFIG_MAP))["metadata"]["resourceVersion"]
+    stage.rig.proxy.faults.watches.behind = True
+    await stage.rig.server.kill()
+    await stage.rig.server.restart()
+    await stage.rig.until("it is refused", CONVERGED, lambda: _says(stage.operator, "the API server is behind"))
+    await asyncio.sleep(SEVERAL_LISTS)
+    stage.rig.proxy.faults.clear()
+    await stage.rig.converge(BOUND_SECONDS)
+    assert (await stage.rig.api.get(CONFIG_MAP))["metadata"]["resourceVersion"] == written
+
+
+async def _says(operator: OperatorProcess, text: str) -> bool:
+    return text in (await operator.answer("/ready"))[1]
+
+
+async def test_relays_keep_their_pools_while_an_operator_starts_without_the_definition(stage: Stage) -> None:
+    before = {relay.node: relay.entry for relay in stage.rig.relays.by_node.values()}
+    lift = await fault_named("definition absent at start").strike(stage)
+    await stage.rig.until("it waits", CONVERGED, lambda: _says(stage.operator, "crds.install is false"))
+    assert {relay.node: relay.entry for relay in stage.rig.relays.by_node.values()} == before
+    await lift()
+    await stage.rig.converge(BOUND_SECONDS)
+    now = {relay.node: relay.entry for relay in stage.rig.relays.by_node.values()}
+    assert all(entry is not None and entry != before[node] for node, entry in now.items()), "the pools are new objects"
 
 
 @pytest.mark.parametrize("fault", ["API server paused", "API server killed", of_full("etcd paused")])
@@ -162,9 +206,20 @@ async def test_an_operator_that_starts_without_an_api_server_waits_for_it(stage:
 
 
 async def test_an_edit_comes_through_watches_that_have_gone_silent_and_stay_so(stage: Stage) -> None:
-    stage.rig.proxy.faults.silent_watches = True
+    stage.rig.proxy.faults.watches.silent = True
     await move(stage.rig, DEFAULT, 12_000)
     await stage.rig.converge(SILENT_AND_CONVERGED)
+
+
+async def test_edits_whose_events_were_lost_among_bookmarks_come_through_when_the_watches_end(stage: Stage) -> None:
+    lift = await fault_named("bookmarks only").strike(stage)
+    await move(stage.rig, DEFAULT, 12_000)
+    await stage.rig.api.patch("/api/v1/nodes/node-1", {"metadata": {"labels": {"zone": "a"}}})
+    await asyncio.sleep(3.0)
+    assert await stage.rig.differences()
+    await lift()
+    await stage.rig.converge(BOUND_SECONDS)
+    assert (await stage.operator.metric("rtp_operator_resync_corrections_total") or 0) >= 2
 
 
 @pytest.mark.parametrize("code", [410, 500])

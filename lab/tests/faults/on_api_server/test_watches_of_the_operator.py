@@ -81,9 +81,36 @@ async def test_changes_come_without_a_list(empty_rig: Rig, watches: ClusterWatch
 
 
 async def test_a_silent_watch_is_replaced(empty_rig: Rig, watches: ClusterWatches) -> None:
-    empty_rig.proxy.faults.silent_watches = True
+    empty_rig.proxy.faults.watches.silent = True
     await label(empty_rig, "node-1", "c")
     await empty_rig.until("a label", SEEN_WITHIN, has_zone(watches, "node-1", "c"))
+
+
+async def test_bookmarks_keep_a_watch_open_that_loses_events_until_the_server_ends_it(
+    empty_rig: Rig, watches: ClusterWatches
+) -> None:
+    await empty_rig.until("watches", SEEN_WITHIN, lambda: empty_rig.proxy.requests.get("watch", 0) >= 4)
+    empty_rig.proxy.faults.watches.bookmarks_only = True
+    await label(empty_rig, "node-1", "c")
+    await asyncio.sleep(2 * SILENT_SECONDS)
+    assert (zones(watches)["node-1"], empty_rig.proxy.requests["list"]) == ("b", 4)
+    empty_rig.proxy.faults.clear()
+    empty_rig.proxy.end_watches()
+    await empty_rig.until("a label", SEEN_WITHIN, has_zone(watches, "node-1", "c"))
+    assert watches.corrections == 1
+
+
+async def test_lost_events_are_found_by_the_next_regular_list_at_the_latest(
+    empty_rig: Rig, watches: ClusterWatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "RESYNC_SECONDS", RESYNC_SECONDS)
+    await empty_rig.until("watches", SEEN_WITHIN, lambda: empty_rig.proxy.requests.get("watch", 0) >= 4)
+    empty_rig.proxy.end_watches()
+    await empty_rig.until("the next ones", SEEN_WITHIN, lambda: empty_rig.proxy.requests["watch"] >= 8)
+    empty_rig.proxy.faults.watches.bookmarks_only = True
+    await label(empty_rig, "node-1", "c")
+    await empty_rig.until("a label", SEEN_WITHIN, has_zone(watches, "node-1", "c"))
+    assert watches.corrections >= 1
 
 
 @pytest.mark.parametrize("status", [403, 410, 500])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lab.faults.operator.api.faulty_proxy import Faults, Refusal, verb_of
+from lab.faults.operator.api.watch_stream import WatchFaults
 
 POOLS = "/apis/rtppool.dev/v1alpha1/rtppools"
 
@@ -33,6 +34,7 @@ def test_a_refusal_holds_for_its_verbs_and_path_as_often_as_it_says() -> None:
 
 
 def test_faults_that_are_cleared_are_none() -> None:
-    faults = Faults([Refusal(500, frozenset({"get"}))], silent_watches=True, hang=frozenset({"list"}))
+    faults = Faults([Refusal(500, frozenset({"get"}))], WatchFaults(bookmarks_only=True, behind=True))
+    faults.cut_off()
     faults.clear()
     assert faults == Faults()

@@ -163,6 +163,22 @@ async def test_a_lease_that_was_given_up_is_taken_at_once(two: tuple[Leadership,
     assert store.kept["spec"]["holderIdentity"] == "ns/two", "what is another's is not given up"
 
 
+async def test_an_operator_notices_that_another_one_has_held_and_released_the_lease_while_it_was_away(
+    two: tuple[Leadership, Leadership], clock: list[float]
+) -> None:
+    one, other = two
+    assert await one.hold() is None
+    assert await other.hold() == "operator ns/one holds the lease"
+    clock[0] += DURATION_SECONDS + 1
+    assert await other.hold() is None
+    assert not other.follows_another, "it never held the lease before"
+    await other.release()
+    assert await one.hold() is None
+    assert one.follows_another
+    assert await one.hold() is None
+    assert not one.follows_another
+
+
 async def test_a_promise_of_a_year_is_not_waited_for(
     two: tuple[Leadership, Leadership], clock: list[float], store: Store
 ) -> None:

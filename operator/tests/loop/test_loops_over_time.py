@@ -160,6 +160,29 @@ async def test_an_operator_that_takes_over_from_another_one_lists_the_cluster_an
     await made.close()
 
 
+async def test_an_operator_that_was_cut_off_while_another_one_led_and_ended_lists_the_cluster_anew(
+    make_report: Callable[..., Report],
+) -> None:
+    time, lease = asyncio.get_running_loop().time, f"{LEASE_NAMESPACE}/{LEASE_NAME}"
+    cluster, poller = LeaseOutage(time), AnsweringPoller(make_report())
+    cluster.leases[lease] = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "ns/me"}}
+    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), "ns/me", TrustPolicy("voice"), time)
+    task = asyncio.create_task(made.run())
+    for holder, lists in (("ns/me", 0), ("", 1)):
+        await asyncio.sleep(20)
+        cluster.lease_away = True
+        await asyncio.sleep(2 * DURATION_SECONDS)
+        cluster.leases[lease]["spec"]["holderIdentity"] = holder
+        cluster.lease_away = False
+        await asyncio.sleep(2)
+        cluster.leases[lease]["spec"]["holderIdentity"] = "ns/me"
+        assert (cluster.lists, made.problem) == (lists, None)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    cluster.leases.clear()
+    await made.close()
+
+
 async def test_an_operator_that_could_not_renew_its_lease_calls_no_relay_silent_that_it_did_not_ask(
     make_pool: MakePool, make_relay: Callable[..., RelayPod], make_report: Callable[..., Report]
 ) -> None:

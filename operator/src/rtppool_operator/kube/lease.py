@@ -74,6 +74,8 @@ class Leadership:
 
     `holder` is the other operator that the last `hold` found; empty when there was none, and until it was seen to renew
     the Lease. An operator that was killed leaves a Lease that nobody renews.
+
+    `follows_another`: the last `hold` took a Lease that another operator has held and released since this one held it.
     """
 
     def __init__(
@@ -88,6 +90,8 @@ class Leadership:
         self._monotonic = monotonic
         self._now = now
         self.holder = ""
+        self.follows_another = False
+        self._has_held = False
         self._until = float("-inf")
         self._seen: tuple[str, float] = ("", float("-inf"))
         self._was_changed = False
@@ -114,6 +118,8 @@ class Leadership:
         self.holder = ""
         if not await self._leases.write_lease(self._held_by(self._me, state)):
             return "the lease changed before this operator could take it"
+        self.follows_another = self._has_held and state is not None and state.holder != self._me
+        self._has_held = True
         # From before the request: the Lease can't end earlier than that for another operator.
         self._until = began + DURATION_SECONDS - MAX_WRITE_SECONDS
         return None

@@ -163,7 +163,7 @@ class Reconciler:
             raise NotLeadingError(f"{reason}; this operator waits, because one operator serves a cluster")
         if led:
             return
-        if self._other_led:
+        if self._other_led or self._leadership.follows_another:
             self._other_led = False
             self._configurator.forget()
             self._reporter.begin()

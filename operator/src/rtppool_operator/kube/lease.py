@@ -118,7 +118,7 @@ class Leadership:
         self.holder = ""
         if not await self._leases.write_lease(self._held_by(self._me, state)):
             return "the lease changed before this operator could take it"
-        self.follows_another = self._has_held and state is not None and state.holder != self._me
+        self.follows_another = self._has_held and state.holder != self._me
         self._has_held = True
         # From before the request: the Lease can't end earlier than that for another operator.
         self._until = began + DURATION_SECONDS - MAX_WRITE_SECONDS

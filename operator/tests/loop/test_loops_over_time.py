@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from test_reconciler import MemoryCluster
 
 from rtppool_core.contract.report import Report
 from rtppool_operator.kube.api_server import ClusterError
-from rtppool_operator.kube.lease import DURATION_SECONDS, LEASE_NAME, LEASE_NAMESPACE, RENEW_SECONDS, Leadership
+from rtppool_operator.kube.lease import DURATION_SECONDS, RENEW_SECONDS, Leadership
 from rtppool_operator.loop.reconciler import MAX_ROUND_SECONDS, MIN_ROUND_SECONDS, Reconciler
 from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
 from rtppool_operator.pools.spec import Pool
@@ -134,10 +135,10 @@ class LeaseOutage(TimedCluster):
 
     lease_away = False
 
-    async def lease(self) -> None:
+    async def lease(self) -> dict[str, Any] | None:
         if self.lease_away:
             raise ClusterError("get lease: the API server can't be reached")
-        await super().lease()
+        return await super().lease()
 
 
 async def test_an_operator_that_takes_over_from_another_one_lists_the_cluster_anew(
@@ -145,8 +146,7 @@ async def test_an_operator_that_takes_over_from_another_one_lists_the_cluster_an
 ) -> None:
     time = asyncio.get_running_loop().time
     cluster, poller = TimedCluster(time), AnsweringPoller(make_report())
-    held = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "ns/other"}}
-    cluster.leases[f"{LEASE_NAMESPACE}/{LEASE_NAME}"] = held
+    cluster.held = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "ns/other"}}
     made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), "ns/me", TrustPolicy("voice"), time)
     task = asyncio.create_task(made.run())
     await asyncio.sleep(DURATION_SECONDS - 1)
@@ -163,23 +163,23 @@ async def test_an_operator_that_takes_over_from_another_one_lists_the_cluster_an
 async def test_an_operator_that_was_cut_off_while_another_one_led_and_ended_lists_the_cluster_anew(
     make_report: Callable[..., Report],
 ) -> None:
-    time, lease = asyncio.get_running_loop().time, f"{LEASE_NAMESPACE}/{LEASE_NAME}"
+    time = asyncio.get_running_loop().time
     cluster, poller = LeaseOutage(time), AnsweringPoller(make_report())
-    cluster.leases[lease] = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "ns/me"}}
+    cluster.held = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "ns/me"}}
     made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), "ns/me", TrustPolicy("voice"), time)
     task = asyncio.create_task(made.run())
     for holder, lists in (("ns/me", 0), ("", 1)):
         await asyncio.sleep(20)
         cluster.lease_away = True
         await asyncio.sleep(2 * DURATION_SECONDS)
-        cluster.leases[lease]["spec"]["holderIdentity"] = holder
+        cluster.held["spec"]["holderIdentity"] = holder
         cluster.lease_away = False
         await asyncio.sleep(2)
-        cluster.leases[lease]["spec"]["holderIdentity"] = "ns/me"
+        cluster.held["spec"]["holderIdentity"] = "ns/me"
         assert (cluster.lists, made.problem) == (lists, None)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    cluster.leases.clear()
+    cluster.held = None
     await made.close()
 
 

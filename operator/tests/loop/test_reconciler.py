@@ -50,6 +50,7 @@ class MemoryCluster:
         self.refuses_events = False
         self.refuses_pods: set[str] = set()
         self.lists = 0
+        self.held: dict[str, Any] | None = None
 
     def read_view(self) -> ClusterView:
         if self.away:
@@ -98,8 +99,9 @@ class MemoryCluster:
     async def record_default_pool(self, name: str) -> None:
         raise AssertionError(f"no values, and yet {name} was recorded")
 
-    async def lease(self) -> None:
-        """Return no Lease: it is free in every test."""
+    async def lease(self) -> dict[str, Any] | None:
+        """Return the Lease of the test. Without one it is free."""
+        return self.held
 
     async def write_lease(self, lease: Any) -> bool:
         assert lease["spec"]["holderIdentity"] == "ns/me"

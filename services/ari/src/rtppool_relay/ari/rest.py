@@ -230,8 +230,11 @@ class AriClient:
         Raises:
             AriError: Asterisk has no such address.
         """
-        port = channel.media_port or await self.variable(channel.id, "UNICASTRTP_LOCAL_PORT")
-        address = channel.media_address or await self.variable(channel.id, "UNICASTRTP_LOCAL_ADDRESS")
+        # Both at once: packets of an adopted call wait for them.
+        address, port = await asyncio.gather(
+            self._variable_unless(channel.media_address, channel.id, "UNICASTRTP_LOCAL_ADDRESS"),
+            self._variable_unless(channel.media_port, channel.id, "UNICASTRTP_LOCAL_PORT"),
+        )
         endpoint = _endpoint(address, port)
         if endpoint is None:
             raise AriError(
@@ -300,6 +303,9 @@ class AriClient:
             reader = EventReader(socket, self._url, self._max_events_waiting, self._count_ignored_event)
             async with socket, reader as events:
                 yield events
+
+    async def _variable_unless(self, known: str | None, channel: str, name: str) -> str | None:
+        return known or await self.variable(channel, name)
 
     def _count_ignored_event(self) -> None:
         self._events_ignored += 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_core.net.http_endpoints import any_address
+from rtppool_core.net.listeners import any_address
 from rtppool_core.process.settings import SettingsError
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.settings import Settings, read_settings

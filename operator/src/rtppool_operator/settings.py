@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtppool_core.contract.codec import ContractError, decode
 from rtppool_core.contract.port_range import MAX_PORT
-from rtppool_core.net.http_endpoints import any_address
+from rtppool_core.net.listeners import any_address
 from rtppool_core.net.tls_files import ServerCertificate, TrustedAuthority
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.secret_file import SecretFile

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rtppool_core.contract.pools_file import EchoTarget
-from rtppool_core.net.http_endpoints import any_address
+from rtppool_core.net.listeners import any_address
 from rtppool_core.process.settings import SettingsError
 from rtppool_relay.caller_numbers import CallerNumbers
 from rtppool_relay.settings import read_settings

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtppool_core.net.http_endpoints import any_address
+from rtppool_core.net.listeners import any_address
 from rtppool_core.process.settings import SettingsError
 from rtppool_echo.settings import Settings, read_settings
 

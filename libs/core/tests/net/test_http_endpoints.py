@@ -14,7 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Counter
 
-from rtppool_core.net.http_endpoints import Health, ListenError, distinct_addresses, json_response, listen, make_app
+from rtppool_core.net.http_endpoints import Health, json_response, listen, make_app
+from rtppool_core.net.listeners import ListenError, distinct_addresses
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_testing.descriptors import no_free_descriptor
 from rtppool_testing.ports import free_port

@@ -18,7 +18,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from rtppool_core.net import http_listener
-from rtppool_core.net.http_endpoints import Health, any_address, json_response, listen, make_app
+from rtppool_core.net.http_endpoints import Health, json_response, listen, make_app
 from rtppool_core.net.http_listener import (
     MAX_ACCEPTS_A_TURN,
     MAX_CONNECTIONS,
@@ -27,6 +27,7 @@ from rtppool_core.net.http_listener import (
     BoundedSite,
     max_connections,
 )
+from rtppool_core.net.listeners import any_address
 from rtppool_testing.descriptors import no_free_descriptor
 from rtppool_testing.waiting import until
 

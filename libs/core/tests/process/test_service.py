@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from rtppool_core.net.http_endpoints import ListenError
+from rtppool_core.net.listeners import ListenError
 from rtppool_core.process.service import Stop, run
 from rtppool_core.process.settings import SettingsError
 

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from rtppool_core.contract.pools_file import FILE_NAME, MOUNT_PATH, EchoTarget
 from rtppool_core.contract.port_range import MAX_PORT, PortRange
 from rtppool_core.net.hosts import host_problem, shown_host
-from rtppool_core.net.http_endpoints import any_address
+from rtppool_core.net.listeners import any_address
 from rtppool_core.net.tls_files import ServerCertificate
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import NODE_ADDRESS, Environment

@@ -8,7 +8,8 @@ import sys
 
 from prometheus_client import CollectorRegistry
 
-from rtppool_core.net.http_endpoints import Health, ListenError, listen, make_app
+from rtppool_core.net.http_endpoints import Health, listen, make_app
+from rtppool_core.net.listeners import ListenError
 from rtppool_core.net.udp import BindError, host_port
 from rtppool_core.process import logs
 from rtppool_core.process.service import Stop

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rtppool_core.contract.port_range import MAX_PORT
-from rtppool_core.net.http_endpoints import any_address
+from rtppool_core.net.listeners import any_address
 from rtppool_core.net.tls_files import ServerCertificate
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import errno
 import hmac
-import ipaddress
 import json
-import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +15,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from rtppool_core.net.http_listener import BACKLOG, BoundedSite
-from rtppool_core.net.udp import family_of
+from rtppool_core.net.http_listener import BoundedSite
+from rtppool_core.net.listeners import open_listeners
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN_PATHS = frozenset({"/health", "/healthz", "/ready"})
@@ -32,10 +28,6 @@ HOW_TO_AUTHENTICATE = (
     "a token is required: Authorization: Bearer <content of HTTP_TOKEN_FILE>; "
     "in a browser any user name, and the token as password"
 )
-
-
-class ListenError(Exception):
-    """The HTTP listener could not bind. The message names the setting, its value and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +131,6 @@ def _given_token(authorization: str) -> bytes:
         return b""
 
 
-def any_address() -> str:
-    """Return `::`, which receives IPv4 connections as well, or 0.0.0.0 on a machine without IPv6."""
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            probe.bind(("::", 0))
-    except OSError:
-        return "0.0.0.0"
-    return "::"
-
-
 async def listen(
     app: web.Application,
     addresses: str | Sequence[str],
@@ -168,64 +149,25 @@ async def listen(
     Raises:
         ListenError: an address can't be bound.
     """
+    listeners = open_listeners(addresses, port)
+    runner = await serve(app, listeners, tls, shutdown_seconds, bounded=bounded)
+    return runner, int(listeners[0].getsockname()[1])
+
+
+async def serve(
+    app: web.Application,
+    listeners: Sequence[socket.socket],
+    tls: Callable[[], ssl.SSLContext] | None = None,
+    shutdown_seconds: float = SHUTDOWN_SECONDS,
+    *,
+    bounded: bool = True,
+) -> web.AppRunner:
+    """Serve `app` as `listen` does, on sockets that listen already. The runner's `cleanup()` closes them."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_seconds)
     await runner.setup()
-    try:
-        listeners = _listening_sockets((addresses,) if isinstance(addresses, str) else addresses, port)
-    except ListenError:
-        await runner.cleanup()
-        raise
     if bounded:
         await BoundedSite(runner, listeners, tls).start()
     else:
         for listener in listeners:
             await web.SockSite(runner, listener, ssl_context=tls() if tls else None).start()
-    return runner, int(listeners[0].getsockname()[1])
-
-
-def distinct_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Return the addresses without repetitions, and without those that 0.0.0.0 or `::` of the list receives."""
-    parsed = dict.fromkeys(ipaddress.ip_address(address) for address in addresses)
-    unspecified = {address.version for address in parsed if address.is_unspecified}
-    return tuple(str(each) for each in parsed if each.is_unspecified or each.version not in unspecified)
-
-
-def _listening_sockets(addresses: Iterable[str], port: int) -> list[socket.socket]:
-    """Return a listening socket for each address. With port 0 all get the port of the first one."""
-    distinct = distinct_addresses(addresses)
-    has_ipv4 = any(family_of(address) == socket.AF_INET for address in distinct)
-    listeners: list[socket.socket] = []
-    with ExitStack() as opened:
-        for address in distinct:
-            try:
-                listener = _listening_socket(address, port, ipv6_only=has_ipv4)
-            except OSError as error:
-                raise _listen_error(address, port, error) from error
-            opened.callback(listener.close)
-            listeners.append(listener)
-            port = int(listener.getsockname()[1])
-        opened.pop_all()
-    return listeners
-
-
-def _listening_socket(address: str, port: int, *, ipv6_only: bool) -> socket.socket:
-    listener = socket.socket(family_of(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if listener.family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, ipv6_only)
-        listener.bind((address, port))
-        listener.listen(BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _listen_error(address: str, port: int, error: OSError) -> ListenError:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    where = f"can't listen on {address} port {port} ({reason})"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return ListenError(f"HTTP_BIND={address}: {where}; accepted are addresses of this machine. See: ip address")
-    in_use = "; accepted is a free port. Find what holds it with: ss -ltnp"
-    return ListenError(f"HTTP_PORT={port}: {where}{in_use if error.errno == errno.EADDRINUSE else ''}")
+    return runner

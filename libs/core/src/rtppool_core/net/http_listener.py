@@ -30,8 +30,6 @@ MIN_CONNECTIONS = 8
 # Calls need most descriptors, so HTTP gets this part of the limit at most.
 LIMIT_PART = 8
 RESERVED_DESCRIPTORS = 8
-# A client that finds the queue full tries again after a second. In a flood, most of a probe's time is the wait in it.
-BACKLOG = 4096
 # A connection whose request has arrived is served before this many newer ones can displace it.
 MAX_ACCEPTS_A_TURN = 8
 RETRY_ACCEPT_SECONDS = 0.1

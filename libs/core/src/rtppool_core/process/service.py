@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from rtppool_core.net.http_endpoints import ListenError
+from rtppool_core.net.listeners import ListenError
 from rtppool_core.process.early_stop import STOP_SIGNALS, exit_on_signals
 from rtppool_core.process.settings import SettingsError
 

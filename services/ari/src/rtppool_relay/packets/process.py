@@ -198,4 +198,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Without taking the interpreter down: after a hand-over the next relay waits for this process.
+    os._exit(main())

@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from in_process import in_process
+from in_process import http_of, in_process
 
 from rtppool_callgen.stand_in.rtp_source import RtpSource
 from rtppool_callgen.stand_in.stand_in import StandIn
@@ -398,10 +398,11 @@ async def test_a_port_that_another_process_holds_is_a_finding_and_the_relay_is_r
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("127.0.0.1", settings.port_range.start))
         async with running(settings) as relay:
-            await until(lambda: relay._status.ready().ok, "ready")
-            findings = relay._status.ready().findings
+            http = http_of(relay)
+            await until(lambda: http.status.ready().ok, "ready")
+            findings = http.status.ready().findings
             assert any("1 of 4 ports" in sentence and "ss -aunp" in sentence for sentence in findings)
-            codes = {finding.code: finding.inferred for finding in relay._snapshot().report.preflight}
+            codes = {finding.code: finding.inferred for finding in http.snapshot().report.preflight}
             assert codes["PortsNotBound"] is False
 
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from in_process import in_process
+from in_process import http_of, in_process
 from relay_process import relay_process
 
 from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, encode
@@ -81,7 +81,8 @@ async def test_an_applied_edit_is_in_the_answer_to_the_request_that_waits(tmp_pa
         async with in_process(relay):
             await ask_until(asked, pod(variables), lambda report: report.ready and report.echo.reachable is True)
             waiting = asyncio.create_task(ask_until(asked, pod(variables), lambda r: r.applied_generation == 7))
-            await until(lambda: relay._waits.held == 1, "the request waits")
+            waits = http_of(relay).waits
+            await until(lambda: waits.held == 1, "the request waits")
             answers = asked.polls
             write_pool(pools, 7, free_range(4), port)
             await waiting

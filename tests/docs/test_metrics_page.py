@@ -57,7 +57,7 @@ async def families() -> list[Metric]:
     poller = Poller(None)
     reconciler = Reconciler(None, poller, Leadership(None, "ns/pod"), "ns/pod", TrustPolicy("ns"))  # type: ignore[arg-type]
     found = [
-        *RelayMetrics(relay._snapshot, relay._measurement, relay._jobs.failures).collect(),
+        *RelayMetrics(relay._make_http().snapshot, relay._measurement, relay._jobs.failures).collect(),
         *EchoMetrics(echo._counters, echo._sockets, echo.supervisor, echo.watch).collect(),
         *OperatorMetrics(reconciler, poller).collect(),
     ]

@@ -9,21 +9,20 @@ import os
 import sys
 import time
 from collections.abc import Coroutine
+from functools import partial
+from socket import socket
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from aiohttp import web
-from prometheus_client import CollectorRegistry
-
 from rtppool_core.contract.port_range import PortRange
-from rtppool_core.contract.report import Finding, Report
+from rtppool_core.contract.report import Finding
 from rtppool_core.host.heartbeat import Heartbeat, watched_processors
 from rtppool_core.host.witnesses import KernelCounters
-from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, listen, make_app
+from rtppool_core.net.listeners import open_listeners
 from rtppool_core.net.udp import family_of, host_port
 from rtppool_core.process import logs
 from rtppool_core.process.heap import RELEASE_SECONDS, release_free_pages
 from rtppool_core.process.periodic import PeriodicJobs
-from rtppool_core.process.secret_file import SecretFile
 from rtppool_core.process.service import Stop
 from rtppool_relay.calls.drain import drain
 from rtppool_relay.calls.telephony import Telephony
@@ -31,12 +30,7 @@ from rtppool_relay.config import ConfigState, RelayConfig, from_environment
 from rtppool_relay.figures.host_findings import find_host_time
 from rtppool_relay.figures.host_watch import READ_SECONDS, HostWatch
 from rtppool_relay.figures.measurement import Measurement
-from rtppool_relay.http.live.live_page import LivePage
-from rtppool_relay.http.metrics import RelayMetrics
-from rtppool_relay.http.report_waits import COMPARE_SECONDS, ReportWaits
-from rtppool_relay.http.routes import make_routes
-from rtppool_relay.http.snapshot import Snapshot
-from rtppool_relay.http.status import Lifecycle, StatusView
+from rtppool_relay.http.lifecycle import Lifecycle
 from rtppool_relay.media.clock_readings import read_clocks
 from rtppool_relay.media.kernel_stamps import examine_kernel_stamps
 from rtppool_relay.media.launch import HEARTBEAT, FirstMediaProcess
@@ -54,6 +48,10 @@ from rtppool_relay.streams.slices import MAX_COLLECT_SECONDS
 from rtppool_relay.streams.stalls import Stalls
 from rtppool_relay.streams.steady_clock import SteadyClock
 
+if TYPE_CHECKING:
+    # Loaded after the calls of a former relay are adopted (`_make_http`).
+    from rtppool_relay.http.service import HttpService
+
 log = logging.getLogger(__name__)
 
 COMPARE_CLOCKS_SECONDS = 0.1
@@ -63,6 +61,8 @@ TRY_PORTS_SECONDS = 2.0
 CHECK_HOST_SECONDS = 5.0
 MAX_RESOLVE_SECONDS = 0.5
 MAX_ADOPT_SECONDS = 1.5
+# For HTTP requests in progress. During a hand-over calls wait for the next relay.
+SHUTDOWN_SECONDS = 2.0
 HAND_OVER_SHUTDOWN_SECONDS = 0.05
 TRY_PORTS = "trying the ports"
 
@@ -88,6 +88,7 @@ class Relay:
         self._settings = settings
         self._jobs = PeriodicJobs()
         self._tried_range: PortRange | None = None
+        self._hands_over = False
         self._pools_file = PoolsFileWatcher(settings, ConfigState(from_environment(settings)))
         config = self._config()
         self._media_processes = settings.media_workers or media_processes_for(
@@ -119,69 +120,94 @@ class Relay:
         self._checks = PacketChecks(settings.node_name, self._probe, self._resolver, settings.node_echo_target)
         self._lifecycle = Lifecycle(ticked_at_seconds=time.monotonic())
         self._telephony = Telephony(settings, self._call_ports, self._call_ports.observe_address, self._jobs)
-        clock = examine_kernel_stamps()
+        self._http: HttpService | None = None
+        self._clock = examine_kernel_stamps()
         self._preflight = PreflightWatch(
             self._config,
             self._call_ports,
-            clock.reason,
+            self._clock.reason,
             real_time_expected=settings.real_time_expected,
             in_cluster="KUBERNETES_SERVICE_HOST" in os.environ,
             host_findings=lambda: find_host_time(self._measurement.host),
         )
-        self._live = LivePage(self._measurement, self._call_ports, self._telephony, self._snapshot)
-        self._status = StatusView(
-            relay=os.uname().nodename,
-            node=settings.node_name,
-            config_state=lambda: self._pools_file.state,
-            lifecycle=self._lifecycle,
-            call_ports=self._call_ports,
-            measurement=self._measurement,
-            clock=clock,
-            drain_seconds=self._drain_seconds,
-            findings=self._findings,
-        )
-        self._waits = ReportWaits(lambda: self._snapshot().report, self._brief)
 
     async def run(self, stop: Stop) -> None:
         """Serve until `stop`, then drain the calls or hand them over."""
-        # During a hand-over calls wait for the next relay, so an open HTTP request must not delay the end.
-        shutdown_seconds = HAND_OVER_SHUTDOWN_SECONDS if self._settings.on_stop == "handover" else SHUTDOWN_SECONDS
-        settings = self._settings
-        tls = settings.http_tls.context if settings.http_tls else None
-        runner, _ = await listen(self._http_app(), settings.http_bind, settings.http_port, tls, shutdown_seconds)
+        # Connections wait in these sockets until HTTP is loaded. A port that is taken ends the start here.
+        listeners = open_listeners(self._settings.http_bind, self._settings.http_port)
         try:
             await asyncio.gather(self._supervisor.start(), self._jobs.attempt("resolving the echo", self._resolve_echo))
             stop.begin_serving()
             self._log_start()
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(job) for job in self._periodic_jobs()]
                 telephony = group.create_task(self._jobs.keep_running("calls of Asterisk", self._telephony.run))
-                yielding = group.create_task(self._jobs.attempt("yielding to packets", self._yield_to_packets))
+                tasks = [group.create_task(job) for job in self._periodic_jobs()]
+                tasks.append(group.create_task(self._after_adoption(listeners)))
                 await stop.asked.wait()
                 self._lifecycle.draining = True
-                self._waits.compare()
+                self._compare_report()
                 deadline_seconds = self._drain_seconds()
                 if deadline_seconds is None:
-                    await self._hand_over(telephony)
+                    self._hands_over = True
+                    await self._leave_calls(telephony)
                 else:
                     await drain(self._telephony, deadline_seconds, stop.urgent)
-                for task in (*tasks, telephony, yielding):
+                for task in (*tasks, telephony):
                     task.cancel()
         finally:
-            self._live.stream.close()
-            self._waits.close()
-            await self._telephony.close()
-            await asyncio.gather(self._heartbeat.close(), self._supervisor.close())
-            await runner.cleanup()
+            try:
+                await self._close_http(listeners)
+            finally:
+                await self._close_ports()
 
-    async def _yield_to_packets(self) -> None:
-        """Start the heartbeat and become nicer than the media processes, as soon as no call waits for this process.
+    async def _after_adoption(self, listeners: list[socket]) -> None:
+        """Load and start the parts that no call waits for.
 
-        Calls of a former relay are silent until they are adopted. Meanwhile this process has all the time that it gets.
+        Calls of a former relay are silent until they are adopted. Until then this process does nothing else.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(MAX_ADOPT_SECONDS):
-                await self._telephony.wait_for_first_attempt()
+                await self._telephony.wait_for_adoptions()
+        await self._jobs.attempt("yielding to packets", self._yield_to_packets)
+        await self._jobs.keep_running("answering HTTP", lambda: self._answer_http(listeners))
+
+    async def _answer_http(self, listeners: list[socket]) -> None:
+        http = self._make_http()
+        hands_over = self._settings.on_stop == "handover"
+        await http.start(listeners, HAND_OVER_SHUTDOWN_SECONDS if hands_over else SHUTDOWN_SECONDS)
+        self._http = http
+        await http.run(self._jobs)
+
+    def _make_http(self) -> HttpService:
+        # Its import would be a fifth of a start.
+        from rtppool_relay.http.service import HttpService, RelayParts  # noqa: PLC0415
+
+        return HttpService(
+            RelayParts(
+                settings=self._settings,
+                config_state=lambda: self._pools_file.state,
+                lifecycle=self._lifecycle,
+                call_ports=self._call_ports,
+                measurement=self._measurement,
+                telephony=self._telephony,
+                clock=self._clock,
+                steady_ns=self._compare_clocks,
+                drain_seconds=self._drain_seconds,
+                findings=self._findings,
+                job_failures=self._jobs.failures,
+                check_packets=self._checks.run,
+            )
+        )
+
+    async def _close_http(self, listeners: list[socket]) -> None:
+        if self._http is not None:
+            await self._http.close()
+        for listener in listeners:
+            listener.close()
+
+    async def _yield_to_packets(self) -> None:
+        """Start the standby and the heartbeat, and become nicer than the media processes."""
+        await self._supervisor.start_standby()
         if self._settings.host_witnesses:
             await self._heartbeat.start()
         self._supervisor.yield_to_media()
@@ -202,7 +228,6 @@ class Relay:
             repeat("the loop's sign of life", self._settings.metrics_interval_seconds, self._tick),
             repeat("reading credentials", REFRESH_CREDENTIALS_SECONDS, self._telephony.refresh_credentials),
             *((repeat("reading host time", READ_SECONDS, self._read_host),) if self._settings.host_witnesses else ()),
-            repeat("comparing the report", COMPARE_SECONDS, self._waits.compare),
             repeat("comparing clocks", COMPARE_CLOCKS_SECONDS, self._compare_clocks),
             repeat("collecting the probe", COLLECT_PROBE_SECONDS, self._collect_probe),
             repeat("releasing free memory", RELEASE_SECONDS, release_free_pages),
@@ -211,35 +236,8 @@ class Relay:
             keep_running("the probe", self._probe.run),
         )
 
-    def _http_app(self) -> web.Application:
-        token_file = self._settings.http_token_file
-        registry = CollectorRegistry()
-        registry.register(RelayMetrics(self._snapshot, self._measurement, self._jobs.failures))
-        return make_app(
-            registry,
-            healthy=lambda: self._status.healthy(time.monotonic()),
-            ready=self._status.ready,
-            routes=make_routes(
-                self._snapshot,
-                self._waits.answer,
-                self._telephony.iterate_calls,
-                self._telephony.recent_calls,
-                self._checks.run,
-                self._live.routes(),
-            ),
-            token=SecretFile("HTTP_TOKEN_FILE", token_file).value if token_file else None,
-        )
-
     def _config(self) -> RelayConfig:
         return self._pools_file.state.config
-
-    def _snapshot(self) -> Snapshot:
-        return self._status.snapshot(
-            self._compare_clocks(), self._telephony.calls_report(), self._telephony.ari_report()
-        )
-
-    def _brief(self) -> Report:
-        return self._status.brief(self._compare_clocks(), self._telephony.calls_report(), self._telephony.ari_report())
 
     def _findings(self) -> tuple[Finding, ...]:
         """Return the findings of host and Asterisk, and one for each job that fails at present."""
@@ -258,7 +256,7 @@ class Relay:
         self._ports.resize(config.port_range, config.excluded_ports, config.reuse_delay_seconds)
         self._measurement.keep_window(config.sla.window_seconds)
         self._call_ports.apply_config()
-        self._waits.compare()
+        self._compare_report()
         if self._tried_range != config.port_range:
             await self._jobs.attempt(TRY_PORTS, self._try_ports)
 
@@ -273,7 +271,12 @@ class Relay:
     async def _collect_figures(self) -> None:
         now_ns = self._compare_clocks()
         self._measurement.tick(now_ns, time.monotonic_ns())
-        await self._jobs.attempt("publishing live figures", lambda: self._live.tick(now_ns))
+        if self._http is not None:
+            await self._jobs.attempt("publishing live figures", partial(self._http.publish_figures, now_ns))
+
+    def _compare_report(self) -> None:
+        if self._http is not None:
+            self._http.compare_report()
 
     def _stalls(self) -> Stalls:
         return self._host_watch.stalls(self._measurement.clock.steady_ns)
@@ -297,16 +300,23 @@ class Relay:
             return None
         return min(self._config().drain.timeout_seconds, self._settings.drain_grace_seconds)
 
-    async def _hand_over(self, telephony: asyncio.Task[None]) -> None:
+    async def _leave_calls(self, telephony: asyncio.Task[None]) -> None:
         """Leave the calls as they are for the next relay on this node, which adopts them.
 
         Events of Asterisk stop first: a caller who arrives now stays in the dialplan or waits in the application,
-        where the next relay finds the caller. Packets flow until the ports close, right afterwards.
+        where the next relay finds the caller. Packets flow until the ports close, after all else has ended.
         """
         telephony.cancel()
         await asyncio.wait({telephony})
-        await self._telephony.publish_departure()
         log.info("calls are left to the next relay", extra={"fields": {"calls": self._telephony.active_calls}})
+
+    async def _close_ports(self) -> None:
+        """End the calls' ports and all processes. The time of departure is that of the last packets."""
+        if self._hands_over:
+            await self._telephony.publish_departure()
+        await self._telephony.close()
+        # After the last figures, which need it: a heartbeat that has ended would be a stall.
+        await asyncio.gather(self._heartbeat.close(), self._supervisor.close())
 
     def _log_start(self) -> None:
         config = self._config()
@@ -316,7 +326,7 @@ class Relay:
             "mediaProcesses": self._media_processes,
             "pool": config.pool.name if config.pool else "none",
             "http": ", ".join(host_port(each, self._settings.http_port) for each in self._settings.http_bind),
-            "stamps": self._status.clock.stamps,
+            "stamps": self._clock.stamps,
             "ari": self._settings.ari_url if self._settings.ari_user else "not configured",
         }
         log.info("relay started", extra={"fields": fields})

@@ -39,6 +39,7 @@ def answered(reader: RowReader) -> int:
 async def supervisor() -> AsyncIterator[MediaSupervisor]:
     one = MediaSupervisor(1)
     await one.start()
+    await one.start_standby()
     yield one
     await one.close()
 
@@ -98,6 +99,19 @@ async def test_a_process_that_stood_by_and_died_is_no_restart_of_a_media_process
     assert (supervisor.restarts, supervisor.workers_up(), supervisor.workers) == (0, 1, 1)
 
 
+async def test_a_media_process_that_dies_before_another_stands_by_is_started_again_with_its_calls() -> None:
+    supervisor = MediaSupervisor(1)
+    await supervisor.start()
+    call = MediaCall(supervisor)
+    await supervisor.attach(call.attachment)
+    assert supervisor.standby_pid is None
+    os.kill(supervisor.pids[0], signal.SIGKILL)
+    await call.round_trip(1)
+    assert (supervisor.restarts, supervisor.standby_pid) == (1, None)
+    await supervisor.close()
+    call.close()
+
+
 async def test_calls_are_taken_also_when_the_one_that_stood_by_dies_with_the_other(
     supervisor: MediaSupervisor, call: MediaCall
 ) -> None:
@@ -129,6 +143,7 @@ async def nicenesses_after_a_kill() -> tuple[int, int, int]:
     own = niceness(threading.get_native_id())
     supervisor = MediaSupervisor(1)
     await supervisor.start()
+    await supervisor.start_standby()
     supervisor.yield_to_media()
     first = supervisor.pids[0]
     before = niceness(first) - own

@@ -210,6 +210,10 @@ class CallRegistry:
         """Return the ports of all live calls."""
         return [runner.record.port for runner in self._live.values() if runner.record.port is not None]
 
+    async def wait_for_adoptions(self) -> None:
+        """Return when no call that was found is still being adopted."""
+        await asyncio.gather(*(runner.wait_for_adoption() for runner in self._live.values()))
+
     async def wait_until_idle(self) -> None:
         """Return when no call is left."""
         await self._idle.wait()

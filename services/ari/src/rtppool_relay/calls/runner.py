@@ -136,6 +136,11 @@ class CallRunner:
         self._left_ns, self._answered = left_ns, True
         self.feed(CallEvent.FOUND)
 
+    async def wait_for_adoption(self) -> None:
+        """Return when the call is not, or no longer, being adopted."""
+        if self.record.state is CallState.ADOPTING and self._task is not None:
+            await asyncio.wait({self._task})
+
     def feed(self, event: CallEvent) -> None:
         """Move to the next state of the table and run its actions."""
         was_leaving = self.is_leaving

@@ -92,10 +92,11 @@ class Telephony:
         await self._configured.wait()
         await self._session.run()
 
-    async def wait_for_first_attempt(self) -> None:
+    async def wait_for_adoptions(self) -> None:
         """Return when calls of a former relay have been adopted, or the first connection has failed."""
         if self._configured.is_set():
             await self._session.first_attempt_ended.wait()
+            await self._calls.wait_for_adoptions()
 
     def refresh_credentials(self) -> None:
         """Use credentials that have changed in their files, also the first ones. Call it every few seconds."""

@@ -26,6 +26,7 @@ from rtppool_relay.figures.echo_health import UNREACHABLE_AFTER_NS
 from rtppool_relay.figures.host_time import host_report
 from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.figures.sla import SlaVerdict, judge
+from rtppool_relay.http.lifecycle import Lifecycle
 from rtppool_relay.http.sentences import describe_host
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.media.kernel_stamps import ClockFacts
@@ -33,15 +34,6 @@ from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.streams.slices import window_report
 
 LOOP_STALLED_AFTER_SECONDS = 5.0
-
-
-@dataclass(slots=True)
-class Lifecycle:
-    """The stage of the process. `draining` from the first signal on; `ticked_at_seconds` is the control loop's tick."""
-
-    draining: bool = False
-    ports_tried: bool = False
-    ticked_at_seconds: float = 0.0
 
 
 @dataclass(slots=True)

@@ -166,7 +166,7 @@ class MediaSupervisor:
         return bool(self.pids) and all(map(is_real_time, self.pids))
 
     async def start(self) -> None:
-        """Start every process and wait until each answers, except the standby.
+        """Start every process except the standby, and wait until each answers.
 
         The first process decides. Another one that can't be started is retried, and missing in `workers_up` meanwhile.
 
@@ -178,16 +178,26 @@ class MediaSupervisor:
         # Supervised after its first answer: another one would fail as it does.
         self._compiled = await self._start_compiled()
         await first.supervisor.start()
-        for supervisor in (*(worker.supervisor for worker in others), self._standby):
-            await supervisor.start_or_retry()
-        for worker in (*self._workers, _Worker(len(self._workers), self._standby)):
-            pings = self._jobs.repeat("pinging media processes", PING_SECONDS, partial(self._ping, worker))
-            self._tasks.add(asyncio.create_task(pings))
+        for worker in others:
+            await worker.supervisor.start_or_retry()
+        for worker in self._workers:
+            self._keep_pinging(worker)
         answers = (self._jobs.attempt("starting media processes", partial(_until_answered, each)) for each in others)
         await asyncio.gather(*answers)
 
+    async def start_standby(self) -> None:
+        """Start the standby. Call it once, after `start`, as soon as no call waits for a processor.
+
+        Until then a media process that dies is replaced by a new one, which takes longer.
+        """
+        await self._standby.start_or_retry()
+        self._keep_pinging(_Worker(len(self._workers), self._standby))
+
     def yield_to_media(self) -> None:
-        """Make this thread nicer than all media processes, present and future. Call it once, after `start`."""
+        """Make this thread nicer than all media processes, present and future. Call it once, after `start_standby`.
+
+        Otherwise the thread that starts media processes would begin with this niceness.
+        """
         os.nice(CONTROL_NICENESS)
 
     def take_slot(self) -> int:
@@ -293,6 +303,10 @@ class MediaSupervisor:
         os.close(self._rows_descriptor)
         if self._first is not None:
             os.close(self._first.errors_descriptor)
+
+    def _keep_pinging(self, worker: _Worker) -> None:
+        pings = self._jobs.repeat("pinging media processes", PING_SECONDS, partial(self._ping, worker))
+        self._tasks.add(asyncio.create_task(pings))
 
     def _worker_of(self, slot: int) -> _Worker | None:
         return next((worker for worker in self._workers if slot in worker.attachments), None)

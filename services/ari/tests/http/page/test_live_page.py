@@ -51,6 +51,6 @@ def test_hostile_names_are_text() -> None:
 
 
 def test_a_start_loads_no_templates_because_most_relays_never_show_a_page() -> None:
-    source = "import sys, rtppool_relay.app; print('jinja2' in sys.modules)"
+    source = "import sys, rtppool_relay.http.service; print('jinja2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)  # noqa: S603 our own
     assert done.stdout.strip() == "False"

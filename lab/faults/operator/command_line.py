@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.base.audit_log import missing, read_audit, table, unused
 from lab.base.command import run_alone, say
 from lab.base.errors import LabError
 from lab.base.report import Figure, machine_line, replace_part
 from lab.cluster.tooling import make_tooling
 from lab.faults.operator.api.api_server import Programs
-from lab.faults.operator.api.audit import missing, read_audit, table, unused
 from lab.faults.operator.report import PAGE, SHARED_CORES, campaign_figures, document, write
 from lab.faults.operator.rig.rig import NotConverged, RemoteSettings, Rig, find_programs, make_rig
 from lab.faults.operator.runs.campaign import campaign

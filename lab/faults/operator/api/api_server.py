@@ -6,7 +6,6 @@ and a deleted namespace stays. No run may depend on any of these.
 
 from __future__ import annotations
 
-import json
 import secrets
 import ssl
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
+from lab.base.audit_policy import audit_policy
 from lab.base.errors import LabError
 from lab.base.places import LOOPBACK, inherited_variables
 from lab.base.processes import Process
@@ -77,7 +77,7 @@ class ApiServer:
             )
         )
         (folder / "tokens.csv").chmod(0o600)
-        (folder / "audit-policy.yaml").write_text(_audit_policy(audited))
+        (folder / "audit-policy.yaml").write_text(audit_policy(users=[audited.user]))
 
     @property
     def url(self) -> str:
@@ -227,14 +227,3 @@ class ApiServer:
             f"--audit-policy-file={self._folder / 'audit-policy.yaml'}",
             f"--audit-log-path={self.audit_log}",
         ]
-
-
-def _audit_policy(audited: Account) -> str:
-    return json.dumps(
-        {
-            "apiVersion": "audit.k8s.io/v1",
-            "kind": "Policy",
-            "omitStages": ["RequestReceived"],
-            "rules": [{"level": "Metadata", "users": [audited.user]}, {"level": "None"}],
-        }
-    )

@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from lab.base.audit_log import answered, writes
 from lab.base.proc import cpu_seconds
 from lab.base.report import Figure
-from lab.faults.operator.api.audit import answered, writes
 from lab.faults.operator.api.resources import NAMESPACE, pool, pool_path, pools_of
 from lab.faults.operator.rig.operator_process import OperatorProcess
 from lab.faults.operator.rig.rig import Rig

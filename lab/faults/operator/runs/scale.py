@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lab.base.audit_log import answered, shortest_pause_seconds, writes
 from lab.base.proc import resident_bytes
 from lab.base.report import Figure
-from lab.faults.operator.api.audit import answered, shortest_pause_seconds, writes
 from lab.faults.operator.api.resources import NAMESPACE, OTHER_NAMESPACE, POOLS, pool, pools_of
 from lab.faults.operator.relays.remote_relays import Counts, RemoteRelays
 from lab.faults.operator.rig.operator_process import OperatorProcess

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.base.audit_log import read_audit, unused
 from lab.base.places import DEFINITION_FILE, inherited_variables
 from lab.faults.operator.api.api_client import APPLY, ApiClient, ApiRefused
 from lab.faults.operator.api.api_server import Programs
-from lab.faults.operator.api.audit import read_audit, unused
 from lab.faults.operator.api.installation import definition, older_definition
 from lab.faults.operator.api.resources import CONFIG_MAP, DEFINITION, DEFINITIONS, NAMESPACE, pool, pool_path, pools_of
 from lab.faults.operator.rig.operator_process import OperatorProcess, kubeconfig

@@ -1,14 +1,16 @@
-"""The operator's requests in the API server's audit log, compared with its roles."""
+"""Requests of accounts in an API server's audit log, compared with the roles of the accounts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 DONE, CREATED = 200, 201
+SERVICE_ACCOUNT = "system:serviceaccount:"
+POD_NAME = "authentication.kubernetes.io/pod-name"
 Right = tuple[str, str, str, str]
 """Scope (`cluster` or a namespace), API group, resource with its subresource, verb."""
 
@@ -38,6 +40,45 @@ class Audit:
 
     used: Mapping[Use, int]
     denied: frozenset[Use]
+
+
+def requests_of(
+    lines: Iterable[str],
+    accounts: Collection[str],
+    since_unix_seconds: float = 0.0,
+    left_out_pods: Collection[str] = (),
+) -> list[str]:
+    """Return the lines with requests of service accounts (`namespace/name`) since a time.
+
+    The requests of `left_out_pods` are not among them. A bound token has its pod's name.
+    """
+    users = {user_of(account) for account in accounts}
+    found = []
+    for line in lines:
+        event = json.loads(line)
+        pods = event["user"].get("extra", {}).get(POD_NAME, [])
+        if (
+            event["user"]["username"] in users
+            and _received_at(event) >= since_unix_seconds
+            and not set(pods) & set(left_out_pods)
+        ):
+            found.append(line)
+    return found
+
+
+def accounts_of(lines: Iterable[str], since_unix_seconds: float = 0.0) -> set[str]:
+    """Return the service accounts (`namespace/name`) that have made requests since a time."""
+    events = map(json.loads, lines)
+    return {
+        event["user"]["username"].removeprefix(SERVICE_ACCOUNT).replace(":", "/")
+        for event in events
+        if event["user"]["username"].startswith(SERVICE_ACCOUNT) and _received_at(event) >= since_unix_seconds
+    }
+
+
+def user_of(account: str) -> str:
+    """Return the user name of a service account, which is given as `namespace/name`."""
+    return SERVICE_ACCOUNT + account.replace("/", ":")
 
 
 def read_audit(lines: Iterable[str]) -> Audit:
@@ -70,7 +111,7 @@ def writes(lines: Iterable[str], resource: str, since_unix_seconds: float) -> li
         reference = event.get("objectRef")
         if reference is None or event["stage"] != "ResponseComplete" or event["verb"] != "patch":
             continue
-        at = datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
+        at = _received_at(event)
         done = event.get("responseStatus", {}).get("code") == DONE
         if done and at >= since_unix_seconds and _use("patch", reference).resource == resource:
             found.append(Written(at, f"{reference.get('namespace', '')}/{reference['name']}"))
@@ -82,7 +123,7 @@ def answered(lines: Iterable[str], since_unix_seconds: float, apart_from: str) -
     events = map(json.loads, lines)
     return sum(
         event["stage"] == ("ResponseStarted" if event["verb"] == "watch" else "ResponseComplete")
-        and datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp() >= since_unix_seconds
+        and _received_at(event) >= since_unix_seconds
         and event.get("objectRef", {}).get("resource") != apart_from
         for event in events
     )
@@ -97,6 +138,22 @@ def shortest_pause_seconds(written: Iterable[Written]) -> float | None:
             pauses.append(each.at_unix_seconds - last[each.key])
         last[each.key] = each.at_unix_seconds
     return min(pauses, default=None)
+
+
+def permissions_of(rendered: Iterable[Mapping[str, Any]], account: str) -> list[Mapping[str, Any]]:
+    """Return the roles that a rendered chart binds to a service account (`namespace/name`)."""
+    objects = list(rendered)
+    namespace, _, name = account.partition("/")
+    bound = {
+        (binding["roleRef"]["kind"], binding["metadata"].get("namespace"), binding["roleRef"]["name"])
+        for binding in objects
+        if binding["kind"] in {"RoleBinding", "ClusterRoleBinding"}
+        for subject in binding["subjects"]
+        if (subject["kind"], subject["namespace"], subject["name"]) == ("ServiceAccount", namespace, name)
+    }
+    return [
+        each for each in objects if (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) in bound
+    ]
 
 
 def granted(permissions: Iterable[Mapping[str, Any]]) -> set[tuple[Right, frozenset[str]]]:
@@ -155,6 +212,10 @@ def _covers(right: Right, names: frozenset[str], use: Use) -> bool:
         and where in {"cluster", use.namespace}
         and (not names or use.name in names)
     )
+
+
+def _received_at(event: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
 
 
 def _use(verb: str, reference: Mapping[str, str]) -> Use:

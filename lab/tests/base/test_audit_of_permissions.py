@@ -4,9 +4,20 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from lab.faults.operator.api.audit import answered, missing, read_audit, shortest_pause_seconds, table, unused, writes
+from lab.base.audit_log import (
+    accounts_of,
+    answered,
+    missing,
+    permissions_of,
+    read_audit,
+    requests_of,
+    shortest_pause_seconds,
+    table,
+    unused,
+    writes,
+)
 
-ROLES = [
+ROLES: list[dict[str, Any]] = [
     {
         "kind": "ClusterRole",
         "metadata": {"name": "r"},
@@ -116,3 +127,47 @@ def test_requests_since_a_time_count_once_with_discovery_and_without_the_lease()
         at(8, event("update", {"resource": "leases"})),
     ]
     assert answered(log, since, "leases") == 3
+
+
+def of_account(account: str, pod: str = "p", second: int = 0) -> str:
+    document = json.loads(event("list", POOLS))
+    user = {"username": f"system:serviceaccount:{account}", "extra": {"authentication.kubernetes.io/pod-name": [pod]}}
+    return json.dumps(document | {"user": user, "requestReceivedTimestamp": f"2026-01-01T00:00:{second:02d}.000000Z"})
+
+
+def test_the_requests_of_chosen_accounts_are_read_and_no_others() -> None:
+    operator, others = of_account("voice:operator"), [of_account("voice:job"), of_account("other:operator")]
+    assert requests_of([operator, *others], {"voice/operator"}) == [operator]
+
+
+def test_requests_before_a_run_and_of_pods_of_another_version_are_left_out() -> None:
+    since = datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC).timestamp()
+    earlier, later, previous = of_account("v:o", second=4), of_account("v:o", second=5), of_account("v:o", "old", 6)
+    assert requests_of([earlier, later, previous], {"v/o"}, since, {"old"}) == [later]
+
+
+def test_the_accounts_of_a_log_since_a_time_are_known() -> None:
+    since = datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC).timestamp()
+    assert accounts_of([of_account("v:o", second=4), of_account("v:p", second=5)], since) == {"v/p"}
+
+
+def test_an_account_without_a_pod_has_requests_as_well() -> None:
+    user = {"username": "system:serviceaccount:v:o"}
+    line = json.dumps(json.loads(of_account("v:o")) | {"user": user})
+    assert requests_of([line], {"v/o"}, left_out_pods={"old"}) == [line]
+
+
+def test_an_account_has_the_roles_that_are_bound_to_it() -> None:
+    def binding(kind: str, role: dict[str, Any], account: str) -> dict[str, Any]:
+        return {
+            "kind": f"{kind}Binding",
+            "metadata": role["metadata"] | {"name": f"binding-of-{account}"},
+            "roleRef": {"kind": kind, "name": role["metadata"]["name"]},
+            "subjects": [{"kind": "ServiceAccount", "namespace": "voice", "name": account}],
+        }
+
+    cluster, inside = ROLES
+    bindings = [binding("ClusterRole", cluster, "job"), binding("Role", inside, "operator")]
+    rendered = [{"kind": "ServiceAccount", "metadata": {"name": "operator"}}, *ROLES, *bindings]
+    assert permissions_of(rendered, "voice/operator") == [inside]
+    assert permissions_of(rendered, "voice/job") == [cluster]

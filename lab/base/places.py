@@ -75,6 +75,11 @@ class Places:
         return self.root / f"kind{self._of_cluster}.json"
 
     @property
+    def audit_policy(self) -> Path:
+        """The audit policy of the cluster's API server."""
+        return self.root / f"audit-policy{self._of_cluster}.json"
+
+    @property
     def image_archive(self) -> Path:
         """The images on their way into the cluster's nodes."""
         return self.root / f"images{self._of_cluster}.tar"

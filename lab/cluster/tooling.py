@@ -181,7 +181,7 @@ class Tooling:
 
     def cluster(self) -> KindCluster:
         """Return the cluster to use."""
-        return KindCluster(self.programs, self.machine, self.places, self.steps, self.target, self.shape)
+        return KindCluster(self.programs, self.machine, self.places, self.steps, self.target, NAMESPACE, self.shape)
 
     def _product(self) -> Product:
         return Product(self.programs, self.places, self.steps, self.target)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from lab.base.audit_policy import audit_policy, service_accounts
 from lab.base.errors import LabError
 from lab.base.places import Places
 from lab.base.steps import Steps, ask
@@ -35,15 +38,24 @@ def have_their_addresses(containers: str, nodes: str) -> bool:
     return now.keys() == joined.keys() and all(joined[name] and joined[name] <= now[name] for name in now)
 
 
+def are_written(files: Mapping[Path, str]) -> bool:
+    """Return whether all files exist with these texts."""
+    return all(file.exists() and file.read_text() == text for file, text in files.items())
+
+
 @dataclass(frozen=True, slots=True)
 class KindCluster:
-    """The lab's own cluster, or the one that the user named."""
+    """The lab's own cluster, or the one that the user named.
+
+    Its API server logs the requests of the service accounts of `audited_namespace`.
+    """
 
     programs: Programs
     machine: Machine
     places: Places
     steps: Steps
     target: Target
+    audited_namespace: str
     shape: Shape = MAIN
 
     def up(self, image: NodeImage) -> None:
@@ -52,12 +64,13 @@ class KindCluster:
         Raises:
             LabError: it cannot be created, or a cluster of the same name has no record.
         """
-        if self.exists() and not self.is_alive():
+        files = self._files(image)
+        if self.exists() and (outdated := self._outdated(files)):
             check_may_delete(self.record(), self.shape)
-            self.steps.say("cluster: left behind by an earlier engine and without an answer; it is created again")
+            self.steps.say(f"cluster: {outdated}; it is created again")
             self.down()
         if not self.exists():
-            self._create(image)
+            self._create(image, files)
         self.check_may_touch()
         if image.made:
             join_pod_networks(self._nodes())
@@ -132,16 +145,32 @@ class KindCluster:
     def _label(self) -> str:
         return f"label=io.x-k8s.kind.cluster={self.shape.name}"
 
-    def _create(self, image: NodeImage) -> None:
+    def _files(self, image: NodeImage) -> dict[Path, str]:
+        """Return the texts of the files that the cluster is created from."""
+        policy = self.places.audit_policy
+        return {
+            policy: audit_policy(groups=[service_accounts(self.audited_namespace)]),
+            self.places.kind_config: kind_config(self.machine, self.shape, policy, made_node_image=image.made),
+        }
+
+    def _outdated(self, files: Mapping[Path, str]) -> str | None:
+        """Return the reason why an existing cluster can't be used, or None."""
+        if not self.is_alive():
+            return "left behind by an earlier engine and without an answer"
+        if not are_written(files):
+            return f"created from another configuration than today's, {self.places.kind_config}"
+        return None
+
+    def _create(self, image: NodeImage, files: Mapping[Path, str]) -> None:
         """Create the cluster after writing its record, so that a partly created cluster is the lab's as well."""
         self.places.record.write_text(Record(self.shape.name, "").to_text())
-        config = self.places.kind_config
-        config.write_text(kind_config(self.machine, self.shape, made_node_image=image.made))
+        for file, text in files.items():
+            file.write_text(text)
         self.steps.run(
             "create cluster",
             [
                 *(self.programs.path("kind"), "create", "cluster", "--name", self.shape.name, "--image", image.name),
-                *("--config", config, "--kubeconfig", self.places.kubeconfig),
+                *("--config", self.places.kind_config, "--kubeconfig", self.places.kubeconfig),
             ],
             expected_seconds=50,
             advice="Free memory helps (4 GiB are enough). `docker ps --all` shows left-overs; `down` removes them.",

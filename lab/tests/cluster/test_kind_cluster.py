@@ -1,13 +1,16 @@
-"""A cluster that a stopped engine left behind."""
+"""The nodes of a cluster, and clusters that a stopped engine or an earlier configuration left behind."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from lab.cluster.host.machine import Machine
-from lab.cluster.kind.kind_cluster import have_their_addresses
+from lab.cluster.kind.kind_cluster import are_written, have_their_addresses
 from lab.cluster.kind.kind_config import kind_config
 from lab.cluster.kind.shape import MAIN, ONE_NODE, Shape
+
+POLICY = Path("/cache/audit-policy.json")
 
 
 def test_nodes_that_got_each_others_addresses_are_not_the_nodes_that_joined() -> None:
@@ -33,5 +36,19 @@ def test_a_container_without_an_address_is_not_alive() -> None:
 @pytest.mark.parametrize(("shape", "nodes"), [(MAIN, 3), (ONE_NODE["ipv6"], 1), (ONE_NODE["dual"], 1)])
 def test_a_cluster_has_its_nodes_and_its_family(shape: Shape, nodes: int) -> None:
     machine = Machine(is_root=True, has_apt=True, may_raise_limits=True, has_cgroup_v2=True)
-    config = json.loads(kind_config(machine, shape, made_node_image=False))
+    config = json.loads(kind_config(machine, shape, POLICY, made_node_image=False))
     assert (len(config["nodes"]), config["networking"]) == (nodes, {"ipFamily": shape.family})
+
+
+def test_a_cluster_of_the_same_files_is_used_again(tmp_path: Path) -> None:
+    files = {tmp_path / "kind.json": "{}", tmp_path / "audit-policy.json": "all"}
+    for file, text in files.items():
+        file.write_text(text)
+    assert are_written(files)
+
+
+def test_a_cluster_from_before_the_audit_policy_or_of_another_one_is_not(tmp_path: Path) -> None:
+    policy = tmp_path / "audit-policy.json"
+    assert not are_written({policy: "all"})
+    policy.write_text("none")
+    assert not are_written({policy: "all"})

@@ -17,6 +17,7 @@ from lab.cluster.programs import builds as programs
 from lab.cluster.programs import go_toolchain
 
 ABLE = Machine(is_root=True, has_apt=True, may_raise_limits=True, has_cgroup_v2=True)
+POLICY = Path("/cache/audit-policy.json")
 BOUNDED = Machine(is_root=True, has_apt=True, may_raise_limits=False, has_cgroup_v2=False)
 
 
@@ -56,13 +57,13 @@ def test_different_parts_are_different_recipes(one: list[str], other: list[str])
 
 
 def test_one_control_plane_and_two_workers_are_asked_for() -> None:
-    config = json.loads(kind_config(ABLE, MAIN, made_node_image=False))
+    config = json.loads(kind_config(ABLE, MAIN, POLICY, made_node_image=False))
     assert [node["role"] for node in config["nodes"]] == ["control-plane", "worker", "worker"]
-    assert config["kubeadmConfigPatches"] == []
+    assert [json.loads(patch)["kind"] for patch in config["kubeadmConfigPatches"]] == ["ClusterConfiguration"]
 
 
 def test_a_bounded_machine_gets_a_kubelet_that_does_not_ask_for_more() -> None:
-    config = json.loads(kind_config(BOUNDED, MAIN, made_node_image=True))
+    config = json.loads(kind_config(BOUNDED, MAIN, POLICY, made_node_image=True))
     patches = {patch["kind"]: patch for patch in map(json.loads, config["kubeadmConfigPatches"])}
     assert patches["KubeletConfiguration"]["failCgroupV1"] is False
     assert patches["KubeletConfiguration"]["featureGates"] == {"KubeletInUserNamespace": True}

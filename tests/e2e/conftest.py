@@ -20,6 +20,7 @@ from lab.faults.calls.rig.rooted import PhoneRoots, prepare_phones
 # Fixtures are found by their names here.
 __all__ = ["installed", "misconfigured", "phones"]
 HERE = Path(__file__).parent
+AUDIT = HERE / "test_audit_of_the_run.py"
 TITLE = """# A session with kubectl
 
 `make e2e` writes this page.
@@ -37,6 +38,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out tests/e2e/test_*.py without --e2e."""
     on_cluster = collection_path.parent == HERE and collection_path.name.startswith("test_")
     return True if on_cluster and not config.getoption("--e2e") else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the audit of the run to its end, because the other modules make the requests that it judges."""
+    items.sort(key=lambda item: item.path == AUDIT)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,14 @@ class Transcript:
         self.parts.append(f"```console\n$ {command}\n{output.rstrip()}\n```\n")
 
 
+@dataclass(slots=True)
+class AuditedRun:
+    """The requests that count for this run: those since its begin, but for those of a previous version's pods."""
+
+    since_unix_seconds: float = field(default_factory=time.time)
+    previous_pods: set[str] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True)
 class Kube:
     """kubectl and helm on one cluster, named on every call."""
@@ -43,6 +51,7 @@ class Kube:
     kubectl_arguments: tuple[str, ...]
     helm_arguments: tuple[str, ...]
     transcript: Transcript
+    audited: AuditedRun = field(default_factory=AuditedRun)
 
     def kubectl(self, *words: str, input_text: str | None = None, seconds: float = 60) -> str:
         """Run kubectl and return its output. A failure shows stdout and stderr."""

@@ -28,6 +28,7 @@ def remove_everything(kube: Kube) -> None:
     kube.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout", "120s")
     kube.kubectl("delete", "namespace", NAMESPACE, PHONES, "--ignore-not-found", "--wait", seconds=180)
     kube.kubectl("delete", "crd", "rtppools.rtppool.dev", "--ignore-not-found", "--wait")
+    kube.kubectl("delete", "lease", "rtp-pool-operator", "--namespace", "kube-system", "--ignore-not-found")
 
 
 @pytest.fixture(scope="session")

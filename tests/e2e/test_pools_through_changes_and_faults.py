@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -62,6 +62,12 @@ def until_ranges(kube: Kube, wanted: dict[str, str], seconds: float = 60) -> Non
 
 def kill_operator(kube: Kube) -> None:
     kube.kubectl("delete", "pod", "--namespace", NAMESPACE, "--selector", OPERATOR_PODS, "--wait=false")
+
+
+def stop_operator(kube: Kube) -> None:
+    kube.kubectl("scale", OPERATOR, "--namespace", NAMESPACE, "--replicas=0")
+    gone = ("--selector", OPERATOR_PODS, "--for=delete", "--timeout=60s")
+    kube.kubectl("wait", "pod", "--namespace", NAMESPACE, *gone, seconds=70)
 
 
 @pytest.fixture
@@ -182,18 +188,7 @@ def test_a_pool_deleted_while_the_operator_is_down_goes_at_once_is_made_again_an
 ) -> None:
     deleted = kube.pool()["metadata"]["uid"]
     with long_call(kube, usual, 60) as call:
-        kube.kubectl("scale", OPERATOR, "--namespace", NAMESPACE, "--replicas=0")
-        kube.kubectl(
-            "wait",
-            "pod",
-            "--namespace",
-            NAMESPACE,
-            "--selector",
-            OPERATOR_PODS,
-            "--for=delete",
-            "--timeout=60s",
-            seconds=70,
-        )
+        stop_operator(kube)
         kube.kubectl("delete", "rtppool", "default", "--namespace", NAMESPACE, "--wait", "--timeout=10s", seconds=15)
         assert talking(kube, usual.node)
         kube.kubectl("scale", OPERATOR, "--namespace", NAMESPACE, "--replicas=2")
@@ -201,8 +196,20 @@ def test_a_pool_deleted_while_the_operator_is_down_goes_at_once_is_made_again_an
     call.assert_whole()
 
 
+def upgrade_release(kube: Kube) -> None:
+    words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values", "--wait"]
+    kube.helm(*words, "--timeout", "180s")
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(upgrade_release, id="upgrade of the release"),
+        pytest.param(kill_operator, id="start of the operator"),
+    ],
+)
 def test_a_definition_older_than_the_chart_is_upgraded_and_a_pool_may_use_what_is_new(
-    kube: Kube, usual: Phones
+    kube: Kube, usual: Phones, happens: Callable[[Kube], None]
 ) -> None:
     del usual
     older = yaml.safe_load((CHART / "files/rtppools.yaml").read_text())
@@ -213,11 +220,22 @@ def test_a_definition_older_than_the_chart_is_upgraded_and_a_pool_may_use_what_i
     newer = spec_of(10000, 10100)
     newer["echo"]["extension"] = True
     wait_for(lambda: refused_field(kube, newer), "the older definition does not know echo.extension", 20)
-    words = ["upgrade", RELEASE, str(CHART), "--namespace", NAMESPACE, "--reset-then-reuse-values", "--wait"]
-    kube.helm(*words, "--timeout", "180s")
+    happens(kube)
     wait_for(lambda: apply_pool(kube, "default", newer) or True, "the upgraded definition takes echo.extension", 30)
     assert kube.pool()["spec"]["echo"]["extension"] is True
     wait_for(lambda: has_condition(kube, "Programmed", "True"), "relays follow", 30)
+
+
+def test_a_definition_deleted_while_the_operator_is_down_is_made_again_and_so_is_the_default_pool(
+    kube: Kube, usual: Phones
+) -> None:
+    del usual
+    deleted = kube.pool()["metadata"]["uid"]
+    stop_operator(kube)
+    kube.kubectl("delete", "crd", CRD, "--wait", "--timeout=30s", seconds=40)
+    kube.kubectl("scale", OPERATOR, "--namespace", NAMESPACE, "--replicas=2")
+    wait_for(lambda: on_other_pool(kube, deleted), "relays run on the pool that the operator has made", 60)
+    wait_for(lambda: has_condition(kube, "Ready", "True"), "the default pool is Ready", 60)
 
 
 def refused_field(kube: Kube, spec: dict[str, Any]) -> bool | None:

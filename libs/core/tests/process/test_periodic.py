@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Coroutine, Iterator
+from functools import partial
 
 import pytest
 
@@ -52,6 +53,29 @@ async def test_a_round_that_fails_is_counted_and_the_next_one_follows(jobs: Peri
     job = Scripted(error)
     await run_for(2.5, jobs.repeat("reading the host", 1, job))
     assert (job.rounds, jobs.failures()) == (3, {"reading the host": 1})
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("late_seconds", [0.0, 0.03])
+async def test_jobs_that_run_together_share_their_wake_ups_and_keep_their_rates(late_seconds: float) -> None:
+    loop, jobs, rounds = asyncio.get_running_loop(), PeriodicJobs(together_seconds=0.1), dict[float, list[float]]()
+
+    async def job(interval: float) -> None:
+        await asyncio.sleep(late_seconds)
+        rounds.setdefault(interval, []).append(loop.time() - late_seconds)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(jobs.repeat("a job", each, partial(job, each))) for each in (0.1, 0.2, 0.25, 1.0, 0.02)
+        ]
+        await asyncio.sleep(10.01)
+        for task in tasks:
+            task.cancel()
+    for interval, tolerance in ((0.1, 0.05), (0.2, 0.05), (0.25, 0.06), (1.0, 0.1)):
+        times = rounds[interval]
+        assert all(time == pytest.approx(round(time, 1)) for time in times)
+        assert 10 / len(times) == pytest.approx(interval, abs=tolerance)
+    assert 10 / len(rounds[0.02]) == pytest.approx(0.02 + late_seconds, rel=0.1)
 
 
 @pytest.mark.looptime

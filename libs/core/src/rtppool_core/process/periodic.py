@@ -53,10 +53,15 @@ class _State:
 
 
 class PeriodicJobs:
-    """The jobs of one process, by name. `clock` is monotonic, in seconds."""
+    """The jobs of one process, by name. `clock` is monotonic, in seconds.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Rounds begin at whole multiples of `together_seconds` of the event loop's time, so that jobs share wake-ups. Without
+    it, each job has its own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, together_seconds: float | None = None) -> None:
         self._clock = clock
+        self._together_seconds = together_seconds
         self._states: dict[str, _State] = {}
 
     def failures(self) -> dict[str, int]:
@@ -68,10 +73,16 @@ class PeriodicJobs:
         return tuple(state.problem for state in self._states.values() if state.problem is not None)
 
     async def repeat(self, name: str, interval_seconds: float, job: Job) -> None:
-        """Run a job now, and again `interval_seconds` after each round."""
+        """Run a job now, and again `interval_seconds` after each round, or at the nearest time together with others."""
         while True:
             await self.attempt(name, job)
-            await asyncio.sleep(interval_seconds)
+            await asyncio.sleep(self._pause(interval_seconds))
+
+    def _pause(self, interval_seconds: float) -> float:
+        together, now = self._together_seconds, asyncio.get_running_loop().time()
+        if together is None or interval_seconds < together:
+            return interval_seconds
+        return max(together / 2, round((now + interval_seconds) / together) * together - now)
 
     async def keep_running(self, name: str, job: Callable[[], Awaitable[None]]) -> None:
         """Run an endless job, and start it again after it has failed or returned."""

@@ -11,7 +11,7 @@ from rtppool_relay.media.sizes import SLOT_BYTES
 from rtppool_relay.packets.attach import CallSettings, attach
 from rtppool_relay.packets.memory import Media, lay_out
 from rtppool_relay.packets.packet_path import drain_queued, from_asterisk, from_echo
-from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.row_reader import RowReader, RowRings
 from rtppool_testing.sockets import udp_socket
 
 SLOT = 1
@@ -27,7 +27,7 @@ class Line:
         self.pair: PortSockets = bind_pair(host, 0, 46)
         self.pair.echo.connect(self.echo.getsockname())
         self.memory = mmap.mmap(-1, 2 * SLOT_BYTES)
-        self.reader = RowReader(self.memory, SLOT)
+        self.reader = RowReader(RowRings(self.memory), SLOT)
         self.media: Media
         self.counted: Counter[Word] = Counter()
 

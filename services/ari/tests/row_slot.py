@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from rtppool_relay.media.clock_readings import ClockReading
-from rtppool_relay.media.rows import RAW_UNIT_NS, RAW_UNITS, UNKNOWN_CPU, WRITTEN_DTYPE, Word
+from rtppool_relay.media.rows import RAW_UNIT_NS, RAW_UNITS, UNKNOWN_CPU, WRITTEN_DTYPE, Word, slot_offset
 from rtppool_relay.media.sizes import HEADER_BYTES, ROWS_PER_SLOT, SLOT_BYTES
-from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.row_reader import RowReader, RowRings
 from rtppool_relay.streams.statistics import StreamStatistics
 from rtppool_relay.streams.steady_clock import SteadyClock
 
@@ -22,13 +22,20 @@ PACKET_NS = 20 * MS
 
 
 class Slot:
-    """A slot of rows that a test fills. `wall` converts CLOCK_MONOTONIC_RAW to the wall clock, in ns."""
+    """A slot of rows that a test fills. `wall` converts CLOCK_MONOTONIC_RAW to the wall clock, in ns.
 
-    def __init__(self, wall: Callable[[int], int] = lambda raw_ns: raw_ns) -> None:
+    Slots that are collected together have a number each in one memory of `memory_for`.
+    """
+
+    def __init__(
+        self, wall: Callable[[int], int] = lambda raw_ns: raw_ns, memory: mmap.mmap | None = None, number: int = 0
+    ) -> None:
         self.wall = wall
-        self.memory = mmap.mmap(-1, SLOT_BYTES)
-        self.words = np.frombuffer(self.memory, np.uint64, 32)
-        self.rows = np.frombuffer(self.memory, WRITTEN_DTYPE, ROWS_PER_SLOT, HEADER_BYTES)
+        self.memory = memory or memory_for(1)
+        self.number = number
+        offset = slot_offset(number)
+        self.words = np.frombuffer(self.memory, np.uint64, 32, offset)
+        self.rows = np.frombuffer(self.memory, WRITTEN_DTYPE, ROWS_PER_SLOT, offset + HEADER_BYTES)
         self.sent = 0
         self.tos = 0
 
@@ -78,8 +85,13 @@ class Slot:
     def reading(self, raw_ns: int) -> ClockReading:
         return ClockReading(self.wall(raw_ns), raw_ns)
 
-    def statistics(self, clock: SteadyClock | None = None) -> StreamStatistics:
-        return StreamStatistics(RowReader(self.memory, 0), 8000, 3 * MS, clock or SteadyClock())
+    def statistics(self, clock: SteadyClock | None = None, rings: RowRings | None = None) -> StreamStatistics:
+        reader = RowReader(rings or RowRings(self.memory), self.number)
+        return StreamStatistics(reader, 8000, 3 * MS, clock or SteadyClock())
+
+
+def memory_for(slots: int) -> mmap.mmap:
+    return mmap.mmap(-1, slots * SLOT_BYTES)
 
 
 def after(packets: int, seconds: float = 10) -> int:

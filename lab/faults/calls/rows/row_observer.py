@@ -11,7 +11,7 @@ from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_relay.figures.sla import judge
 from rtppool_relay.media.rows import Word
-from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.row_reader import RowReader, RowRings
 from rtppool_relay.streams.slices import NS_PER_SLICE, SLICE_CLOSES_AFTER_SECONDS, Slice, SliceStore
 from rtppool_relay.streams.statistics import StreamStatistics, collect_all
 from rtppool_relay.streams.steady_clock import SteadyClock
@@ -43,7 +43,7 @@ class RowObserver:
         Raises:
             LabError: the process holds no rows.
         """
-        self._memory = map_rows(pid)
+        self._rings = RowRings(map_rows(pid))
         self._limits = limits
         self._clock = SteadyClock()
         self._streams: dict[int, StreamStatistics] = {}
@@ -79,8 +79,9 @@ class RowObserver:
 
     def _find_streams(self) -> None:
         for slot in range(OBSERVED_SLOTS):
-            if slot not in self._streams and (reader := RowReader(self._memory, slot)).word(Word.SSRC):
+            if slot not in self._streams and self._rings.words[slot, Word.SSRC]:
                 threshold_ns = self._limits.late_threshold_microseconds * 1000
+                reader = RowReader(self._rings, slot)
                 self._streams[slot] = StreamStatistics(reader, CLOCK_RATE_HZ, threshold_ns, self._clock)
 
 

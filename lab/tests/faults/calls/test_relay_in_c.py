@@ -15,7 +15,7 @@ from lab.faults.calls.rows.c_relay import Forwarder
 from lab.faults.calls.rows.tiers import compile_programs
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.media.rows import Word
-from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.row_reader import RowReader, RowRings
 from rtppool_testing.ports import free_port
 from rtppool_testing.sockets import address_of, udp_socket
 
@@ -60,7 +60,7 @@ async def test_packets_pass_unchanged_and_their_rows_have_the_times(line: Line) 
     began = time.time_ns()
     for packet in Speaker(0xABCD, 65_500, 900).talk(PACKETS):
         assert await line.and_back(packet) == packet.rtp
-    rows = RowReader(line.forwarder.memory, SLOT).take(time.time_ns())
+    rows = RowReader(RowRings(line.forwarder.memory), SLOT).take(time.time_ns())
     assert rows["ssrc"].tolist() == [0xABCD] * PACKETS
     assert (rows["index"] & 0xFFFF).tolist() == [(65_500 + number) & 0xFFFF for number in range(PACKETS)]
     assert (rows["timestamp"]).tolist() == [900 + 160 * number for number in range(PACKETS)]
@@ -71,7 +71,7 @@ async def test_packets_pass_unchanged_and_their_rows_have_the_times(line: Line) 
 async def test_an_unanswered_packet_is_a_row_without_an_answer(line: Line) -> None:
     (packet,) = Speaker(0xABCD, 1, 0).talk(1)
     await line.there(packet)
-    reader = RowReader(line.forwarder.memory, SLOT)
+    reader = RowReader(RowRings(line.forwarder.memory), SLOT)
     assert reader.take(time.time_ns()).size == 0
     assert reader.take(time.time_ns() + 3 * NS_PER_SECOND)["answered"].tolist() == [False]
 
@@ -80,7 +80,7 @@ async def test_another_source_begins_another_epoch(line: Line) -> None:
     (old,), (new,) = Speaker(1, 9, 0).talk(1), Speaker(2, 10, 0).talk(1)
     await line.and_back(old)
     await line.and_back(new)
-    reader = RowReader(line.forwarder.memory, SLOT)
+    reader = RowReader(RowRings(line.forwarder.memory), SLOT)
     assert reader.take(time.time_ns())["epoch"].tolist() == [1, 2]
     assert reader.word(Word.SSRC) == 2
 

@@ -45,7 +45,7 @@ from rtppool_relay.ports.preflight_watch import PreflightWatch
 from rtppool_relay.ports.probe import Probe
 from rtppool_relay.settings import Settings, read_settings
 from rtppool_relay.streams.slices import MAX_COLLECT_SECONDS
-from rtppool_relay.streams.stalls import Stalls
+from rtppool_relay.streams.stalls import StallSource
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMPARE_CLOCKS_SECONDS = 0.1
+# The jobs run together with the comparison of clocks: each wake-up of this process costs.
+TOGETHER_SECONDS = COMPARE_CLOCKS_SECONDS
 COLLECT_PROBE_SECONDS = 0.25
 REFRESH_CREDENTIALS_SECONDS = 5.0
 TRY_PORTS_SECONDS = 2.0
@@ -86,7 +88,7 @@ class Relay:
 
     def __init__(self, settings: Settings, first: FirstMediaProcess | None = None) -> None:
         self._settings = settings
-        self._jobs = PeriodicJobs()
+        self._jobs = PeriodicJobs(together_seconds=TOGETHER_SECONDS)
         self._tried_range: PortRange | None = None
         self._hands_over = False
         self._pools_file = PoolsFileWatcher(settings, ConfigState(from_environment(settings)))
@@ -264,9 +266,11 @@ class Relay:
         """Try all ports of a new range, later the quarantined ones, whose other holder may have gone."""
         ports = self._ports.range
         is_new = ports != self._tried_range
-        await self._call_ports.try_ports(self._ports.unleased() if is_new else self._ports.quarantined())
+        tried = self._ports.unleased() if is_new else self._ports.quarantined()
+        await self._call_ports.try_ports(tried)
         self._tried_range, self._lifecycle.ports_tried = ports, True
-        self._preflight.check()
+        if tried:
+            self._preflight.check()
 
     async def _collect_figures(self) -> None:
         now_ns = self._compare_clocks()
@@ -278,7 +282,7 @@ class Relay:
         if self._http is not None:
             self._http.compare_report()
 
-    def _stalls(self) -> Stalls:
+    def _stalls(self) -> StallSource:
         return self._host_watch.stalls(self._measurement.clock.steady_ns)
 
     def _read_host(self) -> None:

@@ -86,6 +86,16 @@ def test_a_value_on_an_edge_counts_below_it() -> None:
     assert (buckets[30_000], buckets[40_000], buckets[50_000]) == (0, 1, 2)
 
 
+def test_a_report_has_the_durations_since_the_one_before() -> None:
+    durations = CallDurations()
+    for number in (1, 2):
+        durations.add(1_000)
+        report = durations.report()
+        assert report is not None
+        assert report.samples == number
+        assert durations.report() is report
+
+
 @given(st.lists(st.integers(1, 20_000_000_000), min_size=1, max_size=200))
 def test_buckets_grow_and_hold_the_values_up_to_their_edge(values_ns: list[int]) -> None:
     durations = CallDurations()

@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtppool_core.host.beats_memory import TakenTime
 from rtppool_core.host.figures import WITNESSES, HostFigures
@@ -69,7 +70,7 @@ def test_stalls_and_waits_are_handed_over_in_the_clock_of_the_rows() -> None:
     stall, wait = taken(1, 0, 5), taken(0, 100, 103, is_wait=True)
     beats.events = [stall, wait]
     for _ in range(2):
-        stalls = watch.stalls(lambda raw_ns: raw_ns)
+        stalls = watch.stalls(lambda raw_ns: raw_ns).since(0)
         assert overlap_ms(stalls, stall, 1) == 5
         assert overlap_ms(stalls, stall, 0) == 0
         assert overlap_ms(stalls, wait, 0) == 0
@@ -80,9 +81,9 @@ def test_the_unseen_time_before_a_stall_is_handed_over_and_not_added_up() -> Non
     beats, host = ScriptedBeats(), HostTime()
     watch = HostWatch(host, list, KernelCounters(), beats)
     watch.read(NS_PER_SECOND)
-    stall = replace(taken(1, 0, 5), unseen_ns=3 * MS)
+    stall = taken(1, 0, 5)._replace(unseen_ns=3 * MS)
     beats.events = [stall]
-    stalls = watch.stalls(lambda raw_ns: raw_ns)
+    stalls = watch.stalls(lambda raw_ns: raw_ns).since(0)
     assert (overlap_ms(stalls, stall, 1), overlap_ms(stalls.at_most, stall, 1)) == (5, 8)
     watch.read(2 * NS_PER_SECOND)
     assert host.latest().stalled_ns == {0: 0, 1: 5 * MS}
@@ -93,7 +94,7 @@ def test_a_stall_in_progress_is_handed_over_and_not_added_up() -> None:
     watch = HostWatch(host, list, KernelCounters(), beats)
     beats.now = [taken(0, 0, 9)]
     watch.read(NS_PER_SECOND)
-    assert overlap_ms(watch.stalls(lambda raw_ns: raw_ns), beats.now[0], 0) == 9
+    assert overlap_ms(watch.stalls(lambda raw_ns: raw_ns).since(0), beats.now[0], 0) == 9
     watch.read(2 * NS_PER_SECOND)
     assert host.latest().stalled_ns == {0: 0, 1: 0}
 
@@ -139,6 +140,33 @@ def test_events_that_no_row_can_lie_in_are_forgotten() -> None:
     beats.events = [old, taken(0, 0, 5)]
     watch.stalls(lambda raw_ns: raw_ns)
     assert len(watch._events) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3000), st.integers(1, 300), st.booleans()), max_size=30))
+def test_stalls_since_a_time_are_all_that_reach_beyond_it(events: list[tuple[int, int, int, bool]]) -> None:
+    """Of two readings: what a row of the last second lies in is the same with all events and with the latest ones."""
+    beats = ScriptedBeats()
+    watch = HostWatch(HostTime(), list, KernelCounters(), beats)
+    made = [taken(processor, start, start + length, is_wait=wait) for processor, start, length, wait in events]
+    base = taken(0, 0, 0).start_ns + 7 * MS
+    for first, last in ((0, 1500), (1500, 4000)):
+        beats.events = [event for event in made if first <= (event.end_ns + 7 * MS - base) / MS < last]
+        latest = watch.stalls(lambda raw_ns: raw_ns)
+    begin = base + 1400 * MS
+    starts = begin + np.arange(0, 2000, 7) * MS
+    for processor in (0, 1, 255):
+        spans = starts, starts + 5 * MS, np.full(starts.size, processor)
+        some, every = latest.since(begin), latest.since(0)
+        assert some.overlap_ns(*spans).tolist() == every.overlap_ns(*spans).tolist()
+        assert some.overlap_with_waits_ns(*spans).tolist() == every.overlap_with_waits_ns(*spans).tolist()
+
+
+def test_without_processors_and_events_nothing_watches() -> None:
+    beats = absent_beats()
+    watch = HostWatch(HostTime(), list, KernelCounters(), beats)
+    assert not watch.stalls(lambda raw_ns: raw_ns).watching
+    beats.events = [taken(0, 0, 5)]
+    assert watch.stalls(lambda raw_ns: raw_ns).watching
 
 
 def test_two_readings_of_this_machine_give_the_host_time_of_the_second_between() -> None:

@@ -29,6 +29,27 @@ def test_quantiles_are_the_nearest_ranks_of_the_latest_errors(values: list[int])
     assert report.max_ns == kept[-1]
 
 
+def test_a_probe_is_read_between_ticks_while_its_echo_is_not_known_to_answer() -> None:
+    slot, measurement = Slot(), Measurement(SteadyClock())
+    measurement.add_stream(0, "probe", slot.statistics())
+
+    def read() -> int:
+        measurement.collect_probe(after(3, 0), 0)
+        return measurement.kinds["probe"].store.total.answered
+
+    assert read() == 0
+    slot.row(0)
+    assert (read(), measurement.echo.reachable) == (1, True)
+    slot.row(1)
+    assert read() == 1
+    slot.row(2, None)
+    assert read() == 2
+    slot.row(2)
+    assert read() == 2
+    measurement.tick(after(3, 0), 0)
+    assert measurement.kinds["probe"].store.total.answered == 3
+
+
 def test_the_stalls_known_at_a_collection_are_the_hosts_share_of_its_packets_and_of_a_calls_last_ones() -> None:
     """Packet 100 waits 10 ms in the relay, of 200 in one collection; packet 210 does, of those left at the end."""
     slot = Slot()

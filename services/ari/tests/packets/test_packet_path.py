@@ -17,7 +17,7 @@ from rtppool_relay.media.rows import Word
 from rtppool_relay.packets.attach import attach_echo
 from rtppool_relay.packets.memory import MAX_SOURCES
 from rtppool_relay.packets.packet_path import begin_epoch, from_echo
-from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.row_reader import RowReader, RowRings
 from rtppool_relay.streams.statistics import StreamStatistics
 from rtppool_relay.streams.steady_clock import SteadyClock
 from rtppool_testing.packets import rtp_packet
@@ -212,7 +212,7 @@ def test_a_packet_that_the_streams_first_one_overtook_is_sent_on(line: Line) -> 
         line.answer(rtp_packet(number))
         assert received(line.asterisk) == rtp_packet(number)
     assert (line.count(Word.BAD_SEQUENCE), line.count(Word.DUPLICATE_SOURCE)) == (0, 1)
-    statistics = StreamStatistics(RowReader(line.memory, SLOT), 8000, 3_000_000, SteadyClock())
+    statistics = StreamStatistics(RowReader(RowRings(line.memory), SLOT), 8000, 3_000_000, SteadyClock())
     statistics.collect(1 << 62)
     total = statistics.total
     assert (total.packets, total.answered, total.lost, total.source_lost) == (4, 4, 0, 0)

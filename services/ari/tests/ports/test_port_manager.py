@@ -193,6 +193,7 @@ def test_the_counts_always_add_up_and_no_port_is_held_twice(steps: list[tuple[st
         report = ports.report()
         assert report.total == report.free + report.leased + report.resting + report.quarantined
         assert report.leased + report.draining == len(held)
+        assert report.draining == sum(port not in ports.range or port == 10004 for port in held)
         assert ports.leased().keys() == held
         assert all(ports.is_leased(port) for port in held)
 

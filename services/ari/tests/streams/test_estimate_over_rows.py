@@ -6,7 +6,7 @@ import pytest
 from row_slot import MS, Slot, after
 
 from rtppool_core.statistics.emodel import mos, r_factor
-from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.row_reader import RowReader, RowRings
 from rtppool_relay.streams.slices import Slice, export_figures
 from rtppool_relay.streams.statistics import StreamStatistics
 from rtppool_relay.streams.steady_clock import SteadyClock
@@ -15,7 +15,7 @@ PACKETS = 200
 
 
 def figures_of(slot: Slot, clock_rate_hz: int = 8000) -> Slice:
-    statistics = StreamStatistics(RowReader(slot.memory, 0), clock_rate_hz, 3 * MS, SteadyClock())
+    statistics = StreamStatistics(RowReader(RowRings(slot.memory), 0), clock_rate_hz, 3 * MS, SteadyClock())
     collected = statistics.collect(after(PACKETS))
     window = Slice()
     for part in collected.by_second.values():

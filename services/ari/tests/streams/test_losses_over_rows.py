@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import random
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from oracles import Reordering
-from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
+from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after, memory_for
 
 from rtppool_core.contract.report import SlaReport
 from rtppool_core.statistics.bursts import BurstCounts, BurstTracker
@@ -20,6 +21,7 @@ from rtppool_relay.media.rows import DROP_REASONS, Word
 from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.loss_bursts import LossBursts
 from rtppool_relay.streams.reordering import ReorderingDetector
+from rtppool_relay.streams.row_reader import RowRings, take_all
 from rtppool_relay.streams.slices import Slice
 from rtppool_relay.streams.statistics import MAX_EPOCHS, _by_epoch, collect_all
 
@@ -277,8 +279,8 @@ def test_a_jump_of_the_first_index_is_no_loss() -> None:
     assert statistics.total.bursts == BurstCounts(gaps=1, gap_packets=2, gap_ns=2 * PACKET_NS)
 
 
-def slot_of(fates: list[str | int], offset: int) -> Slot:
-    slot = Slot()
+def slot_of(fates: list[str | int], offset: int, memory: mmap.mmap) -> Slot:
+    slot = Slot(memory=memory, number=offset)
     for number, fate in enumerate(fates):
         if fate != "missing":
             slot.row(
@@ -293,8 +295,10 @@ def slot_of(fates: list[str | int], offset: int) -> Slot:
 @given(st.lists(FATES, min_size=1, max_size=5))
 def test_calls_that_are_collected_together_have_the_figures_of_each_alone(calls: list[list[str | int]]) -> None:
     calls = [[5, *fates] for fates in calls]
-    slots = [slot_of(fates, offset) for offset, fates in enumerate(calls)]
-    together = [slot.statistics() for slot in slots]
+    memory = memory_for(len(calls))
+    slots = [slot_of(fates, offset, memory) for offset, fates in enumerate(calls)]
+    rings = RowRings(memory)
+    together = [slot.statistics(rings=rings) for slot in slots]
     alone = [slot.statistics() for slot in slots]
     whole, shards = Slice(), Slice()
     for now in (after(30, 0), after(120, 0), after(120, 3), after(120, 30)):
@@ -343,10 +347,11 @@ def test_losses_of_a_stream_per_packet_are_counted_once_and_lengthen_no_gap() ->
 
 def test_a_stream_per_packet_costs_a_bounded_number_of_batches() -> None:
     slot, packets = of_many_streams(900)
-    statistics = slot.statistics()
-    rows = statistics.reader.take_written(after(packets))
-    assert rows.size > 900
-    assert len(_by_epoch([(statistics, rows)])) == MAX_EPOCHS
+    taken = take_all([slot.statistics().reader], after(packets))
+    assert taken.rows.size > 900
+    batches = _by_epoch(taken)
+    assert len(batches) == MAX_EPOCHS
+    assert sum(batch.rows.size for batch in batches) == taken.rows.size
 
 
 def test_dropped_datagrams_are_in_the_calls_figures_by_reason() -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from row_slot import MS, T0, Slot
 
+from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_relay.figures.measurement import KINDS, Measurement
 from rtppool_relay.streams.slices import Slice, SliceStore
 from rtppool_relay.streams.steady_clock import SteadyClock
@@ -47,3 +50,26 @@ def test_the_window_is_whole_at_any_moment(between_ms: int) -> None:
             window, start, end = store.window(now, 60)
             assert (end - start, window.packets, window.lost) == (60, 3_000, 300)
         measurement.tick(now, 0)
+
+
+ADDED = st.tuples(st.integers(0, 40), st.lists(st.integers(0, 10**8), max_size=4), st.integers(0, 3))
+STEPS = st.lists(st.tuples(st.lists(ADDED, max_size=6), st.integers(0, 50), st.integers(1, 15)), max_size=12)
+
+
+@given(STEPS)
+def test_a_window_that_moves_is_the_sum_of_its_slices_wherever_late_figures_fall(
+    steps: list[tuple[list[tuple[int, list[int], int]], int, int]],
+) -> None:
+    store = SliceStore(window_seconds=10)
+    for added, now, seconds in steps:
+        for second, round_trips, lost in added:
+            part = Slice(packets=len(round_trips) + lost, answered=len(round_trips), max_reordering_extent=lost)
+            for value in round_trips:
+                part.round_trip.record(value)
+            part.bursts.add(BurstCounts(lost=lost))
+            store.add(second, part)
+        window, start, end = store.window(now * SECOND, seconds)
+        expected = Slice()
+        for _, held in store.between(start, end):
+            expected.add(held)
+        assert window == expected

@@ -13,9 +13,9 @@ from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
 
 from rtppool_core.statistics.histogram import Histogram, bucket_of
 from rtppool_relay.figures.measurement import Measurement
-from rtppool_relay.streams.columns import buckets_of, record_all
+from rtppool_relay.streams.columns import buckets_of, middles_of, record_all
 from rtppool_relay.streams.jitter import StreamJitter, update_jitter
-from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.row_reader import RowReader, RowRings
 from rtppool_relay.streams.slices import Slice, SliceStore, window_report
 from rtppool_relay.streams.source_loss import SourceGaps
 from rtppool_relay.streams.steady_clock import SteadyClock
@@ -29,7 +29,7 @@ def slot() -> Slot:
 def test_every_row_is_taken_once_and_unanswered_ones_only_when_they_are_lost(slot: Slot) -> None:
     slot.row(0)
     slot.row(1, round_trip_ns=None)
-    reader = RowReader(slot.memory, 0)
+    reader = RowReader(RowRings(slot.memory), 0)
     assert reader.take(T0 + SECOND)["index"].tolist() == [FIRST_INDEX]
     assert reader.take(T0 + 2 * SECOND).size == 0
     assert reader.take(T0 + 3 * SECOND)["index"].tolist() == [FIRST_INDEX + 1]
@@ -194,12 +194,21 @@ def test_a_histogram_filled_by_column_equals_one_filled_one_by_one(values: list[
 def test_a_calls_histogram_has_every_value_whenever_it_is_read(ticks: list[list[int]]) -> None:
     statistics, one_by_one = Slot().statistics(), Histogram()
     for at, values in enumerate(ticks):
-        statistics.keep("round_trip", np.array(values, np.int64))
+        buckets = np.array([bucket_of(value) for value in values], np.uint16)
+        statistics.keep("round_trip", buckets.tobytes(), min(values), max(values))
         for value in values:
             one_by_one.record(value)
         if at % 7 == 0:
             assert statistics.total.round_trip == one_by_one
     assert statistics.total.round_trip == one_by_one
+
+
+@given(st.lists(st.lists(st.integers(0, 10**10), min_size=1, max_size=6), min_size=1, max_size=8))
+def test_the_middle_and_the_largest_of_many_groups_are_those_of_each(groups: list[list[int]]) -> None:
+    values = np.concatenate([np.array(group, np.int64) for group in groups])
+    middles, largest = middles_of(values, np.array([len(group) for group in groups]))
+    assert middles.tolist() == [sorted(group)[len(group) // 2] for group in groups]
+    assert largest.tolist() == [max(group) for group in groups]
 
 
 STREAM = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**32 - 1)), max_size=40)

@@ -90,8 +90,8 @@ def test_a_step_costs_the_samples_across_it_and_no_packet(seconds: float, at_ms:
     total, clock = call.total, call.measurement.clock
     assert (clock.steps, clock.slews) == (1, 0)
     assert total.packets == total.answered == call.sent == call.stream.sent_to_echo
-    assert call.measurement.samples_dropped <= 1
-    assert total.round_trip.count == call.sent - call.measurement.samples_dropped
+    assert call.measurement.flaws.samples_dropped <= 1
+    assert total.round_trip.count == call.sent - call.measurement.flaws.samples_dropped
     assert total.round_trip.max_ns == pytest.approx(5 * MS, rel=0.01)
     assert total.residence.max_ns == pytest.approx(0.1 * MS, rel=0.01)
     assert (total.late_source, total.late_relay, total.late_echo, total.reordered, total.source_lost) == (0, 0, 0, 0, 0)
@@ -107,7 +107,7 @@ def test_packets_that_wait_for_an_answer_across_a_step_are_lost_after_two_second
     assert lost_soon >= 800 * 2 // 50
     assert (call.total.lost, call.total.answered) == (40, call.sent - 40)
     assert (call.total.bursts.lost, call.total.source_lost) == (40, 0)
-    assert call.measurement.row_overruns == 0
+    assert call.measurement.flaws.row_overruns == 0
 
 
 def test_after_a_step_back_by_an_hour_measuring_goes_on_and_a_slow_echo_violates() -> None:
@@ -139,7 +139,7 @@ def test_round_trips_during_a_slew_are_right_to_one_per_cent_and_it_is_one_event
     call.talk(60)
     call.settle()
     total, clock = call.total, call.measurement.clock
-    assert (clock.slews, clock.steps, call.measurement.samples_dropped) == (1, 0, 0)
+    assert (clock.slews, clock.steps, call.measurement.flaws.samples_dropped) == (1, 0, 0)
     assert total.round_trip.count == total.packets == call.sent
     assert (total.round_trip.min_ns, total.round_trip.max_ns) == (
         pytest.approx(10 * MS, rel=0.01),
@@ -157,7 +157,7 @@ def test_the_frequency_that_ntp_corrects_is_no_event(ppm: int) -> None:
     call.settle()
     clock = call.measurement.clock
     assert (clock.steps, clock.slews) == (0, 0)
-    assert (call.total.late_source, call.measurement.samples_dropped, call.total.reordered) == (0, 0, 0)
+    assert (call.total.late_source, call.measurement.flaws.samples_dropped, call.total.reordered) == (0, 0, 0)
     assert call.total.round_trip.max_ns == pytest.approx(5 * MS, rel=0.001)
 
 
@@ -174,7 +174,7 @@ def test_a_step_within_a_slew_is_a_step_beside_the_one_slew() -> None:
     call.talk(30)
     assert (call.measurement.clock.slews, call.measurement.clock.steps) == (1, 1)
     assert call.total.round_trip.max_ns == pytest.approx(5 * MS, rel=0.01)
-    assert call.measurement.samples_dropped <= 1
+    assert call.measurement.flaws.samples_dropped <= 1
 
 
 @given(st.integers(-20_000, 20_000), st.integers(0, 2_000), st.integers(0, 1_900))
@@ -232,4 +232,4 @@ def test_a_machine_that_started_before_unix_time_began_to_count_has_the_same_fig
     assert call.measurement.clock.wall_ns(call.measurement.clock.steady_ns(call.now_ns)) == call.slot.wall(call.now_ns)
     assert call.total.answered == call.total.packets == call.sent
     assert call.total.round_trip.max_ns == pytest.approx(5 * MS, rel=0.01)
-    assert call.measurement.samples_dropped <= 1
+    assert call.measurement.flaws.samples_dropped <= 1

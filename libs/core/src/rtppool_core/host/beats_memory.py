@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -59,8 +58,7 @@ class Reading(NamedTuple):
     clocks: Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class TakenTime:
+class TakenTime(NamedTuple):
     """Time that was taken from a processor: a stall of it, or a wait of a packet process for it.
 
     `raw_offset_ns` is CLOCK_MONOTONIC_RAW less CLOCK_MONOTONIC at the end. A stall was seen from `start_ns` on, and may
@@ -147,9 +145,21 @@ class Block:
 
     def event(self, number: int) -> TakenTime:
         """Return an event by its number since the memory was made."""
-        at = event_at(number)
-        kind, processor, start, end, offset, unseen = self.words[at : at + EVENT_WORDS].tolist()
-        return TakenTime(processor, start, end, offset, is_wait=kind == WAIT, unseen_ns=unseen)
+        (event,) = self.events(number, number + 1)
+        return event
+
+    def events(self, first: int, end: int) -> list[TakenTime]:
+        """Return the events from a number up to, not including, another. A busy machine has hundreds a second."""
+        events: list[TakenTime] = []
+        while first < end:
+            # Up to the ring's end.
+            count = min(end - first, MAX_EVENTS - first % MAX_EVENTS)
+            at = event_at(first)
+            numbers = iter(self.words[at : at + count * EVENT_WORDS].tolist())
+            for kind, processor, start, ended, offset, unseen in zip(*[numbers] * EVENT_WORDS, strict=True):
+                events.append(TakenTime(processor, start, ended, offset, kind == WAIT, unseen))
+            first += count
+        return events
 
     def observe(self, pids: Sequence[int], states: Mapping[int, int] = MappingProxyType({})) -> None:
         """Have the CPU clocks of these processes read from now on. A process keeps its place.
@@ -218,10 +228,11 @@ class EventReader:
         """Return the new events, oldest first. Events that were overwritten unread are counted in `overwritten`."""
         block, first = self._block, self._next
         self._next = count = block.words[EVENT_COUNT]
-        events = {number: block.event(number) for number in range(max(first, count - MAX_EVENTS), count)}
+        start = max(first, count - MAX_EVENTS)
+        events = block.events(start, count)
         # The heartbeat may have written meanwhile, and may be writing the next one.
         oldest = block.words[EVENT_COUNT] - MAX_EVENTS + 1
-        kept = [event for number, event in events.items() if number >= oldest]
+        kept = events[max(0, oldest - start) :]
         self.overwritten += count - first - len(kept)
         return kept
 

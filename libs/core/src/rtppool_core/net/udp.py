@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 
 from rtppool_core.units import NS_PER_SECOND
 
@@ -48,6 +49,7 @@ class BindError(Exception):
     """A UDP socket could not be bound. The message names address, port and reason."""
 
 
+@lru_cache(maxsize=256)
 def family_of(address: str) -> socket.AddressFamily:
     """Return AF_INET or AF_INET6."""
     return socket.AF_INET6 if isinstance(ipaddress.ip_address(address), ipaddress.IPv6Address) else socket.AF_INET

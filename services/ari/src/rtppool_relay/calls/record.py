@@ -72,15 +72,22 @@ class CallDurations:
         self._values = Histogram()
         self._counts = [0] * (len(EDGES_MICROSECONDS) + 1)
         self._sum_ns = 0
+        self._report: DurationsReport | None = None
 
     def add(self, duration_ns: int) -> None:
         """Count a duration. A value on an edge belongs to the bucket below it."""
         self._values.record(duration_ns)
         self._counts[bisect_left(EDGES_MICROSECONDS, duration_ns / NS_PER_US)] += 1
         self._sum_ns += duration_ns
+        self._report = None
 
     def report(self) -> DurationsReport | None:
         """Return the report, or None before the first duration."""
+        if self._report is None:
+            self._report = self._make_report()
+        return self._report
+
+    def _make_report(self) -> DurationsReport | None:
         p50, p95, p99, longest = (
             microseconds(value)
             for value in (*(self._values.quantile_ns(per_mille) for per_mille in (500, 950, 990)), self._values.max_ns)

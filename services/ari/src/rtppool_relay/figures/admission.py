@@ -8,6 +8,7 @@ its limit over the SLA's whole window: one bad moment in a good window refuses n
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rtppool_core.contract.pools_file import SlaLimits
@@ -98,12 +99,13 @@ class AdmissionControl:
             return
         self._evaluated = now_second
         self._forget(now_second, limits.window_seconds)
-        pooled = self._pool(now_second)
-        if pooled.packets < MIN_PACKETS or pooled.round_trip.count < limits.min_samples:
+        window = [load for second, load in self._seconds.items() if _is_in_window(second, now_second)]
+        samples = sum(load.round_trip.count for load in window)
+        if sum(load.packets for load in window) < MIN_PACKETS or samples < limits.min_samples:
             self._bad = self._good = 0
             self._refusal = None
             return
-        breach = self._lasting_breach(now_second, pooled, active_calls + 1, limits)
+        breach = self._lasting_breach(window, active_calls + 1, limits)
         self._bad = self._bad + 1 if breach else 0
         self._good = 0 if self._is_bad(now_second - 1, active_calls + 1, limits) else self._good + 1
         if self._good >= GOOD_SECONDS_TO_ACCEPT:
@@ -115,11 +117,11 @@ class AdmissionControl:
         load = self._seconds.get(second)
         return load is not None and load.describe_breach(calls, limits) is not None
 
-    def _lasting_breach(self, now_second: int, pooled: _Load, calls: int, limits: SlaLimits) -> str | None:
-        window = [load for second, load in self._seconds.items() if _is_in_window(second, now_second)]
+    def _lasting_breach(self, window: Sequence[_Load], calls: int, limits: SlaLimits) -> str | None:
         lasts = len(window) >= MIN_SECONDS and all(load.describe_breach(calls, limits) for load in window)
         if not lasts:
             return None
+        pooled = _pool(window)
         lateness = pooled.describe_lateness(limits) if self._is_window_late(limits) else None
         return lateness or pooled.describe_slowness(calls, limits)
 
@@ -129,17 +131,17 @@ class AdmissionControl:
         late_ppm = parts_per_million(sum(late for _, late in self._late.values()), packets)
         return late_ppm is not None and late_ppm > limits.max_late_ppm
 
-    def _pool(self, now_second: int) -> _Load:
-        pooled = _Load()
-        for second, load in self._seconds.items():
-            if _is_in_window(second, now_second):
-                pooled.add(load.packets, load.late_relay, load.round_trip, load.residence)
-        return pooled
-
     def _forget(self, now_second: int, window_seconds: int) -> None:
         """Drop old seconds, and seconds ahead of a clock that stepped back."""
         self._seconds = {each: load for each, load in self._seconds.items() if abs(now_second - each) <= WINDOW_SECONDS}
         self._late = {each: late for each, late in self._late.items() if abs(now_second - each) <= window_seconds}
+
+
+def _pool(loads: Iterable[_Load]) -> _Load:
+    pooled = _Load()
+    for load in loads:
+        pooled.add(load.packets, load.late_relay, load.round_trip, load.residence)
+    return pooled
 
 
 def _is_in_window(second: int, now_second: int) -> bool:

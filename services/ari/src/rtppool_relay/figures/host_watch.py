@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from rtppool_core.host.beats_memory import TakenTime
@@ -13,11 +13,13 @@ from rtppool_core.host.intervals import Interval
 from rtppool_core.host.witnesses import Counters, KernelCounters, host_time
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.figures.host_time import HostTime
-from rtppool_relay.streams.stalls import Stalls
+from rtppool_relay.streams.stalls import Stalls, StallSource
 
 READ_SECONDS = 1.0
 # Rows are judged at most 2.5 s and one interval of collections (10 s) after they were written.
 KEEP_EVENTS_NS = 20 * NS_PER_SECOND
+# A heartbeat that loses its processor once more writes an event so much later than it ended.
+MAX_WRITING_NS = 5 * NS_PER_SECOND
 
 
 class Beats(Protocol):
@@ -72,18 +74,16 @@ class HostWatch:
         second = (before.at_ns + now_ns) // 2 // NS_PER_SECOND
         self._host.add(second, host_time(before, counters).plus(self._take_stalled()), self._absent(counters))
 
-    def stalls(self, steady_ns: Callable[[int], int]) -> Stalls:
+    def stalls(self, steady_ns: Callable[[int], int]) -> StallSource:
         """Return the latest stalls and waits. `steady_ns` converts a reading of CLOCK_MONOTONIC_RAW."""
         self._read_events()
         now_ns = time.monotonic_ns()
-        offset_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - now_ns
         while self._events and now_ns - self._events[0].end_ns > KEEP_EVENTS_NS:
             self._events.popleft()
-        events = [*self._events, *self._heartbeat.in_progress(now_ns, offset_ns)]
-        return stalls_of(self._heartbeat.watched, events, steady_ns)
+        return LatestStalls(self._heartbeat, self._events, steady_ns)
 
     def _read_events(self) -> None:
-        for event in self._heartbeat.new_events():
+        for event in sorted(self._heartbeat.new_events(), key=lambda event: event.end_ns):
             self._events.append(event)
             if not event.is_wait:
                 self._stalled_ns[event.processor] += event.end_ns - event.start_ns
@@ -103,6 +103,38 @@ class HostWatch:
         new = self._heartbeat.overwritten - self._overwritten
         self._overwritten += new
         return f"{new} stalls were overwritten before they were read" if new else None
+
+
+class LatestStalls:
+    """The events of a heartbeat as stalls, in the time of a clock.
+
+    `events` are in the order in which they ended, except for those that were written late.
+    """
+
+    def __init__(self, heartbeat: Beats, events: Sequence[TakenTime], steady_ns: Callable[[int], int]) -> None:
+        self._heartbeat = heartbeat
+        self._events = events
+        self._steady_ns = steady_ns
+
+    @property
+    def watching(self) -> bool:
+        """Whether any processor is watched, or was a moment ago."""
+        return bool(self._heartbeat.watched or self._events)
+
+    def since(self, begin_ns: int) -> Stalls:
+        """Return the stalls and waits that ended after a time, and those that last until now."""
+        now_ns = time.monotonic_ns()
+        offset_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - now_ns
+        events = [*self._ended_after(begin_ns), *self._heartbeat.in_progress(now_ns, offset_ns)]
+        return stalls_of(self._heartbeat.watched, events, self._steady_ns)
+
+    def _ended_after(self, begin_ns: int) -> Iterator[TakenTime]:
+        for event in reversed(self._events):
+            ended_ns = self._steady_ns(event.end_ns + event.raw_offset_ns)
+            if ended_ns > begin_ns:
+                yield event
+            elif ended_ns < begin_ns - MAX_WRITING_NS:
+                return
 
 
 def stalls_of(watched: Sequence[int], events: Sequence[TakenTime], steady_ns: Callable[[int], int]) -> Stalls:

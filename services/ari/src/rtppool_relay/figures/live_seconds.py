@@ -8,12 +8,13 @@ A second without packets is kept as a gap, and no figure of it is 0.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
+from rtppool_relay.streams.columns import middles_of
 from rtppool_relay.streams.slices import Slice, microseconds
 from rtppool_relay.streams.statistics import StreamStatistics
 
@@ -123,8 +124,9 @@ class LiveCalls:
             if track is None or track.stream is not stream:
                 track = _Track(stream)
             tracks[port] = track
-            track.seconds.append(_call_second(at_unix_seconds, track))
         self._tracks = tracks
+        for track, (middle, longest) in zip(tracks.values(), _round_trips(tracks.values()), strict=True):
+            track.seconds.append(_call_second(at_unix_seconds, track, middle, longest))
 
     def seconds(self, port: int) -> Iterator[CallSecond]:
         """Yield the last seconds of the call on this port, oldest first."""
@@ -138,7 +140,23 @@ class LiveCalls:
         return track.seconds[-1] if track is not None and track.seconds else None
 
 
-def _call_second(at_unix_seconds: int, track: _Track) -> CallSecond:
+def _round_trips(tracks: Collection[_Track]) -> list[tuple[int | None, int | None]]:
+    """Return the median and the longest of each call's latest round trips, in µs; None without one."""
+    latest = [track.stream.take_latest_round_trips() for track in tracks]
+    counts = np.array([sum(values.size for values in arrays) for arrays in latest], np.int64)
+    if not counts.any():
+        return [(None, None)] * len(latest)
+    values_ns = np.concatenate([values for arrays in latest for values in arrays])
+    middles, longest = middles_of(values_ns, counts[counts > 0])
+    measured = zip(middles.tolist(), longest.tolist(), strict=True)
+    found: list[tuple[int | None, int | None]] = []
+    for count in counts.tolist():
+        middle_ns, longest_ns = next(measured) if count else (None, None)
+        found.append((microseconds(middle_ns), microseconds(longest_ns)))
+    return found
+
+
+def _call_second(at_unix_seconds: int, track: _Track, middle: int | None, longest: int | None) -> CallSecond:
     added = track.stream.added
     counted = (
         *(added.packets, added.lost, added.late_source, added.late_relay, added.late_echo),
@@ -148,13 +166,6 @@ def _call_second(at_unix_seconds: int, track: _Track) -> CallSecond:
         now - before for now, before in zip(counted, track.counted, strict=True)
     )
     track.counted = counted
-    arrays = track.stream.take_latest_round_trips()
-    middle = longest = None
-    if arrays:
-        values_ns = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        at = values_ns.size // 2
-        middle = microseconds(int(np.partition(values_ns, at)[at]))
-        longest = microseconds(int(values_ns.max()))
     return CallSecond(
         *(at_unix_seconds, packets, lost, source, relay, echo),
         host if added.witnessed else None,

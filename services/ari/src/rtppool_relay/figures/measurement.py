@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,9 @@ from rtppool_relay.figures.echo_health import EchoHealth
 from rtppool_relay.figures.host_time import HostTime
 from rtppool_relay.media.clock_readings import ClockReading
 from rtppool_relay.media.rows import DROP_REASONS, Word
+from rtppool_relay.streams.row_reader import departure_errors
 from rtppool_relay.streams.slices import Slice, SliceStore
-from rtppool_relay.streams.stalls import NO_STALLS, Stalls
+from rtppool_relay.streams.stalls import NO_STALLS, StallSource
 from rtppool_relay.streams.statistics import Collected, StreamStatistics, collect_all
 from rtppool_relay.streams.steady_clock import SteadyClock
 
@@ -65,23 +66,47 @@ class DepartureErrors:
     """
 
     _latest: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_DEPARTURE_ERRORS))
+    _report: DepartureErrorReport | None = None
 
     def add(self, errors_ns: NDArray[np.int64]) -> None:
-        """Add the errors of one stream."""
-        self._latest.extend(errors_ns.tolist())
+        """Add the errors of some streams."""
+        if errors_ns.size:
+            self._latest.extend(errors_ns.tolist())
+            self._report = None
 
     def report(self) -> DepartureErrorReport | None:
         """Return nearest-rank quantiles; None before the first stamp."""
-        if not self._latest:
-            return None
-        ordered = sorted(self._latest)
-        count = len(ordered)
-        return DepartureErrorReport(
-            samples=count,
-            p50_ns=ordered[-(-count // 2) - 1],
-            p99_ns=ordered[-(-99 * count // 100) - 1],
-            max_ns=ordered[-1],
-        )
+        if self._report is None and self._latest:
+            ordered = sorted(self._latest)
+            count = len(ordered)
+            self._report = DepartureErrorReport(
+                samples=count,
+                p50_ns=ordered[-(-count // 2) - 1],
+                p99_ns=ordered[-(-99 * count // 100) - 1],
+                max_ns=ordered[-1],
+            )
+        return self._report
+
+
+class Flaws(NamedTuple):
+    """What could not be measured since the relay started.
+
+    `samples_dropped` were made worthless by a step of the clock, `row_overruns` are rows that were overwritten before
+    they were read, and `streams_unjudged` replaced each other too fast to be compared.
+    """
+
+    samples_dropped: int = 0
+    row_overruns: int = 0
+    streams_unjudged: int = 0
+
+    def plus(self, streams: Iterable[StreamStatistics]) -> Flaws:
+        """Add those of streams."""
+        samples_dropped, row_overruns, streams_unjudged = self
+        for stream in streams:
+            samples_dropped += stream.samples_dropped
+            row_overruns += stream.reader.overruns
+            streams_unjudged += stream.streams_unjudged
+        return Flaws(samples_dropped, row_overruns, streams_unjudged)
 
 
 class Measurement:
@@ -90,7 +115,7 @@ class Measurement:
     `stalls` returns the stalls of processors that are known by now, in ns of `clock`.
     """
 
-    def __init__(self, clock: SteadyClock, stalls: Callable[[], Stalls] = lambda: NO_STALLS) -> None:
+    def __init__(self, clock: SteadyClock, stalls: Callable[[], StallSource] = lambda: NO_STALLS) -> None:
         self.clock = clock
         self._stalls = stalls
         self.kinds: dict[StreamKind, KindFigures] = {kind: KindFigures() for kind in KINDS}
@@ -100,26 +125,18 @@ class Measurement:
         self.host = HostTime()
         self._streams: dict[int, tuple[StreamKind, StreamStatistics]] = {}
         self._collected_ns: dict[StreamKind, int] = dict.fromkeys(KINDS, 0)
-        self._samples_dropped_before = 0
-        self._overruns_before = 0
-        self._unjudged_before = 0
+        self._flaws_before = Flaws()
+        # Until the next collection; None: not added up yet.
+        self._flaws: Flaws | None = None
         self._in_this_tick: Counter[Word] = Counter()
         self._answered_in_this_tick = 0
 
     @property
-    def samples_dropped(self) -> int:
-        """Samples dropped because a step of the clock made them worthless."""
-        return self._samples_dropped_before + sum(stats.samples_dropped for _, stats in self._streams.values())
-
-    @property
-    def row_overruns(self) -> int:
-        """Rows overwritten before they were read."""
-        return self._overruns_before + sum(stats.reader.overruns for _, stats in self._streams.values())
-
-    @property
-    def streams_unjudged(self) -> int:
-        """Streams that replaced each other too fast to be compared."""
-        return self._unjudged_before + sum(stats.streams_unjudged for _, stats in self._streams.values())
+    def flaws(self) -> Flaws:
+        """What could not be measured since the relay started."""
+        if self._flaws is None:
+            self._flaws = self._flaws_before.plus(statistics for _, statistics in self._streams.values())
+        return self._flaws
 
     def dropped(self) -> dict[str, int]:
         """Return the datagrams dropped since start by reason, calls and probe together."""
@@ -140,9 +157,8 @@ class Measurement:
         """Add the slot's last figures."""
         kind, statistics = self._streams.pop(slot)
         self._take(kind, statistics.finish(now_ns, self._stalls()))
-        self._samples_dropped_before += statistics.samples_dropped
-        self._overruns_before += statistics.reader.overruns
-        self._unjudged_before += statistics.streams_unjudged
+        self._flaws_before = self._flaws_before.plus([statistics])
+        self._flaws = None
 
     def compare_clocks(self, reading: ClockReading) -> int:
         """Notice a step or a slew of the wall clock, and return the steady time; call it ten times a second."""
@@ -157,19 +173,25 @@ class Measurement:
         self._update_echo(monotonic_ns)
 
     def collect_probe(self, now_ns: int, monotonic_ns: int) -> None:
-        """Collect the probe alone, so that an echo that is gone is noticed soon; call it four times a second."""
-        self._collect("probe", now_ns, self._stalls())
+        """Collect the probe alone, so that an echo that is gone is noticed soon; call it four times a second.
+
+        While the echo answers all packets, the next tick is soon enough.
+        """
+        probes = [statistics.reader for kind, statistics in self._streams.values() if kind == "probe"]
+        if not self.echo.reachable or any(reader.awaits_answers() for reader in probes):
+            self._collect("probe", now_ns, self._stalls())
         self._update_echo(monotonic_ns)
 
-    def _collect(self, kind: StreamKind, now_ns: int, stalls: Stalls) -> None:
+    def _collect(self, kind: StreamKind, now_ns: int, stalls: StallSource) -> None:
         streams = [statistics for of, statistics in self._streams.values() if of == kind]
         if streams:
             self._take(kind, collect_all(streams, now_ns, stalls=stalls))
+            self._flaws = None
         # A stamp less a reading is no error of ours where the wall clock moved between them.
         moved = self.clock.is_disturbed(self._collected_ns[kind])
         self._collected_ns[kind] = now_ns
-        for statistics in streams:
-            errors = statistics.reader.departure_errors()
+        if streams:
+            errors = departure_errors([statistics.reader for statistics in streams])
             if not moved:
                 self.departures.add(errors)
 

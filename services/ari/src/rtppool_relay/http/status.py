@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -15,13 +16,14 @@ from rtppool_core.contract.report import (
     EchoReport,
     Finding,
     MediaReport,
+    PortsReport,
     Report,
     Windows,
 )
 from rtppool_core.net.http_endpoints import Health
 from rtppool_core.net.udp import host_port
 from rtppool_core.units import NS_PER_SECOND
-from rtppool_relay.config import ConfigState
+from rtppool_relay.config import ConfigState, RelayConfig
 from rtppool_relay.figures.echo_health import UNREACHABLE_AFTER_NS
 from rtppool_relay.figures.host_time import host_report
 from rtppool_relay.figures.measurement import Measurement
@@ -31,9 +33,18 @@ from rtppool_relay.http.sentences import describe_host
 from rtppool_relay.http.snapshot import Snapshot
 from rtppool_relay.media.kernel_stamps import ClockFacts
 from rtppool_relay.ports.call_ports import CallPorts
-from rtppool_relay.streams.slices import window_report
+from rtppool_relay.streams.slices import Slice, window_report
 
 LOOP_STALLED_AFTER_SECONDS = 5.0
+
+
+class _Judged(NamedTuple):
+    """A verdict and what it rests on. The store makes another window when a figure of it changes."""
+
+    window: Slice
+    config: RelayConfig
+    active_calls: int
+    verdict: SlaVerdict
 
 
 @dataclass(slots=True)
@@ -49,10 +60,13 @@ class StatusView:
     clock: ClockFacts
     drain_seconds: Callable[[], float | None]
     findings: Callable[[], tuple[Finding, ...]]
+    _judged: _Judged | None = None
 
     def ready(self) -> Health:
         """Check that ports bind, media processes are up, and no drain runs; Asterisk and the echo play no part."""
-        ports = self.call_ports.manager.report()
+        return self._health(self.call_ports.manager.report(), self.findings())
+
+    def _health(self, ports: PortsReport, found: tuple[Finding, ...]) -> Health:
         up, wanted = self.call_ports.supervisor.workers_up(), self.call_ports.supervisor.workers
         problems = (
             "draining: no new calls are taken" if self.lifecycle.draining else None,
@@ -60,7 +74,7 @@ class StatusView:
             f"no port of {ports.range} can be bound" if ports.total <= ports.quarantined else None,
             f"{up} of {wanted} media processes are up" if up < wanted else None,
         )
-        findings = tuple(finding.sentence for finding in self.findings())
+        findings = tuple(finding.sentence for finding in found)
         return Health(tuple(problem for problem in problems if problem), findings)
 
     def healthy(self, now_seconds: float) -> Health:
@@ -73,7 +87,8 @@ class StatusView:
     def brief(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Report:
         """Read every part except for the figures of the windows. `now_ns` is the measurement's clock."""
         state = self.config_state()
-        ready = self.ready()
+        ports, findings = self.call_ports.manager.report(), self.findings()
+        ready = self._health(ports, findings)
         return Report(
             relay=self.relay,
             node=self.node,
@@ -81,7 +96,7 @@ class StatusView:
             ready=ready.ok,
             not_ready=ready.problems,
             draining=self.lifecycle.draining,
-            ports=self.call_ports.manager.report(),
+            ports=ports,
             calls=calls,
             ari=ari,
             media=self._media(),
@@ -93,7 +108,7 @@ class StatusView:
             pool=state.config.pool,
             applied_generation=state.config.generation,
             config_error=state.error,
-            preflight=self.findings(),
+            preflight=findings,
         )
 
     def snapshot(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Snapshot:
@@ -117,14 +132,23 @@ class StatusView:
     def _verdict(self, now_ns: int) -> SlaVerdict:
         config = self.config_state().config
         window = self.measurement.kinds["calls"].store.window(now_ns, config.sla.window_seconds)[0]
-        return judge(window, self.call_ports.active_calls, config.sla, config.capacity)
+        active_calls, judged = self.call_ports.active_calls, self._judged
+        if (
+            judged is None
+            or judged.window is not window
+            or judged.config is not config
+            or judged.active_calls != active_calls
+        ):
+            verdict = judge(window, active_calls, config.sla, config.capacity)
+            judged = self._judged = _Judged(window, config, active_calls, verdict)
+        return judged.verdict
 
     def _clock(self) -> ClockReport:
         return ClockReport(
             stamps=self.clock.stamps,
             steps=self.measurement.clock.steps,
             slews=self.measurement.clock.slews,
-            samples_dropped=self.measurement.samples_dropped,
+            samples_dropped=self.measurement.flaws.samples_dropped,
             departure_error=self.measurement.departures.report(),
             reason=self.clock.reason,
         )
@@ -135,8 +159,8 @@ class StatusView:
             workers=supervisor.workers,
             workers_up=supervisor.workers_up(),
             restarts=supervisor.restarts,
-            row_overruns=self.measurement.row_overruns,
-            streams_unjudged=self.measurement.streams_unjudged,
+            row_overruns=self.measurement.flaws.row_overruns,
+            streams_unjudged=self.measurement.flaws.streams_unjudged,
             real_time=supervisor.real_time(),
             dropped=self.measurement.dropped(),
         )

@@ -125,9 +125,9 @@ DROP_REASONS: dict[str, Word] = {
 }
 
 
-def latest_ordinal(ordinals: NDArray[np.uint16], reference: int | None = None) -> int:
-    """Return the ordinal that is furthest ahead; all lie within half a turn of `reference`, or of the first one."""
-    start = int(ordinals[0]) if reference is None else reference
+def latest_ordinal(ordinals: NDArray[np.uint16]) -> int:
+    """Return the ordinal that is furthest ahead; all lie within half a turn of the first one."""
+    start = int(ordinals[0])
     # Of 16 bits: the difference wraps as ordinals do.
     ahead = ordinals - np.uint16((start - ORDINALS // 2) % ORDINALS)
     return (start + int(ahead.max()) - ORDINALS // 2) % ORDINALS

@@ -25,6 +25,7 @@ from rtppool_relay.ports.leased_port import LeasedPort, PortContext
 from rtppool_relay.ports.own_address import OwnAddress, PortAddresses
 from rtppool_relay.ports.port_manager import PortManager, PortsExhausted
 from rtppool_relay.ports.trial_binds import try_ports
+from rtppool_relay.streams.row_reader import RowRings
 from rtppool_relay.streams.statistics import StreamStatistics
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,10 @@ class CallPorts:
         self._admission = admission
         self._clock = clock
         self._steady_ns = steady_ns
-        self._context = PortContext(config, self.addresses, dscp, supervisor, measurement, self.asterisk, steady_ns)
+        rings = RowRings(supervisor.memory)
+        self._context = PortContext(
+            config, self.addresses, dscp, supervisor, rings, measurement, self.asterisk, steady_ns
+        )
         self._live: dict[int, LeasedPort] = {}
         self._echo_in_use: tuple[str, int] | None = None
         self._suspected_leases = LeakSuspects[tuple[int, int]]()

@@ -21,7 +21,7 @@ from rtppool_relay.ports.echo_moves import EchoMoves
 from rtppool_relay.ports.own_address import UNSPECIFIED, PortAddresses
 from rtppool_relay.ports.sender_observer import MAX_OBSERVATIONS, observe_senders
 from rtppool_relay.streams.flow import MediaFlow
-from rtppool_relay.streams.row_reader import RowReader
+from rtppool_relay.streams.row_reader import RowReader, RowRings
 from rtppool_relay.streams.statistics import StreamStatistics
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class PortContext:
     addresses: PortAddresses
     dscp: int
     supervisor: MediaSupervisor
+    rings: RowRings
     measurement: Measurement
     asterisk: AsteriskEndpoints
     steady_ns: Callable[[], int]
@@ -72,7 +73,7 @@ class LeasedPort:
         self._observing: asyncio.Task[tuple[tuple[str, int], ...]] | None = None
         config, measurement = context.config(), context.measurement
         self.statistics = StreamStatistics(
-            RowReader(context.supervisor.memory, slot),
+            RowReader(context.rings, slot),
             config.clock_rate_hz,
             config.sla.late_threshold_microseconds * 1000,
             measurement.clock,

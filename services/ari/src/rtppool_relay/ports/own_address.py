@@ -10,6 +10,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from rtppool_core.net.hosts import RESOLVER_ERRORS, describe_resolver_error
@@ -122,14 +123,7 @@ class PortAddresses:
 
     def conflict(self) -> str | None:
         """Return a sentence where the bound and the advertised address are of different families, or None."""
-        advertised = self.advertised()
-        if advertised is None or not _is_address(advertised) or family_of(self.bound()) == family_of(advertised):
-            return None
-        ours, other = family_name(family_of(self.bind_ip)), family_name(family_of(advertised))
-        return (
-            f"BIND_IP={self.bind_ip} is {ours}, but Asterisk sends to {advertised}, which is {other}: no call can be "
-            "served; set BIND_IP, ADVERTISE_IP and the pool's advertise to addresses of one family"
-        )
+        return _conflict(self.bind_ip, self.advertised())
 
     def family_reason(self) -> str:
         """Return the reason for the address family of the sockets, as the end of a sentence."""
@@ -160,6 +154,19 @@ def _specific_address(bind_ip: str, advertised: str | None) -> str | None:
     if advertised is None or not _is_address(advertised) or not ipaddress.ip_address(bind_ip).is_unspecified:
         return None
     return advertised
+
+
+@lru_cache(maxsize=16)
+def _conflict(bind_ip: str, advertised: str | None) -> str | None:
+    if advertised is None or not _is_address(advertised):
+        return None
+    if family_of(bound_address(bind_ip, advertised)) == family_of(advertised):
+        return None
+    ours, other = family_name(family_of(bind_ip)), family_name(family_of(advertised))
+    return (
+        f"BIND_IP={bind_ip} is {ours}, but Asterisk sends to {advertised}, which is {other}: no call can be "
+        "served; set BIND_IP, ADVERTISE_IP and the pool's advertise to addresses of one family"
+    )
 
 
 def _is_address(text: str) -> bool:

@@ -44,6 +44,8 @@ class PortManager:
         self._excluded = excluded
         self._reuse_delay_seconds = reuse_delay_seconds
         self._leased: dict[int, int] = {}
+        # Leased ports that new calls would not get.
+        self._outside: set[int] = set()
         self._free = deque(port for port in ports if port not in excluded)
         self._resting: deque[_Rest] = deque()
         self._quarantined: dict[int, str] = {}
@@ -93,6 +95,7 @@ class PortManager:
 
     def release(self, port: int, now_seconds: float, *, rests: bool = True) -> None:
         """End a lease. The port `rests` where late packets may arrive. Without a lease nothing changes."""
+        self._outside.discard(port)
         if self._leased.pop(port, None) is None or not self._is_usable(port):
             return
         if rests:
@@ -148,6 +151,7 @@ class PortManager:
         self._resting = deque(rest for rest in self._resting if self._is_usable(rest.port))
         self._quarantined = {port: reason for port, reason in self._quarantined.items() if self._is_usable(port)}
         self._free = deque(port for port in self._free if self._is_usable(port))
+        self._outside = {port for port in self._leased if not self._is_usable(port)}
         known = {*self._free, *self._quarantined, *self._leased, *(rest.port for rest in self._resting)}
         self._free.extend(port for port in ports if port not in excluded and port not in known)
         if self._probe_port is not None and not self._is_usable(self._probe_port):
@@ -163,17 +167,16 @@ class PortManager:
 
     def report(self) -> PortsReport:
         """Return the current counts."""
-        leased_inside = sum(1 for port in self._leased if self._is_usable(port))
         quarantine = sorted(self._quarantined.items())[:MAX_REPORTED_QUARANTINE]
         return PortsReport(
             range=str(self._range),
             total=self._total(),
             free=len(self._free),
-            leased=leased_inside,
+            leased=len(self._leased) - len(self._outside),
             resting=len(self._resting),
             quarantined=len(self._quarantined),
             excluded=len([port for port in self._excluded if port in self._range]),
-            draining=len(self._leased) - leased_inside,
+            draining=len(self._outside),
             reused_early=self._reused_early,
             quarantine=tuple(Quarantine(port, reason) for port, reason in quarantine),
             leaked=self._leaked,
@@ -195,7 +198,7 @@ class PortManager:
 
     def draining(self) -> list[int]:
         """Return the leased ports outside the range."""
-        return sorted(port for port in self._leased if not self._is_usable(port))
+        return sorted(self._outside)
 
     def _use(self, port: int, resting: set[int]) -> PortUse:
         if port in self._leased:
@@ -216,6 +219,8 @@ class PortManager:
     def _add_lease(self, port: int) -> None:
         self._lease_count += 1
         self._leased[port] = self._lease_count
+        if not self._is_usable(port):
+            self._outside.add(port)
 
     def _end_rests(self, now_seconds: float) -> None:
         while self._resting and now_seconds - self._resting[0].since_seconds >= self._reuse_delay_seconds:

@@ -47,6 +47,13 @@ class StreamSpans:
         return sums
 
 
+def ranges(begins: Int64s, counts: Int64s) -> tuple[Int64s, Int64s]:
+    """Return `counts` numbers from each of `begins` on, range by range, with the position of each number's range."""
+    owners = np.repeat(np.arange(counts.size), counts)
+    numbers: Int64s = np.arange(owners.size) + (begins - np.cumsum(counts) + counts)[owners]
+    return owners, numbers
+
+
 def previous(values: Int64s, spans: StreamSpans, carried: Sequence[int]) -> Int64s:
     """Return the value one row earlier of the same stream; for its first row, the value carried from its last batch."""
     shifted = np.empty_like(values)
@@ -61,6 +68,18 @@ def wrapped_steps(timestamps: Int64s, earlier: Int64s) -> Int64s:
     return steps
 
 
+def middles_of(values: Int64s, counts: Int64s) -> tuple[Int64s, Int64s]:
+    """Return the upper median and the largest value of each group. Groups follow each other, and none is empty."""
+    starts = np.cumsum(counts) - counts
+    middles = np.empty(counts.size, np.int64)
+    for count in np.unique(counts).tolist():
+        at = np.flatnonzero(counts == count)
+        group = values[starts[at, np.newaxis] + np.arange(count)]
+        group.partition(count // 2, axis=1)
+        middles[at] = group[:, count // 2]
+    return middles, np.maximum.reduceat(values, starts)
+
+
 def buckets_of(values_ns: Int64s) -> Int64s:
     """Return the histogram bucket of every value (ns), as `bucket_of` does for one."""
     clipped = np.minimum(np.maximum(values_ns, 1), MAX_NS)
@@ -70,11 +89,21 @@ def buckets_of(values_ns: Int64s) -> Int64s:
     return np.where(clipped < MIN_NS, bucket_of(0), inside)
 
 
+def counts_of(values: Int64s) -> Iterator[tuple[int, int]]:
+    """Yield the values that occur, ascending, each with how often it does."""
+    found, numbers = np.unique(values, return_counts=True)
+    return zip(found.tolist(), numbers.tolist(), strict=True)
+
+
+def bucket_pairs(buckets: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """Yield the buckets that occur, ascending, each with how often it does."""
+    counts = np.bincount(buckets)
+    filled = np.flatnonzero(counts)
+    return zip(filled.tolist(), counts[filled].tolist(), strict=True)
+
+
 def record_all(histogram: Histogram, values_ns: Int64s, buckets: Int64s | None = None) -> None:
     """Count every value (ns). `buckets` are those of the values, where the caller has them."""
-    if values_ns.size == 0:
-        return
-    counts = np.bincount(buckets_of(values_ns) if buckets is None else buckets)
-    filled = np.flatnonzero(counts)
-    pairs = zip(filled.tolist(), counts[filled].tolist(), strict=True)
-    histogram.add_buckets(pairs, int(values_ns.min()), int(values_ns.max()))
+    if values_ns.size:
+        pairs = bucket_pairs(buckets_of(values_ns) if buckets is None else buckets)
+        histogram.add_buckets(pairs, int(values_ns.min()), int(values_ns.max()))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class MediaFlow:
+class MediaFlow(NamedTuple):
     """Packets since the call was connected.
 
     `first_return_ns` is the time from the first answered packet of Asterisk to its return. `first_arrival_ns` is when

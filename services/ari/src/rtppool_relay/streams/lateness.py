@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,21 @@ class Lateness:
     echo_ns: Int64s
     variation_ns: Int64s
     anchors: Int64s
+
+
+class Levels(NamedTuple):
+    """The levels of one anchor at `now_ns`: the source's baseline and shortest transit, and the echo's baseline, in ns.
+
+    Transits are compared without a drift of `ppm`. `others` are source excess and variation of the latest packets by
+    other transits: only the smaller ones count.
+    """
+
+    source_ns: int
+    shortest_ns: int
+    echo_ns: int
+    now_ns: int
+    ppm: float
+    others: Sequence[tuple[Int64s, Int64s]]
 
 
 @dataclass(slots=True)
@@ -101,39 +116,24 @@ class LatenessBaseline:
         self.level_ns = None
         self.skew.restart()
 
-    def excess(
-        self,
-        arrivals: Int64s,
-        transits: Int64s,
-        round_trips: Int64s,
-        slewed: Int64s | int,
-        out: tuple[Int64s, Int64s, Int64s],
-    ) -> None:
-        """Add packets of one anchor, and write source excess, echo excess and variation to `out`.
+    def add(self, packets: Int64s) -> Levels:
+        """Add packets of one anchor, and return the levels of the last 30 s.
 
-        `slewed` is by how much the wall clock has been slewed, in ns since any moment.
+        Rows of `packets`: arrival, transit, round trip, and by how much the wall clock had been slewed.
         """
-        self._remember(arrivals, transits, round_trips, slewed)
-        source, echo, variation = out
-        kept = self._history[:, self._start : self._end]
-        echo[:] = round_trips - _percentile(kept[2], ECHO_BASELINE_PER_CENT)
-        kept_arrivals, compared, _, kept_slewed = kept[:, self._anchored - self._start :]
-        now_ns = int(arrivals[-1])
-        was_slewed = bool(kept_slewed[0] != kept_slewed[-1])
+        self._remember(packets)
+        history, now_ns, count = self._history, int(packets[0, -1]), packets.shape[1]
+        echo_ns = _percentile(history[2, self._start : self._end], ECHO_BASELINE_PER_CENT)
+        arrivals, transits, _, slewed = history[:, self._anchored : self._end]
+        was_slewed = bool(slewed[0] != slewed[-1])
         if not was_slewed:
             self._measure_skew(now_ns)
-        if self.skew.ppm:
-            compared = _without_drift(compared, kept_arrivals, now_ns, self.skew.ppm)
-        own = compared[compared.size - arrivals.size :]
-        source[:] = own - _low(compared)
-        variation[:] = own - compared.min()
-        others = [compared + kept_slewed] if was_slewed else []
+        ppm = self.skew.ppm or 0.0
+        compared = _without_drift(transits, arrivals, now_ns, ppm) if ppm else transits
+        others = [_above(compared + slewed, count)] if was_slewed else []
         if self.skew.ppm is None and self.skew.provisional_ppm:
-            others.append(_without_drift(compared, kept_arrivals, now_ns, self.skew.provisional_ppm))
-        for other in others:
-            own = other[other.size - arrivals.size :]
-            np.minimum(source, own - _low(other), out=source)
-            np.minimum(variation, own - other.min(), out=variation)
+            others.append(_above(_without_drift(compared, arrivals, now_ns, self.skew.provisional_ppm), count))
+        return Levels(_low(compared), int(compared.min()), echo_ns, now_ns, ppm, others)
 
     def divide(self, arrivals: Int64s, transits: Int64s, first: int, last: int) -> tuple[tuple[slice, int | None], ...]:
         """Divide the packets from `first` to `last` where they leave the level.
@@ -184,26 +184,22 @@ class LatenessBaseline:
         if follows or now_ns - self._level_at_ns > BASELINE_NS:
             self.level_ns, self._level_at_ns = low_ns, now_ns
 
-    def _remember(self, arrivals: Int64s, transits: Int64s, round_trips: Int64s, slewed: Int64s | int) -> None:
-        end = self._end + arrivals.size
-        if end > self._history.shape[1]:
-            self._make_room(arrivals.size)
-            end = self._end + arrivals.size
-        self._history[0, self._end : end] = arrivals
-        self._history[1, self._end : end] = transits
-        self._history[2, self._end : end] = round_trips
-        self._history[3, self._end : end] = slewed
+    def _remember(self, packets: Int64s) -> None:
+        count = packets.shape[1]
+        if self._end + count > self._history.shape[1]:
+            self._make_room(count)
+        end = self._end + count
+        self._history[:, self._end : end] = packets
+        kept = self._history[0, self._start : self._end]
         self._end = end
-        kept = self._history[0, self._start : end - arrivals.size]
-        self._start += int(np.searchsorted(kept, arrivals[-1] - BASELINE_NS))
+        self._start += int(kept.searchsorted(packets[0, -1] - BASELINE_NS))
         self._anchored = max(self._anchored, self._start)
 
     def _make_room(self, count: int) -> None:
         kept = self._end - self._start
-        size = self._history.shape[1]
-        while size < 2 * (kept + count):
-            size *= 2
-        history = np.empty((4, size), np.int64)
+        # A quarter more: a move every few seconds costs little, and hundreds of calls keep 30 s each.
+        size = max(MIN_HISTORY, (kept + count) * 5 // 4)
+        history = self._history if size <= self._history.shape[1] else np.empty((4, size), np.int64)
         history[:, :kept] = self._history[:, self._start : self._end]
         self._history, self._anchored = history, self._anchored - self._start
         self._start, self._end = 0, kept
@@ -212,25 +208,35 @@ class LatenessBaseline:
         if not self.skew.is_due(now_ns):
             return
         arrivals, transits = self._history[:2, self._anchored : self._end]
-        low = int(_low(transits[np.searchsorted(arrivals, now_ns - POINT_NS) :]))
+        low = _low(transits[arrivals.searchsorted(now_ns - POINT_NS) :])
         self._keep_level(low, now_ns)
         self.skew.add(now_ns, low)
 
 
-def _without_drift(transits: Int64s, arrivals: Int64s, now_ns: int, skew_ppm: float) -> Int64s:
+def _without_drift(
+    transits: Int64s, arrivals: Int64s, now_ns: int | Int64s, skew_ppm: float | NDArray[np.float64]
+) -> Int64s:
     drift = (arrivals - now_ns) * (skew_ppm * 1e-6)
     return transits - drift.astype(np.int64)
 
 
-def _percentile(values: Int64s, per_cent: int) -> np.int64:
+def _percentile(values: Int64s, per_cent: int) -> int:
     """Return a percentile, nearest rank."""
     rank = -(-per_cent * values.size // 100) - 1
-    found: np.int64 = np.partition(values, rank)[rank]
-    return found
+    # The method: numpy's function of this name takes as long again for a few hundred values.
+    ordered = values.copy()
+    ordered.partition(rank)
+    return int(ordered[rank])
 
 
-def _low(transits: Int64s) -> np.int64:
+def _low(transits: Int64s) -> int:
     return _percentile(transits, SOURCE_BASELINE_PER_CENT)
+
+
+def _above(transits: Int64s, count: int) -> tuple[Int64s, Int64s]:
+    """Return how far the last `count` transits are above their baseline, and above the shortest."""
+    own = transits[transits.size - count :]
+    return own - _low(transits), own - transits.min()
 
 
 def measure_lateness(
@@ -249,11 +255,13 @@ def measure_lateness(
     transits = _transits(baselines, spans, arrivals, timestamps)
     breaks = _breaks(baselines, spans, arrivals, transits, markers)
     _break_where_early(baselines, spans, arrivals, transits, breaks)
-    out = np.empty((3, arrivals.size), np.int64)
-    anchors = np.empty(arrivals.size, np.int64)
+    packets = np.stack((arrivals, transits, round_trips, np.broadcast_to(slewed, arrivals.shape)))
     ends = spans.ends - 1
     divided = set(spans.ordinals[breaks].tolist())
     divided |= set(np.flatnonzero(arrivals[ends] - arrivals[spans.starts] > MAX_PORTION_NS).tolist())
+    parts: list[slice] = []
+    anchors: list[int] = []
+    levels: list[Levels] = []
     for at, (baseline, (_, start, end)) in enumerate(zip(baselines, spans, strict=True)):
         places = (np.flatnonzero(breaks[start:end]) + start).tolist() if at in divided else []
         for first, last in _portions(arrivals, [start, *places, end]) if at in divided else ((start, end),):
@@ -262,12 +270,25 @@ def measure_lateness(
             for part, packets_back in baseline.divide(arrivals, transits, first, last):
                 if packets_back is not None:
                     baseline.re_anchor(packets_back)
-                parts: Any = tuple(out[:, part])
-                moved = slewed if isinstance(slewed, int) else slewed[part]
-                baseline.excess(arrivals[part], transits[part], round_trips[part], moved, parts)
-                anchors[part] = baseline.anchor
-    source, echo, variation = out
-    return Lateness(source, echo, variation, anchors)
+                levels.append(baseline.add(packets[:, part]))
+                parts.append(part)
+                anchors.append(baseline.anchor)
+    return _above_levels(packets, parts, levels, anchors)
+
+
+def _above_levels(packets: Int64s, parts: list[slice], levels: list[Levels], anchors: list[int]) -> Lateness:
+    """Compare all packets with the levels of their part. The parts are in order and leave no packet out."""
+    of_part = np.repeat(np.arange(len(parts)), [part.stop - part.start for part in parts])
+    source_ns, shortest_ns, echo_ns, now_ns = np.array([each[:4] for each in levels], np.int64).T[:, of_part]
+    drift = np.array([each.ppm for each in levels])[of_part]
+    arrivals, transits, round_trips, _ = packets
+    own = _without_drift(transits, arrivals, now_ns, drift)
+    source, variation = own - source_ns, own - shortest_ns
+    for part, level in zip(parts, levels, strict=True):
+        for other_source, other_variation in level.others:
+            source[part] = np.minimum(source[part], other_source)
+            variation[part] = np.minimum(variation[part], other_variation)
+    return Lateness(source, round_trips - echo_ns, variation, np.array(anchors)[of_part])
 
 
 def _break_where_early(

@@ -70,6 +70,11 @@ class LossBursts:
     # Losses of streams that were never begun.
     _others: BySecond = field(default_factory=list)
 
+    @property
+    def are_open(self) -> bool:
+        """Whether losses wait for their order, or a stream for its end."""
+        return bool(self._others or self._ending or (self._live is not None and self._live.pending))
+
     def begin(self, first: int, now_ns: int) -> None:
         """Begin a stream whose first packet is `first`. The old one ends when its last losses are known."""
         if self._live is not None:

@@ -1,9 +1,15 @@
-"""Reads finished rows of a slot: answered ones at once, unanswered ones when they are finally lost."""
+"""Reads finished rows of slots: answered ones at once, unanswered ones when they are finally lost.
+
+All slots of a collection are read together (`take_all`): a numpy call over the rows of hundreds of slots costs little
+more than one over the rows of a single slot. The rings of a hundred calls exceed a processor's nearer caches. So only
+rows are read that may have been written since the last time, and that were not taken yet.
+"""
 
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +28,9 @@ from rtppool_relay.media.rows import (
     WORDS,
     WRITTEN_DTYPE,
     Word,
-    latest_ordinal,
-    slot_offset,
 )
-from rtppool_relay.media.sizes import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT
+from rtppool_relay.media.sizes import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES
+from rtppool_relay.streams.columns import StreamSpans, ranges
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 # The form for computing: times in ns of the wall clock, `r` and `y` 0 in unanswered rows. `y_cpu`, `r_cpu` and
@@ -71,9 +76,16 @@ MARKER_SHIFT = 7
 MAX_ROWS_BEHIND = ROWS_PER_SLOT // 2
 MIN_ROWS_AHEAD = 32
 CELLS = ROW_BYTES // 8
+# The memory as rows: those of a slot follow the rows that its header takes.
+_SLOT_ROWS = SLOT_BYTES // ROW_BYTES
+_HEADER_ROWS = HEADER_BYTES // ROW_BYTES
 _WALL_CLOCK = SteadyClock()
 _EVERYWHERE = np.arange(ROWS_PER_SLOT)
+_COUNTED = (*COUNTERS, Word.SENT_TO_ECHO, Word.SOURCE_DSCP_MISMATCH)
 Rows = NDArray[np.void]
+Int64s = NDArray[np.int64]
+Uint64s = NDArray[np.uint64]
+Flags = NDArray[np.bool_]
 
 
 def read_rows(written: Rows) -> Rows:
@@ -92,145 +104,266 @@ def read_rows(written: Rows) -> Rows:
     return rows
 
 
-@dataclass(slots=True)
+class RowRings:
+    """The rings of all slots of one memory, and how far its only reader has read each. Arrays are by slot.
+
+    Attributes:
+        words: the header's words.
+        overruns: rows that were overwritten before they were read.
+    """
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        """Lay views over the memory without a copy."""
+        slots = len(memory) // SLOT_BYTES
+        self.words = np.ndarray((slots, WORDS), np.uint64, memory, 0, (SLOT_BYTES, 8))
+        errors_offset = 8 * DEPARTURE_ERRORS_OFFSET_WORDS
+        self.errors = np.ndarray((slots, DEPARTURE_ERRORS), np.int64, memory, errors_offset, (SLOT_BYTES, 8))
+        # As words: whole records are copied field by field.
+        self.cells = np.ndarray((slots * _SLOT_ROWS, CELLS), np.int64, memory)
+        rows: Rows = np.ndarray(slots * _SLOT_ROWS, WRITTEN_DTYPE, memory)
+        self.index: Uint64s = rows["index"]
+        self.answered: NDArray[np.uint16] = rows["answered"]
+        # The index of the row that was taken last at each place.
+        self.taken = np.zeros(slots * _SLOT_ROWS, np.uint64)
+        # Where to read next: rows from `oldest` on may still finish, the highest index seen is below `next`.
+        self.epoch, self.oldest, self.next, self.ahead = np.zeros((4, slots), np.int64)
+        self.ordinal, self.sent, self.mismatches, self.rows_taken, self.overruns = np.zeros((5, slots), np.int64)
+        self.departures_seen = np.zeros(slots, np.int64)
+        self.counted = np.zeros((slots, len(Word)), np.uint64)
+
+    def begin(self, slot: int) -> None:
+        """Read a slot from its first row on."""
+        self.taken[slot * _SLOT_ROWS : (slot + 1) * _SLOT_ROWS] = 0
+        for state in (self.epoch, self.oldest, self.next, self.ordinal, self.sent, self.mismatches):
+            state[slot] = 0
+        self.ahead[slot] = MIN_ROWS_AHEAD
+        self.rows_taken[slot] = self.overruns[slot] = self.departures_seen[slot] = 0
+        self.counted[slot] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Rows of `WRITTEN_DTYPE` in order of their index, stream by stream. `owners` are positions of their readers."""
+
+    rows: Rows
+    owners: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Rows that are not taken yet: their readers' positions, their places in the memory, and their indexes."""
+
+    owners: Int64s
+    places: Int64s
+    index: Uint64s
+
+    def select(self, chosen: Flags | Int64s) -> _Found:
+        return _Found(self.owners[chosen], self.places[chosen], self.index[chosen])
+
+    def followed_by(self, other: _Found) -> _Found:
+        return _Found(
+            np.concatenate((self.owners, other.owners)),
+            np.concatenate((self.places, other.places)),
+            np.concatenate((self.index, other.index)),
+        )
+
+
 class RowReader:
-    """One slot's reader. `overruns` counts rows that were overwritten before they were read."""
+    """One slot's reader. A new one begins with the first row."""
 
-    memory: mmap.mmap
-    slot: int
-    overruns: int = 0
-    _taken: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(ROWS_PER_SLOT, np.uint64))
-    _rows: Rows = field(init=False)
-    _words: NDArray[np.uint64] = field(init=False)
-    _seen: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(WORDS, np.uint64))
-    _rows_taken: int = 0
-    _ordinal: int = 0
-    _sent: int = 0
-    _mismatches: int = 0
-    _reported: dict[Word, int] = field(default_factory=dict)
-    _departures_seen: int = 0
-    _errors: NDArray[np.int64] = field(init=False)
-    _index: NDArray[np.uint64] = field(init=False)
-    _cells: NDArray[np.int64] = field(init=False)
-    # Where to read next: rows from `_oldest` on may still finish, the highest index seen is below `_next`.
-    _epoch: int = 0
-    _oldest: int = 0
-    _next: int = 0
-    _ahead: int = MIN_ROWS_AHEAD
+    __slots__ = ("rings", "slot")
 
-    def __post_init__(self) -> None:
-        """Lay views over the slot without a copy."""
-        offset = slot_offset(self.slot)
-        self._words = np.frombuffer(self.memory, np.uint64, WORDS, offset)
-        errors_offset = offset + 8 * DEPARTURE_ERRORS_OFFSET_WORDS
-        self._errors = np.frombuffer(self.memory, np.int64, DEPARTURE_ERRORS, errors_offset)
-        self._rows = np.frombuffer(self.memory, WRITTEN_DTYPE, ROWS_PER_SLOT, offset + HEADER_BYTES)
-        self._index = self._rows["index"]
-        # The same rows as words: whole records are copied field by field.
-        cells = np.frombuffer(self.memory, np.int64, ROWS_PER_SLOT * CELLS, offset + HEADER_BYTES)
-        self._cells = cells.reshape(-1, CELLS)
+    def __init__(self, rings: RowRings, slot: int) -> None:
+        self.rings = rings
+        self.slot = slot
+        rings.begin(slot)
+
+    @property
+    def overruns(self) -> int:
+        """Rows that were overwritten before they were read."""
+        return int(self.rings.overruns[self.slot])
 
     def word(self, word: Word) -> int:
         """Return the current value of a header word."""
-        return int(self._words[word])
+        return int(self.rings.words[self.slot, word])
 
     def counted_since_last(self) -> dict[Word, int]:
         """Return how much each counter grew since the last call, without unchanged ones."""
-        now = self._words.copy()
-        grown = now - self._seen
-        self._seen = now
-        counted = {word: int(grown[word]) for word in COUNTERS if grown[word]} if grown.any() else {}
-        for word, total in ((Word.SENT_TO_ECHO, self._sent), (Word.SOURCE_DSCP_MISMATCH, self._mismatches)):
-            if total != self._reported.get(word, 0):
-                counted[word] = total - self._reported.get(word, 0)
-                self._reported[word] = total
-        return counted
-
-    def departure_errors(self) -> NDArray[np.int64]:
-        """Return the errors of departures since the last call: kernel stamp - our own reading, in ns."""
-        stamped = self.word(Word.DEPARTURES_STAMPED)
-        fresh = min(stamped - self._departures_seen, DEPARTURE_ERRORS)
-        self._departures_seen = stamped
-        errors: NDArray[np.int64] = self._errors[np.arange(stamped - fresh, stamped) % DEPARTURE_ERRORS]
-        return errors
+        (grown,) = count_all([self]).tolist()
+        return {word: grown[word] for word in _COUNTED if grown[word]}
 
     def take(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
-        """Return the rows whose fate is known, each once, in order of their index, as `ROW_DTYPE`."""
-        return read_rows(self.take_written(now_ns, settled_after_ns))
+        """Return the rows whose fate is known, each once, in order of their index, as `ROW_DTYPE`.
 
-    def take_written(
-        self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS, clock: SteadyClock = _WALL_CLOCK
-    ) -> Rows:
-        """Return the same as rows of `WRITTEN_DTYPE`, for a caller that converts many slots at once.
-
-        `now_ns` is a time of `clock`, by default the wall clock's.
+        `now_ns` is a time of the wall clock.
         """
-        candidates, index, whole = self._fresh()
-        if candidates.size == 0:
-            return self._rows[:0].copy()
-        copied = self._cells[candidates]
-        rows: Rows = copied.view(WRITTEN_DTYPE)[:, 0]
-        self._count_sent(rows)
-        final = (rows["answered"] != 0) | clock.sent_before(rows, now_ns - settled_after_ns, now_ns)
-        # A row that was overwritten while it was copied shows another index.
-        final &= (rows["index"] == index) & (self._index[candidates] == index)
-        self._advance(index, final, whole=whole)
-        # Rows in order of their index. A ring holds them in at most two ordered parts.
-        order = np.flatnonzero(final)
-        order = order[np.argsort(index[order], kind="stable")]
-        taken = candidates[order]
-        self._taken[taken] = index[order]
-        self._rows_taken += order.size
-        if whole:
-            # A reader that has fallen behind finds its part of the ring full, and reads all of it.
-            self.overruns = max(self.overruns, self._sent - self._rows_taken - int(candidates.size - order.size))
-        given: Rows = copied[order].view(WRITTEN_DTYPE)[:, 0]
-        self._mismatches += int(np.count_nonzero((given["tos"] ^ self.word(Word.TOS)) & DSCP_BITS))
-        return given
+        return read_rows(take_all([self], now_ns, settled_after_ns).rows)
+
+    def awaits_answers(self) -> bool:
+        """Return whether a row waits for its answer that was written where the next rows are expected.
+
+        Rows of a new stream may. Those behind a gap in the sequence are found by `take`.
+        """
+        rings, slots = _of([self])
+        if self.word(Word.EPOCH) != rings.epoch[self.slot]:
+            return True
+        found, _ = _find_near(rings, slots, np.zeros(1, np.int64))
+        return not rings.answered[found.places].all()
 
     def holds(self, index: int) -> bool:
         """Whether the row of this index is in the ring, taken or not."""
-        return bool(self._index[index % ROWS_PER_SLOT] == index)
+        place = self.slot * _SLOT_ROWS + _HEADER_ROWS + index % ROWS_PER_SLOT
+        return bool(self.rings.index[place] == index)
 
-    def _fresh(self) -> tuple[NDArray[np.intp], NDArray[np.uint64], bool]:
-        """Find the rows not taken yet: their places, their indexes, and whether the whole ring was searched.
 
-        The rings of a hundred calls exceed a processor's nearer caches. So only the rows that may have been written
-        since the last call are read. The whole ring is read at the start of a stream, and when that part has no new
-        row or is full: after a gap the next rows lie anywhere.
-        """
-        epoch = self.word(Word.EPOCH)
-        if epoch == self._epoch and self._next - self._oldest <= MAX_ROWS_BEHIND:
-            places = np.arange(self._oldest, self._next + self._ahead) % ROWS_PER_SLOT
-            index = self._index[places]
-            found = self._not_taken(places, index)
-            if index[-1] < self._next and found[1].max(initial=0) >= self._next:
-                return *found, False
-        self._epoch = epoch
-        return *self._not_taken(_EVERYWHERE, self._index.copy()), True
+def count_all(readers: Sequence[RowReader]) -> Uint64s:
+    """Return how much each counter of each slot grew since the last call: a row for each slot, a column for each word.
 
-    def _not_taken(
-        self, places: NDArray[np.intp], index: NDArray[np.uint64]
-    ) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
-        found = np.flatnonzero((index != self._taken[places]) & (index != 0))
-        return places[found], index[found]
+    Only columns from `DSCP_CHANGED` on are counters.
+    """
+    rings, slots = _of(readers)
+    from_rows = np.stack((rings.sent[slots], rings.mismatches[slots]), axis=1).astype(np.uint64)
+    counted = np.concatenate((rings.words[slots], from_rows), axis=1)
+    grown: Uint64s = counted - rings.counted[slots]
+    rings.counted[slots] = counted
+    return grown
 
-    def _advance(self, index: NDArray[np.uint64], final: NDArray[np.bool_], *, whole: bool) -> None:
-        """Set where the next call reads: from the first row that may still finish to beyond the last one seen."""
-        after = int(index.max()) + 1
-        # Twice as many rows as came since the last call, so that a busy second is not cut short.
-        self._ahead = min(max(MIN_ROWS_AHEAD, 2 * (after - self._next)), ROWS_PER_SLOT - MAX_ROWS_BEHIND)
-        # A source that returns has lower indexes than the one between; such a change is followed by a whole read.
-        self._next = after if whole else max(self._next, after)
-        self._oldest = max(0, self._next - MAX_MISORDER)
-        if not final.all():
-            self._oldest = min(self._oldest, int(index[~final].min()))
 
-    def _count_sent(self, rows: Rows) -> None:
-        """Count the rows written since the last call by their ordinals, rows overwritten unread included."""
-        latest = latest_ordinal(rows["ordinal"], self._ordinal)
-        more = (latest - self._ordinal) % ORDINALS
-        # When no row is new, the latest one is an older row that waits for its answer.
-        if more < ORDINALS // 2:
-            self._sent += more
-            self._ordinal = latest
+def departure_errors(readers: Sequence[RowReader]) -> Int64s:
+    """Return the errors of departures since the last call: kernel stamp - our own reading, in ns, slot by slot."""
+    rings, slots = _of(readers)
+    stamped = rings.words[slots, Word.DEPARTURES_STAMPED].astype(np.int64)
+    fresh = np.minimum(stamped - rings.departures_seen[slots], DEPARTURE_ERRORS)
+    rings.departures_seen[slots] = stamped
+    owners, numbers = ranges(stamped - fresh, fresh)
+    errors: Int64s = rings.errors[slots[owners], numbers % DEPARTURE_ERRORS]
+    return errors
+
+
+def take_all(
+    readers: Sequence[RowReader],
+    now_ns: int,
+    settled_after_ns: int = SETTLED_AFTER_NS,
+    clock: SteadyClock = _WALL_CLOCK,
+) -> Taken:
+    """Return the rows of these slots of one memory whose fate is known, each once.
+
+    `now_ns` is a time of `clock`, by default the wall clock's.
+    """
+    rings, slots = _of(readers)
+    found, is_whole = _find(rings, slots)
+    copied = np.take(rings.cells, found.places, axis=0)
+    rows: Rows = copied.view(WRITTEN_DTYPE)[:, 0]
+    if not rows.size:
+        return Taken(rows, found.owners)
+    spans = StreamSpans(found.owners)
+    _count_sent(rings, slots[spans.owners], rows["ordinal"], spans)
+    final = (rows["answered"] != 0) | clock.sent_before(rows, now_ns - settled_after_ns, now_ns)
+    # A row that was overwritten while it was copied shows another index.
+    final &= (rows["index"] == found.index) & (rings.index[found.places] == found.index)
+    is_whole = is_whole[spans.owners]
+    _advance(rings, slots[spans.owners], found.index, final, spans, is_whole)
+    _mark_taken(rings, slots[spans.owners], found, final, spans, is_whole)
+    if not final.all():
+        rows = copied[final].view(WRITTEN_DTYPE)[:, 0]
+    taken = Taken(rows, found.owners[final])
+    mismatched = ((rows["tos"] ^ rings.words[slots, Word.TOS].astype(np.uint8)[taken.owners]) & DSCP_BITS) != 0
+    rings.mismatches[slots] += np.bincount(taken.owners[mismatched], minlength=slots.size)
+    return taken
+
+
+def _of(readers: Sequence[RowReader]) -> tuple[RowRings, Int64s]:
+    return readers[0].rings, np.array([reader.slot for reader in readers])
+
+
+def _find(rings: RowRings, slots: Int64s) -> tuple[_Found, Flags]:
+    """Find the rows not taken yet, stream by stream in order of their index, and flag slots that were read as a whole.
+
+    Of most slots, only the rows are read that may have been written since the last call. The whole ring is read at the
+    start of a stream, and when that part has no new row or is full: after a gap the next rows lie anywhere.
+    """
+    epochs = rings.words[slots, Word.EPOCH].astype(np.int64)
+    is_whole = epochs != rings.epoch[slots]
+    is_whole |= rings.next[slots] - rings.oldest[slots] > MAX_ROWS_BEHIND
+    near = np.flatnonzero(~is_whole)
+    beside, suffices = _find_near(rings, slots, near)
+    is_whole[near[~suffices]] = True
+    whole = np.flatnonzero(is_whole)
+    if not whole.size:
+        return _in_order(beside), is_whole
+    rings.epoch[slots[whole]] = epochs[whole]
+    places = _place(slots[whole, np.newaxis], _EVERYWHERE).ravel()
+    everywhere = _not_taken(rings, np.repeat(whole, ROWS_PER_SLOT), places)
+    return _in_order(beside.select(~is_whole[beside.owners]).followed_by(everywhere)), is_whole
+
+
+def _find_near(rings: RowRings, slots: Int64s, near: Int64s) -> tuple[_Found, Flags]:
+    """Find rows of these slots where they may have been written since the last call, and flag where that suffices."""
+    of = slots[near]
+    oldest, after = rings.oldest[of], rings.next[of]
+    owners, expected = ranges(oldest, after + rings.ahead[of] - oldest)
+    places = _place(of[owners], expected)
+    unread = rings.taken[places] != expected.astype(np.uint64)
+    found = _not_taken(rings, owners[unread], places[unread])
+    highest = np.zeros(near.size, np.uint64)
+    np.maximum.at(highest, found.owners, found.index)
+    after = after.astype(np.uint64)
+    last = rings.index[_place(of, rings.next[of] + rings.ahead[of] - 1)]
+    return _Found(near[found.owners], found.places, found.index), (last < after) & (highest >= after)
+
+
+def _not_taken(rings: RowRings, owners: Int64s, places: Int64s) -> _Found:
+    index = rings.index[places]
+    found = np.flatnonzero((index != rings.taken[places]) & (index != 0))
+    return _Found(owners[found], places[found], index[found])
+
+
+def _place(slots: Int64s, index: Int64s) -> Int64s:
+    places: Int64s = slots * _SLOT_ROWS + (_HEADER_ROWS + index % ROWS_PER_SLOT)
+    return places
+
+
+def _in_order(found: _Found) -> _Found:
+    falls = (found.index[1:] < found.index[:-1]) & (found.owners[1:] == found.owners[:-1])
+    if not falls.any() and not (found.owners[1:] < found.owners[:-1]).any():
+        return found
+    return found.select(np.lexsort((found.index, found.owners)))
+
+
+def _count_sent(rings: RowRings, slots: Int64s, ordinals: NDArray[np.uint16], spans: StreamSpans) -> None:
+    """Count the rows written since the last call by their ordinals, rows overwritten unread included."""
+    before = rings.ordinal[slots]
+    # Of 16 bits: the difference wraps as ordinals do.
+    ahead = ordinals - (before + ORDINALS // 2).astype(np.uint16)[spans.ordinals]
+    more = np.maximum.reduceat(ahead, spans.starts).astype(np.int64) - ORDINALS // 2
+    # When no row is new, the latest one is an older row that waits for its answer.
+    more = np.maximum(more, 0)
+    rings.sent[slots] += more
+    rings.ordinal[slots] = (before + more) % ORDINALS
+
+
+def _advance(rings: RowRings, slots: Int64s, index: Uint64s, final: Flags, spans: StreamSpans, is_whole: Flags) -> None:
+    """Set where the next call reads: from the first row that may still finish to beyond the last one seen."""
+    after = index[spans.ends - 1].astype(np.int64) + 1
+    expected = rings.next[slots]
+    # Twice as many rows as came since the last call, so that a busy second is not cut short.
+    rings.ahead[slots] = np.clip(2 * (after - expected), MIN_ROWS_AHEAD, ROWS_PER_SLOT - MAX_ROWS_BEHIND)
+    # A source that returns has lower indexes than the one between; such a change is followed by a whole read.
+    rings.next[slots] = np.where(is_whole, after, np.maximum(expected, after))
+    oldest = np.maximum(rings.next[slots] - MAX_MISORDER, 0)
+    if not final.all():
+        unfinished = np.where(final, np.iinfo(np.int64).max, index.astype(np.int64))
+        oldest = np.minimum(oldest, np.minimum.reduceat(unfinished, spans.starts))
+    rings.oldest[slots] = oldest
+
+
+def _mark_taken(
+    rings: RowRings, slots: Int64s, found: _Found, final: Flags, spans: StreamSpans, is_whole: Flags
+) -> None:
+    rings.taken[found.places[final]] = found.index[final]
+    taken = np.add.reduceat(final, spans.starts, dtype=np.int64)
+    rings.rows_taken[slots] += taken
+    # A reader that has fallen behind finds its part of the ring full, and reads all of it.
+    waiting = spans.ends - spans.starts - taken
+    unread = rings.sent[slots] - rings.rows_taken[slots] - waiting
+    rings.overruns[slots] = np.where(is_whole, np.maximum(rings.overruns[slots], unread), rings.overruns[slots])

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +74,9 @@ def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def _slope_ppm(points: deque[tuple[int, int]]) -> float:
-    times, levels = np.array(points).T
+    times, levels = np.fromiter(chain.from_iterable(points), np.int64, 2 * len(points)).reshape(-1, 2).T
     later, earlier = _pairs(times.size)
     slopes = (levels[later] - levels[earlier]) / (times[later] - times[earlier])
     middle = slopes.size // 2
-    return float(np.partition(slopes, middle)[middle]) * 1e6
+    slopes.partition(middle)
+    return float(slopes[middle]) * 1e6

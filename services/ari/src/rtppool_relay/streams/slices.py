@@ -6,7 +6,8 @@ sum of histograms and are never averaged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Literal
 
 from msgspec import field, structs
@@ -194,9 +195,68 @@ class Slice(PacketCounts, frozen=False):  # type: ignore[misc]  # sums grow, rep
         return ReorderingReport(self.max_reordering_extent, late_us, self.max_n_reordering)
 
 
+def add_up(slices: Sequence[Slice]) -> Slice:
+    """Return the sum of slices, without their times: the histograms are empty."""
+    added = Slice()
+    if slices:
+        for names, total in ((_SUMS, sum), (_MAXIMA, max)):
+            columns = zip(*map(attrgetter(*names), slices), strict=True)
+            for name, column in zip(names, columns, strict=True):
+                setattr(added, name, total(column))
+    for part in slices:
+        added.bursts.add(part.bursts)
+    return added
+
+
 _EMPTY = Slice()
 _MAXIMA = tuple(each.name for each in structs.fields(Slice) if each.name.startswith("max_"))
 _SUMS = tuple(each.name for each in structs.fields(Slice) if each.name not in {"bursts", *TIMES, *_MAXIMA})
+
+
+class _RunningTimes:
+    """The histograms of the seconds of a window that moves on: each second is added once, and taken away once."""
+
+    def __init__(self) -> None:
+        self._start = self._end = 0
+        self._counts: dict[str, dict[int, int]] = {}
+
+    def holds(self, second: int) -> bool:
+        """Whether a second is in the sum."""
+        return self._start <= second < self._end
+
+    def add(self, part: Slice, sign: int = 1) -> None:
+        """Add the times of a slice, or take them away."""
+        for name in TIMES:
+            counts = self._counts[name]
+            for bucket, number in getattr(part, name).counts.items():
+                left = counts.get(bucket, 0) + sign * number
+                if left:
+                    counts[bucket] = left
+                else:
+                    del counts[bucket]
+
+    def move(self, start: int, end: int, slices: Mapping[int, Slice]) -> None:
+        """Move to the seconds from `start` up to, not including, `end`."""
+        if not (self._start <= start < self._end <= end):
+            self._counts = {name: {} for name in TIMES}
+            self._start = self._end = start
+        for sign, seconds in ((-1, range(self._start, start)), (1, range(self._end, end))):
+            for second in seconds:
+                if second in slices:
+                    self.add(slices[second], sign)
+        self._start, self._end = start, end
+
+    def histogram(self, name: str, parts: Sequence[Slice]) -> Histogram:
+        """Return the sum of one kind of times. `parts` are the slices in it."""
+        filled = [each for part in parts if (each := getattr(part, name)).count]
+        if not filled:
+            return Histogram()
+        return Histogram(
+            dict(self._counts[name]),
+            min(each.min_ns for each in filled),
+            max(each.max_ns for each in filled),
+            sum(each.count for each in filled),
+        )
 
 
 class SliceStore:
@@ -207,6 +267,7 @@ class SliceStore:
         self.keep_window(window_seconds)
         self._slices: dict[int, Slice] = {}
         self._window: tuple[int, int, Slice] | None = None
+        self._times = _RunningTimes()
         self.total = Slice()
 
     def keep_window(self, seconds: int) -> None:
@@ -220,6 +281,8 @@ class SliceStore:
             held = self._slices[second] = Slice()
             self._forget(second)
         held.add(part)
+        if self._times.holds(second):
+            self._times.add(part)
         self.total.add(part)
         if self._window is not None and self._window[0] <= second < self._window[1]:
             self._window = None
@@ -242,14 +305,18 @@ class SliceStore:
                 yield second, part
 
     def _added(self, start: int, end: int) -> Slice:
-        added = Slice()
-        for _, part in self.between(start, end):
-            added.add(part)
+        self._times.move(start, end, self._slices)
+        parts = [part for _, part in self.between(start, end)]
+        added = add_up(parts)
+        for name in TIMES:
+            setattr(added, name, self._times.histogram(name, parts))
         return added
 
     def _forget(self, newest: int) -> None:
         for second in [second for second in self._slices if abs(newest - second) > self._keep_seconds]:
-            del self._slices[second]
+            forgotten = self._slices.pop(second)
+            if self._times.holds(second):
+                self._times.add(forgotten, -1)
 
 
 def window_report(

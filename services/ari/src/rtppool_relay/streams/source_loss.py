@@ -52,19 +52,29 @@ class SourceGaps:
         ends.append(self._highest + 1)
         return min(ends)
 
+    @property
+    def are_open(self) -> bool:
+        """Whether packets are missing that may still come."""
+        return bool(self._missing)
+
     def restart(self, first: int) -> None:
         """Begin a new stream at index `first`. The jump is not a gap, and rows that wait belong to the old stream."""
         self._highest = first - 1
         self._waiting.clear()
+
+    def extend(self, first: int, last: int) -> bool:
+        """Add all indexes from the first to the last. False: they do not simply follow, and nothing was added."""
+        if self._missing or self._waiting or self._highest != first - 1:
+            return False
+        self._highest = last
+        return True
 
     def update(self, indexes: NDArray[np.uint64], arrivals_ns: NDArray[np.int64], now_ns: int, holds: Holds) -> None:
         """Add the indexes of finished rows, ascending. `holds` is true for rows that still wait for an answer."""
         if indexes.size == 0:
             return
         first, last = int(indexes[0]), int(indexes[-1])
-        whole = last - first + 1 == indexes.size
-        if whole and not self._missing and not self._waiting and self._highest == first - 1:
-            self._highest = last
+        if last - first + 1 == indexes.size and self.extend(first, last):
             return
         self._scan(indexes.tolist(), arrivals_ns.tolist(), now_ns, holds)
 

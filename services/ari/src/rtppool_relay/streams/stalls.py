@@ -1,9 +1,14 @@
-"""Stalls of processors as columns: how much of each packet's stages lies in them."""
+"""Stalls of processors as columns: how much of each packet's stages lies in them.
+
+A busy machine has hundreds of stalls a second, and most collections have a late packet at most in their last second. So
+a collection gets a source of stalls, and asks it for those since the begin of its earliest late packet.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, reduce
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +16,17 @@ from numpy.typing import NDArray
 from rtppool_core.host.intervals import Interval, intersection, united
 
 Int64s = NDArray[np.int64]
+
+
+class StallSource(Protocol):
+    """The stalls that are known by now."""
+
+    @property
+    def watching(self) -> bool:
+        """Whether any processor is watched."""
+
+    def since(self, begin_ns: int) -> Stalls:
+        """Return at least the stalls that ended after a time."""
 
 
 class Stalls:
@@ -42,6 +58,10 @@ class Stalls:
     def watching(self) -> bool:
         """Whether any processor is watched."""
         return bool(self._stalls_and_waits)
+
+    def since(self, _begin_ns: int) -> Stalls:
+        """Return all stalls: they are there already."""
+        return self
 
     @cached_property
     def at_most(self) -> Stalls:

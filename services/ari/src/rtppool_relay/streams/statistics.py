@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.statistics.bursts import BurstCounts
-from rtppool_relay.media.rows import DROP_REASONS, LOST_AFTER_NS, WRITTEN_DTYPE, Word
+from rtppool_relay.media.rows import DROP_REASONS, LOST_AFTER_NS, Word
 from rtppool_relay.streams.causes import Excess, find_causes, find_host_time
 from rtppool_relay.streams.codecs import carries_audio, is_g711
-from rtppool_relay.streams.columns import StreamSpans, buckets_of, record_all, wrapped_steps
+from rtppool_relay.streams.columns import StreamSpans, bucket_pairs, buckets_of, counts_of, record_all, wrapped_steps
 from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.flow import MediaFlow
 from rtppool_relay.streams.jitter import StreamJitter, update_jitter
@@ -31,11 +30,15 @@ from rtppool_relay.streams.row_reader import (
     SETTLED_AT_END_AFTER_NS,
     RowReader,
     Rows,
+    Taken,
+    Uint64s,
+    count_all,
     read_rows,
+    take_all,
 )
 from rtppool_relay.streams.slices import NS_PER_SLICE, JitterName, Slice
 from rtppool_relay.streams.source_loss import SourceGaps
-from rtppool_relay.streams.stalls import NO_STALLS, Stalls
+from rtppool_relay.streams.stalls import NO_STALLS, StallSource
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 Int64s = NDArray[np.int64]
@@ -44,10 +47,12 @@ Floats = NDArray[np.float64]
 
 # RFC 4733: every packet of an event repeats the timestamp of its beginning. Asterisk offers it as 101.
 TELEPHONE_EVENT_PAYLOAD_TYPE = 101
-_COUNTED_WORDS = {name: Word[count.word] for name, count in COUNTS.items() if count.word}
+_EVENT_WORDS = {name: Word[count.word] for name, count in COUNTS.items() if count.word}
+# Most calls have none of these events in most collections.
+_SELDOM = sorted({*_EVENT_WORDS.values(), *DROP_REASONS.values(), Word.RETURN_FAILED})
 # Of one slot in one collection. Rows of further ones are counted, and not compared with others.
 MAX_EPOCHS = 16
-FOLDED_AFTER_TICKS = 16
+FOLDED_AFTER_BYTES = 1 << 13
 # Of the round trips that wait for the live page, which takes them every second.
 MAX_LATEST_TICKS = 16
 LATE_COUNTS = ("source", "relay", "echo", "host", "judged", "judged_with_host")
@@ -63,6 +68,21 @@ class Collected:
     by_second: dict[int, Slice]
     counted: dict[Word, int]
     times: tuple[tuple[str, Int64s], ...] = ()
+
+
+@dataclass(slots=True)
+class _Unfolded:
+    """Buckets of values (16 bits each) that are not in their histogram yet, and the extremes of the values."""
+
+    buckets: bytearray
+    min_ns: int
+    max_ns: int
+
+    def add(self, buckets: bytes, min_ns: int, max_ns: int) -> None:
+        self.buckets += buckets
+        # Thrice a second for each call: `min` and `max` would take three times as long.
+        self.min_ns = min(self.min_ns, min_ns)
+        self.max_ns = max(self.max_ns, max_ns)
 
 
 @dataclass(slots=True)
@@ -95,7 +115,7 @@ class StreamStatistics:
     directions: LossDirections = field(default_factory=LossDirections)
     gaps: SourceGaps = field(default_factory=SourceGaps)
     losses: LossBursts = field(default_factory=LossBursts)
-    _unfolded: dict[str, list[Int64s]] = field(default_factory=dict)
+    _unfolded: dict[str, _Unfolded] = field(default_factory=dict)
     _latest_round_trips: list[Int64s] = field(default_factory=list)
     _epoch: int | None = None
     _first_index: int = 0
@@ -115,14 +135,22 @@ class StreamStatistics:
             self._fold(name)
         return self.added
 
-    def keep(self, name: str, values_ns: Int64s) -> None:
-        """Add values to the call's histogram of this name, several ticks at once, as a call is seldom read."""
-        if name == "round_trip" and len(self._latest_round_trips) < MAX_LATEST_TICKS:
-            self._latest_round_trips.append(values_ns)
-        held = self._unfolded.setdefault(name, [])
-        held.append(values_ns)
-        if len(held) >= FOLDED_AFTER_TICKS:
+    def keep(self, name: str, buckets: bytes, min_ns: int, max_ns: int) -> None:
+        """Add values to the call's histogram of this name, many ticks at once, as a call is seldom read.
+
+        `buckets` are those of the values, 16 bits each.
+        """
+        held = self._unfolded.get(name)
+        if held is None:
+            held = self._unfolded[name] = _Unfolded(bytearray(), min_ns, max_ns)
+        held.add(buckets, min_ns, max_ns)
+        if len(held.buckets) >= FOLDED_AFTER_BYTES:
             self._fold(name)
+
+    def keep_latest(self, round_trips_ns: Int64s) -> None:
+        """Keep round trips for the live page."""
+        if len(self._latest_round_trips) < MAX_LATEST_TICKS:
+            self._latest_round_trips.append(round_trips_ns)
 
     def take_latest_round_trips(self) -> list[Int64s]:
         """Return the round trips (ns) that became known since the last call, in one array a tick."""
@@ -131,7 +159,8 @@ class StreamStatistics:
 
     def _fold(self, name: str) -> None:
         held = self._unfolded.pop(name)
-        record_all(getattr(self.added, name), np.concatenate(held))
+        pairs = bucket_pairs(np.frombuffer(held.buckets, np.uint16))
+        getattr(self.added, name).add_buckets(pairs, held.min_ns, held.max_ns)
 
     @property
     def flow(self) -> MediaFlow:
@@ -144,11 +173,11 @@ class StreamStatistics:
         """How much slower than ours Asterisk's clock runs: the slope of the transit; None until it is measured."""
         return self.lateness.skew.ppm
 
-    def collect(self, now_ns: int, stalls: Stalls = NO_STALLS) -> Collected:
+    def collect(self, now_ns: int, stalls: StallSource = NO_STALLS) -> Collected:
         """Return the figures that became known since the last call."""
         return collect_all([self], now_ns, stalls=stalls)
 
-    def finish(self, now_ns: int, stalls: Stalls = NO_STALLS) -> Collected:
+    def finish(self, now_ns: int, stalls: StallSource = NO_STALLS) -> Collected:
         """Return the last figures at a call's end. Packets unanswered for 200 ms are lost, younger ones not counted."""
         collected = collect_all([self], now_ns, SETTLED_AT_END_AFTER_NS, stalls)
         second = now_ns // NS_PER_SLICE
@@ -159,6 +188,16 @@ class StreamStatistics:
         sums.add_bursts(self, self.losses.finish(second))
         sums.add_directions(self, self.directions.finish())
         return collected
+
+    def continue_rows(self, epoch: int, first: int, last: int) -> bool:
+        """Register finished rows with all indexes from the first to the last, all of one epoch.
+
+        False: they do not simply go on where the rows before ended, and nothing was registered.
+        """
+        if epoch != self._epoch or not self.gaps.extend(first, last):
+            return False
+        self.losses.reach(last)
+        return True
 
     def begin_rows(self, rows: Rows, now_ns: int) -> bool:
         """Register finished rows. False: they are the last rows of a replaced stream, or those of many streams."""
@@ -213,6 +252,13 @@ class StreamStatistics:
         """Add rows that were never answered."""
         self.losses.lose((index, index, second) for index, second in zip(indexes, seconds, strict=True))
 
+    def count_events(self, grown: Uint64s, events: Slice) -> None:
+        """Count the growth of the slot's counters, `grown` by word."""
+        for name, word in _EVENT_WORDS.items():
+            setattr(events, name, int(grown[word]))
+        self.dropped.update({reason: int(grown[word]) for reason, word in DROP_REASONS.items() if grown[word]})
+        self.return_failed += int(grown[Word.RETURN_FAILED])
+
     def settle_source(self, now_ns: int, second: int, events: Slice) -> None:
         """Count the packets that are finally missing from Asterisk."""
         self._lose_missing(self.gaps.lost(now_ns), second, events)
@@ -265,56 +311,61 @@ def collect_all(
     streams: Sequence[StreamStatistics],
     now_ns: int,
     settled_after_ns: int = SETTLED_AFTER_NS,
-    stalls: Stalls = NO_STALLS,
+    stalls: StallSource = NO_STALLS,
 ) -> Collected:
     """Return the figures of all these streams that became known since the last call.
 
     `stalls` are those of this machine's processors since then and for 2.5 s before, in the time of the streams' clock.
     """
     sums = _Sums({})
-    taken = [(stream, stream.reader.take_written(now_ns, settled_after_ns, stream.clock)) for stream in streams]
-    for pieces in _by_epoch(taken):
-        _Batch(pieces, now_ns, settled_after_ns, stalls, sums).add()
-    counted: dict[Word, int] = {}
-    second = now_ns // NS_PER_SLICE
-    for stream in streams:
-        grown = stream.reader.counted_since_last()
-        for word, number in grown.items():
-            counted[word] = counted.get(word, 0) + number
-        events = Slice()
-        for name, word in _COUNTED_WORDS.items():
-            setattr(events, name, grown.get(word, 0))
-        stream.dropped.update({reason: grown[word] for reason, word in DROP_REASONS.items() if word in grown})
-        stream.sent_to_echo += grown.get(Word.SENT_TO_ECHO, 0)
-        stream.return_failed += grown.get(Word.RETURN_FAILED, 0)
-        stream.settle_source(now_ns, second, events)
-        sums.add(stream, second, events)
-        sums.add_bursts(stream, stream.losses.release(stream.gaps.frontier, now_ns, second))
+    if not streams:
+        return Collected(sums.by_second, {})
+    readers = [stream.reader for stream in streams]
+    for taken in _by_epoch(take_all(readers, now_ns, settled_after_ns, streams[0].clock)):
+        _Batch(streams, taken, now_ns, settled_after_ns, stalls, sums).add()
+    grown = count_all(readers)
+    _settle(streams, grown, now_ns, sums)
+    totals = grown.sum(axis=0).tolist()
+    counted = {word: totals[word] for word in Word if word >= Word.DSCP_CHANGED and totals[word]}
     return Collected(sums.by_second, counted, tuple(sums.times))
 
 
-def _by_epoch(taken: list[tuple[StreamStatistics, Rows]]) -> list[list[tuple[StreamStatistics, Rows]]]:
+def _settle(streams: Sequence[StreamStatistics], grown: Uint64s, now_ns: int, sums: _Sums) -> None:
+    """Count what the media processes counted, and the losses that have become final. Most streams have neither."""
+    second = now_ns // NS_PER_SLICE
+    had_events = np.count_nonzero(grown[:, _SELDOM], axis=1).tolist()
+    sent = grown[:, Word.SENT_TO_ECHO].tolist()
+    for at, stream in enumerate(streams):
+        stream.sent_to_echo += sent[at]
+        if had_events[at] or stream.gaps.are_open:
+            events = Slice()
+            stream.count_events(grown[at], events)
+            stream.settle_source(now_ns, second, events)
+            sums.add(stream, second, events)
+        if stream.losses.are_open:
+            sums.add_bursts(stream, stream.losses.release(stream.gaps.frontier, now_ns, second))
+
+
+def _by_epoch(taken: Taken) -> list[Taken]:
     """Divide rows into batches with one epoch of each stream. There is nearly always one batch.
 
-    Where a stream has more than `MAX_EPOCHS`, its first piece has all that are too many.
+    Where a stream has more than `MAX_EPOCHS`, its part of the first batch has all that are too many.
     """
-    batches: list[list[tuple[StreamStatistics, Rows]]] = []
-    for stream, rows in taken:
-        if not rows.size:
-            continue
-        epochs = rows["epoch"]
-        changes = (np.flatnonzero(np.diff(epochs)) + 1).tolist() if epochs[0] != epochs[-1] else []
-        for number, (start, end) in enumerate(pairwise([0, *changes[-(MAX_EPOCHS - 1) :], rows.size])):
-            if number == len(batches):
-                batches.append([])
-            batches[number].append((stream, rows[start:end]))
-    return batches
-
-
-def _joined(pieces: list[Rows]) -> Rows:
-    """Concatenate rows, as words: numpy compares the types of structured arrays field by field each time."""
-    words = np.concatenate([np.ascontiguousarray(piece).view(np.int64) for piece in pieces])
-    return read_rows(words.view(WRITTEN_DTYPE))
+    if not taken.rows.size:
+        return []
+    epochs: Int64s = taken.rows["epoch"].astype(np.int64)
+    spans = StreamSpans(taken.owners)
+    divided: Flags = epochs[spans.starts] != epochs[spans.ends - 1]
+    if not divided.any():
+        return [taken]
+    changes: Flags = divided[spans.ordinals]
+    changes[1:] &= epochs[1:] != epochs[:-1]
+    changes[spans.starts] = False
+    summed: Int64s = np.cumsum(changes)
+    numbers: Int64s = summed - summed[spans.starts][spans.ordinals]
+    too_many = np.maximum(numbers[spans.ends - 1] - (MAX_EPOCHS - 1), 0)
+    numbers = np.maximum(numbers - too_many[spans.ordinals], 0)
+    return [Taken(taken.rows[at], taken.owners[at]) for at in (numbers == each for each in range(numbers.max() + 1))]
 
 
 class _Batch:
@@ -322,28 +373,40 @@ class _Batch:
 
     def __init__(
         self,
-        pieces: list[tuple[StreamStatistics, Rows]],
+        streams: Sequence[StreamStatistics],
+        taken: Taken,
         now_ns: int,
         settled_after_ns: int,
-        stalls: Stalls,
+        stalls: StallSource,
         sums: _Sums,
     ) -> None:
-        self._streams = [stream for stream, _ in pieces]
-        self._rows = _joined([rows for _, rows in pieces])
-        self._across_step = self._streams[0].clock.place(self._rows, now_ns)
-        sizes = [rows.size for _, rows in pieces]
-        bounds = pairwise(accumulate(sizes, initial=0))
-        # The last rows of a replaced stream are counted, but not compared with others.
-        self._current = [
-            stream.begin_rows(self._rows[start:end], now_ns)
-            for stream, (start, end) in zip(self._streams, bounds, strict=True)
-        ]
-        self._owners = np.repeat(np.arange(len(pieces)), sizes)
-        self._follow_packet_times()
+        self._streams = streams
+        self._rows = read_rows(taken.rows)
+        self._across_step = streams[0].clock.place(self._rows, now_ns)
+        self._owners = taken.owners
+        self._spans = StreamSpans(taken.owners)
         self._now_ns = now_ns
+        # The last rows of a replaced stream are counted, but not compared with others.
+        self._current = self._begin_rows()
+        self._follow_packet_times()
         self._settled_ns = now_ns - settled_after_ns
         self._stalls = stalls
         self._sums = sums
+
+    def _begin_rows(self) -> Flags:
+        rows, spans = self._rows, self._spans
+        index, epochs = (np.ascontiguousarray(rows[name]).astype(np.int64) for name in ("index", "epoch"))
+        ends = spans.ends - 1
+        is_whole = (index[ends] - index[spans.starts] + 1 == spans.ends - spans.starts) & (
+            epochs[ends] == epochs[spans.starts]
+        )
+        facts = (each.tolist() for each in (is_whole, epochs[ends], index[spans.starts], index[ends]))
+        current = np.ones(len(self._streams), np.bool_)
+        for (owner, start, end), whole, epoch, first, last in zip(spans, *facts, strict=True):
+            stream = self._streams[owner]
+            if not (whole and stream.continue_rows(epoch, first, last)):
+                current[owner] = stream.begin_rows(rows[start:end], self._now_ns)
+        return current
 
     def _follow_packet_times(self) -> None:
         """Find the streams whose timestamp took another step than usual from a packet to its successor."""
@@ -360,29 +423,28 @@ class _Batch:
 
     def add(self) -> None:
         """Count all rows, then measure the answered ones."""
-        rows, owners = self._rows, self._owners
+        rows, owners, spans = self._rows, self._owners, self._spans
         sent = np.ascontiguousarray(rows["x"])
         answered = rows["answered"] != 0
         seconds = sent // NS_PER_SLICE
-        spans = StreamSpans(owners)
         answers = spans.sums(answered)
         sizes = (spans.ends - spans.starts).tolist()
-        for stream, packets, number in zip(self._streams, sizes, answers, strict=True):
-            stream.added.packets += packets
-            stream.added.answered += number
-        for second, count in zip(*np.unique(seconds, return_counts=True), strict=True):
-            part = self._sums.at(int(second))
-            part.packets += int(count)
+        for owner, packets, number in zip(spans.owners, sizes, answers, strict=True):
+            added = self._streams[owner].added
+            added.packets += packets
+            added.answered += number
+        for second, number in counts_of(seconds):
+            self._sums.at(second).packets += number
         if sum(answers) < owners.size:
             self._lose(~answered, seconds)
         self._add_directions(spans, sent, answered)
         usable = answered & ~self._unusable()
-        for second, count in zip(*np.unique(seconds[answered], return_counts=True), strict=True):
-            self._sums.at(int(second)).answered += int(count)
+        for second, number in counts_of(seconds[answered]):
+            self._sums.at(second).answered += number
         if np.count_nonzero(usable) < np.count_nonzero(answered):
             dropped = spans.sums(answered & ~usable)
-            for stream, number in zip(self._streams, dropped, strict=True):
-                stream.samples_dropped += number
+            for owner, number in zip(spans.owners, dropped, strict=True):
+                self._streams[owner].samples_dropped += number
         if usable.any():
             whole = bool(usable.all())
             self._measure(rows if whole else rows[usable], owners if whole else owners[usable])
@@ -417,6 +479,8 @@ class _Batch:
         residences = (sent - arrivals) + (rows["y"] - returned)
         columns = _MeasuredRows(self._streams, owners, sent // NS_PER_SLICE, self._sums)
         columns.record("round_trip", round_trips)
+        for owner, start, end in columns.spans:
+            self._streams[owner].keep_latest(round_trips[start:end])
         columns.record("residence", residences)
         for owner, start, _ in columns.spans:
             if self._streams[owner].first_return_ns is None:
@@ -427,8 +491,8 @@ class _Batch:
         self._count_echo_witnesses(columns, rows)
         self._measure_reordering(columns, sent, returned)
         timed = rows["payload_type"] != TELEPHONE_EVENT_PAYLOAD_TYPE
-        if not all(self._current):
-            timed &= np.array(self._current)[owners]
+        if not self._current.all():
+            timed &= self._current[owners]
         if not timed.all():
             columns = _MeasuredRows(self._streams, owners[timed], columns.seconds[timed], self._sums)
             rows, arrivals, returned = rows[timed], arrivals[timed], returned[timed]
@@ -517,7 +581,9 @@ class _Batch:
         if not late.size:
             return
         parts = excess.of(late)
-        causes = find_causes(parts, find_host_time(rows[late], parts, self._stalls), thresholds[late])
+        rows = rows[late]
+        begin_ns = int((rows["a"] - np.maximum(parts.source, 0)).min())
+        causes = find_causes(parts, find_host_time(rows, parts, self._stalls.since(begin_ns)), thresholds[late])
         for name in LATE_COUNTS:
             flags = np.zeros(columns.seconds.size, np.bool_)
             flags[late] = getattr(causes, name)
@@ -534,7 +600,7 @@ class _Batch:
 class _MeasuredRows:
     """Answered rows of a batch. Their figures go to the seconds and to the calls."""
 
-    def __init__(self, streams: list[StreamStatistics], owners: Int64s, seconds: Int64s, sums: _Sums) -> None:
+    def __init__(self, streams: Sequence[StreamStatistics], owners: Int64s, seconds: Int64s, sums: _Sums) -> None:
         self.seconds = seconds
         self._spans: StreamSpans | None = None
         self._owners = owners
@@ -555,8 +621,11 @@ class _MeasuredRows:
             self._sums.times.append((name, values_ns))
         buckets = buckets_of(values_ns)
         spans = self.spans
-        for owner, start, end in spans:
-            self._streams[owner].keep(name, values_ns[start:end])
+        small = buckets.astype(np.uint16).tobytes()
+        lows = np.minimum.reduceat(values_ns, spans.starts).tolist()
+        highs = np.maximum.reduceat(values_ns, spans.starts).tolist()
+        for (owner, start, end), low, high in zip(spans, lows, highs, strict=True):
+            self._streams[owner].keep(name, small[2 * start : 2 * end], low, high)
         for part, here in self._slices():
             if here is None:
                 record_all(getattr(part, name), values_ns, buckets)

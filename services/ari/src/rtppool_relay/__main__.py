@@ -21,7 +21,8 @@ def main() -> int:
     require_linux(NAME)
     # Imported under the signal handlers, and where the system has all that they need.
     from rtppool_core.process.descriptor_limit import raise_descriptor_limit  # noqa: PLC0415
-    from rtppool_relay.media.launch import LIBRARY, start_first_media_process  # noqa: PLC0415
+    from rtppool_relay.media.launch import start_first_media_process  # noqa: PLC0415
+    from rtppool_relay.media.library_file import LIBRARY  # noqa: PLC0415
 
     if not LIBRARY.exists():
         require_executable_memory(NAME)  # for numba

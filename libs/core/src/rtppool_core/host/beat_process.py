@@ -5,9 +5,9 @@ process that the kernel did not preempt, or a CPU limit. The packet processes ha
 as well. A process of its own for each processor keeps a stopped processor from holding the others' interpreter.
 
 Started as `python -m MODULE PLAN`, with a plan as JSON; this module beats in plain Python. It inherits the descriptors
-of the memory and of a pipe, and exits when the other end of the pipe is closed. Its modules are few, and so are the
-lines of a beat in Python: the caches of a processor have forgotten them, so each costs some 10 times as much as in a
-loop.
+of the memory and of a pipe, and exits when the other end of the pipe is closed. Its modules are few: those that
+`dataclasses` imports would add a tenth to its memory. The lines of a beat in Python are few as well: the caches of a
+processor have forgotten them, so each costs some 10 times as much as in a loop.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from rtppool_core.host import beat_words as at
 from rtppool_core.host.beat_calls import MAX_FILE_BYTES, processor_of
@@ -42,8 +41,7 @@ WAITS_NS = 30_000_000
 PROCESSES_NS = 540_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(NamedTuple):
     """The loop of a heartbeat in one of its forms: it runs on the words of a block (`beat_loop.beat`).
 
     CPU clocks are read at every `clocks_every`th beat. The longer ago that is, the less is known of who ran in a stall.

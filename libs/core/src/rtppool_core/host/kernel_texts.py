@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from rtppool_core.units import NS_PER_SECOND, NS_PER_US
 
@@ -17,8 +17,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 _PROCESSOR_LINE = re.compile(r"cpu\d+$")
 
 
-@dataclass(frozen=True, slots=True)
-class Throttling:
+class Throttling(NamedTuple):
     """Since a control group was made: the time for which its CPU limit stopped it, and the periods that did so.
 
     The kernel adds up the time of all processors.
@@ -28,8 +27,7 @@ class Throttling:
     periods: int
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """A mounted control group: where its files are, and those of its parents up to the mount's root."""
 
     version: int

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from rtppool_core.process.early_stop import stop_signals_blocked
 from rtppool_relay.media.sizes import ROWS_NAME, SLOT_BYTES, SLOTS
@@ -22,8 +21,6 @@ ERRORS_NAME = "rtp-relay-first-media-errors"
 MAX_ERRORS_BYTES = 8_192
 # The heartbeat whose loop is machine code.
 HEARTBEAT = "rtppool_relay.packets.beat_process"
-# The packet path as a library, in an image. Where there is none, a media process compiles with numba.
-LIBRARY = Path(__file__).parent.parent / "packets" / "packet_path.so"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from rtppool_core.host.beat_process import Beat, run
-from rtppool_relay.media.launch import LIBRARY
+from rtppool_relay.media.library_file import LIBRARY
 
 # A stall between two beats is not seen. All are seen that last for this period and `MIN_STALL_NS`, some of the shorter
 # ones not. Those of less than 3 ms make no packet late, and a shorter period costs more.

@@ -16,7 +16,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from rtppool_relay.media.launch import LIBRARY
+from rtppool_relay.media.library_file import LIBRARY
 from rtppool_relay.packets.entry_points import ENTRY_POINTS
 from rtppool_relay.packets.library import STAMP_NAME
 from rtppool_relay.packets.sources import source_stamp

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtppool_relay.media.launch import LIBRARY
+from rtppool_relay.media.library_file import LIBRARY
 
 if LIBRARY.exists():
     from rtppool_relay.packets.library import Library

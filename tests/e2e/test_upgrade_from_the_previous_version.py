@@ -56,6 +56,14 @@ def connected(kube: Kube) -> dict[str, Any]:
     return wait_for(lambda: has_condition(kube, "Ready", "True"), "the pool is Ready", 60)
 
 
+def has_range(kube: Kube, start: int, end: int) -> dict[str, Any] | None:
+    """Return the pool once it has this range and is Ready. helm does not wait for the operator that applies values."""
+    pool = has_condition(kube, "Ready", "True")
+    if pool is not None and pool["spec"]["portRange"] != {"start": start, "end": end}:
+        raise AssertionError(f"its range is {pool['spec']['portRange']}")
+    return pool
+
+
 @pytest.fixture(scope="module")
 def previous(kube: Kube) -> Iterator[Upgrade]:
     """Install the previous version. Remove everything afterwards."""
@@ -132,9 +140,8 @@ def test_a_release_is_upgraded_under_a_call_rolled_back_changed_and_uninstalled(
     notes = helm(kube, "upgrade", CHART, product_images.TAG, "--set", "portRange.start=12000,portRange.end=12010")
     assert "a relay on UDP 12000-12010" in " ".join(notes.split())
     assert ports_of(kube) == set(range(12000, 12011))
-    pool = connected(kube)
-    assert pool["metadata"]["uid"] == uid
-    assert pool["spec"]["portRange"] == {"start": 12000, "end": 12010}
+    pool = wait_for(lambda: has_range(kube, 12000, 12010), "the pool has the new range and is Ready", 60)
+    assert connected(kube)["metadata"]["uid"] == uid
     assert pool["status"]["summary"]["range"] == "12000-12010"
 
     kube.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout", "180s")

@@ -22,10 +22,8 @@ from lab.base.places import CHART, REPOSITORY
 from lab.base.steps import Steps, ask
 from lab.cluster.host.docker import Docker
 from lab.cluster.images.bases import Bases
-from lab.cluster.kind.guard import Target
 from lab.cluster.kind.node_loading import NodeLoading
-from lab.cluster.product import NAMESPACE, RELEASE, ROLLOUT_SECONDS
-from lab.cluster.programs.builds import Programs
+from lab.cluster.product import NAMESPACE, RELEASE, ROLLOUT_SECONDS, Product
 
 SKAFFOLD = REPOSITORY / "skaffold.yaml"
 # What images are made of.
@@ -90,9 +88,8 @@ class CodeEdits:
     docker: Docker
     bases: Bases
     loading: NodeLoading
-    programs: Programs
+    product: Product
     steps: Steps
-    target: Target
     monotonic: Callable[[], float] = time.monotonic
 
     def measure(self, cluster: str) -> list[EditTimes]:
@@ -150,18 +147,18 @@ class CodeEdits:
     def _upgrade(self, values: Mapping[str, str]) -> None:
         settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
         command: list[str | Path] = [
-            self._helm,
+            self.product.helm,
             "upgrade",
             RELEASE,
             CHART,
-            *self._where,
+            *self.product.where,
             "--reset-then-reuse-values",
             *settings,
         ]
         self.steps.run("helm upgrade of an edit", command, expected_seconds=5, advice=self._advice)
 
     def _wait_for_pods(self, component: str) -> None:
-        command: list[str | Path] = [self.programs.path("kubectl"), *self.target.kubectl_arguments()]
+        command: list[str | Path] = [self.product.programs.path("kubectl"), *self.product.target.kubectl_arguments()]
         label = f"app.kubernetes.io/component={component}"
         names = ask([*command, "get", "daemonsets,deployments", "--namespace", NAMESPACE, "-l", label, "-o", "name"])
         for name in names.stdout.split():
@@ -169,20 +166,12 @@ class CodeEdits:
             self.steps.run(f"rollout of {component}", rollout, expected_seconds=10, advice=self._advice)
 
     def _revision(self) -> int:
-        found = ask([self._helm, "status", RELEASE, *self._where, "--output", "json"])
+        found = ask([self.product.helm, "status", RELEASE, *self.product.where, "--output", "json"])
         return int(json.loads(found.stdout)["version"])
 
     def _roll_back(self, revision: int) -> None:
-        words = ["rollback", RELEASE, str(revision), *self._where, "--wait", "--timeout", f"{ROLLOUT_SECONDS}s"]
-        self.steps.run("helm rollback", [self._helm, *words], expected_seconds=30, advice=self._advice)
-
-    @property
-    def _helm(self) -> Path:
-        return self.programs.path("helm")
-
-    @property
-    def _where(self) -> list[str]:
-        return ["--namespace", NAMESPACE, *self.target.helm_arguments()]
+        words = ["rollback", RELEASE, str(revision), *self.product.where, "--wait", "--timeout", f"{ROLLOUT_SECONDS}s"]
+        self.steps.run("helm rollback", [self.product.helm, *words], expected_seconds=30, advice=self._advice)
 
     @property
     def _advice(self) -> str:

@@ -50,21 +50,23 @@ class Product:
 
     def _clear_broken_release(self) -> None:
         """Repair a release that an interrupted helm left: its hooks never ran, and an upgrade would not run them."""
-        answer = ask([self._helm, "status", RELEASE, *self._where, "--output", "json"])
+        answer = ask([self.helm, "status", RELEASE, *self.where, "--output", "json"])
         if answer.returncode == 0 and (verb := repair_of(answer.stdout)):
             self.steps.run(
                 f"helm {verb}",
-                [self._helm, verb, RELEASE, *self._where, "--wait", "--timeout", f"{ROLLOUT_SECONDS}s"],
+                [self.helm, verb, RELEASE, *self.where, "--wait", "--timeout", f"{ROLLOUT_SECONDS}s"],
                 expected_seconds=10,
                 advice=f"helm history {RELEASE} --namespace {NAMESPACE} shows more.",
             )
 
     @property
-    def _helm(self) -> Path:
+    def helm(self) -> Path:
+        """The program helm."""
         return self.programs.path("helm")
 
     @property
-    def _where(self) -> list[str]:
+    def where(self) -> list[str]:
+        """Its arguments for the namespace and the cluster."""
         return ["--namespace", NAMESPACE, *self.target.helm_arguments()]
 
     def _install(self, image_ids: Mapping[str, str]) -> None:
@@ -73,8 +75,8 @@ class Product:
         self.steps.run(
             "helm upgrade --install",
             [
-                *(self._helm, "upgrade", "--install", RELEASE, CHART),
-                *self._where,
+                *(self.helm, "upgrade", "--install", RELEASE, CHART),
+                *self.where,
                 *("--create-namespace", "--reset-then-reuse-values", "--values", str(values)),
                 *("--wait", "--timeout", f"{ROLLOUT_SECONDS}s"),
             ],

@@ -129,11 +129,7 @@ class Tooling:
         if cluster is None:
             raise LabError(f"edits: {self.target.context} is no kind cluster, so no image can be loaded into its nodes")
         loading = NodeLoading(self.docker, self.places, self.steps)
-        print(
-            shown(
-                CodeEdits(self.docker, self._bases(), loading, self.programs, self.steps, self.target).measure(cluster)
-            )
-        )
+        print(shown(CodeEdits(self.docker, self._bases(), loading, self._product(), self.steps).measure(cluster)))
 
     def print_environment(self) -> None:
         """Print shell lines that make kubectl and helm use the cluster."""

@@ -52,8 +52,8 @@ class Reflector(Generic[Kept]):
     """Keeps what `keep` makes of each object, by uid, without those of which it makes None.
 
     `items` is never changed, only replaced. After that `changed` is called with the item before and after, both None
-    for a list. `problem` says why `items` may be out
-    of date; None while they are current. `corrections` counts objects that the watch before a list had missed.
+    for a list. `problem` says why `items` may be out of date; None while they are current. `corrections` counts objects
+    that the watch before a list had missed.
     """
 
     def __init__(
@@ -112,10 +112,9 @@ class Reflector(Generic[Kept]):
 
         `item` has to be made of the whole object as the API server returned it: earlier events no longer count.
         """
-        number = _number(version)
+        number = self._seen(version)
         if number > self._version_of(uid):
             self._versions[uid] = number
-            self._latest = max(self._latest, number)
             self.items = {**self.items, uid: item}
 
     def amend(self, uid: str, version: str, change: Callable[[Kept], Kept]) -> None:
@@ -126,16 +125,14 @@ class Reflector(Generic[Kept]):
         item = self.items.get(uid)
         if item is not None:
             self.items = {**self.items, uid: change(item)}
-            self._amended[uid] = _number(version)
-            self._latest = max(self._latest, self._amended[uid])
+            self._amended[uid] = self._seen(version)
 
     def take(self, kind: str, document: Mapping[str, Any]) -> None:
         """Take an event, of this watch or of another one of the same objects. What is older than an item is ignored."""
         metadata = document["metadata"]
-        uid, version = metadata["uid"], _number(metadata["resourceVersion"])
+        uid, version = metadata["uid"], self._seen(metadata["resourceVersion"])
         if 0 < version <= self._version_of(uid):
             return
-        self._latest = max(self._latest, version)
         kept = None if kind == "DELETED" else self._keep(document)
         # A deleted object keeps its version: the other watch may still deliver an older event.
         self._versions[uid] = version
@@ -208,6 +205,12 @@ class Reflector(Generic[Kept]):
         self._versions, self._amended = {**versions, **newer}, {}
         self._listed, self._latest = version, max(self._latest, version)
 
+    def _seen(self, version: str) -> int:
+        """Note a version that the API server has answered with, and return its number."""
+        number = _number(version)
+        self._latest = max(self._latest, number)
+        return number
+
     def _version_of(self, uid: str) -> int:
         """Return the version of an object. One that the last list lacks was gone at the version of that list."""
         return self._versions.get(uid, self._listed)
@@ -243,7 +246,7 @@ class Reflector(Generic[Kept]):
         if kind != "BOOKMARK":
             self.take(kind, document)
         version = str(document["metadata"]["resourceVersion"])
-        self._latest = max(self._latest, _number(version))
+        self._seen(version)
         return version
 
 

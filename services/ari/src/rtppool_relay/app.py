@@ -63,9 +63,6 @@ TRY_PORTS_SECONDS = 2.0
 CHECK_HOST_SECONDS = 5.0
 MAX_RESOLVE_SECONDS = 0.5
 MAX_ADOPT_SECONDS = 1.5
-# For HTTP requests in progress. During a hand-over calls wait for the next relay.
-SHUTDOWN_SECONDS = 2.0
-HAND_OVER_SHUTDOWN_SECONDS = 0.05
 TRY_PORTS = "trying the ports"
 
 
@@ -175,8 +172,7 @@ class Relay:
 
     async def _answer_http(self, listeners: list[socket]) -> None:
         http = self._make_http()
-        hands_over = self._settings.on_stop == "handover"
-        await http.start(listeners, HAND_OVER_SHUTDOWN_SECONDS if hands_over else SHUTDOWN_SECONDS)
+        await http.start(listeners)
         self._http = http
         await http.run(self._jobs)
 

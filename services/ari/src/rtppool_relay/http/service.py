@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from rtppool_core.contract.packet_check import PacketCheck
 from rtppool_core.contract.report import Finding, Report
-from rtppool_core.net.http_endpoints import make_app, serve
+from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, make_app, serve
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_relay.calls.telephony import Telephony
@@ -33,6 +33,9 @@ from rtppool_relay.http.status import StatusView
 from rtppool_relay.media.kernel_stamps import ClockFacts
 from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.settings import Settings
+
+# During a hand-over calls wait for the next relay, so an open request must not delay the end.
+HAND_OVER_SHUTDOWN_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,10 @@ class HttpService:
         self.waits = ReportWaits(lambda: self.snapshot().report, self._brief)
         self._runner: web.AppRunner | None = None
 
-    async def start(self, listeners: Sequence[socket.socket], shutdown_seconds: float) -> None:
+    async def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept the connections that wait in `listeners`, and those to come."""
+        hands_over = self._parts.settings.on_stop == "handover"
+        shutdown_seconds = HAND_OVER_SHUTDOWN_SECONDS if hands_over else SHUTDOWN_SECONDS
         self._runner = await serve(self._app(), listeners, self._tls(), shutdown_seconds)
 
     async def run(self, jobs: PeriodicJobs) -> None:

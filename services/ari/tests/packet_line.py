@@ -11,7 +11,7 @@ from rtppool_relay.media.sizes import SLOT_BYTES
 from rtppool_relay.packets.attach import CallSettings, attach
 from rtppool_relay.packets.memory import Media, lay_out
 from rtppool_relay.packets.packet_path import drain_queued, from_asterisk, from_echo
-from rtppool_relay.streams.row_reader import RowReader, RowRings
+from rtppool_relay.streams.row_reader import RowReader, RowRings, by_counter, count_all
 from rtppool_testing.sockets import udp_socket
 
 SLOT = 1
@@ -71,7 +71,7 @@ class Line:
             return self.reader.word(word)
         # A reader counts these two in the rows.
         self.reader.take(1 << 62)
-        self.counted.update(self.reader.counted_since_last())
+        self.counted.update(by_counter(count_all([self.reader])))
         return self.counted[word]
 
     def close(self) -> None:

@@ -100,7 +100,7 @@ class Word(IntEnum):
     SOURCE_DSCP_MISMATCH = 21  # packets from Asterisk with another DSCP than the relay's
 
 
-COUNTERS = tuple(word for word in Word if Word.DSCP_CHANGED <= word < Word.SENT_TO_ECHO)
+COUNTERS = tuple(word for word in Word if word >= Word.DSCP_CHANGED)
 WORDS = int(Word.SENT_TO_ECHO)
 
 # A ring in the header of departure errors: the kernel's stamp minus our own reading, in ns.

@@ -81,7 +81,6 @@ _SLOT_ROWS = SLOT_BYTES // ROW_BYTES
 _HEADER_ROWS = HEADER_BYTES // ROW_BYTES
 _WALL_CLOCK = SteadyClock()
 _EVERYWHERE = np.arange(ROWS_PER_SLOT)
-_COUNTED = (*COUNTERS, Word.SENT_TO_ECHO, Word.SOURCE_DSCP_MISMATCH)
 Rows = NDArray[np.void]
 Int64s = NDArray[np.int64]
 Uint64s = NDArray[np.uint64]
@@ -187,11 +186,6 @@ class RowReader:
         """Return the current value of a header word."""
         return int(self.rings.words[self.slot, word])
 
-    def counted_since_last(self) -> dict[Word, int]:
-        """Return how much each counter grew since the last call, without unchanged ones."""
-        (grown,) = count_all([self]).tolist()
-        return {word: grown[word] for word in _COUNTED if grown[word]}
-
     def take(self, now_ns: int, settled_after_ns: int = SETTLED_AFTER_NS) -> Rows:
         """Return the rows whose fate is known, each once, in order of their index, as `ROW_DTYPE`.
 
@@ -219,7 +213,7 @@ class RowReader:
 def count_all(readers: Sequence[RowReader]) -> Uint64s:
     """Return how much each counter of each slot grew since the last call: a row for each slot, a column for each word.
 
-    Only columns from `DSCP_CHANGED` on are counters.
+    Only the columns of `COUNTERS` are counters.
     """
     rings, slots = _of(readers)
     from_rows = np.stack((rings.sent[slots], rings.mismatches[slots]), axis=1).astype(np.uint64)
@@ -227,6 +221,12 @@ def count_all(readers: Sequence[RowReader]) -> Uint64s:
     grown: Uint64s = counted - rings.counted[slots]
     rings.counted[slots] = counted
     return grown
+
+
+def by_counter(grown: Uint64s) -> dict[Word, int]:
+    """Return the growth of each counter over all slots, of `count_all`, without unchanged ones."""
+    totals = grown.sum(axis=0).tolist()
+    return {word: totals[word] for word in COUNTERS if totals[word]}
 
 
 def departure_errors(readers: Sequence[RowReader]) -> Int64s:

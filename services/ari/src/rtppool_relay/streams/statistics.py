@@ -32,6 +32,7 @@ from rtppool_relay.streams.row_reader import (
     Rows,
     Taken,
     Uint64s,
+    by_counter,
     count_all,
     read_rows,
     take_all,
@@ -325,9 +326,7 @@ def collect_all(
         _Batch(streams, taken, now_ns, settled_after_ns, stalls, sums).add()
     grown = count_all(readers)
     _settle(streams, grown, now_ns, sums)
-    totals = grown.sum(axis=0).tolist()
-    counted = {word: totals[word] for word in Word if word >= Word.DSCP_CHANGED and totals[word]}
-    return Collected(sums.by_second, counted, tuple(sums.times))
+    return Collected(sums.by_second, by_counter(grown), tuple(sums.times))
 
 
 def _settle(streams: Sequence[StreamStatistics], grown: Uint64s, now_ns: int, sums: _Sums) -> None:

@@ -95,8 +95,10 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[...,
 
 
 def children_of(pid: int) -> list[int]:
+    """Return the children of all threads: the relay starts its standby and its heartbeat in threads of their own."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        threads = [thread / "children" for thread in Path(f"/proc/{pid}/task").iterdir()]
+        return [int(child) for children in threads for child in children.read_text().split()]
     except OSError:
         return []
 

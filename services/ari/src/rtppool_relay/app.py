@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import os
 import sys
@@ -49,7 +50,7 @@ from rtppool_relay.streams.stalls import StallSource
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 if TYPE_CHECKING:
-    # Loaded after the calls of a former relay are adopted (`_make_http`).
+    # Loaded after the calls of a former relay are adopted (`_answer_http`).
     from rtppool_relay.http.service import HttpService
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ CHECK_HOST_SECONDS = 5.0
 MAX_RESOLVE_SECONDS = 0.5
 MAX_ADOPT_SECONDS = 1.5
 TRY_PORTS = "trying the ports"
+HTTP_MODULE = "rtppool_relay.http.service"
 
 
 async def serve(stop: Stop, first: FirstMediaProcess | None = None) -> None:
@@ -171,13 +173,15 @@ class Relay:
         await self._jobs.keep_running("answering HTTP", lambda: self._answer_http(listeners))
 
     async def _answer_http(self, listeners: list[socket]) -> None:
+        # In a thread, because new calls arrive already: on a busy node a first call waited a second for these modules.
+        await asyncio.to_thread(importlib.import_module, HTTP_MODULE)
         http = self._make_http()
         await http.start(listeners)
         self._http = http
         await http.run(self._jobs)
 
     def _make_http(self) -> HttpService:
-        # Its import would be a fifth of a start.
+        # Loaded by `_answer_http`: its import would be a fifth of a start.
         from rtppool_relay.http.service import HttpService, RelayParts  # noqa: PLC0415
 
         return HttpService(

@@ -19,7 +19,8 @@ from rtppool_testing.ports import LOOPBACK, free_port, free_range
 
 pytestmark = pytest.mark.timeout(180)
 CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/files/rtppools.yaml"
-MAX_CPU_SECONDS = 1.0
+# A stop needs a third of it on a slow machine; a program that spins instead of ending needs more.
+MAX_CPU_SECONDS = 3.0
 # On a busy machine, processes wait for a processor.
 MAX_WAIT_SECONDS = 60.0
 DELAYS_MS = (0, 20, 80, 200, 700, 1500)
@@ -143,7 +144,7 @@ def stop(process: subprocess.Popen[bytes], pid: int) -> float:
 @pytest.mark.parametrize("delay_ms", DELAYS_MS)
 @pytest.mark.parametrize("prefix", [AS_PROCESS_1, PLAIN])
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_sigterm_ends_a_program_that_has_served_nothing_within_a_second_of_cpu_time(
+def test_sigterm_ends_a_program_that_has_served_nothing(
     start: Callable[..., subprocess.Popen[bytes]],
     tmp_path: Path,
     program: str,

@@ -61,7 +61,7 @@ async def system(folder: Path, ports: int) -> AsyncIterator[StandInAddress]:
 
 
 async def test_all_calls_are_placed_and_completed_and_nothing_is_left(tmp_path: Path) -> None:
-    plan = LoadPlan(concurrent=2, per_second=10, duration_seconds=4, call_seconds=2)
+    plan = LoadPlan(concurrent=2, per_second=10, duration_seconds=8, call_seconds=4)
     async with (
         system(tmp_path, ports=4) as address,
         AriCallers(plan, asterisk(address), "Local/s@talkers", APPLICATION) as callers,

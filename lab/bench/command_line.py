@@ -7,20 +7,24 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 
 from lab.base.command import run_alone, say
 from lab.base.errors import LabError
+from lab.base.machine_load import cpu_times, stolen_percent
 from lab.base.places import REPOSITORY
 from lab.base.services import compile_ahead
 from lab.bench.contents import CONTENTS, Measurement
+from lab.bench.measure.interleaved import MAX_REPEATS, MAX_STEAL_PER_CENT
 from lab.bench.places import OUTPUT, PAGE
 from lab.bench.programs.compiled import compile_all
 from lab.bench.results.plot import draw
 from lab.bench.results.report import Part, is_broken, markdown, missed, publish, to_json
 from lab.bench.session import Session
+from lab.bench.subjects.library_form import with_library
 from lab.bench.subjects.rtpengine import find_or_install
 from rtppool_core.process.machine import this_machine
 
@@ -43,16 +47,18 @@ def _play(options: argparse.Namespace) -> int:
 
 async def _run(session: Session, chosen: Sequence[Measurement], page: Path | None) -> int:
     machine, parts = this_machine(), {}
+    began = cpu_times()
     method = (
         f"{session.rounds} rounds of {session.seconds:g} s after a warm-up round, candidates interleaved in rotating "
         "order. Ratios are formed round by round. A target bounds their median, or the worst round where an event must "
-        "never happen."
+        f"never happen. A round with more than {MAX_STEAL_PER_CENT:g} % steal is repeated, at most {MAX_REPEATS} times."
     )
     for number, measurement in enumerate(chosen):
         left = sum(each.estimated_seconds(session) for each in chosen[number:])
         say(f"[{number + 1}/{len(chosen)}] {measurement.title}; about {left / 60:.0f} min left")
         part = parts[measurement.name] = await _part(session, measurement)
         say(markdown(machine, method, [part]).partition("\n\n")[2])
+    method += f" Steal during the whole run: {stolen_percent(began, cpu_times()):.2f} %."
     everything = list(parts.values())
     OUTPUT.mkdir(parents=True, exist_ok=True)
     table, picture = markdown(machine, method, everything), OUTPUT / "bench.png"
@@ -73,13 +79,16 @@ async def _run(session: Session, chosen: Sequence[Measurement], page: Path | Non
 
 async def _part(session: Session, measurement: Measurement) -> Part:
     """Run one measurement. One that fails is a row of the table, and the others still run."""
-    started = time.monotonic()
+    started, before = time.monotonic(), cpu_times()
+    session = replace(session, marks=[])
     try:
         result = await measurement.run(session)
     except (LabError, aiohttp.ClientError, OSError) as error:
         return Part(measurement.title, None, str(error) or type(error).__name__)
     say(f"  took {time.monotonic() - started:.0f} s")
-    return Part(measurement.title, result)
+    if (stolen := stolen_percent(before, cpu_times())) > MAX_STEAL_PER_CENT:
+        session.marks.append(f"the hypervisor took {stolen:.1f} % of the processors in this part")
+    return Part(measurement.title, result, marks=session.marks)
 
 
 def _session(options: argparse.Namespace, folder: Path, *, with_rtpengine: bool) -> Session:
@@ -99,6 +108,7 @@ def _session(options: argparse.Namespace, folder: Path, *, with_rtpengine: bool)
         hostile_packets=QUICK_PACKETS if quick else 1_000_000,
         folder=folder,
         say=lambda text: say(f"  {text}"),
+        library=with_library(folder / "library-form"),
     )
 
 

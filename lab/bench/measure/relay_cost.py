@@ -30,15 +30,29 @@ async def run(session: Session) -> Result:
     media = [traffic.cpu_us_per_packet["media"] for traffic in found[OURS]]
     whole = [traffic.whole for traffic in found[OURS]]
     figures = [
-        Figure(f"CPU per packet, {CALLS} calls: media process ÷ C epoll relay", _against(media, found, C), target=1.4),
-        Figure(f"CPU per packet, {CALLS} calls: whole relay ÷ C epoll relay", _against(whole, found, C), target=1.8),
-        _other(media, found, RTPENGINE, 1.0),
-        _other(media, found, GO, 0.6),
+        Figure(f"CPU per packet, {CALLS} calls: media process ÷ C epoll relay", _against(media, found, C), target=1.15),
+        Figure(f"CPU per packet, {CALLS} calls: whole relay ÷ C epoll relay", _against(whole, found, C), target=1.3),
+        _other(media, found, RTPENGINE, 0.7),
+        _other(media, found, GO, 0.58),
     ]
-    figures.append(Figure("CPU per packet: our media process", media, "µs"))
-    figures.append(
-        Figure("CPU per packet: our control process", [each.cpu_us_per_packet["control"] for each in found[OURS]], "µs")
-    )
+    control = [traffic.cpu_us_per_packet["control"] for traffic in found[OURS]]
+    figures += [
+        Figure(f"CPU per packet, {CALLS} calls: control process ÷ media process", ratios(control, media), target=0.1),
+        Figure("CPU per packet: our media process", media, "µs"),
+        Figure("CPU per packet: our control process", control, "µs"),
+        Figure(
+            f"memory (RSS), {CALLS} calls: our media process",
+            [max(traffic.resident_mib["media"]) for traffic in found[OURS]],
+            "MiB",
+            target=40,
+        ),
+        Figure(
+            f"memory (RSS), {CALLS} calls: all processes of our relay",
+            [traffic.whole_resident_mib for traffic in found[OURS]],
+            "MiB",
+            target=160,
+        ),
+    ]
     for name, rounds in found.items():
         if name != OURS:
             figures.append(Figure(f"CPU per packet: {name} relay", [traffic.whole for traffic in rounds], "µs"))
@@ -83,6 +97,7 @@ def _raw(traffic: Traffic) -> dict[str, Any]:
     load = traffic.load
     return {
         "cpuMicrosecondsPerPacket": traffic.cpu_us_per_packet,
+        "residentMebibytes": traffic.resident_mib,
         "sent": load.sent,
         "returned": load.returned,
         "lostByCall": load.lost_by_call(),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from lab.bench.load.readers import scraped
 from lab.bench.measure.switched import PHASE_SECONDS, closed_window, switched
 from lab.bench.results.figures import Figure, Result, ratios
 from lab.bench.session import Session
@@ -55,24 +54,8 @@ async def run(session: Session) -> Result:
 
 
 async def _phase(relay: OwnRelay, is_scraped: bool) -> Phase:
-    async with _scraping(relay) if is_scraped else contextlib.nullcontext():
+    async with scraped(relay, SCRAPE_EVERY_SECONDS) if is_scraped else contextlib.nullcontext():
         await asyncio.sleep(PHASE_SECONDS)
     window, p99_us = await closed_window(relay)
     late = window["late"]["relay"] + window["late"]["echo"]
     return Phase(p99_us, 100 * late / window["packets"])
-
-
-@asynccontextmanager
-async def _scraping(relay: OwnRelay) -> AsyncIterator[None]:
-    async def scrape_forever() -> None:
-        while True:
-            await relay.metrics()
-            await asyncio.sleep(SCRAPE_EVERY_SECONDS)
-
-    task = asyncio.create_task(scrape_forever())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

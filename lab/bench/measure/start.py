@@ -14,7 +14,6 @@ from lab.bench.load.load import Load
 from lab.bench.load.load_generator import load_generator
 from lab.bench.results.figures import Figure, Result
 from lab.bench.session import Session
-from lab.bench.subjects.library_form import with_library
 from lab.bench.subjects.own import OwnRelay, own_echo, own_relay
 from rtppool_core.units import NS_PER_SECOND
 
@@ -39,7 +38,7 @@ def estimated_seconds(session: Session) -> float:
 
 async def run(session: Session) -> Result:
     """Run one load with a hand-over in each round. The first hand-over is the warm-up."""
-    settings = {"ON_STOP": "handover", **with_library(session.folder / "library-form")}
+    settings = {"ON_STOP": "handover", **session.library}
     load_seconds = (session.rounds + 1) * BETWEEN_SECONDS
     async with (
         own_echo(session.folder),

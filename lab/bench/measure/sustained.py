@@ -1,4 +1,7 @@
-"""400 calls on one media process for a minute, with our own echo: no loss and no round trip of zero."""
+"""400 calls on one media process for a minute, with our own echo: no loss and no round trip of zero.
+
+The relay is read as in a cluster: a scrape each 15 s, and a request of the operator that waits for the next report.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from lab.base.proc import children_of, cpu_ns
 from lab.bench.counters.udp_drops import udp_drops
 from lab.bench.load.load import quantile
 from lab.bench.load.load_generator import load_generator
+from lab.bench.load.readers import awaited, scraped
 from lab.bench.places import ECHO_PORT
 from lab.bench.results.figures import Figure, Result
 from lab.bench.session import Session
@@ -15,6 +19,7 @@ from lab.bench.subjects.own import own_echo, own_relay
 
 CALLS = 400
 SECONDS_AROUND = 15.0
+SCRAPE_EVERY_SECONDS = 15.0
 NS_PER_US, NS_PER_SECOND = 1_000, 1_000_000_000
 
 
@@ -39,7 +44,8 @@ async def run(session: Session) -> Result:
             "load generator": [generator.pid],
         }
         before = {name: cpu_ns(pids) for name, pids in groups.items()}
-        await generator.until_sent()
+        async with scraped(relay, SCRAPE_EVERY_SECONDS), awaited(relay):
+            await generator.until_sent()
         busy = {name: (cpu_ns(pids) - before[name]) / NS_PER_SECOND for name, pids in groups.items()}
         load = await generator.result()
         dropped = udp_drops({*relay.peers, ECHO_PORT})
@@ -52,6 +58,7 @@ async def run(session: Session) -> Result:
         Figure(f"{title}: dropped by our sockets (SO_RXQ_OVFL)", [dropped], "packets", 0, "worst", breaks=True),
         Figure(f"{title}: round trips of zero", [zeros], "", 0, "worst", breaks=True),
         Figure(f"{title}: sent", [load.sent], "packets"),
+        Figure(f"{title}: CPU of the control ÷ media process", [busy["control"] / busy["media"]], target=0.1),
         *(
             Figure(f"{title}: {name} was busy", [100 * seconds / session.long_seconds], "% of a core")
             for name, seconds in busy.items()

@@ -6,12 +6,11 @@ After each `PAIRS_A_LOOP` pairs, a run has a C program in the heartbeat's place 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from lab.base.machine_load import cpu_times, stolen_percent
-from lab.base.proc import children_of, cpu_ns
+from lab.base.proc import cpu_ns
 from lab.bench.load.load import quantile
 from lab.bench.load.load_generator import load_generator
 from lab.bench.load.traffic import PACKETS_PER_TRIP
@@ -20,7 +19,7 @@ from lab.bench.results.figures import Figure, Result, ratios
 from lab.bench.results.median_interval import median_interval
 from lab.bench.session import Session
 from lab.bench.subjects.echoes import reference_echo
-from lab.bench.subjects.own import OwnRelay, own_relay
+from lab.bench.subjects.own import own_relay
 from rtppool_core.host.heartbeat import watched_processors
 from rtppool_core.units import NS_PER_SECOND, NS_PER_US
 from rtppool_relay.packets.beat_process import PERIOD_NS
@@ -116,7 +115,7 @@ async def _run(session: Session, setting: str) -> Cost:
             os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(REAL_TIME_PRIORITY))
         await generator.connect(relay.peers)
         await generator.until_warm()
-        groups = _groups(relay, [loop.pid for loop in loops])
+        groups = {**relay.processes(), "beats": [*relay.heartbeat_pids(), *(loop.pid for loop in loops)]}
         before, machine_before = {role: cpu_ns(pids) for role, pids in groups.items()}, cpu_times()
         await generator.until_sent()
         busy_ns = {role: cpu_ns(pids) - before[role] for role, pids in groups.items()}
@@ -131,19 +130,6 @@ async def _run(session: Session, setting: str) -> Cost:
         steal_per_cent=stolen,
         lost=load.lost,
     )
-
-
-def _groups(relay: OwnRelay, loops: list[int]) -> dict[str, list[int]]:
-    """Return the processes by role; those of the relay that are neither control nor media belong to the heartbeat."""
-    own = relay.processes()
-    known = {pid for pids in own.values() for pid in pids}
-    return {**own, "beats": [*loops, *(pid for pid in _descendants(relay.control_pid) if pid not in known)]}
-
-
-def _descendants(pid: int) -> Iterable[int]:
-    for child in children_of(pid):
-        yield child
-        yield from _descendants(child)
 
 
 def _raw(found: dict[str, list[Cost]]) -> dict[str, list[dict[str, float]]]:

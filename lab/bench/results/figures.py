@@ -13,8 +13,8 @@ from typing import Any, Literal
 class Figure:
     """One line of the table. `values` has one value for each measured round; without values, `note` gives the reason.
 
-    A target is an upper bound of the median, or, with `judged_by` "worst", of every round. A missed target with
-    `breaks` fails the whole bench, such as lost packets.
+    A target is an upper bound of the median, or, with `judged_by` "worst", of every round; with `at_least` it is a
+    lower bound. A missed target with `breaks` fails the whole bench, such as lost packets.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Figure:
     judged_by: Literal["median", "worst"] = "median"
     breaks: bool = False
     note: str = ""
+    at_least: bool = False
 
     @property
     def median(self) -> float | None:
@@ -43,14 +44,16 @@ class Figure:
     @property
     def judged(self) -> float | None:
         """The value that the target bounds."""
-        return self.high if self.judged_by == "worst" else self.median
+        if self.judged_by == "median":
+            return self.median
+        return self.low if self.at_least else self.high
 
     @property
     def reached(self) -> bool | None:
         """Whether the target is reached; None without a target or a value."""
         if self.target is None or self.judged is None:
             return None
-        return self.judged <= self.target
+        return self.judged >= self.target if self.at_least else self.judged <= self.target
 
     @property
     def _measured(self) -> bool:

@@ -29,8 +29,10 @@ def draw(parts: Sequence[Part], path: Path) -> bool:
     axes = canvas.subplots()
     for row, figure in enumerate(reversed(figures)):
         target = figure.target or 1.0
-        values = (figure.low, figure.median, figure.high)
-        low, middle, high = (min((value or 0.0) / target, MAX_SHARES) for value in values)
+        values = (
+            (figure.high, figure.median, figure.low) if figure.at_least else (figure.low, figure.median, figure.high)
+        )
+        low, middle, high = (min(_share_of(value or 0.0, target, figure), MAX_SHARES) for value in values)
         colour = REACHED_COLOUR if figure.reached else MISSED_COLOUR
         axes.plot([low, high], [row, row], color=colour, linewidth=3, solid_capstyle="round")
         axes.plot([middle], [row], "o", color=colour)
@@ -44,6 +46,13 @@ def draw(parts: Sequence[Part], path: Path) -> bool:
     axes.set_xlabel("share of the target (1 = the limit); median, lowest to highest round")
     canvas.savefig(path, dpi=110)
     return True
+
+
+def _share_of(value: float, target: float, figure: Figure) -> float:
+    """Return the share of the target; of a lower bound the inverse, so that 1 is the limit of both."""
+    if not figure.at_least:
+        return value / target
+    return target / value if value else MAX_SHARES
 
 
 def _share(figure: Figure) -> bool:

@@ -20,11 +20,15 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The result of one measurement under its title, or the reason of its failure."""
+    """The result of one measurement under its title, or the reason of its failure.
+
+    `marks` are sentences about rounds that the machine disturbed.
+    """
 
     title: str
     result: Result | None
     failure: str | None = None
+    marks: Sequence[str] = ()
 
 
 def markdown(machine: Machine, method: str, parts: Sequence[Part]) -> str:
@@ -41,6 +45,7 @@ def to_json(machine: Machine, method: str, parts: Mapping[str, Part]) -> str:
             name: {
                 "title": part.title,
                 "failure": part.failure,
+                "marks": list(part.marks),
                 "figures": [_figure(figure) for figure in part.result.figures] if part.result else [],
                 "raw": part.result.raw if part.result else {},
             }
@@ -84,11 +89,15 @@ def is_broken(parts: Sequence[Part]) -> bool:
 def _part(part: Part) -> str:
     if part.result is None:
         return f"### {part.title}\n\nFailed: {part.failure}"
-    return f"### {part.title}\n\n{table(COLUMNS, 'lrrrl', map(_cells, part.result.figures))}"
+    paragraphs = [f"### {part.title}", table(COLUMNS, "lrrrl", map(_cells, part.result.figures))]
+    if part.marks:
+        paragraphs.append("\n".join(f"- Marked: {mark}." for mark in part.marks))
+    return "\n\n".join(paragraphs)
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
-    target = "" if figure.target is None else f"≤ {_value(figure.target)}" if figure.target else "0"
+    sign = "≥" if figure.at_least else "≤"
+    target = "" if figure.target is None else f"{sign} {_value(figure.target)}" if figure.target else "0"
     name = f"{figure.name}, {figure.unit}" if figure.unit else figure.name
     if figure.median is None:
         return name, "", "", target, figure.note or NOT_MEASURED

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +55,13 @@ class OwnRelay:
         return media_pids(self.control_pid)
 
     def processes(self) -> dict[str, list[int]]:
-        """Return the ids of all processes by their role."""
+        """Return the ids of control and media processes by their role."""
         return {"control": [self.control_pid], "media": self.media_pids()}
+
+    def heartbeat_pids(self) -> list[int]:
+        """Return the ids of the processes that are neither control nor media processes."""
+        known = {pid for pids in self.processes().values() for pid in pids}
+        return [pid for pid in _descendants(self.control_pid) if pid not in known]
 
     def log_text(self) -> str:
         """Return the log."""
@@ -176,6 +181,12 @@ async def _end_with_children(process: Process) -> None:
     started = children_of(process.pid)
     await process.end()
     await wait_until(f"the processes of {process.name} end", lambda: not any(map(command_line, started)), GONE_SECONDS)
+
+
+def _descendants(pid: int) -> Iterable[int]:
+    for child in children_of(pid):
+        yield child
+        yield from _descendants(child)
 
 
 async def _place_calls(process: Process, stand_in: StandIn, player: GeneratorPlayer, calls: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +31,10 @@ StartRelay = Callable[[Sequence[int], Path], AbstractAsyncContextManager[Running
 def relays(session: Session) -> dict[str, StartRelay]:
     """Return the available relays by name, ours first."""
     programs = session.programs
-    found: dict[str, StartRelay] = {OURS: start_ours, C: partial(_start_reference, programs.relay)}
+    found: dict[str, StartRelay] = {
+        OURS: partial(_start_ours, session.library),
+        C: partial(_start_reference, programs.relay),
+    }
     if session.rtpengine is not None:
         found[RTPENGINE] = partial(_start_rtpengine, session.rtpengine)
     if programs.go_relay is not None:
@@ -40,10 +43,13 @@ def relays(session: Session) -> dict[str, StartRelay]:
 
 
 @asynccontextmanager
-async def start_ours(ports: Sequence[int], folder: Path) -> AsyncIterator[RunningRelay]:
-    """Run our relay as installed: every statistic on, the header extension off."""
-    async with own_relay(ports, folder, {"MEDIA_SCHEDULING": "fair"}) as relay:
-        yield RunningRelay(relay.peers, relay.processes)
+async def _start_ours(library: Mapping[str, str], ports: Sequence[int], folder: Path) -> AsyncIterator[RunningRelay]:
+    """Run our relay as images have it: every statistic on, the header extension off.
+
+    It has no real-time priority, because no other candidate has it.
+    """
+    async with own_relay(ports, folder, {"MEDIA_SCHEDULING": "fair", **library}) as relay:
+        yield RunningRelay(relay.peers, lambda: {**relay.processes(), "heartbeat": relay.heartbeat_pids()})
 
 
 @asynccontextmanager

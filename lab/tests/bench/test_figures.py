@@ -29,6 +29,21 @@ def test_a_worst_case_is_held_against_every_round() -> None:
     assert Figure("f", [0, 0, 0], target=0, judged_by="worst").reached is True
 
 
+def test_a_lower_bound_is_reached_from_above() -> None:
+    assert Figure("f", [0.8, 0.9, 1.0], target=0.9, at_least=True).reached is True
+    assert Figure("f", [0.8, 0.8, 1.0], target=0.9, at_least=True).reached is False
+    assert Figure("f", [0.8, 0.9, 1.0], target=0.9, at_least=True, judged_by="worst").reached is False
+    lines = markdown(MACHINE, "", [part(Figure("f", [0.8, 1, 1], target=0.9, at_least=True))]).splitlines()
+    assert "| f | 1 | 0.8 to 1 | ≥ 0.9 | holds |" in lines
+
+
+def test_a_round_that_the_machine_disturbed_is_marked_below_the_table() -> None:
+    marked = Part("a part", Result([Figure("f", [1.0])]), marks=["round 1 of 5 has 2.0 % steal"])
+    assert (
+        markdown(MACHINE, "", [marked]).rstrip().endswith("| f | 1 | | | |\n\n- Marked: round 1 of 5 has 2.0 % steal.")
+    )
+
+
 @pytest.mark.parametrize("values", [[], [math.nan], [1.0, math.nan]])
 def test_what_was_not_measured_has_no_median_and_is_neither_reached_nor_missed(values: list[float]) -> None:
     figure = Figure("f", values, target=1.0)

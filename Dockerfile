@@ -23,6 +23,7 @@ RUN apt-get update -qq \
 COPY requirements/packet-path.txt requirements/packet-path.txt
 RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/packet-path.txt
 COPY libs/core/src/rtppool_core/__init__.py libs/core/src/rtppool_core/units.py rtppool_core/
+COPY libs/core/src/rtppool_core/compiled rtppool_core/compiled
 COPY libs/core/src/rtppool_core/host rtppool_core/host
 COPY libs/core/src/rtppool_core/net rtppool_core/net
 COPY libs/core/src/rtppool_core/process rtppool_core/process

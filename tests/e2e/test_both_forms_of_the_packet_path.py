@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numba import types
 
 from lab.base.compiler import run_compiler
 from lab.bench.subjects.library_form import with_library
+from rtppool_core.compiled.build import BuildError, build
+from rtppool_core.compiled.compiler import exported
+from rtppool_core.compiled.library import Library, LibraryError
+from rtppool_core.compiled.system_calls import external
 from rtppool_core.rtp.header import NO_DEFECT, defect_at
-from rtppool_relay.packets.build_library import build
+from rtppool_relay.packets.entry_points import ENTRY_POINTS
+from rtppool_relay.packets.sources import SOURCES
 from rtppool_testing.ports import LOOPBACK, free_port, free_range
 
 HERE = Path(__file__).parent / "packet_path"
@@ -28,7 +34,7 @@ PACKETS, STEPS = 1_000_000, 20
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("library") / "packet_path.so"
-    build(file)
+    build(file, ENTRY_POINTS, SOURCES)
     return file
 
 
@@ -65,6 +71,24 @@ def test_a_million_packets_leave_the_same_bytes_and_the_same_rows(kernel: Path, 
 @pytest.mark.timeout(300)
 def test_another_script_leaves_other_bytes(kernel: Path, library: Path) -> None:
     assert run(kernel, 7, library)["states"] != run(kernel, 8, library)["states"]
+
+
+def test_a_library_of_another_source_is_refused(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "edited.py").write_text("edited = True")
+    Library(library, SOURCES)
+    with pytest.raises(LibraryError, match="was built from another source"):
+        Library(library, {**SOURCES, tmp_path: ("edited",)})
+
+
+def test_the_linker_refuses_a_name_outside_the_c_library(tmp_path: Path) -> None:
+    stranger = external("PyErr_Clear", types.int32)
+
+    @exported
+    def call(_word: int) -> int:
+        return stranger()
+
+    with pytest.raises(BuildError, match="undefined reference to `PyErr_Clear'"):
+        build(tmp_path / "library.so", {"call": (call, (types.int64,))}, SOURCES)
 
 
 @pytest.mark.timeout(120)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import rtppool_relay
 from lab.base.errors import LabError
-from rtppool_relay.packets.build_library import BuildError, build
+from rtppool_core.compiled.build import BuildError, build
+from rtppool_relay.packets.entry_points import ENTRY_POINTS
+from rtppool_relay.packets.sources import SOURCES
 
 
 def with_library(folder: Path) -> dict[str, str]:
@@ -20,7 +22,7 @@ def with_library(folder: Path) -> dict[str, str]:
     source = Path(rtppool_relay.__file__ or "").parent
     shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
     try:
-        build(package / "packets/packet_path.so")
+        build(package / "packets/packet_path.so", ENTRY_POINTS, SOURCES)
     except BuildError as error:
         raise LabError(str(error)) from error
     return {"PYTHONPATH": str(folder)}

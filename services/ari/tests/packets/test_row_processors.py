@@ -9,7 +9,7 @@ import pytest
 from packet_line import Line
 
 from rtppool_relay.media.rows import MIN_SLOW_ECHO_NS, UNKNOWN_CPU
-from rtppool_relay.packets import system_calls
+from rtppool_relay.packets import arrivals
 from rtppool_relay.packets.packet_path import USUAL_ECHO_PACKETS
 from rtppool_testing.packets import rtp_packet
 from rtppool_testing.sockets import received
@@ -85,7 +85,7 @@ def test_a_clock_that_was_set_back_does_not_make_every_answer_slow(line: Line) -
 
 @pytest.mark.parametrize(("number", "known"), [(0, 0), (254, 254), (255, 255), (256, 255), (4096, 255), (-1, 255)])
 def test_a_processor_beyond_the_field_is_unknown(number: int, known: int) -> None:
-    assert system_calls.known_processor(number) == known
+    assert arrivals.known_processor(number) == known
 
 
 def test_an_echo_on_this_machine_is_marked(line: Line) -> None:

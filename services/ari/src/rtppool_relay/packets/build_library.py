@@ -1,90 +1,13 @@
-"""Build the packet path's library: `python -m rtppool_relay.packets.build_library [FILE]`, in an image's builder stage.
-
-numba compiles the functions as in development, and LLVM makes position-independent code of them. The linker is `ld` of
-Debian's package `binutils`. The code calls the C library alone: the linker refuses any other name.
-"""
+"""The build of the packet path's library: `python -m rtppool_relay.packets.build_library [FILE]`."""
 
 from __future__ import annotations
 
-import argparse
-import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
 
-import llvmlite.binding as llvm
-
+from rtppool_core.compiled.build import build_by_command
 from rtppool_relay.media.library_file import LIBRARY
 from rtppool_relay.packets.entry_points import ENTRY_POINTS
-from rtppool_relay.packets.library import STAMP_NAME
-from rtppool_relay.packets.sources import source_stamp
-
-LINKER = ("ld", "-shared", "--no-undefined", "-z", "relro", "-z", "now", "--strip-all")
-C_LIBRARY = "-l:libc.so.6"
-
-
-class BuildError(Exception):
-    """The library cannot be linked; the message says why."""
-
-
-def compile_module() -> Any:
-    """Return all entry points as one LLVM module that exports them, and nothing else."""
-    module = llvm.parse_assembly(f"@{STAMP_NAME} = constant i64 {source_stamp()}")
-    for name, (function, signature) in ENTRY_POINTS.items():
-        function.compile(signature)
-        compiled = function.overloads[signature]
-        part = llvm.parse_assembly(compiled.library.get_llvm_str())
-        part.get_function(compiled.fndesc.llvm_func_name).name = name
-        module.link_in(part)
-    for value in (*module.functions, *module.global_variables):
-        if not value.is_declaration and value.name not in {*ENTRY_POINTS, STAMP_NAME}:
-            value.linkage = "internal"
-    return module
-
-
-def emit_object(module: Any) -> bytes:
-    """Return the machine code for any CPU of this architecture, without numba's wrappers for Python."""
-    machine = llvm.Target.from_default_triple().create_target_machine(cpu="generic", features="", opt=3, reloc="pic")
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_global_dead_code_eliminate_pass()
-    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
-    return bytes(machine.emit_object(module))
-
-
-def build(file: Path) -> None:
-    """Compile and link the library.
-
-    Raises:
-        BuildError: there is no linker, or it refuses the code.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        compiled = Path(folder, "packet_path.o")
-        compiled.write_bytes(emit_object(compile_module()))
-        try:
-            command = [*LINKER, "-o", str(file), str(compiled), C_LIBRARY]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 our own command
-        except FileNotFoundError as missing:
-            raise BuildError("no linker (ld); install one, for example: apt-get install binutils") from missing
-        if done.returncode != 0:
-            raise BuildError(f"ld refuses the packet path:\n{done.stderr.strip()}")
-
-
-def main() -> int:
-    """Build the library and print its size."""
-    arguments = argparse.ArgumentParser(description="Build the packet path's library.")
-    arguments.add_argument("file", nargs="?", type=Path, default=LIBRARY)
-    file = arguments.parse_args().file
-    started = time.monotonic()
-    try:
-        build(file)
-    except BuildError as error:
-        sys.stderr.write(f"build_library: {error}\n")
-        return 1
-    print(f"packet path: {file.stat().st_size:,} bytes in {file}, in {time.monotonic() - started:.1f} s")  # noqa: T201
-    return 0
-
+from rtppool_relay.packets.sources import SOURCES
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(build_by_command(LIBRARY, ENTRY_POINTS, SOURCES))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 
+from rtppool_core.compiled.system_calls import recvmsg, send, sendmsg, setsockopt
 from rtppool_core.net import udp
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.media.rows import DEPARTURE_ERRORS, DEPARTURE_ERRORS_OFFSET_WORDS, Word
@@ -25,7 +26,6 @@ from rtppool_relay.packets.memory import (
     UNKNOWN,
     Media,
 )
-from rtppool_relay.packets.system_calls import recvmsg, send, sendmsg, setsockopt
 
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _FROM_ERROR_QUEUE = int(socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)

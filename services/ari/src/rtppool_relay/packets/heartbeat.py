@@ -6,15 +6,14 @@ import time
 from typing import Any
 
 import numpy as np
-from numba import types
 from numba.extending import overload, register_jitable
 
+from rtppool_core.compiled.system_calls import clock_gettime, clock_nanosleep, fence, pread, signed
 from rtppool_core.host import beat_calls, beat_loop, beat_words, own_time
 from rtppool_core.host.beat_words import SCRATCH, SCRATCH_WORDS, UNREAD, WORD_BYTES
 from rtppool_core.host.kernel_texts import LAST_PROCESSOR
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.packets.compiled import compiled
-from rtppool_relay.packets.system_calls import clock_gettime, external, fence, signed
 
 _TIMER_ABSTIME = 1
 _MONOTONIC = int(time.CLOCK_MONOTONIC)
@@ -25,9 +24,6 @@ _CLOSING = ord(")")
 # Blanks between the name and the processor.
 _COLUMN = LAST_PROCESSOR + 1
 
-_clock_nanosleep = external("clock_nanosleep", types.int32, types.int32, types.int32, types.uintp, types.uintp)
-_pread = external("pread", types.intp, types.int32, types.uintp, types.uintp, types.int64)
-
 
 @compiled
 def _scratch(words: Any) -> int:
@@ -37,7 +33,7 @@ def _scratch(words: Any) -> int:
 def sleep_until(words: Any, due_ns: int) -> int:
     """Sleep until a time of CLOCK_MONOTONIC."""
     words[SCRATCH], words[SCRATCH + 1] = due_ns // NS_PER_SECOND, due_ns % NS_PER_SECOND
-    return _clock_nanosleep(_MONOTONIC, _TIMER_ABSTIME, _scratch(words), 0)
+    return clock_nanosleep(_MONOTONIC, _TIMER_ABSTIME, _scratch(words), 0)
 
 
 def cpu_ns(words: Any, clock_id: int) -> int:
@@ -54,7 +50,7 @@ def now_ns(words: Any) -> int:
 
 def run_delay_ns(words: Any, descriptor: int) -> int:
     """Return the second column of an open /proc/PID/schedstat; `UNREAD` where its process has exited."""
-    size = _pread(descriptor, _scratch(words), _TEXT_BYTES, 0)
+    size = pread(descriptor, _scratch(words), _TEXT_BYTES, 0)
     text = words[SCRATCH : SCRATCH + SCRATCH_WORDS].view(np.uint8)
     delay_ns, column = 0, 0
     for place in range(size):
@@ -67,7 +63,7 @@ def run_delay_ns(words: Any, descriptor: int) -> int:
 
 def processor_of(words: Any, descriptor: int) -> int:
     """Return the field `processor` of an open /proc/PID/stat (proc(5)); `UNREAD` where its process has exited."""
-    size = _pread(descriptor, _scratch(words), _TEXT_BYTES, 0)
+    size = pread(descriptor, _scratch(words), _TEXT_BYTES, 0)
     text = words[SCRATCH : SCRATCH + SCRATCH_WORDS].view(np.uint8)
     # A program's name is in parentheses, and may have blanks and parentheses of its own.
     start = 0

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtppool_relay.packets.sources import source_stamp
+from rtppool_core.compiled import library
+from rtppool_core.compiled.library import address_of
+from rtppool_relay.packets.sources import SOURCES
 
 if TYPE_CHECKING:
     # A heartbeat loads the library without numpy.
     from rtppool_relay.packets.memory import Media
-
-STAMP_NAME = "source_stamp"
-
-
-class LibraryError(Exception):
-    """The library was built from another source, or its code failed."""
 
 
 class Library:
@@ -29,9 +24,7 @@ class Library:
             OSError: the file is no library for this machine.
             LibraryError: it was built from another source than that beside it.
         """
-        self._library = ctypes.CDLL(str(file))
-        if ctypes.c_uint64.in_dll(self._library, STAMP_NAME).value != source_stamp():
-            raise LibraryError(f"{file} was built from another source; remove it, or build it anew")
+        self._call = library.Library(file, SOURCES).call
 
     def forward(self, media: Media) -> bool:
         """Forward packets until the command socket is readable. Return False when epoll fails."""
@@ -51,12 +44,4 @@ class Library:
 
     def beat(self, words: memoryview) -> int:
         """Run a heartbeat on the words of its block."""
-        return self._call("beat", ctypes.addressof(ctypes.c_char.from_buffer(words)), len(words))
-
-    def _call(self, name: str, *arguments: int) -> int:
-        """Call a function by numba's convention: addresses for result and error come first, the status returns."""
-        result, error = ctypes.c_int64(), ctypes.c_void_p()
-        status = self._library[name](ctypes.byref(result), ctypes.byref(error), *map(ctypes.c_int64, arguments))
-        if status:
-            raise LibraryError(f"{name} failed with status {status}")
-        return result.value
+        return self._call("beat", address_of(words), len(words))

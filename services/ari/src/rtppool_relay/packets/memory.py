@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtppool_core.compiled.addresses import described
 from rtppool_core.net import udp
 from rtppool_core.rtp.echo_extension import EXTENSION_BYTES, UNFILLED
 from rtppool_relay.media.rows import WRITTEN_DTYPE
@@ -144,7 +145,7 @@ class Media(NamedTuple):
     events_address: int
     unfilled: NDArray[np.uint8]
     request: Words  # the control message that asks for a stamp
-    description: Words  # all of this as 64-bit words, see `_describe`
+    description: Words  # all of this as 64-bit words, see `described`
     description_address: int
 
 
@@ -201,11 +202,6 @@ def lay_out(memory: Any, slots: int, epoll: int, commands: int) -> Media:
         description,
         description.ctypes.data,
     )
-    words = [word for field in media for word in _describe(field)]
+    words = described(media)
     description[: len(words)] = words
     return media
-
-
-def _describe(field: int | np.ndarray[Any, Any]) -> tuple[int, ...]:
-    """Return a number itself, and the address, shape and strides of an array: the form in which a library gets them."""
-    return (field,) if isinstance(field, int) else (field.ctypes.data, *field.shape, *field.strides)

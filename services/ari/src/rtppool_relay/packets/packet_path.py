@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtppool_core.compiled.system_calls import clock_gettime, epoll_wait, error_number, fence, signed
 from rtppool_core.rtp import echo_extension as extension
 from rtppool_core.rtp import header as rtp
 from rtppool_core.rtp.serial import MAX_DROPOUT, MAX_MISORDER
@@ -39,6 +40,7 @@ from rtppool_relay.media.rows import (
     Word,
 )
 from rtppool_relay.media.sizes import ROWS_PER_SLOT
+from rtppool_relay.packets.arrivals import arrival_processor, processor, receive, was_cut
 from rtppool_relay.packets.compiled import compiled
 from rtppool_relay.packets.departure_stamps import collect_stamps, send_packet
 from rtppool_relay.packets.memory import (
@@ -54,17 +56,6 @@ from rtppool_relay.packets.memory import (
     START,
     UNKNOWN,
     Media,
-)
-from rtppool_relay.packets.system_calls import (
-    arrival_processor,
-    clock_gettime,
-    epoll_wait,
-    error_number,
-    fence,
-    processor,
-    receive,
-    signed,
-    was_cut,
 )
 
 Bytes = NDArray[np.uint8]

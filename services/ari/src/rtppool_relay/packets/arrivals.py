@@ -1,19 +1,10 @@
-"""System calls of compiled code, through the C library, and the receive of one datagram.
-
-Addresses are numbers, as in `array.ctypes.data`. A call that fails returns -1 and sets `error_number()`.
-"""
+"""The receive of one datagram, and the numbers of processors. Compiled."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from typing import Any, cast
 
-import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
-
+from rtppool_core.compiled.system_calls import getsockopt, recvmsg, sched_getcpu, signed
 from rtppool_core.net import udp
 from rtppool_relay.media.rows import UNKNOWN_CPU
 from rtppool_relay.packets.compiled import compiled
@@ -34,61 +25,6 @@ _TRUNC = int(socket.MSG_TRUNC)
 _MIN_CONTROL_BYTES = 16
 _SOL_SOCKET = int(socket.SOL_SOCKET)
 _SO_INCOMING_CPU = udp.SO_INCOMING_CPU
-
-
-def external(name: str, result: Any, *arguments: Any) -> Callable[..., int]:
-    """Return a function of the C library, by the types of its result and arguments."""
-    function: Callable[..., int] = types.ExternalFunction(name, result(*arguments))
-    return function
-
-
-recvmsg = external("recvmsg", types.intp, types.int32, types.uintp, types.int32)
-sendmsg = external("sendmsg", types.intp, types.int32, types.uintp, types.int32)
-send = external("send", types.intp, types.int32, types.uintp, types.uintp, types.int32)
-epoll_wait = external("epoll_wait", types.int32, types.int32, types.uintp, types.int32, types.int32)
-setsockopt = external("setsockopt", types.int32, types.int32, types.int32, types.int32, types.uintp, types.uint32)
-getsockopt = external("getsockopt", types.int32, types.int32, types.int32, types.int32, types.uintp, types.uintp)
-# Of the C library's memory, without a system call (rseq), from glibc 2.35 on.
-sched_getcpu = external("sched_getcpu", types.int32)
-clock_gettime = external("clock_gettime", types.int32, types.int32, types.uintp)
-_error_location = external("__errno_location", types.uintp)
-
-Codegen = tuple[Any, Any]
-
-
-@intrinsic
-def _int32_at(_typing: Any, _address: Any) -> Codegen:
-    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.load(builder.inttoptr(args[0], ir.PointerType()), typ=ir.IntType(32))
-
-    return types.int32(types.uintp), generate
-
-
-@intrinsic
-def _fence(_typing: Any) -> Codegen:
-    def generate(context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
-        builder.fence("release")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-# Other processes see the writes before it before the writes after it (C11 `memory_order_release`).
-fence = cast("Callable[[], None]", _fence)
-
-_error_at = cast("Callable[[int], int]", _int32_at)
-
-
-@compiled
-def error_number() -> int:
-    """Return the C library's `errno`."""
-    return _error_at(_error_location())
-
-
-@compiled
-def signed(number: Any) -> int:
-    """Return a number as a signed one of 64 bits, the type that compiled code computes with."""
-    return np.int64(number)  # type: ignore[return-value]
 
 
 @compiled

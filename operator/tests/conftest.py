@@ -29,8 +29,7 @@ from rtppool_core.statistics.histogram import Histogram
 from rtppool_operator.kube.crd import read_definition
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
-from rtppool_operator.pools.parsing import parse_pool
-from rtppool_operator.pools.schema import spec_schema
+from rtppool_operator.pools.parsing import parse_pool, spec_schema
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.relays.observed import LastReport, PoolObservation, observe
 

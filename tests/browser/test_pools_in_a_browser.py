@@ -24,7 +24,7 @@ from rtppool_operator.pools.spec import Pool, PoolSpec
 from rtppool_operator.relays.observed import Failure, PoolObservation, RelayState
 from rtppool_operator.status.conditions import add_times, conditions
 from rtppool_operator.status.figures import figures
-from rtppool_operator.status.pool_view import PoolView
+from rtppool_operator.status.memory import PoolView
 
 pytestmark = pytest.mark.timeout(120)
 

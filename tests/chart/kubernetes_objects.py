@@ -12,7 +12,7 @@ import yaml
 from jsonschema import Draft4Validator, Draft202012Validator
 from referencing import Registry, Resource
 
-from rtppool_operator.pools.schema import spec_schema
+from rtppool_operator.pools.parsing import spec_schema
 
 # From the chart's kubeVersion to the newest that the package has.
 VERSIONS = tuple(f"1.{minor}.0" for minor in range(31, 38))

@@ -15,7 +15,7 @@ from strict_yaml import load_all
 from rtppool_core.process.settings import SettingsError
 from rtppool_echo.settings import read_settings as read_echo_settings
 from rtppool_operator.pools.parsing import read_spec
-from rtppool_operator.pools.schema import Refusal
+from rtppool_operator.pools.rules import Refusal
 from rtppool_operator.settings import read_settings as read_operator_settings
 from rtppool_relay.settings import read_settings as read_relay_settings
 

@@ -15,8 +15,7 @@ from kubernetes_objects import spec_schema_of
 
 from rtppool_core.contract.port_range import REFLECTOR_PORTS
 from rtppool_operator.pools.parsing import read_spec
-from rtppool_operator.pools.rules import RULES
-from rtppool_operator.pools.schema import Refusal
+from rtppool_operator.pools.rules import RULES, Refusal
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "charts/rtp-pool/templates/refusals"

@@ -17,12 +17,10 @@ from rtppool_core.pages.static_files import StaticFiles, page_response
 from rtppool_core.process import logs
 from rtppool_operator.kube.api_server import ApiServer, connect
 from rtppool_operator.kube.cluster import Cluster
-from rtppool_operator.kube.crd import Definitions, read_definition
-from rtppool_operator.kube.definition_keeper import DefinitionKeeper
+from rtppool_operator.kube.crd import DefinitionKeeper, read_definition
 from rtppool_operator.kube.kopf_watch import KopfWatch
 from rtppool_operator.kube.lease import Leadership, Leases
-from rtppool_operator.kube.watches import ClusterWatches
-from rtppool_operator.loop.metrics import MetricsContext, OperatorMetrics
+from rtppool_operator.loop.metrics import OperatorMetrics
 from rtppool_operator.loop.reconciler import Reconciler
 from rtppool_operator.page.page import PACKAGE, PoolsPage
 from rtppool_operator.relays.polling import Poller
@@ -38,22 +36,22 @@ class App:
 
     def __init__(self, api: ApiServer, definition: Mapping[str, Any], settings: Settings) -> None:
         policy = settings.policy
-        me = f"{policy.namespace}/{settings.pod_name}"
-        self._poller = Poller(settings.relay_token, settings.relay_authority)
         self._api = api
-        self._watches = ClusterWatches(api, definition, policy, settings.relay_selector, self._wake, self._wake_soon)
-        self._identity = me
+        self._identity = f"{policy.namespace}/{settings.pod_name}"
+        self._poller = Poller(settings.relay_token, settings.relay_authority)
+        self._cluster = Cluster(api, definition, policy, settings.relay_selector, self._wake, self._wake_soon)
         self._tasks: list[asyncio.Task[None]] = []
         self._http: web.AppRunner | None = None
         self.reconciler = Reconciler(
-            Cluster(api, policy.namespace, self._watches),
+            self._cluster,
             self._poller,
-            Leadership(Leases(api), me),
-            me,
+            Leadership(Leases(api), self._identity),
+            self._identity,
             policy,
             default_pool=settings.default_pool,
         )
-        self.definition = DefinitionKeeper(Definitions(api), definition, applies=settings.applies_crd)
+        self.definition = DefinitionKeeper(api, definition, applies=settings.applies_crd)
+        self.take_pool = self._cluster.take_pool
         self.watch: KopfWatch | None = None
         self.http_port = settings.http_port
         self._page = PoolsPage("http" if settings.relay_authority is None else "https")
@@ -70,17 +68,13 @@ class App:
         """
         self._http, self.http_port = await listen(self._web_app(), addresses, port, tls)
         self._start_task(self.definition.run())
-        self._start_task(self._watches.run(self.reconciler.jobs, self.definition.served))
+        self._start_task(self._cluster.run(self.reconciler.jobs, self.definition.served))
         self._start_task(self.reconciler.run())
 
     def watch_pools(self, keep_signals: Callable[[], None]) -> None:
         """Start kopf as soon as pools are served. It takes signals at its start, and `keep_signals` takes them back."""
         self.watch = KopfWatch(self.take_pool, self._identity, keep_signals)
         self._start_task(self._watch_when_served(self.watch))
-
-    def take_pool(self, kind: str, document: Mapping[str, Any]) -> None:
-        """Take an event of a pool from kopf."""
-        self._watches.take_pool(kind, document)
 
     async def stop(self) -> None:
         """Stop all tasks and release the lease."""
@@ -110,17 +104,16 @@ class App:
 
     def _web_app(self) -> web.Application:
         registry = CollectorRegistry()
-        context = MetricsContext(
-            throttled=lambda: self._api.throttled,
-            resync_corrections=lambda: self._watches.corrections,
-            definition_problem=lambda: self.definition.problem,
-            watch_restarts=lambda: self.watch.restarts if self.watch is not None else 0,
-        )
-        registry.register(OperatorMetrics(self.reconciler, self._poller, context))
+        elsewhere: dict[str, Callable[[], int]] = {
+            "api_throttled": lambda: self._api.throttled,
+            "resync_corrections": lambda: self._cluster.corrections,
+            "watch_restarts": lambda: self.watch.restarts if self.watch is not None else 0,
+            "definition_outdated": lambda: self.definition.problem is not None,
+        }
+        registry.register(OperatorMetrics(self.reconciler, self._poller, elsewhere))
 
         async def page(_request: web.Request) -> web.StreamResponse:
-            problems = tuple(each for each in (self.reconciler.problem, self.reconciler.default_pool_problem) if each)
-            return page_response(self._page.render(self.reconciler.views, problems))
+            return page_response(self._page.render(self.reconciler.views, self._problems()))
 
         def health() -> Health:
             return Health(self._loop_problems())
@@ -145,12 +138,13 @@ class App:
         It has what it needs to take over: current watches.
         """
         missing = self.definition.problem if not self.definition.served.is_set() else None
-        reconciler = self.reconciler
-        own: tuple[str | None, ...] = (reconciler.problem, reconciler.default_pool_problem)
-        if reconciler.stands_by:
-            own = (self._watches.problem,)
-        problems = (missing, *own)
+        stands_by = self.reconciler.stands_by
+        problems = (missing, self._cluster.problem) if stands_by else (missing, *self._problems())
         return Health(tuple(each for each in problems if each is not None))
+
+    def _problems(self) -> tuple[str, ...]:
+        reconciler = self.reconciler
+        return tuple(each for each in (reconciler.problem, reconciler.default_pool_problem) if each is not None)
 
 
 async def start(variables: Mapping[str, str]) -> App:

@@ -11,14 +11,13 @@ from api_stand_in import GROUP_VERSION, POOLS, ApiStandIn, refusal, relay_pod
 from kubernetes import aio
 
 from rtppool_core.contract.pools_file import REFRESH_ANNOTATION
-from rtppool_operator.kube.api_server import ApiServer, ClusterError, Throttle
-from rtppool_operator.kube.cluster import Cluster
-from rtppool_operator.kube.crd import Definitions
-from rtppool_operator.kube.documents import configuration_of, relay_of
+from rtppool_operator.kube.api_server import ApiServer, ClusterError
+from rtppool_operator.kube.cluster import Cluster, configuration_of, relay_of
+from rtppool_operator.kube.crd import DefinitionKeeper
 from rtppool_operator.kube.lease import Leases
-from rtppool_operator.kube.watches import ClusterWatches
 from rtppool_operator.pools.cluster_view import Configuration, RelayPod
 from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.trust import TrustPolicy
 
 MakePool = Callable[..., Pool]
 CONFIG_MAPS = "/api/v1/namespaces/rtp/configmaps"
@@ -27,19 +26,21 @@ STATUS = f"{GROUP_VERSION}/namespaces/voice/rtppools/default/status"
 RELAY = RelayPod("relay-a", "uid-a", "a", "192.0.2.1", 9090)
 
 
-class Shown(ClusterWatches):
+class Shown(Cluster):
     """Records what is shown after a write."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: ApiServer, definition: Mapping[str, Any]) -> None:
+        super().__init__(server, definition, TrustPolicy("rtp"), "", lambda: None, lambda: None)
         self.shown: list[Any] = []
 
-    def configured(self, config_map: Mapping[str, Any]) -> None:
+    def _show_configuration(self, config_map: Mapping[str, Any]) -> None:
         self.shown.append(config_map)
+        super()._show_configuration(config_map)
 
-    def annotated(self, relay: RelayPod, revision: str, version: str) -> None:
+    def _show_annotation(self, relay: RelayPod, revision: str, version: str) -> None:
         self.shown.append((relay.uid, revision, version))
 
-    def status_written(self, document: Mapping[str, Any]) -> None:
+    def _show_status(self, document: Mapping[str, Any]) -> None:
         self.shown.append(document)
 
 
@@ -59,19 +60,14 @@ def clock() -> list[float]:
 @pytest.fixture
 async def server(api: ApiStandIn, clock: list[float]) -> AsyncIterator[ApiServer]:
     configuration = aio.client.Configuration(host=f"http://127.0.0.1:{api.port}")
-    made = ApiServer(aio.client.ApiClient(configuration), Throttle(lambda: clock[0]))
+    made = ApiServer(aio.client.ApiClient(configuration), lambda: clock[0])
     yield made
     await made.close()
 
 
 @pytest.fixture
-def watches() -> Shown:
-    return Shown()
-
-
-@pytest.fixture
-def cluster(server: ApiServer, watches: Shown) -> Cluster:
-    return Cluster(server, "rtp", watches)
+def cluster(server: ApiServer, definition: dict[str, Any]) -> Shown:
+    return Shown(server, definition)
 
 
 @pytest.mark.parametrize(
@@ -103,23 +99,36 @@ def test_a_pod_that_does_not_run_is_none(missing: str) -> None:
 
 
 def test_a_configuration_that_lost_its_file_exists_all_the_same() -> None:
-    assert configuration_of({"metadata": {}, "data": {"other": "x"}}) == Configuration("")
+    assert configuration_of({"metadata": {"resourceVersion": "7"}, "data": {"other": "x"}}) == Configuration(
+        "", None, "7"
+    )
     assert configuration_of({"metadata": {}}) == Configuration("")
     recorded = {"metadata": {"annotations": {"rtppool.dev/default-pool": "default"}}, "data": {"pools.json": "{}"}}
     assert configuration_of(recorded) == Configuration("{}", "default")
 
 
-async def test_the_configuration_is_shown_as_each_write_returned_it(
-    api: ApiStandIn, cluster: Cluster, watches: Shown
-) -> None:
+async def test_the_configuration_is_shown_as_each_write_returned_it(api: ApiStandIn, cluster: Shown) -> None:
     stored = {"metadata": {"uid": "uid-config", "resourceVersion": "7"}, "data": {"pools.json": "of another client"}}
     api.instead = lambda _request: web.json_response(stored)
-    await cluster.write("new", exists=True)
+    await cluster.write("new")
     await cluster.record_default_pool("default")
-    await cluster.write("newest", exists=False)
-    assert watches.shown == [stored] * 3
+    await cluster.write("newest")
+    assert cluster.shown == [stored] * 3
     paths = [(method, path) for method, path, _ in api.requests]
-    assert paths == [("PATCH", CONFIG_MAP), ("PATCH", CONFIG_MAP), ("POST", CONFIG_MAPS)]
+    assert paths == [("POST", CONFIG_MAPS), ("PATCH", CONFIG_MAP), ("PATCH", CONFIG_MAP)]
+    assert api.bodies[2] == {"metadata": {"resourceVersion": "7"}, "data": {"pools.json": "newest"}}
+
+
+async def test_a_write_that_another_one_has_overtaken_fails_and_the_configmap_is_listed_anew(
+    api: ApiStandIn, cluster: Shown
+) -> None:
+    cluster._show_configuration({"metadata": {"uid": "uid-config", "resourceVersion": "7"}})
+    assert "are being listed" not in str(cluster._configuration.problem)
+    api.instead = lambda _request: refusal(409, "the object has been modified")
+    with pytest.raises(ClusterError, match="409 the object has been modified"):
+        await cluster.write("late")
+    assert api.bodies == [{"metadata": {"resourceVersion": "7"}, "data": {"pools.json": "late"}}]
+    assert "are being listed" in str(cluster._configuration.problem)
 
 
 @pytest.mark.parametrize("answer", ["not json", "[]", "{}", "[" * 200_000])
@@ -128,11 +137,11 @@ async def test_an_answer_that_is_no_object_is_an_error_of_the_cluster(
 ) -> None:
     api.instead = lambda _request: web.Response(text=answer)
     with pytest.raises(ClusterError, match="patch configmap rtp-relay-config: the response is no"):
-        await cluster.write("new", exists=True)
+        await cluster.record_default_pool("default")
 
 
 async def test_a_status_is_returned_and_shown_as_it_is_kept(
-    api: ApiStandIn, cluster: Cluster, watches: Shown, make_pool: MakePool
+    api: ApiStandIn, cluster: Shown, make_pool: MakePool
 ) -> None:
     api.documents[STATUS] = {"metadata": {"uid": "uid-default", "resourceVersion": "7"}, "status": {"activeCalls": 1}}
     pool = make_pool()
@@ -143,7 +152,7 @@ async def test_a_status_is_returned_and_shown_as_it_is_kept(
             {"op": "add", "path": "/status", "value": {"activeCalls": 1, "new": 2}},
         ]
     ]
-    assert watches.shown == [api.documents[STATUS]]
+    assert cluster.shown == [api.documents[STATUS]]
 
 
 @pytest.mark.parametrize(
@@ -175,19 +184,17 @@ async def test_a_status_that_the_definition_refuses_is_an_error(
         await cluster.write_status(make_pool(), {"activeCalls": -1})
 
 
-async def test_a_pod_that_is_gone_needs_no_annotation(api: ApiStandIn, cluster: Cluster, watches: Shown) -> None:
+async def test_a_pod_that_is_gone_needs_no_annotation(api: ApiStandIn, cluster: Shown) -> None:
     await cluster.refresh(RELAY, "abc")
-    assert watches.shown == [("uid-a", "abc", "0")], "it is not written again, also while the watch is silent"
+    assert cluster.shown == [("uid-a", "abc", "0")], "it is not written again, also while the watch is silent"
     assert api.bodies == [{"metadata": {"annotations": {REFRESH_ANNOTATION: "abc"}}}]
     assert "as=PartialObjectMetadata;" in api.requests[0][2], "the whole pod is not sent back"
 
 
-async def test_an_annotation_is_shown_with_the_version_that_it_made(
-    api: ApiStandIn, cluster: Cluster, watches: Shown
-) -> None:
+async def test_an_annotation_is_shown_with_the_version_that_it_made(api: ApiStandIn, cluster: Shown) -> None:
     api.instead = lambda _request: web.json_response({"metadata": {"uid": "uid-a", "resourceVersion": "8"}})
     await cluster.refresh(RELAY, "abc")
-    assert watches.shown == [("uid-a", "abc", "8")]
+    assert cluster.shown == [("uid-a", "abc", "8")]
 
 
 async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks_for(
@@ -226,9 +233,9 @@ async def test_a_server_that_is_not_there_is_told(api: ApiStandIn, cluster: Clus
 
 
 async def test_pools_are_served_when_their_version_can_be_asked_for(api: ApiStandIn, server: ApiServer) -> None:
-    assert not await Definitions(server).serves_pools()
+    assert not await DefinitionKeeper(server, {}).serves_pools()
     api.documents[GROUP_VERSION] = {"kind": "APIResourceList", "resources": []}
-    assert await Definitions(server).serves_pools()
+    assert await DefinitionKeeper(server, {}).serves_pools()
     assert api.count("GET", POOLS) == 0
 
 
@@ -242,7 +249,7 @@ async def test_the_definition_is_applied_as_helm_so_that_no_later_upgrade_meets_
         return web.json_response({})
 
     api.instead = accept
-    await Definitions(server).apply_definition({})
+    await DefinitionKeeper(server, {}).write_definition({})
     assert queries == [{"fieldManager": "helm", "force": "true"}]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.writer import NotLeadingError, Writer
-from rtppool_operator.work_counters import ROUND_BOUNDS_SECONDS, Durations, WorkCounters
+from rtppool_operator.work_counters import WorkCounters
 
 
 @pytest.fixture
@@ -83,18 +83,6 @@ async def test_without_the_lease_nothing_more_begins(writer: Writer, leads: list
     with pytest.raises(NotLeadingError, match="configuration: the lease was not renewed in time"):
         await writer.write("configuration", partial(add, done, 4))
     assert done == [1]
-
-
-def test_durations_are_counted_by_their_upper_bound() -> None:
-    durations = Durations()
-    for seconds in (0.005, 0.01, 0.3, 99.0):
-        durations.add(seconds)
-    by_bound = dict(durations.cumulative())
-    assert by_bound["0.01"] == 2
-    assert by_bound["0.5"] == 3
-    assert by_bound[str(ROUND_BOUNDS_SECONDS[-1])] == 3
-    assert by_bound["+Inf"] == 4
-    assert durations.total_seconds == pytest.approx(99.315)
 
 
 async def test_a_write_that_fails_by_a_bug_stops_no_other(writer: Writer, counts: WorkCounters) -> None:

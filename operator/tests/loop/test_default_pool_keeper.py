@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from rtppool_operator.kube.api_server import ClusterError
+from rtppool_operator.kube.cluster import Cluster
 from rtppool_operator.kube.writer import NotLeadingError, Writer
-from rtppool_operator.loop.default_pool_keeper import REFUSED_RETRY_SECONDS, DefaultPoolKeeper
+from rtppool_operator.loop.configure import REFUSED_RETRY_SECONDS, DefaultPoolKeeper
 from rtppool_operator.pools.cluster_view import ClusterView
 from rtppool_operator.pools.default_pool import DefaultPool
 from rtppool_operator.pools.spec import Pool
@@ -20,7 +21,7 @@ EMPTY = ClusterView((), (), {}, "")
 VALUES = DefaultPool("default", managed=True, spec={"portRange": {"start": 10000, "end": 10100}})
 
 
-class Store:
+class Store(Cluster):
     """An API server that may refuse."""
 
     def __init__(self) -> None:

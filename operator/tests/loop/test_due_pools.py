@@ -11,7 +11,7 @@ from rtppool_operator.loop.due_pools import DuePools
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.status.memory import StatusMemory
+from rtppool_operator.status.memory import NOT_HELD
 from rtppool_operator.status.write_policy import FIGURES_PAUSE_SECONDS, MIN_PAUSE_SECONDS
 
 
@@ -27,11 +27,10 @@ class Rounds:
     def __init__(self, claims: list[Claim]) -> None:
         self.claims = claims
         self.due = DuePools()
-        self.memory = StatusMemory()
 
     def names(self, now: float, news: str = "", figures: str = "", unheard: str = "") -> list[str]:
         """Return the names of the pools due with these nodes."""
-        selected = self.due.select(self.claims, set(news), set(figures), set(unheard), self.memory, now)
+        selected = self.due.select(self.claims, set(news), set(figures), set(unheard), now)
         return [claim.pool.name for claim in selected]
 
 
@@ -53,7 +52,7 @@ def test_an_edit_and_another_clients_status_are_news_and_an_own_status_is_none(r
     rounds.claims[0] = replace(first, pool=replace(first.pool, generation=4))
     assert rounds.names(102) == ["ab"]
     written = {"activeCalls": 1}
-    rounds.due.record_write(second, written)
+    rounds.due.memories["uid-c"].record_write(written, written, 102.0)
     rounds.claims[1] = replace(second, pool=replace(second.pool, status=written))
     assert rounds.names(104) == []
     rounds.claims[1] = replace(second, pool=replace(second.pool, status={"activeCalls": 2}))
@@ -63,7 +62,7 @@ def test_an_edit_and_another_clients_status_are_news_and_an_own_status_is_none(r
 def test_a_pool_of_a_node_that_was_not_heard_waits_for_it(rounds: Rounds) -> None:
     assert rounds.names(100, unheard="b") == ["c"]
     assert rounds.names(102, unheard="b", figures="a") == []
-    assert rounds.due.held_until_seconds() is None, "a hold in the past would start rounds without end"
+    assert rounds.due.held_until_seconds() == NOT_HELD, "a hold in the past would start rounds without end"
     assert rounds.names(104) == ["ab"]
 
 
@@ -73,12 +72,12 @@ def test_figures_alone_are_computed_fifteen_seconds_after_the_last_time(rounds: 
     assert rounds.due.held_until_seconds() == 100 + FIGURES_PAUSE_SECONDS
     assert rounds.names(110, news="c") == ["c"]
     assert rounds.names(115) == ["ab"]
-    assert rounds.due.held_until_seconds() is None
+    assert rounds.due.held_until_seconds() == NOT_HELD
 
 
 def test_news_in_the_second_after_a_write_wait_for_its_end_and_are_not_lost(rounds: Rounds) -> None:
     rounds.names(100)
-    rounds.memory.record_write("uid-ab", {}, {}, 100.0)
+    rounds.due.memories["uid-ab"].record_write({}, {}, 100.0)
     assert rounds.names(100.5, news="a") == []
     assert rounds.due.held_until_seconds() == 100 + MIN_PAUSE_SECONDS
     assert rounds.names(101.0) == ["ab"]
@@ -86,7 +85,7 @@ def test_news_in_the_second_after_a_write_wait_for_its_end_and_are_not_lost(roun
 
 def test_a_hold_computes_a_pool_whatever_happens(rounds: Rounds) -> None:
     rounds.names(100)
-    rounds.due.hold("uid-c", 102.0)
+    rounds.due.memories["uid-c"].held_until_seconds = 102.0
     assert rounds.names(101.9) == []
     assert rounds.names(102.0) == ["c"]
     assert rounds.names(104.0) == []
@@ -94,9 +93,9 @@ def test_a_hold_computes_a_pool_whatever_happens(rounds: Rounds) -> None:
 
 def test_a_deleted_pool_holds_nothing(rounds: Rounds) -> None:
     rounds.names(100)
-    rounds.due.hold("uid-c", 102.0)
+    rounds.due.memories["uid-c"].held_until_seconds = 102.0
     rounds.due.keep_only({"uid-ab"})
-    assert rounds.due.held_until_seconds() is None
+    assert rounds.due.held_until_seconds() == NOT_HELD
 
 
 def test_relays_that_come_go_change_or_fall_silent_are_news_of_their_nodes(

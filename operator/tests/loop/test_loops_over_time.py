@@ -126,7 +126,7 @@ class AnsweringPoller(Poller):
     async def ask(self, relay: RelayPod, *, is_behind: bool = False) -> float:
         del is_behind
         await asyncio.sleep(1)
-        self._record(relay.uid, self._answer)
+        self._record(relay, self._answer)
         return POLL_SECONDS
 
 

@@ -17,7 +17,7 @@ from rtppool_operator.pools.spec import Pool
 from rtppool_operator.relays.observed import PoolObservation
 from rtppool_operator.status.conditions import add_times, conditions
 from rtppool_operator.status.figures import figures
-from rtppool_operator.status.pool_view import PoolView
+from rtppool_operator.status.memory import PoolView
 
 Seen = Callable[..., PoolObservation]
 MakeReport = Callable[..., Report]

@@ -18,7 +18,7 @@ from jsonschema import Draft4Validator
 from rtppool_core.contract.port_range import REFLECTOR_PORTS
 from rtppool_operator.pools import rules as spec_rules
 from rtppool_operator.pools.parsing import read_spec
-from rtppool_operator.pools.schema import Refusal
+from rtppool_operator.pools.rules import Refusal
 from rtppool_operator.pools.spec import PoolSpec
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -11,9 +11,8 @@ import pytest
 
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.pools.cluster_view import RelayPod
-from rtppool_operator.relays.followers import JOB, Followers
 from rtppool_operator.relays.observed import POLL_SECONDS
-from rtppool_operator.relays.polling import MIN_PAUSE_SECONDS, Poller
+from rtppool_operator.relays.polling import JOB, MIN_PAUSE_SECONDS, Poller
 
 pytestmark = pytest.mark.looptime
 
@@ -36,53 +35,51 @@ class Asked(Poller):
 
 
 @asynccontextmanager
-async def following() -> AsyncIterator[tuple[Asked, Followers, PeriodicJobs]]:
-    jobs = PeriodicJobs(asyncio.get_running_loop().time)
-    asked = Asked()
-    followers = Followers(asked, jobs)
-    yield asked, followers, jobs
-    await followers.close()
+async def following() -> AsyncIterator[tuple[Asked, PeriodicJobs]]:
+    jobs, asked = PeriodicJobs(asyncio.get_running_loop().time), Asked()
+    yield asked, jobs
+    await asked.close()
 
 
 async def test_each_relay_is_asked_at_once_and_then_at_its_own_pace(make_relay: MakeRelay) -> None:
-    async with following() as (asked, followers, _):
-        followers.follow([make_relay("a"), make_relay("b")])
+    async with following() as (asked, jobs):
+        asked.follow([make_relay("a"), make_relay("b")], jobs)
         await asyncio.sleep(10.1)
         assert len(asked.requests) == 2 * 6
-        followers.follow([make_relay("a"), make_relay("b")])
+        asked.follow([make_relay("a"), make_relay("b")], jobs)
         await asyncio.sleep(0)
         assert len(asked.requests) == 2 * 6, "nothing has changed"
 
 
 async def test_a_relay_that_is_gone_is_not_asked_again(make_relay: MakeRelay) -> None:
-    async with following() as (asked, followers, _):
-        followers.follow([make_relay("a"), make_relay("b")])
+    async with following() as (asked, jobs):
+        asked.follow([make_relay("a"), make_relay("b")], jobs)
         await asyncio.sleep(1)
-        followers.follow([make_relay("b")])
+        asked.follow([make_relay("b")], jobs)
         asked.requests.clear()
         await asyncio.sleep(10)
         assert {uid for _, uid, _ in asked.requests} == {"uid-relay-b"}
 
 
 async def test_a_relay_that_has_an_address_now_is_asked_at_once(make_relay: MakeRelay) -> None:
-    async with following() as (asked, followers, _):
-        followers.follow([replace(make_relay("a"), address=None)])
+    async with following() as (asked, jobs):
+        asked.follow([replace(make_relay("a"), address=None)], jobs)
         await asyncio.sleep(0.1)
-        followers.follow([make_relay("a")])
+        asked.follow([make_relay("a")], jobs)
         await asyncio.sleep(0.1)
         assert [address for _, _, address in asked.requests] == [None, "192.0.2.1"]
 
 
 async def test_a_relay_that_falls_behind_is_asked_at_once_and_more_often(make_relay: MakeRelay) -> None:
-    async with following() as (asked, followers, _):
-        followers.follow([make_relay("a"), make_relay("b")])
+    async with following() as (asked, jobs):
+        asked.follow([make_relay("a"), make_relay("b")], jobs)
         await asyncio.sleep(0.5)
         asked.requests.clear()
         for _ in range(3):
-            followers.hurry({"uid-relay-a"})
+            asked.hurry({"uid-relay-a"})
             await asyncio.sleep(MIN_PAUSE_SECONDS / 2)
         assert [uid for _, uid, _ in asked.requests] == ["uid-relay-a"] * 2
-        followers.hurry(set())
+        asked.hurry(set())
         await asyncio.sleep(0.5)
         asked.requests.clear()
         await asyncio.sleep(4)
@@ -90,9 +87,9 @@ async def test_a_relay_that_falls_behind_is_asked_at_once_and_more_often(make_re
 
 
 async def test_a_bug_in_a_request_ends_no_task(make_relay: MakeRelay) -> None:
-    async with following() as (asked, followers, jobs):
+    async with following() as (asked, jobs):
         asked.fault = RuntimeError("a bug")
-        followers.follow([make_relay("a")])
+        asked.follow([make_relay("a")], jobs)
         await asyncio.sleep(0.1)
         asked.fault = None
         await asyncio.sleep(5)
@@ -101,8 +98,8 @@ async def test_a_bug_in_a_request_ends_no_task(make_relay: MakeRelay) -> None:
 
 
 async def test_nothing_is_left_after_the_end(make_relay: MakeRelay) -> None:
-    async with following() as (asked, followers, _):
-        followers.follow([make_relay("a")])
+    async with following() as (asked, jobs):
+        asked.follow([make_relay("a")], jobs)
         await asyncio.sleep(1)
     asked.requests.clear()
     await asyncio.sleep(60)

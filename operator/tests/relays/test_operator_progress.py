@@ -117,5 +117,5 @@ def test_who_is_not_known_to_be_behind_is_left_alone(
     pod = replace(relay, terminating=why == "ending")
     progress.update((pod,), desired, last_reports, 100.0)
     assert progress.urgent_uids(100.0) == set()
-    assert progress.next_nudge_seconds() is None
+    assert progress.next_nudge_seconds() == float("inf")
     assert progress.nudges_due((pod,), 1_000.0) == []

@@ -19,8 +19,17 @@ from rtppool_core.contract.report import CallsReport, HistogramExport, HostRepor
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import POLL_SECONDS, LastReport
-from rtppool_operator.relays.polling import MAX_POLLS_IN_FLIGHT, MIN_PAUSE_SECONDS, MISSED_POLLS, Poller, read_report
+from rtppool_operator.relays.polling import (
+    MAX_POLLS_IN_FLIGHT,
+    MEASURED,
+    MIN_PAUSE_SECONDS,
+    MISSED_POLLS,
+    MOVED,
+    URGENT,
+    Poller,
+)
 from rtppool_operator.relays.relay_http import MAX_BODY_BYTES
+from rtppool_operator.relays.reports import read_report
 
 MakeReport = Callable[..., Report]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -411,7 +420,7 @@ async def test_only_what_changes_a_condition_is_urgent(relay: Relay, timed: Poll
     told = []
     for _ in range(4):
         await timed.ask(relay.pod())
-        told.append((timed.news.is_set(), timed.take_urgent(), timed.take_moved()))
+        told.append((timed.news.is_set(), timed.take(URGENT), timed.take(MOVED)))
     both = {"uid-a"}, {"uid-a"}
     assert told == [(True, *both), (False, set(), {"uid-a"}), (True, *both), (False, set(), set())]
 
@@ -423,11 +432,11 @@ async def test_a_relay_that_answers_again_and_one_that_becomes_silent_are_urgent
     told = []
     for _ in range(MISSED_POLLS):
         await timed.ask(relay.pod())
-        told.append(timed.take_urgent())
+        told.append(timed.take(URGENT))
     assert told == [set(), set(), {"uid-a"}]
     relay.answer = lambda: holding(make_report)
     await timed.ask(relay.pod())
-    assert timed.take_urgent() == {"uid-a"}
+    assert timed.take(URGENT) == {"uid-a"}
 
 
 async def test_a_report_without_figures_keeps_those_of_the_last_whole_one(
@@ -442,12 +451,12 @@ async def test_a_report_without_figures_keeps_those_of_the_last_whole_one(
     )
     relay.answer = lambda: next(reports)
     await timed.ask(relay.pod())
-    assert timed.take_measured() == {"uid-a"}
+    assert timed.take(MEASURED) == {"uid-a"}
     await timed.ask(relay.pod())
     report = timed.last_reports["uid-a"].report
     assert (report.windows, report.host, report.whole) == (windows, HostReport(60), True)
     assert report.applied_generation == 4
-    assert timed.take_measured() == set()
+    assert timed.take(MEASURED) == set()
 
 
 async def test_the_first_figures_of_calls_are_asked_for_every_two_seconds(
@@ -459,11 +468,11 @@ async def test_the_first_figures_of_calls_are_asked_for_every_two_seconds(
     clock.now += 2
     await timed.ask(relay.pod())
     assert relay.queries == [{}, {}]
-    timed.take_moved()
+    timed.take(MOVED)
     relay.answer = lambda: holding(make_report, calls=calls, windows=Windows(calls=make_window(100)))
     clock.now += 2
     await timed.ask(relay.pod())
-    assert timed.take_moved() == {"uid-a"}, "they are no figures that moved, but the first ones"
+    assert timed.take(MOVED) == {"uid-a"}, "they are no figures that moved, but the first ones"
     relay.answer = lambda: web.Response(status=204)
     clock.now += 2
     await timed.ask(relay.pod())

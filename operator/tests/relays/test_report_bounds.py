@@ -29,8 +29,7 @@ from rtppool_core.contract.report import (
     Windows,
     WitnessReport,
 )
-from rtppool_operator.relays.polling import read_report
-from rtppool_operator.relays.report_bounds import check_node
+from rtppool_operator.relays.reports import check_node, read_report
 from rtppool_operator.status.merged_window import merge_windows
 
 MakeReport = Callable[..., Report]

@@ -17,8 +17,8 @@ from rtppool_core.statistics.histogram import Histogram
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.relays.observed import PoolObservation
 from rtppool_operator.status.conditions import add_times, conditions
-from rtppool_operator.status.events import EventLimiter
 from rtppool_operator.status.figures import figures
+from rtppool_operator.status.memory import PoolMemory
 from rtppool_operator.status.write_policy import write_is_due
 
 STATUS: dict[str, Any] = {
@@ -210,28 +210,18 @@ def condition(kind: str, status: str) -> dict[str, str]:
 
 
 def test_a_change_of_ready_is_an_event_and_false_is_a_warning() -> None:
-    limiter = EventLimiter()
-    assert limiter.events("u", [condition("Ready", "True")], [condition("Ready", "True")], 0) == []
-    (event,) = limiter.events("u", [], [condition("Ready", "False")], 1)
+    memory = PoolMemory()
+    assert memory.events([condition("Ready", "True")], [condition("Ready", "True")], 0) == []
+    (event,) = memory.events([], [condition("Ready", "False")], 1)
     assert (event.kind, event.reason) == ("Warning", "NotReady")
     assert event.message == "Ready is False (Because): it is so"
 
 
 def test_a_pool_that_flaps_is_told_of_once_in_ten_seconds() -> None:
-    limiter = EventLimiter()
-    told = [
-        limiter.events("u", [], [condition("SLAMet", "True" if second % 2 else "False")], second)
-        for second in range(30)
-    ]
+    memory = PoolMemory()
+    told = [memory.events([], [condition("SLAMet", "True" if second % 2 else "False")], second) for second in range(30)]
     assert 2 <= sum(map(len, told)) <= 4
 
 
 def test_other_conditions_are_no_events() -> None:
-    assert EventLimiter().events("u", [], [condition("EchoReachable", "False")], 0) == []
-
-
-def test_a_deleted_pool_is_forgotten() -> None:
-    limiter = EventLimiter()
-    limiter.events("u", [], [condition("Ready", "False")], 0)
-    limiter.keep_only(set())
-    assert len(limiter.events("u", [], [condition("Ready", "False")], 1)) == 1
+    assert PoolMemory().events([], [condition("EchoReachable", "False")], 0) == []

@@ -14,8 +14,8 @@ from lab.faults.operator.api.api_client import ApiRefused
 from lab.faults.operator.api.api_server import Programs
 from lab.faults.operator.api.resources import NAMESPACE, pools_of
 from lab.faults.operator.rig.rig import Rig, make_rig
-from rtppool_operator.pools.parsing import read_spec
-from rtppool_operator.pools.schema import Refusal, spec_schema
+from rtppool_operator.pools.parsing import read_spec, spec_schema
+from rtppool_operator.pools.rules import Refusal
 from rtppool_operator.pools.spec import PoolSpec
 
 pytestmark = pytest.mark.timeout(180)

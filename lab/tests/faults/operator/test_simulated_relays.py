@@ -18,7 +18,7 @@ from rtppool_core.contract.codec import ContractError, to_json
 from rtppool_core.contract.pools_file import NodeAssignment, PoolEntry, PoolsDocument, decode_for_node, encode
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import Report
-from rtppool_operator.relays.polling import read_report
+from rtppool_operator.relays.reports import read_report
 
 ENTRY = PoolEntry("p", "voice", "uid", 3, (), PortRange(10000, 10010))
 

@@ -22,7 +22,7 @@ from rtppool_core.contract.pools_file import NodeAssignment as Node
 from rtppool_core.contract.pools_file import PoolEntry, PoolsDocument, encode
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report_changes import COUNTS_SECONDS
-from rtppool_operator.relays.polling import read_report
+from rtppool_operator.relays.reports import read_report
 
 WITHIN_SECONDS = 10.0
 NODE = "node-1"

@@ -50,57 +50,43 @@ class ClusterError(Exception):
         return self.status is not None and FIRST_REFUSAL <= self.status < FIRST_FAILURE and self.status != TOO_MANY
 
 
-class Throttle:
-    """The pause that an overloaded API server asks for by a response of 429. `count` is their number."""
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._until_seconds = 0.0
-        self.count = 0
-
-    def check(self, request: str) -> None:
-        """Raise ClusterError during a pause."""
-        if self._monotonic() < self._until_seconds:
-            raise ClusterError(f"{request}: the API server is overloaded and asked for a pause", TOO_MANY)
-
-    def pause(self, retry_after: str) -> None:
-        """Begin a pause of as many seconds as the header names."""
-        self.count += 1
-        seconds = min(float(retry_after), MAX_PAUSE_SECONDS) if retry_after.isdecimal() else PAUSE_SECONDS
-        self._until_seconds = self._monotonic() + seconds
-
-
 class ApiServer:
     """The API server of a cluster. `request` is a request's name in messages.
 
-    An `urgent` request does not wait for the end of a pause. All methods raise ClusterError when the API server rejects
-    the request, can't be reached, or does not answer in time.
+    An overloaded API server answers 429 and asks for a pause. `throttled` is the number of such responses. A request
+    that is not `urgent` fails during a pause. All methods raise ClusterError when the API server rejects the request,
+    can't be reached, or does not answer in time.
     """
 
-    def __init__(self, client: aio.client.ApiClient, throttle: Throttle | None = None) -> None:
+    def __init__(self, client: aio.client.ApiClient, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        self._throttle = throttle or Throttle()
-
-    @property
-    def throttled(self) -> int:
-        """The number of responses of 429."""
-        return self._throttle.count
+        self._monotonic = monotonic
+        self._paused_until_seconds = 0.0
+        self.throttled = 0
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()  # type: ignore[no-untyped-call]
 
     async def read(
-        self, request: str, path: str, query: Mapping[str, str] | None = None, accept: str = JSON
+        self,
+        request: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        accept: str = JSON,
+        *,
+        seconds: float = READ_SECONDS,
+        urgent: bool = False,
     ) -> dict[str, Any]:
         """Return the document of a path."""
-        self._throttle.check(request)
-        return await self._get(request, path, query or {}, accept, READ_SECONDS)
+        limits = aiohttp.ClientTimeout(seconds, sock_connect=CONNECT_SECONDS)
+        async with self._response(request, "GET", path, limits, query, accept, urgent=urgent) as response:
+            return read_document(request, await response.read())
 
     async def find(self, request: str, path: str, seconds: float = READ_SECONDS) -> dict[str, Any] | None:
         """Return the document of a path; None where the API server has none. It is urgent."""
         try:
-            return await self._get(request, path, {}, JSON, seconds)
+            return await self.read(request, path, seconds=seconds, urgent=True)
         except ClusterError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -119,11 +105,8 @@ class ApiServer:
         urgent: bool = False,
     ) -> bytes:
         """Write an object, and return the body of the response."""
-        if not urgent:
-            self._throttle.check(request)
-        headers = {"Accept": accept, "Content-Type": content_type}
         limits = aiohttp.ClientTimeout(WRITE_SECONDS, sock_connect=CONNECT_SECONDS)
-        async with self._response(request, method, path, query or {}, headers, limits, body) as response:
+        async with self._response(request, method, path, limits, query, accept, content_type, body, urgent) as response:
             return await response.read()
 
     async def apply(
@@ -139,15 +122,8 @@ class ApiServer:
     ) -> AsyncIterator[AsyncIterator[Mapping[str, Any]]]:
         """Open a stream of documents. It ends with an error after as many seconds without a byte."""
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silent_seconds)
-        async with self._response(request, "GET", path, query, {"Accept": accept}, limits) as response:
+        async with self._response(request, "GET", path, limits, query, accept, urgent=True) as response:
             yield _documents(request, response)
-
-    async def _get(
-        self, request: str, path: str, query: Mapping[str, str], accept: str, seconds: float
-    ) -> dict[str, Any]:
-        limits = aiohttp.ClientTimeout(seconds, sock_connect=CONNECT_SECONDS)
-        async with self._response(request, "GET", path, query, {"Accept": accept}, limits) as response:
-            return read_document(request, await response.read())
 
     @asynccontextmanager
     async def _response(
@@ -155,16 +131,21 @@ class ApiServer:
         request: str,
         method: str,
         path: str,
-        query: Mapping[str, str],
-        headers: dict[str, str],
         limits: aiohttp.ClientTimeout,
+        query: Mapping[str, str] | None,
+        accept: str,
+        content_type: str = JSON,
         body: Any = None,
+        urgent: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if not urgent and self._monotonic() < self._paused_until_seconds:
+            raise ClusterError(f"{request}: the API server is overloaded and asked for a pause", TOO_MANY)
+        headers = {"Accept": accept, **({} if body is None else {"Content-Type": content_type})}
         try:
             call = await self._client.param_serialize(
                 method,
                 path,
-                query_params=[*query.items()],
+                query_params=[*(query or {}).items()],
                 header_params=headers,
                 body=body,
                 auth_settings=["BearerToken"],
@@ -180,15 +161,24 @@ class ApiServer:
 
     async def _rejection(self, request: str, response: aiohttp.ClientResponse) -> ClusterError:
         if response.status == TOO_MANY:
-            self._throttle.pause(response.headers.get("Retry-After", ""))
-        status = _read_status(await response.read())
+            self._pause(response.headers.get("Retry-After", ""))
+        try:
+            status = read_document(request, await response.read())
+        except ClusterError:
+            status = {}
         reason = f"{response.status} {status.get('message') or response.reason}"[:MAX_REASON]
         details = status.get("details")
         named = isinstance(details, dict) and bool(details.get("causes") or details.get("name"))
         return ClusterError(f"{request}: {reason}", response.status, unnamed=not named)
 
+    def _pause(self, retry_after: str) -> None:
+        """Begin a pause of as many seconds as the header names."""
+        self.throttled += 1
+        seconds = min(float(retry_after), MAX_PAUSE_SECONDS) if retry_after.isdecimal() else PAUSE_SECONDS
+        self._paused_until_seconds = self._monotonic() + seconds
 
-async def connect(throttle: Throttle | None = None) -> ApiServer:
+
+async def connect() -> ApiServer:
     """Connect to the cluster of this pod, or else of the user's kubeconfig.
 
     Raises:
@@ -202,7 +192,7 @@ async def connect(throttle: Throttle | None = None) -> ApiServer:
     configuration.proxy = configuration.proxy or find_proxy(configuration.host)
     # With `trust_env`, aiohttp reads the environment for each request, and ~/.netrc in a thread.
     configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
-    return ApiServer(aio.client.ApiClient(configuration), throttle)
+    return ApiServer(aio.client.ApiClient(configuration))
 
 
 def find_proxy(url: str) -> str | None:
@@ -250,15 +240,6 @@ def read_items(request: str, document: Mapping[str, Any]) -> list[dict[str, Any]
     if not isinstance(items, list):
         raise ClusterError(f"{request}: the response is not a list")
     return items
-
-
-def _read_status(body: bytes) -> Mapping[str, Any]:
-    """Return the Status in the body of a rejection; empty without one."""
-    try:
-        document = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 async def _documents(request: str, response: aiohttp.ClientResponse) -> AsyncIterator[Mapping[str, Any]]:

@@ -1,7 +1,8 @@
 """The definition of RtpPool (the CRD), applied where the cluster's is missing or older.
 
 The image has a copy, because the CRD of the cluster may belong to no release. A pre-upgrade Job applies it
-(`python -m rtppool_operator.kube.crd`), and so does the operator at its start. A newer revision stays.
+(`python -m rtppool_operator.kube.crd`), and so does the operator at its start, in the background. A newer revision
+stays.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rtppool_core.process.early_stop import exit_on_signals
 from rtppool_core.process.logs import FORMATS, LEVELS
 from rtppool_core.process.settings import Environment, SettingsError
 from rtppool_operator.kube.api_server import ApiServer, ClusterError, connect
-from rtppool_operator.pools.schema import spec_schema
+from rtppool_operator.pools.parsing import spec_schema
 from rtppool_operator.pools.spec import CRD_NAME, GROUP, VERSION
 from rtppool_operator.settings import DEFAULT_CRD_FILE
 
@@ -35,18 +36,66 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # The API server serves a new definition within a second or two.
 SERVED_WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.2
+RETRY_SECONDS = 1.0
+# While the cluster's definition serves: an administrator has to grant or repair something first.
+SLOW_RETRY_SECONDS = 60.0
+APPLIED, READ = "applied", "read"
 PATH = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{CRD_NAME}"
 
 
-class Definitions:
-    """The CRD of an API server. Few requests concern it, and they are urgent: nothing works without it."""
+class DefinitionKeeper:
+    """Keeps our definition in force. Few requests concern it, and they are urgent: nothing works without it.
 
-    def __init__(self, api: ApiServer) -> None:
+    `served` is set as soon as pools can be watched, by any definition. Without `applies`, an administrator applies the
+    definition, and the keeper waits for it. Requests raise ClusterError when they fail.
+    """
+
+    def __init__(self, api: ApiServer, ours: Mapping[str, Any], *, applies: bool = True) -> None:
         self._api = api
+        self._ours = ours
+        self._applies = applies
+        self.served = asyncio.Event()
+        # By action, so that two alternating problems are logged once each.
+        self._problems = {APPLIED: "the definition of RtpPool was not read yet"}
 
-    async def definition(self) -> dict[str, Any] | None:
-        """Return the CRD of the cluster; None without one."""
-        return await self._api.find(f"get crd {CRD_NAME}", PATH)
+    @property
+    def problem(self) -> str | None:
+        """Why our definition is not in force; None when it is."""
+        return next(iter(self._problems.values()), None)
+
+    async def run(self) -> None:
+        """Apply our definition where it is newer, until that is done and pools are served."""
+        applied = False
+        while True:
+            applied = applied or await self._attempt(APPLIED, self.apply)
+            if not self.served.is_set() and await self._attempt(READ, self.serves_pools):
+                self.served.set()
+                log.info("pools are served")
+            if applied and self.served.is_set():
+                return
+            await asyncio.sleep(SLOW_RETRY_SECONDS if self.served.is_set() else RETRY_SECONDS)
+
+    async def apply(self) -> bool:
+        """Apply our definition where the cluster's is missing or older. Return True.
+
+        Raises:
+            ClusterError: also while an older one stands that an administrator has to replace.
+        """
+        standing = await self.find_definition()
+        found, ours = revision_of(standing), revision_of(self._ours)
+        fields = {"crd": CRD_NAME, "standing": found, "ours": ours}
+        if found >= ours:
+            log.info("the definition of RtpPool is up to date", extra={"fields": fields})
+        elif self._applies:
+            await self.write_definition(replacement(standing, self._ours))
+            log.info("the definition of RtpPool was applied", extra={"fields": fields})
+        else:
+            state = "is missing" if standing is None else f"has revision {found}"
+            raise ClusterError(
+                f"the CRD {CRD_NAME} {state}; this release needs revision {ours} and must not apply it "
+                "(crds.install is false), so an administrator does"
+            )
+        return True
 
     async def serves_pools(self) -> bool:
         """Return whether pools can be listed and watched: the API server serves our group and version.
@@ -56,9 +105,39 @@ class Definitions:
         path = f"/apis/{GROUP}/{VERSION}"
         return await self._api.find(f"get {path}", path) is not None
 
-    async def apply_definition(self, document: Mapping[str, Any]) -> None:
-        """Apply the CRD server-side, with the fields of other managers."""
+    async def wait_until_served(self, within_seconds: float = SERVED_WITHIN_SECONDS) -> None:
+        """Wait until pools can be listed.
+
+        Raises:
+            ClusterError: also when it takes longer.
+        """
+        deadline = time.monotonic() + within_seconds
+        while not await self.serves_pools():
+            if time.monotonic() >= deadline:
+                raise ClusterError(f"crd {CRD_NAME}: {VERSION} is not served after {within_seconds:.0f} s")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def find_definition(self) -> dict[str, Any] | None:
+        """Return the CRD of the cluster; None without one."""
+        return await self._api.find(f"get crd {CRD_NAME}", PATH)
+
+    async def write_definition(self, document: Mapping[str, Any]) -> None:
+        """Apply a CRD server-side, with the fields of other managers."""
         await self._api.apply(f"apply crd {CRD_NAME}", PATH, document, FIELD_MANAGER, urgent=True)
+
+    async def _attempt(self, action: str, call: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            done = await call()
+        except Exception as error:
+            expected = isinstance(error, ClusterError)
+            reason = str(error) if expected else repr(error)
+            problem = f"the definition of RtpPool can't be {action}, so a new field may be missing: {reason}"
+            if problem != self._problems.get(action):
+                log.warning("%s", problem, exc_info=None if expected else error)
+                self._problems[action] = problem
+            return False
+        self._problems.pop(action, None)
+        return done
 
 
 def revision_of(document: Mapping[str, Any] | None) -> int:
@@ -68,11 +147,6 @@ def revision_of(document: Mapping[str, Any] | None) -> int:
     annotations = document.get("metadata", {}).get("annotations") or {}
     text = str(annotations.get(REVISION_ANNOTATION, "0"))
     return int(text) if text.isdecimal() else 0
-
-
-def is_older(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> bool:
-    """Return whether our definition should replace the cluster's."""
-    return revision_of(standing) < revision_of(ours)
 
 
 def replacement(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,21 +161,6 @@ def replacement(standing: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> 
     annotations = {name: value for name, value in kept.items() if name != LAST_APPLIED}
     annotations[REVISION_ANNOTATION] = str(revision_of(ours))
     return {**ours, "metadata": {"name": CRD_NAME, "labels": labels, "annotations": annotations}}
-
-
-async def check_revision(store: Definitions, ours: Mapping[str, Any]) -> None:
-    """Check that the cluster's definition is not older than ours.
-
-    Raises:
-        ClusterError: it is missing or older, or the API server can't be reached.
-    """
-    standing = await store.definition()
-    if is_older(standing, ours):
-        state = "is missing" if standing is None else f"has revision {revision_of(standing)}"
-        raise ClusterError(
-            f"the CRD {CRD_NAME} {state}; this release needs revision {revision_of(ours)} and must not apply it "
-            "(crds.install is false), so an administrator does"
-        )
 
 
 def read_definition(file: Path) -> dict[str, Any]:
@@ -120,40 +179,17 @@ def read_definition(file: Path) -> dict[str, Any]:
     return dict(document)
 
 
-async def apply_crd(store: Definitions, ours: Mapping[str, Any]) -> None:
-    """Apply our definition where the cluster's is missing or older.
+async def install(definition: Mapping[str, Any]) -> None:
+    """Apply a definition where the cluster's is missing or older, and wait until pools are served.
 
     Raises:
-        ClusterError: the API server rejects the definition, or can't be reached.
+        ClusterError: the API server rejects the definition, can't be reached, or does not serve pools in time.
     """
-    standing = await store.definition()
-    fields = {"crd": CRD_NAME, "standing": revision_of(standing), "ours": revision_of(ours)}
-    if not is_older(standing, ours):
-        log.info("the definition of RtpPool is up to date", extra={"fields": fields})
-        return
-    await store.apply_definition(replacement(standing, ours))
-    log.info("the definition of RtpPool was applied", extra={"fields": fields})
-
-
-async def wait_until_served(store: Definitions, within_seconds: float = SERVED_WITHIN_SECONDS) -> None:
-    """Wait until pools can be listed.
-
-    Raises:
-        ClusterError: the API server rejects the request, can't be reached, or takes longer.
-    """
-    deadline = time.monotonic() + within_seconds
-    while not await store.serves_pools():
-        if time.monotonic() >= deadline:
-            raise ClusterError(f"crd {CRD_NAME}: {VERSION} is not served after {within_seconds:.0f} s")
-        await asyncio.sleep(POLL_SECONDS)
-
-
-async def _install(definition: Mapping[str, Any]) -> None:
     api = await connect()
     try:
-        store = Definitions(api)
-        await apply_crd(store, definition)
-        await wait_until_served(store)
+        keeper = DefinitionKeeper(api, definition)
+        await keeper.apply()
+        await keeper.wait_until_served()
     finally:
         await api.close()
 
@@ -167,7 +203,7 @@ def main() -> int:
         env.finish()
         logs.configure(level, form, sys.stderr)
         definition = read_definition(file)
-        asyncio.run(_install(definition))
+        asyncio.run(install(definition))
     except SettingsError as error:
         print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 the log is not configured yet
         return 2

@@ -75,7 +75,7 @@ class Leadership:
     `holder` is the other operator that the last `hold` found; empty when there was none, and until it was seen to renew
     the Lease. An operator that was killed leaves a Lease that nobody renews.
 
-    `follows_another`: the last `hold` took a Lease that another operator has held and released since this one held it.
+    `follows_another`: the last `hold` took the Lease, and another operator may have led since this one did.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Leadership:
         self._now = now
         self.holder = ""
         self.follows_another = False
+        self._another_led = False
         self._has_held = False
         self._until = float("-inf")
         self._seen: tuple[str, float] = ("", float("-inf"))
@@ -100,12 +101,26 @@ class Leadership:
         """Return whether a write that starts now ends within our Lease."""
         return self._monotonic() < self._until
 
+    @property
+    def stands_by(self) -> bool:
+        """Whether a replica of this operator leads, and this one is able to take over."""
+        return are_replicas(self.holder, self._me)
+
     async def hold(self) -> str | None:
         """Take or renew the Lease. Return why it is not ours, or None.
 
         Raises:
             ClusterError: the API server can't be reached, or rejects the request.
         """
+        try:
+            reason = await self._take()
+        except ClusterError:
+            self.holder = ""
+            raise
+        self._another_led = reason is not None
+        return reason
+
+    async def _take(self) -> str | None:
         began = self._monotonic()
         state = _state_of(await self._leases.lease())
         if state.version and state.version != self._seen[0]:
@@ -118,7 +133,7 @@ class Leadership:
         self.holder = ""
         if not await self._leases.write_lease(self._held_by(self._me, state)):
             return "the lease changed before this operator could take it"
-        self.follows_another = self._has_held and state.holder != self._me
+        self.follows_another = self._another_led or (self._has_held and state.holder != self._me)
         self._has_held = True
         # From before the request: the Lease can't end earlier than that for another operator.
         self._until = began + DURATION_SECONDS - MAX_WRITE_SECONDS

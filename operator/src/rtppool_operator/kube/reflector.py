@@ -17,9 +17,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-from rtppool_operator.kube.api_server import ClusterError, read_items
+from rtppool_operator.kube.api_server import FORBIDDEN, JSON, ONLY_METADATA, ApiServer, ClusterError, read_items
 
 log = logging.getLogger(__name__)
 
@@ -28,20 +28,70 @@ RESYNC_SECONDS = 600
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
 # The cache of an API server that starts is behind for seconds. A store that was restored from a backup stays behind.
 MAX_REFUSED_SECONDS = 60.0
+# A server sends a bookmark about once a minute. A stream without a byte for longer is dead.
+SILENT_SECONDS = 75.0
+# Ownership needs a node's labels alone: a tenth of the bytes.
+ONLY_LISTED_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 
 Kept = TypeVar("Kept")
 
 
-class Objects(Protocol):
-    """The objects of one path of the API, by their name in messages."""
+class ObjectList:
+    """Lists and watches the objects of a path that a `selector` selects. `name` is theirs in messages.
 
-    name: str
+    All methods raise ClusterError when the API server rejects the request, can't be reached, or is silent.
+    """
+
+    def __init__(
+        self,
+        api: ApiServer,
+        name: str,
+        path: str,
+        selector: Mapping[str, str] | None = None,
+        *,
+        metadata_only: bool = False,
+    ) -> None:
+        self._api = api
+        self.name = name
+        self._path = path
+        self._selector = selector or {}
+        self._accept_list = ONLY_LISTED_METADATA if metadata_only else JSON
+        self._accept_changes = ONLY_METADATA if metadata_only else JSON
 
     async def read(self, query: Mapping[str, str]) -> Mapping[str, Any]:
-        """Return a list, or raise `ClusterError`."""
+        """Return a list."""
+        return await self._api.read(f"list {self.name}", self._path, {**query, **self._selector}, self._accept_list)
 
     def changes(self, version: str, seconds: int) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, Any]]]:
-        """Watch from a version on, or raise `ClusterError`."""
+        """Watch from a version of a list on, for at most so many seconds. The iterator yields the watch's events."""
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(seconds),
+            **self._selector,
+        }
+        return self._api.stream(f"watch {self.name}", self._path, query, self._accept_changes, SILENT_SECONDS)
+
+
+class NamedObject(ObjectList):
+    """Lists and watches one object of a path. Where a role grants `get` alone, as in 0.1.0, it is read by name."""
+
+    def __init__(self, api: ApiServer, kind: str, path: str, name: str) -> None:
+        super().__init__(api, f"{kind} {name}", path, {"fieldSelector": f"metadata.name={name}"})
+        self._object_path = f"{path}/{name}"
+
+    async def read(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return a list of the object, which is empty without it."""
+        try:
+            return await super().read(query)
+        except ClusterError as error:
+            if error.status != FORBIDDEN:
+                raise
+        found = await self._api.find(f"get {self.name}", self._object_path)
+        if found is None:
+            return {"metadata": {"resourceVersion": "0"}, "items": []}
+        return {"metadata": found["metadata"], "items": [found]}
 
 
 def _ignore(_before: object, _after: object) -> None:
@@ -58,7 +108,7 @@ class Reflector(Generic[Kept]):
 
     def __init__(
         self,
-        objects: Objects,
+        objects: ObjectList,
         keep: Callable[[Mapping[str, Any]], Kept | None],
         changed: Callable[[Kept | None, Kept | None], None] = _ignore,
         monotonic: Callable[[], float] = time.monotonic,
@@ -79,6 +129,12 @@ class Reflector(Generic[Kept]):
         self.items: Mapping[str, Kept] = {}
         self.problem: str | None = f"{objects.name} were not listed yet"
         self.corrections = 0
+
+    def current(self) -> Mapping[str, Kept]:
+        """Return the items, or raise ClusterError while they may be out of date."""
+        if self.problem is not None:
+            raise ClusterError(self.problem)
+        return self.items
 
     async def run(self) -> None:
         """List and watch until cancelled."""

@@ -1,20 +1,21 @@
-"""From the cluster's pools and nodes to the relays: read the cluster, write `pools.json`, annotate relay pods."""
+"""From the cluster's pools and nodes to the relays: read the cluster, write `pools.json`, annotate relay pods.
+
+The values of the default pool are applied along with it, once for each change of them.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
 
 from rtppool_operator.kube.api_server import ClusterError
+from rtppool_operator.kube.cluster import Cluster
 from rtppool_operator.kube.writer import Writer
-from rtppool_operator.loop.default_pool_keeper import DefaultPoolStore
-from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
+from rtppool_operator.pools.cluster_view import ClusterView
+from rtppool_operator.pools.default_pool import DefaultPool
 from rtppool_operator.pools.desired import Desired, desired_state, pods_to_refresh
-from rtppool_operator.pools.event import PoolEvent
-from rtppool_operator.pools.spec import Pool
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.progress import RelayProgress
 from rtppool_operator.status.log_lines import pool_change_lines
@@ -23,28 +24,9 @@ from rtppool_operator.work_counters import WorkCounters
 log = logging.getLogger(__name__)
 
 ANNOTATIONS_AT_ONCE = 16
-
-
-class ClusterAccess(DefaultPoolStore, Protocol):
-    """The operator's access to the cluster. Every call may raise `ClusterError`."""
-
-    def read_view(self) -> ClusterView:
-        """Return the cluster as watches show it, or raise `ClusterError` while they are out of date."""
-
-    def list_anew(self) -> None:
-        """Have no view until the cluster was read again, because the watches may be behind."""
-
-    async def write(self, text: str, *, exists: bool) -> None:
-        """Write `pools.json`."""
-
-    async def refresh(self, relay: RelayPod, revision: str) -> None:
-        """Annotate a relay's pod."""
-
-    async def write_status(self, pool: Pool, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Replace a pool's status, and return it as stored; None when nothing was written."""
-
-    async def create_event(self, pool: Pool, event: PoolEvent, reporter: str) -> None:
-        """Create an event."""
+DEFAULT_POOL_ACTION = "default_pool"
+# An administrator has to change the values, the CRD or the rights first.
+REFUSED_RETRY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +43,7 @@ class Configurator:
 
     def __init__(
         self,
-        cluster: ClusterAccess,
+        cluster: Cluster,
         writer: Writer,
         progress: RelayProgress,
         counts: WorkCounters,
@@ -99,9 +81,8 @@ class Configurator:
         before = self.snapshot.desired if self.snapshot is not None else None
         desired = desired_state(view, self._policy, self._last)
         if view.written != desired.text:
-            write = partial(self._cluster.write, desired.text, exists=view.written is not None)
-            await self._writer.write("configuration", write)
-            self._counts.config_writes += 1
+            await self._writer.write("configuration", partial(self._cluster.write, desired.text))
+            self._counts.totals["config_writes"] += 1
             log.info("configuration written", extra={"fields": {"revision": desired.revision}})
         self._last = desired
         self.snapshot = Snapshot(view, desired, began)
@@ -123,9 +104,61 @@ class Configurator:
         results = await self._writer.write_all("annotation", calls, ANNOTATIONS_AT_ONCE)
         done = [not isinstance(result, ClusterError) for result in results]
         self.unfinished = not all(done)
-        self._counts.annotations += sum(done[: len(fresh)])
-        self._counts.nudges += sum(done[len(fresh) :])
+        self._counts.totals["annotations"] += sum(done[: len(fresh)])
+        self._counts.totals["nudges"] += sum(done[len(fresh) :])
 
 
 def _generations(desired: Desired) -> dict[str, int]:
     return {uid: claim.pool.generation for uid, claim in desired.claims.items()}
+
+
+class DefaultPoolKeeper:
+    """Compares the values with the cluster in each round. `problem` is None without values, and once they apply."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        writer: Writer,
+        values: DefaultPool | None,
+        namespace: str,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._writer = writer
+        self._values = values
+        self._namespace = namespace
+        self._monotonic = monotonic
+        self._retry_at_seconds = float("-inf")
+        self.problem = f"the default pool {values.name} was not applied yet" if values is not None else None
+
+    async def run_round(self, view: ClusterView) -> bool:
+        """Apply the values where they are due; return whether the pool was applied.
+
+        Raises:
+            NotLeadingError: another operator may be writing.
+        """
+        values = self._values
+        if values is None or self._monotonic() < self._retry_at_seconds:
+            return False
+        due = values.is_due(view, self._namespace)
+        try:
+            if due:
+                apply = partial(self._cluster.apply_default_pool, values.document(self._namespace))
+                await self._writer.write(DEFAULT_POOL_ACTION, apply)
+            elif view.default_pool != values.name and values.find(view, self._namespace) is not None:
+                await self._writer.write(DEFAULT_POOL_ACTION, partial(self._cluster.record_default_pool, values.name))
+        except ClusterError as error:
+            self._fail(values, error)
+            return False
+        self.problem = None
+        if due:
+            log.info("default pool applied", extra={"fields": {"pool": values.name, "managed": values.managed}})
+        return due
+
+    def _fail(self, values: DefaultPool, error: ClusterError) -> None:
+        problem = f"the values of the default pool {values.name} can't be applied: {error}"
+        if problem != self.problem:
+            log.warning("%s", problem)
+        self.problem = problem
+        if error.is_refusal:
+            self._retry_at_seconds = self._monotonic() + REFUSED_RETRY_SECONDS

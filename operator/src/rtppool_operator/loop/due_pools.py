@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
-from rtppool_operator.status.memory import StatusMemory
+from rtppool_operator.status.memory import NOT_HELD, PoolMemory
 from rtppool_operator.status.write_policy import FIGURES_PAUSE_SECONDS
 
 
 @dataclass(slots=True)
 class DuePools:
-    """What each pool was last computed of, and when it is computed again, by uid. Times are monotonic."""
+    """The memories of all pools by uid, and the relays of the last round. Times are monotonic."""
 
-    _claims: dict[str, Claim] = field(default_factory=dict)
-    _computed_at: dict[str, float] = field(default_factory=dict)
-    _held: dict[str, float] = field(default_factory=dict)
+    memories: defaultdict[str, PoolMemory] = field(default_factory=lambda: defaultdict(PoolMemory))
     _relays: tuple[RelayPod, ...] = ()
     _silent: set[str] = field(default_factory=set)
 
@@ -35,7 +33,6 @@ class DuePools:
         with_news: set[str],
         with_figures: set[str],
         unheard: set[str],
-        memory: StatusMemory,
         now_seconds: float,
     ) -> list[Claim]:
         """Return the claims to compute now. All others are sets of nodes.
@@ -45,45 +42,32 @@ class DuePools:
         """
         due = []
         for claim in claims:
-            uid, own = claim.pool.uid, nodes_of(claim)
+            memory, own = self.memories[claim.pool.uid], nodes_of(claim)
             if not own.isdisjoint(unheard):
                 continue
             if not own.isdisjoint(with_figures):
-                self._hold_at_most(uid, self._computed_at.get(uid, now_seconds) + FIGURES_PAUSE_SECONDS)
-            has_news = claim != self._claims.get(uid) or not own.isdisjoint(with_news)
-            if not has_news and self._held.get(uid, float("inf")) > now_seconds:
+                memory.held_until_seconds = min(
+                    memory.held_until_seconds, memory.computed_at_seconds + FIGURES_PAUSE_SECONDS
+                )
+            has_news = claim != memory.claim or not own.isdisjoint(with_news)
+            if not has_news and memory.held_until_seconds > now_seconds:
                 continue
-            paused_until = memory.paused_until(uid, now_seconds)
+            paused_until = memory.paused_until(now_seconds)
             if paused_until is not None:
-                self.hold(uid, paused_until)
+                memory.held_until_seconds = paused_until
                 continue
-            self._held.pop(uid, None)
-            self._claims[uid], self._computed_at[uid] = claim, now_seconds
+            memory.claim, memory.computed_at_seconds, memory.held_until_seconds = claim, now_seconds, NOT_HELD
             due.append(claim)
         return due
 
-    def hold(self, uid: str, until_seconds: float) -> None:
-        """Compute a pool again at this time, whatever happens."""
-        self._held[uid] = until_seconds
+    def held_until_seconds(self) -> float:
+        """Return when the next pool is computed, whatever happens; infinity without one."""
+        return min((memory.held_until_seconds for memory in self.memories.values()), default=NOT_HELD)
 
-    def held_until_seconds(self) -> float | None:
-        """Return when the next pool is computed, whatever happens; None without one."""
-        return min(self._held.values(), default=None)
-
-    def record_write(self, claim: Claim, status: Any) -> None:
-        """Note that a status was written and stored like this, so that the watch that shows it brings no news."""
-        uid = claim.pool.uid
-        self._held.pop(uid, None)
-        self._claims[uid] = replace(claim, pool=replace(claim.pool, status=status))
-
-    def keep_only(self, uids: set[str]) -> None:
+    def keep_only(self, uids: Collection[str]) -> None:
         """Forget all other pools."""
-        for held in (self._claims, self._computed_at, self._held):
-            for uid in held.keys() - uids:
-                del held[uid]
-
-    def _hold_at_most(self, uid: str, until_seconds: float) -> None:
-        self._held[uid] = min(until_seconds, self._held.get(uid, until_seconds))
+        for uid in self.memories.keys() - set(uids):
+            del self.memories[uid]
 
 
 def nodes_of(claim: Claim) -> set[str]:

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rtppool_operator.loop.default_pool_keeper import ACTION
+from rtppool_operator.loop.configure import DEFAULT_POOL_ACTION
 from rtppool_operator.loop.reconciler import LEASE, Reconciler
 from rtppool_operator.relays.polling import Poller
-from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
+from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT
 
 _CONDITION_VALUES = {"True": 1.0, "False": 0.0}
 # Every action has a sample from the start, so that its first failure is an increase.
-FAILING_ACTIONS = (LEASE, CONFIGURE, POLL, REPORT, "configuration", "annotation", "status", "event", ACTION)
-
-
-@dataclass(frozen=True, slots=True)
-class MetricsContext:
-    """Figures from outside the reconciler."""
-
-    throttled: Callable[[], int] = lambda: 0
-    definition_problem: Callable[[], str | None] = lambda: None
-    watch_restarts: Callable[[], int] = lambda: 0
-    resync_corrections: Callable[[], int] = lambda: 0
+ACTIONS = (LEASE, CONFIGURE, POLL, REPORT, "configuration", "annotation", "status", "event", DEFAULT_POOL_ACTION)
+TOTALS = {
+    "config_writes": "Writes of pools.json.",
+    "annotations": "Pods annotated because their node's entry changed.",
+    "nudges": "Pods annotated again because their relay was still behind.",
+    "status_writes": "Writes of a pool's status.",
+    "events": "Events created on pools.",
+    "api_throttled": "Responses of the API server that it is overloaded (429).",
+    "resync_corrections": "Objects that a list showed otherwise than the watch before it.",
+    "watch_restarts": "Unexpected ends of the watch of pools.",
+}
 
 
 class OperatorMetrics(Collector):
-    """Reads the reconciler, the poller and their context at each scrape."""
+    """Reads the reconciler and the poller at each scrape.
 
-    def __init__(self, reconciler: Reconciler, poller: Poller, context: MetricsContext | None = None) -> None:
+    `elsewhere` has the figures from outside of them: totals, and `definition_outdated`.
+    """
+
+    def __init__(
+        self, reconciler: Reconciler, poller: Poller, elsewhere: Mapping[str, Callable[[], int]] | None = None
+    ) -> None:
         self._reconciler = reconciler
         self._poller = poller
-        self._context = context or MetricsContext()
+        self._elsewhere = elsewhere or {}
 
     def describe(self) -> Iterable[Metric]:
         """Return no metric at registration."""
@@ -42,60 +46,41 @@ class OperatorMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield all metric families. A figure that was not measured has no sample."""
-        counts = self._reconciler.counts
-        yield _by_label(
-            "cycles",
-            "Rounds over the cluster, each with its writes.",
-            "result",
-            {"done": counts.cycles, "failed": counts.failed_cycles},
-        )
-        answered = self._poller.polls - self._poller.failed_polls
-        polls = {"heard": answered, "failed": self._poller.failed_polls}
+        counts, poller = self._reconciler.counts, self._poller
+        cycles = {"done": counts.totals["cycles"], "failed": counts.totals["failed_cycles"]}
+        yield _by_label("cycles", "Rounds over the cluster, each with its writes.", "result", cycles)
+        polls = {"heard": poller.polls - poller.failed_polls, "failed": poller.failed_polls}
         yield _by_label("relay_polls", "Polls of relays.", "result", polls)
-        errors = dict.fromkeys(FAILING_ACTIONS, 0) | counts.errors | self._reconciler.jobs.failures()
+        errors = dict.fromkeys(ACTIONS, 0) | counts.errors | self._reconciler.jobs.failures()
         yield _by_label("errors", "Failures by action.", "what", errors)
-        yield from self._totals(counts)
-        yield _rounds(counts)
-        yield from self._gauges(counts)
-        yield self._conditions(counts)
-
-    def _totals(self, counts: WorkCounters) -> Iterable[Metric]:
-        around = self._context
-        for name, text, value in (
-            ("config_writes", "Writes of pools.json.", counts.config_writes),
-            ("annotations", "Pods annotated because their node's entry changed.", counts.annotations),
-            ("nudges", "Pods annotated again because their relay was still behind.", counts.nudges),
-            ("status_writes", "Writes of a pool's status.", counts.status_writes),
-            ("events", "Events created on pools.", counts.events),
-            ("api_throttled", "Responses of the API server that it is overloaded (429).", around.throttled()),
-            (
-                "resync_corrections",
-                "Objects that a list showed otherwise than the watch before it.",
-                around.resync_corrections(),
-            ),
-            ("watch_restarts", "Unexpected ends of the watch of pools.", around.watch_restarts()),
-        ):
-            yield CounterMetricFamily(f"rtp_operator_{name}", text, value)
-
-    def _gauges(self, counts: WorkCounters) -> Iterable[Metric]:
-        outdated = float(self._context.definition_problem() is not None)
+        elsewhere = {name: read() for name, read in self._elsewhere.items()}
+        for name, text in TOTALS.items():
+            yield CounterMetricFamily(f"rtp_operator_{name}", text, counts.totals[name] + elsewhere.get(name, 0))
+        for family in counts.rounds.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
         for name, text, number in (
             ("pools", "RtpPool objects at the last round.", counts.pools),
             ("relays", "Relay pods at the last round.", counts.relays),
             ("leading", "1 while this operator holds the lease and reaches the API server.", self._leading()),
-            ("definition_outdated", "1 while this operator's definition of RtpPool is not in force.", outdated),
+            (
+                "definition_outdated",
+                "1 while this operator's definition of RtpPool is not in force.",
+                elsewhere.get("definition_outdated", 0),
+            ),
             ("last_cycle_seconds", "Duration of the last round with its writes.", counts.last_cycle_seconds),
         ):
             yield GaugeMetricFamily(f"rtp_operator_{name}", text, number)
+        yield self._conditions()
 
-    def _conditions(self, counts: WorkCounters) -> Metric:
+    def _conditions(self) -> Metric:
         family = GaugeMetricFamily(
             "rtp_operator_pool_condition",
             "1 while a condition of a pool is True, 0 while it is False; absent while it is unknown.",
             labels=["pool", "condition"],
         )
         if self._leading():
-            for pool, conditions in counts.conditions.items():
+            for pool, conditions in self._reconciler.counts.conditions.items():
                 for kind, status in conditions.items():
                     if status in _CONDITION_VALUES:
                         family.add_metric([pool, kind], _CONDITION_VALUES[status])
@@ -109,11 +94,4 @@ def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> Metri
     family = CounterMetricFamily(f"rtp_operator_{name}", text, labels=[label])
     for value, count in values.items():
         family.add_metric([value], count)
-    return family
-
-
-def _rounds(counts: WorkCounters) -> Metric:
-    family = HistogramMetricFamily("rtp_operator_round_seconds", "Duration of a round.", labels=["round"])
-    for name, durations in counts.rounds.items():
-        family.add_metric([name], buckets=list(durations.cumulative()), sum_value=durations.total_seconds)
     return family

@@ -16,18 +16,17 @@ from typing import Any
 
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.api_server import ClusterError
-from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership, are_replicas
+from rtppool_operator.kube.cluster import Cluster
+from rtppool_operator.kube.lease import RENEW_SECONDS, Leadership
 from rtppool_operator.kube.writer import NotLeadingError, Writer
-from rtppool_operator.loop.configure import ClusterAccess, Configurator, Snapshot
-from rtppool_operator.loop.default_pool_keeper import DefaultPoolKeeper
+from rtppool_operator.loop.configure import Configurator, DefaultPoolKeeper, Snapshot
 from rtppool_operator.loop.report import StatusReporter
 from rtppool_operator.pools.default_pool import DefaultPool
 from rtppool_operator.pools.trust import TrustPolicy
-from rtppool_operator.relays.followers import Followers
 from rtppool_operator.relays.observed import POLL_SECONDS
 from rtppool_operator.relays.polling import Poller
 from rtppool_operator.relays.progress import RelayProgress
-from rtppool_operator.status.pool_view import PoolView
+from rtppool_operator.status.memory import PoolView
 from rtppool_operator.work_counters import CONFIGURE, POLL, REPORT, WorkCounters
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Reconciler:
 
     def __init__(
         self,
-        cluster: ClusterAccess,
+        cluster: Cluster,
         poller: Poller,
         leadership: Leadership,
         me: str,
@@ -67,22 +66,16 @@ class Reconciler:
         self._leadership = leadership
         self._monotonic = monotonic
         writer = self._writer = Writer(leadership.leads, self.counts)
-        self._followers = Followers(poller, self.jobs)
         self._progress = RelayProgress()
         self._configurator = Configurator(cluster, writer, self._progress, self.counts, policy, monotonic)
         self._default_pool = DefaultPoolKeeper(cluster, writer, default_pool, policy.namespace, monotonic)
-        self._reporter = StatusReporter(
-            cluster, writer, poller, self._followers, self._progress, me, self.counts, monotonic, unix
-        )
+        self._reporter = StatusReporter(cluster, writer, poller, self._progress, me, self.counts, monotonic, unix)
         self._problems: dict[str, str] = {CONFIGURE: "the cluster was not read yet"}
         self._done_at = dict.fromkeys((CONFIGURE, POLL, REPORT), monotonic())
         self._wake = asyncio.Event()
         self._wake_later: asyncio.TimerHandle | None = None
         self._relays_seen = asyncio.Event()
         self._calls_at_seconds = float("-inf")
-        self._other_led = False
-        self._me = me
-        self._stands_by = False
 
     @property
     def problem(self) -> str | None:
@@ -102,7 +95,7 @@ class Reconciler:
     @property
     def stands_by(self) -> bool:
         """Whether a replica of this operator leads, and this one is able to take over."""
-        return self._stands_by
+        return self._leadership.stands_by
 
     def stalled_seconds(self) -> float:
         """Return the time since the last round of the loop that is furthest behind, failed rounds included."""
@@ -135,7 +128,6 @@ class Reconciler:
 
     async def close(self) -> None:
         """Wait for writes in progress, then release the lease."""
-        await self._followers.close()
         await self._poller.close()
         await self._writer.finish()
         try:
@@ -152,19 +144,12 @@ class Reconciler:
 
     async def _hold(self) -> None:
         led = self._leadership.leads()
-        try:
-            reason = await self._leadership.hold()
-        except ClusterError:
-            self._stands_by = False
-            raise
-        self._stands_by = reason is not None and are_replicas(self._leadership.holder, self._me)
+        reason = await self._leadership.hold()
         if reason is not None:
-            self._other_led = True
             raise NotLeadingError(f"{reason}; this operator waits, because one operator serves a cluster")
         if led:
             return
-        if self._other_led or self._leadership.follows_another:
-            self._other_led = False
+        if self._leadership.follows_another:
             self._configurator.forget()
             self._reporter.begin()
         self._wake.set()
@@ -191,7 +176,7 @@ class Reconciler:
             snapshot = self._configurator.snapshot if self._leadership.leads() else None
             if snapshot is None:
                 self._reporter.forget_relays()
-            self._followers.follow(() if snapshot is None else snapshot.view.relays)
+            self._poller.follow(() if snapshot is None else snapshot.view.relays, self.jobs)
             self._poller.tick()
             self._done_at[POLL] = self._monotonic()
             await self._until(began + POLL_SECONDS, self._relays_seen)
@@ -213,13 +198,8 @@ class Reconciler:
             await asyncio.sleep(GATHER_SECONDS)
 
     def _next_report_at(self, began_seconds: float) -> float:
-        held, nudge = self._reporter.held_until_seconds(), self._progress.next_nudge_seconds()
-        then = [self._calls_at_seconds]
-        if held is not None:
-            then.append(held)
-        if nudge is not None:
-            then.append(max(nudge, began_seconds + NUDGE_CHECK_SECONDS))
-        return min(then)
+        nudge = max(self._progress.next_nudge_seconds(), began_seconds + NUDGE_CHECK_SECONDS)
+        return min(self._calls_at_seconds, self._reporter.held_until_seconds(), nudge)
 
     async def _configure(self) -> None:
         began = self._monotonic()
@@ -232,16 +212,15 @@ class Reconciler:
                 self._wake.set()
         if changed:
             self._poller.news.set()
-        self.counts.cycles += 1
+        self.counts.totals["cycles"] += 1
         self.counts.last_cycle_seconds = self._monotonic() - began
-        self.counts.rounds[CONFIGURE].add(self.counts.last_cycle_seconds)
+        self.counts.rounds.labels(CONFIGURE).observe(self.counts.last_cycle_seconds)
 
     async def _report_statuses(self, snapshot: Snapshot, *, with_calls: bool) -> None:
         began = self._monotonic()
         await self._reporter.run_round(snapshot, with_calls=with_calls)
-        self.counts.rounds[REPORT].add(self._monotonic() - began)
-        nudge = self._progress.next_nudge_seconds()
-        if nudge is not None and nudge <= self._monotonic():
+        self.counts.rounds.labels(REPORT).observe(self._monotonic() - began)
+        if self._progress.next_nudge_seconds() <= self._monotonic():
             self._wake.set()
 
     async def _guarded(self, part: str, work: Coroutine[Any, Any, None]) -> None:
@@ -258,7 +237,7 @@ class Reconciler:
             self._log_change(part, None)
             return
         if part == CONFIGURE:
-            self.counts.failed_cycles += 1
+            self.counts.totals["failed_cycles"] += 1
         self.counts.errors[part] += 1
         self._log_change(part, problem)
 

@@ -11,7 +11,7 @@ from rtppool_core.net.udp import host_port
 from rtppool_core.pages.templates import Templates
 from rtppool_operator.relays.observed import RelayState
 from rtppool_operator.status.conditions import REASONS, find_remedy
-from rtppool_operator.status.pool_view import PoolView
+from rtppool_operator.status.memory import PoolView
 
 # The package that has the templates and the static files.
 PACKAGE = "rtppool_operator.page"

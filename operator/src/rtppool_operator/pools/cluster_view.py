@@ -37,11 +37,12 @@ class RelayPod:
 class Configuration:
     """The relays' ConfigMap: the text of `pools.json`, and the recorded name of a default pool that existed.
 
-    Without a ConfigMap, both are None. Without the file in it, the text is empty.
+    Without a ConfigMap, both are None. Without the file in it, the text is empty. `version` is the resource version.
     """
 
     text: str | None = None
     default_pool: str | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

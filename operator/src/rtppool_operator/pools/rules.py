@@ -10,13 +10,10 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from rtppool_core.contract.port_range import REFLECTOR_PORTS
-from rtppool_operator.pools.schema import Refusal
-
-if TYPE_CHECKING:
-    from rtppool_operator.pools.spec import PoolSpec
+from rtppool_operator.pools.spec import PoolSpec
 
 # The patterns of the CEL rules; a test compares them.
 HOST_NAME = "^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?[.])*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?[.]?$"
@@ -27,6 +24,16 @@ LABEL_KEY = (
 )
 LABEL_VALUE = "^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$"
 MAX_LABEL_KEY = 317
+
+
+class Refusal(NamedTuple):
+    """The field as the API server names it (`spec.echo.port`), and a message with its value and the accepted values."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
 
 
 def check_rules(spec: PoolSpec) -> Refusal | None:

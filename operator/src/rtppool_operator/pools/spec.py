@@ -75,3 +75,12 @@ class Pool:
     def key(self) -> str:
         """`namespace/name`."""
         return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEvent:
+    """A Kubernetes event. `kind` is `Warning` for a change to False."""
+
+    kind: Literal["Normal", "Warning"]
+    reason: str
+    message: str

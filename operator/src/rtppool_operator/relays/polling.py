@@ -1,4 +1,4 @@
-"""Requests for relays' `/status`, and what they answered: the last report of each relay, failures, and news.
+"""Requests for relays' `/status`, by one task for each relay: the last report of each relay, failures, and news.
 
 A relay of this version holds a request until its report changes, so a quiet relay sends a whole report every 15 s only.
 An earlier one answers at once, and is asked every two seconds.
@@ -7,17 +7,18 @@ An earlier one answers at once, and is asked every two seconds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from msgspec import structs
 
-from rtppool_core.contract.codec import Contract, ContractError, decode
-from rtppool_core.contract.report import VERSION, Report
+from rtppool_core.contract.report import Report
 from rtppool_core.contract.report_changes import (
     AFTER,
     COUNTS_SECONDS,
@@ -26,11 +27,12 @@ from rtppool_core.contract.report_changes import (
     urgent_part,
 )
 from rtppool_core.net.tls_files import TrustedAuthority
+from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.secret_file import SecretFile
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import POLL_SECONDS, Failure, LastReport
 from rtppool_operator.relays.relay_http import RelayHttp
-from rtppool_operator.relays.report_bounds import check_node, check_report
+from rtppool_operator.relays.reports import IncompatibleReportError, check_node, read_report
 
 # A whole second of it may be a busy operator's own.
 TIMEOUT_SECONDS = 3.0
@@ -44,22 +46,25 @@ MIN_PAUSE_SECONDS = 0.4
 # A wait is in whole seconds, and the last one may end a second later.
 WHOLE_REPORT_SECONDS, WHOLE_REPORT_SECONDS_OF_MANY = 14.0, 59.0
 MANY_RELAYS = 1000
-
-
-class IncompatibleReportError(ContractError):
-    """A report of a version that this operator does not read."""
-
-
-class _Version(Contract, frozen=True):
-    version: Any = VERSION
+JOB = "polls of a relay"
+# News of a relay: of conditions; of numbers of calls and ports, and failures; of figures.
+URGENT, MOVED, MEASURED = "urgent", "moved", "measured"
 
 
 @dataclass(slots=True)
-class _Progress:
-    """A relay's missed polls in a row, and when its next whole report is due."""
+class _Followed:
+    """A relay with its task, its missed polls in a row, and the time of its next whole report."""
 
+    relay: RelayPod
     missed: int = 0
     whole_at_seconds: float = 0.0
+    is_behind: bool = False
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    def end(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Poller:
@@ -82,10 +87,8 @@ class Poller:
         self._uniform = uniform
         self._slots = asyncio.Semaphore(MAX_POLLS_IN_FLIGHT)
         self._doubtful_slots = asyncio.Semaphore(MAX_DOUBTFUL_POLLS)
-        self._progress: dict[str, _Progress] = {}
-        self._urgent: set[str] = set()
-        self._moved: set[str] = set()
-        self._measured: set[str] = set()
+        self._followed: dict[str, _Followed] = {}
+        self._noted: dict[str, set[str]] = {kind: set() for kind in (URGENT, MOVED, MEASURED)}
         self._ticked_at_seconds = float("-inf")
         self._whole_report_seconds = WHOLE_REPORT_SECONDS
         self.news = asyncio.Event()
@@ -95,38 +98,53 @@ class Poller:
         self.failed_polls = 0
 
     async def close(self) -> None:
-        """Close all connections."""
+        """End all tasks, and close all connections."""
+        tasks = [each.task for each in self._followed.values() if each.task is not None]
+        self.keep_only(())
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._http.close()
+
+    def follow(self, relays: Iterable[RelayPod], jobs: PeriodicJobs) -> None:
+        """Ask these relays again and again, and forget all others. A relay with another address is asked anew."""
+        wanted = tuple(relays)
+        self.keep_only(wanted)
+        for relay in wanted:
+            followed = self._of(relay)
+            known, followed.relay = followed.relay, relay
+            if followed.task is None or (known.address, known.port) != (relay.address, relay.port):
+                followed.end()
+                followed.task = asyncio.create_task(jobs.keep_running(JOB, partial(self._follow, followed)))
+
+    def hurry(self, uids: Collection[str]) -> None:
+        """Ask relays that are behind their configuration at once, and more often than the others from now on."""
+        for uid, followed in self._followed.items():
+            if uid in uids and not followed.is_behind:
+                followed.wake.set()
+            followed.is_behind = uid in uids
 
     def keep_only(self, relays: Iterable[RelayPod]) -> None:
         """Forget all other relays. Of more than a thousand, each sends a whole report every minute."""
         uids = {relay.uid for relay in relays}
-        for held in (self.last_reports, self.failures, self._progress):
+        for uid in self._followed.keys() - uids:
+            self._followed.pop(uid).end()
+        for held in (self.last_reports, self.failures):
             for uid in held.keys() - uids:
                 del held[uid]
-        for noted in (self._urgent, self._moved, self._measured):
+        for noted in self._noted.values():
             noted.intersection_update(uids)
         many = len(uids) > MANY_RELAYS
         self._whole_report_seconds = WHOLE_REPORT_SECONDS_OF_MANY if many else WHOLE_REPORT_SECONDS
 
     def is_settled(self, uid: str) -> bool:
         """Return whether a relay has answered, or has missed so many polls that it is silent."""
-        return uid in self.last_reports or self._of(uid).missed >= MISSED_POLLS
+        followed = self._followed.get(uid)
+        return uid in self.last_reports or (followed is not None and followed.missed >= MISSED_POLLS)
 
-    def take_urgent(self) -> set[str]:
-        """Return the relays with news since the last call."""
-        taken, self._urgent = self._urgent, set()
-        self.news.clear()
-        return taken
-
-    def take_moved(self) -> set[str]:
-        """Return the relays with another number of calls or ports, or another failure, since the last call."""
-        taken, self._moved = self._moved, set()
-        return taken
-
-    def take_measured(self) -> set[str]:
-        """Return the relays that sent figures since the last call."""
-        taken, self._measured = self._measured, set()
+    def take(self, kind: str) -> set[str]:
+        """Return the uids of the relays with news of a kind since the last call."""
+        taken, self._noted[kind] = self._noted[kind], set()
+        if kind == URGENT:
+            self.news.clear()
         return taken
 
     def tick(self) -> None:
@@ -154,14 +172,14 @@ class Poller:
         except Exception as error:  # noqa: BLE001 no response of a relay may stop the requests to it
             self._record_failure(relay, error)
             return POLL_SECONDS
-        self._record(relay.uid, report)
+        self._record(relay, report)
         can_hold = report.position is not None
         pause = MIN_PAUSE_SECONDS if can_hold or is_behind else POLL_SECONDS
         return max(0.0, began + pause - self._monotonic())
 
     async def _next_report(self, relay: RelayPod, now_seconds: float) -> Report:
         """Return the whole report where it is due or nothing is known, else what the relay reports when it changes."""
-        last, progress = self.last_reports.get(relay.uid), self._of(relay.uid)
+        last, progress = self.last_reports.get(relay.uid), self._of(relay)
         position = None if last is None else last.report.position
         left_seconds = math.ceil(progress.whole_at_seconds - now_seconds)
         if last is None or position is None or progress.missed or left_seconds <= 0:
@@ -172,15 +190,16 @@ class Poller:
         body = await self._http.get(relay, f"/status?{query}", wait_seconds)
         return _with_figures(_read(relay, body), last.report) if body else last.report
 
-    def _record(self, uid: str, report: Report) -> None:
-        now, last, progress = self._monotonic(), self.last_reports.get(uid), self._of(uid)
+    def _record(self, relay: RelayPod, report: Report) -> None:
+        uid, progress = relay.uid, self._of(relay)
+        now, last = self._monotonic(), self.last_reports.get(uid)
         was_missed, progress.missed = progress.missed, 0
         self.failures.pop(uid, None)
         self.last_reports[uid] = LastReport(report, now, int(self._unix()))
         if last is not None and last.report is report:
             return
         if last is None or report.windows is not last.report.windows:
-            self._measured.add(uid)
+            self._noted[MEASURED].add(uid)
             # Relays that are first asked together send their whole reports at different times.
             share = self._uniform(0.1, 1) if last is None else 1
             progress.whole_at_seconds = now + share * self._whole_report_seconds
@@ -188,17 +207,17 @@ class Poller:
             # The first figures of calls are soon there, and are not to wait for the next whole report.
             progress.whole_at_seconds = min(progress.whole_at_seconds, now + COUNTS_SECONDS)
         if last is None or _counts(last.report) != _counts(report):
-            self._moved.add(uid)
+            self._noted[MOVED].add(uid)
         if last is None or was_missed or urgent_part(last.report) != urgent_part(report):
             self._note_news(uid)
 
     def _record_failure(self, relay: RelayPod, error: Exception) -> None:
-        uid, progress = relay.uid, self._of(relay.uid)
+        uid, progress = relay.uid, self._of(relay)
         self.failed_polls += 1
         progress.missed += 1
         failure = Failure(self._http.reason(relay, error), isinstance(error, IncompatibleReportError))
         if failure != self.failures.get(uid):
-            self._moved.add(uid)
+            self._noted[MOVED].add(uid)
         self.failures[uid] = failure
         last = self.last_reports.get(uid)
         if last is not None and last.missed_at_seconds is None:
@@ -207,11 +226,21 @@ class Poller:
             self._note_news(uid)
 
     def _note_news(self, uid: str) -> None:
-        self._urgent.add(uid)
+        self._noted[URGENT].add(uid)
         self.news.set()
 
-    def _of(self, uid: str) -> _Progress:
-        return self._progress.setdefault(uid, _Progress())
+    def _of(self, relay: RelayPod) -> _Followed:
+        if relay.uid not in self._followed:
+            self._followed[relay.uid] = _Followed(relay)
+        return self._followed[relay.uid]
+
+    async def _follow(self, followed: _Followed) -> None:
+        while True:
+            pause = await self.ask(followed.relay, is_behind=followed.is_behind)
+            followed.wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await followed.wake.wait()
 
 
 def _counts(report: Report) -> tuple[Any, ...]:
@@ -231,27 +260,3 @@ def _read(relay: RelayPod, body: bytes) -> Report:
     report = read_report(body)
     check_node(report, relay.node)
     return report
-
-
-def read_report(body: bytes) -> Report:
-    """Read a relay's report. An accepted report can be merged with others, histograms included.
-
-    Raises:
-        IncompatibleReportError: the report has another version; the rest of it is not read.
-        ContractError: not JSON, or a field is missing or has the wrong type.
-        ValueError: a histogram of another scheme, or an impossible figure.
-    """
-    try:
-        report = decode(Report, body)
-    except ContractError:
-        # A report of another version may have another shape.
-        _check_version(decode(_Version, body).version)
-        raise
-    _check_version(report.version)
-    check_report(report)
-    return report
-
-
-def _check_version(version: Any) -> None:
-    if version != VERSION:
-        raise IncompatibleReportError(f"its report has version {str(version)[:20]}; accepted is {VERSION}")

@@ -67,9 +67,9 @@ class RelayProgress:
         """Return the uids of relays to poll more often."""
         return {uid for uid, lag in self._lags.items() if now_seconds - lag.since_seconds <= URGENT_SECONDS}
 
-    def next_nudge_seconds(self) -> float | None:
-        """Return when the first nudge is due; None while no relay is behind."""
-        return min((lag.next_nudge_seconds for lag in self._lags.values()), default=None)
+    def next_nudge_seconds(self) -> float:
+        """Return when the first nudge is due; infinity while no relay is behind."""
+        return min((lag.next_nudge_seconds for lag in self._lags.values()), default=float("inf"))
 
     def nudges_due(self, relays: Iterable[RelayPod], now_seconds: float) -> list[tuple[RelayPod, str]]:
         """Return the relays to annotate again with their annotations, and count the nudge."""

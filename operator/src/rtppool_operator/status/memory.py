@@ -1,4 +1,4 @@
-"""The last written status of each pool, as computed and as the API server stored it.
+"""What the operator remembers of a pool between two rounds: the last computation, the last write, and sent events.
 
 An older definition drops fields. So the operator compares a listed status with the stored one, not with the computed
 one: it notices edits of other clients, and does not write dropped fields again and again.
@@ -7,89 +7,147 @@ one: it notices edits of other clients, and does not write dropped fields again 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rtppool_operator.pools.spec import Pool
-from rtppool_operator.status.write_policy import MIN_PAUSE_SECONDS, write_is_due
+from rtppool_core.contract.report import Report
+from rtppool_operator.pools.desired import Claim
+from rtppool_operator.pools.spec import Pool, PoolEvent
+from rtppool_operator.relays.observed import PoolObservation
+from rtppool_operator.status.merged_window import merge_latency
+from rtppool_operator.status.write_policy import FIGURES_PAUSE_SECONDS, MIN_PAUSE_SECONDS, write_is_due
 
 # The pause after the API server has rejected a status.
 REFUSED_PAUSE_SECONDS = 10.0
 # A status that says that relays do not run an edit yet waits this long after the edit.
 CONFIRM_SECONDS = 0.7
+# At most one event for a condition in this time. A change within it is reported after it.
+EVENT_PAUSE_SECONDS = 10.0
+REPORTED_TYPES = ("Ready", "SLAMet")
+NEVER, NOT_HELD = float("-inf"), float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class _Write:
-    computed: Mapping[str, Any]
-    returned: Mapping[str, Any]
-    at_seconds: float
+class PoolView:
+    """A pool with the relays on its nodes, the status that was computed of them, and the conditions before."""
+
+    observation: PoolObservation
+    status: Mapping[str, Any]
+    before: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def pool(self) -> Pool:
+        """The pool."""
+        return self.observation.claim.pool
 
 
 @dataclass(slots=True)
-class StatusMemory:
-    """Writes by pool uid. Times are monotonic."""
+class PoolMemory:
+    """One pool. Times are monotonic, in seconds.
 
-    _writes: dict[str, _Write] = field(default_factory=dict)
-    _refused_at: dict[str, float] = field(default_factory=dict)
-    _edited_at: dict[str, float] = field(default_factory=dict)
+    `claim` and `view` are of the last computation, and at `held_until_seconds` the next one is due, whatever happens.
+    `computed` is the last written status (None: not by this process), and `stored` is it as the API server has it.
+    """
+
+    claim: Claim | None = None
+    view: PoolView | None = None
+    computed_at_seconds: float = NEVER
+    held_until_seconds: float = NOT_HELD
+    is_broken: bool = False
+    computed: Mapping[str, Any] | None = None
+    stored: Mapping[str, Any] = field(default_factory=dict)
+    written_at_seconds: float = NEVER
+    refused_at_seconds: float = NEVER
+    edited_at_seconds: float | None = None
+    _latency: tuple[float, list[Any], dict[str, dict[str, int]]] = (NEVER, [], {})
+    # The status of the last event and its time, by condition.
+    _sent: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def conditions(self, pool: Pool) -> Sequence[Mapping[str, Any]]:
         """Return the conditions of this operator's last write; before the first one, those of the pool."""
-        last = self._writes.get(pool.uid)
-        conditions = (pool.status if last is None else last.computed).get("conditions")
+        conditions = (pool.status if self.computed is None else self.computed).get("conditions")
         return conditions if isinstance(conditions, list) else []
 
     def is_due(self, pool: Pool, status: Mapping[str, Any], read_at_seconds: float, now_seconds: float) -> bool:
         """Return whether to write `status`. `pool` is from a read of the cluster that began at `read_at_seconds`."""
-        if self.paused_until(pool.uid, now_seconds) is not None:
+        if self.paused_until(now_seconds) is not None:
             return False
         max_loss_ppm = pool.spec.sla.max_loss_ppm if pool.spec is not None else None
-        last = self._writes.get(pool.uid)
-        if last is None:
+        if self.computed is None:
             return write_is_due(pool.status, status, None, now_seconds, max_loss_ppm)
         # A read that began before the write ended may return the previous status.
-        edited = read_at_seconds > last.at_seconds and pool.status != last.returned
-        return edited or write_is_due(last.computed, status, last.at_seconds, now_seconds, max_loss_ppm)
+        edited = read_at_seconds > self.written_at_seconds and pool.status != self.stored
+        return edited or write_is_due(self.computed, status, self.written_at_seconds, now_seconds, max_loss_ppm)
 
-    def paused_until(self, uid: str, now_seconds: float) -> float | None:
+    def paused_until(self, now_seconds: float) -> float | None:
         """Return until when no status of the pool may be written; None when one may."""
-        last, refused_at = self._writes.get(uid), self._refused_at.get(uid)
-        ends = (
-            None if last is None else last.at_seconds + MIN_PAUSE_SECONDS,
-            None if refused_at is None else refused_at + REFUSED_PAUSE_SECONDS,
-        )
-        return max((end for end in ends if end is not None and end > now_seconds), default=None)
+        end = max(self.written_at_seconds + MIN_PAUSE_SECONDS, self.refused_at_seconds + REFUSED_PAUSE_SECONDS)
+        return end if end > now_seconds else None
 
     def awaits_relays_until(self, pool: Pool, status: Mapping[str, Any], now_seconds: float) -> float | None:
         """Return until when a status waits for relays to confirm an edit; None for any other.
 
         Relays confirm most edits in half a second. A status written before would delay the one that says so.
         """
-        last = self._writes.get(pool.uid)
-        if last is None or last.computed.get("observedGeneration") == pool.generation or not _is_pending(status):
-            self._edited_at.pop(pool.uid, None)
+        seen = self.computed is None or self.computed.get("observedGeneration") == pool.generation
+        if seen or not _is_pending(status):
+            self.edited_at_seconds = None
             return None
-        until = self._edited_at.setdefault(pool.uid, now_seconds) + CONFIRM_SECONDS
+        self.edited_at_seconds = now_seconds if self.edited_at_seconds is None else self.edited_at_seconds
+        until = self.edited_at_seconds + CONFIRM_SECONDS
         return until if until > now_seconds else None
 
-    def record_write(
-        self, uid: str, computed: Mapping[str, Any], returned: Mapping[str, Any], now_seconds: float
-    ) -> None:
-        """Record a write that ended at `now_seconds`; `returned` is the status as stored."""
-        self._writes[uid] = _Write(computed, returned, now_seconds)
-        self._refused_at.pop(uid, None)
+    def record_write(self, computed: Mapping[str, Any], stored: Mapping[str, Any], now_seconds: float) -> None:
+        """Record a write that ended at `now_seconds`. The watch that shows the `stored` status brings no news."""
+        self.computed, self.stored = computed, stored
+        self.written_at_seconds, self.refused_at_seconds, self.held_until_seconds = now_seconds, NEVER, NOT_HELD
+        if self.claim is not None:
+            self.claim = replace(self.claim, pool=replace(self.claim.pool, status=stored))
 
-    def record_refusal(self, uid: str, now_seconds: float) -> None:
-        """Record that the API server rejected the status."""
-        self._refused_at[uid] = now_seconds
+    def latency(self, reports: Sequence[Report], now_seconds: float) -> dict[str, dict[str, int]]:
+        """Return the merged windows of the pool's reports.
 
-    def keep_only(self, uids: set[str]) -> None:
-        """Forget all other pools."""
-        for held in (self._writes, self._refused_at, self._edited_at):
-            for uid in held.keys() - uids:
-                del held[uid]
+        Merging costs 0.1 ms a relay, and a status has new figures every 15 s. In between, the merged windows stand,
+        unless other relays serve the pool or a relay begins or ceases to measure.
+        """
+        measured = [
+            (each.relay, each.windows.calls is None, each.windows.probe is None, each.applied_generation)
+            for each in reports
+        ]
+        merged_at, of, merged = self._latency
+        if of != measured or now_seconds >= merged_at + FIGURES_PAUSE_SECONDS:
+            merged = merge_latency(reports)
+            self._latency = now_seconds, measured, merged
+        return merged
+
+    def events(
+        self, before: Sequence[Mapping[str, Any]], conditions: Sequence[Mapping[str, Any]], now_seconds: float
+    ) -> list[PoolEvent]:
+        """Return the events that are due for changes of `Ready` and `SLAMet`.
+
+        `before` has the conditions at this process' first sight of the pool.
+        """
+        old = {each["type"]: each["status"] for each in before if "type" in each and "status" in each}
+        due = []
+        for condition in conditions:
+            kind, status = condition["type"], condition["status"]
+            if kind not in REPORTED_TYPES:
+                continue
+            sent, at = self._sent.setdefault(kind, (old.get(kind, ""), NEVER))
+            if status != sent and now_seconds - at >= EVENT_PAUSE_SECONDS:
+                self._sent[kind] = status, now_seconds
+                due.append(_event(condition))
+        return due
 
 
 def _is_pending(status: Mapping[str, Any]) -> bool:
     return any((each["type"], each["reason"]) == ("Programmed", "Pending") for each in status["conditions"])
+
+
+def _event(condition: Mapping[str, Any]) -> PoolEvent:
+    prefix = {"True": "", "False": "Not", "Unknown": "Unknown"}[condition["status"]]
+    return PoolEvent(
+        "Warning" if condition["status"] == "False" else "Normal",
+        f"{prefix}{condition['type']}",
+        f"{condition['type']} is {condition['status']} ({condition['reason']}): {condition['message']}",
+    )

@@ -6,8 +6,7 @@ Figures that do not add (jitter, skew, the extent of reordering) are the worst r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.report import Report, WindowReport, import_bursts
@@ -15,7 +14,6 @@ from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.emodel import Estimate, MeasuredPath, estimate
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_core.units import NS_PER_US, microseconds_up, parts_per_million
-from rtppool_operator.status.write_policy import FIGURES_PAUSE_SECONDS
 
 HUNDREDTHS = 100
 MAX_SHARE_PPM = (1 << 31) - 1
@@ -27,35 +25,6 @@ def merge_latency(reports: Iterable[Report]) -> dict[str, dict[str, int]]:
     calls = [report.windows.calls for report in held if report.windows.calls is not None]
     probe = [report.windows.probe for report in held if report.windows.probe is not None]
     return {name: merge_windows(windows) for name, windows in (("calls", calls), ("probe", probe)) if windows}
-
-
-class RecentLatency:
-    """The merged windows of each pool, by uid. Times are monotonic.
-
-    Merging costs 0.1 ms a relay, and a status has new figures every 15 s. In between, the merged windows stand, unless
-    other relays serve the pool or a relay begins or ceases to measure.
-    """
-
-    def __init__(self) -> None:
-        self._merged: dict[str, tuple[float, list[Any], dict[str, dict[str, int]]]] = {}
-
-    def of(self, uid: str, reports: Sequence[Report], now_seconds: float) -> dict[str, dict[str, int]]:
-        """Return the merged windows of a pool's reports."""
-        measured = [
-            (each.relay, each.windows.calls is None, each.windows.probe is None, each.applied_generation)
-            for each in reports
-        ]
-        known = self._merged.get(uid)
-        if known is not None and known[1] == measured and now_seconds < known[0] + FIGURES_PAUSE_SECONDS:
-            return known[2]
-        merged = merge_latency(reports)
-        self._merged[uid] = now_seconds, measured, merged
-        return merged
-
-    def keep_only(self, uids: set[str]) -> None:
-        """Forget all other pools."""
-        for uid in self._merged.keys() - uids:
-            del self._merged[uid]
 
 
 def merge_windows(windows: list[WindowReport]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Rules for a relay's report beside the bounds of its contract, which hold for each number and text.
+"""A relay's report: reading, and rules beside the bounds of its contract, which hold for each number and text.
 
 A faulty relay must not make the pool's status unwritable. The API server rejects integers beyond the definition's 32
 bits and very long texts. So the operator rejects such a report, and any impossible one, and counts its relay as silent.
@@ -7,9 +7,11 @@ bits and very long texts. So the operator rejects such a report, and any impossi
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from rtppool_core.contract.codec import Contract, ContractError, decode
 from rtppool_core.contract.figures import COUNTS, MAX_NUMBER, TIMES
-from rtppool_core.contract.report import MAX_WINDOW_SECONDS, HistogramExport, PortsReport, Report, WindowReport
+from rtppool_core.contract.report import MAX_WINDOW_SECONDS, VERSION, HistogramExport, PortsReport, Report, WindowReport
 from rtppool_core.contract.report_changes import POSITION
 from rtppool_core.statistics.histogram import SCHEME
 
@@ -18,22 +20,31 @@ MAX_PER_PACKET, MAX_BESIDE = 1_000, 10
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
-def check_report(report: Report) -> None:
-    """Reject an impossible report.
+class IncompatibleReportError(ContractError):
+    """A report of a version that this operator does not read."""
+
+
+class _Version(Contract, frozen=True):
+    version: Any = VERSION
+
+
+def read_report(body: bytes) -> Report:
+    """Read a relay's report. An accepted report can be merged with others, histograms included.
 
     Raises:
-        ValueError: has the field, its value and the accepted values.
+        IncompatibleReportError: the report has another version; the rest of it is not read.
+        ContractError: not JSON, or a field is missing or has the wrong type.
+        ValueError: a histogram of another scheme, or an impossible figure.
     """
-    _check_ports(report.ports)
-    for reason, count in report.calls.refused.items():
-        _within(f"calls.refused.{reason[:40]}", count, MAX_NUMBER)
-    if not _WORD.fullmatch(report.sla.reason):
-        raise ValueError(f"sla.reason is {report.sla.reason[:40]!r}; accepted is one word")
-    for name, window in (("calls", report.windows.calls), ("probe", report.windows.probe)):
-        if window is not None:
-            _check_window(f"windows.{name}", window)
-    if report.position is not None and not re.fullmatch(POSITION, report.position):
-        raise ValueError(f"position is {report.position[:20]!r}; accepted is {POSITION}")
+    try:
+        report = decode(Report, body)
+    except ContractError:
+        # A report of another version may have another shape.
+        _check_version(decode(_Version, body).version)
+        raise
+    _check_version(report.version)
+    _check_report(report)
+    return report
 
 
 def check_node(report: Report, pod_node: str) -> None:
@@ -44,6 +55,25 @@ def check_node(report: Report, pod_node: str) -> None:
     """
     if report.node != pod_node:
         raise ValueError(f"its report is of node {report.node[:63]!r}; accepted is its pod's, {pod_node!r}")
+
+
+def _check_version(version: Any) -> None:
+    if version != VERSION:
+        raise IncompatibleReportError(f"its report has version {str(version)[:20]}; accepted is {VERSION}")
+
+
+def _check_report(report: Report) -> None:
+    """Reject an impossible report. The error has the field, its value and the accepted values."""
+    _check_ports(report.ports)
+    for reason, count in report.calls.refused.items():
+        _within(f"calls.refused.{reason[:40]}", count, MAX_NUMBER)
+    if not _WORD.fullmatch(report.sla.reason):
+        raise ValueError(f"sla.reason is {report.sla.reason[:40]!r}; accepted is one word")
+    for name, window in (("calls", report.windows.calls), ("probe", report.windows.probe)):
+        if window is not None:
+            _check_window(f"windows.{name}", window)
+    if report.position is not None and not re.fullmatch(POSITION, report.position):
+        raise ValueError(f"position is {report.position[:20]!r}; accepted is {POSITION}")
 
 
 def _check_ports(ports: PortsReport) -> None:

@@ -25,9 +25,8 @@ from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.spec import Pool
 from rtppool_operator.relays.observed import Failure, LastReport, PoolObservation, RelayState, observe
-from rtppool_operator.status.conditions import REASONS, add_times, conditions
+from rtppool_operator.status.conditions import REASONS, Condition, add_times, conditions
 from rtppool_operator.status.figures import figures
-from rtppool_operator.status.reasons import Condition
 
 NOW_SECONDS = 1000.0
 TEXTS = st.none() | st.text(max_size=30) | st.just("x" * 5000)

@@ -1,35 +1,40 @@
-"""The nine conditions of a pool.
-
-Each is an ordered chain of reasons, and the first that applies is the condition. A message has no figure that changes
-by itself, because every change of a message is a write. Such figures are in the rest of the status.
-"""
+"""The nine conditions of a pool. Each has the first reason that applies, and Ready follows from five others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rtppool_operator.relays.observed import PoolObservation
-from rtppool_operator.status.claim_checks import ACCEPTED, CONFLICTED
-from rtppool_operator.status.reasons import Condition, Reason, Status, join_first
-from rtppool_operator.status.relay_checks import PROGRAMMED
-from rtppool_operator.status.report_checks import ASTERISK_CONNECTED, DRAINING, ECHO_REACHABLE, PORTS_AVAILABLE, SLA_MET
-from rtppool_operator.status.text import shorten
+from rtppool_operator.status import checks
+from rtppool_operator.status.reasons import REASONS_OF, Status
+from rtppool_operator.status.text import join_first, shorten
 
 READY = "Ready"
-CHAINS: Mapping[str, Sequence[Reason]] = {
-    "Accepted": ACCEPTED,
-    "Conflicted": CONFLICTED,
-    "Programmed": PROGRAMMED,
-    "PortsAvailable": PORTS_AVAILABLE,
-    "EchoReachable": ECHO_REACHABLE,
-    "AsteriskConnected": ASTERISK_CONNECTED,
-    "SLAMet": SLA_MET,
-    "Draining": DRAINING,
+CHECKS: Mapping[str, Callable[[PoolObservation], Iterator[checks.Found]]] = {
+    "Accepted": checks.accepted,
+    "Conflicted": checks.conflicted,
+    "Programmed": checks.programmed,
+    "PortsAvailable": checks.ports_available,
+    "EchoReachable": checks.echo_reachable,
+    "AsteriskConnected": checks.asterisk_connected,
+    "SLAMet": checks.sla_met,
+    "Draining": checks.draining,
 }
 READY_NEEDS = ("Accepted", "Programmed", "EchoReachable", "PortsAvailable", "AsteriskConnected")
 # A new installation has no Asterisk yet, and a pool with some ports still takes calls.
 FORGIVEN = frozenset({("AsteriskConnected", "NotConfigured"), ("PortsAvailable", "Partial")})
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition without its transition time."""
+
+    type: str
+    status: Status
+    reason: str
+    message: str
 
 
 def _reasons_of_ready() -> dict[str, Status]:
@@ -38,38 +43,35 @@ def _reasons_of_ready() -> dict[str, Status]:
     NotProgrammed is not one of them: without a relay that runs the pool, Programmed is Pending or NoRelays, and first.
     """
     missed = {
-        reason.name: reason.status
+        name: reason.status
         for kind in READY_NEEDS
-        for reason in CHAINS[kind]
-        if reason.status != "True" and (kind, reason.name) not in FORGIVEN and reason.name != "NotProgrammed"
+        for name, reason in REASONS_OF[kind].items()
+        if reason.status != "True" and (kind, name) not in FORGIVEN and name != "NotProgrammed"
     }
     return {**missed, "NoRelays": "False", "RelayNotReady": "False", "Ready": "True"}
 
 
 # The reasons of each condition in the order of their checks, and the status of each reason.
 REASONS: Mapping[str, Mapping[str, Status]] = {
-    **{kind: {reason.name: reason.status for reason in chain} for kind, chain in CHAINS.items()},
+    **{kind: {name: reason.status for name, reason in reasons.items()} for kind, reasons in REASONS_OF.items()},
     READY: _reasons_of_ready(),
 }
-_REMEDIES = {(kind, reason.name): reason.remedy for kind, chain in CHAINS.items() for reason in chain}
 
 
 def find_remedy(kind: str, reason: str) -> str:
     """Return the remedy; empty where no action is needed, or where another condition has it."""
-    return _REMEDIES.get((kind, reason), "")
+    found = REASONS_OF.get(kind, {}).get(reason)
+    return "" if found is None else found.remedy
 
 
 def conditions(observation: PoolObservation) -> tuple[Condition, ...]:
     """Compute all nine, Ready last."""
-    found = {kind: _evaluate(kind, observation) for kind in CHAINS}
+    found = {kind: _condition(kind, *next(check(observation))) for kind, check in CHECKS.items()}
     return (*found.values(), _ready(observation, [found[kind] for kind in READY_NEEDS]))
 
 
-def _evaluate(kind: str, observation: PoolObservation) -> Condition:
-    """Return the condition of the first reason that applies. The last one of a chain always does."""
-    applying = ((reason, message) for reason in CHAINS[kind] if (message := reason.check(observation)) is not None)
-    reason, message = next(applying)
-    return Condition(kind, reason.status, reason.name, message)
+def _condition(kind: str, reason: str, message: str) -> Condition:
+    return Condition(kind, REASONS[kind][reason], reason, message)
 
 
 def _ready(observation: PoolObservation, needs: Sequence[Condition]) -> Condition:
@@ -78,14 +80,10 @@ def _ready(observation: PoolObservation, needs: Sequence[Condition]) -> Conditio
     failed = [need for need in missed if need.status == "False"]
     unready = None if failed else _unready_relays(observation)
     if unready is not None:
-        return _condition_of_ready("RelayNotReady", unready)
+        return _condition(READY, "RelayNotReady", unready)
     for need in (*failed, *missed):
-        return _condition_of_ready(need.reason, f"{need.type}: {need.message}")
-    return _condition_of_ready("Ready", "every relay serves this pool as written")
-
-
-def _condition_of_ready(reason: str, message: str) -> Condition:
-    return Condition(READY, REASONS[READY][reason], reason, message)
+        return _condition(READY, need.reason, f"{need.type}: {need.message}")
+    return _condition(READY, "Ready", "every relay serves this pool as written")
 
 
 def _unready_relays(observation: PoolObservation) -> str | None:

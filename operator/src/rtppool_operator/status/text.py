@@ -1,9 +1,18 @@
-"""Limits for text from relays, so that a faulty relay can't make a pool's status unwritable."""
+"""Texts of a status: limits for text from relays, and the host's share of late packets in words.
+
+A faulty relay must not make a pool's status unwritable. A message has no figure that changes by itself. The words of
+the host's share change with it, and the write policy writes such a change no sooner than a figure's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
+from rtppool_core.contract.report import HostReport, LateByCause
+from rtppool_operator.relays.observed import PoolObservation
+
+MAX_NAMES = 3
+INTRODUCTION = "; host: "
 MAX_CHARACTERS = 500
 
 
@@ -19,3 +28,44 @@ def join_distinct(values: Iterable[str], most: int) -> str:
     distinct = sorted(set(values))
     more = len(distinct) - most
     return ",".join([*distinct[:most], *([f"+{more} more"] if more > 0 else [])])
+
+
+def join_first(names: Sequence[str], separator: str = "; ") -> str:
+    """Join the first three names, and append the number of the others."""
+    more = len(names) - MAX_NAMES
+    return separator.join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def describe_host_share(observation: PoolObservation) -> str:
+    """Return a clause for the message; empty where no relay of the pool has packets late by the host."""
+    reports = [report for _, report in observation.serving]
+    late = [report.windows.calls.late for report in reports if report.windows.calls is not None]
+    share = _share(late)
+    if share is None:
+        return ""
+    hosts = [report.host for report in reports if report.host is not None]
+    taken = " and ".join(_takers(hosts))
+    because = f", because {taken}" if taken else ""
+    return f"{INTRODUCTION}it made {share} of the late packets late{because}; see status.host"
+
+
+def without_host_share(message: str) -> str:
+    """Return a message without that clause."""
+    return message.partition(INTRODUCTION)[0]
+
+
+def _share(late: list[LateByCause]) -> str | None:
+    by_host = sum(each.host or 0 for each in late)
+    here = sum(each.here for each in late)
+    if not by_host:
+        return None
+    if by_host == here:
+        return "all"
+    return "most" if 2 * by_host > here else "some"
+
+
+def _takers(hosts: list[HostReport]) -> Iterator[str]:
+    if any(host.stolen_milliseconds for host in hosts):
+        yield "the hypervisor took processor time"
+    if any(host.throttled_milliseconds for host in hosts):
+        yield "a CPU limit of the relay's container held it back"

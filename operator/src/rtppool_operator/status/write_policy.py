@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rtppool_operator.status.host_share import without_host_share
+from rtppool_operator.status.text import without_host_share
 
 MIN_PAUSE_SECONDS = 1.0
 FIGURES_PAUSE_SECONDS = 15.0

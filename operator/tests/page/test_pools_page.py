@@ -88,7 +88,7 @@ def test_ready_is_the_first_condition() -> None:
     given: list[dict[str, Any]] = [
         {"type": kind, "status": "False", "reason": "x", "message": ""} for kind in ("Accepted", "Draining", "Ready")
     ]
-    assert [(row.kind, row.state) for row in condition_rows(given)] == [
+    assert [(row["type"], row["state"]) for row in condition_rows(given)] == [
         ("Ready", "bad"),
         ("Accepted", "bad"),
         ("Draining", "good"),

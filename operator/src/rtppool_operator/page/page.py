@@ -21,33 +21,6 @@ SIGNS = {"good": "✓", "bad": "✗", "unknown": "?"}
 MAX_SHOWN_RELAYS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionRow:
-    """A condition: `state` is good, bad or unknown."""
-
-    kind: str
-    state: str
-    sign: str
-    status: str
-    reason: str
-    message: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class RelayRow:
-    """A relay: its verdict, and the address of its live page, None before it has one."""
-
-    node: str
-    pod: str
-    verdict: str
-    state: str
-    calls: str
-    ports: str
-    problem: str
-    address: str | None
-
-
 @dataclass
 class PoolsPage:
     """Renders the page. Relays are linked by `scheme`."""
@@ -69,34 +42,38 @@ class PoolsPage:
         ]
         return self.templates.render("pools.html", pools=pools, problems=problems, version=rtppool_core.__version__)
 
-    def _relay_row(self, relay: RelayState) -> RelayRow:
+    def _relay_row(self, relay: RelayState) -> dict[str, Any]:
+        """Return a relay with its verdict, and the address of its live page, None before it has one."""
         pod, report = relay.pod, relay.report
-        address = f"{self.scheme}://{host_port(pod.address, pod.port)}/" if pod.address else None
-        problem = relay.failure.reason if relay.failure is not None else ""
+        row = {
+            "node": pod.node,
+            "pod": pod.name,
+            "address": f"{self.scheme}://{host_port(pod.address, pod.port)}/" if pod.address else None,
+            "problem": relay.failure.reason if relay.failure is not None else "",
+            "calls": "",
+            "ports": "",
+        }
         if report is None:
-            return RelayRow(pod.node, pod.name, "no report yet", "unknown", "", "", problem, address)
+            return {**row, "verdict": "no report yet", "state": "unknown"}
         if not relay.live:
-            return RelayRow(pod.node, pod.name, "silent", "bad", "", "", problem or "it has not answered", address)
-        states = {"Met": "good", "Violated": "bad", "Unknown": "unknown"}
-        return RelayRow(
-            node=pod.node,
-            pod=pod.name,
-            verdict=f"{report.sla.result} ({report.sla.reason})",
-            state=states[report.sla.result],
-            calls=f"{report.calls.active} active",
-            ports=f"{report.ports.free} of {report.ports.total} free",
-            problem="; ".join(report.not_ready),
-            address=address,
-        )
+            return {**row, "verdict": "silent", "state": "bad", "problem": row["problem"] or "it has not answered"}
+        return {
+            **row,
+            "verdict": f"{report.sla.result} ({report.sla.reason})",
+            "state": {"Met": "good", "Violated": "bad", "Unknown": "unknown"}[report.sla.result],
+            "calls": f"{report.calls.active} active",
+            "ports": f"{report.ports.free} of {report.ports.total} free",
+            "problem": "; ".join(report.not_ready),
+        }
 
 
-def condition_rows(conditions: Sequence[dict[str, Any]]) -> list[ConditionRow]:
-    """Return the conditions in the order of docs/conditions.md, `Ready` first."""
+def condition_rows(conditions: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return the conditions in the order of docs/conditions.md, `Ready` first. Their state is good, bad or unknown."""
     order = ["Ready", *(kind for kind in REASONS if kind != "Ready")]
     return [_condition_row(each) for each in sorted(conditions, key=lambda each: order.index(each["type"]))]
 
 
-def _condition_row(condition: dict[str, Any]) -> ConditionRow:
-    kind, status, reason = condition["type"], condition["status"], condition["reason"]
+def _condition_row(condition: dict[str, Any]) -> dict[str, str]:
+    kind, status = condition["type"], condition["status"]
     state = {HEALTHY.get(kind, "True"): "good", "Unknown": "unknown"}.get(status, "bad")
-    return ConditionRow(kind, state, SIGNS[state], status, reason, condition["message"], find_remedy(kind, reason))
+    return {**condition, "state": state, "sign": SIGNS[state], "remedy": find_remedy(kind, condition["reason"])}

@@ -6,15 +6,14 @@ reports, never from the spec.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rtppool_core.contract.report import Report, SlaReport
+from rtppool_core.contract.report import HostReport, SlaReport
 from rtppool_core.net.udp import host_port
 from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.relays.observed import PoolObservation, RelayState, judged_reason, worst_relay
-from rtppool_operator.status.merged_host import merge_hosts
 from rtppool_operator.status.merged_window import merge_latency
 from rtppool_operator.status.text import join_distinct, shorten
 
@@ -24,38 +23,48 @@ MAX_IN_A_COLUMN = 2
 MAX_VIOLATIONS_LISTED = 16
 MAX_TIERS_LISTED = 8
 MAX_LABEL = 100
+# Fields of the status by fields of the reports, added up.
+PORTS = {"allocated": "leased"} | {
+    name: name for name in ("total", "free", "resting", "quarantined", "excluded", "draining")
+}
+HOST = {
+    "cpuSeconds": "cpu_seconds",
+    "stolenMilliseconds": "stolen_milliseconds",
+    "runDelayMilliseconds": "run_delay_milliseconds",
+    "throttledMilliseconds": "throttled_milliseconds",
+    "heartbeatLateMilliseconds": "heartbeat_late_milliseconds",
+}
 
 
 def figures(observation: PoolObservation, latency: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Compute the status without conditions. `latency` is that of the windows; None: it is computed."""
     serving = observation.serving
     reports = [report for _, report in serving]
-    status: dict[str, Any] = {
+    latency = merge_latency(reports) if latency is None else latency
+    worst = worst_relay(serving)
+    resolved = [shorten(report.echo.resolved_address, MAX_LABEL) for report in reports if report.echo.resolved_address]
+    status = {
         "observedGeneration": observation.claim.pool.generation,
         "relayCount": len(observation.relays),
+        "appliedGeneration": _applied_generation(observation),
+        "host": _host([report.host for report in reports if report.host is not None]),
+        "sla": _sla(*worst) if worst is not None else None,
+        "echo": {"resolvedAddress": join_distinct(resolved, MAX_ADDRESSES_LISTED)} if resolved else None,
+        "latency": latency or None,
+        "summary": _summary(observation, latency),
+        "relays": [_relay(observation, relay) for relay in observation.relays[:MAX_RELAYS_LISTED]],
     }
-    applied = _applied_generation(observation)
-    if applied is not None:
-        status["appliedGeneration"] = applied
     if reports:
-        status["capacity"] = _capacity(reports)
+        status["capacity"] = {
+            name: sum(getattr(each.ports, field) for each in reports) for name, field in PORTS.items()
+        }
         status["activeCalls"] = sum(report.calls.active for report in reports)
         status["refusedCalls"] = sum(sum(report.calls.refused.values()) for report in reports)
-    host = merge_hosts([report.host for report in reports if report.host is not None])
-    if host is not None:
-        status["host"] = host
-    worst = worst_relay(serving)
-    if worst is not None:
-        status["sla"] = _sla(*worst)
-    resolved = [shorten(report.echo.resolved_address, MAX_LABEL) for report in reports if report.echo.resolved_address]
-    if resolved:
-        status["echo"] = {"resolvedAddress": join_distinct(resolved, MAX_ADDRESSES_LISTED)}
-    latency = merge_latency(reports) if latency is None else latency
-    if latency:
-        status["latency"] = latency
-    status["summary"] = _summary(observation, latency)
-    status["relays"] = [_relay(observation, relay) for relay in observation.relays[:MAX_RELAYS_LISTED]]
-    return status
+    return _measured(status)
+
+
+def _measured(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in status.items() if value is not None}
 
 
 def _applied_generation(observation: PoolObservation) -> int | None:
@@ -72,41 +81,39 @@ def _applied_generation(observation: PoolObservation) -> int | None:
     return min(generations, default=None)
 
 
-def _capacity(reports: list[Report]) -> dict[str, int]:
-    names = {
-        "total": "total",
-        "allocated": "leased",
-        "free": "free",
-        "resting": "resting",
-        "quarantined": "quarantined",
-        "excluded": "excluded",
-        "draining": "draining",
-    }
-    return {name: sum(getattr(report.ports, field) for report in reports) for name, field in names.items()}
+def _host(hosts: Sequence[HostReport]) -> dict[str, int] | None:
+    """Return the host time of all relays; None without a report of it. A figure that no relay reads is left out."""
+    if not hosts:
+        return None
+    merged = {"windowSeconds": max(host.window_seconds for host in hosts)}
+    for field, name in HOST.items():
+        values = [value for host in hosts if (value := getattr(host, name)) is not None]
+        if values:
+            merged[field] = round(sum(values))
+    return merged
 
 
 def _sla(pod: RelayPod, verdict: SlaReport) -> dict[str, Any]:
-    status: dict[str, Any] = {
-        "result": verdict.result,
-        "reason": judged_reason(verdict),
-        "relay": pod.name,
-        "node": pod.node,
-        "aboveTiers": verdict.above_tiers,
-        "violations": [
-            {"limit": shorten(each.limit, MAX_LABEL), "accepted": each.accepted, "measured": each.measured}
-            for each in verdict.violations[:MAX_VIOLATIONS_LISTED]
-        ],
-        "missing": [shorten(limit, MAX_LABEL) for limit in verdict.missing[:MAX_VIOLATIONS_LISTED]],
-        "unreachableTiers": [
-            {"upToCalls": tier.up_to_calls, "reason": shorten(tier.reason)}
-            for tier in verdict.unreachable_tiers[:MAX_TIERS_LISTED]
-        ],
-    }
-    if verdict.tier_up_to_calls is not None:
-        status["tierUpToCalls"] = verdict.tier_up_to_calls
-    if verdict.capacity_calls is not None:
-        status["capacityCalls"] = verdict.capacity_calls
-    return status
+    return _measured(
+        {
+            "result": verdict.result,
+            "reason": judged_reason(verdict),
+            "relay": pod.name,
+            "node": pod.node,
+            "aboveTiers": verdict.above_tiers,
+            "violations": [
+                {"limit": shorten(each.limit, MAX_LABEL), "accepted": each.accepted, "measured": each.measured}
+                for each in verdict.violations[:MAX_VIOLATIONS_LISTED]
+            ],
+            "missing": [shorten(limit, MAX_LABEL) for limit in verdict.missing[:MAX_VIOLATIONS_LISTED]],
+            "unreachableTiers": [
+                {"upToCalls": tier.up_to_calls, "reason": shorten(tier.reason)}
+                for tier in verdict.unreachable_tiers[:MAX_TIERS_LISTED]
+            ],
+            "tierUpToCalls": verdict.tier_up_to_calls,
+            "capacityCalls": verdict.capacity_calls,
+        }
+    )
 
 
 def _summary(observation: PoolObservation, latency: Mapping[str, Any]) -> dict[str, str]:
@@ -136,19 +143,17 @@ def milliseconds(microseconds: int) -> str:
 
 def _relay(observation: PoolObservation, relay: RelayState) -> dict[str, Any]:
     row: dict[str, Any] = {"podName": relay.pod.name, "nodeName": relay.pod.node, "ready": False}
-    if relay.pod.address is not None:
-        row["address"] = relay.pod.address
-    if relay.report is not None:
-        row["softwareVersion"] = shorten(relay.report.software_version, MAX_LABEL)
-        row["ready"] = relay.live and relay.report.ready
-        pool = relay.report.pool
-        if pool is not None and pool.uid == observation.claim.pool.uid and relay.report.applied_generation is not None:
-            row["appliedGeneration"] = relay.report.applied_generation
+    row["address"], report = relay.pod.address, relay.report
+    if report is not None:
+        row["softwareVersion"] = shorten(report.software_version, MAX_LABEL)
+        row["ready"] = relay.live and report.ready
+        if report.pool is not None and report.pool.uid == observation.claim.pool.uid:
+            row["appliedGeneration"] = report.applied_generation
         if relay.live:
-            row["activeCalls"] = relay.report.calls.active
+            row["activeCalls"] = report.calls.active
     if relay.silent_since_unix_seconds is not None:
         row["silentSince"] = rfc3339(relay.silent_since_unix_seconds)
-    return row
+    return _measured(row)
 
 
 def rfc3339(unix_seconds: int) -> str:

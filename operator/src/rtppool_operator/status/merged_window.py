@@ -7,9 +7,10 @@ Figures that do not add (jitter, skew, the extent of reordering) are the worst r
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from rtppool_core.contract.figures import COUNTS, TIMES
-from rtppool_core.contract.report import Report, WindowReport, import_bursts
+from rtppool_core.contract.report import HistogramExport, Report, WindowReport, import_bursts
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.emodel import Estimate, MeasuredPath, estimate
 from rtppool_core.statistics.histogram import Histogram
@@ -17,14 +18,21 @@ from rtppool_core.units import NS_PER_US, microseconds_up, parts_per_million
 
 HUNDREDTHS = 100
 MAX_SHARE_PPM = (1 << 31) - 1
+# Figures of the worst relay.
+WORST = {
+    "jitterMicroseconds": "jitter_microseconds",
+    "maxJitterMicroseconds": "jitter_max_microseconds",
+    "sourceJitterMicroseconds": "source_jitter_microseconds",
+    "maxSourceJitterMicroseconds": "source_jitter_max_microseconds",
+    "sourceSkewClamped": "skew_clamped",
+}
 
 
 def merge_latency(reports: Iterable[Report]) -> dict[str, dict[str, int]]:
     """Return the merged windows of calls and of the probe, without one that no relay has."""
-    held = list(reports)
-    calls = [report.windows.calls for report in held if report.windows.calls is not None]
-    probe = [report.windows.probe for report in held if report.windows.probe is not None]
-    return {name: merge_windows(windows) for name, windows in (("calls", calls), ("probe", probe)) if windows}
+    each = [report.windows for report in reports]
+    found = {name: _present(each, name) for name in ("calls", "probe")}
+    return {name: merge_windows(windows) for name, windows in found.items() if windows}
 
 
 def merge_windows(windows: list[WindowReport]) -> dict[str, int]:
@@ -32,10 +40,10 @@ def merge_windows(windows: list[WindowReport]) -> dict[str, int]:
 
     During an edit of the window's length, relays report different lengths: the longest is shown.
     """
-    times = {name: _merged(windows, name) for name in TIMES}
+    times = {name: _merged(_present(windows, name)) for name in TIMES}
     figures: dict[str, int | None] = {
         "samples": _sum(windows, "packets"),
-        "windowSeconds": _worst(window.end_unix_seconds - window.start_unix_seconds for window in windows),
+        "windowSeconds": max((window.end_unix_seconds - window.start_unix_seconds for window in windows), default=None),
         "maxMicroseconds": microseconds_up(times["round_trip"].max_ns),
         "pdvMicroseconds": _microseconds(times["round_trip"].pdv_ns()),
         **{
@@ -47,62 +55,46 @@ def merge_windows(windows: list[WindowReport]) -> dict[str, int]:
             count.share: _ppm(_sum(windows, name), sum(_sum(windows, whole) for whole in count.of))
             for name, count in COUNTS.items()
         },
-        **_losses_and_lateness(windows),
-        **_worst_relays(windows),
+        **_losses(windows),
+        **_lateness(windows),
+        **{field: max(_present(windows, name), default=None) for field, name in WORST.items()},
+        "sourceSkewPpm": max(_present(windows, "skew_ppm"), key=abs, default=None),
+        "maxReorderingExtent": max((each.max_extent for each in _present(windows, "reordering")), default=None),
         **_bursts_and_estimates(windows, times),
     }
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def _losses_and_lateness(windows: list[WindowReport]) -> dict[str, int | None]:
-    packets = _sum(windows, "packets")
-    # Directions are known where the echo fills the header extension.
-    directed = [(window.packets, window.directed_loss) for window in windows if window.directed_loss is not None]
-    directed_packets = sum(number for number, _ in directed)
+def _losses(windows: list[WindowReport]) -> dict[str, int | None]:
+    """Return the shares of lost packets. Directions are known where the echo fills the header extension."""
+    directed = _present(windows, "directed_loss")
+    packets = sum(window.packets for window in windows if window.directed_loss is not None)
     return {
-        "lossPpm": _ppm(_sum(windows, "lost"), packets),
-        "lossToEchoPpm": _ppm(sum(loss.to_echo for _, loss in directed), directed_packets),
-        "lossFromEchoPpm": _ppm(sum(loss.from_echo for _, loss in directed), directed_packets),
-        "lossUndeterminedPpm": _ppm(sum(loss.undetermined for _, loss in directed), directed_packets),
-        **_lateness(windows),
+        "lossPpm": _ppm(_sum(windows, "lost"), _sum(windows, "packets")),
+        "lossToEchoPpm": _ppm(_sum(directed, "to_echo"), packets),
+        "lossFromEchoPpm": _ppm(_sum(directed, "from_echo"), packets),
+        "lossUndeterminedPpm": _ppm(_sum(directed, "undetermined"), packets),
     }
 
 
 def _lateness(windows: list[WindowReport]) -> dict[str, int | None]:
-    """Return the shares of late packets. Without a variation of the source, nothing was compared with the RTP clock."""
+    """Return the shares of late packets. The host's is of the packets of relays that can tell.
+
+    Without a variation of the source, nothing was compared with the RTP clock.
+    """
     compared = [window for window in windows if window.source_variation is not None]
-    packets = _sum(compared, "packets")
+    witnessed = [window for window in compared if window.late.host is not None]
+    packets, late = _sum(compared, "packets"), [window.late for window in compared]
     return {
-        "latePpm": _ppm(sum(window.late.counted for window in compared), packets),
-        "sourceLatePpm": _ppm(sum(window.late.source for window in compared), packets),
-        "hostLatePpm": _host_late_ppm(compared),
-    }
-
-
-def _host_late_ppm(windows: list[WindowReport]) -> int | None:
-    """Return the host's share of the packets of relays that can tell."""
-    witnessed = [(window.packets, window.late.host) for window in windows if window.late.host is not None]
-    return _ppm(sum(late for _, late in witnessed), sum(packets for packets, _ in witnessed))
-
-
-def _worst_relays(windows: list[WindowReport]) -> dict[str, int | None]:
-    skews = [window.skew_ppm for window in windows if window.skew_ppm is not None]
-    clamped = [window.skew_clamped for window in windows if window.skew_clamped is not None]
-    extents = (window.reordering.max_extent for window in windows if window.reordering is not None)
-    return {
-        "jitterMicroseconds": _worst(window.jitter_microseconds for window in windows),
-        "maxJitterMicroseconds": _worst(window.jitter_max_microseconds for window in windows),
-        "sourceJitterMicroseconds": _worst(window.source_jitter_microseconds for window in windows),
-        "maxSourceJitterMicroseconds": _worst(window.source_jitter_max_microseconds for window in windows),
-        "sourceSkewPpm": max(skews, key=abs, default=None),
-        "sourceSkewClamped": max(clamped, default=None),
-        "maxReorderingExtent": _worst(extents),
+        "latePpm": _ppm(_sum(late, "counted"), packets),
+        "sourceLatePpm": _ppm(_sum(late, "source"), packets),
+        "hostLatePpm": _ppm(sum(_present(late, "host")), _sum(witnessed, "packets")),
     }
 
 
 def _bursts_and_estimates(windows: list[WindowReport], times: dict[str, Histogram]) -> dict[str, int | None]:
-    exports = [window.bursts for window in windows if window.bursts is not None]
-    expected = sum(export.expected for export in exports)
+    exports = _present(windows, "bursts")
+    expected = _sum(exports, "expected")
     bursts = BurstCounts()
     for export in exports:
         bursts.add(import_bursts(export))
@@ -119,7 +111,7 @@ def _bursts_and_estimates(windows: list[WindowReport], times: dict[str, Histogra
 
 
 def _estimate(windows: list[WindowReport], times: dict[str, Histogram], burst_ratio: float) -> Estimate | None:
-    directed = [window.directed_loss for window in windows if window.directed_loss is not None]
+    directed = _present(windows, "directed_loss")
     return estimate(
         MeasuredPath(
             round_trips=times["round_trip"],
@@ -128,40 +120,34 @@ def _estimate(windows: list[WindowReport], times: dict[str, Histogram], burst_ra
             source_lost=_sum(windows, "source_lost"),
             lost=_sum(windows, "lost"),
             burst_ratio=burst_ratio,
-            packet_ns=_packet_ns(windows),
-            lost_to_echo=sum(loss.to_echo for loss in directed),
-            lost_from_echo=sum(loss.from_echo for loss in directed),
+            packet_ns=_packet_ns([window for window in windows if window.answered]),
+            lost_to_echo=_sum(directed, "to_echo"),
+            lost_from_echo=_sum(directed, "from_echo"),
         )
     )
 
 
-def _packet_ns(windows: list[WindowReport]) -> int | None:
+def _packet_ns(answered: list[WindowReport]) -> int | None:
     """Return the mean media of a G.711 packet; None where a relay has another codec, or does not report it."""
-    answered = [window for window in windows if window.answered]
-    media_us = [
-        window.answered * window.g711_packet_microseconds for window in answered if window.g711_packet_microseconds
-    ]
-    if not answered or len(media_us) < len(answered):
-        return None
-    return sum(media_us) * NS_PER_US // _sum(answered, "answered")
+    media_us = [window.answered * (window.g711_packet_microseconds or 0) for window in answered]
+    return sum(media_us) * NS_PER_US // _sum(answered, "answered") if answered and all(media_us) else None
 
 
-def _sum(windows: list[WindowReport], name: str) -> int:
-    return sum(getattr(window, name) for window in windows)
+def _present(reports: Iterable[Any], name: str) -> list[Any]:
+    """Return the values of a figure at the relays that measured it."""
+    return [value for report in reports if (value := getattr(report, name)) is not None]
 
 
-def _merged(windows: list[WindowReport], name: str) -> Histogram:
+def _sum(reports: Iterable[Any], name: str) -> int:
+    return sum(getattr(report, name) for report in reports)
+
+
+def _merged(exports: Iterable[HistogramExport]) -> Histogram:
     histogram = Histogram()
-    for window in windows:
-        export = getattr(window, name)
-        if export is not None:
-            # report_bounds has checked scheme and buckets, so no histogram is made in between.
-            histogram.add_buckets(export.counts, export.min_ns, export.max_ns)
+    for export in exports:
+        # Scheme and buckets were checked with the report, so no histogram is made in between.
+        histogram.add_buckets(export.counts, export.min_ns, export.max_ns)
     return histogram
-
-
-def _worst(values: Iterable[int | None]) -> int | None:
-    return max((value for value in values if value is not None), default=None)
 
 
 def _ppm(part: int, whole: int) -> int | None:

@@ -113,7 +113,7 @@ class App:
         registry.register(OperatorMetrics(self.reconciler, self._poller, elsewhere))
 
         async def page(_request: web.Request) -> web.StreamResponse:
-            return page_response(self._page.render(self.reconciler.views, self._problems()))
+            return page_response(self._page.render(self.reconciler.views, self.reconciler.problems))
 
         def health() -> Health:
             return Health(self._loop_problems())
@@ -138,13 +138,8 @@ class App:
         It has what it needs to take over: current watches.
         """
         missing = self.definition.problem if not self.definition.served.is_set() else None
-        stands_by = self.reconciler.stands_by
-        problems = (missing, self._cluster.problem) if stands_by else (missing, *self._problems())
-        return Health(tuple(each for each in problems if each is not None))
-
-    def _problems(self) -> tuple[str, ...]:
-        reconciler = self.reconciler
-        return tuple(each for each in (reconciler.problem, reconciler.default_pool_problem) if each is not None)
+        problems = (self._cluster.problem,) if self.reconciler.stands_by else self.reconciler.problems
+        return Health(tuple(each for each in (missing, *problems) if each is not None))
 
 
 async def start(variables: Mapping[str, str]) -> App:

@@ -23,10 +23,7 @@ def _rounds() -> Histogram:
 
 @dataclass(slots=True)
 class WorkCounters:
-    """Totals since the start by metric, errors by action, durations of rounds, and the last round in the others.
-
-    `conditions` has the status of each condition (`True`, `False`, `Unknown`) by type, by `namespace/name` of the pool.
-    """
+    """Totals since the start by metric, errors by action, durations of rounds, and the last round in the others."""
 
     totals: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
@@ -34,4 +31,3 @@ class WorkCounters:
     pools: int = 0
     relays: int = 0
     last_cycle_seconds: float | None = None
-    conditions: dict[str, dict[str, str]] = field(default_factory=dict)

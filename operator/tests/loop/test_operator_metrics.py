@@ -9,11 +9,10 @@ from dataclasses import replace
 
 from test_reconciler import MemoryCluster, cluster, later, reconciler
 
-from rtppool_operator.kube.lease import Leadership
+from rtppool_operator.kube.lease import DURATION_SECONDS
 from rtppool_operator.loop.metrics import OperatorMetrics
 from rtppool_operator.loop.reconciler import Reconciler
 from rtppool_operator.pools.spec import Pool
-from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.polling import Poller
 from rtppool_testing.waiting import until
 
@@ -59,17 +58,11 @@ async def test_a_deleted_pool_has_no_condition(
         await until(lambda: reconciler.counts.pools == 0 and not conditions_of(reconciler))
 
 
-class Held(Leadership):
-    """A lease that another operator holds."""
-
-    async def hold(self) -> str | None:
-        return "operator ns/other holds the lease"
-
-
-async def test_an_operator_that_does_not_lead_has_no_conditions(
-    cluster: MemoryCluster, make_pool: Callable[..., Pool]
+async def test_an_operator_that_leads_no_longer_has_no_conditions(
+    cluster: MemoryCluster, reconciler: Reconciler, make_pool: Callable[..., Pool], later: list[float]
 ) -> None:
-    waiting = Reconciler(cluster, Poller(None), Held(cluster, "ns/me"), "ns/me", TrustPolicy("voice"))
-    waiting.counts.conditions[make_pool().key] = {"Ready": "True"}
-    assert conditions_of(waiting) == {}
-    await waiting.close()
+    cluster.view = replace(cluster.view, pools=(make_pool(),))
+    async with running(reconciler):
+        await until(lambda: bool(conditions_of(reconciler)))
+    later[0] += DURATION_SECONDS
+    assert conditions_of(reconciler) == {}

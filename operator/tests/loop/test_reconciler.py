@@ -21,6 +21,7 @@ from rtppool_operator.kube.cluster import Cluster
 from rtppool_operator.kube.lease import DURATION_SECONDS, Leadership
 from rtppool_operator.kube.writer import NotLeadingError
 from rtppool_operator.loop.reconciler import MIN_ROUND_SECONDS, Reconciler
+from rtppool_operator.loop.report import StatusReporter
 from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.spec import Pool, PoolEvent
 from rtppool_operator.pools.trust import TrustPolicy
@@ -486,14 +487,14 @@ async def test_a_loop_that_fails_is_started_again_and_the_others_go_on(
     assert relay == {}
     monkeypatch.setattr(periodic, "RESTART_SECONDS", 0.01)
     failures = iter([RuntimeError("can't start new thread"), MemoryError()])
-    until_next = reconciler._next_report_at
+    held_until_seconds = StatusReporter.held_until_seconds
 
-    def next_report_at(began_seconds: float) -> float:
+    def fail_twice(reporter: StatusReporter) -> float:
         for failure in failures:
             raise failure
-        return until_next(began_seconds)
+        return held_until_seconds(reporter)
 
-    monkeypatch.setattr(reconciler, "_next_report_at", next_report_at)
+    monkeypatch.setattr(StatusReporter, "held_until_seconds", fail_twice)
     cluster.view = replace(cluster.view, pools=(make_pool(),))
     task = asyncio.create_task(reconciler.run())
     await until(lambda: reconciler.jobs.failures().get("report loop") == 2)

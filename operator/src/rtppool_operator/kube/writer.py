@@ -29,7 +29,7 @@ class Writer:
 
     def __init__(self, leads: Callable[[], bool], counts: WorkCounters) -> None:
         self._leads = leads
-        self._counts = counts
+        self.counts = counts
         self._last_failures: dict[str, str] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -49,11 +49,11 @@ class Writer:
         try:
             return await self._run_to_its_end(call())
         except ClusterError:
-            self._counts.errors[action] += 1
+            self.counts.errors[action] += 1
             raise
         except Exception as error:
             # One pool's write must not stop those of the others.
-            self._counts.errors[action] += 1
+            self.counts.errors[action] += 1
             raise ClusterError(f"{action} failed unexpectedly: {error!r}") from error
 
     async def write_all(self, action: str, calls: Sequence[Write[T]], at_once: int) -> list[T | ClusterError]:

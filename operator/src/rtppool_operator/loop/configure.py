@@ -19,7 +19,6 @@ from rtppool_operator.pools.desired import Desired, desired_state, pods_to_refre
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.progress import RelayProgress
 from rtppool_operator.status.log_lines import pool_change_lines
-from rtppool_operator.work_counters import WorkCounters
 
 log = logging.getLogger(__name__)
 
@@ -38,35 +37,26 @@ class Snapshot:
     began_seconds: float
 
 
+@dataclass(slots=True)
 class Configurator:
     """Keeps the last snapshot and the last written state. `unfinished`: the last round could not annotate each pod."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        writer: Writer,
-        progress: RelayProgress,
-        counts: WorkCounters,
-        policy: TrustPolicy,
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._cluster = cluster
-        self._policy = policy
-        self._writer = writer
-        self._progress = progress
-        self._counts = counts
-        self._monotonic = monotonic
-        self.snapshot: Snapshot | None = None
-        self.unfinished = False
-        # A pool that keeps its entry keeps the operator's last one, not another client's edit of the ConfigMap.
-        self._last: Desired | None = None
+    cluster: Cluster
+    writer: Writer
+    progress: RelayProgress
+    policy: TrustPolicy
+    monotonic: Callable[[], float]
+    snapshot: Snapshot | None = None
+    unfinished: bool = False
+    # A pool that keeps its entry keeps the operator's last one, not another client's edit of the ConfigMap.
+    _last: Desired | None = None
 
     def forget(self) -> None:
         """Start over from the cluster, because another operator has written since.
 
         The watches of an operator that stood by may be silent for a minute without notice.
         """
-        self._cluster.list_anew()
+        self.cluster.list_anew()
         self.snapshot, self._last = None, None
 
     async def run_round(self) -> bool:
@@ -76,13 +66,13 @@ class Configurator:
             ClusterError: a watch is out of date, or the write of the configuration failed; relays keep what they have.
             NotLeadingError: another operator may be writing.
         """
-        began = self._monotonic()
-        view = self._cluster.read_view()
+        began = self.monotonic()
+        view = self.cluster.read_view()
         before = self.snapshot.desired if self.snapshot is not None else None
-        desired = desired_state(view, self._policy, self._last)
+        desired = desired_state(view, self.policy, self._last)
         if view.written != desired.text:
-            await self._writer.write("configuration", partial(self._cluster.write, desired.text))
-            self._counts.totals["config_writes"] += 1
+            await self.writer.write("configuration", partial(self.cluster.write, desired.text))
+            self.writer.counts.totals["config_writes"] += 1
             log.info("configuration written", extra={"fields": {"revision": desired.revision}})
         self._last = desired
         self.snapshot = Snapshot(view, desired, began)
@@ -96,40 +86,37 @@ class Configurator:
         new = {relay.uid for relay, _ in fresh}
         again = [
             (relay, annotation)
-            for relay, annotation in self._progress.nudges_due(view.relays, self._monotonic())
+            for relay, annotation in self.progress.nudges_due(view.relays, self.monotonic())
             if relay.uid not in new
         ]
         wanted = (*fresh, *again)
-        calls = [partial(self._cluster.refresh, relay, annotation) for relay, annotation in wanted]
-        results = await self._writer.write_all("annotation", calls, ANNOTATIONS_AT_ONCE)
+        calls = [partial(self.cluster.refresh, relay, annotation) for relay, annotation in wanted]
+        results = await self.writer.write_all("annotation", calls, ANNOTATIONS_AT_ONCE)
         done = [not isinstance(result, ClusterError) for result in results]
         self.unfinished = not all(done)
-        self._counts.totals["annotations"] += sum(done[: len(fresh)])
-        self._counts.totals["nudges"] += sum(done[len(fresh) :])
+        self.writer.counts.totals["annotations"] += sum(done[: len(fresh)])
+        self.writer.counts.totals["nudges"] += sum(done[len(fresh) :])
 
 
 def _generations(desired: Desired) -> dict[str, int]:
     return {uid: claim.pool.generation for uid, claim in desired.claims.items()}
 
 
+@dataclass(slots=True)
 class DefaultPoolKeeper:
     """Compares the values with the cluster in each round. `problem` is None without values, and once they apply."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        writer: Writer,
-        values: DefaultPool | None,
-        namespace: str,
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._cluster = cluster
-        self._writer = writer
-        self._values = values
-        self._namespace = namespace
-        self._monotonic = monotonic
-        self._retry_at_seconds = float("-inf")
-        self.problem = f"the default pool {values.name} was not applied yet" if values is not None else None
+    cluster: Cluster
+    writer: Writer
+    values: DefaultPool | None
+    namespace: str
+    monotonic: Callable[[], float]
+    problem: str | None = None
+    _retry_at_seconds: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        if self.values is not None:
+            self.problem = f"the default pool {self.values.name} was not applied yet"
 
     async def run_round(self, view: ClusterView) -> bool:
         """Apply the values where they are due; return whether the pool was applied.
@@ -137,16 +124,16 @@ class DefaultPoolKeeper:
         Raises:
             NotLeadingError: another operator may be writing.
         """
-        values = self._values
-        if values is None or self._monotonic() < self._retry_at_seconds:
+        values = self.values
+        if values is None or self.monotonic() < self._retry_at_seconds:
             return False
-        due = values.is_due(view, self._namespace)
+        due = values.is_due(view, self.namespace)
         try:
             if due:
-                apply = partial(self._cluster.apply_default_pool, values.document(self._namespace))
-                await self._writer.write(DEFAULT_POOL_ACTION, apply)
-            elif view.default_pool != values.name and values.find(view, self._namespace) is not None:
-                await self._writer.write(DEFAULT_POOL_ACTION, partial(self._cluster.record_default_pool, values.name))
+                apply = partial(self.cluster.apply_default_pool, values.document(self.namespace))
+                await self.writer.write(DEFAULT_POOL_ACTION, apply)
+            elif view.default_pool != values.name and values.find(view, self.namespace) is not None:
+                await self.writer.write(DEFAULT_POOL_ACTION, partial(self.cluster.record_default_pool, values.name))
         except ClusterError as error:
             self._fail(values, error)
             return False
@@ -161,4 +148,4 @@ class DefaultPoolKeeper:
             log.warning("%s", problem)
         self.problem = problem
         if error.is_refusal:
-            self._retry_at_seconds = self._monotonic() + REFUSED_RETRY_SECONDS
+            self._retry_at_seconds = self.monotonic() + REFUSED_RETRY_SECONDS

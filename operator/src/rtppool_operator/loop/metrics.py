@@ -79,11 +79,11 @@ class OperatorMetrics(Collector):
             "1 while a condition of a pool is True, 0 while it is False; absent while it is unknown.",
             labels=["pool", "condition"],
         )
-        if self._leading():
-            for pool, conditions in self._reconciler.counts.conditions.items():
-                for kind, status in conditions.items():
-                    if status in _CONDITION_VALUES:
-                        family.add_metric([pool, kind], _CONDITION_VALUES[status])
+        for view in self._reconciler.views if self._leading() else ():
+            for condition in view.status["conditions"]:
+                value = _CONDITION_VALUES.get(condition["status"])
+                if value is not None:
+                    family.add_metric([view.pool.key, condition["type"]], value)
         return family
 
     def _leading(self) -> float:

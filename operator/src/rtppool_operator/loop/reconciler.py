@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -67,9 +68,9 @@ class Reconciler:
         self._monotonic = monotonic
         writer = self._writer = Writer(leadership.leads, self.counts)
         self._progress = RelayProgress()
-        self._configurator = Configurator(cluster, writer, self._progress, self.counts, policy, monotonic)
+        self._configurator = Configurator(cluster, writer, self._progress, policy, monotonic)
         self._default_pool = DefaultPoolKeeper(cluster, writer, default_pool, policy.namespace, monotonic)
-        self._reporter = StatusReporter(cluster, writer, poller, self._progress, me, self.counts, monotonic, unix)
+        self._reporter = StatusReporter(cluster, writer, poller, self._progress, me, monotonic, unix)
         self._problems: dict[str, str] = {CONFIGURE: "the cluster was not read yet"}
         self._done_at = dict.fromkeys((CONFIGURE, POLL, REPORT), monotonic())
         self._wake = asyncio.Event()
@@ -88,9 +89,9 @@ class Reconciler:
         return self._reporter.views if self._leadership.leads() else ()
 
     @property
-    def default_pool_problem(self) -> str | None:
-        """Why the values of the default pool do not apply; None when they do."""
-        return self._default_pool.problem
+    def problems(self) -> tuple[str, ...]:
+        """Why the operator does not reconcile, and why the values of the default pool do not apply."""
+        return tuple(each for each in (self.problem, self._default_pool.problem) if each is not None)
 
     @property
     def stands_by(self) -> bool:
@@ -106,14 +107,13 @@ class Reconciler:
 
         A status changes often, nearly always by this operator, and configures no relay.
         """
-        if not soon:
+        if self._wake_later is None and soon:
+            self._wake_later = asyncio.get_running_loop().call_later(POLL_SECONDS, self.wake)
+        elif not soon:
+            if self._wake_later is not None:
+                self._wake_later.cancel()
+            self._wake_later = None
             self._wake.set()
-        elif self._wake_later is None:
-            self._wake_later = asyncio.get_running_loop().call_later(POLL_SECONDS, self._wake_now)
-
-    def _wake_now(self) -> None:
-        self._wake_later = None
-        self._wake.set()
 
     async def run(self) -> None:
         """Run all loops until cancelled."""
@@ -191,15 +191,12 @@ class Reconciler:
                 if with_calls:
                     self._calls_at_seconds = began + POLL_SECONDS
                 await self._guarded(REPORT, self._report_statuses(snapshot, with_calls=with_calls))
-                then = self._next_report_at(began)
+                nudge = max(self._progress.next_nudge_seconds(), began + NUDGE_CHECK_SECONDS)
+                then = min(self._calls_at_seconds, self._reporter.held_until_seconds(), nudge)
             self._done_at[REPORT] = self._monotonic()
             await asyncio.sleep(min(MAX_PAUSE_SECONDS, PAUSE_PER_ROUND * (self._done_at[REPORT] - began)))
             await self._until(then, self._poller.news)
             await asyncio.sleep(GATHER_SECONDS)
-
-    def _next_report_at(self, began_seconds: float) -> float:
-        nudge = max(self._progress.next_nudge_seconds(), began_seconds + NUDGE_CHECK_SECONDS)
-        return min(self._calls_at_seconds, self._reporter.held_until_seconds(), nudge)
 
     async def _configure(self) -> None:
         began = self._monotonic()
@@ -224,7 +221,11 @@ class Reconciler:
             self._wake.set()
 
     async def _guarded(self, part: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run a round, and record its failure. The next round starts over from the current state of the cluster."""
+        """Run a round, record its failure, and log a new problem or its end.
+
+        The next round starts over from the current state of the cluster.
+        """
+        problem = None
         try:
             await work
         except (ClusterError, NotLeadingError) as error:
@@ -233,29 +234,20 @@ class Reconciler:
             problem = f"a round failed: {error!r}"
             if problem != self._problems.get(part):
                 log.exception("a round failed")
-        else:
-            self._log_change(part, None)
-            return
-        if part == CONFIGURE:
-            self.counts.totals["failed_cycles"] += 1
-        self.counts.errors[part] += 1
-        self._log_change(part, problem)
-
-    def _log_change(self, part: str, problem: str | None) -> None:
-        """Log a new problem, or its end."""
+        if problem is not None:
+            self.counts.errors[part] += 1
+            self.counts.totals["failed_cycles"] += part == CONFIGURE
         if problem == self._problems.get(part):
             return
         if problem is not None:
-            log.warning("%s", problem)
             self._problems[part] = problem
+            log.warning("%s", problem)
             return
         del self._problems[part]
         if part == CONFIGURE:
             log.info("reconciling", extra={"fields": {"pools": self.counts.pools, "relays": self.counts.relays}})
 
     async def _until(self, then_seconds: float, event: asyncio.Event) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, then_seconds - self._monotonic())):
                 await event.wait()
-        except TimeoutError:
-            return

@@ -27,10 +27,9 @@ from rtppool_core.contract.report import (
 )
 from rtppool_core.statistics.histogram import Histogram
 from rtppool_operator.kube.crd import read_definition
-from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
 from rtppool_operator.pools.parsing import parse_pool, spec_schema
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import Pool, RelayPod
 from rtppool_operator.relays.observed import LastReport, PoolObservation, observe
 
 NOW_SECONDS = 1000.0
@@ -138,7 +137,7 @@ def seen(pool: Pool, make_relay: Callable[..., RelayPod]) -> Callable[..., PoolO
         nodes = [chr(ord("a") + number) for number in range(len(reports))]
         relays = [make_relay(node) for node in nodes]
         last_reports = {
-            relay.uid: LastReport(report, at, 1_700_000_000)
+            relay.uid: LastReport.of(report, at, 1_700_000_000)
             for relay, report in zip(relays, reports, strict=True)
             if report
         }

@@ -18,9 +18,8 @@ from rtppool_core.contract.port_range import PortRange
 from rtppool_core.net.http_endpoints import Health, listen, make_app
 from rtppool_core.pages.static_files import StaticFiles, page_response
 from rtppool_operator.page.page import PoolsPage
-from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
-from rtppool_operator.pools.spec import Pool, PoolSpec
+from rtppool_operator.pools.spec import Pool, PoolSpec, RelayPod
 from rtppool_operator.relays.observed import Failure, PoolObservation, RelayState
 from rtppool_operator.status.conditions import add_times, conditions
 from rtppool_operator.status.figures import figures

@@ -13,7 +13,7 @@ from in_process import in_process
 from rtppool_core.net.tls_files import TrustedAuthority
 from rtppool_echo.app import Echo
 from rtppool_echo.settings import read_settings as read_echo_settings
-from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.polling import Poller
 from rtppool_relay.app import Relay
 from rtppool_relay.settings import read_settings as read_relay_settings

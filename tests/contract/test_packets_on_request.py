@@ -15,7 +15,7 @@ from in_process import in_process
 from rtppool_core.contract.codec import from_json
 from rtppool_core.contract.packet_check import PacketCheck
 from rtppool_operator.check import ReleasePod, check_release
-from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.relay_http import RelayHttp
 from rtppool_relay.app import Relay
 from rtppool_relay.settings import read_settings

@@ -16,7 +16,7 @@ from relay_process import relay_process
 from rtppool_core.contract.pools_file import EchoTarget, NodeAssignment, PoolEntry, PoolsDocument, encode
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import Report
-from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.polling import Poller
 from rtppool_relay.app import Relay
 from rtppool_relay.settings import read_settings

@@ -20,7 +20,7 @@ from rtppool_core.process.service import EXIT_FAILED, EXIT_OK, EXIT_SETTINGS
 from rtppool_core.process.settings import SettingsError
 from rtppool_operator.kube.api_server import ApiServer, ClusterError, connect, read_items
 from rtppool_operator.kube.cluster import relay_of
-from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.relay_http import RelayHttp
 from rtppool_operator.settings import Settings, read_settings
 

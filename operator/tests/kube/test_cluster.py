@@ -15,8 +15,7 @@ from rtppool_operator.kube.api_server import ApiServer, ClusterError
 from rtppool_operator.kube.cluster import Cluster, configuration_of, relay_of
 from rtppool_operator.kube.crd import DefinitionKeeper
 from rtppool_operator.kube.lease import Leases
-from rtppool_operator.pools.cluster_view import Configuration, RelayPod
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import Configuration, Pool, RelayPod
 from rtppool_operator.pools.trust import TrustPolicy
 
 MakePool = Callable[..., Pool]

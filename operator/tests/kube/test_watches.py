@@ -15,7 +15,7 @@ from kubernetes import aio
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.api_server import ApiServer, ClusterError
 from rtppool_operator.kube.cluster import Cluster
-from rtppool_operator.pools.cluster_view import Configuration, Node, RelayPod
+from rtppool_operator.pools.spec import Configuration, Node, RelayPod
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_testing.waiting import until
 

@@ -12,9 +12,8 @@ from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.cluster import Cluster
 from rtppool_operator.kube.writer import NotLeadingError, Writer
 from rtppool_operator.loop.configure import REFUSED_RETRY_SECONDS, DefaultPoolKeeper
-from rtppool_operator.pools.cluster_view import ClusterView
 from rtppool_operator.pools.default_pool import DefaultPool
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import ClusterView, Pool
 from rtppool_operator.work_counters import WorkCounters
 
 EMPTY = ClusterView((), (), {}, "")

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import Pool, RelayPod
 from rtppool_operator.status.memory import NOT_HELD, DuePools
 from rtppool_operator.status.write_policy import FIGURES_PAUSE_SECONDS, MIN_PAUSE_SECONDS
 

@@ -15,8 +15,7 @@ from rtppool_core.contract.report import Report
 from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.lease import DURATION_SECONDS, RENEW_SECONDS, Leadership
 from rtppool_operator.loop.reconciler import MAX_ROUND_SECONDS, MIN_ROUND_SECONDS, Reconciler
-from rtppool_operator.pools.cluster_view import ClusterView, RelayPod
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import ClusterView, Pool, RelayPod
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.observed import POLL_SECONDS
 from rtppool_operator.relays.polling import Poller

@@ -22,8 +22,7 @@ from rtppool_operator.kube.lease import DURATION_SECONDS, Leadership
 from rtppool_operator.kube.writer import NotLeadingError
 from rtppool_operator.loop.reconciler import MIN_ROUND_SECONDS, Reconciler
 from rtppool_operator.loop.report import StatusReporter
-from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
-from rtppool_operator.pools.spec import Pool, PoolEvent
+from rtppool_operator.pools.spec import ClusterView, Node, Pool, PoolEvent, RelayPod
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.observed import POLL_SECONDS, STALE_AFTER_SECONDS
 from rtppool_operator.relays.polling import MISSED_POLLS, Poller

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from rtppool_core.contract.codec import ContractError, decode
-from rtppool_operator.pools.cluster_view import ClusterView
 from rtppool_operator.pools.default_pool import FIELD_MANAGER, DefaultPool, without_hook
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import ClusterView, Pool
 
 MakePool = Callable[..., Pool]
 SPEC = {"portRange": {"start": 10000, "end": 10100}}

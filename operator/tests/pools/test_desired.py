@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from rtppool_core.contract.pools_file import EchoTarget, decode_for_node
-from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.desired import claim_nodes, desired_state, pods_to_refresh
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import ClusterView, Node, Pool, RelayPod
 from rtppool_operator.pools.trust import TrustPolicy
 
 MakePool = Callable[..., Pool]

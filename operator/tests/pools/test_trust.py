@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from rtppool_core.contract.pools_file import decode_for_node
-from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.desired import Desired, desired_state
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import ClusterView, Node, Pool, RelayPod
 from rtppool_operator.pools.trust import HostList, TrustPolicy
 
 MakePool = Callable[..., Pool]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from rtppool_core.process.periodic import PeriodicJobs
-from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.observed import POLL_SECONDS
 from rtppool_operator.relays.polling import JOB, MIN_PAUSE_SECONDS, Poller
 

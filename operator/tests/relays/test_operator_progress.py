@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from rtppool_core.contract.report import Report
-from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.desired import Desired, desired_state
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import ClusterView, Node, Pool, RelayPod
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.observed import LastReport
 from rtppool_operator.relays.progress import (
@@ -41,7 +40,7 @@ def desired(make_pool: MakePool, relay: RelayPod) -> Desired:
 
 
 def watched(progress: RelayProgress, relay: RelayPod, desired: Desired, report: Report, now_seconds: float) -> None:
-    progress.update((relay,), desired, {relay.uid: LastReport(report, now_seconds, 0)}, now_seconds)
+    progress.update((relay,), desired, {relay.uid: LastReport.of(report, now_seconds, 0)}, now_seconds)
 
 
 def test_a_relay_is_behind_until_it_runs_its_entry(
@@ -112,7 +111,7 @@ def test_who_is_not_known_to_be_behind_is_left_alone(
     progress = RelayProgress()
     report = make_report(make_pool()) if why == "current" else make_report(make_pool(), generation=2)
     last_reports: dict[str, Any] = (
-        {} if why == "unheard" else {relay.uid: LastReport(report, 90.0 if why == "silent" else 100.0, 0)}
+        {} if why == "unheard" else {relay.uid: LastReport.of(report, 90.0 if why == "silent" else 100.0, 0)}
     )
     pod = replace(relay, terminating=why == "ending")
     progress.update((pod,), desired, last_reports, 100.0)

@@ -17,8 +17,8 @@ from msgspec import structs
 from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.report import CallsReport, HistogramExport, HostReport, Report, WindowReport, Windows
 from rtppool_core.process.secret_file import SecretFile
-from rtppool_operator.pools.cluster_view import RelayPod
-from rtppool_operator.relays.observed import POLL_SECONDS, LastReport
+from rtppool_operator.pools.spec import RelayPod
+from rtppool_operator.relays.observed import POLL_SECONDS, SILENT_AFTER_SECONDS, LastReport
 from rtppool_operator.relays.polling import (
     MAX_POLLS_IN_FLIGHT,
     MEASURED,
@@ -83,11 +83,7 @@ async def test_a_report_is_kept_with_the_time_it_was_heard(
     relay.answer = lambda: web.json_response(to_json(make_report()))
     await poller.ask(relay.pod())
     last = poller.last_reports["uid-a"]
-    assert (last.report, last.at_seconds, last.at_unix_seconds) == (
-        make_report(),
-        77.0,
-        1_700_000_000,
-    )
+    assert last == LastReport.of(make_report(), 77.0, 1_700_000_000)
     assert relay.tokens == ["Bearer secret"]
 
 
@@ -367,7 +363,8 @@ async def test_a_relay_that_holds_requests_is_asked_for_what_follows_its_last_re
         clock.now = 100.0 + elapsed
         await timed.ask(relay.pod())
         assert relay.queries[-1] == {"after": "start-1", "waitSeconds": str(waits)}
-        assert timed.last_reports["uid-a"].at_seconds == clock.now, "an answer without a report is an answer"
+        until_seconds = timed.last_reports["uid-a"].until_seconds
+        assert until_seconds == clock.now + SILENT_AFTER_SECONDS, "an answer without a report is an answer"
     relay.answer = lambda: holding(make_report)
     clock.now = 114.0
     await timed.ask(relay.pod())
@@ -509,6 +506,8 @@ async def test_a_stall_of_this_process_counts_for_no_relay(
 def test_a_relay_is_silent_six_seconds_after_its_first_missed_answer_and_fifteen_after_its_last_one(
     make_report: MakeReport, position: str | None, missed_at_seconds: float | None, silent_at_seconds: float
 ) -> None:
-    last = LastReport(make_report(position=position), 0.0, 0, missed_at_seconds)
+    last = LastReport.of(make_report(position=position), 0.0, 0)
+    for missed_at in () if missed_at_seconds is None else (missed_at_seconds, missed_at_seconds + 2):
+        last = last.missed(missed_at)
     assert not last.is_stale(silent_at_seconds)
     assert last.is_stale(silent_at_seconds + 0.1)

@@ -13,7 +13,7 @@ from aiohttp import web
 from rtppool_core.contract.codec import to_json
 from rtppool_core.contract.report import Report
 from rtppool_core.net.tls_files import TrustedAuthority
-from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.polling import Poller
 from rtppool_testing.certificates import server_context, write_authority
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
 from rtppool_operator.pools.desired import Desired, desired_state
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import ClusterView, Node, Pool, RelayPod
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.status.log_lines import condition_change_lines, pool_change_lines
 

@@ -23,9 +23,8 @@ from rtppool_core.contract.report import (
     WindowReport,
     Windows,
 )
-from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import Pool, RelayPod
 from rtppool_operator.relays.observed import LastReport, PoolObservation, observe
 from rtppool_operator.status.conditions import add_times, conditions
 from rtppool_operator.status.figures import figures, milliseconds
@@ -206,7 +205,7 @@ def test_addresses_of_the_echo_are_bounded_however_many_relays_resolve_it(
 ) -> None:
     relays = [make_relay(f"n{number:03}") for number in range(30)]
     last_reports = {
-        relay.uid: LastReport(
+        relay.uid: LastReport.of(
             make_report(pool, echo=EchoReport("echo", 4000, f"192.0.2.{at}{tail}", reachable=True)), NOW, 0
         )
         for at, relay in enumerate(relays)

@@ -21,9 +21,8 @@ from rtppool_core.contract.report import (
     SlaViolation,
     UnreachableTier,
 )
-from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import Pool, RelayPod
 from rtppool_operator.relays.observed import Failure, LastReport, PoolObservation, RelayState, observe
 from rtppool_operator.status.conditions import REASONS, Condition, add_times, conditions
 from rtppool_operator.status.figures import figures
@@ -99,7 +98,7 @@ def observed(
         pod = RelayPod(f"relay-{at}", f"uid-{at}", f"node-{at}", "192.0.2.1", 9090, terminating=terminating)
         pods.append(pod)
         if changes is not None:
-            last_reports[pod.uid] = LastReport(
+            last_reports[pod.uid] = LastReport.of(
                 replace(make_report(pool), **changes), NOW_SECONDS - age_seconds, 1_700_000_000
             )
         if failure is not None:
@@ -114,7 +113,7 @@ def by_type(observation: PoolObservation) -> dict[str, Condition]:
 
 def confirms(observation: PoolObservation, relay: RelayState) -> bool:
     report = relay.report
-    return relay.live and report is not None and report.ready and observation.runs_current(report)
+    return relay.fresh is not None and report is not None and report.ready and observation.runs_current(report)
 
 
 checked = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -167,6 +166,6 @@ def test_the_number_that_confirms_is_never_more_than_those_who_said_so(
     said = [
         relay
         for relay in observation.staying
-        if relay.live and relay.report is not None and observation.runs_current(relay.report)
+        if relay.fresh is not None and relay.report is not None and observation.runs_current(relay.report)
     ]
     assert figures(observation)["summary"]["relays"] == f"{len(said)}/{len(observation.staying)}"

@@ -22,9 +22,8 @@ from rtppool_core.contract.report import (
     SlaViolation,
     UnreachableTier,
 )
-from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
-from rtppool_operator.pools.spec import Pool
+from rtppool_operator.pools.spec import Pool, RelayPod
 from rtppool_operator.pools.trust import PolicyRefusal
 from rtppool_operator.relays.observed import Failure, LastReport, PoolObservation, observe
 from rtppool_operator.status.conditions import REASONS, conditions
@@ -66,7 +65,7 @@ class World:
             RelayPod(f"relay-{node}", f"uid-{node}", node, "192.0.2.1", 9090, terminating=terminating) for node in nodes
         ]
         last_reports = {
-            pod.uid: LastReport(report, NOW, 0) for pod, report in zip(pods, reports, strict=True) if report
+            pod.uid: LastReport.of(report, NOW, 0) for pod, report in zip(pods, reports, strict=True) if report
         }
         failures = {pod.uid: failure for pod in pods if failure is not None and pod.uid not in last_reports}
         claim = Claim(pool or self.pool, **{"owned": nodes, **claimed})

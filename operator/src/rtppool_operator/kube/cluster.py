@@ -28,11 +28,21 @@ from rtppool_operator.kube.api_server import (
     read_document,
 )
 from rtppool_operator.kube.reflector import NamedObject, ObjectList, Reflector
-from rtppool_operator.pools.cluster_view import ClusterView, Configuration, Node, RelayPod
 from rtppool_operator.pools.default_pool import FIELD_MANAGER as VALUES_MANAGER
 from rtppool_operator.pools.default_pool import without_hook
 from rtppool_operator.pools.parsing import parse_pool, parse_without_spec, spec_schema
-from rtppool_operator.pools.spec import GROUP, KIND, PLURAL, VERSION, Pool, PoolEvent
+from rtppool_operator.pools.spec import (
+    GROUP,
+    KIND,
+    PLURAL,
+    VERSION,
+    ClusterView,
+    Configuration,
+    Node,
+    Pool,
+    PoolEvent,
+    RelayPod,
+)
 from rtppool_operator.pools.trust import TrustPolicy
 
 FIELD_MANAGER = "rtp-pool-operator"

@@ -13,9 +13,9 @@ from functools import partial
 from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.cluster import Cluster
 from rtppool_operator.kube.writer import Writer
-from rtppool_operator.pools.cluster_view import ClusterView
 from rtppool_operator.pools.default_pool import DefaultPool
 from rtppool_operator.pools.desired import Desired, desired_state, pods_to_refresh
+from rtppool_operator.pools.spec import ClusterView
 from rtppool_operator.pools.trust import TrustPolicy
 from rtppool_operator.relays.progress import RelayProgress
 from rtppool_operator.status.log_lines import pool_change_lines

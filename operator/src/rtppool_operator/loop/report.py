@@ -12,8 +12,8 @@ from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.cluster import Cluster
 from rtppool_operator.kube.writer import Writer
 from rtppool_operator.loop.configure import Snapshot
-from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
+from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.observed import POLL_SECONDS, observe
 from rtppool_operator.relays.polling import MEASURED, MOVED, URGENT, Poller
 from rtppool_operator.relays.progress import RelayProgress

@@ -55,7 +55,7 @@ class PoolsPage:
         }
         if report is None:
             return {**row, "verdict": "no report yet", "state": "unknown"}
-        if not relay.live:
+        if relay.fresh is None:
             return {**row, "verdict": "silent", "state": "bad", "problem": row["problem"] or "it has not answered"}
         return {
             **row,

@@ -14,8 +14,7 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from rtppool_core.contract.codec import Contract
-from rtppool_operator.pools.cluster_view import ClusterView
-from rtppool_operator.pools.spec import GROUP, KIND, VALUES_DIGEST, VERSION, Pool
+from rtppool_operator.pools.spec import GROUP, KIND, VALUES_DIGEST, VERSION, ClusterView, Pool
 
 FIELD_MANAGER = "rtp-pool-values"
 DIGEST_DIGITS = 16

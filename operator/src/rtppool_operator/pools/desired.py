@@ -18,8 +18,7 @@ from msgspec import structs
 
 from rtppool_core.contract.codec import ContractError, from_json, to_json
 from rtppool_core.contract.pools_file import NodeAssignment, PoolEntry, PoolsDocument, encode
-from rtppool_operator.pools.cluster_view import ClusterView, Node, RelayPod
-from rtppool_operator.pools.spec import Pool, PoolSpec
+from rtppool_operator.pools.spec import ClusterView, Node, Pool, PoolSpec, RelayPod
 from rtppool_operator.pools.trust import PolicyRefusal, TrustPolicy
 
 REVISION_DIGITS = 16

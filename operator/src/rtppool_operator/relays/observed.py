@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rtppool_core.contract.report import Report, SlaReport
-from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
+from rtppool_operator.pools.spec import RelayPod
 
 POLL_SECONDS = 2.0
 # After the first missed poll, and of a relay that answers at once after its last answer.
@@ -23,32 +23,28 @@ _WORSE = {"Violated": 2, "Unknown": 1, "Met": 0}
 
 @dataclass(frozen=True, slots=True)
 class LastReport:
-    """A relay's last report, and when the relay answered last: monotonic, and the same moment as wall-clock time.
+    """A relay's last report. The relay is silent after `until_seconds`, monotonic, unless it answers before.
 
-    `missed_at_seconds` is the first poll that it has missed since; None while it answers.
+    `at_unix_seconds` is the wall-clock time of its last answer.
     """
 
     report: Report
-    at_seconds: float
+    until_seconds: float
     at_unix_seconds: int
-    missed_at_seconds: float | None = None
+
+    @classmethod
+    def of(cls, report: Report, now_seconds: float, now_unix_seconds: int) -> LastReport:
+        """Return the report of a relay that answers now."""
+        holds = report.position is not None
+        return cls(report, now_seconds + (SILENT_AFTER_SECONDS if holds else STALE_AFTER_SECONDS), now_unix_seconds)
+
+    def missed(self, now_seconds: float) -> LastReport:
+        """Return the report of a relay that has missed a poll."""
+        return replace(self, until_seconds=min(self.until_seconds, now_seconds + STALE_AFTER_SECONDS))
 
     def is_stale(self, now_seconds: float) -> bool:
         """Return whether the report is too old to count: the relay is silent."""
-        holds = self.report.position is not None
-        until = self.at_seconds + (SILENT_AFTER_SECONDS if holds else STALE_AFTER_SECONDS)
-        if self.missed_at_seconds is not None:
-            until = min(until, self.missed_at_seconds + STALE_AFTER_SECONDS)
-        return now_seconds > until
-
-    def later(self, seconds: float) -> LastReport:
-        """Return the report as if it had come that much later."""
-        missed = self.missed_at_seconds
-        return replace(
-            self,
-            at_seconds=self.at_seconds + seconds,
-            missed_at_seconds=None if missed is None else missed + seconds,
-        )
+        return now_seconds > self.until_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +65,9 @@ class RelayState:
     failure: Failure | None = None
 
     @property
-    def live(self) -> bool:
-        """Whether the last report is fresh."""
-        return self.report is not None and self.silent_since_unix_seconds is None
+    def fresh(self) -> Report | None:
+        """The last report while it counts."""
+        return self.report if self.silent_since_unix_seconds is None else None
 
 
 @dataclass(frozen=True)
@@ -82,19 +78,11 @@ class PoolObservation:
     relays: tuple[RelayState, ...]
 
     @cached_property
-    def live(self) -> tuple[RelayState, ...]:
-        """Relays with a fresh report."""
-        return tuple(relay for relay in self.relays if relay.live)
-
-    @cached_property
     def serving(self) -> tuple[tuple[RelayPod, Report], ...]:
         """Live relays that run this pool in any generation."""
         uid = self.claim.pool.uid
-        return tuple(
-            (relay.pod, relay.report)
-            for relay in self.live
-            if relay.report is not None and relay.report.pool is not None and relay.report.pool.uid == uid
-        )
+        fresh = ((relay.pod, relay.fresh) for relay in self.relays if relay.fresh is not None)
+        return tuple((pod, report) for pod, report in fresh if report.pool is not None and report.pool.uid == uid)
 
     @cached_property
     def staying(self) -> tuple[RelayState, ...]:
@@ -102,18 +90,15 @@ class PoolObservation:
         return tuple(relay for relay in self.relays if not relay.pod.terminating)
 
     @cached_property
-    def behind(self) -> tuple[tuple[RelayState, Report], ...]:
+    def behind(self) -> tuple[tuple[RelayPod, Report], ...]:
         """Staying relays whose fresh report does not confirm the current generation."""
-        return tuple(
-            (relay, relay.report)
-            for relay in self.staying
-            if relay.live and relay.report is not None and not self.runs_current(relay.report)
-        )
+        fresh = ((relay.pod, relay.fresh) for relay in self.staying if relay.fresh is not None)
+        return tuple((pod, report) for pod, report in fresh if not self.runs_current(report))
 
     @cached_property
     def confirmed(self) -> int:
         """The number of staying relays whose fresh report confirms the current generation."""
-        return sum(1 for relay in self.staying if relay.live) - len(self.behind)
+        return sum(1 for relay in self.staying if relay.fresh is not None) - len(self.behind)
 
     def runs_current(self, report: Report) -> bool:
         """Return whether a report confirms this pool in its current generation, with the range and echo of its spec.

@@ -29,7 +29,7 @@ from rtppool_core.contract.report_changes import (
 from rtppool_core.net.tls_files import TrustedAuthority
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.secret_file import SecretFile
-from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.observed import POLL_SECONDS, Failure, LastReport
 from rtppool_operator.relays.relay_http import RelayHttp
 from rtppool_operator.relays.reports import IncompatibleReportError, check_node, read_report
@@ -153,7 +153,7 @@ class Poller:
         stalled = now - self._ticked_at_seconds - POLL_SECONDS
         if POLL_SECONDS < stalled < math.inf:
             for uid, last in self.last_reports.items():
-                self.last_reports[uid] = last.later(stalled)
+                self.last_reports[uid] = replace(last, until_seconds=last.until_seconds + stalled)
         self._ticked_at_seconds = now
 
     def silence_seconds(self) -> float:
@@ -195,7 +195,7 @@ class Poller:
         now, last = self._monotonic(), self.last_reports.get(uid)
         was_missed, progress.missed = progress.missed, 0
         self.failures.pop(uid, None)
-        self.last_reports[uid] = LastReport(report, now, int(self._unix()))
+        self.last_reports[uid] = LastReport.of(report, now, int(self._unix()))
         if last is not None and last.report is report:
             return
         if last is None or report.windows is not last.report.windows:
@@ -220,8 +220,8 @@ class Poller:
             self._noted[MOVED].add(uid)
         self.failures[uid] = failure
         last = self.last_reports.get(uid)
-        if last is not None and last.missed_at_seconds is None:
-            self.last_reports[uid] = replace(last, missed_at_seconds=self._monotonic())
+        if last is not None:
+            self.last_reports[uid] = last.missed(self._monotonic())
         if progress.missed == MISSED_POLLS:
             self._note_news(uid)
 

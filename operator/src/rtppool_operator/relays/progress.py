@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from rtppool_core.contract.pools_file import PoolEntry
 from rtppool_core.contract.report import Report
-from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Desired, revision_in
+from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.observed import LastReport
 
 # Poll a relay that is behind more often for this long, then return to the normal rate.

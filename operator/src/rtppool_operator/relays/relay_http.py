@@ -11,7 +11,7 @@ from rtppool_core.contract.report_changes import NO_CHANGE
 from rtppool_core.net.tls_files import TrustedAuthority
 from rtppool_core.net.udp import host_port
 from rtppool_core.process.secret_file import SecretFile, SecretFileError
-from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.spec import RelayPod
 
 OK = 200
 MAX_BODY_BYTES = 4 << 20

@@ -1,4 +1,4 @@
-"""The checks of each condition: the reasons that apply to a pool with their messages, in the order of `reasons`.
+"""The checks of each condition: the reasons that apply to a pool with their messages, in the order of `conditions`.
 
 The first one is the condition's, and the last one always applies. A message has no figure that changes by itself,
 because every change of a message is a write. Such figures are in the rest of the status.
@@ -62,12 +62,12 @@ def programmed(pool: PoolObservation) -> Iterator[Found]:
     confirmed = f"{pool.confirmed} of {len(pool.staying)} relays run this generation"
     if spec is not None and spec.paused and pool.behind:
         yield "Paused", "the pool is paused and relays keep their configuration; set paused to false to send the edit"
-    for relay, report in pool.behind:
+    for pod, report in pool.behind:
         if report.config_error:
-            cause = f"{relay.pod.node} rejected its configuration: {shorten(report.config_error)}"
+            cause = f"{pod.node} rejected its configuration: {shorten(report.config_error)}"
             yield "ConfigRefused", f"{confirmed}; {cause}; upgrade the relay if it is older than the operator"
-    for relay, report in pool.behind:
-        cause = f"{relay.pod.node} runs {_configuration(pool, report)}"
+    for pod, report in pool.behind:
+        cause = f"{pod.node} runs {_configuration(pool, report)}"
         yield "Pending", f"{confirmed}; {cause}; if this persists, see its log"
     if not pool.staying:
         yield "NoRelays", _why_none(pool)
@@ -172,7 +172,7 @@ def _missing_reports(relays: Sequence[RelayState]) -> Iterator[Found]:
     if others:
         counted = f"{len(others)} of {len(relays)} relays report another version than the operator reads"
         yield "IncompatibleRelay", f"{counted}; {_failures(others)}; upgrade both with the same chart"
-    mute = [relay for relay in relays if not relay.live]
+    mute = [relay for relay in relays if relay.fresh is None]
     if mute:
         counted = f"{len(mute)} of {len(relays)} relays sent no report in the last {STALE_AFTER_SECONDS:.0f} s"
         yield "RelaySilent", f"{counted}; {_failures(mute)}; check their pods and network policies"

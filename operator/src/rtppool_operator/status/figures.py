@@ -12,7 +12,7 @@ from typing import Any
 
 from rtppool_core.contract.report import HostReport, SlaReport
 from rtppool_core.net.udp import host_port
-from rtppool_operator.pools.cluster_view import RelayPod
+from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.observed import PoolObservation, RelayState, judged_reason, worst_relay
 from rtppool_operator.status.merged_window import merge_latency
 from rtppool_operator.status.text import join_distinct, shorten
@@ -71,10 +71,8 @@ def _applied_generation(observation: PoolObservation) -> int | None:
     """Return the lowest generation of the live relays; None while one of them runs another pool."""
     uid = observation.claim.pool.uid
     generations = []
-    for relay in observation.staying:
-        if not relay.live or relay.report is None:
-            continue
-        pool, generation = relay.report.pool, relay.report.applied_generation
+    for report in [relay.fresh for relay in observation.staying if relay.fresh is not None]:
+        pool, generation = report.pool, report.applied_generation
         if pool is None or pool.uid != uid or generation is None:
             return None
         generations.append(generation)
@@ -146,10 +144,10 @@ def _relay(observation: PoolObservation, relay: RelayState) -> dict[str, Any]:
     row["address"], report = relay.pod.address, relay.report
     if report is not None:
         row["softwareVersion"] = shorten(report.software_version, MAX_LABEL)
-        row["ready"] = relay.live and report.ready
+        row["ready"] = relay.fresh is not None and report.ready
         if report.pool is not None and report.pool.uid == observation.claim.pool.uid:
             row["appliedGeneration"] = report.applied_generation
-        if relay.live:
+        if relay.fresh is not None:
             row["activeCalls"] = report.calls.active
     if relay.silent_since_unix_seconds is not None:
         row["silentSince"] = rfc3339(relay.silent_since_unix_seconds)

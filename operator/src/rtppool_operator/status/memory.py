@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rtppool_core.contract.report import Report
-from rtppool_operator.pools.cluster_view import RelayPod
 from rtppool_operator.pools.desired import Claim
-from rtppool_operator.pools.spec import Pool, PoolEvent
+from rtppool_operator.pools.spec import Pool, PoolEvent, RelayPod
 from rtppool_operator.relays.observed import PoolObservation
 from rtppool_operator.status.merged_window import merge_latency
 from rtppool_operator.status.write_policy import FIGURES_PAUSE_SECONDS, MIN_PAUSE_SECONDS, write_is_due

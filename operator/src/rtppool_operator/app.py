@@ -39,7 +39,7 @@ class App:
         self._api = api
         self._identity = f"{policy.namespace}/{settings.pod_name}"
         self._poller = Poller(settings.relay_token, settings.relay_authority)
-        self._cluster = Cluster(api, definition, policy, settings.relay_selector, self._wake, self._wake_soon)
+        self._cluster = Cluster(api, definition, policy, settings.relay_selector, self._wake)
         self._tasks: list[asyncio.Task[None]] = []
         self._http: web.AppRunner | None = None
         self.reconciler = Reconciler(
@@ -91,11 +91,8 @@ class App:
         await self.definition.served.wait()
         await self.reconciler.jobs.keep_running("kopf", watch.run)
 
-    def _wake(self) -> None:
-        self.reconciler.wake()
-
-    def _wake_soon(self) -> None:
-        self.reconciler.wake(soon=True)
+    def _wake(self, *, soon: bool = False) -> None:
+        self.reconciler.wake(soon=soon)
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -29,7 +29,7 @@ class Shown(Cluster):
     """Records what is shown after a write."""
 
     def __init__(self, server: ApiServer, definition: Mapping[str, Any]) -> None:
-        super().__init__(server, definition, TrustPolicy("rtp"), "", lambda: None, lambda: None)
+        super().__init__(server, definition, TrustPolicy("rtp"), "", lambda **_: None)
         self.shown: list[Any] = []
 
     def _show_configuration(self, config_map: Mapping[str, Any]) -> None:

@@ -64,7 +64,7 @@ async def watches(
 ) -> AsyncIterator[Cluster]:
     served = asyncio.Event()
     served.set()
-    made = Cluster(server, definition, POLICY, SELECTOR, lambda: wakes.append(1), lambda: statuses.append(1))
+    made = Cluster(server, definition, POLICY, SELECTOR, lambda soon=False: (statuses if soon else wakes).append(1))
     task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time), served))
     yield made
     task.cancel()

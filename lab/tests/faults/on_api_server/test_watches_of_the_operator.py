@@ -36,7 +36,7 @@ async def watches(empty_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     api = ApiServer(aio.client.ApiClient(configuration))
     definition, served = read_definition(DEFINITION_FILE), asyncio.Event()
     served.set()
-    made = Cluster(api, definition, TrustPolicy(NAMESPACE), DEFAULT_RELAY_SELECTOR, lambda: None, lambda: None)
+    made = Cluster(api, definition, TrustPolicy(NAMESPACE), DEFAULT_RELAY_SELECTOR, lambda **_: None)
     task = asyncio.create_task(made.run(PeriodicJobs(asyncio.get_running_loop().time), served))
     await empty_rig.until(
         "both lists", SEEN_WITHIN, lambda: zones(made) == {f"node-{n}": "ab"[n % 2] for n in range(4)}

@@ -59,7 +59,7 @@ class Cluster:
     """One cluster: all pools and nodes, and in the release's namespace the relays by their labels and their ConfigMap.
 
     Every write raises ClusterError when it fails, and the view shows it at once. `changed` is called when the view may
-    have changed otherwise than by a write of this program, and `status_changed` when the status of a pool alone has.
+    have changed otherwise than by a write of this program, with `soon=True` when the status of a pool alone has.
     """
 
     def __init__(
@@ -68,14 +68,12 @@ class Cluster:
         definition: Mapping[str, Any],
         policy: TrustPolicy,
         relay_selector: str,
-        changed: Callable[[], None],
-        status_changed: Callable[[], None],
+        changed: Callable[..., None],
     ) -> None:
         self._api = api
         self._schema = spec_schema(definition)
         self._policy = policy
         self._changed = changed
-        self._status_changed = status_changed
         self._namespace = f"/api/v1/namespaces/{policy.namespace}"
         pods = ObjectList(
             api, f"pods in {policy.namespace}", f"{self._namespace}/pods", {"labelSelector": relay_selector}
@@ -280,10 +278,8 @@ class Cluster:
         self._changed()
 
     def _note_pool(self, before: Pool | None, after: Pool | None) -> None:
-        if before is not None and after is not None and replace(before, status=after.status) == after:
-            self._status_changed()
-        else:
-            self._changed()
+        edited = before is None or after is None or replace(before, status=after.status) != after
+        self._changed(soon=not edited)
 
     def _parse(self, document: Mapping[str, Any]) -> Pool:
         metadata = document["metadata"]

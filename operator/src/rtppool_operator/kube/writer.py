@@ -47,7 +47,13 @@ class Writer:
         if not self._leads():
             raise NotLeadingError(f"{action}: the lease was not renewed in time, so another operator may be writing")
         try:
-            return await self._run_to_its_end(call())
+            task = asyncio.create_task(call())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
         except ClusterError:
             self.counts.errors[action] += 1
             raise
@@ -76,16 +82,6 @@ class Writer:
             failures = [result for result in results if isinstance(result, ClusterError)]
             self._log_change(action, str(failures[0]) if failures else None)
         return results
-
-    async def _run_to_its_end(self, call: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.create_task(call)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(_log_failure)
-            raise
 
     def _log_change(self, action: str, failure: str | None) -> None:
         if failure == self._last_failures.get(action):

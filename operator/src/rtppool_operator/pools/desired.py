@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from msgspec import structs
@@ -41,6 +41,12 @@ class Claim:
     wanted_by: tuple[tuple[str, str], ...] = ()
     without_relay: tuple[str, ...] = ()
     refusal: PolicyRefusal | None = None
+
+    @property
+    def spec(self) -> PoolSpec | None:
+        """The spec that relays get; None of a frozen pool, whose last entry stays."""
+        spec = self.pool.spec
+        return None if self.refusal is not None or spec is None or spec.paused else spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +107,14 @@ def claim_nodes(
     Pools claim nodes `with_relay`, and existing nodes of `kept`, the last written entries by uid. During a rollout a
     node has no relay for a moment, and the next one must find its entry.
     """
-    ranked = sorted(pools, key=policy.rank)
-    candidates = _Candidates(nodes, with_relay, kept, ranked, policy)
-    claimed = {pool.uid: candidates.claimed_by(pool) for pool in ranked}
+    drafts = [Claim(pool, refusal=policy.check(pool)) for pool in sorted(pools, key=policy.rank)]
+    candidates = _Candidates(nodes, with_relay, kept, [draft.pool for draft in drafts], policy)
+    claimed = [(draft, candidates.claimed_by(draft)) for draft in drafts]
     claimants: dict[str, list[Pool]] = defaultdict(list)
-    for pool in ranked:
-        for name in claimed[pool.uid]:
-            claimants[name].append(pool)
-    return [_claim(pool, claimed[pool.uid], candidates, claimants) for pool in ranked]
+    for draft, names in claimed:
+        for name in names:
+            claimants[name].append(draft.pool)
+    return [_claim(draft, names, candidates, claimants) for draft, names in claimed]
 
 
 def written_entries(text: str | None) -> dict[str, PoolEntry]:
@@ -169,35 +175,30 @@ class _Candidates:
         pools: Sequence[Pool],
         policy: TrustPolicy,
     ) -> None:
-        held = {node.name: pool.uid for pool in pools if pool.uid in kept for node in kept[pool.uid].nodes}
         left = {node.name for entry in kept.values() for node in entry.nodes if node.name in nodes}
         self.nodes = nodes
-        self.with_relay = with_relay
-        self.refusals = {pool.uid: policy.check(pool) for pool in pools}
+        self._with_relay = with_relay
         self._policy = policy
         self._kept = kept
-        self._held = held
-        claimable = left.union(with_relay)
-        self._claimable = claimable & nodes.keys()
+        self._holders = {node.name: pool.uid for pool in pools if pool.uid in kept for node in kept[pool.uid].nodes}
+        self._claimable = left.union(with_relay) & nodes.keys()
         # A relay's node may not be in the list yet, or no longer.
-        self._unlisted = claimable - nodes.keys()
+        self._unlisted = set(with_relay) - nodes.keys()
         self._by_label = _by_label(nodes.values(), pools)
 
-    def spec_of(self, pool: Pool) -> PoolSpec | None:
-        return _applied_spec(pool, self.refusals[pool.uid])
-
-    def claimed_by(self, pool: Pool) -> tuple[str, ...]:
-        if self.spec_of(pool) is None:
-            entry = self._kept.get(pool.uid)
+    def claimed_by(self, draft: Claim) -> tuple[str, ...]:
+        if draft.spec is None:
+            entry = self._kept.get(draft.pool.uid)
             return tuple(sorted(node.name for node in entry.nodes)) if entry is not None else ()
-        unlisted = (name for name in self._unlisted if self._keeps(pool, name))
-        return tuple(sorted([*(self._claimable & self._selected(pool)), *unlisted]))
+        unlisted = (name for name in self._unlisted if self._keeps(draft.pool, name))
+        return tuple(sorted([*(self._claimable & self._selected(draft.pool)), *unlisted]))
 
-    def without_relay(self, pool: Pool, claimed: Collection[str]) -> tuple[str, ...]:
-        if self.spec_of(pool) is None:
-            return tuple(sorted(name for name in claimed if name not in self.with_relay))
-        # An empty selector selects the nodes of relays, so none of them lacks one.
-        return tuple(sorted(self._selected(pool).difference(self.with_relay))) if pool.selector else ()
+    def without_relay(self, draft: Claim, claimed: Collection[str]) -> tuple[str, ...]:
+        wanted = set(claimed)
+        if draft.spec is not None:
+            # An empty selector selects the nodes of relays, so none of them lacks one.
+            wanted = self._selected(draft.pool) if draft.pool.selector else set()
+        return tuple(sorted(wanted.difference(self._with_relay)))
 
     def _selected(self, pool: Pool) -> set[str]:
         """Return the listed nodes with all labels of a pool's selector."""
@@ -207,7 +208,7 @@ class _Candidates:
 
     def _keeps(self, pool: Pool, unlisted: str) -> bool:
         """Return whether a pool claims a node whose labels are unknown: the owner stays."""
-        holder = self._held.get(unlisted)
+        holder = self._holders.get(unlisted)
         if holder is not None:
             return holder == pool.uid
         # A pool of the release may select this node as soon as its labels are known.
@@ -225,61 +226,47 @@ def _by_label(nodes: Iterable[Node], pools: Iterable[Pool]) -> Mapping[tuple[str
     return found
 
 
-def _applied_spec(pool: Pool, refusal: PolicyRefusal | None) -> PoolSpec | None:
-    """Return the spec that relays get; None of a frozen pool, whose last entry stays."""
-    return None if refusal is not None or pool.spec is None or pool.spec.paused else pool.spec
-
-
 def _claim(
-    pool: Pool, claimed: Sequence[str], candidates: _Candidates, claimants: Mapping[str, Sequence[Pool]]
+    draft: Claim, claimed: Sequence[str], candidates: _Candidates, claimants: Mapping[str, Sequence[Pool]]
 ) -> Claim:
     """Return a pool's claim. The first claimant of a node owns it."""
-    spec = candidates.spec_of(pool)
+    pool, spec = draft.pool, draft.spec
     mine = [name for name in claimed if claimants[name][0] is pool]
-    unserved = {
-        name: "the node has no ExternalIP"
-        for name in mine
-        if spec is not None and _lacks_address(spec, candidates.nodes.get(name))
-    }
-    return Claim(
-        pool=pool,
+    unserved = [name for name in mine if spec is not None and _lacks_address(spec, candidates.nodes.get(name))]
+    return replace(
+        draft,
         owned=tuple(name for name in mine if name not in unserved),
         lost=tuple((name, claimants[name][0].key) for name in claimed if claimants[name][0] is not pool),
-        unserved=tuple(unserved.items()),
+        unserved=tuple((name, "the node has no ExternalIP") for name in unserved),
         wanted_by=tuple((name, other.key) for name in mine for other in claimants[name][1:]),
-        without_relay=candidates.without_relay(pool, claimed),
-        refusal=candidates.refusals[pool.uid],
+        without_relay=candidates.without_relay(draft, claimed),
     )
 
 
 def _entry(claim: Claim, nodes: Mapping[str, Node], kept: PoolEntry | None) -> PoolEntry | None:
-    spec = _applied_spec(claim.pool, claim.refusal)
+    pool, spec = claim.pool, claim.spec
     if spec is not None:
         # Validation of the spec should prevent an error here. One pool must not stop all others.
         with contextlib.suppress(ValueError):
-            return _new_entry(claim, spec, nodes)
+            return PoolEntry(
+                name=pool.name,
+                namespace=pool.namespace,
+                uid=pool.uid,
+                generation=pool.generation,
+                nodes=tuple(NodeAssignment(name, _advertised(spec, nodes.get(name))) for name in claim.owned),
+                port_range=spec.port_range,
+                excluded_ports=tuple(sorted(spec.excluded_ports)),
+                reuse_delay_seconds=spec.reuse_delay_seconds,
+                echo=spec.echo,
+                media=spec.media,
+                max_calls=spec.max_calls,
+                sla=spec.sla,
+                probe=spec.probe,
+                drain=spec.drain,
+            )
     if kept is None:
         return None
     return structs.replace(kept, nodes=tuple(node for node in kept.nodes if node.name in claim.owned))
-
-
-def _new_entry(claim: Claim, spec: PoolSpec, nodes: Mapping[str, Node]) -> PoolEntry:
-    return PoolEntry(
-        name=claim.pool.name,
-        namespace=claim.pool.namespace,
-        uid=claim.pool.uid,
-        generation=claim.pool.generation,
-        nodes=tuple(NodeAssignment(name, _advertised(spec, nodes.get(name))) for name in claim.owned),
-        port_range=spec.port_range,
-        excluded_ports=tuple(sorted(spec.excluded_ports)),
-        reuse_delay_seconds=spec.reuse_delay_seconds,
-        echo=spec.echo,
-        media=spec.media,
-        max_calls=spec.max_calls,
-        sla=spec.sla,
-        probe=spec.probe,
-        drain=spec.drain,
-    )
 
 
 def _lacks_address(spec: PoolSpec, node: Node | None) -> bool:
@@ -287,9 +274,6 @@ def _lacks_address(spec: PoolSpec, node: Node | None) -> bool:
 
 
 def _advertised(spec: PoolSpec, node: Node | None) -> str | None:
-    match spec.advertise.source:
-        case "Static":
-            return spec.advertise.address
-        case "NodeExternalIP":
-            return node.external_address if node is not None else None
-    return None
+    if spec.advertise.source == "NodeExternalIP":
+        return node.external_address if node is not None else None
+    return spec.advertise.address

@@ -34,6 +34,7 @@ check: .venv/.ready ## Lint, types, imports between packages, writing rules
 	$(V)/ruff format --check .
 	$(V)/mypy $(TYPED)
 	$(V)/mypy tools/make_venv.py tools/check_style.py tools/values_schema.py tools/chart_readme.py tools/scan_chart.py
+	$(V)/mypy operator/tests
 	$(V)/mypy --package lab
 	$(V)/lint-imports
 	$(V)/python tools/check_style.py

@@ -15,7 +15,7 @@ import yaml
 from aiohttp import web
 from api_stand_in import DISCOVERY, GROUP_VERSION, ApiStandIn, make_list, refusal
 
-from rtppool_operator import handlers
+from rtppool_operator import handlers as registered
 from rtppool_operator.app import App
 from rtppool_operator.kube.api_server import connect
 from rtppool_operator.kube.crd import read_definition
@@ -23,6 +23,9 @@ from rtppool_operator.kube.kopf_watch import APP, TAKE_POOL
 from rtppool_operator.settings import read_settings
 from rtppool_testing.ports import free_port
 from rtppool_testing.waiting import until
+
+# kopf's types want every argument that kopf hands over, and a handler takes those that it names.
+handlers: Any = registered
 
 CRD = Path(__file__).resolve().parents[2] / "charts/rtp-pool/files/rtppools.yaml"
 OURS = read_definition(CRD)

@@ -14,6 +14,7 @@ from rtppool_operator.kube.lease import (
     MAX_DURATION_SECONDS,
     MAX_WRITE_SECONDS,
     Leadership,
+    Leases,
     LeaseState,
     are_replicas,
 )
@@ -50,7 +51,7 @@ def test_operators_of_one_deployment_are_replicas(other: str, same: bool) -> Non
     assert are_replicas(other, "voice/rtp-operator-6d4b-q1w2") is same
 
 
-class Store:
+class Store(Leases):
     """Leases in memory, with resource versions as the API server keeps them."""
 
     def __init__(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -27,6 +29,10 @@ def writer(leads: list[bool], counts: WorkCounters) -> Writer:
     return Writer(lambda: leads[0], counts)
 
 
+def writes(*calls: Callable[[], Coroutine[Any, Any, Any]]) -> Sequence[Callable[[], Coroutine[Any, Any, Any]]]:
+    return calls
+
+
 async def give(number: int) -> int:
     return number
 
@@ -42,7 +48,7 @@ async def refused() -> int:
 async def test_results_stand_in_the_order_of_their_calls_and_a_failure_in_its_place(
     writer: Writer, counts: WorkCounters
 ) -> None:
-    results = await writer.write_all("status", [partial(give, 1), refused, partial(give, 3)], 8)
+    results = await writer.write_all("status", writes(partial(give, 1), refused, partial(give, 3)), 8)
     assert results[0] == 1
     assert isinstance(results[1], ClusterError)
     assert results[2] == 3
@@ -64,8 +70,8 @@ async def test_so_many_are_on_their_way_and_no_more(writer: Writer) -> None:
 
 async def test_a_failure_is_told_once_and_its_end_as_well(writer: Writer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    for calls in ([refused], [refused], [partial(give, 1)], [partial(give, 1)]):
-        await writer.write_all("status", calls, 1)
+    for call in (refused, refused, partial(give, 1), partial(give, 1)):
+        await writer.write_all("status", [call], 1)
     assert caplog.messages == ["patch status of voice/bad: 422 invalid", "status: works again"]
 
 
@@ -77,7 +83,7 @@ async def test_without_the_lease_nothing_more_begins(writer: Writer, leads: list
         leads[0] = False
 
     with pytest.raises(NotLeadingError):
-        await writer.write_all("status", [lose, partial(add, done, 2), partial(add, done, 3)], 1)
+        await writer.write_all("status", writes(lose, partial(add, done, 2), partial(add, done, 3)), 1)
     await asyncio.sleep(0)
     assert done == [1]
     with pytest.raises(NotLeadingError, match="configuration: the lease was not renewed in time"):
@@ -89,7 +95,7 @@ async def test_a_write_that_fails_by_a_bug_stops_no_other(writer: Writer, counts
     async def broken() -> int:
         raise TypeError("not serializable")
 
-    results = await writer.write_all("status", [broken, partial(give, 2)], 8)
+    results = await writer.write_all("status", writes(broken, partial(give, 2)), 8)
     assert isinstance(results[0], ClusterError)
     assert "status failed unexpectedly: TypeError('not serializable')" in str(results[0])
     assert results[1] == 2
@@ -104,7 +110,7 @@ async def test_a_write_that_has_started_ends_although_its_round_is_cancelled(wri
         await may_end.wait()
         done.append(1)
 
-    round_ = asyncio.create_task(writer.write_all("configuration", [call, partial(add, done, 2)], 1))
+    round_ = asyncio.create_task(writer.write_all("configuration", writes(call, partial(add, done, 2)), 1))
     await started.wait()
     round_.cancel()
     await asyncio.gather(round_, return_exceptions=True)

@@ -18,7 +18,7 @@ from rtppool_core.contract.pools_file import decode_for_node
 from rtppool_core.process import periodic
 from rtppool_operator.kube.api_server import ClusterError
 from rtppool_operator.kube.cluster import Cluster
-from rtppool_operator.kube.lease import DURATION_SECONDS, Leadership
+from rtppool_operator.kube.lease import DURATION_SECONDS, Leadership, Leases
 from rtppool_operator.kube.writer import NotLeadingError
 from rtppool_operator.loop.reconciler import MIN_ROUND_SECONDS, Reconciler
 from rtppool_operator.loop.report import StatusReporter
@@ -34,7 +34,7 @@ from rtppool_testing.waiting import until
 MakePool = Callable[..., Pool]
 
 
-class MemoryCluster(Cluster):
+class MemoryCluster(Cluster, Leases):
     """The objects of an API server."""
 
     def __init__(self) -> None:

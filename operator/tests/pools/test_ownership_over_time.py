@@ -199,7 +199,7 @@ def test_a_frozen_pool_keeps_its_entry_when_the_configuration_is_deleted_or_edit
     for spoilt in (None, "{}", json.dumps(edited)):
         cluster.written = spoilt
         assert cluster.read_view() == BEFORE
-        entry = decode_for_node(cluster.written, "c")
+        entry = decode_for_node(cluster.written or "", "c")
         assert entry is not None
         assert (str(entry.port_range), entry.generation) == ("10000-10100", 3)
 

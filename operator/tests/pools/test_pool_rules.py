@@ -88,7 +88,7 @@ def test_every_cel_rule_has_an_invalid_example(definition: dict[str, Any]) -> No
         assert any(accepted_by(rule) in each for each in expected), rule["message"]
 
 
-BOUNDED = {
+BOUNDED: dict[str, Any] = {
     "portRange": {**RANGE},
     "excludedPorts": [10001],
     "echo": {"host": "echo", "port": 4000},

@@ -180,8 +180,10 @@ def test_a_report_is_of_its_pod_s_node(make_report: MakeReport) -> None:
 
 FEW = st.integers(0, 3)
 WILD = st.sampled_from([(1 << 31) - 1, 1 << 31, (1 << 63) - 1, 5_000]) | st.integers(0, 1 << 40)
-PARTS = ("answered", "lost", "reordered", "duplicates", "too_late", "source_lost", "dscp_changed")
-PARTS += ("source_dscp_mismatches", "jitter_microseconds", "skew_ppm")
+PARTS = (
+    *("answered", "lost", "reordered", "duplicates", "too_late", "source_lost", "dscp_changed"),
+    *("source_dscp_mismatches", "jitter_microseconds", "skew_ppm"),
+)
 
 
 @st.composite
@@ -191,6 +193,7 @@ def windows(draw: st.DrawFn) -> WindowReport:
     def number() -> int:
         return draw(WILD if draw(st.integers(0, 9)) == 0 else FEW)
 
+    numbers: dict[str, Any] = {name: number() for name in PARTS}
     return WindowReport(
         start_unix_seconds=0,
         end_unix_seconds=60,
@@ -199,7 +202,7 @@ def windows(draw: st.DrawFn) -> WindowReport:
         directed_loss=DirectedLossReport(number(), number(), number()) if draw(st.booleans()) else None,
         bursts=BurstsReport(*(number() for _ in range(10))) if draw(st.booleans()) else None,
         round_trip=HistogramExport(((number(), number()),), 0, number()) if draw(st.booleans()) else None,
-        **{name: number() for name in PARTS},
+        **numbers,
     )
 
 

@@ -55,7 +55,7 @@ async def families() -> list[Metric]:
     relay = Relay(read_settings({"POOL_CONFIG": "/nowhere/pools.json"}))
     echo = Echo(Settings(echo_bind="127.0.0.1", echo_port=0))
     poller = Poller(None)
-    reconciler = Reconciler(None, poller, Leadership(None, "ns/pod"), "ns/pod", TrustPolicy("ns"))  # type: ignore[arg-type]
+    reconciler = Reconciler(None, poller, Leadership(None, "ns/pod"), TrustPolicy("ns"))  # type: ignore[arg-type]
     found = [
         *RelayMetrics(relay._make_http().snapshot, relay._measurement, relay._jobs.failures).collect(),
         *EchoMetrics(echo._counters, echo._sockets, echo.supervisor, echo.watch).collect(),

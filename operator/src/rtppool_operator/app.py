@@ -39,14 +39,15 @@ class App:
         self._api = api
         self._identity = f"{policy.namespace}/{settings.pod_name}"
         self._poller = Poller(settings.relay_token, settings.relay_authority)
-        self._cluster = Cluster(api, definition, policy, settings.relay_selector, self._wake)
+        self._cluster = Cluster(
+            api, definition, policy, settings.relay_selector, lambda *, soon=False: self.reconciler.wake(soon=soon)
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._http: web.AppRunner | None = None
         self.reconciler = Reconciler(
             self._cluster,
             self._poller,
             Leadership(Leases(api), self._identity),
-            self._identity,
             policy,
             default_pool=settings.default_pool,
         )
@@ -90,9 +91,6 @@ class App:
         # kopf discovers resources once, at its start, so the CRD must be served before.
         await self.definition.served.wait()
         await self.reconciler.jobs.keep_running("kopf", watch.run)
-
-    def _wake(self, *, soon: bool = False) -> None:
-        self.reconciler.wake(soon=soon)
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -48,7 +48,7 @@ async def running() -> AsyncIterator[tuple[TimedCluster, Reconciler]]:
     """Run an operator that leads and has nothing to do."""
     time = asyncio.get_running_loop().time
     cluster, poller = TimedCluster(time), Poller(None, monotonic=time)
-    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), "ns/me", TrustPolicy("voice"), time)
+    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), TrustPolicy("voice"), time)
     task = asyncio.create_task(made.run())
     await asyncio.sleep(MAX_ROUND_SECONDS + MIN_ROUND_SECONDS)
     for recorded in (cluster.looks, cluster.renewals, cluster.writes):
@@ -146,7 +146,7 @@ async def test_an_operator_that_takes_over_from_another_one_lists_the_cluster_an
     time = asyncio.get_running_loop().time
     cluster, poller = TimedCluster(time), AnsweringPoller(make_report())
     cluster.held = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "ns/other"}}
-    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), "ns/me", TrustPolicy("voice"), time)
+    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), TrustPolicy("voice"), time)
     task = asyncio.create_task(made.run())
     await asyncio.sleep(DURATION_SECONDS - 1)
     assert (cluster.lists, made.views) == (0, ())
@@ -165,7 +165,7 @@ async def test_an_operator_that_was_cut_off_while_another_one_led_and_ended_list
     time = asyncio.get_running_loop().time
     cluster, poller = LeaseOutage(time), AnsweringPoller(make_report())
     cluster.held = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "ns/me"}}
-    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), "ns/me", TrustPolicy("voice"), time)
+    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), TrustPolicy("voice"), time)
     task = asyncio.create_task(made.run())
     for holder, lists in (("ns/me", 0), ("", 1)):
         await asyncio.sleep(20)
@@ -188,7 +188,7 @@ async def test_an_operator_that_could_not_renew_its_lease_calls_no_relay_silent_
     time, pool = asyncio.get_running_loop().time, make_pool()
     cluster, poller = LeaseOutage(time), AnsweringPoller(make_report(pool))
     cluster.view = replace(cluster.view, pools=(pool,), relays=(make_relay("a"),))
-    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), "ns/me", TrustPolicy("voice"), time)
+    made = Reconciler(cluster, poller, Leadership(cluster, "ns/me", time), TrustPolicy("voice"), time)
     task = asyncio.create_task(made.run())
     await asyncio.sleep(20)
     cluster.lease_away = True

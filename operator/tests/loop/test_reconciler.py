@@ -143,7 +143,7 @@ async def reconciler(cluster: MemoryCluster, later: list[float]) -> AsyncIterato
         return time.monotonic() + later[0]
 
     leadership = Leadership(cluster, "ns/me", monotonic)
-    made = Reconciler(cluster, Poller(None, monotonic=monotonic), leadership, "ns/me", TrustPolicy("voice"), monotonic)
+    made = Reconciler(cluster, Poller(None, monotonic=monotonic), leadership, TrustPolicy("voice"), monotonic)
     yield made
     await made.close()
 
@@ -255,7 +255,7 @@ async def test_an_operator_without_the_lease_writes_nothing(
     assert relay == {}
     cluster.view = replace(cluster.view, pools=(make_pool(),))
     poller = Poller(None)
-    waiting = Reconciler(cluster, poller, Held(cluster, "ns/me"), "ns/me", TrustPolicy("voice"))
+    waiting = Reconciler(cluster, poller, Held(cluster, "ns/me"), TrustPolicy("voice"))
     with pytest.raises(NotLeadingError):
         await one_round(waiting)
     task = asyncio.create_task(waiting.run())
@@ -273,7 +273,7 @@ async def test_a_lease_that_ends_in_the_middle_of_a_round_ends_its_writes(
     clock = [0.0]
     leadership = Leadership(cluster, "ns/me", lambda: clock[0])
     poller = Poller(None)
-    slow = Reconciler(cluster, poller, leadership, "ns/me", TrustPolicy("voice"))
+    slow = Reconciler(cluster, poller, leadership, TrustPolicy("voice"))
     cluster.view = replace(cluster.view, pools=(make_pool(),))
     write = cluster.write
 

@@ -163,10 +163,10 @@ async def test_without_a_readable_token_relays_are_polled_without_one(relay: Rel
 async def test_an_error_of_any_kind_from_one_relay_stops_no_other(
     relay: Relay, poller: Poller, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(body: bytes) -> Report:
+    def read(body: bytes, node: str) -> Report:
         if body == b"odd":
             raise RecursionError
-        return read_report(body)
+        return read_report(body, node)
 
     monkeypatch.setattr("rtppool_operator.relays.polling.read_report", read)
     answers = iter([web.Response(body=b"odd"), web.json_response(to_json(make_report()))])

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,6 @@ from kubernetes import aio
 CONNECT_SECONDS = 3
 # A request with its connection, its answer included.
 READ_SECONDS, WRITE_SECONDS = 13, 8
-FORBIDDEN, NOT_FOUND, CONFLICT, UNPROCESSABLE, TOO_MANY = 403, 404, 409, 422, 429
 FIRST_REFUSAL, FIRST_FAILURE = 400, 500
 # The pause after a response of 429: its Retry-After, up to a limit that keeps a wrong value from stopping the operator.
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
@@ -47,7 +47,11 @@ class ClusterError(Exception):
     @property
     def is_refusal(self) -> bool:
         """Whether the API server would reject the same request again."""
-        return self.status is not None and FIRST_REFUSAL <= self.status < FIRST_FAILURE and self.status != TOO_MANY
+        return (
+            self.status is not None
+            and FIRST_REFUSAL <= self.status < FIRST_FAILURE
+            and self.status != HTTPStatus.TOO_MANY_REQUESTS
+        )
 
 
 class ApiServer:
@@ -88,7 +92,7 @@ class ApiServer:
         try:
             return await self.read(request, path, seconds=seconds, urgent=True)
         except ClusterError as error:
-            if error.status == NOT_FOUND:
+            if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
 
@@ -139,7 +143,9 @@ class ApiServer:
         urgent: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if not urgent and self._monotonic() < self._paused_until_seconds:
-            raise ClusterError(f"{request}: the API server is overloaded and asked for a pause", TOO_MANY)
+            raise ClusterError(
+                f"{request}: the API server is overloaded and asked for a pause", HTTPStatus.TOO_MANY_REQUESTS
+            )
         headers = {"Accept": accept, **({} if body is None else {"Content-Type": content_type})}
         try:
             call = await self._client.param_serialize(
@@ -160,7 +166,7 @@ class ApiServer:
             raise ClusterError(f"{request}: the API server can't be reached ({reason})"[:MAX_REASON]) from error
 
     async def _rejection(self, request: str, response: aiohttp.ClientResponse) -> ClusterError:
-        if response.status == TOO_MANY:
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._pause(response.headers.get("Retry-After", ""))
         try:
             status = read_document(request, await response.read())

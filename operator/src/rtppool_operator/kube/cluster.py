@@ -11,18 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.api_server import (
-    CONFLICT,
     JSON,
     JSON_PATCH,
     MERGE_PATCH,
-    NOT_FOUND,
     ONLY_METADATA,
-    UNPROCESSABLE,
     ApiServer,
     ClusterError,
     read_document,
@@ -88,6 +86,8 @@ class Cluster:
         self._configuration: Reflector[Configuration] = Reflector(config_map, configuration_of, self._note)
         self._caches = (self._pools, self._relays, self._nodes, self._addressed, self._configuration)
         self._addresses_needed = asyncio.Event()
+        # The nodes of the last view as the cache had them, and by name. A cache replaces its items with each change.
+        self._sorted: tuple[Mapping[str, Node], Mapping[str, Node]] = ({}, {})
 
     @property
     def corrections(self) -> int:
@@ -126,9 +126,10 @@ class Cluster:
         if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
             self._addresses_needed.set()
             found = self._addressed.current()
-        nodes = {node.name: node for node in sorted(found.values(), key=lambda node: node.name)}
+        if found is not self._sorted[0]:
+            self._sorted = found, {node.name: node for node in sorted(found.values(), key=lambda node: node.name)}
         written = next(iter(self._configuration.current().values()), Configuration())
-        return ClusterView(tuple(pools), tuple(relays), nodes, written.text, written.default_pool)
+        return ClusterView(tuple(pools), tuple(relays), self._sorted[1], written.text, written.default_pool)
 
     def list_anew(self) -> None:
         """Have no view until all objects were listed again, because the watches may be behind."""
@@ -145,22 +146,17 @@ class Cluster:
         So a write of a former leader that reaches the API server late changes nothing.
         """
         standing = next(iter(self._configuration.items.values()), None)
-        if standing is not None:
-            try:
+        try:
+            if standing is None:
+                await self._create_config_map({FILE_NAME: text})
+            else:
                 await self._patch_config_map(
                     {"metadata": {"resourceVersion": standing.version}, "data": {FILE_NAME: text}}
                 )
-            except ClusterError as error:
-                if error.status == CONFLICT:
-                    self._configuration.list_anew()
-                raise
-            return
-        body = {
-            "metadata": {"name": CONFIG_MAP_NAME, "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER}},
-            "data": {FILE_NAME: text},
-        }
-        path = f"{self._namespace}/configmaps"
-        self._show_configuration(await self._write(f"create configmap {CONFIG_MAP_NAME}", "POST", path, body))
+        except ClusterError as error:
+            if error.status == HTTPStatus.CONFLICT:
+                self._configuration.list_anew()
+            raise
 
     async def record_default_pool(self, name: str) -> None:
         """Record that a default pool existed, so that a pool that is not managed is made once."""
@@ -189,7 +185,7 @@ class Cluster:
             written = await self._write(request, "PATCH", path, change, MERGE_PATCH, ONLY_METADATA)
             version = written["metadata"]["resourceVersion"]
         except ClusterError as error:
-            if error.status != NOT_FOUND:
+            if error.status != HTTPStatus.NOT_FOUND:
                 raise
         self._show_annotation(relay, revision, version)
 
@@ -207,7 +203,8 @@ class Cluster:
             written = await self._write(f"patch status of {pool.key}", "PATCH", path, body, JSON_PATCH)
         except ClusterError as error:
             # A failed test is a 422 without a field. A status that the definition rejects is a 422 with one.
-            if error.status in {NOT_FOUND, CONFLICT} or (error.status == UNPROCESSABLE and error.unnamed):
+            gone = error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
+            if gone or (error.status == HTTPStatus.UNPROCESSABLE_ENTITY and error.unnamed):
                 return None
             raise
         self._show_status(written)
@@ -238,6 +235,11 @@ class Cluster:
         }
         path = f"/api/v1/namespaces/{pool.namespace}/events"
         await self._api.write(f"create event on {pool.key}", "POST", path, body)
+
+    async def _create_config_map(self, data: Mapping[str, str]) -> None:
+        metadata = {"name": CONFIG_MAP_NAME, "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER}}
+        path, body = f"{self._namespace}/configmaps", {"metadata": metadata, "data": data}
+        self._show_configuration(await self._write(f"create configmap {CONFIG_MAP_NAME}", "POST", path, body))
 
     async def _patch_config_map(self, change: Mapping[str, Any]) -> None:
         path = f"{self._namespace}/configmaps/{CONFIG_MAP_NAME}"

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
-from rtppool_operator.kube.api_server import CONFLICT, WRITE_SECONDS, ApiServer, ClusterError
+from rtppool_operator.kube.api_server import WRITE_SECONDS, ApiServer, ClusterError
 
 LEASE_NAME = "rtp-pool-operator"
 # All releases of a cluster compete for one lease.
@@ -63,7 +64,7 @@ class Leases:
             else:
                 await self._api.write(f"create lease {LEASE_NAME}", "POST", PATH, lease, urgent=True)
         except ClusterError as error:
-            if error.status == CONFLICT:
+            if error.status == HTTPStatus.CONFLICT:
                 return False
             raise
         return True
@@ -86,7 +87,7 @@ class Leadership:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._leases = leases
-        self._me = me
+        self.me = me
         self._monotonic = monotonic
         self._now = now
         self.holder = ""
@@ -104,7 +105,7 @@ class Leadership:
     @property
     def stands_by(self) -> bool:
         """Whether a replica of this operator leads, and this one is able to take over."""
-        return are_replicas(self.holder, self._me)
+        return are_replicas(self.holder, self.me)
 
     async def hold(self) -> str | None:
         """Take or renew the Lease. Return why it is not ours, or None.
@@ -126,14 +127,14 @@ class Leadership:
         if state.version and state.version != self._seen[0]:
             self._was_changed = self._seen[0] != ""
             self._seen = (state.version, self._monotonic())
-        if not state.may_be_taken(self._me, self._monotonic() - self._seen[1]):
+        if not state.may_be_taken(self.me, self._monotonic() - self._seen[1]):
             self._until = float("-inf")
             self.holder = state.holder if self._was_changed else ""
             return f"operator {state.holder} holds the lease"
         self.holder = ""
-        if not await self._leases.write_lease(self._held_by(self._me, state)):
+        if not await self._leases.write_lease(self._held_by(self.me, state)):
             return "the lease changed before this operator could take it"
-        self.follows_another = self._another_led or (self._has_held and state.holder != self._me)
+        self.follows_another = self._another_led or (self._has_held and state.holder != self.me)
         self._has_held = True
         # From before the request: the Lease can't end earlier than that for another operator.
         self._until = began + DURATION_SECONDS - MAX_WRITE_SECONDS
@@ -149,7 +150,7 @@ class Leadership:
         # A renewal that was cancelled may still arrive, and change the Lease in between.
         for _ in range(RELEASE_ATTEMPTS):
             state = _state_of(await self._leases.lease())
-            if state.holder != self._me or await self._leases.write_lease(self._held_by("", state)):
+            if state.holder != self.me or await self._leases.write_lease(self._held_by("", state)):
                 return
 
     def _held_by(self, holder: str, before: LeaseState) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
-from rtppool_operator.kube.api_server import FORBIDDEN, JSON, ONLY_METADATA, ApiServer, ClusterError, read_items
+from rtppool_operator.kube.api_server import JSON, ONLY_METADATA, ApiServer, ClusterError, read_items
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class NamedObject(ObjectList):
         try:
             return await super().read(query)
         except ClusterError as error:
-            if error.status != FORBIDDEN:
+            if error.status != HTTPStatus.FORBIDDEN:
                 raise
         found = await self._api.find(f"get {self.name}", self._object_path)
         if found is None:
@@ -291,23 +291,15 @@ class Reflector(Generic[Kept]):
         async with self._objects.changes(version, RESYNC_SECONDS) as events:
             async for event in events:
                 try:
-                    version = _later(version, self._take(event["type"], event["object"]))
+                    kind, document = event["type"], event["object"]
+                    if kind == "ERROR":
+                        raise ClusterError(f"watch {self.name}: {document.get('code')} {document.get('message')}")
+                    if kind != "BOOKMARK":
+                        self.take(kind, document)
+                    version = max(str(document["metadata"]["resourceVersion"]), version, key=self._seen)
                 except (KeyError, TypeError) as error:
                     raise ClusterError(f"watch {self.name}: an event can't be read ({error!r})") from error
         return version
-
-    def _take(self, kind: str, document: Mapping[str, Any]) -> str:
-        if kind == "ERROR":
-            raise ClusterError(f"watch {self.name}: {document.get('code')} {document.get('message')}")
-        if kind != "BOOKMARK":
-            self.take(kind, document)
-        version = str(document["metadata"]["resourceVersion"])
-        self._seen(version)
-        return version
-
-
-def _later(before: str, after: str) -> str:
-    return before if _number(after) < _number(before) else after
 
 
 def _number(version: str) -> int:

@@ -47,14 +47,13 @@ LEASE = "lease"
 
 
 class Reconciler:
-    """Runs the loops. `me` is `NAMESPACE/POD`."""
+    """Runs the loops."""
 
     def __init__(
         self,
         cluster: Cluster,
         poller: Poller,
         leadership: Leadership,
-        me: str,
         policy: TrustPolicy,
         monotonic: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
@@ -70,7 +69,7 @@ class Reconciler:
         self._progress = RelayProgress()
         self._configurator = Configurator(cluster, writer, self._progress, policy, monotonic)
         self._default_pool = DefaultPoolKeeper(cluster, writer, default_pool, policy.namespace, monotonic)
-        self._reporter = StatusReporter(cluster, writer, poller, self._progress, me, monotonic, unix)
+        self._reporter = StatusReporter(cluster, writer, poller, self._progress, leadership.me, monotonic, unix)
         self._problems: dict[str, str] = {CONFIGURE: "the cluster was not read yet"}
         self._done_at = dict.fromkeys((CONFIGURE, POLL, REPORT), monotonic())
         self._wake = asyncio.Event()

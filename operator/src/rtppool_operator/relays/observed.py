@@ -18,7 +18,6 @@ POLL_SECONDS = 2.0
 STALE_AFTER_SECONDS = 3 * POLL_SECONDS
 # A relay that holds requests answers every ten seconds. One that hangs misses an answer after thirteen.
 SILENT_AFTER_SECONDS = 15.0
-_WORSE = {"Violated": 2, "Unknown": 1, "Met": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +147,9 @@ _REASONS_UNJUDGED = frozenset({"NoCalls", "TooFewSamples", "NoPackets", "NotMeas
 
 def judged_reason(verdict: SlaReport) -> str:
     """Map a relay's verdict to a reason of the condition, which must not be free text of a relay."""
-    match verdict.result:
-        case "Met":
-            return "WithinLimits"
-        case "Violated":
-            return "LimitExceeded"
-        case "Unknown":
-            return verdict.reason if verdict.reason in _REASONS_UNJUDGED else "NotJudged"
+    if verdict.result == "Unknown":
+        return verdict.reason if verdict.reason in _REASONS_UNJUDGED else "NotJudged"
+    return "WithinLimits" if verdict.result == "Met" else "LimitExceeded"
 
 
 def worst_relay(serving: Iterable[tuple[RelayPod, Report]]) -> tuple[RelayPod, SlaReport] | None:
@@ -166,6 +161,4 @@ def worst_relay(serving: Iterable[tuple[RelayPod, Report]]) -> tuple[RelayPod, S
 
 
 def _severity(verdict: SlaReport) -> int:
-    if verdict.result == "Unknown" and verdict.active_calls == 0:
-        return -1
-    return _WORSE[verdict.result]
+    return {"Violated": 2, "Unknown": 1 if verdict.active_calls else -1, "Met": 0}[verdict.result]

@@ -32,7 +32,7 @@ from rtppool_core.process.secret_file import SecretFile
 from rtppool_operator.pools.spec import RelayPod
 from rtppool_operator.relays.observed import POLL_SECONDS, Failure, LastReport
 from rtppool_operator.relays.relay_http import RelayHttp
-from rtppool_operator.relays.reports import IncompatibleReportError, check_node, read_report
+from rtppool_operator.relays.reports import IncompatibleReportError, read_report
 
 # A whole second of it may be a busy operator's own.
 TIMEOUT_SECONDS = 3.0
@@ -184,11 +184,11 @@ class Poller:
         left_seconds = math.ceil(progress.whole_at_seconds - now_seconds)
         if last is None or position is None or progress.missed or left_seconds <= 0:
             async with self._doubtful_slots if progress.missed else self._slots:
-                return _read(relay, await self._http.get(relay, "/status"))
+                return read_report(await self._http.get(relay, "/status"), relay.node)
         wait_seconds = min(DEFAULT_WAIT_SECONDS, left_seconds)
         query = f"{AFTER}={position}&{WAIT_SECONDS}={wait_seconds}"
         body = await self._http.get(relay, f"/status?{query}", wait_seconds)
-        return _with_figures(_read(relay, body), last.report) if body else last.report
+        return _with_figures(read_report(body, relay.node), last.report) if body else last.report
 
     def _record(self, relay: RelayPod, report: Report) -> None:
         uid, progress = relay.uid, self._of(relay)
@@ -254,9 +254,3 @@ def _with_figures(report: Report, last: Report) -> Report:
     if report.whole:
         return report
     return structs.replace(report, windows=last.windows, host=last.host, whole=True)
-
-
-def _read(relay: RelayPod, body: bytes) -> Report:
-    report = read_report(body)
-    check_node(report, relay.node)
-    return report

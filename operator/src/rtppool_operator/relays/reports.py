@@ -28,8 +28,10 @@ class _Version(Contract, frozen=True):
     version: Any = VERSION
 
 
-def read_report(body: bytes) -> Report:
+def read_report(body: bytes, node: str | None = None) -> Report:
     """Read a relay's report. An accepted report can be merged with others, histograms included.
+
+    A report from another node than its pod's `node` is rejected, because its figures belong to another relay.
 
     Raises:
         IncompatibleReportError: the report has another version; the rest of it is not read.
@@ -43,18 +45,10 @@ def read_report(body: bytes) -> Report:
         _check_version(decode(_Version, body).version)
         raise
     _check_version(report.version)
+    if node is not None and report.node != node:
+        raise ValueError(f"its report is of node {report.node[:63]!r}; accepted is its pod's, {node!r}")
     _check_report(report)
     return report
-
-
-def check_node(report: Report, pod_node: str) -> None:
-    """Reject a report from another node than its pod's, because its figures belong to another relay.
-
-    Raises:
-        ValueError: with both nodes.
-    """
-    if report.node != pod_node:
-        raise ValueError(f"its report is of node {report.node[:63]!r}; accepted is its pod's, {pod_node!r}")
 
 
 def _check_version(version: Any) -> None:

@@ -18,10 +18,9 @@ def pool_change_lines(before: Desired | None, now: Desired) -> Iterator[Line]:
     old = before.claims if before is not None else {}
     for uid, claim in now.claims.items():
         known = old.get(uid)
-        if known is None:
-            yield "pool seen", {**_pool_fields(claim.pool), "nodes": len(claim.owned)}
-        elif known.pool.generation != claim.pool.generation:
-            yield "pool edited", {**_pool_fields(claim.pool), "nodes": len(claim.owned)}
+        if known is None or known.pool.generation != claim.pool.generation:
+            text = "pool seen" if known is None else "pool edited"
+            yield text, {**_pool_fields(claim.pool), "nodes": len(claim.owned)}
     for uid, claim in old.items():
         if uid not in now.claims:
             yield "pool removed", _pool_fields(claim.pool)

@@ -103,13 +103,17 @@ class ApiServer:
         path: str,
         body: Any,
         *,
-        content_type: str = JSON,
         query: Mapping[str, str] | None = None,
-        accept: str = JSON,
+        metadata_only: bool = False,
+        content_type: str = "",
         urgent: bool = False,
     ) -> bytes:
-        """Write an object, and return the body of the response."""
+        """Write an object, and return the body of the response. A list is a JSON patch, and an object a merge patch."""
+        if not content_type:
+            patch = JSON_PATCH if isinstance(body, list) else MERGE_PATCH
+            content_type = patch if method == "PATCH" else JSON
         limits = aiohttp.ClientTimeout(WRITE_SECONDS, sock_connect=CONNECT_SECONDS)
+        accept = ONLY_METADATA if metadata_only else JSON
         async with self._response(request, method, path, limits, query, accept, content_type, body, urgent) as response:
             return await response.read()
 
@@ -118,7 +122,7 @@ class ApiServer:
     ) -> None:
         """Apply an object server-side, with the fields of other managers."""
         query = {"fieldManager": manager, "force": "true"}
-        await self.write(request, "PATCH", path, document, content_type=APPLY_PATCH, query=query, urgent=urgent)
+        await self.write(request, "PATCH", path, document, query=query, content_type=APPLY_PATCH, urgent=urgent)
 
     @asynccontextmanager
     async def stream(

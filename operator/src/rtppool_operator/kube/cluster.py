@@ -16,15 +16,7 @@ from typing import Any
 
 from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION
 from rtppool_core.process.periodic import PeriodicJobs
-from rtppool_operator.kube.api_server import (
-    JSON,
-    JSON_PATCH,
-    MERGE_PATCH,
-    ONLY_METADATA,
-    ApiServer,
-    ClusterError,
-    read_document,
-)
+from rtppool_operator.kube.api_server import ApiServer, ClusterError, read_document
 from rtppool_operator.kube.reflector import NamedObject, ObjectList, Reflector
 from rtppool_operator.pools.default_pool import FIELD_MANAGER as VALUES_MANAGER
 from rtppool_operator.pools.default_pool import without_hook
@@ -173,7 +165,7 @@ class Cluster:
                 {"op": "test", "path": "/metadata/resourceVersion", "value": standing["metadata"]["resourceVersion"]},
                 {"op": "replace", "path": "/metadata/managedFields", "value": fields},
             ]
-            await self._write(f"take over {request}", "PATCH", path, body, JSON_PATCH, ONLY_METADATA)
+            await self._write(f"take over {request}", "PATCH", path, body, metadata_only=True)
         await self._api.apply(f"apply {request}", path, document, VALUES_MANAGER)
 
     async def refresh(self, relay: RelayPod, revision: str) -> None:
@@ -182,7 +174,7 @@ class Cluster:
         change = {"metadata": {"annotations": {REFRESH_ANNOTATION: revision}}}
         version = "0"
         try:
-            written = await self._write(request, "PATCH", path, change, MERGE_PATCH, ONLY_METADATA)
+            written = await self._write(request, "PATCH", path, change, metadata_only=True)
             version = written["metadata"]["resourceVersion"]
         except ClusterError as error:
             if error.status != HTTPStatus.NOT_FOUND:
@@ -200,7 +192,7 @@ class Cluster:
         ]
         path = f"{_pool_path(pool.namespace, pool.name)}/status"
         try:
-            written = await self._write(f"patch status of {pool.key}", "PATCH", path, body, JSON_PATCH)
+            written = await self._write(f"patch status of {pool.key}", "PATCH", path, body)
         except ClusterError as error:
             # A failed test is a 422 without a field. A status that the definition rejects is a 422 with one.
             gone = error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
@@ -243,16 +235,14 @@ class Cluster:
 
     async def _patch_config_map(self, change: Mapping[str, Any]) -> None:
         path = f"{self._namespace}/configmaps/{CONFIG_MAP_NAME}"
-        written = await self._write(f"patch configmap {CONFIG_MAP_NAME}", "PATCH", path, change, MERGE_PATCH)
+        written = await self._write(f"patch configmap {CONFIG_MAP_NAME}", "PATCH", path, change)
         self._show_configuration(written)
 
     async def _write(
-        self, request: str, method: str, path: str, body: Any, content_type: str = JSON, accept: str = JSON
+        self, request: str, method: str, path: str, body: Any, *, metadata_only: bool = False
     ) -> dict[str, Any]:
         """Write an object as this operator, and return it as stored."""
-        written = await self._api.write(
-            request, method, path, body, content_type=content_type, query=_OURS, accept=accept
-        )
+        written = await self._api.write(request, method, path, body, query=_OURS, metadata_only=metadata_only)
         document = read_document(request, written)
         metadata = document.get("metadata")
         if not isinstance(metadata, Mapping) or not {"uid", "resourceVersion"} <= metadata.keys():

@@ -179,11 +179,11 @@ class Poller:
 
     async def _next_report(self, relay: RelayPod, now_seconds: float) -> Report:
         """Return the whole report where it is due or nothing is known, else what the relay reports when it changes."""
-        last, progress = self.last_reports.get(relay.uid), self._of(relay)
+        last, followed = self.last_reports.get(relay.uid), self._of(relay)
         position = None if last is None else last.report.position
-        left_seconds = math.ceil(progress.whole_at_seconds - now_seconds)
-        if last is None or position is None or progress.missed or left_seconds <= 0:
-            async with self._doubtful_slots if progress.missed else self._slots:
+        left_seconds = math.ceil(followed.whole_at_seconds - now_seconds)
+        if last is None or position is None or followed.missed or left_seconds <= 0:
+            async with self._doubtful_slots if followed.missed else self._slots:
                 return read_report(await self._http.get(relay, "/status"), relay.node)
         wait_seconds = min(DEFAULT_WAIT_SECONDS, left_seconds)
         query = f"{AFTER}={position}&{WAIT_SECONDS}={wait_seconds}"
@@ -191,9 +191,9 @@ class Poller:
         return _with_figures(read_report(body, relay.node), last.report) if body else last.report
 
     def _record(self, relay: RelayPod, report: Report) -> None:
-        uid, progress = relay.uid, self._of(relay)
+        uid, followed = relay.uid, self._of(relay)
         now, last = self._monotonic(), self.last_reports.get(uid)
-        was_missed, progress.missed = progress.missed, 0
+        was_missed, followed.missed = followed.missed, 0
         self.failures.pop(uid, None)
         self.last_reports[uid] = LastReport.of(report, now, int(self._unix()))
         if last is not None and last.report is report:
@@ -202,19 +202,19 @@ class Poller:
             self._noted[MEASURED].add(uid)
             # Relays that are first asked together send their whole reports at different times.
             share = self._uniform(0.1, 1) if last is None else 1
-            progress.whole_at_seconds = now + share * self._whole_report_seconds
+            followed.whole_at_seconds = now + share * self._whole_report_seconds
         if report.calls.active and report.windows.calls is None:
             # The first figures of calls are soon there, and are not to wait for the next whole report.
-            progress.whole_at_seconds = min(progress.whole_at_seconds, now + COUNTS_SECONDS)
+            followed.whole_at_seconds = min(followed.whole_at_seconds, now + COUNTS_SECONDS)
         if last is None or _counts(last.report) != _counts(report):
             self._noted[MOVED].add(uid)
         if last is None or was_missed or urgent_part(last.report) != urgent_part(report):
             self._note_news(uid)
 
     def _record_failure(self, relay: RelayPod, error: Exception) -> None:
-        uid, progress = relay.uid, self._of(relay)
+        uid, followed = relay.uid, self._of(relay)
         self.failed_polls += 1
-        progress.missed += 1
+        followed.missed += 1
         failure = Failure(self._http.reason(relay, error), isinstance(error, IncompatibleReportError))
         if failure != self.failures.get(uid):
             self._noted[MOVED].add(uid)
@@ -222,7 +222,7 @@ class Poller:
         last = self.last_reports.get(uid)
         if last is not None:
             self.last_reports[uid] = last.missed(self._monotonic())
-        if progress.missed == MISSED_POLLS:
+        if followed.missed == MISSED_POLLS:
             self._note_news(uid)
 
     def _note_news(self, uid: str) -> None:

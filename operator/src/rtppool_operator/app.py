@@ -111,7 +111,9 @@ class App:
             return page_response(self._page.render(self.reconciler.views, self.reconciler.problems))
 
         def health() -> Health:
-            return Health(self._loop_problems())
+            silent = self.reconciler.stalled_seconds()
+            stalled = silent > STALLED_AFTER_SECONDS
+            return Health((f"no round has finished for {silent:.0f} s",) if stalled else ())
 
         return make_app(
             registry,
@@ -122,10 +124,6 @@ class App:
             self._page_token,
             open_paths=OPEN_PATHS | {"/metrics"},
         )
-
-    def _loop_problems(self) -> tuple[str, ...]:
-        silent = self.reconciler.stalled_seconds()
-        return (f"no round has finished for {silent:.0f} s",) if silent > STALLED_AFTER_SECONDS else ()
 
     def _ready(self) -> Health:
         """Return ready for an operator that stands by for a replica: a rollout and an eviction wait for it.

@@ -63,7 +63,7 @@ async def read_release_pods(api: ApiServer, namespace: str, relay_selector: str)
     query = {"labelSelector": selector, "resourceVersion": "0"}
     document = await api.read(request, f"/api/v1/namespaces/{namespace}/pods", query)
     return tuple(
-        _pod(pod)
+        _pod(pod, pod["metadata"]["labels"][COMPONENT])
         for pod in read_items(request, document)
         if pod["metadata"].get("deletionTimestamp") is None
         and pod["metadata"]["labels"].get(COMPONENT) in {"relay", "echo"}
@@ -139,11 +139,9 @@ def main() -> int:
         return EXIT_FAILED
 
 
-def _pod(pod: Mapping[str, Any]) -> ReleasePod:
-    metadata = pod["metadata"]
-    component = metadata["labels"][COMPONENT]
+def _pod(pod: Mapping[str, Any], component: str) -> ReleasePod:
     relay = relay_of(pod) if component == "relay" else None
-    return ReleasePod(component, metadata["name"], _node(pod), _waiting(pod.get("status") or {}), relay)
+    return ReleasePod(component, pod["metadata"]["name"], _node(pod), _waiting(pod.get("status") or {}), relay)
 
 
 def _node(pod: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Literal
 
 from rtppool_operator.pools.rules import is_host_name
@@ -64,15 +63,6 @@ class HostList:
         return ", ".join(entries[:MAX_SHOWN]) + (" and others" if len(entries) > MAX_SHOWN else "")
 
 
-class _Precedence(IntEnum):
-    """The order in which groups of pools get nodes."""
-
-    # Such a pool claims exactly the nodes of its last entry.
-    NOT_HONOURED = 0
-    RELEASE = 1
-    OTHER_NAMESPACE = 2
-
-
 @dataclass(frozen=True, slots=True)
 class TrustPolicy:
     """The release's `namespace`, and the rights of pools. Empty `echo_hosts` or `advertised` allow every host."""
@@ -89,7 +79,8 @@ class TrustPolicy:
 
     def is_ranked_last(self, pool: Pool) -> bool:
         """Return whether a pool only gets nodes that no pool of the release claims."""
-        return self._precedence(pool) is _Precedence.OTHER_NAMESPACE
+        foreign = self.is_honoured(pool.namespace) and pool.namespace != self.namespace
+        return foreign and not self.foreign_pools_may_take_nodes
 
     def check(self, pool: Pool) -> PolicyRefusal | None:
         """Return why a pool does not apply; None when it does or when its spec is invalid."""
@@ -110,21 +101,15 @@ class TrustPolicy:
                 return PolicyRefusal("NotAllowed", message)
         return None
 
-    def rank(self, pool: Pool) -> tuple[int, bool, str, str, str]:
+    def rank(self, pool: Pool) -> tuple[bool, bool, bool, str, str, str]:
         """Return the sort key of pools; the first one that claims a node owns it.
 
-        A selector counts in the release's namespace alone. In another namespace it would take nodes from older pools.
+        A pool that is not honoured claims exactly the nodes of its last entry, and is first. A selector counts in the
+        release's namespace alone. In another namespace it would take nodes from older pools.
         """
-        precedence = self._precedence(pool)
-        without_selector = precedence is _Precedence.RELEASE and not pool.selector
-        return (precedence, without_selector, pool.created, pool.namespace, pool.name)
-
-    def _precedence(self, pool: Pool) -> _Precedence:
-        if not self.is_honoured(pool.namespace):
-            return _Precedence.NOT_HONOURED
-        if pool.namespace == self.namespace or self.foreign_pools_may_take_nodes:
-            return _Precedence.RELEASE
-        return _Precedence.OTHER_NAMESPACE
+        honoured, last = self.is_honoured(pool.namespace), self.is_ranked_last(pool)
+        without_selector = honoured and not last and not pool.selector
+        return (honoured, last, without_selector, pool.created, pool.namespace, pool.name)
 
 
 def _normalize_name(name: str) -> str:

@@ -27,13 +27,8 @@ SLOW_NUDGE_PAUSE_SECONDS = 60.0
 
 def is_behind(report: Report, entry: PoolEntry | None) -> bool:
     """Return whether a relay runs another configuration than its node's entry (None: its environment)."""
-    if report.config_error is not None:
-        return True
-    if entry is None:
-        return report.pool is not None
-    if report.pool is None:
-        return True
-    return (report.pool.uid, report.applied_generation) != (entry.uid, entry.generation)
+    runs = None if report.pool is None else (report.pool.uid, report.applied_generation)
+    return report.config_error is not None or runs != (None if entry is None else (entry.uid, entry.generation))
 
 
 @dataclass(slots=True)

@@ -6,9 +6,8 @@ the host's share change with it, and the write policy writes such a change no so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from rtppool_core.contract.report import HostReport, LateByCause
 from rtppool_operator.relays.observed import PoolObservation
 
 MAX_NAMES = 3
@@ -40,11 +39,16 @@ def describe_host_share(observation: PoolObservation) -> str:
     """Return a clause for the message; empty where no relay of the pool has packets late by the host."""
     reports = [report for _, report in observation.serving]
     late = [report.windows.calls.late for report in reports if report.windows.calls is not None]
-    share = _share(late)
-    if share is None:
+    by_host, here = sum(each.host or 0 for each in late), sum(each.here for each in late)
+    if not by_host:
         return ""
+    share = "all" if by_host == here else "most" if 2 * by_host > here else "some"
     hosts = [report.host for report in reports if report.host is not None]
-    taken = " and ".join(_takers(hosts))
+    takers = {
+        "the hypervisor took processor time": any(host.stolen_milliseconds for host in hosts),
+        "a CPU limit of the relay's container held it back": any(host.throttled_milliseconds for host in hosts),
+    }
+    taken = " and ".join(taker for taker, took in takers.items() if took)
     because = f", because {taken}" if taken else ""
     return f"{INTRODUCTION}it made {share} of the late packets late{because}; see status.host"
 
@@ -52,20 +56,3 @@ def describe_host_share(observation: PoolObservation) -> str:
 def without_host_share(message: str) -> str:
     """Return a message without that clause."""
     return message.partition(INTRODUCTION)[0]
-
-
-def _share(late: list[LateByCause]) -> str | None:
-    by_host = sum(each.host or 0 for each in late)
-    here = sum(each.here for each in late)
-    if not by_host:
-        return None
-    if by_host == here:
-        return "all"
-    return "most" if 2 * by_host > here else "some"
-
-
-def _takers(hosts: list[HostReport]) -> Iterator[str]:
-    if any(host.stolen_milliseconds for host in hosts):
-        yield "the hypervisor took processor time"
-    if any(host.throttled_milliseconds for host in hosts):
-        yield "a CPU limit of the relay's container held it back"

@@ -35,6 +35,8 @@ EDITED = {
     "operator": "operator/src/rtppool_operator/__main__.py",
 }
 MAX_SECONDS = 15.0
+# Edits of each component. Its time is their median.
+EDITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ class EditTimes:
         return self.build + self.load + self.upgrade + self.ready
 
 
+def read_skaffold() -> dict[str, Any]:
+    """Return the content of skaffold.yaml."""
+    return dict(yaml.safe_load(SKAFFOLD.read_text()))
+
+
 def artifacts_of(skaffold: Mapping[str, Any]) -> list[Artifact]:
     """Return the images that skaffold builds."""
     return [Artifact(each["image"], each["docker"]["target"]) for each in skaffold["build"]["artifacts"]]
@@ -81,6 +88,12 @@ def values_of(skaffold: Mapping[str, Any], tags: Mapping[Artifact, str]) -> dict
     return values
 
 
+def upgrade_flags_of(skaffold: Mapping[str, Any]) -> list[str]:
+    """Return the arguments that skaffold adds to `helm upgrade`."""
+    flags = skaffold["deploy"]["helm"].get("flags", {})
+    return [*flags.get("global", ()), *flags.get("upgrade", ())]
+
+
 @dataclass(frozen=True, slots=True)
 class CodeEdits:
     """Edits of the product's code, made live on a kind cluster."""
@@ -90,28 +103,29 @@ class CodeEdits:
     loading: NodeLoading
     product: Product
     steps: Steps
+    skaffold: Mapping[str, Any]
     monotonic: Callable[[], float] = time.monotonic
 
     def measure(self, cluster: str) -> list[EditTimes]:
-        """Edit a file of each component in turn, and return the times. The first round, before an edit, has none.
+        """Edit a file of each component in turn, and return the times. The first images, before an edit, have none.
 
         Raises:
             LabError: a step fails; the message has the end of its output.
         """
-        skaffold = yaml.safe_load(SKAFFOLD.read_text())
-        artifacts = artifacts_of(skaffold)
+        artifacts = artifacts_of(self.skaffold)
         revision = self._revision()
         with tempfile.TemporaryDirectory(prefix="rtp-pool-edits-") as name:
             sources = copied_context(Path(name))
             tags = dict.fromkeys(artifacts, "edit-0")
             try:
-                self._make_live(cluster, sources, artifacts, values_of(skaffold, tags), "edit-0")
+                self._make_live(cluster, sources, artifacts, values_of(self.skaffold, tags), "edit-0")
                 times = []
-                for number, artifact in enumerate(artifacts, 1):
+                for number, artifact in enumerate(artifacts * EDITS, 1):
                     tags[artifact] = tag = f"edit-{number}"
                     with (sources / EDITED[artifact.component]).open("a") as file:
-                        file.write(f"# Edit {number}.\n")
-                    times.append(self._make_live(cluster, sources, [artifact], values_of(skaffold, tags), tag))
+                        # The folder's name is new in each run, so that no image of an earlier run is the same.
+                        file.write(f"# Edit {number} in {sources}.\n")
+                    times.append(self._make_live(cluster, sources, [artifact], values_of(self.skaffold, tags), tag))
                 return times
             finally:
                 self._roll_back(revision)
@@ -153,6 +167,9 @@ class CodeEdits:
             CHART,
             *self.product.where,
             "--reset-then-reuse-values",
+            # The former revision stays, for the rollback.
+            "--history-max=0",
+            *upgrade_flags_of(self.skaffold),
             *settings,
         ]
         self.steps.run("helm upgrade of an edit", command, expected_seconds=5, advice=self._advice)
@@ -187,6 +204,13 @@ def copied_context(folder: Path) -> Path:
         else:
             shutil.copy2(source, folder / name)
     return folder
+
+
+def typical(times: Sequence[EditTimes]) -> list[EditTimes]:
+    """Return the edit of each component whose total is the median of the component's edits."""
+    components = dict.fromkeys(each.component for each in times)
+    edits = ([each for each in times if each.component == name] for name in components)
+    return [sorted(each, key=lambda edit: edit.total)[len(each) // 2] for each in edits]
 
 
 def shown(times: Iterable[EditTimes]) -> str:

@@ -12,7 +12,7 @@ from lab.base.errors import LabError
 from lab.base.parallel import side_by_side
 from lab.base.places import Places, find_places
 from lab.base.steps import Steps
-from lab.cluster.code_edits import CodeEdits, shown
+from lab.cluster.code_edits import CodeEdits, read_skaffold, shown, typical
 from lab.cluster.host.docker import Docker
 from lab.cluster.host.engine import Engine
 from lab.cluster.host.machine import Machine, inspect_machine
@@ -129,7 +129,11 @@ class Tooling:
         if cluster is None:
             raise LabError(f"edits: {self.target.context} is no kind cluster, so no image can be loaded into its nodes")
         loading = NodeLoading(self.docker, self.places, self.steps)
-        print(shown(CodeEdits(self.docker, self._bases(), loading, self._product(), self.steps).measure(cluster)))
+        edits = CodeEdits(self.docker, self._bases(), loading, self._product(), self.steps, read_skaffold())
+        times = edits.measure(cluster)
+        print(shown(times))
+        print("\nThe median of each component:")
+        print(shown(typical(times)))
 
     def print_environment(self) -> None:
         """Print shell lines that make kubectl and helm use the cluster."""

@@ -78,3 +78,17 @@ def test_development_changes_no_right_of_a_container_and_every_file_system_is_re
     assert {name.rpartition("/")[2] for name in production} >= {"echo", "relay", "operator"}
     assert development == production
     assert [name for name, rights in production.items() if rights["readOnlyRootFilesystem"] is not True] == []
+
+
+def test_development_skips_hooks_that_the_release_makes_up_for(
+    skaffold: dict[str, Any], render: Callable[..., Any]
+) -> None:
+    assert skaffold["deploy"]["helm"]["flags"] == {"upgrade": ["--no-hooks"]}
+    hooks = {
+        each["metadata"]["labels"]["app.kubernetes.io/component"]
+        for each in render()
+        if "upgrade" in each["metadata"].get("annotations", {}).get("helm.sh/hook", "")
+    }
+    assert hooks == {"crd-upgrade"}
+    definition = render().find("CustomResourceDefinition", "rtppools.rtppool.dev")
+    assert "helm.sh/hook" not in definition["metadata"]["annotations"]

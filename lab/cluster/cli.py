@@ -69,6 +69,12 @@ def parser() -> argparse.ArgumentParser:
     )
     _verb(
         verbs,
+        "handovers",
+        "restart the relays twenty times under a call of a real Asterisk, and print the gaps of the call",
+        alone(Tooling.handovers),
+    )
+    _verb(
+        verbs,
         "env",
         'print shell lines that make kubectl use the cluster: eval "$(... env)"',
         lambda t, _: t.print_environment(),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.base.errors import LabError
 from lab.base.parallel import side_by_side
-from lab.base.places import Places, find_places
+from lab.base.places import REPOSITORY, Places, find_places
 from lab.base.steps import Steps
 from lab.cluster.code_edits import CodeEdits, read_skaffold, shown, typical
 from lab.cluster.host.docker import Docker
@@ -29,6 +31,7 @@ from lab.cluster.kind.shape import MAIN, ONE_NODE, Shape
 from lab.cluster.product import NAMESPACE, Product
 from lab.cluster.programs.builds import Programs
 
+HAND_OVERS = "tests/e2e/test_relays_hand_calls_over.py"
 USER_PROGRAMS = ("kind", "kubectl", "helm")
 IMAGES = (*map(image_of, COMPONENTS), ASTERISK, SIPP)
 
@@ -134,6 +137,13 @@ class Tooling:
         print(shown(times))
         print("\nThe median of each component:")
         print(shown(typical(times)))
+
+    def handovers(self) -> None:
+        """Restart the relays again and again under a call of a real Asterisk, and print the gaps of the call."""
+        self.cluster().check_may_touch()
+        words = [sys.executable, "-m", "pytest", HAND_OVERS, "-k", "twenty", "--e2e", "--full", "-q", "-s"]
+        if subprocess.run(words, cwd=REPOSITORY, check=False).returncode != 0:
+            raise LabError("handovers: the test failed")
 
     def print_environment(self) -> None:
         """Print shell lines that make kubectl and helm use the cluster."""

@@ -59,7 +59,7 @@ def _of_endpoint(
         "job_name": f"podMonitor/{name}/{number}",
         **{ours: endpoint[theirs] for theirs, ours in _COPIED.items() if theirs in endpoint},
         **discovery(spec.get("namespaceSelector", {}).get("matchNames", [namespace])),
-        "relabel_configs": [*_pods(spec, endpoint["port"], name), *map(_rule, endpoint.get("relabelings", []))],
+        "relabel_configs": [*_pods(spec, endpoint.get("port"), name), *map(_rule, endpoint.get("relabelings", []))],
         "metric_relabel_configs": list(map(_rule, endpoint.get("metricRelabelings", []))),
     }
     if authorization := endpoint.get("authorization"):
@@ -78,18 +78,18 @@ def _of_endpoint(
     return made
 
 
-def _pods(spec: Mapping[str, Any], port: str, name: str) -> list[dict[str, Any]]:
-    """Return the rules that keep the selected pods and their port, and name them."""
+def _pods(spec: Mapping[str, Any], port: str | None, name: str) -> list[dict[str, Any]]:
+    """Return the rules that keep the selected pods and their port, and name them. Without a port, keep all ports."""
     kept = [_keep(f"label_{label_name(key)}", value) for key, value in spec["selector"]["matchLabels"].items()]
     return [
         {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "(Failed|Succeeded)", "action": "drop"},
         *kept,
-        _keep("container_port_name", port),
+        *([] if port is None else [_keep("container_port_name", port)]),
         {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
         {"source_labels": ["__meta_kubernetes_pod_container_name"], "target_label": "container"},
         {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
         {"target_label": "job", "replacement": name},
-        {"target_label": "endpoint", "replacement": port},
+        *([] if port is None else [{"target_label": "endpoint", "replacement": port}]),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,19 @@ def test_a_pod_monitor_selects_the_pods_of_its_component_and_their_port(render: 
     assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["voice"]}
     ports = {port["name"] for port in rendered.pods()[selected[0]]["spec"]["containers"][0]["ports"]}
     assert endpoint(rendered, component)["port"] in ports
+
+
+@pytest.mark.parametrize(
+    ("address", "target"), [("192.0.2.7", "192.0.2.7:9190"), ("2001:db8::7", "[2001:db8::7]:9190")]
+)
+def test_a_pod_monitor_names_the_port_that_a_relay_does_not_declare(render: Any, address: str, target: str) -> None:
+    found = endpoint(render({**MONITORED, "relay.onStop": "HandOver", "relay.httpPort": 9190}, *KINDS), "relay")
+    assert "port" not in found
+    rules = [each for each in found["relabelings"] if each["targetLabel"] == "__address__"]
+    made = [
+        rule["replacement"].replace("$1", match[1]) for rule in rules if (match := re.fullmatch(rule["regex"], address))
+    ]
+    assert made == [target]
 
 
 def test_the_relay_s_pod_monitor_alone_has_the_token(render: Any) -> None:

@@ -363,6 +363,30 @@ def test_what_a_relay_does_when_it_is_stopped_changes_nothing_of_its_time(
     )
 
 
+def test_the_next_relay_starts_beside_one_that_hands_its_calls_over(render: Any) -> None:
+    rendered = render({"relay.onStop": "HandOver", "relay.httpPort": 9190})
+    strategy = rendered.find("DaemonSet", "rtp-relay")["spec"]["updateStrategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "10%", "maxUnavailable": 0}}
+    # Two pods that declare the same ports never run on one node.
+    container = rendered.container("DaemonSet", "rtp-relay")
+    assert "ports" not in container
+    probes = [container[f"{name}Probe"]["httpGet"]["port"] for name in ("startup", "liveness", "readiness")]
+    assert probes == [9190] * 3
+    assert rendered.pod("DaemonSet", "rtp-relay")["metadata"]["annotations"]["rtppool.dev/http-port"] == "9190"
+
+
+def test_a_relay_that_is_only_replaced_by_hand_declares_its_ports(render: Any) -> None:
+    rendered = render({"relay.onStop": "HandOver", "relay.updateStrategy.type": "OnDelete"})
+    assert rendered.find("DaemonSet", "rtp-relay")["spec"]["updateStrategy"] == {"type": "OnDelete"}
+    assert rendered.container("DaemonSet", "rtp-relay")["ports"][0]["name"] == "http"
+
+
+@pytest.mark.parametrize("on_stop", ["Drain", "HandOver"])
+def test_all_relays_of_a_release_share_one_turn_on_a_node(render: Any, on_stop: str) -> None:
+    rendered = render({"relay.onStop": on_stop, "portRange": {"start": 20000, "end": 20100}})
+    assert rendered.environment("DaemonSet", "rtp-relay")["NODE_TURN"] == "rtp-pool/voice/rtp"
+
+
 def test_callers_numbers_are_masked_without_a_secret(defaults: Any) -> None:
     environment = defaults.environment("DaemonSet", "rtp-relay")
     assert environment["CALLER_NUMBERS"] == "masked"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from rtppool_callgen.stand_in.stand_in import StandIn
 from rtppool_callgen.stand_in.switchboard import SwitchboardError
 from rtppool_core.contract.port_range import PortRange
 from rtppool_core.net.http_endpoints import listen
+from rtppool_core.net.listeners import open_listeners
+from rtppool_core.process.node_turn import NodeTurn
 from rtppool_testing.ports import LOOPBACK, free_range
 from rtppool_testing.waiting import until
 
@@ -166,6 +169,66 @@ async def test_the_next_relay_takes_over_what_a_relay_left_and_measures_each_cal
         await until(lambda: not stand_in.switchboard.channels, "nothing is left")
         second.signal(signal.SIGTERM)
         assert await second.exit_code() == 0
+
+
+async def test_a_relay_that_stands_by_takes_over_at_once_and_never_serves_before(
+    stand_in: StandIn, echo_port: int, ports: PortRange, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turn = f"rtp-pool-test/{secrets.token_hex(8)}"
+    settings = relay_settings(stand_in, echo_port, ports, ON_STOP="handover", NODE_TURN=turn)
+    async with (
+        relay_process(settings, tmp_path / "first.log") as first,
+        relay_process(settings, tmp_path / "second.log") as second,
+    ):
+        # Either of the two may have the turn.
+        await until(lambda: "standing by" in log_of(first) + log_of(second), "one stands by")
+        serving, following = (second, first) if "standing by" in log_of(first) else (first, second)
+        callers = await under_calls(serving, stand_in)
+        assert "relay started" not in log_of(following)
+        serving.signal(signal.SIGTERM)
+        assert await serving.exit_code() == 0
+
+        async def all_known() -> bool:
+            return (await following.calls()).get("gap", {}).get("samples") == CALLS
+
+        await until(all_known, "the gap of every call")
+        await talking(stand_in, callers)
+        counts = await following.calls()
+        assert counts["handedOver"] == CALLS
+        with capsys.disabled():
+            longest = counts["gap"]["maxMicroseconds"] // 1000
+            print(f"\nhand-over of {CALLS} calls to a relay that stood by: longest gap {longest} ms")  # noqa: T201 a figure
+        for caller in callers:
+            stand_in.hang_up(caller)
+        await until(lambda: not stand_in.switchboard.channels, "nothing is left")
+
+
+async def test_a_relay_that_stands_by_ends_at_once_when_it_is_stopped(
+    stand_in: StandIn, echo_port: int, ports: PortRange, log: Path
+) -> None:
+    name = f"rtp-pool-test/{secrets.token_hex(8)}"
+    former = NodeTurn(name)
+    await former.take(lambda: None)
+    settings = relay_settings(stand_in, echo_port, ports, ON_STOP="handover", NODE_TURN=name)
+    async with relay_process(settings, log) as relay:
+        await until(lambda: "standing by" in log_of(relay), "it stands by")
+        relay.signal(signal.SIGTERM)
+        await relay.exit_code()
+        assert "relay started" not in log_of(relay)
+    former.release()
+
+
+async def test_a_relay_waits_for_the_http_port_of_a_former_relay_without_turns(
+    stand_in: StandIn, echo_port: int, ports: PortRange, log: Path
+) -> None:
+    turn = f"rtp-pool-test/{secrets.token_hex(8)}"
+    settings = relay_settings(stand_in, echo_port, ports, ON_STOP="handover", NODE_TURN=turn)
+    former = open_listeners(LOOPBACK, int(settings["HTTP_PORT"]))
+    async with relay_process(settings, log) as relay:
+        await until(lambda: "standing by until the HTTP port is free" in log_of(relay), "it stands by")
+        for listener in former:
+            listener.close()
+        await until(relay.connected, "the relay takes calls")
 
 
 async def test_after_a_kill_the_gap_is_not_known_and_not_zero(

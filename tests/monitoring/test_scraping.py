@@ -202,6 +202,19 @@ async def test_prometheus_reads_relay_and_echo_through_the_rendered_pod_monitors
             }
 
 
+async def test_prometheus_reads_a_relay_that_declares_no_port(render: Any, program: Any, tmp_path: Path) -> None:
+    async with installed(render, program, tmp_path, {"relay.onStop": "HandOver"}) as release:
+        assert all(
+            "ports" not in pod["spec"]["containers"][0]
+            for pod in release.pods()
+            if "relay" in str(pod["metadata"]["name"])
+        )
+        async with release.scraped([release.monitor("relay")], tmp_path) as server:
+            await until_health(server, {job_of("relay"): "up"})
+            (sample,) = server.query("rtp_relay_active_calls")
+            assert {key: sample["metric"][key] for key in ("node", "endpoint")} == {"node": NODE, "endpoint": "http"}
+
+
 async def test_prometheus_checks_the_certificate_of_the_rendered_name(
     render: Any, program: Any, tmp_path: Path
 ) -> None:
@@ -216,14 +229,15 @@ async def test_prometheus_checks_the_certificate_of_the_rendered_name(
             await until_error(server, job_of("relay-wrong-name"), "another.voice.svc")
 
 
+@pytest.mark.parametrize("on_stop", ["Drain", "HandOver"])
 async def test_the_job_of_the_page_reads_annotated_pods_with_the_token(
-    render: Any, program: Any, tmp_path: Path
+    render: Any, program: Any, tmp_path: Path, on_stop: str
 ) -> None:
     page = (REPOSITORY / "docs/metrics.md").read_text()
     (job,) = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])["scrape_configs"]
     (discovered,) = job.pop("kubernetes_sd_configs")
     assert discovered == {"role": "pod", "namespaces": {"names": ["rtp-pool"]}}
-    async with installed(render, program, tmp_path, {}) as release:
+    async with installed(render, program, tmp_path, {"relay.onStop": on_stop}) as release:
         job["authorization"]["credentials_file"] = str(tmp_path / "http-token/token")
         here = {**job, **release.discovery(tmp_path)([NAMESPACE])}
         without = {**here, "job_name": "without-token"}

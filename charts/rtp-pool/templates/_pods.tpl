@@ -44,21 +44,30 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{/* Probes on the paths that need no token. A failed liveness probe ends calls, so its threshold is generous. */}}
+{{/* Whether the next relay starts beside the former one, which hands its calls over: "true" or empty. Two pods that declare
+the same ports never run on one node, so such a relay declares none. */}}
+{{- define "rtp-pool.relaySurges" -}}
+{{- if and (eq .Values.relay.onStop "HandOver") (eq .Values.relay.updateStrategy.type "RollingUpdate") -}}true{{- end -}}
+{{- end -}}
+
+{{/* Probes on the paths that need no token: (list . PORT). A failed liveness probe ends calls, so its threshold is
+generous. */}}
 {{- define "rtp-pool.probes" -}}
+{{- $port := index . 1 -}}
+{{- $scheme := include "rtp-pool.probeScheme" (index . 0) -}}
 startupProbe:
-  httpGet: {path: /health, port: http{{ include "rtp-pool.probeScheme" . }}}
+  httpGet: {path: /health, port: {{ $port }}{{ $scheme }}}
   initialDelaySeconds: 1
   periodSeconds: 1
   timeoutSeconds: 2
   failureThreshold: 60
 livenessProbe:
-  httpGet: {path: /health, port: http{{ include "rtp-pool.probeScheme" . }}}
+  httpGet: {path: /health, port: {{ $port }}{{ $scheme }}}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 3
 readinessProbe:
-  httpGet: {path: /ready, port: http{{ include "rtp-pool.probeScheme" . }}}
+  httpGet: {path: /ready, port: {{ $port }}{{ $scheme }}}
   periodSeconds: 2
   timeoutSeconds: 2
   failureThreshold: 2

@@ -12,7 +12,7 @@ from kubernetes import aio
 
 from rtppool_core.contract.pools_file import REFRESH_ANNOTATION
 from rtppool_operator.kube.api_server import ApiServer, ClusterError
-from rtppool_operator.kube.cluster import Cluster, configuration_of, relay_of
+from rtppool_operator.kube.cluster import PORT_ANNOTATION, Cluster, configuration_of, relay_of
 from rtppool_operator.kube.crd import DefinitionKeeper
 from rtppool_operator.kube.lease import Leases
 from rtppool_operator.pools.spec import Configuration, Pool, RelayPod
@@ -95,6 +95,23 @@ def test_a_pod_that_does_not_run_is_none(missing: str) -> None:
     else:
         document["status"]["phase"] = "Failed"
     assert relay_of(document) is None
+
+
+@pytest.mark.parametrize(
+    ("annotated", "port"), [("9190", 9190), ("0", 9090), ("65536", 9090), ("+9190", 9090), ("9190 ", 9090), ("", 9090)]
+)
+def test_the_port_of_a_relay_is_that_of_its_annotation_or_the_declared_one(annotated: str, port: int) -> None:
+    relay = relay_of(relay_pod(annotations={PORT_ANNOTATION: annotated}))
+    assert relay is not None
+    assert relay.port == port
+
+
+def test_a_relay_without_declared_ports_has_the_one_of_its_annotation() -> None:
+    document = relay_pod(annotations={PORT_ANNOTATION: "9190"}, creationTimestamp="2026-01-01T00:00:00Z")
+    document["spec"]["containers"] = [{"name": "relay"}]
+    relay = relay_of(document)
+    assert relay is not None
+    assert (relay.port, relay.created) == (9190, "2026-01-01T00:00:00Z")
 
 
 def test_a_configuration_that_lost_its_file_exists_all_the_same() -> None:

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from rtppool_core.contract.pools_file import CONFIG_MAP_NAME, FILE_NAME, REFRESH_ANNOTATION
+from rtppool_core.contract.port_range import MAX_PORT
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_operator.kube.api_server import ApiServer, ClusterError, read_document
 from rtppool_operator.kube.reflector import NamedObject, ObjectList, Reflector
@@ -32,6 +33,7 @@ from rtppool_operator.pools.spec import (
     Pool,
     PoolEvent,
     RelayPod,
+    serving_relays,
 )
 from rtppool_operator.pools.trust import TrustPolicy
 
@@ -39,6 +41,8 @@ FIELD_MANAGER = "rtp-pool-operator"
 MAX_EVENT = 1024
 POOLS = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 NODES = "/api/v1/nodes"
+# A relay that hands its calls over declares no ports, so that the next one can stand by on the same node.
+PORT_ANNOTATION = f"{GROUP}/http-port"
 RELAY_PORT_NAME = "http"
 # On the ConfigMap of the relays, which an uninstall keeps.
 DEFAULT_POOL_ANNOTATION = f"{GROUP}/default-pool"
@@ -112,7 +116,7 @@ class Cluster:
             ClusterError: one of the caches is out of date.
         """
         pools = sorted(self._pools.current().values(), key=lambda pool: pool.key)
-        relays = sorted(self._relays.current().values(), key=lambda relay: relay.name)
+        relays = serving_relays(self._relays.current().values())
         found = self._nodes.current()
         # Only pools that advertise an ExternalIP need whole nodes, which have ten times as many bytes.
         if any(pool.spec is not None and pool.spec.advertise.source == "NodeExternalIP" for pool in pools):
@@ -121,7 +125,7 @@ class Cluster:
         if found is not self._sorted[0]:
             self._sorted = found, {node.name: node for node in sorted(found.values(), key=lambda node: node.name)}
         written = next(iter(self._configuration.current().values()), Configuration())
-        return ClusterView(tuple(pools), tuple(relays), self._sorted[1], written.text, written.default_pool)
+        return ClusterView(tuple(pools), relays, self._sorted[1], written.text, written.default_pool)
 
     def list_anew(self) -> None:
         """Have no view until all objects were listed again, because the watches may be behind."""
@@ -283,23 +287,28 @@ class Cluster:
 def relay_of(pod: Mapping[str, Any]) -> RelayPod | None:
     """Read a relay's pod; return None before it has a node, and after its end."""
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
-    ports = {
-        port["name"]: port["containerPort"]
-        for container in spec["containers"]
-        for port in container.get("ports") or []
-        if port.get("name")
-    }
-    if not spec.get("nodeName") or RELAY_PORT_NAME not in ports or status.get("phase") in {"Succeeded", "Failed"}:
+    annotations, port = metadata.get("annotations") or {}, _http_port(pod)
+    if not spec.get("nodeName") or port is None or status.get("phase") in {"Succeeded", "Failed"}:
         return None
     return RelayPod(
         name=metadata["name"],
         uid=metadata["uid"],
         node=spec["nodeName"],
         address=status.get("podIP"),
-        port=ports[RELAY_PORT_NAME],
-        revision=(metadata.get("annotations") or {}).get(REFRESH_ANNOTATION),
+        port=port,
+        revision=annotations.get(REFRESH_ANNOTATION),
         terminating=metadata.get("deletionTimestamp") is not None,
+        created=metadata.get("creationTimestamp") or "",
     )
+
+
+def _http_port(pod: Mapping[str, Any]) -> int | None:
+    """Return the relay's HTTP port: of the annotation, or the declared port `http`."""
+    text = (pod["metadata"].get("annotations") or {}).get(PORT_ANNOTATION, "")
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= MAX_PORT:
+        return int(text)
+    declared = (port for container in pod["spec"]["containers"] for port in container.get("ports") or [])
+    return next((int(port["containerPort"]) for port in declared if port.get("name") == RELAY_PORT_NAME), None)
 
 
 def node_of(node: Mapping[str, Any]) -> Node:

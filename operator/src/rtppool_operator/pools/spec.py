@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -97,7 +97,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class RelayPod:
-    """A relay's pod on a node. `revision` is the value of its refresh annotation.
+    """A relay's pod on a node. `revision` is the value of its refresh annotation, and `created` a time of RFC 3339.
 
     A `terminating` pod may have calls for another hour, and its pool still owns the node.
     """
@@ -109,6 +109,19 @@ class RelayPod:
     port: int
     revision: str | None = None
     terminating: bool = False
+    created: str = ""
+
+
+def serving_relays(relays: Iterable[RelayPod]) -> tuple[RelayPod, ...]:
+    """Return the relays without those that stand by, by name.
+
+    During a rollout that hands calls over, the next relay stands by beside the former one. Both have the address of
+    their node, where the former one answers. So the oldest of the pods that stay is the one that serves.
+    """
+    by_name = sorted(relays, key=lambda relay: relay.name)
+    newest_first = sorted(by_name, key=lambda relay: relay.created, reverse=True)
+    oldest = {relay.node: relay for relay in newest_first if not relay.terminating}
+    return tuple(relay for relay in by_name if relay.terminating or oldest[relay.node] is relay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +138,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """Pools of all namespaces, relay pods of the operator's namespace, and all nodes.
+    """Pools of all namespaces, the serving relay pods of the operator's namespace, and all nodes.
 
     `written` is the current `pools.json`, None without one. `default_pool` is the recorded name of a default pool that
     existed.

@@ -19,10 +19,11 @@ from rtppool_core.contract.port_range import PortRange
 from rtppool_core.contract.report import Finding
 from rtppool_core.host.heartbeat import Heartbeat, watched_processors
 from rtppool_core.host.witnesses import KernelCounters
-from rtppool_core.net.listeners import open_listeners
+from rtppool_core.net.listeners import PortTakenError, open_listeners
 from rtppool_core.net.udp import family_of, host_port
 from rtppool_core.process import logs
 from rtppool_core.process.heap import RELEASE_SECONDS, release_free_pages
+from rtppool_core.process.node_turn import NodeTurn
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.service import Stop
 from rtppool_relay.calls.drain import drain
@@ -64,6 +65,8 @@ TRY_PORTS_SECONDS = 2.0
 CHECK_HOST_SECONDS = 5.0
 MAX_RESOLVE_SECONDS = 0.5
 MAX_ADOPT_SECONDS = 1.5
+RETRY_PORT_SECONDS = 0.05
+FORMER_ENDS_SECONDS = 0.5
 TRY_PORTS = "trying the ports"
 HTTP_MODULE = "rtppool_relay.http.service"
 
@@ -71,7 +74,8 @@ HTTP_MODULE = "rtppool_relay.http.service"
 async def serve(stop: Stop, first: FirstMediaProcess | None = None) -> None:
     """Run the relay until it is stopped, and its calls have ended or are left to the next relay.
 
-    `first` is a media process that has been started already.
+    With `NODE_TURN`, it stands by until the former relay on the node has left. `first` is a media process that has
+    been started already.
 
     Raises:
         SettingsError: the environment has settings that are not accepted.
@@ -79,7 +83,16 @@ async def serve(stop: Stop, first: FirstMediaProcess | None = None) -> None:
     """
     settings = read_settings(os.environ)
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
-    await Relay(settings, first).run(stop)
+    if not settings.node_turn:
+        await Relay(settings, first).run(stop)
+        return
+    turn = NodeTurn(settings.node_turn)
+    await turn.take(stop.request)
+    try:
+        # Made in its turn, because it reads its configuration, which may change while it stands by.
+        await Relay(settings, first).run(stop)
+    finally:
+        turn.release()
 
 
 class Relay:
@@ -135,7 +148,7 @@ class Relay:
     async def run(self, stop: Stop) -> None:
         """Serve until `stop`, then drain the calls or hand them over."""
         # Connections wait in these sockets until HTTP is loaded. A port that is taken ends the start here.
-        listeners = open_listeners(self._settings.http_bind, self._settings.http_port)
+        listeners = await self._open_listeners()
         try:
             await asyncio.gather(self._supervisor.start(), self._jobs.attempt("resolving the echo", self._resolve_echo))
             stop.begin_serving()
@@ -160,6 +173,26 @@ class Relay:
                 await self._close_http(listeners)
             finally:
                 await self._close_ports()
+
+    async def _open_listeners(self) -> list[socket]:
+        """Open the HTTP port. Wait for a former relay of a version without turns, whose pod ends after this start."""
+        settings = self._settings
+        said = False
+        while True:
+            try:
+                listeners = open_listeners(settings.http_bind, settings.http_port)
+            except PortTakenError as error:
+                if not settings.node_turn or settings.on_stop != "handover":
+                    raise
+                if not said:
+                    log.warning("standing by until the HTTP port is free: %s", error)
+                    said = True
+                await asyncio.sleep(RETRY_PORT_SECONDS)
+                continue
+            if said:
+                # That relay closes the ports of its calls after its HTTP.
+                await asyncio.sleep(FORMER_ENDS_SECONDS)
+            return listeners
 
     async def _after_adoption(self, listeners: list[socket]) -> None:
         """Load and start the parts that no call waits for.

@@ -31,6 +31,7 @@ ON_OR_OFF = ("on", "off")
 DEFAULT_ARI_URL = "http://127.0.0.1:8088/ari"
 EXPEDITED_FORWARDING = 46  # RFC 3246
 MAX_DSCP = 63
+MAX_TURN_NAME_BYTES = 107  # sun_path of unix(7), less the first byte of an abstract name
 MAX_MEDIA_WORKERS = 64
 SCHEDULING = ("auto", "realtime", "fair")
 
@@ -41,10 +42,11 @@ class Settings:
 
     `node_ip` is the address that Asterisk gets where neither the pool nor ADVERTISE_IP names one. `ari_tls` is None
     for an `ari_url` of http. `ari_user` and `ari_password` are those at the start: their files may change. `on_stop`:
-    live calls go on to their end (drain), or the next relay on the node adopts them at once (handover). `media_workers`
-    is 0 for as many as the range and the node's processors make sensible. `node_echo` is
-    the address of the node's own echo where that does not listen on loopback. `node_echo_target` is its address and
-    port, None where the node may have no echo.
+    live calls go on to their end (drain), or the next relay on the node adopts them at once (handover). `node_turn` is
+    a name that the relays of a release share: on a node one of them serves, and the next one stands by. Empty, the
+    relay waits for no other. `media_workers` is 0 for as many as the range and the node's processors make sensible.
+    `node_echo` is the address of the node's own echo where that does not listen on loopback. `node_echo_target` is its
+    address and port, None where the node may have no echo.
     """
 
     port_range: PortRange
@@ -76,6 +78,7 @@ class Settings:
     caller_numbers: CallerNumbers
     metrics_interval_seconds: float
     on_stop: OnStop
+    node_turn: str
     drain_grace_seconds: float
     log_level: str
     log_format: str
@@ -124,6 +127,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         caller_numbers=_caller_numbers(env),
         metrics_interval_seconds=env.seconds("METRICS_INTERVAL_SEC", 1, 0.2, 10),
         on_stop=env.choice("ON_STOP", "drain", ON_STOP),
+        node_turn=_node_turn(env),
         drain_grace_seconds=env.seconds("DRAIN_GRACE_SEC", 3600, 0, 86_400),
         log_level=env.choice("LOG_LEVEL", "INFO", LEVELS),
         log_format=env.choice("LOG_FORMAT", "text", FORMATS),
@@ -165,6 +169,13 @@ def _caller_numbers(env: Environment) -> CallerNumbers:
             "CALLER_HASH_KEY_FILE or CALLER_HASH_KEY, because short keys and the numbers behind hashes can be guessed"
         )
     return CallerNumbers(form, key)
+
+
+def _node_turn(env: Environment) -> str:
+    name = env.text("NODE_TURN")
+    if len(name.encode()) > MAX_TURN_NAME_BYTES:
+        env.problem(f"NODE_TURN={name}: accepted are at most {MAX_TURN_NAME_BYTES} bytes")
+    return name
 
 
 def _path(env: Environment, name: str) -> Path | None:

@@ -19,6 +19,10 @@ class ListenError(Exception):
     """The HTTP listener could not bind. The message names the setting, its value and the remedy."""
 
 
+class PortTakenError(ListenError):
+    """The port is in use."""
+
+
 def any_address() -> str:
     """Return `::`, which receives IPv4 connections as well, or 0.0.0.0 on a machine without IPv6."""
     try:
@@ -43,7 +47,8 @@ def open_listeners(addresses: str | Sequence[str], port: int) -> list[socket.soc
     The address `::` receives IPv4 connections as well, unless the list has an IPv4 address.
 
     Raises:
-        ListenError: an address can't be bound.
+        PortTakenError: the port is in use.
+        ListenError: an address can't be bound for another reason.
     """
     distinct = distinct_addresses((addresses,) if isinstance(addresses, str) else addresses)
     has_ipv4 = any(family_of(address) == socket.AF_INET for address in distinct)
@@ -80,5 +85,6 @@ def _listen_error(address: str, port: int, error: OSError) -> ListenError:
     where = f"can't listen on {address} port {port} ({reason})"
     if error.errno == errno.EADDRNOTAVAIL:
         return ListenError(f"HTTP_BIND={address}: {where}; accepted are addresses of this machine. See: ip address")
-    in_use = "; accepted is a free port. Find what holds it with: ss -ltnp"
-    return ListenError(f"HTTP_PORT={port}: {where}{in_use if error.errno == errno.EADDRINUSE else ''}")
+    if error.errno == errno.EADDRINUSE:
+        return PortTakenError(f"HTTP_PORT={port}: {where}; accepted is a free port. Find what holds it with: ss -ltnp")
+    return ListenError(f"HTTP_PORT={port}: {where}")

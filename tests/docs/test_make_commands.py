@@ -55,6 +55,9 @@ E2E = ("tests/e2e", "lab/tests/faults/on_api_server", "--e2e", "--api-server")
 API_SERVER_TAKES = "test_the_api_server_takes_every_object_of_the_accepted_values"
 UPGRADED = "test_a_release_is_upgraded_under_a_call_rolled_back_changed_and_uninstalled"
 SHORT_FORMS = {
+    "test_a_call_goes_on_through_twenty_restarts_of_the_relays": (
+        "test_a_call_goes_on_through_a_restart_of_the_relays_and_its_gap_is_reported"
+    ),
     "test_the_previous_version_is_upgraded_rolled_back_and_uninstalled_and_its_pool_stays": UPGRADED,
     "test_an_uninstall_leaves_the_objects_of_the_page_and_no_others": UPGRADED,
     "test_kubectl_applies_a_rendering_and_a_later_one_with_other_values": (

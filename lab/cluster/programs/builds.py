@@ -148,7 +148,8 @@ class Programs:
         """Link a program that is in use into `bin`."""
         link = self.places.bin / name
         link.parent.mkdir(parents=True, exist_ok=True)
-        if not (link.is_symlink() and link.readlink() == path):
+        # A user's PATH may have this folder (`env`), and its link must not become one to itself.
+        if path != link and not (link.is_symlink() and link.readlink() == path):
             fresh = link.with_suffix(f".{os.getpid()}")
             fresh.symlink_to(path)
             fresh.replace(link)

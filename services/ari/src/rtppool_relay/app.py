@@ -345,6 +345,7 @@ class Relay:
         """
         telephony.cancel()
         await asyncio.wait({telephony})
+        await self._telephony.wait_until_unregistered()
         log.info("calls are left to the next relay", extra={"fields": {"calls": self._telephony.active_calls}})
 
     async def _close_ports(self) -> None:

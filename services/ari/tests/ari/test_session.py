@@ -33,8 +33,8 @@ class NoCalls:
     async def compare(self, *, only_ends: bool = False) -> None:
         pass
 
-    async def check_list(self) -> None:
-        pass
+    async def check_list(self) -> bool:
+        return True
 
     async def wait(self, max_seconds: float) -> None:
         await asyncio.sleep(max_seconds)
@@ -82,6 +82,26 @@ class Gone:
 
     async def check_rights(self) -> None:
         pass
+
+
+class Dropped(NoCalls):
+    """An Asterisk that answers, and drops the application of its first connection."""
+
+    events_ignored = 0
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    @asynccontextmanager
+    async def events(self, _application: str) -> AsyncIterator[AsyncIterator[AriEvent]]:
+        self.connections += 1
+        yield endless()
+
+    async def check_rights(self) -> None:
+        pass
+
+    async def check_list(self) -> bool:
+        return self.connections > 1
 
 
 async def nothing() -> AsyncIterator[AriEvent]:
@@ -164,5 +184,16 @@ async def test_the_first_attempt_ends_when_calls_are_adopted_or_with_its_failure
     task = asyncio.create_task(session.run())
     await session.first_attempt_ended.wait()
     assert asyncio.get_running_loop().time() - began == pytest.approx(seconds, abs=1e-3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_application_that_asterisk_drops_is_registered_again() -> None:
+    asterisk = Dropped()
+    session = session_of(asterisk, asterisk, lambda low, _: low)
+    task = asyncio.create_task(session.run())
+    await asyncio.sleep(30)
+    assert asterisk.connections == 2
+    assert session.report().state == "Connected"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from rtppool_relay.ari.errors import AriRefused, AriUnreachable
 from rtppool_relay.ari.rest import AriClient
-from rtppool_relay.calls.hand_over import departure_variable, parse_departure, publish_departure, take_departure
+from rtppool_relay.calls.hand_over import (
+    MAX_UNREGISTER_SECONDS,
+    departure_variable,
+    parse_departure,
+    publish_departure,
+    take_departure,
+    wait_until_unregistered,
+)
 from rtppool_relay.calls.ids import CallIds
 
 IDS = CallIds.of_node("node-1")
@@ -105,3 +112,36 @@ def test_any_text_is_a_time_or_none(text: str) -> None:
 @pytest.mark.parametrize("text", [None, "", "-1", "1.5", " 1", "\u0661", "1" * 16])
 def test_a_text_that_is_no_plain_number_is_no_time(text: str | None) -> None:
     assert parse_departure(text) is None
+
+
+class Applications:
+    """Asterisk's applications. One exists for so many requests, or a request fails."""
+
+    def __init__(self, requests: int, failure: Exception | None = None) -> None:
+        self.requests = requests
+        self._failure = failure
+
+    async def application_exists(self, _application: str) -> bool:
+        if self._failure is not None:
+            raise self._failure
+        self.requests -= 1
+        return self.requests >= 0
+
+
+async def test_a_relay_that_leaves_waits_until_asterisk_has_ended_its_application() -> None:
+    asterisk = Applications(3)
+    await wait_until_unregistered(cast("AriClient", asterisk), "rtp-pool")
+    assert asterisk.requests == -1
+
+
+@pytest.mark.looptime
+async def test_it_waits_no_longer_for_an_application_that_stays() -> None:
+    began = asyncio.get_running_loop().time()
+    await wait_until_unregistered(cast("AriClient", Applications(10_000)), "rtp-pool")
+    assert asyncio.get_running_loop().time() - began == pytest.approx(MAX_UNREGISTER_SECONDS, abs=0.01)
+
+
+async def test_it_does_not_wait_for_an_asterisk_that_fails() -> None:
+    asterisk = Applications(1, AriUnreachable("away"))
+    await wait_until_unregistered(cast("AriClient", asterisk), "rtp-pool")
+    assert asterisk.requests == 1

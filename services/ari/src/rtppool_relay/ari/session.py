@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Protocol
 
 from rtppool_core.contract.report import AriReport, AriState
@@ -52,8 +52,11 @@ class Comparison(Protocol):
     async def compare(self, *, only_ends: bool = False) -> None:
         """Resolve the differences to Asterisk's channels and bridges."""
 
-    async def check_list(self) -> None:
-        """Request the application's channels alone, and compare soon where one is unexplained."""
+    async def check_list(self) -> bool:
+        """Request the application's channels alone, and compare soon where one is unexplained.
+
+        Return False where Asterisk has no such application.
+        """
 
     async def wait(self, max_seconds: float) -> None:
         """Return after `max_seconds`, or sooner where there is a reason to compare."""
@@ -134,36 +137,48 @@ class AriSession:
         Raises:
             AriError: the connection failed.
         """
-        async with self._client.events(self._application) as events:
-            # Events that arrive meanwhile wait in the queue.
-            self._comparison.begin_connection()
-            prepared = asyncio.Semaphore(0)
-            tasks = [asyncio.create_task(job) for job in (self._sweep(prepared), self._watch_rights(prepared))]
-            try:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(MAX_COMPARE_SECONDS):
-                        for _ in tasks:
-                            await prepared.acquire()
-                self._connections += 1
-                self._set_connected()
-                tasks.append(
-                    asyncio.create_task(
-                        self._jobs.repeat("check of the list of channels", CHECK_LIST_SECONDS, self._check_list)
+        try:
+            async with asyncio.timeout(None) as held, self._client.events(self._application) as events:
+                return await self._process(events, held)
+        except TimeoutError:
+            raise AriUnreachable(
+                f"ARI_URL={self._url}: Asterisk has dropped the application {self._application} of an open connection, "
+                "as it does when the former client leaves at this moment. The relay registers it again"
+            ) from None
+
+    async def _process(self, events: AsyncIterator[AriEvent], held: asyncio.Timeout) -> bool:
+        """Process the events of a connection. `held` expires when Asterisk no longer has the application."""
+        # Events that arrive meanwhile wait in the queue.
+        self._comparison.begin_connection()
+        prepared = asyncio.Semaphore(0)
+        tasks = [asyncio.create_task(job) for job in (self._sweep(prepared), self._watch_rights(prepared))]
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(MAX_COMPARE_SECONDS):
+                    for _ in tasks:
+                        await prepared.acquire()
+            self._connections += 1
+            self._set_connected()
+            tasks.append(
+                asyncio.create_task(
+                    self._jobs.repeat(
+                        "check of the list of channels", CHECK_LIST_SECONDS, partial(self._check_list, held)
                     )
                 )
-                number = 0
-                async for event in events:
-                    number += 1
-                    if number % EVENTS_BETWEEN_TURNS == 0:
-                        await asyncio.sleep(0)
-                    if isinstance(event, Replaced) and event.application == self._application:
-                        self._set_state("Replaced", self._replaced_reason())
-                        return True
-                    await self._jobs.attempt("event of Asterisk", functools.partial(self._calls.handle, event))
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            )
+            number = 0
+            async for event in events:
+                number += 1
+                if number % EVENTS_BETWEEN_TURNS == 0:
+                    await asyncio.sleep(0)
+                if isinstance(event, Replaced) and event.application == self._application:
+                    self._set_state("Replaced", self._replaced_reason())
+                    return True
+                await self._jobs.attempt("event of Asterisk", partial(self._calls.handle, event))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         raise AriUnreachable(
             f"ARI_URL={self._url}: Asterisk closed the connection; was it stopped? A slow reader is cut as well, see "
             "websocket_write_timeout in ari.conf"
@@ -197,9 +212,10 @@ class AriSession:
         if self._rights_problem != before and self._state in {"Connected", "Unauthorized"}:
             self._set_connected()
 
-    async def _check_list(self) -> None:
+    async def _check_list(self, held: asyncio.Timeout) -> None:
         try:
-            await self._comparison.check_list()
+            if not await self._comparison.check_list():
+                held.reschedule(asyncio.get_running_loop().time())
         except AriError as error:
             log.debug("the application's channels are unknown: %s", error)
 
@@ -214,9 +230,7 @@ class AriSession:
         """
         while True:
             await asyncio.sleep(MAX_PAUSE_SECONDS)
-            await self._jobs.attempt(
-                "comparison with Asterisk", functools.partial(self._comparison.compare, only_ends=True)
-            )
+            await self._jobs.attempt("comparison with Asterisk", partial(self._comparison.compare, only_ends=True))
             try:
                 if not await self._client.application_exists(self._application):
                     return

@@ -71,19 +71,22 @@ class Comparison:
         """Return a finding where requests of the last comparison failed."""
         return (Finding("ComparisonIncomplete", _incomplete(self._failures)),) if self._failures else ()
 
-    async def check_list(self) -> None:
+    async def check_list(self) -> bool:
         """Request the application's channels alone. Compare soon where one is new or missing without an event.
+
+        Return False where Asterisk has no such application.
 
         Raises:
             AriError: Asterisk did not answer.
         """
         found = await self._context.client.application(self._context.application)
         if found is None:
-            return
+            return False
         calls, listed = self._registry.known_calls({}), frozenset(found.channel_ids)
         unexplained = (candidates(listed, calls) - calls.entered) | unlisted_callers(listed, calls)
         if unexplained - self._registry.presence.examined:
             asyncio.get_running_loop().call_later(SOON_SECONDS, self._registry.compare_soon.set)
+        return True
 
     async def compare(self, *, only_ends: bool = False) -> None:
         """Compare with Asterisk, resolve the differences, and audit the leases of ports.

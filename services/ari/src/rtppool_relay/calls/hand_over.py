@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 # The hand-over must not wait longer for Asterisk: packets are lost meanwhile.
 MAX_PUBLISH_SECONDS = 0.2
+# Another relay may have registered the application meanwhile.
+MAX_UNREGISTER_SECONDS = 0.5
+UNREGISTER_POLL_SECONDS = 0.01
 _MAX_DIGITS = 15
 
 
@@ -45,6 +48,22 @@ async def publish_departure(client: AriClient, ids: CallIds, wall_ns: Callable[[
         log.warning("the time of departure is not stored, so the next relay cannot measure the gap: %s", reason)
         return False
     return True
+
+
+async def wait_until_unregistered(client: AriClient, application: str) -> None:
+    """Wait until Asterisk has ended the application of a closed connection. Call it while no call holds it.
+
+    Asterisk ends it some ms after the connection. It would also end the registration of a next relay meanwhile, whose
+    connection stays open.
+    """
+    try:
+        async with asyncio.timeout(MAX_UNREGISTER_SECONDS):
+            while True:
+                if not await client.application_exists(application):
+                    return
+                await asyncio.sleep(UNREGISTER_POLL_SECONDS)
+    except (AriError, TimeoutError) as error:
+        log.debug("it is unknown whether Asterisk has ended the application: %s", error)
 
 
 async def take_departure(client: AriClient, ids: CallIds) -> int | None:

@@ -18,7 +18,7 @@ from rtppool_relay.ari.credentials import Credentials, CredentialSource
 from rtppool_relay.ari.rest import AriClient
 from rtppool_relay.ari.session import AriSession
 from rtppool_relay.calls.comparison import Comparison
-from rtppool_relay.calls.hand_over import publish_departure
+from rtppool_relay.calls.hand_over import publish_departure, wait_until_unregistered
 from rtppool_relay.calls.ids import CallIds
 from rtppool_relay.calls.record import CallCounters, CallRecord
 from rtppool_relay.calls.registry import CallRegistry
@@ -51,6 +51,7 @@ class Telephony:
             SecretFile("ARI_USER_FILE", user_file) if user_file else None,
             SecretFile("ARI_PASS_FILE", password_file) if password_file else None,
         )
+        self._application = settings.application
         self._configured = asyncio.Event()
         self._draining = False
         self._client = AriClient(
@@ -159,6 +160,14 @@ class Telephony:
     async def cut_all(self) -> int:
         """End all calls now and return their number."""
         return await self._calls.cut_all()
+
+    async def wait_until_unregistered(self) -> None:
+        """Wait until the next relay may register the application. Call it after `run` was cancelled.
+
+        An application that channels of calls hold outlives its connection, so there is nothing to wait for.
+        """
+        if self._configured.is_set() and self.active_calls == 0:
+            await wait_until_unregistered(self._client, self._application)
 
     async def publish_departure(self) -> None:
         """Leave the time for the next relay on this node. Call it after `run` was cancelled."""

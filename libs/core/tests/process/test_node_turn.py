@@ -83,11 +83,35 @@ async def test_of_two_that_stand_by_one_gets_the_turn_and_the_other_waits_for_th
     third.release()
 
 
-async def test_a_process_that_waits_too_long_asks_the_former_to_leave(name: str) -> None:
-    former, following = NodeTurn(name), NodeTurn(name, ask_after_seconds=0.01)
+async def test_a_process_with_another_endpoint_asks_the_former_to_leave(name: str) -> None:
+    former, following = NodeTurn(name, "http 9090"), NodeTurn(name, "http 9190", ask_after_seconds=0.01)
     await former.take(former.release)
     await asyncio.wait_for(following.take(nothing), WAIT_SECONDS)
     following.release()
+
+
+async def test_a_process_with_the_same_endpoint_never_asks(name: str) -> None:
+    asked: list[bool] = []
+    former, following = NodeTurn(name, "http 9090"), NodeTurn(name, "http 9090", ask_after_seconds=0.0)
+    await former.take(lambda: asked.append(True))
+    waiting = await standing_by(following)
+    assert asked == []
+    former.release()
+    await asyncio.wait_for(waiting, WAIT_SECONDS)
+    following.release()
+
+
+async def test_a_holder_of_another_user_is_logged_and_not_waited_for(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign, own = NodeTurn(name), NodeTurn(name, users=frozenset())
+    await foreign.take(nothing)
+    await asyncio.wait_for(own.take(nothing), WAIT_SECONDS)
+    own.release()
+    foreign.release()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        f"a process of another user holds the turn of {name}; this one serves without it"
+    ]
 
 
 async def test_turns_of_other_names_do_not_wait(name: str) -> None:

@@ -86,13 +86,18 @@ async def serve(stop: Stop, first: FirstMediaProcess | None = None) -> None:
     if not settings.node_turn:
         await Relay(settings, first).run(stop)
         return
-    turn = NodeTurn(settings.node_turn)
+    turn = NodeTurn(settings.node_turn, _probed_at(settings))
     await turn.take(stop.request)
     try:
         # Made in its turn, because it reads its configuration, which may change while it stands by.
         await Relay(settings, first).run(stop)
     finally:
         turn.release()
+
+
+def _probed_at(settings: Settings) -> str:
+    """Return the scheme and the port of probes, which differ where the former relay can't answer those of the next."""
+    return f"{'http' if settings.http_tls is None else 'https'} {settings.http_port}"
 
 
 class Relay:

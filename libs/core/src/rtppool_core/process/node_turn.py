@@ -18,22 +18,35 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-# The usual wait is a rollout's, of seconds. A longer one may mean that the rollout waits for this process: for example
-# its probes go to a port that only it will open.
+# A rollout deletes the former pod when the next one is ready, within seconds. The former process answers the probes of
+# both, unless their endpoints differ: then the rollout waits for this process, which asks the former one to leave.
 ASK_AFTER_SECONDS = 20.0
 MAX_WAITING = 8
+MAX_ENDPOINT_BYTES = 100
 _RETRY_SECONDS = 0.05
 _LEAVE = b"leave"
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7), SO_PEERCRED)
 
 
 class NodeTurn:
-    """The turn of one program under a name that all its processes on the node share."""
+    """The turn of one program under a name that all its processes on the node share.
 
-    def __init__(self, name: str, ask_after_seconds: float = ASK_AFTER_SECONDS) -> None:
+    `endpoint` names the place where the process will answer probes. `users` may hold the turn: by default root and the
+    user of this process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: str = "",
+        ask_after_seconds: float = ASK_AFTER_SECONDS,
+        users: frozenset[int] | None = None,
+    ) -> None:
         self._name = name
         self._address = f"\0{name}"
+        self._endpoint = endpoint.encode()[:MAX_ENDPOINT_BYTES]
         self._ask_after_seconds = ask_after_seconds
+        self._users = frozenset({0, os.geteuid()}) if users is None else users
         self._server: asyncio.Server | None = None
         self._waiting: set[asyncio.Transport] = set()
         self._released = False
@@ -41,14 +54,17 @@ class NodeTurn:
     async def take(self, leave: Callable[[], None]) -> None:
         """Wait until the former process has left, and hold the turn from then on.
 
-        `leave` is called when the next process asks this one to leave.
+        `leave` is called when the next process asks this one to leave. A holder of another user is none of the
+        program's processes: it is logged, and not waited for.
         """
         said = False
         while (listener := self._listening_socket()) is None:
             if not said:
                 log.info("standing by until the former process of %s has left", self._name)
                 said = True
-            await self._wait_for_former()
+            if not await self._wait_for_former():
+                log.error("a process of another user holds the turn of %s; this one serves without it", self._name)
+                return
 
         def asked() -> None:
             log.warning("the next process of %s asks this one to leave", self._name)
@@ -59,9 +75,10 @@ class NodeTurn:
 
     def keep(self, transport: asyncio.Transport) -> bool:
         """Keep the connection of a process that stands by; return False where it must be closed."""
-        if self._released or len(self._waiting) >= MAX_WAITING or _user_of(transport) not in {0, os.geteuid()}:
+        if self._released or len(self._waiting) >= MAX_WAITING or _user_of(transport) not in self._users:
             return False
         self._waiting.add(transport)
+        transport.write(self._endpoint + b"\n")
         return True
 
     def forget(self, transport: asyncio.Transport) -> None:
@@ -88,23 +105,29 @@ class NodeTurn:
             return None
         return listener
 
-    async def _wait_for_former(self) -> None:
-        """Wait until the former process has left. Ask it to leave when that takes long."""
+    async def _wait_for_former(self) -> bool:
+        """Wait until the former process has left. Return False where the holder is of another user."""
         try:
-            reader, writer = await asyncio.open_unix_connection(self._address)
+            reader, writer = await asyncio.open_unix_connection(self._address, limit=MAX_ENDPOINT_BYTES + 1)
         except OSError:  # It has just left, or has too many connections.
             await asyncio.sleep(_RETRY_SECONDS)
-            return
+            return True
         try:
+            if _user_of(writer.transport) not in self._users:
+                return False
+            if await _first_line(reader) in (self._endpoint, None):
+                await _until_closed(reader)
+                return True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._ask_after_seconds):
                     await _until_closed(reader)
-                    return
-            log.warning("the former process of %s serves on, and is asked to leave", self._name)
+                    return True
+            log.warning("the former process of %s answers probes elsewhere, and is asked to leave", self._name)
             writer.write(_LEAVE)
             await _until_closed(reader)
         finally:
             writer.close()
+        return True
 
 
 class _NextProcess(asyncio.Protocol):
@@ -132,13 +155,21 @@ class _NextProcess(asyncio.Protocol):
             self._turn.forget(self._transport)
 
 
+async def _first_line(reader: asyncio.StreamReader) -> bytes | None:
+    """Return the line without its end; None where the connection ends before."""
+    try:
+        return (await reader.readuntil(b"\n")).rstrip(b"\n")
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+        return None
+
+
 async def _until_closed(reader: asyncio.StreamReader) -> None:
     with contextlib.suppress(ConnectionError):
         while await reader.read(len(_LEAVE)):
             pass
 
 
-def _user_of(transport: asyncio.Transport) -> int:
+def _user_of(transport: asyncio.BaseTransport) -> int:
     """Return the user id of the process at the other end."""
     peer = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _pid, user, _group = _CREDENTIALS.unpack(peer)

@@ -15,13 +15,16 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 RUN python3 -m venv /opt/venv
 WORKDIR /src
 
-# The relay's packet path is Python that becomes machine code: numba compiles it here, for any CPU of this architecture.
-# The library needs the C library alone. This stage depends on the rooms that it is made of, and on no other code.
-FROM base AS packet-path
+# The packet processes of relay and echo are Python that becomes machine code: numba compiles it here, for any CPU of this
+# architecture. A library needs the C library alone. Its stage depends on the rooms that it is made of, and on no other
+# code.
+FROM base AS compiler
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends binutils
 COPY requirements/packet-path.txt requirements/packet-path.txt
 RUN /opt/venv/bin/pip install --require-hashes --requirement requirements/packet-path.txt
+
+FROM compiler AS packet-path
 COPY libs/core/src/rtppool_core/__init__.py libs/core/src/rtppool_core/units.py rtppool_core/
 COPY libs/core/src/rtppool_core/compiled rtppool_core/compiled
 COPY libs/core/src/rtppool_core/host rtppool_core/host
@@ -32,6 +35,19 @@ COPY services/ari/src/rtppool_relay/__init__.py rtppool_relay/__init__.py
 COPY services/ari/src/rtppool_relay/media rtppool_relay/media
 COPY services/ari/src/rtppool_relay/packets rtppool_relay/packets
 RUN /opt/venv/bin/python -m rtppool_relay.packets.build_library
+
+FROM compiler AS reflector
+COPY libs/core/src/rtppool_core/__init__.py libs/core/src/rtppool_core/units.py rtppool_core/
+COPY libs/core/src/rtppool_core/compiled rtppool_core/compiled
+COPY libs/core/src/rtppool_core/contract rtppool_core/contract
+COPY libs/core/src/rtppool_core/net rtppool_core/net
+COPY libs/core/src/rtppool_core/rtp rtppool_core/rtp
+COPY services/echo/src/rtppool_echo/__init__.py services/echo/src/rtppool_echo/library_file.py services/echo/src/rtppool_echo/socket_name.py rtppool_echo/
+COPY services/echo/src/rtppool_echo/messages rtppool_echo/messages
+COPY services/echo/src/rtppool_echo/reflector rtppool_echo/reflector
+COPY services/echo/src/rtppool_echo/rules rtppool_echo/rules
+COPY services/echo/src/rtppool_echo/workers rtppool_echo/workers
+RUN /opt/venv/bin/python -m rtppool_echo.reflector.build_library
 
 # For each program:
 # - NAME-packages has the pinned packages in a virtual environment of its own, without pip.
@@ -55,6 +71,7 @@ EXPOSE 4000/udp 9091/tcp
 ENTRYPOINT ["/usr/local/bin/tini", "-s", "--", "/opt/venv/bin/python", "-m", "rtppool_echo"]
 
 FROM echo-runtime AS echo-dev
+COPY --from=reflector /src/rtppool_echo/reflector/reflector.so /opt/venv/lib/python3.13/site-packages/rtppool_echo/reflector/
 COPY libs/core/src services/echo/src /opt/venv/lib/python3.13/site-packages/
 
 FROM base AS relay-packages
@@ -121,10 +138,13 @@ COPY libs/core libs/core
 
 FROM code AS echo-code
 COPY services/echo services/echo
+COPY --from=reflector /src/rtppool_echo/reflector/reflector.so services/echo/src/rtppool_echo/reflector/
 RUN /opt/venv/bin/pip install --no-deps --no-build-isolation --target /opt/code ./libs/core ./services/echo
 
 FROM echo-runtime AS echo
 COPY --from=echo-code /opt/code /opt/venv/lib/python3.13/site-packages/
+# This step fails if the image lacks the library, or has one that was built from other source.
+RUN ["/opt/venv/bin/python", "-c", "import rtppool_echo.reflector.machine_code"]
 
 FROM code AS relay-code
 COPY services/ari services/ari

@@ -22,11 +22,13 @@ run: .venv/.ready ## Echo, relay and an Asterisk stand-in on this machine, with 
 
 test: .venv/.ready ## Every test that needs no cluster (WORKERS=4)
 	@$(V)/python -m rtppool_relay.packets.compile_ahead
+	@$(V)/python -m rtppool_echo.reflector.compile_ahead
 	@HELM="$$($(CLUSTER) program helm)" HELM3="$$($(CLUSTER) program helm3)" HELM4="$$($(CLUSTER) program helm4)" KUBECTL="$$($(CLUSTER) program kubectl)" $(V)/python -m pytest -n $(WORKERS) --dist worksteal
 
 browser: .venv/.ready ## The pages in a browser: every situation, each control, keyboard, accessibility
 	@$(V)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements/browser.txt
 	@$(V)/python -m rtppool_relay.packets.compile_ahead
+	@$(V)/python -m rtppool_echo.reflector.compile_ahead
 	$(V)/python -m pytest tests/browser
 
 check: .venv/.ready ## Lint, types, imports between packages, writing rules

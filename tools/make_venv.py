@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / ".ready"
 MEMBERS = ("libs/core", "libs/testing", "services/echo", "services/ari", "operator", "tools/callgen")
+COMPILED = ("rtppool_relay.packets", "rtppool_echo.reflector")
 MIN_PYTHON = (3, 11)
 
 
@@ -37,8 +38,9 @@ def main() -> int:
         subprocess.run([*pip, "--require-hashes", "-r", str(ROOT / "requirements/dev.txt")], check=True)
         editable = [word for member in MEMBERS for word in ("-e", str(ROOT / member))]
         subprocess.run([*pip, "--no-deps", "--no-build-isolation", *editable], check=True)
-        print("setup: compiling the relay's packet path (some ten seconds, once)", flush=True)
-        subprocess.run([str(VENV / "bin/python"), "-m", "rtppool_relay.packets.compile_ahead"], check=True)
+        print("setup: compiling the relay's packet path and the echo (some twenty seconds, once)", flush=True)
+        for room in COMPILED:
+            subprocess.run([str(VENV / "bin/python"), "-m", f"{room}.compile_ahead"], check=True)
     except subprocess.CalledProcessError as error:
         print(f"setup: a step ended with code {error.returncode}; its message is above. Is a package index reachable?")
         return 1

@@ -8,6 +8,9 @@ import sys
 from lab.base.errors import LabError
 from lab.base.places import LOOPBACK, inherited_variables
 
+# The rooms of machine code.
+COMPILED = ("rtppool_relay.packets", "rtppool_echo.reflector")
+
 
 def relay_settings(
     *, ari_url: str, user: str, password: str, node: str, ports: str, echo_port: int, http_port: int
@@ -41,11 +44,12 @@ def echo_settings(*, port: int, http_port: int) -> dict[str, str]:
 
 
 def compile_ahead() -> None:
-    """Compile the packet path before a run: a run measures the relay, not the compiler.
+    """Compile relay and echo before a run: a run measures the programs, not the compiler.
 
     Raises:
-        LabError: it does not compile; the compiler's output precedes the message.
+        LabError: one of them does not compile; the compiler's output precedes the message.
     """
-    command = [sys.executable, "-m", "rtppool_relay.packets.compile_ahead"]
-    if subprocess.run(command, env=inherited_variables(), check=False).returncode != 0:
-        raise LabError("the relay's packet path does not compile; the output above says why")
+    for room in COMPILED:
+        command = [sys.executable, "-m", f"{room}.compile_ahead"]
+        if subprocess.run(command, env=inherited_variables(), check=False).returncode != 0:
+            raise LabError(f"{room} does not compile; the output above says why")

@@ -14,7 +14,11 @@ from lab.cluster.images.bases import public_base
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-SOURCES = {"rtppool_core": Path("libs/core/src"), "rtppool_relay": Path("services/ari/src")}
+SOURCES = {
+    "rtppool_core": Path("libs/core/src"),
+    "rtppool_relay": Path("services/ari/src"),
+    "rtppool_echo": Path("services/echo/src"),
+}
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -44,12 +48,15 @@ def test_the_last_layer_with_files_of_an_image_is_the_code(name: str) -> None:
     ]
 
 
-def test_the_stage_of_the_packet_path_has_every_module_that_its_build_imports() -> None:
-    stage = DOCKERFILE.partition(" AS packet-path\n")[2].partition("\nFROM ")[0]
+@pytest.mark.parametrize(
+    ("name", "room"), [("packet-path", "rtppool_relay.packets"), ("reflector", "rtppool_echo.reflector")]
+)
+def test_the_stage_of_a_library_has_every_module_that_its_build_imports(name: str, room: str) -> None:
+    stage = DOCKERFILE.partition(f" AS {name}\n")[2].partition("\nFROM ")[0]
     copied = [
         Path(source) for words in re.findall(r"^COPY (\S*src.*) \S+$", stage, re.MULTILINE) for source in words.split()
     ]
-    program = "import json, sys, rtppool_relay.packets.build_library; print(json.dumps([*sys.modules]))"
+    program = f"import json, sys, {room}.build_library; print(json.dumps([*sys.modules]))"
     command = [sys.executable, "-c", program]
     loaded = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)  # noqa: S603 our own module
     for module in loaded:

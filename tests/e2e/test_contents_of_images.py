@@ -18,8 +18,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 PAGE = Path(__file__).resolve().parents[2] / "docs/performance.md"
 ROW = re.compile(r"^\| `rtp-pool/(\w+)` \| (\d+) MB \| ≤ (\d+) MB \|$", re.MULTILINE)
 BYTES_PER_MB = 1_000_000
-# Packages that our code imports and an image does without: the echo has no pages, and the relay has the library.
-ABSENT = {"echo": ["jinja2"], "relay": ["llvmlite", "numba"], "operator": []}
+# Packages that our code imports and an image does without: the echo has no pages, the compiler is core's, and only the
+# relay computes with numpy.
+ABSENT = {
+    "echo": ["jinja2", "llvmlite", "numba", "numpy"],
+    "relay": ["llvmlite", "numba"],
+    "operator": ["llvmlite", "numba", "numpy"],
+}
 PYTHON = "/opt/venv/bin/python"
 # Imports each module that our code imports, also within functions, and lists all packages.
 PROBE = r"""
@@ -48,8 +53,8 @@ for each in importlib.metadata.distributions():
     tops = {file.parts[0].partition(".")[0] for file in each.files or () if file.suffix in (".py", ".so")}
     needs = [key(need) for need in each.requires or () if "extra ==" not in need]
     packages[key(each.name)] = {"imported": bool(tops & loaded), "requires": needs}
-# Beside the relay's library, our modules that need the compiler cannot be imported.
-absent -= {"rtppool_relay"}
+# Beside a library, our modules that need the compiler cannot be imported.
+absent -= {"rtppool_relay", "rtppool_echo"}
 print(json.dumps({"absent": sorted(absent), "packages": packages}))
 """
 
@@ -106,12 +111,15 @@ def test_an_image_has_each_package_that_its_program_imports(component: str) -> N
     assert probe(component)["absent"] == ABSENT[component]
 
 
-def test_the_relay_has_the_packet_path_as_a_library_and_no_compiler() -> None:
+@pytest.mark.parametrize(
+    ("component", "room"), [("relay", "rtppool_relay.packets"), ("echo", "rtppool_echo.reflector")]
+)
+def test_an_image_has_its_packet_process_as_a_library_and_no_compiler(component: str, room: str) -> None:
     tools = "for name in cc gcc ld clang llc; do command -v $name; done; true"
-    assert docker("run", "--rm", "--network", "none", "--entrypoint", "/bin/sh", image_of("relay"), "-c", tools) == ""
-    last = "import rtppool_relay.packets.machine_code, sys; print('numba' in sys.modules)"
+    assert docker("run", "--rm", "--network", "none", "--entrypoint", "/bin/sh", image_of(component), "-c", tools) == ""
+    last = f"import {room}.machine_code, sys; print('numba' in sys.modules)"
     run = ("run", "--rm", "--network", "none", "--read-only", "--entrypoint", PYTHON)
-    assert docker(*run, image_of("relay"), "-c", last) == "False"
+    assert docker(*run, image_of(component), "-c", last) == "False"
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

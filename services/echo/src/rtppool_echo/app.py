@@ -13,7 +13,6 @@ from rtppool_core.net.listeners import ListenError
 from rtppool_core.net.udp import BindError, host_port
 from rtppool_core.process import logs
 from rtppool_core.process.service import Stop
-from rtppool_echo.messages.batch import self_test
 from rtppool_echo.metrics import EchoMetrics
 from rtppool_echo.settings import Settings, read_settings
 from rtppool_echo.workers.counters import Counters
@@ -64,16 +63,11 @@ class Echo:
         self.udp_port = int(self._sockets[0].getsockname()[1])
         self.http_port = 0
         self._counters = Counters(settings.workers)
-        no_batches = self_test(self._sockets[0].family)
-        if no_batches is not None:
-            log.warning("datagrams go one by one, at a higher cost", extra={"fields": {"reason": no_batches}})
         self.watch = None
         if settings.host_witnesses:
             self.watch = HostWatch(self._counters.is_asked_from_elsewhere, real_time=settings.real_time)
         heartbeat = None if self.watch is None else self.watch.heartbeat
-        self.supervisor = WorkerSupervisor(
-            self._sockets, self._counters, settings, heartbeat, batches=no_batches is None
-        )
+        self.supervisor = WorkerSupervisor(self._sockets, self._counters, settings, heartbeat)
         # The reason that the echo is not ready, apart from its processes.
         self._not_serving: str | None = "starting"
 

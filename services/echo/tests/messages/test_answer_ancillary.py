@@ -4,118 +4,121 @@ import socket
 import struct
 
 import pytest
+from control_messages import INTEGER, Item, answer_of, hops, model_answer, pktinfo, pktinfo_v6
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtppool_core.net import udp
-from rtppool_echo.messages.ancillary import Item, pack_items, unpack_items
-from rtppool_echo.messages.answer_ancillary import MAX_CACHED, AnswerAncillary
-from rtppool_echo.messages.datagram_memory import DatagramMemory
-from rtppool_echo.messages.socket_name import name_of
 
-HERE = socket.inet_aton("127.0.0.1")
-IPV6_HERE = socket.inet_pton(socket.AF_INET6, "2001:db8::1")
+TTL_64, TTL_63 = hops(64), hops(63)
+IPV6_HOPS = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)
 
 
-def ipv4(hops: int, tos: int, here: bytes = HERE, asked: bytes | None = None) -> list[Item]:
-    return [
-        (socket.IPPROTO_IP, udp.IP_PKTINFO, struct.pack("=i", 1) + here + (asked or here)),
-        (socket.IPPROTO_IP, socket.IP_TTL, struct.pack("=i", hops)),
-        (socket.IPPROTO_IP, socket.IP_TOS, bytes([tos])),
-    ]
+def ipv4(number: int, tos: int) -> list[Item]:
+    return [pktinfo(1, "127.0.0.1", "127.0.0.1"), hops(number), (socket.IPPROTO_IP, socket.IP_TOS, bytes([tos]))]
 
 
-def ipv6(hops: int, tos: int) -> list[Item]:
-    return [
-        (socket.IPPROTO_IPV6, udp.IPV6_PKTINFO, IPV6_HERE + struct.pack("=i", 1)),
-        (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, struct.pack("=i", hops)),
-        (socket.IPPROTO_IPV6, udp.IPV6_TCLASS, struct.pack("=i", tos)),
-    ]
+def ipv6(number: int, tos: int) -> list[Item]:
+    tclass = (socket.IPPROTO_IPV6, udp.IPV6_TCLASS, INTEGER.pack(tos))
+    return [pktinfo_v6("2001:db8::1", 1), hops(number, *IPV6_HOPS), tclass]
 
 
-def mapped(hops: int, tos: int) -> list[Item]:
-    return [*ipv6(hops, tos)[:1], *ipv4(hops, tos)[1:]]
+def mapped(number: int, tos: int) -> list[Item]:
+    return [*ipv6(number, tos)[:1], *ipv4(number, tos)[1:]]
 
 
-class Slot:
-    """Slot 0 of a memory, filled with the ancillary data of one question after another."""
-
-    def __init__(self, family: int, dscp: int | None = None) -> None:
-        self.memory = DatagramMemory(family, stamped=False)
-        self.answers = AnswerAncillary(self.memory, dscp)
-        name = ("127.0.0.1", 10_000) if family == socket.AF_INET else ("2001:db8::2", 10_000, 0, 0)
-        self._name = name_of(name)
-
-    def answer(self, items: list[Item]) -> list[Item] | str:
-        received = pack_items(items)
-        self.memory.put_question(self._name, b"", received, 12)
-        refusal = self.answers.refusal(0, received)
-        return refusal or unpack_items(self.memory.ancillary(0))
+FAMILIES = pytest.mark.parametrize("make", [ipv4, ipv6, mapped])
 
 
-def values(answer: list[Item] | str) -> tuple[int, int]:
-    """The hop limit and the TOS of an answer."""
-    assert not isinstance(answer, str)
-    _, (_, _, hops), (_, _, tos) = answer
-    return int(struct.unpack("=i", hops)[0]), tos[0]
+def test_an_answer_leaves_from_the_address_asked_by_whatever_interface_the_route_says() -> None:
+    assert answer_of([pktinfo(3, "192.0.2.7", "192.0.2.7"), TTL_64]) == [pktinfo(0, "192.0.2.7", "0.0.0.0"), TTL_63]
+    assert answer_of([pktinfo_v6("2001:db8::7", 3), TTL_64]) == [pktinfo_v6("2001:db8::7", 0), TTL_63]
+
+
+def test_a_link_local_answer_keeps_its_interface() -> None:
+    assert answer_of([pktinfo_v6("fe80::7", 3), TTL_64]) == [pktinfo_v6("fe80::7", 3), TTL_63]
+
+
+@pytest.mark.parametrize("level_and_kind", [(socket.IPPROTO_IP, socket.IP_TTL), IPV6_HOPS])
+@pytest.mark.parametrize(("received", "answered"), [(255, 63), (65, 63), (64, 63), (63, 62), (2, 1)])
+def test_an_answer_has_one_hop_less_than_its_question_and_63_at_most(
+    level_and_kind: tuple[int, int], received: int, answered: int
+) -> None:
+    assert answer_of([hops(received, *level_and_kind)]) == [hops(answered, *level_and_kind)]
+
+
+@pytest.mark.parametrize("received", [1, 0, -1])
+def test_a_question_without_a_hop_left_is_not_answered(received: int) -> None:
+    assert answer_of([pktinfo(3, "192.0.2.7", "192.0.2.7"), hops(received)]) == "hop_limit"
+
+
+def test_a_question_whose_hop_limit_is_unknown_is_not_answered() -> None:
+    assert answer_of([pktinfo(3, "192.0.2.7", "192.0.2.7")]) == "hop_limit"
 
 
 @pytest.mark.parametrize(
-    ("family", "make"), [(socket.AF_INET, ipv4), (socket.AF_INET6, ipv6), (socket.AF_INET6, mapped)]
+    "item",
+    [
+        pktinfo(3, "192.0.2.7", "192.0.2.255"),
+        pktinfo(3, "192.0.2.7", "224.0.0.1"),
+        pktinfo_v6("ff02::1", 3),
+        pktinfo_v6("::ffff:224.0.0.1", 3),
+        pktinfo_v6("::ffff:255.255.255.255", 3),
+    ],
 )
-def test_every_hop_limit_and_tos_has_the_right_answer_from_one_template(family: int, make: object) -> None:
+@pytest.mark.parametrize("number", [64, 1, 9])
+def test_what_was_sent_to_many_is_not_answered_with_any_hop_limit(item: Item, number: int) -> None:
+    assert answer_of([item, hops(number)]) == "destination"
+
+
+@FAMILIES
+@pytest.mark.parametrize("tos", [0, 0xB8, 0xFF, 4])
+def test_the_answer_carries_the_received_tos(make: object, tos: int) -> None:
     assert callable(make)
-    slot = Slot(family)
-    for hops in (255, 64, 63, 2):
-        for tos in (0, 0xB8, 0xFF, 4):
-            assert values(slot.answer(make(hops, tos))) == (min(hops, 64) - 1, tos)
-    assert len(slot.answers) == 1
+    assert answer_of(make(9, tos)) == model_answer(make(9, tos), None)
+    assert answer_of(make(9, tos))[2] == make(9, tos)[2]
 
 
-def test_the_senders_of_both_families_of_a_dual_stack_socket_alternate() -> None:
-    slot = Slot(socket.AF_INET6)
-    for hops in (9, 8, 7):
-        for each in (ipv6, mapped):
-            answer = slot.answer(each(hops, 0xB8))
-            assert values(answer) == (hops - 1, 0xB8)
-            assert [item[:2] for item in answer] == [item[:2] for item in each(1, 1)]  # type: ignore[union-attr]
-
-
-def test_the_dscp_of_the_settings_replaces_every_tos() -> None:
-    for family, make in ((socket.AF_INET, ipv4), (socket.AF_INET6, ipv6), (socket.AF_INET6, mapped)):
-        slot = Slot(family, dscp=46)
-        assert [values(slot.answer(make(64, tos))) for tos in (0, 255)] == [(63, 46 << 2)] * 2
-
-
-@pytest.mark.parametrize("hops", [1, 0])
-def test_a_question_without_a_hop_left_is_refused_and_the_next_one_answered(hops: int) -> None:
-    slot = Slot(socket.AF_INET)
-    assert slot.answer(ipv4(hops, 0)) == "hop_limit"
-    assert values(slot.answer(ipv4(2, 0))) == (1, 0)
-    assert slot.answer(ipv4(hops, 0)) == "hop_limit"
-
-
-def test_a_broadcast_is_refused_with_any_hop_limit_and_its_neighbour_answered() -> None:
-    slot = Slot(socket.AF_INET)
-    broadcast = socket.inet_aton("192.0.2.255")
-    for hops in (64, 1, 9):
-        assert slot.answer(ipv4(hops, 0, asked=broadcast)) == "destination"
-        assert values(slot.answer(ipv4(64, hops))) == (63, hops)
+@FAMILIES
+def test_the_dscp_of_the_settings_replaces_every_tos(make: object) -> None:
+    assert callable(make)
+    assert [answer_of(make(64, tos), 46)[2] for tos in (0, 255)] == [make(64, 46 << 2)[2]] * 2
 
 
 def test_messages_in_another_order_are_answered_as_well() -> None:
-    slot = Slot(socket.AF_INET)
-    pktinfo, hops, tos = ipv4(64, 0xB8)
-    answer = slot.answer([tos, hops, pktinfo])
-    assert not isinstance(answer, str)
-    assert answer[1] == (socket.IPPROTO_IP, socket.IP_TTL, struct.pack("=i", 63))
-    assert slot.answer([tos, (*hops[:2], struct.pack("=i", 1)), pktinfo]) == "hop_limit"
-    assert values(slot.answer(ipv4(5, 7))) == (4, 7)
+    question = ipv4(64, 0xB8)
+    assert answer_of(question[::-1]) == answer_of(question)[::-1]
+    assert answer_of([question[2], hops(1), question[0]]) == "hop_limit"
 
 
-def test_the_addresses_asked_do_not_fill_the_memory() -> None:
-    slot = Slot(socket.AF_INET)
-    for number in range(3 * MAX_CACHED):
-        here = struct.pack("!I", 0x7F000001 + number)
-        answer = slot.answer(ipv4(64, 0, here=here))
-        assert not isinstance(answer, str)
-        assert answer[0][2][4:8] == here
-        assert len(slot.answers) <= MAX_CACHED
+addresses = st.sampled_from([b"\xff\xff\xff\xff", b"\xe0\0\0\x01", b"\xc0\0\2\7", b"\x7f\0\0\1"]) | st.binary(
+    min_size=4, max_size=4
+)
+prefixes = st.sampled_from([bytes(10) + b"\xff\xff", b"\xfe\x80", b"\xfe\xc0", b"\xff\x02", b"\x20\x01"])
+items = st.one_of(
+    st.builds(
+        lambda interface, source, other: (0, udp.IP_PKTINFO, struct.pack("=i", interface) + source + (other or source)),
+        st.integers(0, 9),
+        addresses,
+        st.none() | addresses,
+    ),
+    st.builds(
+        lambda prefix, address, interface: (
+            *(socket.IPPROTO_IPV6, udp.IPV6_PKTINFO),
+            (prefix + address).ljust(16, b"\1") + struct.pack("=i", interface),
+        ),
+        prefixes,
+        addresses,
+        st.integers(0, 9),
+    ),
+    st.builds(hops, st.integers(-(2**31), 2**31 - 1) | st.integers(-1, 66)),
+    st.builds(lambda number: hops(number, *IPV6_HOPS), st.integers(-1, 66)),
+    st.builds(lambda tos: (0, socket.IP_TOS, bytes([tos])), st.integers(0, 255)),
+    st.builds(lambda tos: (41, udp.IPV6_TCLASS, INTEGER.pack(tos)), st.integers(0, 255)),
+    st.tuples(st.sampled_from([0, 1, 41]), st.sampled_from([2, 8, 35, 40, 50, 52]), st.binary(min_size=1, max_size=24)),
+)
+
+
+@given(st.lists(items, max_size=5), st.none() | st.integers(0, 63))
+def test_compiled_code_answers_as_the_model_does(received: list[Item], dscp: int | None) -> None:
+    assert answer_of(received, dscp) == model_answer(received, dscp)

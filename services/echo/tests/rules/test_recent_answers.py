@@ -1,24 +1,32 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
+from senders import name_words
 
 from rtppool_core.rtp.header import RtpHeader, build
-from rtppool_echo.rules.recent_answers import MAX_REMEMBERED, WINDOW_NS, RecentAnswers
+from rtppool_echo.reflector.compiled import compiled
+from rtppool_echo.rules import recent_answers
+from rtppool_echo.rules.recent_answers import MAX_REMEMBERED, RECENT_WORDS, WINDOW_NS
 
-SLOT_BYTES = 64
+_is_repeated: Any = compiled(recent_answers.is_repeated)
+START = 64
 
 
 class Answers:
-    """`RecentAnswers` over one slot."""
+    """The table of recent answers, and one packet."""
 
     def __init__(self) -> None:
-        self._slots = bytearray(2 * SLOT_BYTES)
-        self._recent = RecentAnswers(self._slots, SLOT_BYTES)
+        self._data = np.zeros(2 * START, np.uint8)
+        self._recent = np.zeros(RECENT_WORDS, np.int64)
 
-    def is_repeated(self, sequence: int, ssrc: int = 7, sender: bytes = b"a", now_ns: int = 0, jump: int = 0) -> bool:
+    def is_repeated(self, sequence: int, ssrc: int = 7, port: int = 10_000, now_ns: int = 0, jump: int = 0) -> bool:
         packet = build(RtpHeader(0, sequence, 160 * sequence + jump, ssrc), b"")
-        self._slots[SLOT_BYTES : SLOT_BYTES + len(packet)] = packet
-        return self._recent.is_repeated(sender, 1, len(packet), 10**15 + now_ns)
+        self._data[START : START + len(packet)] = list(packet)
+        sender = name_words("192.0.2.1", port)
+        return bool(_is_repeated(self._recent, sender, 0, self._data, START, 10**15 + now_ns))
 
 
 def test_a_packet_is_repeated_within_the_window_and_not_after_it() -> None:
@@ -37,7 +45,7 @@ def test_a_refused_packet_does_not_prolong_its_own_window() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"sequence": 2}, {"ssrc": 8}, {"sender": b"b"}, {"sequence": 1 + MAX_REMEMBERED}, {"jump": 160}]
+    "other", [{"sequence": 2}, {"ssrc": 8}, {"port": 10_001}, {"sequence": 1 + MAX_REMEMBERED}, {"jump": 160}]
 )
 def test_another_sequence_ssrc_sender_or_timestamp_is_another_packet(other: dict[str, int]) -> None:
     answers = Answers()
@@ -58,4 +66,3 @@ def test_it_remembers_no_more_than_its_table_and_forgets_the_packet_whose_place_
     assert answers.is_repeated(0)
     answers.is_repeated(MAX_REMEMBERED)
     assert not answers.is_repeated(0)
-    assert len(answers._recent._packets) == MAX_REMEMBERED

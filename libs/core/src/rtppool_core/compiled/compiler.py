@@ -13,10 +13,12 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.caching import InTreeCacheLocator
+from numba.extending import register_jitable
 
 from rtppool_core.compiled.sources import Sources, source_stamp
 
@@ -25,6 +27,7 @@ EntryPoints = Mapping[str, tuple[Any, tuple[Any, ...]]]
 F = TypeVar("F", bound=Callable[..., object])
 
 _njit: Any = numba.njit
+_part: Any = register_jitable
 
 
 class Compiler:
@@ -56,6 +59,14 @@ class Compiler:
         # numba asks its locator for the cache of a function, and gives it the function alone.
         setattr(function, _COMPILER, self)
         return cast("F", _njit(cache=self.can_keep, _nrt=False)(function))
+
+
+def register(*modules: ModuleType) -> None:
+    """Let compiled code call the functions of plain Python modules. numba compiles those that it reaches."""
+    for module in modules:
+        for function in vars(module).values():
+            if isinstance(function, FunctionType) and function.__module__ == module.__name__:
+                _part(function)
 
 
 def exported(function: F) -> F:

@@ -10,7 +10,7 @@ from pathlib import Path
 Sources = Mapping[Path, tuple[str, ...]]
 CORE = Path(__file__).parent.parent
 # The modules of this room that all machine code is made of, from `CORE` on.
-KIT = ("compiled/addresses", "compiled/arrays", "compiled/compiler", "compiled/sources", "compiled/system_calls")
+KIT = ("compiled/arrays", "compiled/compiler", "compiled/sources", "compiled/system_calls")
 
 
 def source_stamp(sources: Sources) -> int:

@@ -22,7 +22,11 @@ def external(name: str, result: Any, *arguments: Any) -> Callable[..., int]:
 
 recvmsg = external("recvmsg", types.intp, types.int32, types.uintp, types.int32)
 sendmsg = external("sendmsg", types.intp, types.int32, types.uintp, types.int32)
+# Addresses of arrays of struct mmsghdr; the last argument of recvmmsg is that of a struct timespec.
+recvmmsg = external("recvmmsg", types.int32, types.int32, types.uintp, types.uint32, types.int32, types.uintp)
+sendmmsg = external("sendmmsg", types.int32, types.int32, types.uintp, types.uint32, types.int32)
 send = external("send", types.intp, types.int32, types.uintp, types.uintp, types.int32)
+poll = external("poll", types.int32, types.uintp, types.uint64, types.int32)
 epoll_wait = external("epoll_wait", types.int32, types.int32, types.uintp, types.int32, types.int32)
 setsockopt = external("setsockopt", types.int32, types.int32, types.int32, types.int32, types.uintp, types.uint32)
 getsockopt = external("getsockopt", types.int32, types.int32, types.int32, types.int32, types.uintp, types.uintp)

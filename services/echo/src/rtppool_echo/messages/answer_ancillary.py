@@ -1,121 +1,94 @@
-"""Ancillary data of answers, from templates by the ancillary data of their questions without hop limit and TOS.
+"""Ancillary data of an answer, from that of its question (RFC 3542 section 6; ip(7), ipv6(7), cmsg(3)).
 
-A sender may change hop limit and TOS with every packet, at no cost to the others: both are copied into the template of
-its destination. Templates differ by the destination address alone.
+The answer leaves from the address that the question was sent to. On a host with several addresses the route alone could
+choose another one. The answer carries the question's TOS. Its hop limit is one below the question's and at most 63, so
+that two echoes that answer each other stop after at most 64 datagrams (RFC 8656 section 21.1.7).
 
-The kernel writes control messages of the same kinds and lengths for every datagram of a socket. The lengths in a slot's
-header therefore stay correct without a reset for each datagram. They are checked when the messages change.
+Control messages are read as 64-bit words: length, then level and type in one, then the data.
 """
 
 from __future__ import annotations
 
 import socket
-import struct
-from dataclasses import dataclass
+from typing import Any
 
-from rtppool_echo.messages.ancillary import (
-    HOPS_AND_TOS_SPACE,
-    INTEGER,
-    MAX_ANSWERED_HOPS,
-    Item,
-    build_answer,
-    has_usual_order,
-    pack_items,
-    unpack_items,
-)
-from rtppool_echo.messages.datagram_memory import MAX_DATAGRAMS, DatagramMemory
-from rtppool_echo.rules.refusals import REASON_DESTINATION, REASON_HOP_LIMIT
+from rtppool_core.net import udp
+from rtppool_echo.messages.ancillary import INTEGER_BYTES, PKTINFO_V4_BYTES, PKTINFO_V6_BYTES
+from rtppool_echo.rules.refusals import NOT_REFUSED, REASON_DESTINATION, REASON_HOP_LIMIT, place_of
 
-# One template for each destination. A sender that varies it must not fill the memory.
-MAX_CACHED = 1_024
+MAX_ANSWERED_HOPS = 64
+# The DSCP of the settings where the answer carries the received TOS.
+AS_RECEIVED = -1
+# The words of a message's length and kind.
+_HEADER_WORDS = 2
+_HEADER_BYTES = socket.CMSG_LEN(0)
+_PKTINFO_V4 = socket.IPPROTO_IP | udp.IP_PKTINFO << 32
+_PKTINFO_V6 = socket.IPPROTO_IPV6 | udp.IPV6_PKTINFO << 32
+_HOPS_V4 = socket.IPPROTO_IP | socket.IP_TTL << 32
+_HOPS_V6 = socket.IPPROTO_IPV6 | socket.IPV6_HOPLIMIT << 32
+_TOS = socket.IPPROTO_IP | socket.IP_TOS << 32
+_TRAFFIC_CLASS = socket.IPPROTO_IPV6 | udp.IPV6_TCLASS << 32
+_PKTINFO_V4_LENGTH = _HEADER_BYTES + PKTINFO_V4_BYTES
+_PKTINFO_V6_LENGTH = _HEADER_BYTES + PKTINFO_V6_BYTES
+_INTEGER_LENGTH = _HEADER_BYTES + INTEGER_BYTES
+_LOW = 0xFFFF_FFFF
+_SIGN = 0x8000_0000
+_DESTINATION, _HOP_LIMIT = place_of(REASON_DESTINATION), place_of(REASON_HOP_LIMIT)
+_FIRST_MULTICAST_V4, _LAST_MULTICAST_V4, _MULTICAST_V6 = 224, 239, 0xFF
+# The first two bytes of fe80::/10 (RFC 4291 section 2.4), the first one lowest, and the mask of ten bits.
+_LINK_LOCAL, _LINK_LOCAL_MASK = 0x80FE, 0xC0FF
+# The lower half of the second word of an IPv4-mapped address: two bytes of 0 and two of 255.
+_MAPPED = 0xFFFF_0000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Template:
-    """`start` and `tos_header` of a question's messages, and of its answer's. `tos` None: the received one.
+def build_answer(received: Any, start: int, end: int, answer: Any, at: int, dscp: int) -> tuple[int, int]:
+    """Write the ancillary data of the answer to a datagram that arrived with `received[start:end]`, in words.
 
-    `refusal` is the reason to refuse such questions.
+    Return the place of the reason to refuse it, or `NOT_REFUSED`, and the bytes that were written from `answer[at]` on.
+
+    A datagram to a broadcast or multicast address is refused, because no answer can leave from there, and so is one
+    without a hop left. The answer carries `dscp`, or the received TOS where that is `AS_RECEIVED`.
     """
+    begin, hops = at, 0
+    place = start
+    while place + _HEADER_WORDS < end and _HEADER_BYTES < received[place] <= 8 * (end - place):
+        length, kind = received[place], received[place + 1]
+        size = (length + 7) // 8
+        data = received[place + 2]
+        if kind == _PKTINFO_V4 and length == _PKTINFO_V4_LENGTH:
+            # The kernel proposes another source address when the destination was broadcast or multicast.
+            if (data >> 32) & _LOW != received[place + 3] & _LOW:
+                return _DESTINATION, 0
+            # Interface 0 lets the route decide: an answer may leave by another interface.
+            answer[at + 2] = data & ~_LOW
+            answer[at + 3] = 0
+        elif kind == _PKTINFO_V6 and length == _PKTINFO_V6_LENGTH:
+            if _is_to_many(data, received[place + 3]):
+                return _DESTINATION, 0
+            answer[at + 2], answer[at + 3] = data, received[place + 3]
+            # Only a link-local address needs its interface.
+            answer[at + 4] = received[place + 4] & _LOW if data & _LINK_LOCAL_MASK == _LINK_LOCAL else 0
+        elif kind in (_HOPS_V4, _HOPS_V6) and length == _INTEGER_LENGTH:
+            hops = min(((data & _LOW) ^ _SIGN) - _SIGN, MAX_ANSWERED_HOPS) - 1
+            answer[at + 2] = hops & _LOW
+        elif kind in (_TOS, _TRAFFIC_CLASS):
+            answer[at + 2] = data & _LOW if dscp == AS_RECEIVED else dscp << 2
+        else:
+            place += size
+            continue
+        answer[at], answer[at + 1] = length, kind
+        at += size
+        place += size
+    if hops <= 0:
+        return _HOP_LIMIT, 0
+    return NOT_REFUSED, 8 * (at - begin)
 
-    start: bytes
-    tos_header: bytes
-    answer_start: bytes = b""
-    tos: bytes | None = None
-    refusal: str | None = None
 
-
-NO_TEMPLATE = Template(b"", b"")
-
-
-class AnswerAncillary:
-    """`current[at]` is the ancillary data of the question that the answer in slot `at` is prepared for."""
-
-    def __init__(self, memory: DatagramMemory, dscp: int | None) -> None:
-        self.current = [b""] * MAX_DATAGRAMS
-        self._memory = memory
-        self._dscp = dscp
-        # Up to the hop limit's value: the destination, and the header of the hop limit.
-        header = socket.CMSG_LEN(0)
-        self._hops_offset = memory.ancillary_bytes - HOPS_AND_TOS_SPACE + header
-        self._parts = struct.Struct(f"={self._hops_offset}si4x{header}s{INTEGER.size}s4x")
-        self._hops_and_tos = struct.Struct(f"=i4x{header}s{INTEGER.size}s4x")
-        # By destination and by the header of the TOS. None: the messages have another order.
-        self._templates: dict[tuple[bytes, bytes], Template | None] = {}
-        self._latest = NO_TEMPLATE
-        self._prepared = [NO_TEMPLATE] * MAX_DATAGRAMS
-
-    def __len__(self) -> int:
-        """Return the number of templates."""
-        return len(self._templates)
-
-    def refusal(self, at: int, received: bytes) -> str | None:
-        """Prepare the answer in slot `at` to a question with this ancillary data, or return the reason to refuse it."""
-        memory, template = self._memory, self._latest
-        if memory.control_lengths[at] != memory.control_bytes:
-            memory.reset(at)
-            return REASON_DESTINATION
-        start, hops, tos_header, tos = self._parts.unpack(received)
-        if start != template.start or tos_header != template.tos_header:
-            found = self._template(received)
-            if found is None:
-                return self._prepare_in_any_order(at, received)
-            self._latest = template = found
-        if template.refusal is not None:
-            return template.refusal
-        if hops <= 1:
-            return REASON_HOP_LIMIT
-        if self._prepared[at] is not template:
-            memory.put_ancillary(at, self._parts.pack(template.answer_start, 0, tos_header, tos))
-            self._prepared[at] = template
-        hops = min(hops, MAX_ANSWERED_HOPS)
-        place = at * memory.ancillary_bytes + self._hops_offset
-        self._hops_and_tos.pack_into(memory.answers_ancillary, place, hops - 1, tos_header, template.tos or tos)
-        self.current[at] = received
-        return None
-
-    def _template(self, received: bytes) -> Template | None:
-        """Return the template of a question; None for messages in another order."""
-        start, _, tos_header, tos = self._parts.unpack(received)
-        key = start, tos_header
-        if key not in self._templates:
-            if len(self._templates) >= MAX_CACHED:
-                self._templates.clear()
-            items = unpack_items(self._parts.pack(start, MAX_ANSWERED_HOPS, tos_header, tos))
-            self._templates[key] = self._make_template(key, items) if has_usual_order(items) else None
-        return self._templates[key]
-
-    def _make_template(self, key: tuple[bytes, bytes], items: list[Item]) -> Template:
-        answer = build_answer(items, self._dscp)
-        if isinstance(answer, str):
-            return Template(*key, refusal=answer)
-        start, _, _, tos = self._parts.unpack(pack_items(answer))
-        return Template(*key, start, None if self._dscp is None else tos)
-
-    def _prepare_in_any_order(self, at: int, received: bytes) -> str | None:
-        answer = build_answer(unpack_items(received), self._dscp)
-        if isinstance(answer, str):
-            return answer
-        self._memory.put_ancillary(at, pack_items(answer))
-        self._prepared[at] = NO_TEMPLATE
-        self.current[at] = received
-        return None
+def _is_to_many(high: int, low: int) -> bool:
+    """Return whether an IPv6 address is multicast, or an IPv4-mapped one multicast or broadcast."""
+    if high & 0xFF == _MULTICAST_V6:
+        return True
+    if high != 0 or low & _LOW != _MAPPED:
+        return False
+    address = (low >> 32) & _LOW
+    return bool(address == _LOW or _FIRST_MULTICAST_V4 <= address & 0xFF <= _LAST_MULTICAST_V4)

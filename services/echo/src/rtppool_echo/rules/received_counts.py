@@ -6,29 +6,56 @@ displace a call, forged sources would have to fill the whole table within the 20
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from typing import Any
+
+from rtppool_echo.rules.sender_table import LATEST, OLDER, OLDEST, VALUE, YOUNGER, add, find, remove
 
 MAX_STREAMS = 16_384
-MODULUS = 1 << 32
+_MODULUS = 1 << 32
 
 
-class ReceivedCounts:
-    """Packets by source and SSRC, least recently used first."""
+def count(streams: Any, key: Any, at: int) -> int:
+    """Count a packet of a stream. Return the new count, modulo 2^32."""
+    entry = find(streams, key, at)
+    if entry == 0:
+        entry = add(streams, key, at)
+        if entry == 0:
+            oldest = streams[OLDEST]
+            _unlink(streams, oldest)
+            remove(streams, oldest)
+            entry = add(streams, key, at)
+        streams[entry + VALUE] = 0
+    elif entry == streams[LATEST]:
+        return _next(streams, entry)
+    else:
+        _unlink(streams, entry)
+    _link_as_latest(streams, entry)
+    return _next(streams, entry)
 
-    def __init__(self, max_streams: int = MAX_STREAMS) -> None:
-        self._max_streams = max_streams
-        self._counts: OrderedDict[bytes, int] = OrderedDict()
 
-    def __len__(self) -> int:
-        """Return the number of known streams."""
-        return len(self._counts)
+def _next(streams: Any, entry: int) -> int:
+    number = (streams[entry + VALUE] + 1) % _MODULUS
+    streams[entry + VALUE] = number
+    return number  # type: ignore[no-any-return]
 
-    def count(self, stream: bytes) -> int:
-        """Count a packet of `stream`. Returns the new count, modulo 2^32."""
-        counts = self._counts
-        number = (counts.get(stream, 0) + 1) % MODULUS
-        counts[stream] = number
-        counts.move_to_end(stream)
-        if len(counts) > self._max_streams:
-            counts.popitem(last=False)
-        return number
+
+def _link_as_latest(streams: Any, entry: int) -> None:
+    latest = streams[LATEST]
+    streams[entry + OLDER], streams[entry + YOUNGER] = latest, 0
+    if latest != 0:
+        streams[latest + YOUNGER] = entry
+    else:
+        streams[OLDEST] = entry
+    streams[LATEST] = entry
+
+
+def _unlink(streams: Any, entry: int) -> None:
+    older, younger = streams[entry + OLDER], streams[entry + YOUNGER]
+    if older != 0:
+        streams[older + YOUNGER] = younger
+    else:
+        streams[OLDEST] = younger
+    if younger != 0:
+        streams[younger + OLDER] = older
+    else:
+        streams[LATEST] = older

@@ -1,10 +1,4 @@
-"""Limits for each sender: token buckets in a table of bounded size.
-
-A bucket is one number, the time until which its sender has paid (the virtual scheduling form of the generic cell rate
-algorithm, ITU-T I.371 annex A; a token bucket that holds the tokens of one second). A sender whose paid time has passed
-has a full bucket, as a new sender has. Only such senders are forgotten. A flood of forged senders can therefore neither
-empty nor refill the bucket of another sender. A flood that forges address and port of one sender empties the bucket of
-that sender: without a secret, the two look alike.
+"""The limits of each sender: source rules for a new one, a rate for each sender, and one for each address.
 
 Limits hold for one reflecting process. The kernel keeps a sender with one process (SO_REUSEPORT), but spreads the
 senders of one address over all processes.
@@ -12,117 +6,49 @@ senders of one address over all processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
-from rtppool_core.units import NS_PER_SECOND
-from rtppool_echo.rules.refusals import (
-    REASON_ADDRESS_RATE,
-    REASON_RATE,
-    REASON_TABLE_FULL,
-    SourceRules,
-    without_mapping,
-)
+from rtppool_echo.rules.rate_limit import NEW_SENDER, admit, take_token
+from rtppool_echo.rules.refusals import NOT_REFUSED, REASON_ADDRESS_RATE, REASON_RATE, place_of
+from rtppool_echo.rules.source_rules import refusal_of_source
+from rtppool_echo.socket_name import ipv4_of, is_ipv4
 
 # Above the number that a flood can hold: a forged sender owes 5 ms at 200 packets/s, and one process reads some 1,000
 # datagrams in that time.
 MAX_SENDERS = 16_384
-# More than one for each new sender, so that the table shrinks while it is swept.
-SWEPT_PER_NEW_SENDER = 4
+# Words of the limits: the echo's port, and the time that a packet costs its sender and its address (0: no limit).
+OWN_PORT, STEP_NS, ADDRESS_STEP_NS = range(3)
+# The key of an address is made here.
+ADDRESS_KEY = 4
+LIMITS_WORDS = 8
+_RATE = place_of(REASON_RATE)
+_ADDRESS_RATE = place_of(REASON_ADDRESS_RATE)
+_V4, _V6 = 4, 6
 
 
-class RateLimit:
-    """Buckets by key. `per_second` 0 is no limit; `reason` is the refusal of a packet above the limit.
+def refusal_of_sender(limits: Any, networks: Any, senders: Any, key: Any, at: int, now_ns: int) -> tuple[int, bool]:
+    """Return the place of the reason to refuse a packet at `now_ns`, and whether a new sender passed the source rules.
 
-    `refusal_of_new` returns a reason that keeps a new key out of the table. Keys in the table are not checked again.
+    The time is monotonic. A packet that is not refused takes a token.
     """
-
-    def __init__(
-        self,
-        per_second: int,
-        reason: str,
-        refusal_of_new: Callable[[bytes], str | None],
-        max_senders: int = MAX_SENDERS,
-    ) -> None:
-        self._step_ns = -(-NS_PER_SECOND // per_second) if per_second else 0
-        self._burst_ns = NS_PER_SECOND - self._step_ns
-        self._reason = reason
-        self._refusal_of_new = refusal_of_new
-        self._max_senders = max_senders
-        self._paid_until_ns: dict[bytes, int] = {}
-        self._to_sweep: list[bytes] = []
-
-    def __len__(self) -> int:
-        """Return the number of known senders."""
-        return len(self._paid_until_ns)
-
-    def refusal(self, key: bytes, now_ns: int) -> str | None:
-        """Return the reason to refuse a packet of `key` that arrived at `now_ns`; None takes a token for it."""
-        paid_until_ns = self._paid_until_ns.get(key)
-        if paid_until_ns is None:
-            return self._add(key, now_ns)
-        if paid_until_ns > now_ns:
-            if paid_until_ns > now_ns + self._burst_ns:
-                return self._reason
-            self._paid_until_ns[key] = paid_until_ns + self._step_ns
-        else:
-            self._paid_until_ns[key] = now_ns + self._step_ns
-        return None
-
-    def _add(self, key: bytes, now_ns: int) -> str | None:
-        refusal = self._refusal_of_new(key)
-        if refusal is not None:
-            return refusal
-        if len(self._paid_until_ns) >= self._max_senders // 2:
-            self._sweep(now_ns)
-            if len(self._paid_until_ns) >= self._max_senders:
-                return REASON_TABLE_FULL
-        self._paid_until_ns[key] = now_ns + self._step_ns
-        return None
-
-    def _sweep(self, now_ns: int) -> None:
-        """Forget those of the next few senders that owe nothing. The cost does not grow with the table."""
-        if not self._to_sweep:
-            self._to_sweep = list(reversed(self._paid_until_ns))
-        for key in self._to_sweep[-SWEPT_PER_NEW_SENDER:]:
-            if self._paid_until_ns.get(key, now_ns) <= now_ns:
-                self._paid_until_ns.pop(key, None)
-        del self._to_sweep[-SWEPT_PER_NEW_SENDER:]
+    step_ns = limits[STEP_NS]
+    refusal = take_token(senders, key, at, now_ns, step_ns, _RATE)
+    if refusal != NEW_SENDER:
+        return refusal, False
+    refusal = refusal_of_source(key, at, limits[OWN_PORT], networks)
+    if refusal != NOT_REFUSED:
+        return refusal, False
+    return admit(senders, key, at, now_ns, step_ns), True
 
 
-class SenderLimits:
-    """Source rules for new senders, then `rate` packets/s for each sender and `rate_per_address` for each address.
-
-    A rate of 0 is no limit. `refusal(key, now_ns)` returns the reason to refuse a packet that arrived at `now_ns`
-    (monotonic), one of `refusals.REASONS`, or None. `key` identifies the sender, and `source_of` returns its packed
-    address and port. `on_new` gets the packed address of each new sender that is answered.
-    """
-
-    def __init__(
-        self,
-        rules: SourceRules,
-        rate: int,
-        rate_per_address: int,
-        source_of: Callable[[bytes], tuple[bytes, int]],
-        on_new: Callable[[bytes], None] = lambda _address: None,
-    ) -> None:
-        self._rules = rules
-        self._source_of = source_of
-        self._on_new = on_new
-        self._senders = RateLimit(rate, REASON_RATE, self._refusal_of_new)
-        self._addresses = RateLimit(rate_per_address, REASON_ADDRESS_RATE, lambda _address: None)
-        # The shorter path where it is enough: this runs for every packet.
-        self.refusal = self._refusal_of_both if rate_per_address else self._senders.refusal
-
-    def _refusal_of_both(self, key: bytes, now_ns: int) -> str | None:
-        refusal = self._senders.refusal(key, now_ns)
-        if refusal is not None:
-            return refusal
-        address, _port = self._source_of(key)
-        return self._addresses.refusal(without_mapping(address), now_ns)
-
-    def _refusal_of_new(self, key: bytes) -> str | None:
-        address, port = self._source_of(key)
-        refusal = self._rules.refusal(address, port)
-        if refusal is None:
-            self._on_new(without_mapping(address))
-        return refusal
+def refusal_of_address(limits: Any, addresses: Any, key: Any, at: int, now_ns: int) -> int:
+    """Return the place of the reason to refuse a packet for the rate of its address, or `NOT_REFUSED`."""
+    step_ns = limits[ADDRESS_STEP_NS]
+    if step_ns == 0:
+        return NOT_REFUSED
+    if is_ipv4(key, at):
+        limits[ADDRESS_KEY], limits[ADDRESS_KEY + 1], limits[ADDRESS_KEY + 2] = _V4, ipv4_of(key, at), 0
+    else:
+        limits[ADDRESS_KEY], limits[ADDRESS_KEY + 1], limits[ADDRESS_KEY + 2] = _V6, key[at + 1], key[at + 2]
+    refusal = take_token(addresses, limits, ADDRESS_KEY, now_ns, step_ns, _ADDRESS_RATE)
+    return admit(addresses, limits, ADDRESS_KEY, now_ns, step_ns) if refusal == NEW_SENDER else refusal

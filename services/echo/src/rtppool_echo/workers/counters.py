@@ -5,20 +5,18 @@ Each process has words of its own and is their only writer. They outlive the pro
 
 from __future__ import annotations
 
-import ipaddress
 import mmap
 import os
-import struct
 from dataclasses import dataclass
 
-from rtppool_core.net.local_address import is_local_address
 from rtppool_echo.rules.refusals import REASONS
 
-# The first three are written together, in this order.
 ALIVE_AT_NS = 0
 ANSWERED_PACKETS = 1
 ANSWERED_BYTES = 2
-WORD_OF_REASON = {reason: 3 + at for at, reason in enumerate(REASONS)}
+# A word for each reason, by its place in `REASONS`.
+FIRST_REASON = 3
+WORD_OF_REASON = {reason: FIRST_REASON + at for at, reason in enumerate(REASONS)}
 WORDS = 32
 # 1 from the first sender on that is on another machine.
 ASKED_FROM_ELSEWHERE = WORDS - 1
@@ -32,35 +30,6 @@ class Figures:
     answered_packets: int
     answered_bytes: int
     dropped: dict[str, int]
-
-
-class Tally:
-    """Counts for one worker. Every packet counts as answered until it is taken back."""
-
-    def __init__(self, words: memoryview) -> None:
-        self._words = words
-        self._first_words = words.cast("B")
-        # Native, so that each word is whole whenever it is read.
-        self._write = struct.Struct("QQQ").pack_into
-        self._packets = int(words[ANSWERED_PACKETS])
-        self._octets = int(words[ANSWERED_BYTES])
-
-    def note_sender(self, address: bytes) -> None:
-        """Record whether the packed address of a new sender is that of another machine."""
-        if not self._words[ASKED_FROM_ELSEWHERE] and not is_local_address(str(ipaddress.ip_address(address))):
-            self._words[ASKED_FROM_ELSEWHERE] = 1
-
-    def take_back(self, reason: str, octets: int) -> None:
-        """Count a packet as dropped for a reason instead of answered."""
-        self._packets -= 1
-        self._octets -= octets
-        self._words[WORD_OF_REASON[reason]] += 1
-
-    def count(self, now_ns: int, packets: int, octets: int) -> None:
-        """Count packets of `octets` bytes in total as answered, and record `now_ns` (monotonic) as a sign of life."""
-        self._packets += packets
-        self._octets += octets
-        self._write(self._first_words, 0, now_ns, self._packets, self._octets)
 
 
 class Counters:

@@ -24,12 +24,13 @@ from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.supervisor import ChildProcess, Supervisor
 from rtppool_echo.settings import Settings
 from rtppool_echo.workers.counters import Counters
-from rtppool_echo.workers.process import ALIVE_EVERY_SECONDS, WorkerPlan
+from rtppool_echo.workers.plan import ALIVE_EVERY_SECONDS, WorkerPlan
 
 log = logging.getLogger(__name__)
 
 SILENT_AFTER_SECONDS = 4 * ALIVE_EVERY_SECONDS
-START_WITHIN_SECONDS = 10.0
+# After an edit in development, a process compiles first, for some ten seconds.
+START_WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.02
 # A process that is silent in two checks in a row is killed: one alone may follow a stall of the whole machine.
 CHECK_SILENCE_SECONDS = 0.5
@@ -42,7 +43,7 @@ class WorkerError(Exception):
 class WorkerSupervisor:
     """Keeps one reflecting process running for each of `sockets`, which `close()` closes as well.
 
-    `batches`: the processes use recvmmsg and sendmmsg. `heartbeat`: their packets carry its stalls as host time.
+    `heartbeat`: their packets carry its stalls as host time.
     """
 
     def __init__(
@@ -51,14 +52,11 @@ class WorkerSupervisor:
         counters: Counters,
         settings: Settings,
         heartbeat: Heartbeat | None,
-        *,
-        batches: bool,
     ) -> None:
         self._sockets = sockets
         self._counters = counters
         self._settings = settings
         self._heartbeat = heartbeat
-        self._batches = batches
         self._workers = [
             Supervisor(partial(self._spawn, number), partial(self._on_exit, number)) for number in range(len(sockets))
         ]
@@ -147,7 +145,6 @@ class WorkerSupervisor:
             rate=self._settings.rate,
             rate_per_address=self._settings.rate_per_address,
             rtp_only=self._settings.rtp_only,
-            batches=self._batches,
             real_time=self._settings.real_time,
             heartbeats_descriptor=None if self._heartbeat is None else self._heartbeat.memory_descriptor,
             watched=() if self._heartbeat is None else self._heartbeat.processors,
@@ -176,7 +173,7 @@ def _start(plan: WorkerPlan) -> subprocess.Popen[bytes]:
     )
     with stop_signals_blocked():
         return subprocess.Popen(  # noqa: S603 our own interpreter and module
-            [sys.executable, "-m", "rtppool_echo.workers.process", json.dumps(dataclasses.asdict(plan))],
+            [sys.executable, "-m", "rtppool_echo.reflector.process", json.dumps(dataclasses.asdict(plan))],
             pass_fds=[descriptor for descriptor in inherited if descriptor is not None],
             stdin=subprocess.DEVNULL,
         )

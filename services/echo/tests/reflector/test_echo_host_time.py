@@ -12,7 +12,7 @@ import pytest
 
 from rtppool_core.host.beat_words import DUE
 from rtppool_core.host.beats_memory import Block, TakenTime, make_memory, memory_bytes
-from rtppool_echo.workers.host_time import host_time_of, no_host_time
+from rtppool_echo.reflector.host_time import host_time_of, no_host_time
 from rtppool_testing.beats import write_event
 
 MS = 1_000_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rtppool_echo.workers.process import raise_if_broken
+from rtppool_echo.reflector.process import raise_if_broken
 
 
 def test_a_broken_socket_is_an_error_and_one_without_datagrams_is_none() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from rtppool_core.host.beats_memory import memory_bytes
 from rtppool_core.host.stall_lookup import StallLookup
-from rtppool_echo.workers.extension_filler import HostTime
+from rtppool_echo.reflector.attendant import HostTime
 
 
 def host_time_of(descriptor: int, processors: Sequence[int]) -> HostTime:

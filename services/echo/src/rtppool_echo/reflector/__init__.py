@@ -1,0 +1,1 @@
+"""The reflecting process itself, compiled to machine code. No other room imports it."""

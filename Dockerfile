@@ -46,7 +46,7 @@ COPY services/echo/src/rtppool_echo/__init__.py services/echo/src/rtppool_echo/l
 COPY services/echo/src/rtppool_echo/messages rtppool_echo/messages
 COPY services/echo/src/rtppool_echo/reflector rtppool_echo/reflector
 COPY services/echo/src/rtppool_echo/rules rtppool_echo/rules
-COPY services/echo/src/rtppool_echo/workers rtppool_echo/workers
+COPY services/echo/src/rtppool_echo/workers/__init__.py services/echo/src/rtppool_echo/workers/counters.py rtppool_echo/workers/
 RUN /opt/venv/bin/python -m rtppool_echo.reflector.build_library
 
 # For each program:

@@ -117,3 +117,12 @@ def test_a_relay_with_the_library_sends_packets_without_numba(tmp_path: Path) ->
             relay.terminate()
             relay.wait()
     assert defect_at(probe, 0, len(probe)) == NO_DEFECT
+
+
+@pytest.mark.timeout(120)
+def test_media_processes_and_heartbeats_with_the_library_load_no_numpy(tmp_path: Path) -> None:
+    modules = "import rtppool_relay.packets.process, rtppool_relay.packets.beat_process, sys"
+    program = f"{modules}; print('numpy' in sys.modules or 'numba' in sys.modules)"
+    environment = {**os.environ, **with_library(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

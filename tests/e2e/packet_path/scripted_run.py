@@ -18,7 +18,8 @@ from typing import Any
 
 from rtppool_relay.media.rows import WORDS, Word
 from rtppool_relay.media.sizes import SLOT_BYTES
-from rtppool_relay.packets.memory import ASTERISK_LEG, ECHO_LEG, LOCAL_ECHO_LEG, UNKNOWN, Media, lay_out
+from rtppool_relay.packets.layout import ASTERISK_LEG, ECHO_LEG, LOCAL_ECHO_LEG
+from rtppool_relay.packets.memory import Media, lay_out
 
 CALLS = 6
 EPOLL, COMMANDS, FIRST_PORT = 7999, 7998, 8000
@@ -33,7 +34,7 @@ def load(library: Path | None) -> Any:
         from rtppool_relay.packets.library import Library  # noqa: PLC0415 a library must need no numba
 
         return Library(library)
-    from rtppool_relay.packets import departure_stamps, packet_path  # noqa: PLC0415
+    from rtppool_relay.packets import departure_stamps, joining, packet_path  # noqa: PLC0415
     from rtppool_relay.packets.compile_ahead import compile_ahead  # noqa: PLC0415
 
     compile_ahead()
@@ -42,23 +43,23 @@ def load(library: Path | None) -> Any:
         drain_queued=packet_path.drain_queued,
         expect=packet_path.expect,
         collect_stamps=departure_stamps.collect_stamps,
+        begin_call=joining.begin_call,
+        link=joining.link,
+        resume=joining.resume,
+        set_echo=joining.set_echo,
     )
 
 
-def add_calls(media: Media, kernel: ctypes.CDLL) -> None:
+def add_calls(code: Any, media: Media, kernel: ctypes.CDLL) -> None:
     """Enter calls of both families, with and without extension, checked and unchecked, near and far echoes."""
     for slot in range(CALLS):
-        call = media.calls[slot]
-        call["asterisk"], call["echo"], call["tos"] = FIRST_PORT + 2 * slot, FIRST_PORT + 2 * slot + 1, TOS
-        call["extend"] = slot % 2
-        for name in ("ssrc", "next", "bad"):
-            call[name] = UNKNOWN
-        for descriptor, leg in ((call["asterisk"], ASTERISK_LEG), (call["echo"], (ECHO_LEG, LOCAL_ECHO_LEG)[slot % 2])):
-            media.sockets[descriptor] = (slot, leg, slot != 0, 0)
-            media.pending[descriptor]["number"] = UNKNOWN
+        asterisk, echo = FIRST_PORT + 2 * slot, FIRST_PORT + 2 * slot + 1
         family = (socket.AF_INET, socket.AF_INET6)[slot % 2]
         address = struct.pack("=H", family) + bytes(range(2, 28))
-        media.peers[slot] = list(address)
+        code.begin_call(media, slot, asterisk, TOS, slot % 2, *struct.unpack("<4q", address.ljust(32, b"\0")))
+        code.set_echo(media, slot, echo)
+        for descriptor, leg in ((asterisk, ASTERISK_LEG), (echo, (ECHO_LEG, LOCAL_ECHO_LEG)[slot % 2])):
+            code.link(media, descriptor, slot, leg, int(slot != 0))
         kernel.script_peer(slot, address)
 
 
@@ -80,7 +81,7 @@ def run(seed: int, packets: int, steps: int, library: Path | None) -> dict[str, 
     memory = mmap.mmap(-1, CALLS * SLOT_BYTES)
     media = lay_out(memory, CALLS, EPOLL, COMMANDS)
     kernel.script_begin(seed, CALLS)
-    add_calls(media, kernel)
+    add_calls(code, media, kernel)
     states: list[str] = []
     for step in range(steps):
         for slot in range(CALLS):
@@ -94,6 +95,8 @@ def run(seed: int, packets: int, steps: int, library: Path | None) -> dict[str, 
         kernel.script_packets(packets // steps)
         if not code.forward(media):
             raise RuntimeError("epoll failed")
+        # As a process that takes over: a stream goes on behind its latest row.
+        code.resume(media, step % CALLS)
         states.append(f"{kernel.script_digest():x} {state_of(media, memory)}")
     counts = {Word(word).name: int(media.words[:, word].sum()) for word in range(Word.DSCP_CHANGED, WORDS)}
     return {

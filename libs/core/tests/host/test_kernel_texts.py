@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from rtppool_core.host.control_groups import Group, group_of_processors
 from rtppool_core.host.kernel_texts import (
-    Group,
     Throttling,
-    group_of_processors,
     last_processor,
     pressure_ns,
     processors_online,

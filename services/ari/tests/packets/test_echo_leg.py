@@ -15,7 +15,7 @@ from rtppool_core.net.udp import mark
 from rtppool_core.rtp import echo_extension as extension
 from rtppool_core.rtp.header import parse
 from rtppool_relay.media.rows import DEPARTURE_ERRORS, Word
-from rtppool_relay.packets.memory import MAX_DATAGRAM
+from rtppool_relay.packets.layout import MAX_DATAGRAM
 from rtppool_relay.streams.row_reader import departure_errors
 from rtppool_testing.packets import rtp_packet
 from rtppool_testing.sockets import received

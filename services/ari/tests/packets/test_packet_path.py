@@ -15,7 +15,7 @@ from rtppool_core.rtp.header import RtpHeader, build
 from rtppool_relay.media.port_sockets import bind_another_echo
 from rtppool_relay.media.rows import Word
 from rtppool_relay.packets.attach import attach_echo
-from rtppool_relay.packets.memory import MAX_SOURCES
+from rtppool_relay.packets.layout import MAX_SOURCES
 from rtppool_relay.packets.packet_path import begin_epoch, from_echo
 from rtppool_relay.streams.row_reader import RowReader, RowRings
 from rtppool_relay.streams.statistics import StreamStatistics

@@ -97,6 +97,8 @@ def test_the_answer_has_the_slots_that_the_process_holds(commanded: Commanded) -
         {"peer": None},
         {"tos": "high"},
         {"tos": 1 << 70},
+        {"tos": 256},
+        {"tos": -1},
         {"slot": -1},
         {"slot": SLOTS},
         {"slot": "1"},

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from row_slot import MS, PACKET_NS, SECOND, T0
 
 from rtppool_relay.streams.columns import StreamSpans
+from rtppool_relay.streams.histories import CAPACITY, Histories
 from rtppool_relay.streams.lateness import BASELINE_NS, LatenessBaseline, measure_lateness
 
 RATE_HZ, TICKS = 8000, 160
@@ -47,12 +48,16 @@ def nearest_rank(values: list[int], per_cent: int) -> int:
     return sorted(values)[math.ceil(per_cent * len(values) / 100) - 1]
 
 
-@given(CALLS, st.integers(1, 60))
+@given(CALLS, st.integers(1, 60), st.sampled_from([40, CAPACITY]))
 def test_excess_over_columns_is_that_of_each_stream_alone(
-    calls: list[tuple[list[tuple[int, int]], int, int]], seconds: int
+    calls: list[tuple[list[tuple[int, int]], int, int]], seconds: int, capacity: int
 ) -> None:
-    """Each second has the packets of a list over again, and each call another skew and another number of them."""
-    baselines = [LatenessBaseline(RATE_HZ, 3 * MS) for _ in calls]
+    """Each second has the packets of a list over again, and each call another skew and another number of them.
+
+    Streams that do not fit into the histories that all share get histories of their own.
+    """
+    shared = Histories(len(calls), capacity)
+    baselines = [LatenessBaseline(RATE_HZ, 3 * MS, shared, row) for row in range(len(calls))]
     alone = [OneByOne(baseline) for baseline in baselines]
     for second in range(0, seconds, max(1, seconds // 15)):
         columns: list[list[tuple[int, int, int]]] = []

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import Jitter
-from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after
+from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after, memory_for
 
 from rtppool_core.statistics.histogram import Histogram, bucket_of
-from rtppool_relay.figures.measurement import Measurement
+from rtppool_relay.figures.measurement import KINDS, Measurement
 from rtppool_relay.streams.columns import buckets_of, middles_of, record_all
 from rtppool_relay.streams.jitter import StreamJitter, update_jitter
 from rtppool_relay.streams.row_reader import RowReader, RowRings
@@ -190,19 +190,6 @@ def test_a_histogram_filled_by_column_equals_one_filled_one_by_one(values: list[
     assert by_column == one_by_one
 
 
-@given(st.lists(st.lists(st.integers(0, 70 * SECOND), min_size=1, max_size=5), max_size=40))
-def test_a_calls_histogram_has_every_value_whenever_it_is_read(ticks: list[list[int]]) -> None:
-    statistics, one_by_one = Slot().statistics(), Histogram()
-    for at, values in enumerate(ticks):
-        buckets = np.array([bucket_of(value) for value in values], np.uint16)
-        statistics.keep("round_trip", buckets.tobytes(), min(values), max(values))
-        for value in values:
-            one_by_one.record(value)
-        if at % 7 == 0:
-            assert statistics.total.round_trip == one_by_one
-    assert statistics.total.round_trip == one_by_one
-
-
 @given(st.lists(st.lists(st.integers(0, 10**10), min_size=1, max_size=6), min_size=1, max_size=8))
 def test_the_middle_and_the_largest_of_many_groups_are_those_of_each(groups: list[list[int]]) -> None:
     values = np.concatenate([np.array(group, np.int64) for group in groups])
@@ -310,6 +297,23 @@ def test_calls_and_probe_are_never_mixed(slot: Slot) -> None:
     measurement.end_stream(0, after(1))
     assert measurement.kinds["probe"].store.total.packets == 1
     assert measurement.kinds["calls"].store.total.packets == 0
+
+
+def test_calls_and_probe_of_one_collection_have_figures_of_their_own() -> None:
+    memory = memory_for(2)
+    slots, rings = [Slot(memory=memory, number=number) for number in range(2)], RowRings(memory)
+    measurement = Measurement(SteadyClock())
+    for slot, kind, packets in zip(slots, KINDS, (7, 3), strict=True):
+        measurement.add_stream(slot.number, kind, slot.statistics(rings=rings))
+        for number in range(packets):
+            slot.row(number)
+    measurement.tick(after(10), 0)
+    for slot, packets in zip(slots, (7, 3), strict=True):
+        figures = measurement.kinds[KINDS[slot.number]]
+        assert (figures.store.total.packets, figures.store.total.round_trip.count) == (packets, packets)
+        assert int(figures.durations["round_trip"].counts.sum()) == packets
+        measurement.end_stream(slot.number, after(10))
+        assert figures.store.total.packets == packets
 
 
 def test_the_probe_alone_is_looked_at_between_two_ticks(slot: Slot) -> None:

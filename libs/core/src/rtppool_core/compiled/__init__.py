@@ -4,5 +4,5 @@ In development numba compiles it and keeps the code in a cache. In an image it i
 C library alone. Both forms depend on the source, so code of another source is never used.
 
 A program has a list of its sources, a `Compiler` with them, and a table of the functions that its library exports.
-Modules that an image uses import neither numba nor numpy: `sources`, `library` and `addresses`.
+Modules that an image uses import neither numba nor numpy: `sources` and `library`.
 """

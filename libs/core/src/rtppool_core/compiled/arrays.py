@@ -1,4 +1,4 @@
-"""Arrays of compiled code, from the words that describe them (`addresses`).
+"""Arrays of compiled code, from the words that describe each: address, shape and strides.
 
 numba passes a tuple of arrays in a form of its own. A library gets the address of its description instead, and makes
 the tuple from it.

@@ -4,9 +4,10 @@ A heartbeat sleeps until its next beat is due. When it wakes late, something els
 process that the kernel did not preempt, or a CPU limit. The packet processes have no better scheduling, so they waited
 as well. A process of its own for each processor keeps a stopped processor from holding the others' interpreter.
 
-Started as `python -m MODULE PLAN`, with a plan as JSON; this module beats in plain Python. It inherits the descriptors
-of the memory and of a pipe, and exits when the other end of the pipe is closed. Its modules are few: those that
-`dataclasses` imports would add a tenth to its memory. The lines of a beat in Python are few as well: the caches of a
+Started as `python -m MODULE MEMORY LIFE PROCESSORS PROGRAMS [real-time]`; this module beats in plain Python. MEMORY and
+LIFE are the descriptors of the memory and of a pipe: it exits when the other end of the pipe is closed. Processors and
+programs are separated by commas. Its modules are few: those that `dataclasses` imports would add a tenth to its memory,
+and so would `json` and `pathlib`. The lines of a beat in Python are few as well: the caches of a
 processor have forgotten them, so each costs some 10 times as much as in a loop.
 """
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import gc
-import json
 import mmap
 import os
 import select
@@ -32,6 +32,8 @@ from rtppool_core.host.beats_memory import Block, Header, WaitingProcess, memory
 from rtppool_core.host.own_processes import OwnProcesses
 from rtppool_core.process.scheduling import ask_for_real_time, prioritize
 
+# The last argument: ask for real-time priority.
+REAL_TIME = "real-time"
 REFRESH_SECONDS = 1.0
 # In Python a beat costs about twice that of machine code, which has a shorter period.
 PYTHON_PERIOD_NS = 5_000_000
@@ -210,10 +212,10 @@ def _do_nothing(_number: int, _frame: object) -> None:
 
 def run(form: Beat) -> int:
     """Run the parent with heartbeats of this form. Returns the exit code."""
-    plan = json.loads(sys.argv[1])
-    processors = [int(processor) for processor in plan["processors"]]
-    words = memoryview(mmap.mmap(plan["memory"], memory_bytes(len(processors)))).cast("q")
-    return Parent(words, processors, plan["programs"], form, real_time=plan["real_time"]).run(plan["life"])
+    memory, life, processors, programs, *options = sys.argv[1:]
+    watched = [int(processor) for processor in processors.split(",")]
+    words = memoryview(mmap.mmap(int(memory), memory_bytes(len(watched)))).cast("q")
+    return Parent(words, watched, programs.split(","), form, real_time=REAL_TIME in options).run(int(life))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import mmap
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from rtppool_core.host.beat_loop import unseen_before_stall_ns
+from rtppool_core.host.beat_process import REAL_TIME
 from rtppool_core.host.beat_words import DUE
 from rtppool_core.host.beats_memory import (
     Block,
@@ -60,12 +60,7 @@ class Heartbeat:
         self.processors = tuple(processors)
         self.memory_descriptor = make_memory(len(processors))
         self._module = module
-        self._plan = {
-            "processors": list(processors),
-            "memory": self.memory_descriptor,
-            "real_time": real_time,
-            "programs": list(programs),
-        }
+        self._arguments = [",".join(map(str, processors)), ",".join(programs), *([REAL_TIME] if real_time else [])]
         self._memory = mmap.mmap(self.memory_descriptor, memory_bytes(len(processors)))
         words = memoryview(self._memory).cast("q")
         self._header = Header(words)
@@ -139,7 +134,7 @@ class Heartbeat:
 
     async def _spawn(self) -> ChildProcess:
         theirs, ours = os.pipe()
-        start = partial(_start, self._module, {**self._plan, "life": theirs}, (self.memory_descriptor, theirs))
+        start = partial(_start, self._module, (self.memory_descriptor, theirs), self._arguments)
         try:
             process = await asyncio.get_running_loop().run_in_executor(self._starter, start)
         except BaseException:
@@ -163,10 +158,10 @@ def _used_ns(block: Block) -> int:
     return sum(max(0, clock - clocks[pid]) for pid, clock in now.items() if clock is not None)
 
 
-def _start(module: str, plan: Mapping[str, object], descriptors: tuple[int, int]) -> subprocess.Popen[bytes]:
+def _start(module: str, descriptors: tuple[int, int], arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     with stop_signals_blocked():
         return subprocess.Popen(  # noqa: S603 our own interpreter and module
-            [sys.executable, "-m", module, json.dumps(plan)],
+            [sys.executable, "-m", module, *map(str, descriptors), *arguments],
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
         )

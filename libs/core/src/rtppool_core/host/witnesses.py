@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from rtppool_core.host.control_groups import group_of_processors
 from rtppool_core.host.figures import HostFigures
 from rtppool_core.host.kernel_texts import (
     Throttling,
-    group_of_processors,
     pressure_ns,
     processors_online,
     run_delay_ns,
@@ -52,6 +52,8 @@ class KernelCounters:
     def __init__(self, proc: Path = PROC) -> None:
         self._proc = proc
         self._ticks_a_second = os.sysconf("SC_CLK_TCK")
+        # The text that names the control group, and the group's directories: mounts are many, and do not move.
+        self._found: tuple[str, tuple[str, ...]] | None = None
 
     def read(self, at_ns: int, pids: Collection[int]) -> Counters:
         """Read all counters. `pids` are the packet processes."""
@@ -105,9 +107,11 @@ class KernelCounters:
         return _present(pressure_ns(_text(path)), f"{path} has no total")
 
     def _directories(self) -> tuple[str, ...]:
-        texts = (_text(self._proc / "self" / name) for name in ("cgroup", "mountinfo"))
-        group = group_of_processors(*texts)
-        return _present(group, "the control group of this process is not mounted").directories
+        own = _text(self._proc / "self" / "cgroup")
+        if self._found is None or self._found[0] != own:
+            group = group_of_processors(own, _text(self._proc / "self" / "mountinfo"))
+            self._found = own, _present(group, "the control group of this process is not mounted").directories
+        return self._found[1]
 
 
 def host_time(before: Counters, after: Counters) -> HostFigures:
@@ -145,7 +149,9 @@ def _each_increase(
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        # Once a second for several files: a text file object would cost more than the reading.
+        with path.open("rb", buffering=0) as file:
+            return file.readall().decode(errors="replace")
     except OSError as error:
         raise AbsentWitnessError(f"{path} can't be read ({error.strerror})") from None
 

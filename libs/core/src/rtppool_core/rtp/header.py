@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 RTP_VERSION = 2
 FIXED_HEADER = struct.Struct("!BBHII")
@@ -55,8 +55,7 @@ class RtpError(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class RtpHeader:
+class RtpHeader(NamedTuple):
     """One packet's header. `payload_offset` and `payload_bytes` locate the payload, without padding."""
 
     payload_type: int

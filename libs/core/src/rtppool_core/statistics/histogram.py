@@ -70,8 +70,14 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add the other histogram's samples."""
-        if other.min_ns is not None and other.max_ns is not None:
+        if other.min_ns is None or other.max_ns is None:
+            return
+        if self.counts:
             self.add_buckets(other.counts.items(), other.min_ns, other.max_ns)
+        else:
+            # Most sums begin with one second, which is then copied at once.
+            self.counts = dict(other.counts)
+            self.min_ns, self.max_ns, self.count = other.min_ns, other.max_ns, other.count
 
     def quantile_ns(self, per_mille: int) -> int | None:
         """Return the nearest-rank quantile in ns, `per_mille` from 1 to 1000 (500 is the median); None when empty."""

@@ -8,11 +8,14 @@ A second without packets is kept as a gap, and no figure of it is 0.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from rtppool_relay.streams.columns import middles_of
 from rtppool_relay.streams.slices import Slice, microseconds
@@ -21,6 +24,7 @@ from rtppool_relay.streams.statistics import StreamStatistics
 HISTORY_SECONDS = 15 * 60
 CALL_HISTORY_SECONDS = 120
 MAX_CALLS = 1024
+UNKNOWN_PLACE = -1
 PERCENTILES_PER_MILLE = (50, 500, 950, 990)
 
 
@@ -99,75 +103,102 @@ def live_second(at_unix_seconds: int, figures: Slice) -> LiveSecond:
     )
 
 
-@dataclass(slots=True)
-class _Track:
-    """The last seconds of one call, and its counts at the last of them."""
+# Of `CallTotals`: the counts of a call's second, and whether a witness watched.
+_COUNTS = ("packets", "answered", "late_source", "late_relay", "late_echo", "late_host", "witnessed")
 
-    stream: StreamStatistics
-    seconds: deque[CallSecond] = field(default_factory=lambda: deque(maxlen=CALL_HISTORY_SECONDS))
-    counted: tuple[int, ...] = (0, 0, 0, 0, 0, 0)
+
+class _Second(NamedTuple):
+    """One second of all live calls: the place of each port, its counts since its begin, and its round trips in ns.
+
+    The number of a call's round trips may be 0, and their median and longest are not measured then.
+    """
+
+    at_unix_seconds: int
+    places: dict[int, int]
+    counts: NDArray[np.int64]
+    round_trips: NDArray[np.int64]
+    middles_ns: NDArray[np.int64]
+    longest_ns: NDArray[np.int64]
 
 
 class LiveCalls:
-    """The last seconds of each live call, by its port."""
+    """The last seconds of each live call, by its port. A call's second is made when it is read."""
 
     def __init__(self) -> None:
-        self._tracks: dict[int, _Track] = {}
+        # One more than are shown, because counts are compared with those of the second before.
+        self._seconds: deque[_Second] = deque(maxlen=CALL_HISTORY_SECONDS + 1)
+        self._number = 0
+        # The stream of each port, and the number of its first second.
+        self._begun: dict[int, tuple[StreamStatistics, int]] = {}
 
     def add(self, at_unix_seconds: int, streams: Iterable[tuple[int, StreamStatistics]]) -> None:
         """Add a second of the live calls, and forget those that have ended."""
-        tracks: dict[int, _Track] = {}
-        for port, stream in streams:
-            if len(tracks) >= MAX_CALLS:
-                break
-            track = self._tracks.get(port)
-            if track is None or track.stream is not stream:
-                track = _Track(stream)
-            tracks[port] = track
-        self._tracks = tracks
-        for track, (middle, longest) in zip(tracks.values(), _round_trips(tracks.values()), strict=True):
-            track.seconds.append(_call_second(at_unix_seconds, track, middle, longest))
+        live = list(islice(streams, MAX_CALLS))
+        begun = {}
+        for port, stream in live:
+            before = self._begun.get(port)
+            begun[port] = before if before is not None and before[0] is stream else (stream, self._number)
+        self._begun = begun
+        self._number += 1
+        places = {port: place for place, (port, _) in enumerate(live)}
+        if self._seconds and self._seconds[-1].places == places:
+            # Kept once, while no call begins or ends.
+            places = self._seconds[-1].places
+        self._seconds.append(_Second(at_unix_seconds, places, *_columns_of([stream for _, stream in live])))
 
     def seconds(self, port: int) -> Iterator[CallSecond]:
         """Yield the last seconds of the call on this port, oldest first."""
-        track = self._tracks.get(port)
-        if track is not None:
-            yield from track.seconds
+        begun = self._begun.get(port)
+        if begun is None:
+            return
+        number = min(self._number - begun[1], len(self._seconds))
+        kept = list(self._seconds)[len(self._seconds) - number :]
+        if number > CALL_HISTORY_SECONDS:
+            yield from (_call_second(port, second, before) for before, second in pairwise(kept))
+        elif kept:
+            yield _call_second(port, kept[0], None)
+            yield from (_call_second(port, second, before) for before, second in pairwise(kept))
 
     def latest(self, port: int) -> CallSecond | None:
         """Return the last second of the call on this port; None before its first one."""
-        track = self._tracks.get(port)
-        return track.seconds[-1] if track is not None and track.seconds else None
+        begun = self._begun.get(port)
+        if begun is None:
+            return None
+        before = self._seconds[-2] if self._number - begun[1] > 1 else None
+        return _call_second(port, self._seconds[-1], before)
 
 
-def _round_trips(tracks: Collection[_Track]) -> list[tuple[int | None, int | None]]:
-    """Return the median and the longest of each call's latest round trips, in µs; None without one."""
-    latest = [track.stream.take_latest_round_trips() for track in tracks]
-    counts = np.array([sum(values.size for values in arrays) for arrays in latest], np.int64)
-    if not counts.any():
-        return [(None, None)] * len(latest)
-    values_ns = np.concatenate([values for arrays in latest for values in arrays])
-    middles, longest = middles_of(values_ns, counts[counts > 0])
-    measured = zip(middles.tolist(), longest.tolist(), strict=True)
-    found: list[tuple[int | None, int | None]] = []
-    for count in counts.tolist():
-        middle_ns, longest_ns = next(measured) if count else (None, None)
-        found.append((microseconds(middle_ns), microseconds(longest_ns)))
-    return found
+def _columns_of(
+    streams: list[StreamStatistics],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the counts of streams of one memory, and number, median and longest of their latest round trips."""
+    numbers, middles, longest = np.zeros((3, len(streams)), np.int64)
+    if not streams:
+        return np.zeros((0, len(_COUNTS)), np.int64), numbers, middles, longest
+    totals = streams[0].reader.rings.totals
+    slots = np.array([stream.reader.slot for stream in streams])
+    of, values_ns = totals.take_latest()
+    place_of = np.full(max(int(slots.max()), int(of.max(initial=0))) + 1, UNKNOWN_PLACE)
+    place_of[slots] = np.arange(slots.size)
+    places = place_of[of]
+    order = np.argsort(places, kind="stable")
+    order = order[np.count_nonzero(places == UNKNOWN_PLACE) :]
+    numbers = np.bincount(places[order], minlength=slots.size)
+    measured = numbers > 0
+    if measured.any():
+        middles[measured], longest[measured] = middles_of(values_ns[order], numbers[measured])
+    return totals.counts(slots, _COUNTS), numbers, middles, longest
 
 
-def _call_second(at_unix_seconds: int, track: _Track, middle: int | None, longest: int | None) -> CallSecond:
-    added = track.stream.added
-    counted = (
-        *(added.packets, added.lost, added.late_source, added.late_relay, added.late_echo),
-        added.late_host,
-    )
-    packets, lost, source, relay, echo, host = (
-        now - before for now, before in zip(counted, track.counted, strict=True)
-    )
-    track.counted = counted
+def _call_second(port: int, second: _Second, before: _Second | None) -> CallSecond:
+    place = second.places[port]
+    counts = second.counts[place]
+    grown = counts if before is None else counts - before.counts[before.places[port]]
+    packets, answered, source, relay, echo, host, _ = grown.tolist()
+    measured = bool(second.round_trips[place])
     return CallSecond(
-        *(at_unix_seconds, packets, lost, source, relay, echo),
-        host if added.witnessed else None,
-        *(middle, longest),
+        *(second.at_unix_seconds, packets, packets - answered, source, relay, echo),
+        host if counts[-1] else None,
+        microseconds(int(second.middles_ns[place])) if measured else None,
+        microseconds(int(second.longest_ns[place])) if measured else None,
     )

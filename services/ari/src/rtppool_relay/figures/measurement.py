@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -21,7 +21,7 @@ from rtppool_relay.media.rows import DROP_REASONS, Word
 from rtppool_relay.streams.row_reader import departure_errors
 from rtppool_relay.streams.slices import Slice, SliceStore
 from rtppool_relay.streams.stalls import NO_STALLS, StallSource
-from rtppool_relay.streams.statistics import Collected, StreamStatistics, collect_all
+from rtppool_relay.streams.statistics import Collected, StreamStatistics, collect_groups
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 StreamKind = Literal["calls", "probe"]
@@ -151,6 +151,7 @@ class Measurement:
 
     def add_stream(self, slot: int, kind: StreamKind, statistics: StreamStatistics) -> None:
         """Collect this slot from the next tick on."""
+        statistics.group = KINDS.index(kind)
         self._streams[slot] = (kind, statistics)
 
     def end_stream(self, slot: int, now_ns: int) -> None:
@@ -167,9 +168,7 @@ class Measurement:
 
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
         """Collect every stream."""
-        stalls = self._stalls()
-        for kind in KINDS:
-            self._collect(kind, now_ns, stalls)
+        self._collect(KINDS, now_ns)
         self._update_echo(monotonic_ns)
 
     def collect_probe(self, now_ns: int, monotonic_ns: int) -> None:
@@ -179,17 +178,19 @@ class Measurement:
         """
         probes = [statistics.reader for kind, statistics in self._streams.values() if kind == "probe"]
         if not self.echo.reachable or any(reader.awaits_answers() for reader in probes):
-            self._collect("probe", now_ns, self._stalls())
+            self._collect(("probe",), now_ns)
         self._update_echo(monotonic_ns)
 
-    def _collect(self, kind: StreamKind, now_ns: int, stalls: StallSource) -> None:
-        streams = [statistics for of, statistics in self._streams.values() if of == kind]
+    def _collect(self, kinds: Sequence[StreamKind], now_ns: int) -> None:
+        """Collect all streams of these kinds together: a batch of a few rows costs as much as one of hundreds."""
+        streams = [statistics for of, statistics in self._streams.values() if of in kinds]
         if streams:
-            self._take(kind, collect_all(streams, now_ns, stalls=stalls))
+            for group, collected in collect_groups(streams, now_ns, stalls=self._stalls()).items():
+                self._take(KINDS[group], collected)
             self._flaws = None
         # A stamp less a reading is no error of ours where the wall clock moved between them.
-        moved = self.clock.is_disturbed(self._collected_ns[kind])
-        self._collected_ns[kind] = now_ns
+        moved = any(self.clock.is_disturbed(self._collected_ns[kind]) for kind in kinds)
+        self._collected_ns.update(dict.fromkeys(kinds, now_ns))
         if streams:
             errors = departure_errors([statistics.reader for statistics in streams])
             if not moved:

@@ -1,7 +1,7 @@
 """The answers to `/status`: at once, or when the report has changed.
 
-A change of the configuration, of a condition's input or of the verdict answers at once. Numbers of calls and ports
-alone do so at most every two seconds. Nothing is compared while no request waits.
+A change of the configuration answers at once, and one of a condition's input or of the verdict at the next comparison.
+Numbers of calls and ports alone do so at most every two seconds. Nothing is compared while no request waits.
 """
 
 from __future__ import annotations
@@ -24,38 +24,44 @@ from rtppool_core.contract.report_changes import (
     MAX_WAIT_SECONDS,
     NO_CHANGE,
     WAIT_SECONDS,
-    urgent_part,
 )
 from rtppool_core.net.http_endpoints import JSON_HEADERS, json_response
 
 COMPARE_SECONDS = 0.2
+# Counting goes over all calls.
+COUNT_SECONDS = 1.0
 # Each holds one of the few HTTP connections. Two operators need two of them.
 MAX_HELD = 8
 
 
 class ReportWaits:
-    """Numbers the states of the report. `brief` is the report without figures, which is cheap."""
+    """Numbers the states of the report.
+
+    `brief` is the report without figures, and `urgent` the part of it that answers at once, which is cheap.
+    """
 
     def __init__(
         self,
         report: Callable[[], Report],
         brief: Callable[[], Report],
+        urgent: Callable[[], tuple[Any, ...]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._report = report
         self._brief = brief
+        self._urgent_part = urgent
         self._monotonic = monotonic
         self._start = secrets.token_hex(8)
         self._number = 0
         self._urgent: tuple[Any, ...] | None = None
         self._counts: tuple[Any, ...] | None = None
-        self._changed_at_seconds = float("-inf")
+        self._changed_at_seconds = self._counted_at_seconds = float("-inf")
         self._changed = asyncio.Event()
         self._is_closed = False
         self.held = 0
 
     def compare(self) -> None:
-        """Answer the waiting requests if the report has changed. Call it about five times a second."""
+        """Answer the waiting requests if the report has changed. Call it every `COMPARE_SECONDS`."""
         if self.held:
             self._compare()
 
@@ -74,7 +80,7 @@ class ReportWaits:
             wait_seconds = _wait_seconds(request.query.get(WAIT_SECONDS))
         except ValueError as error:
             return json_response({"error": str(error)}, 400)
-        self._compare()
+        self._compare(counts_too=True)
         if after != self._position:
             return json_response(to_json(structs.replace(self._report(), position=self._position)))
         if not await self._changes(wait_seconds):
@@ -99,12 +105,14 @@ class ReportWaits:
         finally:
             self.held -= 1
 
-    def _compare(self) -> None:
-        brief, now_seconds = self._brief(), self._monotonic()
-        urgent, counts = urgent_part(brief), (brief.calls, brief.ports)
-        if urgent == self._urgent and not (
-            counts != self._counts and now_seconds >= self._changed_at_seconds + COUNTS_SECONDS
-        ):
+    def _compare(self, *, counts_too: bool = False) -> None:
+        urgent, now_seconds = self._urgent_part(), self._monotonic()
+        is_urgent, counts = urgent != self._urgent, self._counts
+        if is_urgent or counts_too or now_seconds >= self._counted_at_seconds + COUNT_SECONDS:
+            brief, self._counted_at_seconds = self._brief(), now_seconds
+            counts = brief.calls, brief.ports
+        may_count = now_seconds >= self._changed_at_seconds + COUNTS_SECONDS
+        if not is_urgent and not (may_count and counts != self._counts):
             return
         self._urgent, self._counts, self._changed_at_seconds = urgent, counts, now_seconds
         self._number += 1

@@ -11,12 +11,14 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from rtppool_core.contract.packet_check import PacketCheck
 from rtppool_core.contract.report import Finding, Report
+from rtppool_core.contract.report_changes import urgent_part
 from rtppool_core.net.http_endpoints import SHUTDOWN_SECONDS, make_app, serve
 from rtppool_core.process.periodic import PeriodicJobs
 from rtppool_core.process.secret_file import SecretFile
@@ -78,7 +80,7 @@ class HttpService:
             findings=parts.findings,
         )
         self._live = LivePage(parts.measurement, parts.call_ports, parts.telephony, self.snapshot)
-        self.waits = ReportWaits(lambda: self.snapshot().report, self._brief)
+        self.waits = ReportWaits(lambda: self.snapshot().report, self._brief, self._urgent)
         self._runner: web.AppRunner | None = None
 
     async def start(self, listeners: Sequence[socket.socket]) -> None:
@@ -133,6 +135,9 @@ class HttpService:
     def _tls(self) -> Callable[[], ssl.SSLContext] | None:
         certificate = self._parts.settings.http_tls
         return certificate.context if certificate else None
+
+    def _urgent(self) -> tuple[Any, ...]:
+        return urgent_part(self.status.outline(self._parts.steady_ns(), self._parts.telephony.ari_report()))
 
     def _brief(self) -> Report:
         telephony = self._parts.telephony

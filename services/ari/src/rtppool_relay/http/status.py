@@ -36,6 +36,9 @@ from rtppool_relay.ports.call_ports import CallPorts
 from rtppool_relay.streams.slices import Slice, window_report
 
 LOOP_STALLED_AFTER_SECONDS = 5.0
+NO_CALLS = CallsReport(active=0, accepted=0, ended=0, cut=0, adopted=0, refused={})
+NO_MEDIA = MediaReport(workers=0, workers_up=0, restarts=0, row_overruns=0, dropped={})
+NO_CLOCK = ClockReport(stamps="kernel", steps=0, samples_dropped=0)
 
 
 class _Judged(NamedTuple):
@@ -86,6 +89,10 @@ class StatusView:
 
     def brief(self, now_ns: int, calls: CallsReport, ari: AriReport) -> Report:
         """Read every part except for the figures of the windows. `now_ns` is the measurement's clock."""
+        return structs.replace(self.outline(now_ns, ari), calls=calls, media=self._media(), clock=self._clock())
+
+    def outline(self, now_ns: int, ari: AriReport) -> Report:
+        """Read the parts that change seldom: calls, media and clock are empty. `now_ns` is the measurement's clock."""
         state = self.config_state()
         ports, findings = self.call_ports.manager.report(), self.findings()
         ready = self._health(ports, findings)
@@ -97,10 +104,10 @@ class StatusView:
             not_ready=ready.problems,
             draining=self.lifecycle.draining,
             ports=ports,
-            calls=calls,
+            calls=NO_CALLS,
             ari=ari,
-            media=self._media(),
-            clock=self._clock(),
+            media=NO_MEDIA,
+            clock=NO_CLOCK,
             echo=self._echo(),
             sla=self._verdict(now_ns).report,
             windows=Windows(),

@@ -13,10 +13,9 @@ import sys
 from dataclasses import dataclass
 
 from rtppool_core.process.early_stop import stop_signals_blocked
+from rtppool_relay.media.arguments import REAL_TIME
 from rtppool_relay.media.sizes import ROWS_NAME, SLOT_BYTES, SLOTS
 
-# A media process's third argument: ask for real-time priority.
-REAL_TIME = "real-time"
 ERRORS_NAME = "rtp-relay-first-media-errors"
 MAX_ERRORS_BYTES = 8_192
 # The heartbeat whose loop is machine code.

@@ -21,7 +21,6 @@ import mmap
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtppool_relay.media.sizes import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES
 
@@ -123,14 +122,6 @@ DROP_REASONS: dict[str, Word] = {
     "truncated": Word.TRUNCATED,
     "oversize": Word.OVERSIZE,
 }
-
-
-def latest_ordinal(ordinals: NDArray[np.uint16]) -> int:
-    """Return the ordinal that is furthest ahead; all lie within half a turn of the first one."""
-    start = int(ordinals[0])
-    # Of 16 bits: the difference wraps as ordinals do.
-    ahead = ordinals - np.uint16((start - ORDINALS // 2) % ORDINALS)
-    return (start + int(ahead.max()) - ORDINALS // 2) % ORDINALS
 
 
 def slot_offset(slot: int) -> int:

@@ -8,7 +8,7 @@ from rtppool_core.compiled.system_calls import getsockopt, recvmsg, sched_getcpu
 from rtppool_core.net import udp
 from rtppool_relay.media.rows import UNKNOWN_CPU
 from rtppool_relay.packets.compiled import compiled
-from rtppool_relay.packets.memory import (
+from rtppool_relay.packets.layout import (
     CONTROL_WORDS,
     FROM_ASTERISK_WITH_SENDER,
     MAX_ADDRESS_BYTES,
@@ -17,8 +17,8 @@ from rtppool_relay.packets.memory import (
     TOS_KIND,
     TRAFFIC_CLASS_KIND,
     UNKNOWN,
-    Media,
 )
+from rtppool_relay.packets.memory import Media
 
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _TRUNC = int(socket.MSG_TRUNC)

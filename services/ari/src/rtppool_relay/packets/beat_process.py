@@ -1,4 +1,4 @@
-"""The heartbeat of a relay, with a loop in machine code: `python -m rtppool_relay.packets.beat_process PLAN`."""
+"""The heartbeat of a relay: its loop is machine code. Its arguments are those of `rtppool_core.host.beat_process`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from rtppool_core.net import udp
 from rtppool_core.units import NS_PER_SECOND
 from rtppool_relay.media.rows import DEPARTURE_ERRORS, DEPARTURE_ERRORS_OFFSET_WORDS, Word
 from rtppool_relay.packets.compiled import compiled
-from rtppool_relay.packets.memory import (
+from rtppool_relay.packets.layout import (
     CONTROL_WORDS,
     ERROR_KIND,
     ERROR_KIND_V6,
@@ -24,8 +24,8 @@ from rtppool_relay.packets.memory import (
     STAMP_REPORT,
     STAMPED_SEND,
     UNKNOWN,
-    Media,
 )
+from rtppool_relay.packets.memory import Media
 
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _FROM_ERROR_QUEUE = int(socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)

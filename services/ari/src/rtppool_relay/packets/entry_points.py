@@ -14,8 +14,9 @@ from numba import types
 from rtppool_core.compiled.arrays import tuple_at, words_at
 from rtppool_core.compiled.compiler import EntryPoints, exported
 from rtppool_relay.media.sizes import SLOT_BYTES
-from rtppool_relay.packets import departure_stamps, heartbeat, packet_path
-from rtppool_relay.packets.memory import MAX_DESCRIPTION_WORDS, Media, lay_out
+from rtppool_relay.packets import departure_stamps, heartbeat, joining, packet_path
+from rtppool_relay.packets.layout import MAX_DESCRIPTION_WORDS
+from rtppool_relay.packets.memory import Media, lay_out
 
 # Machine code depends on the arrays' types: the rows of a single slot would be one contiguous array.
 SCRATCH_SLOTS = 2
@@ -51,6 +52,38 @@ def _expect(address: int, slot: int, highest: int) -> int:
 
 
 @exported
+def _begin_call(
+    address: int, slot: int, asterisk: int, tos: int, extend: int, peer: int, peer_1: int, peer_2: int, peer_3: int
+) -> int:
+    joining.begin_call(_media(address), slot, asterisk, tos, extend, peer, peer_1, peer_2, peer_3)
+    return 0
+
+
+@exported
+def _set_echo(address: int, slot: int, descriptor: int) -> int:
+    joining.set_echo(_media(address), slot, descriptor)
+    return 0
+
+
+@exported
+def _link(address: int, descriptor: int, slot: int, leg: int, stamped: int) -> int:
+    joining.link(_media(address), descriptor, slot, leg, stamped)
+    return 0
+
+
+@exported
+def _unlink(address: int, descriptor: int) -> int:
+    joining.unlink(_media(address), descriptor)
+    return 0
+
+
+@exported
+def _resume(address: int, slot: int) -> int:
+    joining.resume(_media(address), slot)
+    return 0
+
+
+@exported
 def _collect_stamps(address: int, descriptor: int) -> int:
     departure_stamps.collect_stamps(_media(address), descriptor)
     return 0
@@ -65,6 +98,11 @@ ENTRY_POINTS: EntryPoints = {
     "forward": (_forward, (types.uintp,)),
     "drain_queued": (_drain_queued, (types.uintp, types.int64)),
     "expect": (_expect, (types.uintp, types.int64, types.int64)),
+    "begin_call": (_begin_call, (types.uintp, *(types.int64,) * 8)),
+    "set_echo": (_set_echo, (types.uintp, types.int64, types.int64)),
+    "link": (_link, (types.uintp, *(types.int64,) * 4)),
+    "unlink": (_unlink, (types.uintp, types.int64)),
+    "resume": (_resume, (types.uintp, types.int64)),
     "beat": (_beat, (types.uintp, types.int64)),
     "collect_stamps": (_collect_stamps, (types.uintp, types.int64)),
 }

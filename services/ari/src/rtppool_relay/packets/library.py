@@ -10,12 +10,12 @@ from rtppool_core.compiled.library import address_of
 from rtppool_relay.packets.sources import SOURCES
 
 if TYPE_CHECKING:
-    # A heartbeat loads the library without numpy.
+    # No process loads numpy for a library.
     from rtppool_relay.packets.memory import Media
 
 
 class Library:
-    """The functions that Python calls, from the library in `file`."""
+    """The functions that Python calls, from the library in `file`. Of `media` they need the description alone."""
 
     def __init__(self, file: Path) -> None:
         """Load `file`.
@@ -37,6 +37,38 @@ class Library:
     def expect(self, media: Media, slot: int, highest: int) -> None:
         """Record the index of the stream's latest packet."""
         self._call("expect", media.description_address, slot, highest)
+
+    def begin_call(
+        self,
+        media: Media,
+        slot: int,
+        asterisk: int,
+        tos: int,
+        extend: int,
+        peer: int,
+        peer_1: int,
+        peer_2: int,
+        peer_3: int,
+    ) -> None:
+        """Begin a call without a stream. `peer` and its followers are the words of Asterisk's struct sockaddr."""
+        words = (peer, peer_1, peer_2, peer_3)
+        self._call("begin_call", media.description_address, slot, asterisk, tos, extend, *words)
+
+    def set_echo(self, media: Media, slot: int, descriptor: int) -> None:
+        """Send the call's packets to this socket from now on."""
+        self._call("set_echo", media.description_address, slot, descriptor)
+
+    def link(self, media: Media, descriptor: int, slot: int, leg: int, stamped: int) -> None:
+        """Enter a call's socket. `stamped`: the kernel stamps departures."""
+        self._call("link", media.description_address, descriptor, slot, leg, stamped)
+
+    def unlink(self, media: Media, descriptor: int) -> None:
+        """Clear the entry of a socket."""
+        self._call("unlink", media.description_address, descriptor)
+
+    def resume(self, media: Media, slot: int) -> None:
+        """Restore the call's state from its rows, if a former media process wrote any."""
+        self._call("resume", media.description_address, slot)
 
     def collect_stamps(self, media: Media, descriptor: int) -> None:
         """Read the stamps that wait on the socket's error queue."""

@@ -43,7 +43,7 @@ from rtppool_relay.media.sizes import ROWS_PER_SLOT
 from rtppool_relay.packets.arrivals import arrival_processor, processor, receive, was_cut
 from rtppool_relay.packets.compiled import compiled
 from rtppool_relay.packets.departure_stamps import collect_stamps, send_packet
-from rtppool_relay.packets.memory import (
+from rtppool_relay.packets.layout import (
     ASTERISK_LEG,
     FROM_ASTERISK,
     FROM_ASTERISK_WITH_SENDER,
@@ -55,8 +55,8 @@ from rtppool_relay.packets.memory import (
     ONE_IN,
     START,
     UNKNOWN,
-    Media,
 )
+from rtppool_relay.packets.memory import Media
 
 Bytes = NDArray[np.uint8]
 

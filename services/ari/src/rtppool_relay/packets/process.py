@@ -21,17 +21,17 @@ from typing import Any
 
 from rtppool_core.process.scheduling import prioritize
 from rtppool_core.process.shortage import is_shortage
-from rtppool_relay.media.launch import REAL_TIME
+from rtppool_relay.media.arguments import REAL_TIME
 from rtppool_relay.media.sizes import SLOT_BYTES, SLOTS
 from rtppool_relay.packets.attach import CallSettings, attach, attach_echo, detach_socket
-from rtppool_relay.packets.machine_code import drain_queued, forward
-from rtppool_relay.packets.memory import lay_out
+from rtppool_relay.packets.machine_code import drain_queued, forward, lay_out
 
 MAX_COMMAND_BYTES = 4096
 # One more than any command has, so that too many are noticed.
 MAX_DESCRIPTORS = 3
 MAX_ERROR_LENGTH = 500
 MAX_PORT = 65_535
+MAX_TOS = 255
 RETRY_SECONDS = 0.001
 # The commands, each with the number of descriptors that come with it.
 DESCRIPTORS_OF = {"ping": 0, "add": 2, "echo": 1, "forget_old_echo": 0, "remove": 0}
@@ -180,7 +180,10 @@ def _call_settings(command: dict[str, Any]) -> CallSettings:
     host, port = command["peer"]
     if type(port) is not int or not 0 < port <= MAX_PORT:
         raise CommandError(f"peer's port is {port!r}; accepted is a whole number from 1 to {MAX_PORT}")
-    return CallSettings((str(host), port), int(command["tos"]), bool(command["extend"]))
+    tos = int(command["tos"])
+    if not 0 <= tos <= MAX_TOS:
+        raise CommandError(f"tos is {tos}; accepted is a whole number from 0 to {MAX_TOS}")
+    return CallSettings((str(host), port), tos, bool(command["extend"]))
 
 
 def main() -> int:

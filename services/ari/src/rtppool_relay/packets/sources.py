@@ -9,12 +9,12 @@ from rtppool_core.compiled.sources import CORE, KIT, Sources
 _HERE = Path(__file__).parent
 SOURCES: Sources = {
     _HERE: (
-        "arrivals", "compiled", "departure_stamps", "entry_points", "heartbeat", "memory", "packet_path", "sources",
+        "arrivals", "compiled", "departure_stamps", "entry_points", "heartbeat", "joining", "layout", "memory",
+        "packet_path", "sources",
     ),
     _HERE.parent / "media": ("rows", "sizes"),
     CORE: (
-        *KIT, "compiled/addresses",
-        "host/beat_calls", "host/beat_loop", "host/beat_words", "host/kernel_texts", "host/own_time", "net/udp",
-        "rtp/echo_extension", "rtp/header", "rtp/serial", "units",
+        *KIT, "host/beat_calls", "host/beat_loop", "host/beat_words", "host/kernel_texts", "host/own_time",
+        "net/udp", "rtp/echo_extension", "rtp/header", "rtp/serial", "units",
     ),
 }  # fmt: skip

@@ -18,15 +18,16 @@ Columns hold many streams (`columns`). Only the baselines are computed stream by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtppool_relay.streams.columns import StreamSpans, previous, wrapped_steps
+from rtppool_relay.streams.columns import StreamSpans, previous, ranges, wrapped_steps
+from rtppool_relay.streams.histories import Histories, rank_of
 from rtppool_relay.streams.skew import POINT_NS, SkewEstimate
 
 SOURCE_BASELINE_PER_CENT = 5
@@ -37,11 +38,11 @@ SILENCE_NS = 100_000_000
 LEVEL_NS = 1_000_000_000
 MIN_LEVEL_NS = 800_000_000
 MIN_LEVEL_PACKETS = 5
+LATEST_PACKETS = 128
 # Arrivals of a longer time are judged in portions, so that each portion may show a level.
 MAX_PORTION_NS = 1_500_000_000
 # More than two clocks differ.
 MAX_DRIFT_PPM = 1_000
-MIN_HISTORY = 256
 
 Int64s = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -76,12 +77,28 @@ class Levels(NamedTuple):
     others: Sequence[tuple[Int64s, Int64s]]
 
 
+NO_LEVELS = Levels(0, 0, 0, 0, 0.0, ())
+
+
+class _Part(NamedTuple):
+    """Packets of one stream and one anchor, and the levels that they are compared with."""
+
+    rows: slice
+    anchor: int
+    levels: Levels
+
+
 @dataclass(slots=True)
 class LatenessBaseline:
-    """Baselines of one stream. Times in ns; `clock_rate_hz` is the RTP clock's."""
+    """Baselines of one stream. Times in ns; `clock_rate_hz` is the RTP clock's.
+
+    Its packets are a row of `histories`, which streams that are measured together share.
+    """
 
     clock_rate_hz: int
     threshold_ns: int
+    histories: Histories = field(default_factory=lambda: Histories(1))
+    row: int = 0
     skew: SkewEstimate = field(default_factory=SkewEstimate)
     anchor: int = 0
     ticks: int = 0
@@ -89,19 +106,20 @@ class LatenessBaseline:
     last_transit_ns: int = 0
     last_arrival_ns: int = 0
     last_marker: int = 0
-    # Low percentile of the last second's transits, while they are neither all late nor all early; None before it.
-    level_ns: int | None = None
-    _level_at_ns: int = 0
-    # Rows: arrival, transit, round trip, slewed. Valid from _start to _end; transits can be compared from _anchored on.
-    _history: Int64s = field(default_factory=lambda: np.empty((4, MIN_HISTORY), np.int64))
-    _start: int = 0
-    _end: int = 0
-    _anchored: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin the row."""
+        self.histories.begin(self.row)
 
     @property
     def beside_ns(self) -> int:
         """How far off its level a packet is beside it: half of the lateness that counts."""
         return self.threshold_ns // 2
+
+    @property
+    def level_ns(self) -> int | None:
+        """Low percentile of the last second's transits, while they are neither all late nor all early; None before."""
+        return int(self.histories.levels[self.row]) if self.histories.has_level[self.row] else None
 
     def restart(self) -> None:
         """Forget the source's baseline after a new stream or a step of the clock. The echo's stays."""
@@ -112,28 +130,8 @@ class LatenessBaseline:
     def re_anchor(self, packets_back: int = 0) -> None:
         """Begin a new anchor after a step of the talker's timeline: earlier arrivals can't be compared."""
         self.anchor += 1
-        self._anchored = self._end - packets_back
-        self.level_ns = None
+        self.histories.anchor(self.row, packets_back)
         self.skew.restart()
-
-    def add(self, packets: Int64s) -> Levels:
-        """Add packets of one anchor, and return the levels of the last 30 s.
-
-        Rows of `packets`: arrival, transit, round trip, and by how much the wall clock had been slewed.
-        """
-        self._remember(packets)
-        history, now_ns, count = self._history, int(packets[0, -1]), packets.shape[1]
-        echo_ns = _percentile(history[2, self._start : self._end], ECHO_BASELINE_PER_CENT)
-        arrivals, transits, _, slewed = history[:, self._anchored : self._end]
-        was_slewed = bool(slewed[0] != slewed[-1])
-        if not was_slewed:
-            self._measure_skew(now_ns)
-        ppm = self.skew.ppm or 0.0
-        compared = _without_drift(transits, arrivals, now_ns, ppm) if ppm else transits
-        others = [_above(compared + slewed, count)] if was_slewed else []
-        if self.skew.ppm is None and self.skew.provisional_ppm:
-            others.append(_above(_without_drift(compared, arrivals, now_ns, self.skew.provisional_ppm), count))
-        return Levels(_low(compared), int(compared.min()), echo_ns, now_ns, ppm, others)
 
     def divide(self, arrivals: Int64s, transits: Int64s, first: int, last: int) -> tuple[tuple[slice, int | None], ...]:
         """Divide the packets from `first` to `last` where they leave the level.
@@ -159,16 +157,22 @@ class LatenessBaseline:
         The place counts from the first of them, and is negative where it lies among packets before them. The flag is
         set where the new level has held for a second. None: the last of them are on the level.
         """
-        level, beside = int(transits[0]) if self.level_ns is None else self.level_ns, self.beside_ns
+        known, beside = self.level_ns, self.beside_ns
+        level = int(transits[0]) if known is None else known
         last = transits[-MIN_LEVEL_PACKETS:].tolist()
         low, high = min(last), max(last)
         moved = max(low - level, level - high)
         if moved <= beside or high - low > max(beside, moved // 2):
             return None
-        before = self._history[:2, self._anchored : self._end]
-        times, levels = np.concatenate((before, (arrivals, transits)), axis=1)
-        margin = max(beside, moved // 4)
-        outside = np.flatnonzero((levels < low - margin) | (levels > high + margin))
+        histories, margin = self.histories, max(beside, moved // 4)
+        anchored, end = int(histories.anchored[self.row]), int(histories.end[self.row])
+        # Nearly always some of the latest packets are on the old level, and earlier ones don't count.
+        for first in (max(anchored, end - LATEST_PACKETS), anchored):
+            before = histories.window(self.row, first)
+            times, levels = np.concatenate((before[:2], (arrivals, transits)), axis=1)
+            outside = np.flatnonzero((levels < low - margin) | (levels > high + margin))
+            if outside.size:
+                break
         begin = int(outside[-1]) + 1 if outside.size else 0
         held = levels[begin:][times[begin:] >= times[-1] - LEVEL_NS]
         holds = (
@@ -176,41 +180,13 @@ class LatenessBaseline:
             and times[-1] - times[begin] >= MIN_LEVEL_NS
             and np.ptp(held) <= max(beside, moved // 2)
         )
-        return begin - before.shape[1], bool(holds)
+        return begin - before.arrivals.size, bool(holds)
 
-    def _keep_level(self, low_ns: int, now_ns: int) -> None:
-        """Let the level follow the last second, unless that jumps: a new level begins with a new anchor."""
-        follows = self.level_ns is None or abs(low_ns - self.level_ns) <= self.beside_ns
-        if follows or now_ns - self._level_at_ns > BASELINE_NS:
-            self.level_ns, self._level_at_ns = low_ns, now_ns
-
-    def _remember(self, packets: Int64s) -> None:
-        count = packets.shape[1]
-        if self._end + count > self._history.shape[1]:
-            self._make_room(count)
-        end = self._end + count
-        self._history[:, self._end : end] = packets
-        kept = self._history[0, self._start : self._end]
-        self._end = end
-        self._start += int(kept.searchsorted(packets[0, -1] - BASELINE_NS))
-        self._anchored = max(self._anchored, self._start)
-
-    def _make_room(self, count: int) -> None:
-        kept = self._end - self._start
-        # A quarter more: a move every few seconds costs little, and hundreds of calls keep 30 s each.
-        size = max(MIN_HISTORY, (kept + count) * 5 // 4)
-        history = self._history if size <= self._history.shape[1] else np.empty((4, size), np.int64)
-        history[:, :kept] = self._history[:, self._start : self._end]
-        self._history, self._anchored = history, self._anchored - self._start
-        self._start, self._end = 0, kept
-
-    def _measure_skew(self, now_ns: int) -> None:
-        if not self.skew.is_due(now_ns):
-            return
-        arrivals, transits = self._history[:2, self._anchored : self._end]
-        low = _low(transits[arrivals.searchsorted(now_ns - POINT_NS) :])
-        self._keep_level(low, now_ns)
-        self.skew.add(now_ns, low)
+    def make_room(self, count: int) -> None:
+        """Move to a ring of its own where so many packets more do not fit."""
+        if not self.histories.has_room(np.array([self.row]), np.array([count])).all():
+            kept = int(self.histories.end[self.row] - self.histories.start[self.row])
+            self.histories, self.row = self.histories.copy_row(self.row, 2 * (kept + count)), 0
 
 
 def _without_drift(
@@ -220,9 +196,9 @@ def _without_drift(
     return transits - drift.astype(np.int64)
 
 
-def _percentile(values: Int64s, per_cent: int) -> int:
+def _percentile(values: NDArray[Any], per_cent: int) -> int:
     """Return a percentile, nearest rank."""
-    rank = -(-per_cent * values.size // 100) - 1
+    rank = rank_of(values.size, per_cent)
     # The method: numpy's function of this name takes as long again for a few hundred values.
     ordered = values.copy()
     ordered.partition(rank)
@@ -259,36 +235,134 @@ def measure_lateness(
     ends = spans.ends - 1
     divided = set(spans.ordinals[breaks].tolist())
     divided |= set(np.flatnonzero(arrivals[ends] - arrivals[spans.starts] > MAX_PORTION_NS).tolist())
-    parts: list[slice] = []
-    anchors: list[int] = []
-    levels: list[Levels] = []
-    for at, (baseline, (_, start, end)) in enumerate(zip(baselines, spans, strict=True)):
-        places = (np.flatnonzero(breaks[start:end]) + start).tolist() if at in divided else []
-        for first, last in _portions(arrivals, [start, *places, end]) if at in divided else ((start, end),):
-            if first in places:
-                baseline.re_anchor()
-            for part, packets_back in baseline.divide(arrivals, transits, first, last):
-                if packets_back is not None:
-                    baseline.re_anchor(packets_back)
-                levels.append(baseline.add(packets[:, part]))
-                parts.append(part)
-                anchors.append(baseline.anchor)
-    return _above_levels(packets, parts, levels, anchors)
+    breaks_of: list[list[int]] = [
+        (np.flatnonzero(breaks[start:end]) + start).tolist() if at in divided else []
+        for at, (_, start, end) in enumerate(spans)
+    ]
+    added: list[list[_Part]] = [[] for _ in baselines]
+    under_way = [
+        (at, _parts(baseline, packets, start, end, breaks_of[at], portioned=at in divided))
+        for at, (baseline, (_, start, end)) in enumerate(zip(baselines, spans, strict=True))
+    ]
+    # A part of each stream at a time: the next one depends on the levels after it. Nearly all streams have one.
+    while found := [(at, parts, part) for at, parts in under_way if (part := next(parts, None)) is not None]:
+        whole = [baselines[at] for at, _, _ in found]
+        for (at, _, part), levels in zip(found, _add(whole, [part for *_, part in found], packets), strict=True):
+            added[at].append(_Part(part, baselines[at].anchor, levels))
+        under_way = [(at, parts) for at, parts, _ in found]
+    return _above_levels(packets, [part for of in added for part in of])
 
 
-def _above_levels(packets: Int64s, parts: list[slice], levels: list[Levels], anchors: list[int]) -> Lateness:
+def _parts(
+    baseline: LatenessBaseline, packets: Int64s, start: int, end: int, breaks: list[int], *, portioned: bool
+) -> Iterator[slice]:
+    """Yield the packets of one stream in parts of one anchor, each of which is added before the next one.
+
+    `portioned`: they have breaks, or are those of a longer time.
+    """
+    arrivals, transits = packets[:2]
+    for first, last in _portions(arrivals, [start, *breaks, end]) if portioned else ((start, end),):
+        if first in breaks:
+            baseline.re_anchor()
+        for part, packets_back in baseline.divide(arrivals, transits, first, last):
+            if packets_back is not None:
+                baseline.re_anchor(packets_back)
+            yield part
+
+
+def _add(baselines: Sequence[LatenessBaseline], parts: Sequence[slice], packets: Int64s) -> list[Levels]:
+    """Add the packets of a part to each stream, and return the streams' levels of the last 30 s.
+
+    Rows of `packets`: arrival, transit, round trip, and by how much the wall clock had been slewed.
+    """
+    by_histories: dict[int, list[int]] = {}
+    for at, baseline in enumerate(baselines):
+        by_histories.setdefault(id(baseline.histories), []).append(at)
+    levels = [NO_LEVELS] * len(parts)
+    for places in by_histories.values():
+        added = _add_together([baselines[at] for at in places], [parts[at] for at in places], packets)
+        for at, level in zip(places, added, strict=True):
+            levels[at] = level
+    return levels
+
+
+def _add_together(baselines: Sequence[LatenessBaseline], parts: Sequence[slice], packets: Int64s) -> list[Levels]:
+    """As `_add`, for streams that share their histories."""
+    histories = baselines[0].histories
+    rows = np.array([baseline.row for baseline in baselines])
+    bounds = np.array([(part.start, part.stop) for part in parts])
+    counts, now_ns = bounds[:, 1] - bounds[:, 0], packets[0, bounds[:, 1] - 1]
+    histories.expire(rows, now_ns - BASELINE_NS)
+    if not histories.has_room(rows, counts).all():
+        for baseline, count in zip(baselines, counts.tolist(), strict=True):
+            baseline.make_room(count)
+        return _add(baselines, parts, packets)
+    owners, numbers = ranges(bounds[:, 0], counts)
+    own = packets if owners.size == packets.shape[1] else packets[:, numbers]
+    histories.add(rows, counts, own)
+    slewed = {
+        at: window for at, row in enumerate(rows.tolist()) if (window := histories.slewed_window(row)) is not None
+    }
+    _measure_skews(histories, baselines, rows, now_ns, slewed.keys())
+    ppm = np.array([baseline.skew.ppm or 0.0 for baseline in baselines])
+    sources, shortest = histories.source_baselines(rows, now_ns, ppm, SOURCE_BASELINE_PER_CENT)
+    echoes = histories.echo_baselines(rows, ECHO_BASELINE_PER_CENT)
+    others: list[list[tuple[Int64s, Int64s]]] = [[] for _ in rows]
+    for at, window in slewed.items():
+        drift = ppm[at]
+        compared = _without_drift(window.transits, window.arrivals, now_ns[at], drift) if drift else window.transits
+        others[at].append(_above(compared + window.slewed, int(counts[at])))
+    early = np.flatnonzero([each.skew.ppm is None and bool(each.skew.provisional_ppm) for each in baselines])
+    if early.size:
+        provisional = np.array([baselines[at].skew.provisional_ppm for at in early.tolist()])
+        lows = histories.source_baselines(rows[early], now_ns[early], provisional, SOURCE_BASELINE_PER_CENT)
+        for at, ways, low, least in zip(early.tolist(), provisional.tolist(), *(x.tolist() for x in lows), strict=True):
+            packets_of = packets[:, parts[at]]
+            transits = _without_drift(packets_of[1], packets_of[0], now_ns[at], ways)
+            others[at].append((transits - low, transits - least))
+    columns = zip(*(each.tolist() for each in (sources, shortest, echoes, now_ns, ppm)), others, strict=True)
+    return [Levels(*column) for column in columns]
+
+
+def _measure_skews(
+    histories: Histories,
+    baselines: Sequence[LatenessBaseline],
+    rows: Int64s,
+    now_ns: Int64s,
+    slewed: Collection[int],
+) -> None:
+    """Add a point to each skew that is due, and let the level follow the last second."""
+    times = enumerate(zip(baselines, now_ns.tolist(), strict=True))
+    due = [at for at, (baseline, now) in times if at not in slewed and baseline.skew.is_due(now)]
+    if not due:
+        return
+    rows, now_ns = rows[due], now_ns[due]
+    lows = histories.lows_since(rows, now_ns - POINT_NS, SOURCE_BASELINE_PER_CENT)
+    beside = np.array([baselines[at].beside_ns for at in due])
+    # Unless that jumps: a new level begins with a new anchor.
+    follows = ~histories.has_level[rows] | (np.abs(lows - histories.levels[rows]) <= beside)
+    follows |= now_ns - histories.levels_at[rows] > BASELINE_NS
+    followed = rows[follows]
+    histories.levels[followed], histories.levels_at[followed] = lows[follows], now_ns[follows]
+    histories.has_level[followed] = True
+    for at, now, low in zip(due, now_ns.tolist(), lows.tolist(), strict=True):
+        baselines[at].skew.add(now, low)
+
+
+def _above_levels(packets: Int64s, parts: Sequence[_Part]) -> Lateness:
     """Compare all packets with the levels of their part. The parts are in order and leave no packet out."""
-    of_part = np.repeat(np.arange(len(parts)), [part.stop - part.start for part in parts])
+    of_part = np.repeat(np.arange(len(parts)), [part.rows.stop - part.rows.start for part in parts])
+    levels = [part.levels for part in parts]
     source_ns, shortest_ns, echo_ns, now_ns = np.array([each[:4] for each in levels], np.int64).T[:, of_part]
     drift = np.array([each.ppm for each in levels])[of_part]
     arrivals, transits, round_trips, _ = packets
     own = _without_drift(transits, arrivals, now_ns, drift)
     source, variation = own - source_ns, own - shortest_ns
-    for part, level in zip(parts, levels, strict=True):
+    for rows, _, level in parts:
         for other_source, other_variation in level.others:
-            source[part] = np.minimum(source[part], other_source)
-            variation[part] = np.minimum(variation[part], other_variation)
-    return Lateness(source, round_trips - echo_ns, variation, np.array(anchors)[of_part])
+            source[rows] = np.minimum(source[rows], other_source)
+            variation[rows] = np.minimum(variation[rows], other_variation)
+    return Lateness(source, round_trips - echo_ns, variation, np.array([part.anchor for part in parts])[of_part])
 
 
 def _break_where_early(

@@ -30,7 +30,9 @@ from rtppool_relay.media.rows import (
     Word,
 )
 from rtppool_relay.media.sizes import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES
+from rtppool_relay.streams.call_totals import CallTotals
 from rtppool_relay.streams.columns import StreamSpans, ranges
+from rtppool_relay.streams.histories import Histories, in_pages
 from rtppool_relay.streams.steady_clock import SteadyClock
 
 # The form for computing: times in ns of the wall clock, `r` and `y` 0 in unanswered rows. `y_cpu`, `r_cpu` and
@@ -109,6 +111,8 @@ class RowRings:
     Attributes:
         words: the header's words.
         overruns: rows that were overwritten before they were read.
+        histories: the packets of the last 30 s of each slot's stream.
+        totals: the figures of each slot's call.
     """
 
     def __init__(self, memory: mmap.mmap) -> None:
@@ -123,12 +127,15 @@ class RowRings:
         self.index: Uint64s = rows["index"]
         self.answered: NDArray[np.uint16] = rows["answered"]
         # The index of the row that was taken last at each place.
-        self.taken = np.zeros(slots * _SLOT_ROWS, np.uint64)
+        self.taken: Uint64s = in_pages(1, slots * _SLOT_ROWS, np.uint64)[0]
         # Where to read next: rows from `oldest` on may still finish, the highest index seen is below `next`.
         self.epoch, self.oldest, self.next, self.ahead = np.zeros((4, slots), np.int64)
         self.ordinal, self.sent, self.mismatches, self.rows_taken, self.overruns = np.zeros((5, slots), np.int64)
         self.departures_seen = np.zeros(slots, np.int64)
+        # The index after the rows that are known to be answered; 0 for none.
+        self.following = np.zeros(slots, np.int64)
         self.counted = np.zeros((slots, len(Word)), np.uint64)
+        self.histories, self.totals = Histories(slots), CallTotals(slots)
 
     def begin(self, slot: int) -> None:
         """Read a slot from its first row on."""
@@ -136,8 +143,9 @@ class RowRings:
         for state in (self.epoch, self.oldest, self.next, self.ordinal, self.sent, self.mismatches):
             state[slot] = 0
         self.ahead[slot] = MIN_ROWS_AHEAD
-        self.rows_taken[slot] = self.overruns[slot] = self.departures_seen[slot] = 0
+        self.rows_taken[slot] = self.overruns[slot] = self.departures_seen[slot] = self.following[slot] = 0
         self.counted[slot] = 0
+        self.totals.begin(slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +209,15 @@ class RowReader:
         rings, slots = _of([self])
         if self.word(Word.EPOCH) != rings.epoch[self.slot]:
             return True
+        # All rows before this one had their answers at an earlier call.
+        following = int(rings.following[self.slot])
+        if following and not self.holds(following):
+            return False
         found, _ = _find_near(rings, slots, np.zeros(1, np.int64))
-        return not rings.answered[found.places].all()
+        if not rings.answered[found.places].all():
+            return True
+        rings.following[self.slot] = max(int(found.index.max(initial=0)) + 1, int(rings.next[self.slot]))
+        return False
 
     def holds(self, index: int) -> bool:
         """Whether the row of this index is in the ring, taken or not."""

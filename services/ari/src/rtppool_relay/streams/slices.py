@@ -284,8 +284,7 @@ class SliceStore:
         if self._times.holds(second):
             self._times.add(part)
         self.total.add(part)
-        if self._window is not None and self._window[0] <= second < self._window[1]:
-            self._window = None
+        self._outdate(second)
 
     def window(self, now_ns: int, seconds: int) -> tuple[Slice, int, int]:
         """Return the sum of the last `seconds` closed slices, with start and end of the window in Unix seconds.
@@ -317,6 +316,12 @@ class SliceStore:
             forgotten = self._slices.pop(second)
             if self._times.holds(second):
                 self._times.add(forgotten, -1)
+            self._outdate(second)
+
+    def _outdate(self, second: int) -> None:
+        """Compute the window anew where this second is in it."""
+        if self._window is not None and self._window[0] <= second < self._window[1]:
+            self._window = None
 
 
 def window_report(

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_relay.media.rows import DROP_REASONS, LOST_AFTER_NS, Word
+from rtppool_relay.streams.call_totals import CallTotals
 from rtppool_relay.streams.causes import Excess, find_causes, find_host_time
 from rtppool_relay.streams.codecs import carries_audio, is_g711
-from rtppool_relay.streams.columns import StreamSpans, bucket_pairs, buckets_of, counts_of, record_all, wrapped_steps
+from rtppool_relay.streams.columns import StreamSpans, buckets_of, counts_of, record_all, wrapped_steps
 from rtppool_relay.streams.directed_loss import DirectedLoss, EchoedRows, LossDirections
 from rtppool_relay.streams.flow import MediaFlow
 from rtppool_relay.streams.jitter import StreamJitter, update_jitter
@@ -53,9 +54,8 @@ _EVENT_WORDS = {name: Word[count.word] for name, count in COUNTS.items() if coun
 _SELDOM = sorted({*_EVENT_WORDS.values(), *DROP_REASONS.values(), Word.RETURN_FAILED})
 # Of one slot in one collection. Rows of further ones are counted, and not compared with others.
 MAX_EPOCHS = 16
-FOLDED_AFTER_BYTES = 1 << 13
-# Of the round trips that wait for the live page, which takes them every second.
-MAX_LATEST_TICKS = 16
+# Of streams that are collected together, with figures by second of their own: calls, and the probe.
+MAX_GROUPS = 2
 LATE_COUNTS = ("source", "relay", "echo", "host", "judged", "judged_with_host")
 
 
@@ -72,36 +72,21 @@ class Collected:
 
 
 @dataclass(slots=True)
-class _Unfolded:
-    """Buckets of values (16 bits each) that are not in their histogram yet, and the extremes of the values."""
-
-    buckets: bytearray
-    min_ns: int
-    max_ns: int
-
-    def add(self, buckets: bytes, min_ns: int, max_ns: int) -> None:
-        self.buckets += buckets
-        # Thrice a second for each call: `min` and `max` would take three times as long.
-        self.min_ns = min(self.min_ns, min_ns)
-        self.max_ns = max(self.max_ns, max_ns)
-
-
-@dataclass(slots=True)
 class StreamStatistics:
     """The state of one slot.
 
     All times are those of `clock`, which streams that are collected together share. Samples across a step of the wall
-    clock are dropped and counted in `samples_dropped`. `added` is `total` without the histograms of the latest ticks.
-    `dropped` counts datagrams by reason, and `streams_unjudged` the streams that replaced each other too fast.
-    `first_arrival_ns` is when the first answered packet came from Asterisk (ns of Unix time), and `first_return_ns` the
-    time from then to its return.
+    clock are dropped and counted in `samples_dropped`. `dropped` counts datagrams by reason, and `streams_unjudged` the
+    streams that replaced each other too fast. Figures by second are kept apart by `group`. `first_arrival_ns` is when
+    the first answered packet came from Asterisk (ns of Unix time), and `first_return_ns` the time from then to its
+    return.
     """
 
     reader: RowReader
     clock_rate_hz: int
     late_threshold_ns: int
     clock: SteadyClock
-    added: Slice = field(default_factory=Slice)
+    group: int = 0
     samples_dropped: int = 0
     sent_to_echo: int = 0
     return_failed: int = 0
@@ -116,8 +101,10 @@ class StreamStatistics:
     directions: LossDirections = field(default_factory=LossDirections)
     gaps: SourceGaps = field(default_factory=SourceGaps)
     losses: LossBursts = field(default_factory=LossBursts)
-    _unfolded: dict[str, _Unfolded] = field(default_factory=dict)
-    _latest_round_trips: list[Int64s] = field(default_factory=list)
+    # What is not in the columns of all calls: rare events.
+    rare: Slice = field(default_factory=Slice)
+    # At the end: another call gets the slot.
+    _last: Slice | None = None
     _epoch: int | None = None
     _first_index: int = 0
     _packet_time: PacketTime = field(init=False)
@@ -125,48 +112,39 @@ class StreamStatistics:
     def __post_init__(self) -> None:
         """Create empty baselines."""
         self._packet_time = PacketTime(self.clock_rate_hz)
-        self.lateness = LatenessBaseline(self.clock_rate_hz, self.late_threshold_ns)
+        histories, row = self.reader.rings.histories, self.reader.slot
+        self.lateness = LatenessBaseline(self.clock_rate_hz, self.late_threshold_ns, histories, row)
         self.jitter = StreamJitter(self.clock_rate_hz)
         self.source_jitter = StreamJitter(self.clock_rate_hz)
 
     @property
     def total(self) -> Slice:
         """The call's figures so far."""
-        for name in list(self._unfolded):
-            self._fold(name)
-        return self.added
+        if self._last is not None:
+            return self._last
+        total, totals = self.added, self.reader.rings.totals
+        for name in TIMES:
+            setattr(total, name, totals.histogram(self.reader.slot, name))
+        return total
 
-    def keep(self, name: str, buckets: bytes, min_ns: int, max_ns: int) -> None:
-        """Add values to the call's histogram of this name, many ticks at once, as a call is seldom read.
+    @property
+    def added(self) -> Slice:
+        """The call's figures so far, without histograms."""
+        if self._last is not None:
+            return self._last
+        added = Slice()
+        added.add(self.rare)
+        self.reader.rings.totals.add_to(added, self.reader.slot)
+        return added
 
-        `buckets` are those of the values, 16 bits each.
-        """
-        held = self._unfolded.get(name)
-        if held is None:
-            held = self._unfolded[name] = _Unfolded(bytearray(), min_ns, max_ns)
-        held.add(buckets, min_ns, max_ns)
-        if len(held.buckets) >= FOLDED_AFTER_BYTES:
-            self._fold(name)
-
-    def keep_latest(self, round_trips_ns: Int64s) -> None:
-        """Keep round trips for the live page."""
-        if len(self._latest_round_trips) < MAX_LATEST_TICKS:
-            self._latest_round_trips.append(round_trips_ns)
-
-    def take_latest_round_trips(self) -> list[Int64s]:
-        """Return the round trips (ns) that became known since the last call, in one array a tick."""
-        taken, self._latest_round_trips = self._latest_round_trips, []
-        return taken
-
-    def _fold(self, name: str) -> None:
-        held = self._unfolded.pop(name)
-        pairs = bucket_pairs(np.frombuffer(held.buckets, np.uint16))
-        getattr(self.added, name).add_buckets(pairs, held.min_ns, held.max_ns)
+    @property
+    def _answered(self) -> int:
+        return self._last.answered if self._last else self.reader.rings.totals.number(self.reader.slot, "answered")
 
     @property
     def flow(self) -> MediaFlow:
         """Packets in each direction up to the latest tick, those that wait for their answers included."""
-        returned = self.added.answered - self.return_failed
+        returned = self._answered - self.return_failed
         return MediaFlow(self.sent_to_echo, returned, self.first_return_ns, self.first_arrival_ns)
 
     @property
@@ -181,13 +159,16 @@ class StreamStatistics:
     def finish(self, now_ns: int, stalls: StallSource = NO_STALLS) -> Collected:
         """Return the last figures at a call's end. Packets unanswered for 200 ms are lost, younger ones not counted."""
         collected = collect_all([self], now_ns, SETTLED_AT_END_AFTER_NS, stalls)
-        second = now_ns // NS_PER_SLICE
+        second = _grouped(now_ns // NS_PER_SLICE, self.group)
         left = Slice()
         self._lose_missing(self.gaps.lost(now_ns, 0), second, left)
-        sums = _Sums(collected.by_second)
+        sums = _Sums()
         sums.add(self, second, left)
         sums.add_bursts(self, self.losses.finish(second))
         sums.add_directions(self, self.directions.finish())
+        for at, part in sums.of(self.group).items():
+            collected.by_second.setdefault(at, Slice()).add(part)
+        self._last = self.total
         return collected
 
     def continue_rows(self, epoch: int, first: int, last: int) -> bool:
@@ -274,14 +255,23 @@ class StreamStatistics:
             self.losses.lose((first, last, second) for first, last in runs)
 
 
+def _grouped(second: int, group: int) -> int:
+    """Return a second of a group as one number."""
+    return second * MAX_GROUPS + group
+
+
 class _Sums:
-    """Figures by second, which also go to the calls."""
+    """Figures by second and group (`_grouped`), which also go to the calls."""
 
     __slots__ = ("by_second", "times")
 
-    def __init__(self, by_second: dict[int, Slice]) -> None:
-        self.by_second = by_second
-        self.times: list[tuple[str, Int64s]] = []
+    def __init__(self) -> None:
+        self.by_second: dict[int, Slice] = {}
+        self.times: list[tuple[int, str, Int64s]] = []
+
+    def of(self, group: int) -> dict[int, Slice]:
+        """Return the figures of a group by second."""
+        return {key // MAX_GROUPS: part for key, part in self.by_second.items() if key % MAX_GROUPS == group}
 
     def at(self, second: int) -> Slice:
         found = self.by_second.get(second)
@@ -293,16 +283,16 @@ class _Sums:
         if part.is_empty():
             return
         self.at(second).add(part)
-        stream.added.add(part)
+        stream.rare.add(part)
 
     def add_bursts(self, stream: StreamStatistics, bursts: list[tuple[int, BurstCounts]]) -> None:
         for second, counts in bursts:
             self.at(second).bursts.add(counts)
-            stream.added.bursts.add(counts)
+            stream.rare.bursts.add(counts)
 
     def add_directions(self, stream: StreamStatistics, losses: list[DirectedLoss]) -> None:
         for loss in losses:
-            for part in (self.at(loss.sent_ns // NS_PER_SLICE), stream.added):
+            for part in (self.at(_grouped(loss.sent_ns // NS_PER_SLICE, stream.group)), stream.rare):
                 part.lost_to_echo += loss.to_echo
                 part.lost_from_echo += loss.from_echo
                 part.lost_undetermined += loss.undetermined
@@ -314,28 +304,47 @@ def collect_all(
     settled_after_ns: int = SETTLED_AFTER_NS,
     stalls: StallSource = NO_STALLS,
 ) -> Collected:
-    """Return the figures of all these streams that became known since the last call.
+    """As `collect_groups`, for streams of one group."""
+    if not streams:
+        return Collected({}, {})
+    return collect_groups(streams, now_ns, settled_after_ns, stalls)[streams[0].group]
+
+
+def collect_groups(
+    streams: Sequence[StreamStatistics],
+    now_ns: int,
+    settled_after_ns: int = SETTLED_AFTER_NS,
+    stalls: StallSource = NO_STALLS,
+) -> dict[int, Collected]:
+    """Return the figures that became known since the last call, for each group of these streams.
 
     `stalls` are those of this machine's processors since then and for 2.5 s before, in the time of the streams' clock.
     """
-    sums = _Sums({})
-    if not streams:
-        return Collected(sums.by_second, {})
+    sums = _Sums()
     readers = [stream.reader for stream in streams]
     for taken in _by_epoch(take_all(readers, now_ns, settled_after_ns, streams[0].clock)):
         _Batch(streams, taken, now_ns, settled_after_ns, stalls, sums).add()
     grown = count_all(readers)
     _settle(streams, grown, now_ns, sums)
-    return Collected(sums.by_second, by_counter(grown), tuple(sums.times))
+    of = np.array([stream.group for stream in streams])
+    return {
+        group: Collected(
+            sums.of(group),
+            by_counter(grown[of == group]),
+            tuple((name, values_ns) for found, name, values_ns in sums.times if found == group),
+        )
+        for group in np.unique(of).tolist()
+    }
 
 
 def _settle(streams: Sequence[StreamStatistics], grown: Uint64s, now_ns: int, sums: _Sums) -> None:
     """Count what the media processes counted, and the losses that have become final. Most streams have neither."""
-    second = now_ns // NS_PER_SLICE
+    now_second = now_ns // NS_PER_SLICE
     had_events = np.count_nonzero(grown[:, _SELDOM], axis=1).tolist()
     sent = grown[:, Word.SENT_TO_ECHO].tolist()
     for at, stream in enumerate(streams):
         stream.sent_to_echo += sent[at]
+        second = _grouped(now_second, stream.group)
         if had_events[at] or stream.gaps.are_open:
             events = Slice()
             stream.count_events(grown[at], events)
@@ -380,6 +389,9 @@ class _Batch:
         sums: _Sums,
     ) -> None:
         self._streams = streams
+        self._slots = np.array([stream.reader.slot for stream in streams])
+        self._totals = streams[0].reader.rings.totals
+        self._groups = np.array([stream.group for stream in streams])
         self._rows = read_rows(taken.rows)
         self._across_step = streams[0].clock.place(self._rows, now_ns)
         self._owners = taken.owners
@@ -425,13 +437,11 @@ class _Batch:
         rows, owners, spans = self._rows, self._owners, self._spans
         sent = np.ascontiguousarray(rows["x"])
         answered = rows["answered"] != 0
-        seconds = sent // NS_PER_SLICE
+        seconds = self._seconds_of(sent, owners)
         answers = spans.sums(answered)
-        sizes = (spans.ends - spans.starts).tolist()
-        for owner, packets, number in zip(spans.owners, sizes, answers, strict=True):
-            added = self._streams[owner].added
-            added.packets += packets
-            added.answered += number
+        slots = self._slots[spans.owners]
+        self._totals.count("packets", slots, spans.ends - spans.starts)
+        self._totals.count("answered", slots, answers)
         for second, number in counts_of(seconds):
             self._sums.at(second).packets += number
         if sum(answers) < owners.size:
@@ -447,6 +457,11 @@ class _Batch:
         if usable.any():
             whole = bool(usable.all())
             self._measure(rows if whole else rows[usable], owners if whole else owners[usable])
+
+    def _seconds_of(self, sent: Int64s, owners: Int64s) -> Int64s:
+        """Return the second and the group of each row as one number, as `_grouped` does."""
+        seconds: Int64s = sent // NS_PER_SLICE * MAX_GROUPS + self._groups[owners]
+        return seconds
 
     def _lose(self, lost: Flags, seconds: Int64s) -> None:
         at = np.flatnonzero(lost)
@@ -476,10 +491,9 @@ class _Batch:
         arrivals, sent, returned = (np.ascontiguousarray(rows[name]) for name in ("a", "x", "r"))
         round_trips = returned - sent
         residences = (sent - arrivals) + (rows["y"] - returned)
-        columns = _MeasuredRows(self._streams, owners, sent // NS_PER_SLICE, self._sums)
+        columns = _MeasuredRows(self._slots, self._totals, owners, self._seconds_of(sent, owners), self._sums)
         columns.record("round_trip", round_trips)
-        for owner, start, end in columns.spans:
-            self._streams[owner].keep_latest(round_trips[start:end])
+        self._totals.keep_latest(self._slots[owners], round_trips)
         columns.record("residence", residences)
         for owner, start, _ in columns.spans:
             if self._streams[owner].first_return_ns is None:
@@ -493,7 +507,7 @@ class _Batch:
         if not self._current.all():
             timed &= self._current[owners]
         if not timed.all():
-            columns = _MeasuredRows(self._streams, owners[timed], columns.seconds[timed], self._sums)
+            columns = _MeasuredRows(self._slots, self._totals, owners[timed], columns.seconds[timed], self._sums)
             rows, arrivals, returned = rows[timed], arrivals[timed], returned[timed]
             round_trips, residences = round_trips[timed], residences[timed]
         if arrivals.size:
@@ -513,7 +527,8 @@ class _Batch:
         if not filled.any():
             return
         rows = rows[filled]
-        columns = _MeasuredRows(self._streams, owners[filled], rows["x"] // NS_PER_SLICE, self._sums)
+        seconds = self._seconds_of(rows["x"], owners[filled])
+        columns = _MeasuredRows(self._slots, self._totals, owners[filled], seconds, self._sums)
         held = rows["echo_residence_ns"].astype(np.int64)
         columns.record("echo_residence", held)
         columns.record("network_round_trip", round_trips[filled] - held)
@@ -568,9 +583,7 @@ class _Batch:
         columns.add_jitter("jitter", after_each)
         jitters = [each.source_jitter for each in streams]
         columns.add_jitter("source_jitter", update_jitter(jitters, spans.ordinals, arrivals, timestamps, late.anchors))
-        seconds = columns.seconds[spans.ends - 1].tolist()
-        for stream, second in zip(streams, seconds, strict=True):
-            self._add_estimates(stream, second)
+        self._add_estimates(streams, columns.seconds[spans.ends - 1].tolist())
 
     def _count_late(self, columns: _MeasuredRows, rows: Rows, excess: Excess) -> None:
         columns.count("witnessed", (rows["echo_host_ns"] >= 0) | self._stalls.watching)
@@ -588,24 +601,34 @@ class _Batch:
             flags[late] = getattr(causes, name)
             columns.count(f"late_{name}", flags)
 
-    def _add_estimates(self, stream: StreamStatistics, second: int) -> None:
-        for part in (self._sums.at(second), stream.added):
-            if stream.skew_ppm is not None:
-                part.skew_sum_ppm += stream.skew_ppm
+    def _add_estimates(self, streams: Sequence[StreamStatistics], seconds: Sequence[int]) -> None:
+        """Add the skew of each stream that has one to the second of its last packet, and to its call."""
+        skews = [(stream.reader.slot, stream.skew_ppm, stream.lateness.skew.clamped) for stream in streams]
+        measured = [(slot, ppm, clamped) for slot, ppm, clamped in skews if ppm is not None]
+        for (_, ppm, clamped), second in zip(skews, seconds, strict=True):
+            if ppm is not None:
+                part = self._sums.at(second)
+                part.skew_sum_ppm += ppm
                 part.skew_count += 1
-                part.skew_clamped += stream.lateness.skew.clamped
+                part.skew_clamped += clamped
+        if measured:
+            slots, estimates, flags = zip(*measured, strict=True)
+            self._totals.add_skews(np.array(slots), estimates, flags)
 
 
 class _MeasuredRows:
-    """Answered rows of a batch. Their figures go to the seconds and to the calls."""
+    """Answered rows of a batch. Their figures go to the seconds and to the calls. `slots` are by owner."""
 
-    def __init__(self, streams: Sequence[StreamStatistics], owners: Int64s, seconds: Int64s, sums: _Sums) -> None:
+    def __init__(self, slots: Int64s, totals: CallTotals, owners: Int64s, seconds: Int64s, sums: _Sums) -> None:
+        # With their groups, as `_grouped` does.
         self.seconds = seconds
         self._spans: StreamSpans | None = None
         self._owners = owners
-        self._streams = streams
+        self._slots = slots
+        self._totals = totals
         self._sums = sums
         self._by_second: list[tuple[Slice, Flags | None]] | None = None
+        self._by_group: list[tuple[int, Flags | None]] | None = None
 
     @property
     def spans(self) -> StreamSpans:
@@ -617,14 +640,12 @@ class _MeasuredRows:
     def record(self, name: str, values_ns: Int64s) -> None:
         """Count values in the histogram of this name."""
         if TIMES[name].metric:
-            self._sums.times.append((name, values_ns))
+            for group, here in self._groups():
+                self._sums.times.append((group, name, values_ns if here is None else values_ns[here]))
         buckets = buckets_of(values_ns)
         spans = self.spans
-        small = buckets.astype(np.uint16).tobytes()
-        lows = np.minimum.reduceat(values_ns, spans.starts).tolist()
-        highs = np.maximum.reduceat(values_ns, spans.starts).tolist()
-        for (owner, start, end), low, high in zip(spans, lows, highs, strict=True):
-            self._streams[owner].keep(name, small[2 * start : 2 * end], low, high)
+        extremes = np.minimum.reduceat(values_ns, spans.starts), np.maximum.reduceat(values_ns, spans.starts)
+        self._totals.record(name, buckets, self._slots[self._owners], self._slots[spans.owners], *extremes)
         for part, here in self._slices():
             if here is None:
                 record_all(getattr(part, name), values_ns, buckets)
@@ -635,9 +656,7 @@ class _MeasuredRows:
         """Add the values up; of flags, the number that are set."""
         if not values.any():
             return
-        for owner, number in zip(self.spans.owners, self.spans.sums(values), strict=True):
-            total = self._streams[owner].added
-            setattr(total, name, getattr(total, name) + number)
+        self._totals.count(name, self._slots[self.spans.owners], self.spans.sums(values))
         for part, here in self._slices():
             number = int((values if here is None else values[here]).sum())
             setattr(part, name, getattr(part, name) + number)
@@ -647,13 +666,19 @@ class _MeasuredRows:
         compared = ~np.isnan(estimates_us)
         values = np.where(compared, estimates_us, 0.0)
         starts = self.spans.starts
-        sums, maxima = np.add.reduceat(values, starts).tolist(), np.maximum.reduceat(values, starts).tolist()
-        for owner, *figures in zip(self.spans.owners, sums, self.spans.sums(compared), maxima, strict=True):
-            self._streams[owner].added.add_jitter(name, *figures)
+        sums, maxima = np.add.reduceat(values, starts), np.maximum.reduceat(values, starts)
+        self._totals.add_jitter(name, self._slots[self.spans.owners], sums, self.spans.sums(compared), maxima)
         for part, here in self._slices():
             inside = values if here is None else values[here]
             count = int(np.count_nonzero(compared if here is None else compared & here))
             part.add_jitter(name, float(inside.sum()), count, float(inside.max()))
+
+    def _groups(self) -> list[tuple[int, Flags | None]]:
+        if self._by_group is None:
+            groups = self.seconds % MAX_GROUPS
+            found = np.unique(groups).tolist()
+            self._by_group = [(each, None if len(found) == 1 else groups == each) for each in found]
+        return self._by_group
 
     def _slices(self) -> list[tuple[Slice, Flags | None]]:
         if self._by_second is None:

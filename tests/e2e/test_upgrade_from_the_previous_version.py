@@ -104,9 +104,12 @@ def adopted(kube: Kube, node: str) -> dict[str, Any]:
 
 
 def ports_of(kube: Kube) -> set[int]:
+    """Return the relays' range by their variables: a relay that hands its calls over declares no ports."""
     relays = kube.get("daemonset", "rtp-pool-relay", "--namespace", NAMESPACE)
-    ports = relays["spec"]["template"]["spec"]["containers"][0]["ports"]
-    return {port["hostPort"] for port in ports if port["protocol"] == "UDP"}
+    variables = relays["spec"]["template"]["spec"]["containers"][0]["env"]
+    (text,) = (each["value"] for each in variables if each["name"] == "PORT_RANGE")
+    first, last = map(int, text.split("-"))
+    return set(range(first, last + 1))
 
 
 def left(kube: Kube) -> set[str]:

@@ -79,9 +79,18 @@ class ReferenceProcess:
 
 @asynccontextmanager
 async def running(program: Path, *arguments: object) -> AsyncIterator[ReferenceProcess]:
-    """Run a program for the length of the block. Its standard error is this process's."""
+    """Run a program for the length of the block. Its standard error is this process's.
+
+    It has a session of its own, as our programs have: the kernel schedules each session as a group (sched(7),
+    autogroup), and the switches of a group of its own cost more.
+    """
+    command = ("setpriv", "--pdeathsig", "KILL", "--", program, *map(str, arguments))
     process = await asyncio.create_subprocess_exec(
-        program, *map(str, arguments), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 20
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 20,
+        start_new_session=True,
     )
     reference = ReferenceProcess(program.name, process)
     try:

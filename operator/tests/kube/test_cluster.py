@@ -98,7 +98,16 @@ def test_a_pod_that_does_not_run_is_none(missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("annotated", "port"), [("9190", 9190), ("0", 9090), ("65536", 9090), ("+9190", 9090), ("9190 ", 9090), ("", 9090)]
+    ("annotated", "port"),
+    [
+        ("9190", 9190),
+        ("0", 9090),
+        ("65536", 9090),
+        ("+9190", 9090),
+        ("9190 ", 9090),
+        ("", 9090),
+        ("9" * 5_000, 9090),
+    ],
 )
 def test_the_port_of_a_relay_is_that_of_its_annotation_or_the_declared_one(annotated: str, port: int) -> None:
     relay = relay_of(relay_pod(annotations={PORT_ANNOTATION: annotated}))

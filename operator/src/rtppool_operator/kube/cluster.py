@@ -305,7 +305,8 @@ def relay_of(pod: Mapping[str, Any]) -> RelayPod | None:
 def _http_port(pod: Mapping[str, Any]) -> int | None:
     """Return the relay's HTTP port: of the annotation, or the declared port `http`."""
     text = (pod["metadata"].get("annotations") or {}).get(PORT_ANNOTATION, "")
-    if text.isascii() and text.isdecimal() and 1 <= int(text) <= MAX_PORT:
+    # Python refuses to read a number of thousands of digits.
+    if len(text) <= len(str(MAX_PORT)) and text.isascii() and text.isdecimal() and 1 <= int(text) <= MAX_PORT:
         return int(text)
     declared = (port for container in pod["spec"]["containers"] for port in container.get("ports") or [])
     return next((int(port["containerPort"]) for port in declared if port.get("name") == RELAY_PORT_NAME), None)

@@ -84,7 +84,7 @@ async def running(program: Path, *arguments: object) -> AsyncIterator[ReferenceP
     It has a session of its own, as our programs have: the kernel schedules each session as a group (sched(7),
     autogroup), and the switches of a group of its own cost more.
     """
-    command = ("setpriv", "--pdeathsig", "KILL", "--", program, *map(str, arguments))
+    command = ["setpriv", "--pdeathsig", "KILL", "--", str(program), *map(str, arguments)]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,

@@ -46,6 +46,10 @@ FILLED_OFFSET = MARK_END - 1
 HOST_OFFSET = MARK_END
 MEASURED = struct.Struct("!IQQ")
 MEASURED_OFFSET = HOST_OFFSET + 2
+# Its parts: the count has 4 bytes, and each time 8.
+COUNT_OFFSET = MEASURED_OFFSET
+RECEIVED_OFFSET = COUNT_OFFSET + 4
+SENT_OFFSET = RECEIVED_OFFSET + 8
 # All that the echo fills, from `FILLED_OFFSET` on.
 FILLED = struct.Struct("!BHIQQ")
 HOST_UNIT_NS = 32_000

@@ -102,9 +102,9 @@ _EXTENDED_FIRST_BYTE = extension.FIRST_BYTE
 _MARK_OFFSET = extension.MARK_OFFSET
 _FILLED_OFFSET = extension.FILLED_OFFSET
 _HOST_OFFSET = extension.HOST_OFFSET
-_COUNT_OFFSET = extension.MEASURED_OFFSET
-_RECEIVED_OFFSET = _COUNT_OFFSET + 4
-_SENT_OFFSET = _RECEIVED_OFFSET + 8
+_COUNT_OFFSET = extension.COUNT_OFFSET
+_RECEIVED_OFFSET = extension.RECEIVED_OFFSET
+_SENT_OFFSET = extension.SENT_OFFSET
 # Of a struct sockaddr: family and port, then the address; sockaddr_in6 has the flow between them.
 _PORT_END = 4
 _IPV4_END = 8

@@ -20,9 +20,9 @@ _MARK = tuple(echo_extension.UNFILLED_MARK)
 _MARK_OFFSET = echo_extension.MARK_OFFSET
 _FILLED_OFFSET = echo_extension.FILLED_OFFSET
 _HOST_OFFSET = echo_extension.HOST_OFFSET
-_COUNT_OFFSET = echo_extension.MEASURED_OFFSET
-_RECEIVED_OFFSET = _COUNT_OFFSET + 4
-_SENT_OFFSET = _RECEIVED_OFFSET + 8
+_COUNT_OFFSET = echo_extension.COUNT_OFFSET
+_RECEIVED_OFFSET = echo_extension.RECEIVED_OFFSET
+_SENT_OFFSET = echo_extension.SENT_OFFSET
 
 
 def has_extension(data: Any, start: int, size: int) -> bool:

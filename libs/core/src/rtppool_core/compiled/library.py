@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from typing import Any
 
 from rtppool_core.compiled.sources import Sources, source_stamp
 
@@ -40,6 +41,6 @@ class Library:
         return result.value
 
 
-def address_of(memory: memoryview) -> int:
-    """Return the address of writable memory."""
+def address_of(memory: Any) -> int:
+    """Return the address of a writable buffer."""
     return ctypes.addressof(ctypes.c_char.from_buffer(memory))

@@ -6,7 +6,6 @@ only the description of theirs. So this module imports no numpy, which would tak
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import platform
 import socket
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any, NamedTuple
 
+from rtppool_core.compiled.library import address_of
 from rtppool_core.net import udp
 from rtppool_core.rtp.echo_extension import EXTENSION_BYTES, UNFILLED
 from rtppool_relay.media.sizes import HEADER_BYTES, ROW_BYTES, ROWS_PER_SLOT, SLOT_BYTES
@@ -182,7 +182,7 @@ class Layout:
         self.offsets = dict(_offsets(self.arrays))
         last = next(reversed(self.arrays))
         self.own = mmap.mmap(-1, self.offsets[last] + self.arrays[last].item_bytes * prod(self.arrays[last].shape))
-        self._begin = _address_of(self.own)
+        self._begin = address_of(self.own)
         self._fill()
         words = [word for name in FIELDS for word in self._describe(name)]
         self._write("description", *words)
@@ -201,9 +201,9 @@ class Layout:
             array = self.arrays[name]
             return (self.address(name), *array.shape, *array.strides)
         if name == "words":
-            return (_address_of(self.memory), self.slots, HEADER_BYTES // 8, SLOT_BYTES, 8)
+            return (address_of(self.memory), self.slots, HEADER_BYTES // 8, SLOT_BYTES, 8)
         if name == "rows":
-            return (_address_of(self.memory) + HEADER_BYTES, self.slots, ROWS_PER_SLOT, SLOT_BYTES, ROW_BYTES)
+            return (address_of(self.memory) + HEADER_BYTES, self.slots, ROWS_PER_SLOT, SLOT_BYTES, ROW_BYTES)
         if name in self.numbers:
             return (self.numbers[name],)
         return (self.address(name.removesuffix("_address")),)
@@ -244,7 +244,3 @@ def _offsets(arrays: Mapping[str, Array]) -> Iterator[tuple[str, int]]:
         yield name, at
         size = array.item_bytes * prod(array.shape)
         at += -(-size // _ALIGNED_TO_BYTES) * _ALIGNED_TO_BYTES
-
-
-def _address_of(buffer: Any) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))

@@ -14,7 +14,8 @@ SOURCES: Sources = {
     ),
     _HERE.parent / "media": ("rows", "sizes"),
     CORE: (
-        *KIT, "host/beat_calls", "host/beat_loop", "host/beat_words", "host/kernel_texts", "host/own_time",
-        "net/udp", "rtp/echo_extension", "rtp/header", "rtp/serial", "units",
+        *KIT, "compiled/library",
+        "host/beat_calls", "host/beat_loop", "host/beat_words", "host/kernel_texts", "host/own_time", "net/udp",
+        "rtp/echo_extension", "rtp/header", "rtp/serial", "units",
     ),
 }  # fmt: skip

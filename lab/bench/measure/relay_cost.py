@@ -1,4 +1,7 @@
-"""CPU time per packet at 100 calls: our media process and our whole relay against every other available relay."""
+"""CPU time per packet at 100 calls: our media process and our whole relay against every other available relay.
+
+All have the same scheduling. The relay in C runs once more with the kernel's slices: the difference is their cost.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from lab.bench.load.traffic import NS_PER_US, Traffic, through
 from lab.bench.measure.interleaved import interleaved
 from lab.bench.results.figures import Figure, Result, ratios
 from lab.bench.session import Session
-from lab.bench.subjects.relays import GO, OURS, RTPENGINE, C, relays
+from lab.bench.subjects.relays import C_OF_LONG_SLICES, GO, OURS, RTPENGINE, C, c_relay_of_long_slices, relays
 
 CALLS = 100
 SECONDS_AROUND = 7.0  # start, warm-up, last answers
@@ -18,12 +21,12 @@ ABSENCE_REASONS = {RTPENGINE: "rtpengine is not installed", GO: "go is not insta
 
 def estimated_seconds(session: Session) -> float:
     """Return the duration of all rounds."""
-    return (session.rounds + 1) * len(relays(session)) * (session.seconds + SECONDS_AROUND)
+    return (session.rounds + 1) * (len(relays(session)) + 1) * (session.seconds + SECONDS_AROUND)
 
 
 async def run(session: Session) -> Result:
     """Measure interleaved rounds of every relay."""
-    starts = relays(session)
+    starts = {**relays(session), C_OF_LONG_SLICES: c_relay_of_long_slices(session)}
     found = await interleaved(
         session, list(starts), lambda name: through(session, starts[name], CALLS, session.seconds)
     )
@@ -34,6 +37,13 @@ async def run(session: Session) -> Result:
         Figure(f"CPU per packet, {CALLS} calls: whole relay ÷ C epoll relay", _against(whole, found, C), target=1.3),
         _other(media, found, RTPENGINE, 0.7),
         _other(media, found, GO, 0.58),
+    ]
+    short, long = ([traffic.whole for traffic in found[name]] for name in (C, C_OF_LONG_SLICES))
+    figures += [
+        Figure(
+            f"CPU per packet, {CALLS} calls: C epoll relay with short ÷ with the kernel's slices", ratios(short, long)
+        ),
+        Figure(f"CPU per packet, {CALLS} calls: media process ÷ {C_OF_LONG_SLICES}", ratios(media, long)),
     ]
     control = [traffic.cpu_us_per_packet["control"] for traffic in found[OURS]]
     figures += [
@@ -55,7 +65,7 @@ async def run(session: Session) -> Result:
     ]
     for name, rounds in found.items():
         if name != OURS:
-            figures.append(Figure(f"CPU per packet: {name} relay", [traffic.whole for traffic in rounds], "µs"))
+            figures.append(Figure(f"CPU per packet: {name}", [traffic.whole for traffic in rounds], "µs"))
         figures.extend(_round_trips(name, rounds))
         figures.append(
             Figure(

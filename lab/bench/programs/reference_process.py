@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.base.errors import LabError
+from lab.bench.programs.short_slices import with_short_slices
 
 ANSWER_SECONDS = 30.0
 
@@ -78,15 +79,17 @@ class ReferenceProcess:
 
 
 @asynccontextmanager
-async def running(program: Path, *arguments: object) -> AsyncIterator[ReferenceProcess]:
+async def running(program: Path, *arguments: object, short_slices: bool = False) -> AsyncIterator[ReferenceProcess]:
     """Run a program for the length of the block. Its standard error is this process's.
 
     It has a session of its own, as our programs have: the kernel schedules each session as a group (sched(7),
-    autogroup), and the switches of a group of its own cost more.
+    autogroup), and the switches of a group of its own cost more. `short_slices`: it asks the kernel for what our packet
+    processes ask for.
     """
-    command = ["setpriv", "--pdeathsig", "KILL", "--", str(program), *map(str, arguments)]
+    command = [str(program), *map(str, arguments)]
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *("setpriv", "--pdeathsig", "KILL", "--"),
+        *(with_short_slices(command) if short_slices else command),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 20,

@@ -15,6 +15,7 @@ from lab.bench.subjects.own import own_relay
 from lab.bench.subjects.rtpengine import rtpengine
 
 OURS, C, GO, RTPENGINE = "rtp-pool", "C epoll", "Go", "rtpengine"
+C_OF_LONG_SLICES = "C epoll, kernel's slices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,10 @@ StartRelay = Callable[[Sequence[int], Path], AbstractAsyncContextManager[Running
 
 
 def relays(session: Session) -> dict[str, StartRelay]:
-    """Return the available relays by name, ours first."""
+    """Return the available relays by name, ours first.
+
+    All are scheduled alike: with the short slices that ours asks for, and without real-time priority.
+    """
     programs = session.programs
     found: dict[str, StartRelay] = {
         OURS: partial(_start_ours, session.library),
@@ -42,20 +46,24 @@ def relays(session: Session) -> dict[str, StartRelay]:
     return found
 
 
+def c_relay_of_long_slices(session: Session) -> StartRelay:
+    """Return the relay in C with the slices that the kernel gives: the difference is what short slices cost."""
+    return partial(_start_reference, session.programs.relay, short_slices=False)
+
+
 @asynccontextmanager
 async def _start_ours(library: Mapping[str, str], ports: Sequence[int], folder: Path) -> AsyncIterator[RunningRelay]:
-    """Run our relay as images have it: every statistic on, the header extension off.
-
-    It has no real-time priority, because no other candidate has it.
-    """
+    """Run our relay as images have it: every statistic on, the header extension off."""
     async with own_relay(ports, folder, {"MEDIA_SCHEDULING": "fair", **library}) as relay:
         yield RunningRelay(relay.peers, lambda: {**relay.processes(), "heartbeat": relay.heartbeat_pids()})
 
 
 @asynccontextmanager
-async def reference_relay(program: Path, ports: Sequence[int], peers: Sequence[int]) -> AsyncIterator[ReferenceProcess]:
+async def reference_relay(
+    program: Path, ports: Sequence[int], peers: Sequence[int], *, short_slices: bool = False
+) -> AsyncIterator[ReferenceProcess]:
     """Run a reference relay with one call for each port and its peer, for the length of the block."""
-    async with running(program, ECHO_PORT) as process:
+    async with running(program, ECHO_PORT, short_slices=short_slices) as process:
         for mine, theirs in zip(ports, peers, strict=True):
             process.send(f"{mine} {theirs}")
         process.close_input()
@@ -64,9 +72,11 @@ async def reference_relay(program: Path, ports: Sequence[int], peers: Sequence[i
 
 
 @asynccontextmanager
-async def _start_reference(program: Path, ports: Sequence[int], _folder: Path) -> AsyncIterator[RunningRelay]:
+async def _start_reference(
+    program: Path, ports: Sequence[int], _folder: Path, *, short_slices: bool = True
+) -> AsyncIterator[RunningRelay]:
     peers = range(FIRST_RELAY_PORT, FIRST_RELAY_PORT + len(ports))
-    async with reference_relay(program, peers, ports) as process:
+    async with reference_relay(program, peers, ports, short_slices=short_slices) as process:
         yield RunningRelay(peers, lambda: {"media": [process.pid]})
 
 

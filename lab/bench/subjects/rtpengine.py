@@ -16,6 +16,7 @@ from lab.base.places import LOOPBACK, inherited_variables
 from lab.base.processes import Process
 from lab.base.waiting import wait_until
 from lab.bench.places import FIRST_RELAY_PORT, LAST_RELAY_PORT, RTPENGINE_CONTROL_PORT
+from lab.bench.programs.short_slices import with_short_slices
 from lab.bench.subjects import bencode
 
 PACKAGE = "rtpengine-daemon"
@@ -76,7 +77,7 @@ async def rtpengine(
         "--log-stderr",
         "--log-level=4",
     ]
-    process = Process("rtpengine", command, inherited_variables(), folder / "rtpengine.log")
+    process = Process("rtpengine", with_short_slices(command), inherited_variables(), folder / "rtpengine.log")
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             control.settimeout(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from lab.bench.load.streams import stream_of
 from lab.bench.places import ECHO_PORT
 from lab.bench.programs.compiled import Programs, compile_all
 from lab.bench.programs.reference_process import ANSWER_SECONDS, running
+from lab.bench.programs.short_slices import with_short_slices
 from lab.bench.subjects.echoes import reference_echo
 
+SCHEDULER_TEXT = Path("/proc/self/sched")
 CALLS, PACKETS, SEED = 3, 10, 7
 SECONDS = PACKETS * 0.020
 
@@ -104,3 +107,13 @@ async def test_a_stall_is_logged_from_its_stop_to_its_continuation(programs: Pro
     assert found.begins.size == 1
     assert found.begins[0] - began_ns > 9_000_000
     assert found.total_ns > 4_000_000
+
+
+@pytest.mark.skipif(
+    "se.slice" not in (SCHEDULER_TEXT.read_text() if SCHEDULER_TEXT.exists() else ""),
+    reason="Linux before 6.12 has no slices of a thread",
+)
+def test_a_program_with_short_slices_has_those_of_our_packet_processes() -> None:
+    text = subprocess.check_output(with_short_slices([shutil.which("cat") or "", str(SCHEDULER_TEXT)]), text=True)
+    [slice_ns] = [int(line.split()[-1]) for line in text.splitlines() if line.startswith("se.slice ")]
+    assert slice_ns == 100_000

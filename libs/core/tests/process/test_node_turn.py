@@ -114,6 +114,43 @@ async def test_a_holder_of_another_user_is_logged_and_not_waited_for(
     ]
 
 
+async def test_a_process_of_another_user_waits_and_cannot_ask_the_former_to_leave(name: str) -> None:
+    asked: list[bool] = []
+    former = NodeTurn(name, "http 9090", users=frozenset())
+    following = NodeTurn(name, "http 9190", ask_after_seconds=0.01)
+    await former.take(lambda: asked.append(True))
+    waiting = await standing_by(following)
+    assert asked == []
+    former.release()
+    await asyncio.wait_for(waiting, WAIT_SECONDS)
+    following.release()
+
+
+async def test_a_process_that_the_former_turns_away_tries_again_after_a_pause(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, tries = asyncio.open_unix_connection, 0
+
+    async def counted(address: str, limit: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        nonlocal tries
+        tries += 1
+        return await connect(address, limit=limit)
+
+    former, following = NodeTurn(name), NodeTurn(name)
+    await former.take(nothing)
+    connections = [await connect(f"\0{name}") for _ in range(MAX_WAITING)]
+    for reader, _ in connections:
+        await reader.readline()
+    monkeypatch.setattr(asyncio, "open_unix_connection", counted)
+    waiting = await standing_by(following)
+    assert 0 < tries < 20
+    former.release()
+    await asyncio.wait_for(waiting, WAIT_SECONDS)
+    for _, writer in connections:
+        writer.close()
+    following.release()
+
+
 async def test_turns_of_other_names_do_not_wait(name: str) -> None:
     one, other = NodeTurn(name), NodeTurn(f"{name}-other")
     await one.take(nothing)

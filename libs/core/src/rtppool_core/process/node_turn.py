@@ -31,8 +31,8 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7), SO_PEERCRED)
 class NodeTurn:
     """The turn of one program under a name that all its processes on the node share.
 
-    `endpoint` names the place where the process will answer probes. `users` may hold the turn: by default root and the
-    user of this process.
+    `endpoint` names the place where the process will answer probes. `users` may hold the turn and ask its holder to
+    leave: by default root and the user of this process. Any user may wait.
     """
 
     def __init__(
@@ -75,11 +75,15 @@ class NodeTurn:
 
     def keep(self, transport: asyncio.Transport) -> bool:
         """Keep the connection of a process that stands by; return False where it must be closed."""
-        if self._released or len(self._waiting) >= MAX_WAITING or _user_of(transport) not in self._users:
+        if self._released or len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting.add(transport)
         transport.write(self._endpoint + b"\n")
         return True
+
+    def may_ask(self, transport: asyncio.Transport) -> bool:
+        """Return whether the process at the other end may ask this one to leave."""
+        return _user_of(transport) in self._users
 
     def forget(self, transport: asyncio.Transport) -> None:
         """Forget a connection that has ended."""
@@ -115,7 +119,11 @@ class NodeTurn:
         try:
             if _user_of(writer.transport) not in self._users:
                 return False
-            if await _first_line(reader) in (self._endpoint, None):
+            endpoint = await _first_line(reader)
+            if endpoint is None:  # It leaves, or keeps enough connections.
+                await asyncio.sleep(_RETRY_SECONDS)
+                return True
+            if endpoint == self._endpoint:
                 await _until_closed(reader)
                 return True
             with contextlib.suppress(TimeoutError):
@@ -147,8 +155,12 @@ class _NextProcess(asyncio.Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._transport is not None and data == _LEAVE:
+        if self._transport is None or data != _LEAVE:
+            return
+        if self._turn.may_ask(self._transport):
             self._asked()
+        else:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 asyncio's signature
         if self._transport is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,13 @@ prioritize(real_time=sys.argv[1] == "real-time")
 print(os.sched_getscheduler(0))
 """
 MAY = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
+SLICES = """
+from pathlib import Path
+from rtppool_core.process import scheduling
+scheduling.{ask}()
+[line] = [line for line in Path("/proc/self/sched").read_text().splitlines() if line.startswith("se.slice ")]
+print(line.split()[-1])
+"""
 ASK_HIGHER = """
 import os
 from rtppool_core.process.scheduling import ask_for_real_time
@@ -51,6 +59,15 @@ def test_this_process_is_ordinary_and_one_that_is_gone_is_not_real_time() -> Non
     gone.wait()
     assert not is_real_time(os.getpid())
     assert not is_real_time(gone.pid)
+
+
+@pytest.mark.parametrize(("ask", "slice_ns"), [("ask_for_short_slices", 100_000), ("ask_for_long_slices", 100_000_000)])
+def test_a_thread_has_the_slices_that_it_asks_for(ask: str, slice_ns: int) -> None:
+    scheduler = Path("/proc/self/sched")
+    if not scheduler.exists() or "se.slice " not in scheduler.read_text():
+        pytest.skip("Linux before 6.12, or one without /proc/PID/sched, shows no slices")
+    shown = subprocess.check_output([sys.executable, "-c", SLICES.format(ask=ask)], text=True)  # noqa: S603
+    assert int(shown) == slice_ns
 
 
 def test_a_priority_above_the_lowest_is_had_where_it_is_permitted() -> None:

@@ -59,7 +59,9 @@ log = logging.getLogger(__name__)
 COMPARE_CLOCKS_SECONDS = 0.1
 # The jobs run together with the comparison of clocks: each wake-up of this process costs.
 TOGETHER_SECONDS = COMPARE_CLOCKS_SECONDS
-COLLECT_PROBE_SECONDS = 0.25
+COLLECT_PROBE_SECONDS = 0.3
+# Of all pauses between portions of a collection, which is repeated every second.
+MAX_PAUSES_SECONDS = 0.4
 REFRESH_CREDENTIALS_SECONDS = 5.0
 TRY_PORTS_SECONDS = 2.0
 CHECK_HOST_SECONDS = 5.0
@@ -311,9 +313,17 @@ class Relay:
             self._preflight.check()
 
     async def _collect_figures(self) -> None:
-        now_ns = self._compare_clocks()
-        self._measurement.tick(now_ns, time.monotonic_ns())
+        """Collect in portions. After each, packets that waited have the processors for as long as it took."""
+        loop, measurement = asyncio.get_running_loop(), self._measurement
+        portions = list(measurement.portions())
+        for portion in portions:
+            began = loop.time()
+            measurement.collect_portion(portion, self._compare_clocks())
+            if portion is not portions[-1]:
+                await asyncio.sleep(min(loop.time() - began, MAX_PAUSES_SECONDS / len(portions)))
+        measurement.end_tick(time.monotonic_ns())
         if self._http is not None:
+            now_ns = self._compare_clocks()
             await self._jobs.attempt("publishing live figures", partial(self._http.publish_figures, now_ns))
 
     def _compare_report(self) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from row_slot import MS, PACKET_NS, T0, Slot, after
 
-from rtppool_relay.figures.measurement import MAX_DEPARTURE_ERRORS, DepartureErrors, Measurement
+from rtppool_relay.figures.measurement import MAX_DEPARTURE_ERRORS, MAX_TOGETHER, DepartureErrors, Measurement
 from rtppool_relay.streams.stalls import Stalls
 from rtppool_relay.streams.steady_clock import SteadyClock
 
@@ -48,6 +48,30 @@ def test_a_probe_is_read_between_ticks_while_its_echo_is_not_known_to_answer() -
     assert read() == 2
     measurement.tick(after(3, 0), 0)
     assert measurement.kinds["probe"].store.total.answered == 3
+
+
+def test_portions_of_nearly_one_size_have_every_stream_once() -> None:
+    streams = 2 * MAX_TOGETHER + 1
+    slot, measurement = Slot(), Measurement(SteadyClock())
+    for number in range(streams):
+        measurement.add_stream(number, "calls", slot.statistics())
+    portions = list(measurement.portions())
+    assert sorted(number for portion in portions for number in portion) == list(range(streams))
+    sizes = [len(portion) for portion in portions]
+    assert (len(sizes), min(sizes), max(sizes)) == (3, streams // 3, streams // 3 + 1)
+    assert list(Measurement(SteadyClock()).portions()) == []
+
+
+def test_a_portion_leaves_out_a_call_that_has_ended_meanwhile() -> None:
+    slot, measurement = Slot(), Measurement(SteadyClock())
+    measurement.add_stream(0, "calls", slot.statistics())
+    slot.row(0)
+    [portion] = measurement.portions()
+    measurement.end_stream(0, after(3, 0))
+    measurement.collect_portion(portion, after(3, 0))
+    measurement.end_tick(0)
+    assert measurement.kinds["calls"].store.total.answered == 1
+    assert measurement.echo.reachable
 
 
 def test_the_stalls_known_at_a_collection_are_the_hosts_share_of_its_packets_and_of_a_calls_last_ones() -> None:

@@ -73,16 +73,21 @@ class PeriodicJobs:
         return tuple(state.problem for state in self._states.values() if state.problem is not None)
 
     async def repeat(self, name: str, interval_seconds: float, job: Job) -> None:
-        """Run a job now, and again `interval_seconds` after each round, or at the nearest time together with others."""
-        while True:
-            await self.attempt(name, job)
-            await asyncio.sleep(self._pause(interval_seconds))
+        """Run a job now, and again `interval_seconds` after each round.
 
-    def _pause(self, interval_seconds: float) -> float:
-        together, now = self._together_seconds, asyncio.get_running_loop().time()
+        Jobs that run together do so at the nearest time of all to `interval_seconds` after the beginning of a round.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await self.attempt(name, job)
+            await asyncio.sleep(self._pause(began, loop.time(), interval_seconds))
+
+    def _pause(self, began: float, now: float, interval_seconds: float) -> float:
+        together = self._together_seconds
         if together is None or interval_seconds < together:
             return interval_seconds
-        return max(together / 2, round((now + interval_seconds) / together) * together - now)
+        return max(together / 2, round((began + interval_seconds) / together) * together - now)
 
     async def keep_running(self, name: str, job: Callable[[], Awaitable[None]]) -> None:
         """Run an endless job, and start it again after it has failed or returned."""

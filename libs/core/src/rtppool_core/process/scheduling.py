@@ -6,8 +6,8 @@ twentieth of every second for ordinary threads.
 
 Without permission, the process asks for short slices. Linux (EEVDF) lets the running thread finish its slice, 3 ms by
 default, which makes a packet late. Among waiting threads it prefers the one whose slice would end first. Since 6.12 a
-thread may ask for a shorter slice of its own (sched_setattr(2)). It gets the same share of the processor, sooner and in
-smaller parts.
+thread may ask for a slice of its own (sched_setattr(2)). With a short one it gets the same share of the processor,
+sooner and in smaller parts. With a long one it gives way: a thread that wakes takes the processor from it at once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import platform
 import struct
 
 # The first version of struct sched_attr: size, policy, flags, nice, priority, then runtime (the slice of an ordinary
-# thread), deadline and period in ns. The kernel accepts no slice below 0.1 ms.
+# thread), deadline and period in ns. The kernel limits slices to these.
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 _SCHED_OTHER = 0
 REAL_TIME_POLICIES = frozenset({os.SCHED_RR, os.SCHED_FIFO})
-_MIN_SLICE_NS = 100_000
+_MIN_SLICE_NS, _MAX_SLICE_NS = 100_000, 100_000_000
 _SYSTEM_CALLS = {"x86_64": 314, "aarch64": 274}
 
 
@@ -58,9 +58,18 @@ def ask_for_short_slices() -> bool:
 
     Before Linux 6.12 the request has no effect.
     """
+    return _ask_for_slices(_MIN_SLICE_NS)
+
+
+def ask_for_long_slices() -> bool:
+    """As `ask_for_short_slices`, for a thread that computes for longer and is to give way to all others."""
+    return _ask_for_slices(_MAX_SLICE_NS)
+
+
+def _ask_for_slices(slice_ns: int) -> bool:
     number = _SYSTEM_CALLS.get(platform.machine())
     if number is None:
         return False
     nice = os.getpriority(os.PRIO_PROCESS, 0)
-    attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, _SCHED_OTHER, 0, nice, 0, _MIN_SLICE_NS, 0, 0)
+    attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, _SCHED_OTHER, 0, nice, 0, slice_ns, 0, 0)
     return bool(ctypes.CDLL(None).syscall(number, 0, attributes, 0) == 0)

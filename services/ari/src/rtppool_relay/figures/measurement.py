@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -28,6 +28,8 @@ StreamKind = Literal["calls", "probe"]
 KINDS: tuple[StreamKind, ...] = ("calls", "probe")
 # Answers that are not used still show that the echo is reachable.
 UNUSED_ANSWERS = (Word.UNMATCHED, Word.DUPLICATE_ECHO, Word.TOO_LATE)
+# Streams that are collected at once. On two processors under load, packets wait for the computation of hundreds.
+MAX_TOGETHER = 150
 # Ten calls give this many in a minute.
 MAX_DEPARTURE_ERRORS = 1024
 
@@ -124,7 +126,9 @@ class Measurement:
         self.departures = DepartureErrors()
         self.host = HostTime()
         self._streams: dict[int, tuple[StreamKind, StreamStatistics]] = {}
-        self._collected_ns: dict[StreamKind, int] = dict.fromkeys(KINDS, 0)
+        # When each slot was collected, and when any was.
+        self._collected_ns: dict[int, int] = {}
+        self._latest_ns = 0
         self._flaws_before = Flaws()
         # Until the next collection; None: not added up yet.
         self._flaws: Flaws | None = None
@@ -157,6 +161,7 @@ class Measurement:
     def end_stream(self, slot: int, now_ns: int) -> None:
         """Add the slot's last figures."""
         kind, statistics = self._streams.pop(slot)
+        self._collected_ns.pop(slot, None)
         self._take(kind, statistics.finish(now_ns, self._stalls()))
         self._flaws_before = self._flaws_before.plus([statistics])
         self._flaws = None
@@ -168,39 +173,52 @@ class Measurement:
 
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
         """Collect every stream."""
-        self._collect(KINDS, now_ns)
-        self._update_echo(monotonic_ns)
+        self._collect(list(self._streams), now_ns)
+        self.end_tick(monotonic_ns)
 
-    def collect_probe(self, now_ns: int, monotonic_ns: int) -> None:
-        """Collect the probe alone, so that an echo that is gone is noticed soon; call it four times a second.
+    def portions(self) -> Iterator[list[int]]:
+        """Yield the slots of all streams in portions of the same size, up to `MAX_TOGETHER`, for `collect_portion`."""
+        slots = list(self._streams)
+        number = -(-len(slots) // MAX_TOGETHER)
+        for at in range(number):
+            yield slots[at * len(slots) // number : (at + 1) * len(slots) // number]
 
-        While the echo answers all packets, the next tick is soon enough.
-        """
-        probes = [statistics.reader for kind, statistics in self._streams.values() if kind == "probe"]
-        if not self.echo.reachable or any(reader.awaits_answers() for reader in probes):
-            self._collect(("probe",), now_ns)
-        self._update_echo(monotonic_ns)
+    def collect_portion(self, slots: Iterable[int], now_ns: int) -> None:
+        """Collect those of these slots that still have a stream. `end_tick` follows the last portion."""
+        self._collect([slot for slot in slots if slot in self._streams], now_ns)
 
-    def _collect(self, kinds: Sequence[StreamKind], now_ns: int) -> None:
-        """Collect all streams of these kinds together: a batch of a few rows costs as much as one of hundreds."""
-        streams = [statistics for of, statistics in self._streams.values() if of in kinds]
-        if streams:
-            for group, collected in collect_groups(streams, now_ns, stalls=self._stalls()).items():
-                self._take(KINDS[group], collected)
-            self._flaws = None
-        # A stamp less a reading is no error of ours where the wall clock moved between them.
-        moved = any(self.clock.is_disturbed(self._collected_ns[kind]) for kind in kinds)
-        self._collected_ns.update(dict.fromkeys(kinds, now_ns))
-        if streams:
-            errors = departure_errors([statistics.reader for statistics in streams])
-            if not moved:
-                self.departures.add(errors)
-
-    def _update_echo(self, monotonic_ns: int) -> None:
+    def end_tick(self, monotonic_ns: int) -> None:
+        """Judge the echo by what was collected since the last call."""
         counted, self._in_this_tick = self._in_this_tick, Counter()
         came_back = self._answered_in_this_tick + sum(counted[word] for word in UNUSED_ANSWERS)
         self._answered_in_this_tick = 0
         self.echo.update(counted[Word.SENT_TO_ECHO], came_back, monotonic_ns)
+
+    def collect_probe(self, now_ns: int, monotonic_ns: int) -> None:
+        """Collect the probe alone, so that an echo that is gone is noticed soon; call it some times a second.
+
+        While the echo answers all packets, the next tick is soon enough.
+        """
+        probes = {slot: statistics.reader for slot, (kind, statistics) in self._streams.items() if kind == "probe"}
+        if not self.echo.reachable or any(reader.awaits_answers() for reader in probes.values()):
+            self._collect(list(probes), now_ns)
+        self.end_tick(monotonic_ns)
+
+    def _collect(self, slots: Sequence[int], now_ns: int) -> None:
+        """Collect the streams of slots together: a batch of a few rows costs as much as one of a hundred streams."""
+        before, self._latest_ns = self._latest_ns, now_ns
+        if not slots:
+            return
+        streams = [self._streams[slot][1] for slot in slots]
+        for group, collected in collect_groups(streams, now_ns, stalls=self._stalls()).items():
+            self._take(KINDS[group], collected)
+        self._flaws = None
+        # A stamp less a reading is no error of ours where the wall clock moved between them.
+        moved = self.clock.is_disturbed(min(self._collected_ns.get(slot, before) for slot in slots))
+        self._collected_ns.update(dict.fromkeys(slots, now_ns))
+        errors = departure_errors([statistics.reader for statistics in streams])
+        if not moved:
+            self.departures.add(errors)
 
     def _take(self, kind: StreamKind, collected: Collected) -> None:
         self.kinds[kind].add(collected)

@@ -5,8 +5,8 @@ The rows are in one memfd that outlives every media process. One process more th
 takes longer to start than a call should be silent. A process that neither answers nor forwards is killed, so that the
 standby takes its calls.
 
-Packets go before figures: `yield_to_media` raises the niceness of the calling thread. Media processes inherit the
-niceness of the thread that starts them, so a separate thread starts them.
+Packets go before figures: `yield_to_media` raises the niceness of the calling thread, and gives it long slices. Media
+processes inherit both from the thread that starts them, so a separate thread starts them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rtppool_core.process.periodic import PeriodicJobs
-from rtppool_core.process.scheduling import is_real_time
+from rtppool_core.process.scheduling import ask_for_long_slices, is_real_time
 from rtppool_core.process.service import StartError
 from rtppool_core.process.supervisor import Supervisor
 from rtppool_relay.media.launch import FirstMediaProcess, command_sockets, make_rows, start_media_process
@@ -194,11 +194,13 @@ class MediaSupervisor:
         self._keep_pinging(_Worker(len(self._workers), self._standby))
 
     def yield_to_media(self) -> None:
-        """Make this thread nicer than all media processes, present and future. Call it once, after `start_standby`.
+        """Make this thread give way to all media processes, present and future. Call it once, after `start_standby`.
 
-        Otherwise the thread that starts media processes would begin with this niceness.
+        Otherwise the thread that starts media processes would begin like this. Sources and echoes on this machine are
+        ordinary processes: with long slices this thread gives way to them as well, in the middle of a computation.
         """
         os.nice(CONTROL_NICENESS)
+        ask_for_long_slices()
 
     def take_slot(self) -> int:
         """Return a cleared slot of rows.

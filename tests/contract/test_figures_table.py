@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from row_slot import MS, Slot, after
+from row_slot import MS, Slot, after, collect
 
 from rtppool_core.contract.figures import COUNTS, TIMES
 from rtppool_core.contract.report import SlaReport, WindowReport
@@ -41,7 +41,7 @@ class Relay:
         self.stream = slot.statistics()
         slot.words[Word[COUNTS[name].word or ""]] += 7
         self.measurement.add_stream(0, "calls", self.stream)
-        self.measurement.tick(after(PACKETS), 0)
+        collect(self.measurement, after(PACKETS), 0)
 
     def window(self) -> WindowReport:
         report = window_report(self.measurement.kinds["calls"].store, after(PACKETS, 20), 60)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rtppool_relay.figures.measurement import Measurement
 from rtppool_relay.media.clock_readings import ClockReading
 from rtppool_relay.media.rows import RAW_UNIT_NS, RAW_UNITS, UNKNOWN_CPU, WRITTEN_DTYPE, Word, slot_offset
 from rtppool_relay.media.sizes import HEADER_BYTES, ROWS_PER_SLOT, SLOT_BYTES
@@ -96,3 +97,10 @@ def memory_for(slots: int) -> mmap.mmap:
 
 def after(packets: int, seconds: float = 10) -> int:
     return T0 + packets * PACKET_NS + round(seconds * SECOND)
+
+
+def collect(measurement: Measurement, now_ns: int, monotonic_ns: int) -> None:
+    """Collect all streams, as a relay does every second."""
+    for portion in measurement.portions():
+        measurement.collect_portion(portion, now_ns)
+    measurement.judge_echo(monotonic_ns)

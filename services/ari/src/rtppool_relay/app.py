@@ -321,7 +321,7 @@ class Relay:
             measurement.collect_portion(portion, self._compare_clocks())
             if portion is not portions[-1]:
                 await asyncio.sleep(min(loop.time() - began, MAX_PAUSES_SECONDS / len(portions)))
-        measurement.end_tick(time.monotonic_ns())
+        measurement.judge_echo(time.monotonic_ns())
         if self._http is not None:
             now_ns = self._compare_clocks()
             await self._jobs.attempt("publishing live figures", partial(self._http.publish_figures, now_ns))

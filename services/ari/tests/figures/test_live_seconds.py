@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from row_slot import MS, PACKET_NS, T0, Slot, after
+from row_slot import MS, PACKET_NS, T0, Slot, after, collect
 
 from rtppool_relay.figures.live_seconds import (
     CALL_HISTORY_SECONDS,
@@ -43,11 +43,11 @@ def test_a_second_has_the_packets_that_became_known_since_the_last_one() -> None
     measurement.add_stream(0, "calls", slot.statistics())
     for number in range(100):
         slot.row(number, round_trip_ns=2 * MS)
-    measurement.tick(after(100, 0), 0)
+    collect(measurement, after(100, 0), 0)
     first = live_second(AT, measurement.kinds["calls"].take_latest())
     for number in range(100, 150):
         slot.row(number, round_trip_ns=22 * MS)
-    measurement.tick(after(150, 0), 0)
+    collect(measurement, after(150, 0), 0)
     step = live_second(AT + 1, measurement.kinds["calls"].take_latest())
     assert (first.packets, step.packets) == (100, 50)
     assert first.longest == 2000

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from row_slot import MS, PACKET_NS, T0, Slot, after
+from row_slot import MS, PACKET_NS, T0, Slot, after, collect
 
 from rtppool_relay.figures.measurement import MAX_DEPARTURE_ERRORS, MAX_TOGETHER, DepartureErrors, Measurement
 from rtppool_relay.streams.stalls import Stalls
@@ -46,7 +46,7 @@ def test_a_probe_is_read_between_ticks_while_its_echo_is_not_known_to_answer() -
     assert read() == 2
     slot.row(2)
     assert read() == 2
-    measurement.tick(after(3, 0), 0)
+    collect(measurement, after(3, 0), 0)
     assert measurement.kinds["probe"].store.total.answered == 3
 
 
@@ -69,7 +69,7 @@ def test_a_portion_leaves_out_a_call_that_has_ended_meanwhile() -> None:
     [portion] = measurement.portions()
     measurement.end_stream(0, after(3, 0))
     measurement.collect_portion(portion, after(3, 0))
-    measurement.end_tick(0)
+    measurement.judge_echo(0)
     assert measurement.kinds["calls"].store.total.answered == 1
     assert measurement.echo.reachable
 
@@ -83,7 +83,7 @@ def test_the_stalls_known_at_a_collection_are_the_hosts_share_of_its_packets_and
     for number in range(220):
         slot.row(number, residence_ns=10 * MS if number in (100, 210) else 0, x_cpu=0, y_cpu=0)
         if number == 199:
-            measurement.tick(after(200, 0), 0)
+            collect(measurement, after(200, 0), 0)
     measurement.end_stream(0, after(220, 0))
     total = measurement.kinds["calls"].store.total
     assert (total.late_host, total.late_relay, total.late_judged, total.late_judged_with_host) == (2, 0, 0, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from prometheus_client.core import Metric
-from row_slot import MS, Slot, after
+from row_slot import MS, Slot, after, collect
 
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_core.statistics.histogram import bucket_of
@@ -31,7 +31,7 @@ def measured(slot: Slot, packets: int) -> Measurement:
     made = slot.statistics()
     statistics = StreamStatistics(made.reader, 8000, 3 * MS, measurement.clock)
     measurement.add_stream(0, "calls", statistics)
-    measurement.tick(after(packets), 0)
+    collect(measurement, after(packets), 0)
     return measurement
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from row_slot import MS, T0, Slot
+from row_slot import MS, T0, Slot, collect
 
 from rtppool_core.statistics.bursts import BurstCounts
 from rtppool_relay.figures.measurement import KINDS, Measurement
@@ -49,7 +49,7 @@ def test_the_window_is_whole_at_any_moment(between_ms: int) -> None:
             # Just before the collection, when the last one is longest ago.
             window, start, end = store.window(now, 60)
             assert (end - start, window.packets, window.lost) == (60, 3_000, 300)
-        measurement.tick(now, 0)
+        collect(measurement, now, 0)
 
 
 ADDED = st.tuples(st.integers(0, 40), st.lists(st.integers(0, 10**8), max_size=4), st.integers(0, 3))

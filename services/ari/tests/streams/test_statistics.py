@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import Jitter
-from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after, memory_for
+from row_slot import FIRST_INDEX, MS, PACKET_NS, SECOND, T0, Slot, after, collect, memory_for
 
 from rtppool_core.statistics.histogram import Histogram, bucket_of
 from rtppool_relay.figures.measurement import KINDS, Measurement
@@ -293,7 +293,7 @@ def test_calls_and_probe_are_never_mixed(slot: Slot) -> None:
     measurement = Measurement(SteadyClock())
     slot.row(0)
     measurement.add_stream(0, "probe", slot.statistics())
-    measurement.tick(after(1), 0)
+    collect(measurement, after(1), 0)
     measurement.end_stream(0, after(1))
     assert measurement.kinds["probe"].store.total.packets == 1
     assert measurement.kinds["calls"].store.total.packets == 0
@@ -307,7 +307,7 @@ def test_calls_and_probe_of_one_collection_have_figures_of_their_own() -> None:
         measurement.add_stream(slot.number, kind, slot.statistics(rings=rings))
         for number in range(packets):
             slot.row(number)
-    measurement.tick(after(10), 0)
+    collect(measurement, after(10), 0)
     for slot, packets in zip(slots, (7, 3), strict=True):
         figures = measurement.kinds[KINDS[slot.number]]
         assert (figures.store.total.packets, figures.store.total.round_trip.count) == (packets, packets)

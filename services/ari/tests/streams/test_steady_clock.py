@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from row_slot import MS, PACKET_NS, SECOND, T0, Slot
+from row_slot import MS, PACKET_NS, SECOND, T0, Slot, collect
 
 from rtppool_core.contract.pools_file import SlaLimits
 from rtppool_relay.figures.measurement import Measurement
@@ -60,14 +60,14 @@ class Call:
             if (self.now_ns - T0) % (100 * MS) == 0:
                 self.measurement.compare_clocks(self.slot.reading(self.now_ns))
             if (self.now_ns - T0) % SECOND == 0:
-                self.measurement.tick(self.measurement.clock.steady_ns(self.now_ns), self.now_ns)
+                collect(self.measurement, self.measurement.clock.steady_ns(self.now_ns), self.now_ns)
 
     def settle(self) -> None:
         """Tick until the fate of every packet is known."""
         for _ in range(40):
             self.now_ns += 100 * MS
             now = self.measurement.compare_clocks(self.slot.reading(self.now_ns))
-        self.measurement.tick(now, self.now_ns)
+        collect(self.measurement, now, self.now_ns)
 
     @property
     def total(self) -> Slice:

@@ -1,4 +1,4 @@
-"""All live streams' statistics, collected at each tick: windows by kind of stream, counters, the echo's health."""
+"""All live streams' statistics, collected every second: windows by kind of stream, counters, the echo's health."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ class Measurement:
         self._flaws_before = Flaws()
         # Until the next collection; None: not added up yet.
         self._flaws: Flaws | None = None
-        self._in_this_tick: Counter[Word] = Counter()
-        self._answered_in_this_tick = 0
+        self._since_judgement: Counter[Word] = Counter()
+        self._answered_since_judgement = 0
 
     @property
     def flaws(self) -> Flaws:
@@ -154,7 +154,7 @@ class Measurement:
         self.host.keep_window(seconds)
 
     def add_stream(self, slot: int, kind: StreamKind, statistics: StreamStatistics) -> None:
-        """Collect this slot from the next tick on."""
+        """Collect this slot from the next collection on."""
         statistics.group = KINDS.index(kind)
         self._streams[slot] = (kind, statistics)
 
@@ -171,11 +171,6 @@ class Measurement:
         self.clock.compare(reading)
         return self.clock.steady_ns(reading.raw_ns)
 
-    def tick(self, now_ns: int, monotonic_ns: int) -> None:
-        """Collect every stream."""
-        self._collect(list(self._streams), now_ns)
-        self.end_tick(monotonic_ns)
-
     def portions(self) -> Iterator[list[int]]:
         """Yield the slots of all streams in portions of the same size, up to `MAX_TOGETHER`, for `collect_portion`."""
         slots = list(self._streams)
@@ -184,25 +179,25 @@ class Measurement:
             yield slots[at * len(slots) // number : (at + 1) * len(slots) // number]
 
     def collect_portion(self, slots: Iterable[int], now_ns: int) -> None:
-        """Collect those of these slots that still have a stream. `end_tick` follows the last portion."""
+        """Collect those of these slots that still have a stream. `judge_echo` follows the last portion."""
         self._collect([slot for slot in slots if slot in self._streams], now_ns)
 
-    def end_tick(self, monotonic_ns: int) -> None:
+    def judge_echo(self, monotonic_ns: int) -> None:
         """Judge the echo by what was collected since the last call."""
-        counted, self._in_this_tick = self._in_this_tick, Counter()
-        came_back = self._answered_in_this_tick + sum(counted[word] for word in UNUSED_ANSWERS)
-        self._answered_in_this_tick = 0
+        counted, self._since_judgement = self._since_judgement, Counter()
+        came_back = self._answered_since_judgement + sum(counted[word] for word in UNUSED_ANSWERS)
+        self._answered_since_judgement = 0
         self.echo.update(counted[Word.SENT_TO_ECHO], came_back, monotonic_ns)
 
     def collect_probe(self, now_ns: int, monotonic_ns: int) -> None:
         """Collect the probe alone, so that an echo that is gone is noticed soon; call it some times a second.
 
-        While the echo answers all packets, the next tick is soon enough.
+        While the echo answers all packets, the next collection of all is soon enough.
         """
         probes = {slot: statistics.reader for slot, (kind, statistics) in self._streams.items() if kind == "probe"}
         if not self.echo.reachable or any(reader.awaits_answers() for reader in probes.values()):
             self._collect(list(probes), now_ns)
-        self.end_tick(monotonic_ns)
+        self.judge_echo(monotonic_ns)
 
     def _collect(self, slots: Sequence[int], now_ns: int) -> None:
         """Collect the streams of slots together: a batch of a few rows costs as much as one of a hundred streams."""
@@ -225,5 +220,5 @@ class Measurement:
         if kind == "calls":
             for second, part in collected.by_second.items():
                 self.admission.add(second, part.packets, part.late_relay, part.round_trip, part.residence)
-        self._in_this_tick.update(collected.counted)
-        self._answered_in_this_tick += sum(part.answered for part in collected.by_second.values())
+        self._since_judgement.update(collected.counted)
+        self._answered_since_judgement += sum(part.answered for part in collected.by_second.values())

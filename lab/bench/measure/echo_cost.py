@@ -22,7 +22,8 @@ NS_PER_US = 1000
 
 def estimated_seconds(session: Session) -> float:
     """Return the duration of all rounds in both modes."""
-    return (session.rounds + 1) * 2 * 3 * (session.seconds + SECONDS_AROUND)
+    candidates = len(echoes(session.programs, session.folder))
+    return (session.rounds + 1) * 2 * candidates * (session.seconds + SECONDS_AROUND)
 
 
 async def run(session: Session) -> Result:

@@ -41,6 +41,17 @@ async def standing_by(turn: NodeTurn, leave: Callable[[], None] = nothing) -> as
     return task
 
 
+async def stands_by_without_asking(former: NodeTurn, following: NodeTurn) -> None:
+    """Check that the following process asks nothing, and gets the turn when the former releases it."""
+    asked: list[bool] = []
+    await former.take(lambda: asked.append(True))
+    waiting = await standing_by(following)
+    assert asked == []
+    former.release()
+    await asyncio.wait_for(waiting, WAIT_SECONDS)
+    following.release()
+
+
 async def test_a_free_turn_is_taken_at_once(name: str) -> None:
     turn = NodeTurn(name)
     await asyncio.wait_for(turn.take(nothing), WAIT_SECONDS)
@@ -91,14 +102,7 @@ async def test_a_process_with_another_endpoint_asks_the_former_to_leave(name: st
 
 
 async def test_a_process_with_the_same_endpoint_never_asks(name: str) -> None:
-    asked: list[bool] = []
-    former, following = NodeTurn(name, "http 9090"), NodeTurn(name, "http 9090", ask_after_seconds=0.0)
-    await former.take(lambda: asked.append(True))
-    waiting = await standing_by(following)
-    assert asked == []
-    former.release()
-    await asyncio.wait_for(waiting, WAIT_SECONDS)
-    following.release()
+    await stands_by_without_asking(NodeTurn(name, "http 9090"), NodeTurn(name, "http 9090", ask_after_seconds=0.0))
 
 
 async def test_a_holder_of_another_user_is_logged_and_not_waited_for(
@@ -115,15 +119,9 @@ async def test_a_holder_of_another_user_is_logged_and_not_waited_for(
 
 
 async def test_a_process_of_another_user_waits_and_cannot_ask_the_former_to_leave(name: str) -> None:
-    asked: list[bool] = []
-    former = NodeTurn(name, "http 9090", users=frozenset())
-    following = NodeTurn(name, "http 9190", ask_after_seconds=0.01)
-    await former.take(lambda: asked.append(True))
-    waiting = await standing_by(following)
-    assert asked == []
-    former.release()
-    await asyncio.wait_for(waiting, WAIT_SECONDS)
-    following.release()
+    await stands_by_without_asking(
+        NodeTurn(name, "http 9090", users=frozenset()), NodeTurn(name, "http 9190", ask_after_seconds=0.01)
+    )
 
 
 async def test_a_process_that_the_former_turns_away_tries_again_after_a_pause(
